@@ -1,0 +1,55 @@
+# Every target works in .venv of this checkout, made once and renewed when the locked requirements change.
+# Assumed on the machine: Python 3.11 or newer with pip, and make.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+
+.PHONY: help env test lint format types lock bench system-deps clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+env: $(STAMP) ## make the environment (.venv) alone
+
+# The venv is made without its own pip, so that Debian's split python3-venv package is not needed.
+$(STAMP): requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet --require-hashes -r requirements/dev.txt
+	$(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: env ## format, lint, types and every test that needs no extra system package
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: env ## ruff alone
+	$(BIN)/ruff check .
+
+format: env ## rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: env ## the strict type checker alone
+	$(BIN)/mypy
+
+bench: env ## measure; prints a table and writes build/bench.json
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lock: ## renew the hash-locked requirements from requirements/*.in
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet uv
+	cd requirements && for name in run dev; do \
+	  ../build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --upgrade -o $$name.txt $$name.in; done
+
+system-deps: ## install the Debian packages that tests marked `system` need
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$(sed 's/#.*//' requirements/debian.txt)
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

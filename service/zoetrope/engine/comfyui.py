@@ -1,0 +1,268 @@
+"""ComfyUI over HTTP and WebSocket; events are a hint, queue and history are the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from ..errors import EngineDown, EngineRefused, OutputVanished
+from ..graphs.graph import Graph, encode
+from ..jobs.job import Artefact
+from ..settings import EngineSettings
+from . import readings
+from .protocol import (
+    Absent,
+    Event,
+    Failed,
+    Finished,
+    Interrupted,
+    Output,
+    Started,
+    Stats,
+    Whereabouts,
+)
+from .restart import restart_engine
+from .socket import Message, Socket
+
+log = logging.getLogger("zoetrope.engine")
+
+SUBFOLDER = "zoetrope"
+CHUNK = 1 << 18
+ANSWER = aiohttp.ClientTimeout(total=30, sock_connect=5)
+TRANSFER = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
+# The history is written a moment after the last event; longer than this means it will not come.
+SETTLING_SECONDS = 10.0
+
+
+class ComfyEngine:
+    """One ComfyUI server."""
+
+    def __init__(self, settings: EngineSettings, client_id: str) -> None:
+        self.name = settings.name
+        self.url = settings.url.rstrip("/")
+        self._settings = settings
+        self._client_id = client_id
+        self._session: aiohttp.ClientSession | None = None
+        self._socket: Socket | None = None
+
+    async def start(self) -> None:
+        """Open the session and begin to listen to events."""
+        self._session = aiohttp.ClientSession(timeout=ANSWER)
+        # The client id is the ledger's own, so that a new process hears of prompts its predecessor
+        # sent: ComfyUI tells a prompt's events only to the id that submitted it.
+        self._socket = Socket(self._session, f"{self.url}/ws?clientId={self._client_id}")
+        self._socket.start()
+
+    async def close(self) -> None:
+        """Close every connection; the engine keeps its prompts."""
+        if self._socket is not None:
+            await self._socket.close()
+        if self._session is not None:
+            await self._session.close()
+
+    async def stats(self) -> Stats:
+        """Ask the engine what it is."""
+        return readings.stats(await self._ask("/system_stats"))
+
+    async def upload(self, file: Path, name: str) -> str:
+        """Give the engine a file under a name of our own making; returns the name it chose."""
+        with file.open("rb") as source:
+            form = aiohttp.FormData()
+            form.add_field("image", source, filename=name, content_type="application/octet-stream")
+            form.add_field("subfolder", SUBFOLDER)
+            form.add_field("type", "input")
+            status, body = await self._send("/upload/image", data=form, timeout=TRANSFER)
+        if status != 200 or not isinstance(body, dict):
+            raise EngineRefused(
+                f"The engine refuses the upload of {name} ({status}).",
+                "Look at the engine's own log and its disk.",
+                key="upload-refused",
+            )
+        subfolder = body.get("subfolder") or ""
+        return f"{subfolder}/{body['name']}" if subfolder else str(body["name"])
+
+    async def submit(self, graph: Graph, prompt_id: str, *, tags: Mapping[str, str]) -> None:
+        """Queue a prompt under our id."""
+        if missing := await self._missing_models(graph):
+            raise EngineRefused(
+                f"The engine lacks {', '.join(missing)}.",
+                "Put the file where the engine looks for it; the job goes on by itself.",
+                key="model-missing",
+            )
+        status, body = await self._send(
+            "/prompt",
+            json={
+                "prompt": encode(graph),
+                "prompt_id": prompt_id,
+                "client_id": self._client_id,
+                "extra_data": {"zoetrope": dict(tags)},
+            },
+        )
+        if (refused := readings.refusal(status, body)) is not None:
+            # A 200 that carries errors has queued the sound half: take that back.
+            if status == 200:
+                await self.withdraw(prompt_id)
+            raise refused
+
+    async def whereabouts(self, prompt_id: str) -> Whereabouts:
+        """Ask the queue, then the history; in this order a prompt that moves on is never missed."""
+        if (place := readings.queue_place(await self._ask("/queue"), prompt_id)) is not None:
+            return place
+        entry = (await self._ask(f"/history/{prompt_id}")).get(prompt_id)
+        return readings.ending(entry) if entry else Absent()
+
+    async def follow(self, prompt_id: str) -> AsyncIterator[Event]:
+        """Tell what happens to a prompt until it has ended or is absent."""
+        assert self._socket is not None
+        with self._socket.subscribe(prompt_id) as messages:
+            place = await self.whereabouts(prompt_id)
+            yield place
+            while not isinstance(place, Finished | Failed | Interrupted | Absent):
+                heard = await self._next(messages)
+                if isinstance(heard, Message):
+                    if readings.is_ending(heard.kind, heard.data):
+                        place = await self._settled(prompt_id)
+                        yield place
+                    elif (event := readings.message(heard.kind, heard.data)) is not None:
+                        yield event
+                else:
+                    place = await self.whereabouts(prompt_id)
+                    yield place
+                    if heard is None and isinstance(place, Started):
+                        # Running and silent: another socket may have taken our stream over.
+                        self._socket.renew()
+
+    async def fetch(self, output: Output, to: Path) -> Artefact:
+        """Bring one output file here, whole and on disk, or raise OutputVanished."""
+        part = to.with_name(f".{to.name}.part")
+        digest = hashlib.sha256()
+        size = 0
+        query = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
+        try:
+            async with self._http.get(f"{self.url}/view", params=query, timeout=TRANSFER) as answer:
+                if answer.status in (400, 403, 404):
+                    raise OutputVanished(
+                        f"The engine named {output.filename} and does not give it"
+                        f" ({answer.status})."
+                    )
+                answer.raise_for_status()
+                with part.open("wb") as target:
+                    async for chunk in answer.content.iter_chunked(CHUNK):
+                        target.write(chunk)
+                        digest.update(chunk)
+                        size += len(chunk)
+                    target.flush()
+                    await asyncio.to_thread(os.fsync, target.fileno())
+                if answer.content_length is not None and answer.content_length != size:
+                    raise OutputVanished(f"Only part of {output.filename} came.")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._down(error) from error
+        if not size:
+            raise OutputVanished(f"{output.filename} is empty.")
+        part.replace(to)
+        return Artefact(file=to.name, size=size, sha256=digest.hexdigest())
+
+    async def withdraw(self, prompt_id: str) -> None:
+        """Take a prompt back, waiting or running; the order of the two calls leaves no gap."""
+        await self._send("/queue", json={"delete": [prompt_id]})
+        await self._send("/interrupt", json={"prompt_id": prompt_id})
+
+    async def free(self) -> None:
+        """Ask for models and caches to be dropped when the engine is idle."""
+        await self._send("/free", json={"unload_models": True, "free_memory": True})
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether the settings name a way to restart it."""
+        return self._settings.restart is not None
+
+    async def restart(self) -> None:
+        """Restart the engine."""
+        if self._settings.restart is None:
+            raise EngineDown(
+                f"No way to restart the engine {self.name} is set.",
+                "Set engines.restart in the settings.",
+                key="restart-unset",
+            )
+        log.warning("restarting engine", extra={"engine": self.name, "action": "engine-restart"})
+        await restart_engine(self._settings.restart)
+
+    @property
+    def _http(self) -> aiohttp.ClientSession:
+        assert self._session is not None, "the engine is not started"
+        return self._session
+
+    async def _next(self, messages: asyncio.Queue[Message | bool]) -> Message | bool | None:
+        """Wait for a message, a doubt (True), or silence (None)."""
+        try:
+            return await asyncio.wait_for(messages.get(), self._settings.silence_seconds)
+        except TimeoutError:
+            return None
+
+    async def _settled(self, prompt_id: str) -> Whereabouts:
+        """Wait for the history that follows the last event."""
+        waited, pause = 0.0, 0.01
+        while True:
+            place = await self.whereabouts(prompt_id)
+            if isinstance(place, Finished | Failed | Interrupted) or waited > SETTLING_SECONDS:
+                return place
+            await asyncio.sleep(pause)
+            waited += pause
+            pause = min(pause * 1.5, 0.5)
+
+    async def _missing_models(self, graph: Graph) -> list[str]:
+        wanted = readings.unchecked_models(graph)
+        missing = []
+        for listing in {where for _, where in wanted}:
+            try:
+                there = await self._ask(f"/models/{listing}")
+            except EngineRefused:
+                continue  # this engine has no such listing, so nothing can be said
+            names = {str(path).rpartition("/")[2] for path in there}
+            missing += [file for file, where in wanted if where == listing and file not in names]
+        return missing
+
+    async def _ask(self, path: str) -> Any:
+        try:
+            async with self._http.get(self.url + path) as answer:
+                if answer.status != 200:
+                    raise EngineRefused(
+                        f"The engine answered {answer.status} to {path}.", key="engine-error"
+                    )
+                return await answer.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise self._down(error) from error
+
+    async def _send(
+        self,
+        path: str,
+        *,
+        json: Any = None,
+        data: aiohttp.FormData | None = None,
+        timeout: aiohttp.ClientTimeout = ANSWER,
+    ) -> tuple[int, Any]:
+        try:
+            async with self._http.post(
+                self.url + path, json=json, data=data, timeout=timeout
+            ) as answer:
+                body: Any = await answer.text()
+                with contextlib.suppress(ValueError):
+                    body = await answer.json(content_type=None)
+                return answer.status, body
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._down(error) from error
+
+    def _down(self, error: BaseException) -> EngineDown:
+        return EngineDown(
+            f"The engine {self.name} at {self.url} does not answer"
+            f" ({type(error).__name__}{f': {error}' if str(error) else ''}).",
+            "Start it, or look at its log; the queue goes on by itself.",
+        )

@@ -1,0 +1,127 @@
+"""The seam between conductor and engine: what may be asked, and what may be heard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from ..graphs.graph import Graph
+from ..jobs.job import Artefact, Failure
+
+
+class Output(msgspec.Struct, frozen=True):
+    """A file that a prompt made, by the name the engine gives it."""
+
+    node: str
+    filename: str
+    subfolder: str = ""
+    type: str = "output"
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """The prompt stands in the engine's queue, behind `ahead` others."""
+
+    ahead: int = 0
+
+
+class Started(msgspec.Struct, frozen=True):
+    """The engine began to work on the prompt."""
+
+
+class Cached(msgspec.Struct, frozen=True):
+    """These nodes need no work: the engine still has their results."""
+
+    nodes: tuple[str, ...]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """The engine moved on: the node it is in, that node's own count, and the nodes it has finished."""
+
+    node: str
+    value: float = 0.0
+    maximum: float = 0.0
+    finished: tuple[str, ...] = ()
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The prompt ended well; `executed` says whether any node ran (all may have come from the cache)."""
+
+    outputs: tuple[Output, ...]
+    executed: bool = True
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The prompt ended badly."""
+
+    failure: Failure
+
+
+class Interrupted(msgspec.Struct, frozen=True):
+    """Somebody interrupted the prompt."""
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """The engine answers, and knows nothing of the prompt: neither in its queue nor in its history."""
+
+
+Whereabouts = Queued | Started | Finished | Failed | Interrupted | Absent
+Event = Queued | Started | Cached | Step | Finished | Failed | Interrupted | Absent
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """What the engine says of itself and its card."""
+
+    version: str
+    device: str = ""
+    vram_total: int = 0
+    vram_free: int = 0
+    python: str = ""
+    torch: str = ""
+    rehearsal: bool = False
+
+
+class Engine(Protocol):
+    """One engine; every call may raise EngineDown, and those that ask for work EngineRefused."""
+
+    name: str
+
+    async def start(self) -> None:
+        """Begin to listen to the engine's events."""
+
+    async def close(self) -> None:
+        """Let go of every connection; prompts stay with the engine."""
+
+    async def stats(self) -> Stats:
+        """Ask the engine what it is; also the question whether it answers at all."""
+
+    async def upload(self, file: Path, name: str) -> str:
+        """Give the engine a file; returns the name under which graphs reach it."""
+
+    async def submit(self, graph: Graph, prompt_id: str, *, tags: Mapping[str, str]) -> None:
+        """Queue a prompt under our id; a refusal of any part of the graph is EngineRefused."""
+
+    async def whereabouts(self, prompt_id: str) -> Whereabouts:
+        """Ask the queue, then the history, where a prompt is."""
+
+    def follow(self, prompt_id: str) -> AsyncIterator[Event]:
+        """Tell what happens to a prompt until it has ended or is absent; asks again when events stay away."""
+
+    async def fetch(self, output: Output, to: Path) -> Artefact:
+        """Bring one output file here, whole, or raise OutputVanished."""
+
+    async def withdraw(self, prompt_id: str) -> None:
+        """Take a prompt back, whether it still waits or already runs; others are not touched."""
+
+    async def free(self) -> None:
+        """Ask the engine to unload models and empty its caches when it is idle."""
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether we know a way to restart it."""
+        ...
+
+    async def restart(self) -> None:
+        """Restart the engine and return when it was asked to; what it held is lost."""

@@ -1,0 +1,227 @@
+"""What ComfyUI's answers mean: pure readings of its queue, history, messages, errors and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..errors import EngineRefused
+from ..graphs.graph import Graph
+from ..jobs.job import Failure
+from .protocol import (
+    Cached,
+    Event,
+    Failed,
+    Finished,
+    Interrupted,
+    Output,
+    Queued,
+    Started,
+    Stats,
+    Step,
+)
+
+# Inputs whose value is a file on the engine's host: not finding one is the host's matter, not the graph's.
+MODEL_INPUTS = frozenset(
+    {"unet_name", "clip_name", "vae_name", "lora_name", "model", "model_name", "ckpt_name"}
+)
+
+# Nodes whose list of models is fixed in their pack: a file that is missing passes ComfyUI's
+# validation and fails after the whole generation. Each with its input, and the listing that tells.
+UNCHECKED_MODELS: Mapping[str, tuple[str, str]] = {
+    "SeedVR2LoadDiTModel": ("model", "seedvr2"),
+    "SeedVR2LoadVAEModel": ("model", "seedvr2"),
+    "RIFE VFI": ("ckpt_name", "custom_nodes"),
+}
+
+
+def queue_place(queue: Mapping[str, Any], prompt_id: str) -> Queued | Started | None:
+    """Find a prompt in the answer of `/queue`."""
+    if any(entry[1] == prompt_id for entry in queue.get("queue_running", [])):
+        return Started()
+    pending = sorted(queue.get("queue_pending", []), key=lambda entry: float(entry[0]))
+    for ahead, entry in enumerate(pending):
+        if entry[1] == prompt_id:
+            return Queued(ahead + len(queue.get("queue_running", [])))
+    return None
+
+
+def ending(entry: Mapping[str, Any]) -> Finished | Failed | Interrupted:
+    """Read how a prompt ended from its entry in the history."""
+    status = entry.get("status") or {}
+    messages = status.get("messages") or []
+    # Interrupted and failed runs both say "error"; only the messages tell them apart.
+    for kind, data in reversed(messages):
+        if kind == "execution_interrupted":
+            return Interrupted()
+        if kind == "execution_error":
+            return Failed(failure(data))
+    if status.get("status_str") == "error":
+        return Failed(Failure(kind="node", message="The engine reports an error without a text."))
+    cached = {
+        node for kind, data in messages if kind == "execution_cached" for node in data["nodes"]
+    }
+    graph = entry["prompt"][2] if len(entry.get("prompt", ())) > 2 else {}
+    return Finished(outputs(entry.get("outputs") or {}), executed=not set(graph) <= cached)
+
+
+def outputs(found: Mapping[str, Any]) -> tuple[Output, ...]:
+    """List every file that output nodes name, whatever they call the list it is in."""
+
+    def walk() -> Iterator[Output]:
+        for node, kinds in found.items():
+            for files in kinds.values():
+                if isinstance(files, list):
+                    for file in files:
+                        if isinstance(file, dict) and isinstance(file.get("filename"), str):
+                            yield Output(
+                                node,
+                                file["filename"],
+                                file.get("subfolder") or "",
+                                file.get("type") or "output",
+                            )
+
+    return tuple(walk())
+
+
+def message(kind: str, data: Mapping[str, Any]) -> Event | None:
+    """Read a WebSocket message about a prompt under way; how it ends is the history's to say."""
+    if kind == "execution_start":
+        return Started()
+    if kind == "execution_cached":
+        return Cached(tuple(str(node) for node in data.get("nodes") or ()))
+    if kind == "progress_state":
+        nodes = data.get("nodes") or {}
+        finished = tuple(str(name) for name in nodes if nodes[name].get("state") == "finished")
+        for name, node in nodes.items():
+            if node.get("state") == "running":
+                return Step(str(name), float(node["value"]), float(node["max"]), finished)
+        return Step("", finished=finished) if finished else None
+    return None
+
+
+def is_ending(kind: str, data: Mapping[str, Any]) -> bool:
+    """Tell whether a message says that its prompt is over, so that the history is worth a look."""
+    return kind in ("execution_success", "execution_error", "execution_interrupted") or (
+        kind == "executing" and data.get("node") is None
+    )
+
+
+def failure(data: Mapping[str, Any]) -> Failure:
+    """Read an `execution_error`."""
+    text = str(data.get("exception_message") or "").strip()
+    exception = str(data.get("exception_type") or "")
+    return Failure(
+        kind=_kind(exception, text),
+        message=_first_lines(text) or exception or "The engine gives no reason.",
+        node=str(data.get("node_id") or ""),
+        node_type=str(data.get("node_type") or ""),
+        exception=exception,
+    )
+
+
+def refusal(status: int, body: Any) -> EngineRefused | None:
+    """Read the answer to a submission: None when all of the graph was taken."""
+    answer = body if isinstance(body, dict) else {}
+    errors = [
+        (node, one, found.get("class_type", ""))
+        for node, found in (answer.get("node_errors") or {}).items()
+        for one in found.get("errors", [])
+    ]
+    if status == 200 and not errors:
+        return None
+    if errors:
+        # One bad output of two is answered with 200: the other half would run without it.
+        told = "; ".join(
+            f"{kind or 'node'} {node}: {one.get('message', '')} ({one.get('details', '')})"
+            for node, one, kind in errors[:3]
+        )
+        missing = all(
+            one.get("type") == "value_not_in_list"
+            and (one.get("extra_info") or {}).get("input_name") in MODEL_INPUTS
+            for _, one, _ in errors
+        )
+        if missing:
+            return EngineRefused(
+                f"The engine lacks a model file: {_cut(told)}",
+                "Put the file where the engine looks for it; the job goes on by itself.",
+                key="model-missing",
+            )
+        return EngineRefused(f"The engine refuses the graph: {_cut(told)}", key="graph-refused")
+    error = answer.get("error") or {}
+    kind = error.get("type", "") if isinstance(error, dict) else ""
+    text = error.get("message", "") if isinstance(error, dict) else str(error)
+    if kind == "missing_node_type" or "does not exist" in text:
+        return EngineRefused(
+            f"The engine lacks a node: {_cut(text)}",
+            "Install the node pack; the job goes on by itself.",
+            key="node-missing",
+        )
+    if status >= 500:
+        return EngineRefused(
+            f"The engine answered {status} to the graph.",
+            "Look at the engine's own log.",
+            key="engine-error",
+        )
+    told = " ".join(p for p in (text, str(error.get("details", "")) if kind else "") if p)
+    return EngineRefused(
+        f"The engine refuses the graph ({status} {kind}): {_cut(told)}", key="graph-refused"
+    )
+
+
+def unchecked_models(graph: Graph) -> list[tuple[str, str]]:
+    """List the files of a graph that the engine does not check itself, each with where it is listed."""
+    return [
+        (str(node.inputs.get(key, "")), listing)
+        for node in graph.values()
+        if node.class_type in UNCHECKED_MODELS
+        for key, listing in [UNCHECKED_MODELS[node.class_type]]
+    ]
+
+
+def stats(body: Mapping[str, Any]) -> Stats:
+    """Read `/system_stats`."""
+    system = body.get("system") or {}
+    device = (body.get("devices") or [{}])[0]
+    return Stats(
+        version=str(system.get("comfyui_version", "")),
+        device=str(device.get("name", "")),
+        vram_total=int(device.get("vram_total") or 0),
+        vram_free=int(device.get("vram_free") or 0),
+        python=str(system.get("python_version", "")),
+        torch=str(system.get("pytorch_version", "")),
+        rehearsal="rehearsal" in body or device.get("name") == "rehearsal",
+    )
+
+
+def _kind(exception: str, text: str) -> str:
+    low = text.lower()
+    # The class was torch.cuda.OutOfMemoryError before it moved to torch itself.
+    if exception.endswith("OutOfMemoryError") or "cuda out of memory" in low:
+        return "oom"
+    if exception == "MemoryError" or "defaultcpuallocator" in low or "alloc_cpu" in low:
+        return "host-oom"
+    # After these the CUDA context is lost; only a new process helps (ComfyUI #15271, #14756, #9533).
+    if exception.endswith("AcceleratorError") or "cuda error" in low or "cublas_status" in low:
+        return "cuda"
+    if exception == "ModuleNotFoundError":
+        return "package"
+    model_words = (
+        "could not detect model type",
+        "failed to download",
+        "tried all urls",
+        "error(s) in loading state_dict",
+    )
+    if "SafetensorError" in exception or any(words in low for words in model_words):
+        return "model"
+    if exception == "FileNotFoundError" or "no such file" in low:
+        return "file"
+    return "node"
+
+
+def _first_lines(text: str) -> str:
+    return _cut(" ".join(line.strip() for line in text.splitlines()[:2] if line.strip()))
+
+
+def _cut(text: str, limit: int = 400) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -1,0 +1,182 @@
+"""The rehearsal engine as a whole: a ComfyUI-compatible server that can be embedded."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from ...graphs import catalog
+from .cache import CacheMode
+from .errors import EngineDied
+from .execute import Executor
+from .faults import Fault, Faults
+from .files import Files
+from .models import DEFAULT_MODELS, ModelNames
+from .queue import PromptQueue
+from .server import Server
+from .sockets import Sockets
+
+
+class RehearsalEngine:
+    """A server on loopback that answers as ComfyUI does and does real arithmetic.
+
+    `start` and `stop` may be called again and again; each start is a new process as far as
+    clients can tell: queue, history, node cache and temp folder are empty, files remain.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        step_seconds: float = 0.0,
+        models: ModelNames = DEFAULT_MODELS,
+        faults: Sequence[Fault] = (),
+        cache: CacheMode = "ram",
+        respawn_seconds: float | None = None,
+        on_death: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.time,
+        localtime: Callable[[], time.struct_time] = time.localtime,
+        version: str = catalog.PINNED,
+    ) -> None:
+        self._version = version
+        self.files = Files(home, models, localtime)
+        self.faults = Faults(tuple(faults))
+        self.url = ""
+        self._step_seconds = step_seconds
+        self._cache = cache
+        self._respawn_seconds = respawn_seconds
+        self._on_death = on_death
+        self._clock = clock
+        self._host, self._port = "127.0.0.1", 0
+        self._runner: web.AppRunner | None = None
+        self._publisher: asyncio.Task[None] | None = None
+        self._reborn: asyncio.Task[None] | None = None
+        self._worker: threading.Thread | None = None
+        self._queue: PromptQueue | None = None
+        self._executor: Executor | None = None
+        self._sockets: Sockets | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the engine answers."""
+        return self._runner is not None
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
+        """Start to listen and return the address; port 0 takes a free one."""
+        if self._runner is not None:
+            raise RuntimeError("the rehearsal engine already runs")
+        self.faults.context_lost = False
+        await asyncio.to_thread(self.files.prepare)
+        sockets = Sockets(self.faults, lambda: server.queue_info())
+        queue = PromptQueue(lambda: sockets.emit("status", {"status": server.queue_info()}, None))
+        executor = Executor(
+            catalog=catalog.load(self._version),
+            files=self.files,
+            faults=self.faults,
+            emit=sockets.emit,
+            clock=self._clock,
+            step_seconds=self._step_seconds,
+            cache=self._cache,
+        )
+        server = Server(
+            catalog=executor.catalog,
+            files=self.files,
+            faults=self.faults,
+            queue=queue,
+            executor=executor,
+            sockets=sockets,
+        )
+        runner = web.AppRunner(
+            server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
+        await runner.setup()
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        # The port stays the same over restarts, as a service's would.
+        self._host, self._port = host, int(runner.addresses[0][1])
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
+        self._runner, self._queue, self._executor, self._sockets = runner, queue, executor, sockets
+        self._publisher = asyncio.create_task(sockets.publish())
+        loop = asyncio.get_running_loop()
+        self._worker = threading.Thread(
+            target=_work,
+            args=(queue, executor, lambda: loop.call_soon_threadsafe(self._die)),
+            name="rehearsal",
+            daemon=True,
+        )
+        self._worker.start()
+        return self.url
+
+    async def stop(self) -> None:
+        """Stop at once, as a killed process would; what waited or ran is lost."""
+        if self._reborn is not None:
+            self._reborn.cancel()
+            self._reborn = None
+        await self._halt()
+
+    async def restart(self) -> str:
+        """Stop and start again on the same port."""
+        await self.stop()
+        return await self.start(self._host, self._port)
+
+    async def _halt(self) -> None:
+        """Close everything that `start` opened."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        assert self._queue is not None
+        assert self._executor is not None
+        assert self._sockets is not None
+        self._executor.stopping.set()
+        self._queue.close()
+        self._sockets.drop()
+        await runner.cleanup()
+        if self._publisher is not None:
+            self._publisher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._publisher
+        if self._worker is not None:
+            await asyncio.to_thread(self._worker.join)
+
+    def _die(self) -> None:
+        """Vanish as a process does that exits in the middle of its work."""
+        if self._on_death is not None:
+            self._on_death()
+        if self._runner is not None and self._reborn is None:
+            self._reborn = asyncio.create_task(self._go_and_come_back())
+
+    async def _go_and_come_back(self) -> None:
+        """Go down, and come back if somebody watches over this engine."""
+        await self._halt()
+        if self._respawn_seconds is not None:
+            await asyncio.sleep(self._respawn_seconds)
+            await self.start(self._host, self._port)
+        self._reborn = None
+
+
+def _work(queue: PromptQueue, executor: Executor, died: Callable[[], object]) -> None:
+    """Run prompts one after another until the engine goes down."""
+    while not queue.closed:
+        prompt = queue.take()
+        if prompt is not None:
+            try:
+                outcome = executor.run(prompt)
+            except EngineDied:
+                if not executor.stopping.is_set():
+                    died()
+                return
+            client = executor.client_id
+            queue.done(prompt, outcome)
+            if client is not None:
+                done = {"node": None, "prompt_id": prompt.prompt_id}
+                executor.emit("executing", done, client)
+        if "free_memory" in queue.lower_flags():
+            executor.cache.clear()

@@ -1,0 +1,17 @@
+"""The nodes that the rehearsal engine plays, one module a family."""
+
+from . import image, interpolate, latent, loaders, patches, sampling, upscale, video, wan
+from .registry import REGISTRY
+
+__all__ = [
+    "REGISTRY",
+    "image",
+    "interpolate",
+    "latent",
+    "loaders",
+    "patches",
+    "sampling",
+    "upscale",
+    "video",
+    "wan",
+]

@@ -1,0 +1,54 @@
+"""Restarting an engine that only a new process can help: by systemd unit or by a command."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from ..errors import EngineDown
+from ..settings import Restart
+
+TIMEOUT = 180.0
+
+
+def command_line(restart: Restart) -> tuple[str, ...]:
+    """Say what is run to restart the engine."""
+    if restart.unit:
+        return ("systemctl", "restart", restart.unit)
+    return restart.command or ()
+
+
+async def restart_engine(restart: Restart) -> None:
+    """Restart the engine; returns when the command has ended well."""
+    line = command_line(restart)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *line,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise EngineDown(
+            f"The restart command {line[0]!r} cannot be run ({error.strerror}).",
+            "Check engines.restart in the settings.",
+            key="restart-failed",
+        ) from error
+    try:
+        _, told = await asyncio.wait_for(process.communicate(), TIMEOUT)
+    except TimeoutError as error:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise EngineDown(
+            f"The restart command took longer than {TIMEOUT:g} s.",
+            "Look at the engine's unit or command.",
+            key="restart-failed",
+        ) from error
+    if process.returncode:
+        words = told.decode(errors="replace").strip().splitlines()
+        raise EngineDown(
+            f"The restart command ended with {process.returncode}: {words[-1] if words else ''}",
+            "Check that the service may restart the unit (polkit), or the command itself.",
+            key="restart-failed",
+        )

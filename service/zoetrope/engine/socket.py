@@ -1,0 +1,113 @@
+"""ComfyUI's WebSocket: kept open, renewed when lost, and told apart by prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import msgspec
+
+log = logging.getLogger("zoetrope.engine")
+
+# A lost socket is tried again soon, then more slowly: an engine takes some 15 s to start.
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 5.0
+RENEW_SECONDS = 30.0
+# Progress can be re-read; what waits for a slow reader is bounded.
+BACKLOG = 1000
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message that names a prompt."""
+
+    kind: str
+    data: dict[str, Any]
+
+
+class Socket:
+    """Listens on one WebSocket for all prompts of one engine.
+
+    A subscriber gets its prompt's messages, and True whenever messages may have been missed.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+        self._task: asyncio.Task[None] | None = None
+        self._streams: dict[str, asyncio.Queue[Message | bool]] = {}
+        self._open: aiohttp.ClientWebSocketResponse | None = None
+        self._closing: asyncio.Future[bool] | None = None
+        self._renewed = time.monotonic()
+        self.reconnects = 0
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._task = asyncio.create_task(self._listen(), name="engine-socket")
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def renew(self) -> None:
+        """Open the socket anew, now and then at most: whoever connects last gets the stream."""
+        if self._open is not None and time.monotonic() - self._renewed > RENEW_SECONDS:
+            self._renewed = time.monotonic()
+            self._closing = asyncio.ensure_future(self._open.close())
+
+    @contextlib.contextmanager
+    def subscribe(self, prompt_id: str) -> Iterator[asyncio.Queue[Message | bool]]:
+        """Hear of one prompt."""
+        stream: asyncio.Queue[Message | bool] = asyncio.Queue(BACKLOG)
+        self._streams[prompt_id] = stream
+        try:
+            yield stream
+        finally:
+            if self._streams.get(prompt_id) is stream:
+                del self._streams[prompt_id]
+
+    async def _listen(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with self._session.ws_connect(
+                    self._url, heartbeat=20, max_msg_size=0, timeout=aiohttp.ClientWSTimeout(5)
+                ) as socket:
+                    self._open = socket
+                    pause = FIRST_PAUSE
+                    self._doubt()
+                    async for message in socket:
+                        if message.type is aiohttp.WSMsgType.TEXT:
+                            self._hand_out(message.data)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                log.debug("no socket: %s", error, extra={"action": "socket-lost"})
+            self._open = None
+            self.reconnects += 1
+            self._doubt()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _doubt(self) -> None:
+        for stream in self._streams.values():
+            with contextlib.suppress(asyncio.QueueFull):
+                stream.put_nowait(True)
+
+    def _hand_out(self, text: str) -> None:
+        try:
+            raw = msgspec.json.decode(text)
+            data = raw["data"]
+            stream = self._streams.get(data["prompt_id"])
+        except (msgspec.DecodeError, KeyError, TypeError):
+            return  # status messages and those of other programs name no prompt
+        if stream is None:
+            return
+        if stream.full():
+            stream.get_nowait()
+        stream.put_nowait(Message(str(raw["type"]), data))

@@ -1,0 +1,337 @@
+"""The node signatures of a ComfyUI, recorded once and read by the linter and the rehearsal engine.
+
+A catalogue says what ``GET /object_info`` says, without prose: names, types, ranges, options,
+outputs. The shipped ones live beside this module in ``catalogs/<version>.json``, one node a line.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+Option = str | int | float | bool
+
+#: The version that the recipes are written for.
+PINNED: Final = "0.27.1"
+
+#: Inputs whose options are the files of the server's own ``input/`` folder.
+INPUT_FOLDER: Final = "input"
+
+
+class Slots(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The growing part of a dynamic input: ``group.prefix0``, ``group.prefix1`` and so on."""
+
+    type: str
+    prefix: str = ""
+    names: tuple[str, ...] = ()
+    min: int = 0
+
+
+class Input(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One declared input of a node."""
+
+    type: str
+    required: bool = True
+    default: Any = UNSET
+    min: int | float | None = None
+    max: int | float | None = None
+    step: int | float | None = None
+    options: tuple[Option, ...] | None = None
+    #: The model folder (or ``input``) whose files are the options; empty when they are fixed.
+    files: str = ""
+    #: Set on option lists of the newer node interface, which are written differently.
+    multiselect: bool | None = None
+    slots: Slots | None = None
+
+    @property
+    def is_link(self) -> bool:
+        """Whether only another node's output can feed this input."""
+        return self.type not in {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"} and not self.options
+
+    @property
+    def has_default(self) -> bool:
+        """Whether the node declares a default (which a server still does not fill in)."""
+        return not isinstance(self.default, UnsetType)
+
+
+class Node(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The signature of one node class."""
+
+    pack: str = "core"
+    inputs: dict[str, Input] = {}
+    outputs: tuple[str, ...] = ()
+    #: Names of the outputs where they differ from their types.
+    names: tuple[str, ...] = ()
+    lists: tuple[int, ...] = ()
+    output_node: bool = False
+    deprecated: bool = False
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs' names, which are their types unless the node says otherwise."""
+        return self.names or self.outputs
+
+
+class Catalog(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """All node signatures of one ComfyUI with its node packs."""
+
+    comfyui: str
+    packs: dict[str, str] = {}
+    nodes: dict[str, Node] = {}
+
+    def get(self, class_type: str) -> Node | None:
+        """Return the signature of a node class, or None if this ComfyUI has no such node."""
+        return self.nodes.get(class_type)
+
+
+class _PackedInput(msgspec.Struct, omit_defaults=True, kw_only=True):
+    type: str
+    required: bool = True
+    default: Any = UNSET
+    min: int | float | None = None
+    max: int | float | None = None
+    step: int | float | None = None
+    options: list[Option] | int | None = None
+    files: str = ""
+    multiselect: bool | None = None
+    slots: Slots | None = None
+
+
+class _PackedNode(msgspec.Struct, omit_defaults=True, kw_only=True):
+    pack: str = "core"
+    inputs: dict[str, _PackedInput | int] = {}
+    outputs: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    lists: tuple[int, ...] = ()
+    output_node: bool = False
+    deprecated: bool = False
+
+
+class _Packed(msgspec.Struct, kw_only=True):
+    comfyui: str
+    packs: dict[str, str]
+    options: list[list[Option]]
+    inputs: list[_PackedInput]
+    nodes: dict[str, _PackedNode]
+
+
+def versions() -> tuple[str, ...]:
+    """Return the ComfyUI versions that have a shipped catalogue."""
+    folder = resources.files(__package__) / "catalogs"
+    return tuple(
+        sorted(f.name.removesuffix(".json") for f in folder.iterdir() if f.name.endswith(".json"))
+    )
+
+
+@cache
+def load(version: str = PINNED) -> Catalog:
+    """Return the shipped catalogue of a ComfyUI version; raise LookupError if there is none."""
+    path = resources.files(__package__) / "catalogs" / f"{version}.json"
+    if not path.is_file():
+        raise LookupError(f"no catalogue for ComfyUI {version}; known: {', '.join(versions())}")
+    return decode(path.read_bytes())
+
+
+def decode(data: bytes) -> Catalog:
+    """Read a catalogue from its file form."""
+    packed = msgspec.json.decode(data, type=_Packed)
+    shared = [tuple(options) for options in packed.options]
+
+    def unpack(item: _PackedInput) -> Input:
+        options = shared[item.options] if isinstance(item.options, int) else item.options
+        return Input(
+            type=item.type,
+            required=item.required,
+            default=item.default,
+            min=item.min,
+            max=item.max,
+            step=item.step,
+            options=None if options is None else tuple(options),
+            files=item.files,
+            multiselect=item.multiselect,
+            slots=item.slots,
+        )
+
+    common = [unpack(item) for item in packed.inputs]
+    nodes = {
+        class_type: Node(
+            pack=node.pack,
+            inputs={
+                name: common[item] if isinstance(item, int) else unpack(item)
+                for name, item in node.inputs.items()
+            },
+            outputs=node.outputs,
+            names=node.names,
+            lists=node.lists,
+            output_node=node.output_node,
+            deprecated=node.deprecated,
+        )
+        for class_type, node in packed.nodes.items()
+    }
+    return Catalog(comfyui=packed.comfyui, packs=packed.packs, nodes=nodes)
+
+
+def encode(catalog: Catalog) -> bytes:
+    """Write a catalogue in its file form: what repeats is written once, one node a line."""
+    lists = Counter(
+        item.options
+        for node in catalog.nodes.values()
+        for item in node.inputs.values()
+        if item.options and len(item.options) > 3
+    )
+    shared = {options: i for i, options in enumerate(o for o, n in lists.items() if n > 1)}
+
+    def pack(item: Input) -> bytes:
+        plain: dict[str, Any] = msgspec.to_builtins(item)
+        if item.options in shared:
+            plain["options"] = shared[item.options]
+        return msgspec.json.encode(plain)
+
+    repeats = Counter(pack(i) for n in catalog.nodes.values() for i in n.inputs.values())
+    common = {data: i for i, data in enumerate(d for d, n in repeats.items() if n > 2)}
+
+    def line(class_type: str, node: Node) -> bytes:
+        plain: dict[str, Any] = msgspec.to_builtins(node)
+        if node.inputs:
+            plain["inputs"] = {
+                name: common[data] if data in common else msgspec.Raw(data)
+                for name, data in ((name, pack(item)) for name, item in node.inputs.items())
+            }
+        return msgspec.json.encode(class_type) + b":" + msgspec.json.encode(plain)
+
+    return b"".join(
+        (
+            msgspec.json.encode({"comfyui": catalog.comfyui, "packs": catalog.packs})[:-1],
+            b',"options":[\n',
+            b",\n".join(msgspec.json.encode(list(options)) for options in shared),
+            b'\n],"inputs":[\n',
+            b",\n".join(common),
+            b'\n],"nodes":{\n',
+            b",\n".join(line(name, node) for name, node in sorted(catalog.nodes.items())),
+            b"\n}}\n",
+        )
+    )
+
+
+def from_object_info(info: Mapping[str, Any], *, comfyui: str) -> Catalog:
+    """Read the answer of a running server's ``GET /object_info``."""
+    nodes: dict[str, Node] = {}
+    for class_type, node in info.items():
+        inputs: dict[str, Input] = {}
+        for group, required in (("required", True), ("optional", False)):
+            for name, spec in (node.get("input", {}).get(group) or {}).items():
+                inputs[name] = _read_input(spec, required=required)
+        outputs = tuple(str(o) if isinstance(o, str) else "COMBO" for o in node["output"])
+        names = tuple(str(n) for n in node.get("output_name") or outputs)
+        nodes[class_type] = Node(
+            pack=_pack_of(str(node.get("python_module", "nodes"))),
+            inputs=inputs,
+            outputs=outputs,
+            names=() if names == outputs else names,
+            lists=tuple(i for i, many in enumerate(node.get("output_is_list") or ()) if many),
+            output_node=bool(node.get("output_node")),
+            deprecated=bool(node.get("deprecated")),
+        )
+    return Catalog(comfyui=comfyui, nodes=nodes)
+
+
+def _pack_of(module: str) -> str:
+    """Name the node pack of a module; everything outside custom_nodes is the core."""
+    return module.removeprefix("custom_nodes.") if module.startswith("custom_nodes.") else "core"
+
+
+def _read_input(spec: Sequence[Any], *, required: bool) -> Input:
+    """Read one input of object_info, in either of its two spellings."""
+    kind = spec[0]
+    config: Mapping[str, Any] = spec[1] if len(spec) > 1 else {}
+    options = kind if isinstance(kind, list) else config.get("options")
+    if options is not None:
+        options = tuple(o["key"] if isinstance(o, dict) else o for o in options)
+    return Input(
+        type="COMBO" if isinstance(kind, list) else str(kind),
+        required=required,
+        default=config.get("default", UNSET),
+        min=config.get("min"),
+        max=config.get("max"),
+        step=config.get("step"),
+        options=options,
+        multiselect=config.get("multiselect") if kind == "COMBO" else None,
+        slots=_read_slots(config.get("template")) if kind == "COMFY_AUTOGROW_V3" else None,
+    )
+
+
+def _read_slots(template: Mapping[str, Any] | None) -> Slots | None:
+    """Read what a growing input repeats."""
+    if not template:
+        return None
+    groups = template.get("input", {})
+    spec = next(iter({**groups.get("required", {}), **groups.get("optional", {})}.values()), ["*"])
+    optional_only = not groups.get("required")
+    return Slots(
+        type=str(spec[0]),
+        prefix=str(template.get("prefix", "")),
+        names=tuple(template.get("names", ())),
+        min=0 if optional_only else int(template.get("min", 0)),
+    )
+
+
+def input_spec(item: Input, files: Callable[[str], Sequence[str]]) -> list[Any]:
+    """Spell one input the way object_info does; `files` lists a folder's names."""
+    config: dict[str, Any] = {}
+    if item.has_default:
+        config["default"] = item.default
+    for name in ("min", "max", "step"):
+        value = getattr(item, name)
+        if value is not None:
+            config[name] = value
+    if item.type != "COMBO":
+        if item.options is not None:
+            config["options"] = list(item.options)
+        return [item.type, config] if config else [item.type]
+    options = all_options(item, files)
+    if item.multiselect is None:
+        return [options, config] if config else [options]
+    return ["COMBO", {**config, "multiselect": item.multiselect, "options": options}]
+
+
+def all_options(item: Input, files: Callable[[str], Sequence[str]]) -> list[Option]:
+    """Return the options of a choice: those of the pack, then the files that the host has."""
+    fixed: list[Option] = list(item.options or ())
+    if not item.files:
+        return fixed
+    return [*(f for f in files(item.files) if f not in fixed), *fixed]
+
+
+def object_info(catalog: Catalog, files: Callable[[str], Sequence[str]]) -> dict[str, Any]:
+    """Spell a whole catalogue the way ``GET /object_info`` does."""
+    return {name: node_info(catalog, name, files) for name in catalog.nodes}
+
+
+def node_info(
+    catalog: Catalog, class_type: str, files: Callable[[str], Sequence[str]]
+) -> dict[str, Any]:
+    """Spell one node the way ``GET /object_info/{class}`` does."""
+    node = catalog.nodes[class_type]
+    groups: dict[str, dict[str, Any]] = {"required": {}}
+    for name, item in node.inputs.items():
+        group = groups.setdefault("required" if item.required else "optional", {})
+        group[name] = input_spec(item, files)
+    return {
+        "input": groups,
+        "input_order": {group: list(items) for group, items in groups.items()},
+        "is_input_list": False,
+        "output": list(node.outputs),
+        "output_is_list": [i in node.lists for i in range(len(node.outputs))],
+        "output_name": list(node.output_names),
+        "name": class_type,
+        "display_name": class_type,
+        "description": "",
+        "python_module": "nodes" if node.pack == "core" else f"custom_nodes.{node.pack}",
+        "category": "",
+        "output_node": node.output_node,
+        "deprecated": node.deprecated,
+    }

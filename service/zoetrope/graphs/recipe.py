@@ -1,0 +1,432 @@
+"""A recipe: the stages, parameters and reliefs of one way to make a video, read from `recipe.toml`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import tomli
+
+from ..errors import RecipeError, Rejected
+from ..jobs.job import Scalar, Still, Ticket
+from ..settings import nearest
+from .graph import Graph, decode, put, swap
+
+MAX_SEED = 2**64 - 1
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something a ticket may set: its type and range, its default, and where it goes in the graphs."""
+
+    type: Literal["text", "int", "float", "bool", "choice"]
+    default: Scalar
+    to: tuple[str, ...]
+    about: str = ""
+    source: str = ""  # where the default comes from
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+
+
+class Relief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way to need less memory: inputs to set, and nodes whose work another class does."""
+
+    name: str
+    about: str = ""
+    set: dict[str, Scalar] = {}
+    swap: dict[str, Swap] = {}
+    scale: float = 1.0  # of width and height; only where the ticket did not fix the size
+
+
+class Swap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The class that takes a node's place, with its inputs beside the links that stay."""
+
+    class_type: str
+    inputs: dict[str, Scalar] = {}
+
+
+class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One graph and the places where its picture, its source file and its name go."""
+
+    name: str
+    graph: str
+    output: str  # the node whose file is the stage's result
+    prefix: str  # where the output's name goes
+    estimate_seconds: float  # on a 16 GB card at the default size
+    review: bool = False
+    picture: str = ""
+    end_picture: str = ""
+    source: str = ""  # where the stage before puts its file
+    relief: tuple[Relief, ...] = ()
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The pixel budget and grid of the recipe, and where width and height go."""
+
+    pixels: int
+    multiple: int
+    width: tuple[str, ...]
+    height: tuple[str, ...]
+    min_edge: int = 256
+    max_edge: int = 1536
+
+
+class Length(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a clip is: frames are 4n+1 for WAN, at a fixed rate."""
+
+    frames: int
+    fps: float
+    to: tuple[str, ...]
+    step: int = 4
+    min: int = 5
+    max: int = 161
+
+
+class RecipeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `recipe.toml` holds."""
+
+    title: str
+    guidance: str = ""
+    pictures: Literal[1, 2] = 1
+    size: Size | None = None
+    length: Length | None = None
+    seed: tuple[str, ...] = ()  # where the seed goes
+    seed_max: int = MAX_SEED
+    stages: tuple[StageSpec, ...]
+    parameters: dict[str, Parameter] = {}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket made exact for one picture: what will really be asked of the engine."""
+
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    fps: float = 0.0
+    seed: int = 0
+    parameters: dict[str, Scalar] = {}
+    notes: tuple[str, ...] = ()  # corrections that a person should hear of
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """A recipe with its graphs, ready to plan jobs."""
+
+    name: str
+    file: RecipeFile
+    graphs: dict[str, Graph]
+
+    def stage(self, name: str) -> StageSpec:
+        """Find a stage by its name."""
+        for stage in self.file.stages:
+            if stage.name == name:
+                return stage
+        raise RecipeError(f"The recipe {self.name} has no stage {name!r}.")
+
+    def ticket_keys(self) -> frozenset[str]:
+        """Say every key a ticket for this recipe may hold."""
+        return frozenset(Ticket.__struct_fields__) - {"parameters"} | frozenset(
+            self.file.parameters
+        )
+
+    def plan(self, ticket: Ticket, still: Still, seed: int) -> Plan:
+        """Make a ticket exact, or reject it with what is allowed."""
+        notes: list[str] = []
+        frames, fps = self._frames(ticket, notes)
+        width, height = self._size(ticket, still, notes)
+        if seed > self.file.seed_max or seed < 0:
+            raise Rejected(
+                f"The seed {seed} is out of range.",
+                f"Use a whole number from 0 to {self.file.seed_max}.",
+                key="ticket-value",
+            )
+        return Plan(
+            width=width,
+            height=height,
+            frames=frames,
+            fps=fps,
+            seed=seed,
+            parameters=self._parameters(ticket),
+            notes=tuple(notes),
+        )
+
+    def build(
+        self,
+        plan: Plan,
+        stage: StageSpec,
+        *,
+        files: Mapping[str, str],
+        prefix: str,
+        relief: tuple[str, ...] = (),
+    ) -> Graph:
+        """Build one stage's graph; `files` names what was uploaded as picture, end_picture and source."""
+        reliefs = [r for r in stage.relief if r.name in relief]
+        graph = self.graphs[stage.graph]
+        for easing in reliefs:
+            for node, other in easing.swap.items():
+                graph = swap(graph, node, other.class_type, other.inputs)
+        values: dict[str, Any] = {}
+        for name, parameter in self.file.parameters.items():
+            values |= dict.fromkeys(parameter.to, plan.parameters.get(name, parameter.default))
+        values |= dict.fromkeys(self.file.seed, plan.seed)
+        if self.file.size is not None:
+            scale = math.prod(easing.scale for easing in reliefs)
+            grid = self.file.size.multiple
+            values |= dict.fromkeys(self.file.size.width, _round(plan.width * scale, grid))
+            values |= dict.fromkeys(self.file.size.height, _round(plan.height * scale, grid))
+        if self.file.length is not None:
+            values |= dict.fromkeys(self.file.length.to, plan.frames)
+        for easing in reliefs:
+            values |= easing.set
+        for kind, place in (
+            ("picture", stage.picture),
+            ("end_picture", stage.end_picture),
+            ("source", stage.source),
+        ):
+            if place:
+                values[place] = files[kind]
+        values[stage.prefix] = prefix
+        # A place belongs to the graphs that have its node; loading the recipe checks that one has.
+        return put(graph, {k: v for k, v in values.items() if k.partition(".")[0] in graph})
+
+    def estimate(self, plan: Plan, stage: StageSpec) -> float:
+        """Guess a stage's seconds from the recipe's own figure, by the number of pixels to make."""
+        size, length = self.file.size, self.file.length
+        if size is None or length is None or not plan.width:
+            return stage.estimate_seconds
+        asked = plan.width * plan.height * plan.frames
+        return stage.estimate_seconds * max(0.1, asked / (size.pixels * length.frames))
+
+    def _frames(self, ticket: Ticket, notes: list[str]) -> tuple[int, float]:
+        length = self.file.length
+        if length is None:
+            return 0, 0.0
+        if ticket.seconds is not None:
+            wanted = ticket.seconds * length.fps + 1
+            shown = f"{ticket.seconds:g} s"
+        else:
+            wanted = float(ticket.frames if ticket.frames is not None else length.frames)
+            shown = f"{wanted:g} frames"
+        if not length.min <= wanted <= length.max:
+            raise Rejected(
+                f"A clip of {shown} is out of range.",
+                f"This recipe makes {length.min} to {length.max} frames"
+                f" ({(length.min - 1) / length.fps:g} to {(length.max - 1) / length.fps:g} s).",
+                key="ticket-value",
+            )
+        frames = round((wanted - 1) / length.step) * length.step + 1
+        if ticket.frames is not None and ticket.seconds is None and frames != ticket.frames:
+            notes.append(
+                f"{ticket.frames} frames became {frames}: the model makes {length.step}n+1."
+            )
+        return frames, length.fps
+
+    def _size(self, ticket: Ticket, still: Still, notes: list[str]) -> tuple[int, int]:
+        size = self.file.size
+        if size is None:
+            return 0, 0
+        for key, edge in (("width", ticket.width), ("height", ticket.height)):
+            if edge is not None and not size.min_edge <= edge <= size.max_edge:
+                raise Rejected(
+                    f"The {key} {edge} is out of range.",
+                    f"Use {size.min_edge} to {size.max_edge}.",
+                    key="ticket-value",
+                )
+        return fit(
+            (still.width, still.height),
+            size,
+            width=ticket.width,
+            height=ticket.height,
+            auto=ticket.auto_resize,
+            notes=notes,
+        )
+
+    def _parameters(self, ticket: Ticket) -> dict[str, Scalar]:
+        given = dict(ticket.parameters)
+        for key in ("prompt", "negative"):
+            if (text := getattr(ticket, key)) is not None:
+                given[key] = text
+        known = self.file.parameters
+        for name in given:
+            if name not in known:
+                raise Rejected(
+                    f"The ticket's key {name!r} is unknown to the recipe {self.name};"
+                    f" {nearest(name, self.ticket_keys())}",
+                    "Mend the ticket and drop it again.",
+                    key="ticket-key",
+                )
+        return {name: check(name, known[name], value) for name, value in given.items()}
+
+
+def check(name: str, parameter: Parameter, value: Scalar) -> Scalar:
+    """Give a parameter's value in its own type, or reject it with what is allowed."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "text": (str,),
+        "choice": (str,),
+        "bool": (bool,),
+        "int": (int,),
+        "float": (int, float),
+    }
+    right_type = isinstance(value, kinds[parameter.type]) and (
+        parameter.type == "bool" or not isinstance(value, bool)
+    )
+    low, high = parameter.min, parameter.max
+    in_range = right_type and (
+        not isinstance(value, int | float)
+        or ((low is None or value >= low) and (high is None or value <= high))
+    )
+    if right_type and in_range and (not parameter.choices or value in parameter.choices):
+        return float(value) if parameter.type == "float" else value
+    if parameter.choices:
+        allowed = f"one of {', '.join(parameter.choices)}"
+    else:
+        words = {"text": "a text", "bool": "true or false", "int": "a whole number"}
+        allowed = words.get(parameter.type, "a number")
+        if low is not None and high is not None:
+            allowed += f" from {low:g} to {high:g}"
+    raise Rejected(
+        f"The ticket's {name} = {value!r} is not possible; allowed is {allowed}.",
+        "Mend the ticket and drop it again.",
+        key="ticket-value",
+    )
+
+
+def fit(
+    picture: tuple[int, int],
+    size: Size,
+    *,
+    width: int | None,
+    height: int | None,
+    auto: bool,
+    notes: list[str],
+) -> tuple[int, int]:
+    """Choose the video's size: asked for, or the picture's shape inside the pixel budget, on the grid."""
+    aspect = picture[0] / picture[1]
+    if width is not None and height is not None:
+        wanted = (float(width), float(height))
+    elif width is not None:
+        wanted = (float(width), width / aspect)
+    elif height is not None:
+        wanted = (height * aspect, float(height))
+    elif auto:
+        tall = math.sqrt(size.pixels / aspect)
+        wanted = (tall * aspect, tall)
+    else:
+        wanted = (float(picture[0]), float(picture[1]))
+    low = math.ceil(size.min_edge / size.multiple) * size.multiple
+    high = size.max_edge // size.multiple * size.multiple
+    found = tuple(min(high, max(low, _round(edge, size.multiple))) for edge in wanted)
+    asked = (width or found[0], height or found[1])
+    if asked != found:
+        notes.append(
+            f"{asked[0]}x{asked[1]} became {found[0]}x{found[1]}: a grid of {size.multiple}."
+        )
+    return found[0], found[1]
+
+
+def load(folder: Path) -> Recipe:
+    """Read one recipe's folder and check that every place it names exists."""
+    origin = folder / "recipe.toml"
+    try:
+        file = msgspec.convert(tomli.loads(origin.read_text(encoding="utf-8")), RecipeFile)
+    except OSError as error:
+        raise RecipeError(f"{origin}: cannot be read ({error.strerror}).") from error
+    except (UnicodeDecodeError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise RecipeError(f"{origin}: {error}.", "Mend the recipe.") from error
+    graphs: dict[str, Graph] = {}
+    for stage in file.stages:
+        path = folder / stage.graph
+        try:
+            graphs[stage.graph] = decode(path.read_bytes(), str(path))
+        except OSError as error:
+            raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
+    recipe = Recipe(name=folder.name, file=file, graphs=graphs)
+    _check_places(recipe, origin)
+    return recipe
+
+
+class Recipes:
+    """All recipes that can be found; the folders are read again when a file of theirs changes."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self._folders = folders
+        self._loaded: dict[str, tuple[object, Recipe | RecipeError]] = {}
+
+    def names(self) -> list[str]:
+        """List every recipe's name, sound or not."""
+        return sorted(
+            {
+                entry.name
+                for folder in self._folders
+                if folder.is_dir()
+                for entry in folder.iterdir()
+                if (entry / "recipe.toml").is_file()
+            }
+        )
+
+    def get(self, name: str) -> Recipe:
+        """Load a recipe by name; the first folder that has it wins."""
+        for folder in self._folders:
+            origin = folder / name / "recipe.toml"
+            if "/" not in name and origin.is_file():
+                break
+        else:
+            raise Rejected(
+                f"There is no recipe {name!r}; {nearest(name, self.names())}",
+                "Rename the folder or mend the ticket.",
+                key="recipe-unknown",
+            )
+        stamp = tuple(
+            (entry.name, entry.stat().st_mtime_ns) for entry in sorted(origin.parent.iterdir())
+        )
+        known = self._loaded.get(name)
+        if known is None or known[0] != stamp:
+            try:
+                known = (stamp, load(origin.parent))
+            except RecipeError as error:
+                known = (stamp, error)
+            self._loaded[name] = known
+        if isinstance(known[1], RecipeError):
+            raise known[1]
+        return known[1]
+
+
+def shipped() -> Path:
+    """Find the recipes that come with zoetrope: in the wheel, or in a checkout's own folder."""
+    inside = Path(__file__).parent.parent / "workflows"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "workflows"
+
+
+def _round(edge: float, multiple: int) -> int:
+    return max(1, round(edge / multiple)) * multiple
+
+
+def _check_places(recipe: Recipe, origin: Path) -> None:
+    file = recipe.file
+    if len({stage.name for stage in file.stages}) != len(file.stages) or not file.stages:
+        raise RecipeError(f"{origin}: stages need to be there, and to have names of their own.")
+    shared: list[str] = [*file.seed]
+    shared += [place for parameter in file.parameters.values() for place in parameter.to]
+    shared += [*file.size.width, *file.size.height] if file.size else []
+    shared += [*file.length.to] if file.length else []
+    for place in shared:
+        if not any(_has(graph, place) for graph in recipe.graphs.values()):
+            raise RecipeError(f"{origin}: no graph has the place {place!r}.")
+    for stage in file.stages:
+        graph = recipe.graphs[stage.graph]
+        own = [stage.prefix, stage.picture, stage.end_picture, stage.source]
+        for place in [p for p in own if p] + [p for r in stage.relief for p in r.set]:
+            swapped = {node for relief in stage.relief for node in relief.swap}
+            if not _has(graph, place) and place.partition(".")[0] not in swapped:
+                raise RecipeError(f"{origin}: {stage.graph} has no place {place!r}.")
+        if stage.output not in graph:
+            raise RecipeError(f"{origin}: {stage.graph} has no node {stage.output!r}.")
+
+
+def _has(graph: Graph, place: str) -> bool:
+    node, _, key = place.partition(".")
+    return node in graph and key in graph[node].inputs

@@ -1,0 +1,302 @@
+"""Claims: a picture is ours from one atomic rename on, and its path alone says how to undo that."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from ..errors import Reason, Rejected
+from .entry import CLAIMED, REFUSED, WHY, Kind, classify, cut, shown
+
+# A fixed namespace makes a copied file's claim the same on every scan and after every restart.
+COPIES = uuid.UUID("0c9a4a0e-8a1f-5f0e-b5a5-6a2f9f0d6c31")
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that belong together and are ours; paths are relative to the inbox."""
+
+    id: str
+    root: Path  # the folder that the paths are relative to: the claim's own, or the inbox itself
+    pictures: tuple[str, ...]  # of a pair, the start comes first
+    tickets: tuple[str, ...] = ()
+    moved: bool = True  # false when the files stay where they are
+
+    def file(self, path: str) -> Path:
+        """Say where a claimed file lies now."""
+        return self.root / path
+
+    @property
+    def folder(self) -> str:
+        """The inbox folder that the files were dropped in."""
+        return self.pictures[0].rpartition("/")[0]
+
+
+class Claims:
+    """The claim folders of one inbox; every method blocks on the file system and belongs on a thread."""
+
+    def __init__(
+        self,
+        inbox: Path,
+        *,
+        move: bool = True,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        fallback: Path | None = None,
+    ) -> None:
+        self._inbox = inbox
+        self._move = move
+        self._new_id = new_id
+        # Where reasons go when the inbox is not ours to write in: a folder of the outbox.
+        self._fallback = fallback if fallback is not None else inbox / REFUSED
+
+    def prepare(self) -> None:
+        """Make the folders that we need in the inbox; an OSError says that it cannot be written."""
+        if not self._move:
+            return
+        if not self._inbox.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._inbox))
+        for name in (CLAIMED, REFUSED):
+            (self._inbox / name).mkdir(exist_ok=True)
+
+    def take(
+        self, pictures: tuple[str, ...], tickets: tuple[str, ...] = (), *, shared: bool = False
+    ) -> Claim | None:
+        """Claim files that belong together; None if a picture is gone.
+
+        The first picture's rename is the commit point and comes last. A ticket that another picture of
+        the same stem needs as well (`shared`) is copied instead of moved.
+        """
+        if not self._move:
+            return self._stay(pictures, tickets)
+        self.prepare()
+        claim_id = self._new_id()
+        root = self._inbox / CLAIMED / claim_id
+        for folder in dict.fromkeys(path.rpartition("/")[0] for path in pictures):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        taken: list[str] = []
+        try:
+            for path in tickets:
+                with contextlib.suppress(FileNotFoundError):
+                    if shared:
+                        shutil.copy2(self._inbox / path, root / path, follow_symlinks=False)
+                    else:
+                        (self._inbox / path).rename(root / path)
+                    taken.append(path)
+            for path in reversed(pictures):
+                (self._inbox / path).rename(root / path)
+        except FileNotFoundError:
+            self._undo(root)
+            return None
+        except OSError:
+            self._undo(root)
+            raise
+        return Claim(id=claim_id, root=root, pictures=pictures, tickets=tuple(taken))
+
+    def pending(self) -> list[Claim]:
+        """List the claims that an earlier run left, oldest first; one without a picture is incomplete."""
+        folder = self._inbox / CLAIMED
+        if not self._move or not folder.is_dir():
+            return []
+        roots = sorted((path.lstat().st_mtime_ns, path) for path in folder.iterdir())
+        return [self._read(root) for _, root in roots if root.is_dir()]
+
+    def release(self, claim: Claim) -> None:
+        """Let the originals go: the ledger and the work folder hold all that is needed."""
+        if not claim.moved:
+            return
+        for path in (*claim.tickets, *claim.pictures):
+            claim.file(path).unlink(missing_ok=True)
+            # A reason that an earlier try left would now be misleading.
+            why = self._inbox / REFUSED / (path + WHY)
+            if not os.path.lexists(self._inbox / REFUSED / path):
+                with contextlib.suppress(OSError):
+                    why.unlink(missing_ok=True)
+        self._prune(claim.root)
+
+    def refuse(self, claim: Claim, reason: Reason) -> Path:
+        """Move a claim's files where people find them, each picture with its reason; returns the first reason's file."""
+        if not claim.moved:
+            target = self._fallback / claim.folder
+            target.mkdir(parents=True, exist_ok=True)
+            names = [path.rpartition("/")[2] for path in claim.pictures]
+            return self._explain(target, names[0], names, reason, moved=False)
+        target = self._inbox / REFUSED / claim.folder
+        target.mkdir(parents=True, exist_ok=True)
+        names = []
+        # Tickets go first: while a picture is in the claim, the refusal can be done again.
+        for path in (*claim.tickets, *reversed(claim.pictures)):
+            with contextlib.suppress(FileNotFoundError):
+                names.append(_move_beside(claim.file(path), target))
+        why = self._explain(target, names[-1], names, reason, moved=True) if names else target
+        _sync(target)
+        self._prune(claim.root)
+        return why
+
+    def put_back(self, claim: Claim) -> None:
+        """Undo a claim: every file returns to the path that its own path tells."""
+        if claim.moved:
+            self._undo(claim.root)
+
+    def _stay(self, pictures: tuple[str, ...], tickets: tuple[str, ...]) -> Claim | None:
+        seen: list[str] = []
+        for path in (*pictures, *tickets):
+            try:
+                found = (self._inbox / path).lstat()
+            except FileNotFoundError:
+                if path in pictures:
+                    return None
+                continue
+            seen.append(f"{path}\0{found.st_size}\0{found.st_mtime_ns}")
+        name = "\0".join(seen).encode("utf-8", "surrogateescape").hex()
+        return Claim(
+            id=uuid.uuid5(COPIES, name).hex,
+            root=self._inbox,
+            pictures=pictures,
+            tickets=tuple(path for path in tickets if os.path.lexists(self._inbox / path)),
+            moved=False,
+        )
+
+    def _read(self, root: Path) -> Claim:
+        pictures: list[tuple[bool, str]] = []
+        tickets: list[str] = []
+        for path in _files(root):
+            entry = classify(path)
+            if entry.kind in (Kind.PICTURE, Kind.DEEP):
+                pictures.append((entry.half == "end", path))
+            else:
+                tickets.append(path)
+        tickets.sort()
+        return Claim(
+            id=root.name,
+            root=root,
+            pictures=tuple(path for _, path in sorted(pictures)),
+            tickets=tuple(tickets),
+        )
+
+    def _undo(self, root: Path) -> None:
+        for path in list(_files(root)):
+            target = self._inbox / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source = root / path
+            if not os.path.lexists(target):
+                source.rename(target)
+            elif _same(source, target):
+                source.unlink()
+            else:
+                # Somebody put a new file in its place meanwhile; both are kept.
+                _move_beside(source, target.parent)
+        self._prune(root)
+
+    def _explain(
+        self, target: Path, name: str, names: list[str], reason: Reason, *, moved: bool
+    ) -> Path:
+        others = [other for other in names if other != name]
+        lines = [f"{shown(name)} was not taken.", "", reason.sentence]
+        if reason.next_step:
+            lines += ["", f"What to do: {reason.next_step}"]
+        if others:
+            lines += ["", f"With it: {', '.join(shown(other) for other in sorted(others))}."]
+        if moved:
+            lines += ["", "To try again, move it back into the inbox."]
+        else:
+            lines += ["", "The file was left where it is. To try again, change it or `touch` it."]
+        why = target / f"{cut(name, 255 - len(WHY))}{WHY}"
+        why.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return why
+
+    def _prune(self, root: Path) -> None:
+        """Remove a claim's folders; one that still holds a file stays, whatever it is."""
+        for folder, _, _ in os.walk(root, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
+
+
+def check_file(path: Path) -> os.stat_result:
+    """Refuse what is not a plain file of its own: links can lead out of the inbox or change under us."""
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise Rejected(
+            "It is a link, not a file; links are never followed.",
+            "Copy the picture itself into the inbox.",
+            key="picture-link",
+        )
+    if not stat.S_ISREG(found.st_mode):
+        raise Rejected(
+            "It is not a file but a device, a pipe or a folder.",
+            "Copy a picture into the inbox.",
+            key="picture-link",
+        )
+    if found.st_nlink > 1:
+        raise Rejected(
+            "The file has a second name elsewhere (a hard link), so it could change while we work.",
+            "Copy the picture instead of linking it.",
+            key="picture-link",
+        )
+    return found
+
+
+def _files(root: Path) -> Iterator[str]:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            yield str((Path(folder) / name).relative_to(root))
+    # A link to a folder is listed among the folders, and walk does not enter it.
+    for folder, folders, _ in os.walk(root):
+        for name in folders:
+            if (Path(folder) / name).is_symlink():
+                yield str((Path(folder) / name).relative_to(root))
+
+
+def _move_beside(source: Path, folder: Path) -> str:
+    """Move a file into a folder under its own name, or that name with a number; nothing is overwritten."""
+    if not os.path.lexists(source):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
+    if source.is_dir() and not source.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(source))
+    for number in range(1, 10_000):
+        name = _numbered(source.name, number)
+        try:
+            # Making the name first reserves it, so that the rename can replace nothing but that.
+            os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o660))
+        except FileExistsError:
+            continue
+        source.rename(folder / name)
+        return name
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder / source.name))
+
+
+def _numbered(name: str, number: int) -> str:
+    if number == 1:
+        return name
+    base, dot, suffix = name.rpartition(".")
+    if not dot:
+        base, suffix = name, ""
+    tail = f" ({number}){dot}{suffix}"
+    return cut(base, 255 - len(os.fsencode(tail))) + tail
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        if one.is_symlink() or other.is_symlink() or one.lstat().st_size != other.lstat().st_size:
+            return False
+        return one.read_bytes() == other.read_bytes()
+    except OSError:
+        return False
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some shares cannot flush a folder; they have no better promise to give.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)

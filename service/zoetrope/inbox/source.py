@@ -1,0 +1,88 @@
+"""Copying a claimed picture into its work folder: streamed, hashed, flushed, and checked for a late writer."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from ..errors import Rejected
+from .claim import check_file
+from .entry import shown
+from .formats import HEAD, SUFFIXES, sniff
+from .stability import Look
+from .still import Source
+
+_CHUNK = 1 << 20
+
+
+class StillChanging(Exception):
+    """The file was written to while it was copied; copy it again when it has settled."""
+
+
+def copy(file: Path, folder: Path, stem: str, max_megabytes: int) -> tuple[Source, Look]:
+    """Copy a picture's bytes as `<stem>.<ext>`; the look is the file's, from after the copy."""
+    check_file(file)
+    # Never follow a link, even one that took the file's place a moment ago, and never wait on a pipe.
+    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb", buffering=0) as stream:
+        before = os.fstat(handle)
+        if not stat.S_ISREG(before.st_mode):
+            check_file(file)
+        if before.st_size > max_megabytes * 1_000_000:
+            raise Rejected(
+                f"The file has {before.st_size / 1e6:.0f} MB, more than {max_megabytes} MB.",
+                "Save it smaller, or raise inbox.max_megabytes.",
+                key="picture-too-large",
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        head = b""
+        size = 0
+        target = folder / f"{stem}.new"
+        with target.open("wb", buffering=0) as made:
+            while chunk := stream.read(_CHUNK):
+                head = head or chunk[:HEAD]
+                digest.update(chunk)
+                size += len(chunk)
+                made.write(chunk)
+                if size > before.st_size:
+                    break  # somebody appends; no use in running after them
+            os.fsync(made.fileno())
+        look = Look.of(os.fstat(handle))
+    if look.signature != Look.of(before).signature or size != look.size:
+        raise StillChanging
+    name = stem + SUFFIXES.get(sniff(head) or "", ".bin")
+    target.rename(folder / name)
+    return Source(name=shown(file.name), file=name, sha256=digest.hexdigest(), size=size), look
+
+
+def flush(folder: Path, *files: str) -> None:
+    """Make files of a work folder, its names and its own name durable."""
+    for path, flags in (
+        *((folder / file, os.O_RDONLY) for file in files),
+        (folder, os.O_RDONLY | os.O_DIRECTORY),
+        (folder.parent, os.O_RDONLY | os.O_DIRECTORY),
+    ):
+        handle = os.open(path, flags)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(handle)
+
+
+def remove(folder: Path) -> None:
+    """Remove a work folder with all that it holds; one that is gone is well."""
+    with contextlib.suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                remove(path)
+            else:
+                path.unlink()
+        folder.rmdir()

@@ -1,0 +1,207 @@
+"""Opening pictures without trusting them: a few worker processes that may crash, hang or blow up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from pathlib import Path
+
+import msgspec
+
+from ..errors import Rejected, ZoetropeError
+from ..jobs.job import Still
+from ..settings import InboxSettings
+from .still_worker import READY, Answer, Request
+
+log = logging.getLogger("zoetrope.inbox")
+
+IDLE_SECONDS = 60.0
+_START_SECONDS = 30.0
+
+
+class DecoderDown(ZoetropeError):
+    """Pictures cannot be opened on this host; that is not the pictures' fault."""
+
+    key = "decoder-down"
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture's untouched bytes in a work folder, as they were copied."""
+
+    name: str  # as the person named it
+    file: str  # in the work folder
+    sha256: str
+    size: int
+
+
+class _Worker:
+    """One process and the time when it was used last."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.used = time.monotonic()
+
+    async def greeted(self) -> None:
+        """Wait until it has loaded all it needs."""
+        assert self.process.stdout is not None
+        try:
+            await self.process.stdout.readexactly(len(READY))
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise EOFError from error
+
+    async def ask(self, request: Request) -> Answer:
+        """Send a request and wait for its answer; EOFError if the process died of it."""
+        stdin, stdout = self.process.stdin, self.process.stdout
+        if stdin is None or stdout is None:
+            raise EOFError
+        body = msgspec.msgpack.encode(request)
+        try:
+            stdin.write(len(body).to_bytes(4, "big") + body)
+            await stdin.drain()
+            size = await stdout.readexactly(4)
+            body = await stdout.readexactly(int.from_bytes(size, "big"))
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise EOFError from error
+        self.used = time.monotonic()
+        return msgspec.msgpack.decode(body, type=Answer)
+
+    async def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+
+
+class Decoder:
+    """A small pool of workers, started on demand and stopped when there is nothing to do."""
+
+    def __init__(self, settings: InboxSettings, *, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._settings = settings
+        self._idle_seconds = idle_seconds
+        self._free: list[_Worker] = []
+        self._room = asyncio.Semaphore(settings.decode_workers)
+        self._all: set[_Worker] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    @property
+    def workers(self) -> int:
+        """How many processes there are now."""
+        return len(self._all)
+
+    async def open(self, folder: Path, source: Source, *, target: str = "upright.png") -> Still:
+        """Decode a copied picture wholly, or reject it with a reason; `target` names the copy made of it."""
+        request = Request(
+            os.fsencode(folder / source.file),
+            os.fsencode(folder / target),
+            self._settings.max_megapixels,
+        )
+        async with self._room:
+            answer = await self._ask(request)
+        if answer.errno:
+            raise OSError(answer.errno, os.strerror(answer.errno), str(folder))
+        if answer.refused is not None:
+            reason = answer.refused
+            raise Rejected(reason.sentence, reason.next_step, key=reason.key)
+        return Still(
+            name=source.name,
+            sha256=source.sha256,
+            size=source.size,
+            format=answer.format,
+            width=answer.width,
+            height=answer.height,
+            source=source.file,
+            file=target if answer.made else source.file,
+            changes=answer.changes,
+        )
+
+    async def close(self) -> None:
+        """Stop every worker."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        self._free.clear()
+        await asyncio.gather(*(worker.stop() for worker in self._all), *self._stopping)
+        self._all.clear()
+
+    async def _ask(self, request: Request) -> Answer:
+        worker = self._free.pop() if self._free else await self._start()
+        kept = False
+        try:
+            async with asyncio.timeout(self._settings.decode_seconds):
+                answer = await worker.ask(request)
+            kept = True
+        except TimeoutError as error:
+            raise Rejected(
+                f"The picture could not be opened within {self._settings.decode_seconds:g} seconds.",
+                "Save it smaller or as plain PNG, or raise inbox.decode_seconds.",
+                key="picture-slow",
+            ) from error
+        except EOFError as error:
+            raise Rejected(
+                "The picture made its decoder crash.",
+                "Open it in a picture program and save it anew as PNG.",
+                key="picture-damaged",
+            ) from error
+        finally:
+            # Also when the caller was cancelled: a worker with an unread answer is of no more use.
+            if kept:
+                self._free.append(worker)
+                self._plan_sweep()
+            else:
+                self._drop(worker)
+        return answer
+
+    async def _start(self) -> _Worker:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            # -P: no module may be found in the folder where the service happens to run.
+            *("-P", "-m", "zoetrope.inbox.still_worker"),
+            str(self._settings.max_megapixels),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            cwd="/",
+            # A wrapped service (nix) finds its packages through sys.path alone; pass that on.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        worker = _Worker(process)
+        self._all.add(worker)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await worker.greeted()
+        except (EOFError, TimeoutError) as error:
+            self._drop(worker)
+            raise DecoderDown(
+                "The process that opens pictures does not start.",
+                "Run `python -m zoetrope.inbox.still_worker 100` by hand to see why.",
+            ) from error
+        except BaseException:
+            self._drop(worker)
+            raise
+        return worker
+
+    def _drop(self, worker: _Worker) -> None:
+        self._all.discard(worker)
+        task = asyncio.create_task(worker.stop())
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    def _plan_sweep(self) -> None:
+        if self._sweep is None:
+            loop = asyncio.get_running_loop()
+            self._sweep = loop.call_later(self._idle_seconds, self._stop_idle)
+
+    def _stop_idle(self) -> None:
+        self._sweep = None
+        oldest = time.monotonic() - self._idle_seconds
+        idle = [worker for worker in self._free if worker.used <= oldest]
+        self._free = [worker for worker in self._free if worker.used > oldest]
+        for worker in idle:
+            self._drop(worker)
+        if self._free:
+            self._plan_sweep()

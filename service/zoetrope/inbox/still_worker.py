@@ -1,0 +1,107 @@
+"""The process that opens pictures: limited in memory, killed when it takes too long, replaced when it dies.
+
+It reads requests from its standard input and answers on its standard output; each message is four
+bytes of length and then msgpack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from ..errors import Reason, Rejected
+
+READY = b"\0\0\0\0"
+
+# Decoding holds the picture a few times over: as read, converted, with alpha, flattened.
+BYTES_PER_PIXEL = 32
+BASE_BYTES = 2**30
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Open this file; write the upright copy there if one is needed. Paths are raw bytes."""
+
+    source: bytes
+    target: bytes
+    max_megapixels: int
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it: a reason why not, or the measures of the picture."""
+
+    refused: Reason | None = None
+    errno: int = 0  # a file could not be read or written: the disk's fault, not the picture's
+    format: str = ""
+    width: int = 0
+    height: int = 0
+    made: bool = False
+    changes: tuple[str, ...] = ()
+
+
+def answer(request: Request) -> Answer:
+    """Do one request; whatever a picture makes a decoder do becomes an answer."""
+    # Imported here: the service imports this module for its messages and must not load Pillow.
+    from .upright import prepare
+
+    try:
+        opened = prepare(
+            Path(os.fsdecode(request.source)),
+            Path(os.fsdecode(request.target)),
+            request.max_megapixels,
+        )
+    except Rejected as error:
+        return Answer(refused=error.reason)
+    except OSError as error:
+        # Pillow's encoders swallow the number; a full disk is what they meet.
+        return Answer(errno=error.errno or errno.ENOSPC)
+    return Answer(
+        format=opened.format,
+        width=opened.width,
+        height=opened.height,
+        made=opened.made,
+        changes=opened.changes,
+    )
+
+
+def limit(max_megapixels: int) -> None:
+    """Bound this process, so that a bomb harms nobody else."""
+    bound = BASE_BYTES + max_megapixels * 1_000_000 * BYTES_PER_PIXEL
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # If the host runs out of memory all the same, this process is the one to go.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer until the other side goes away."""
+    from . import upright  # noqa: F401  loaded before READY, so that a broken installation shows
+
+    answers.write(READY)
+    answers.flush()
+    decoder = msgspec.msgpack.Decoder(Request)
+    encoder = msgspec.msgpack.Encoder()
+    while len(size := requests.read(4)) == 4:
+        request = decoder.decode(requests.read(int.from_bytes(size, "big")))
+        body = encoder.encode(answer(request))
+        answers.write(len(body).to_bytes(4, "big") + body)
+        answers.flush()
+
+
+def main() -> None:
+    """Serve on the standard streams; what a library prints goes elsewhere."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    limit(int(sys.argv[1]))
+    serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

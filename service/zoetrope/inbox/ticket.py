@@ -1,0 +1,212 @@
+"""The ticket: what a person asked for, from the file beside the picture, the folder and the defaults."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli
+
+from ..errors import Rejected
+from ..graphs.recipe import Recipe, Recipes
+from ..jobs.job import Scalar, Ticket
+from ..settings import nearest
+from .entry import cut, safe_stem
+
+MAX_BYTES = 64 * 1024
+_MEND = "Mend the ticket and drop it again."
+_PARAMETERS = "parameters"
+_EDGE_LIMIT = 16_384
+
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "recipe": ((str,), "a text"),
+    "prompt": ((str,), "a text"),
+    "negative": ((str,), "a text"),
+    "seed": ((int,), "a whole number"),
+    "seconds": ((int, float), "a number"),
+    "frames": ((int,), "a whole number"),
+    "width": ((int,), "a whole number"),
+    "height": ((int,), "a whole number"),
+    "name": ((str,), "a text"),
+    "review": ((bool,), "true or false"),
+    "auto_resize": ((bool,), "true or false"),
+}
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Read a ticket's values; a `.txt` is the prompt alone. A ticket that cannot be used is Rejected."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if not file.is_symlink():
+            raise
+        raise Rejected(
+            f"The ticket {file.name} is a link; links are never followed.",
+            "Copy the ticket itself beside the picture.",
+            key="ticket-link",
+        ) from error
+    with os.fdopen(handle, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise Rejected(f"The ticket {file.name} is not a file.", _MEND, key="ticket-link")
+        text = stream.read(MAX_BYTES + 1)
+    return parse(text, file.name)
+
+
+def parse(text: bytes, name: str) -> dict[str, Any]:
+    """Turn a ticket's bytes into values; the name's suffix says how."""
+    if len(text) > MAX_BYTES:
+        raise Rejected(
+            f"The ticket {name} is larger than {MAX_BYTES // 1024} KB.", _MEND, key="ticket-file"
+        )
+    try:
+        words = text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Rejected(
+            f"The ticket {name} is not UTF-8 text (byte {error.start}).",
+            "Save it as UTF-8 and drop it again.",
+            key="ticket-file",
+        ) from error
+    if name.lower().endswith(".txt"):
+        return {"prompt": words.strip()} if words.strip() else {}
+    try:
+        return tomli.loads(words)
+    except tomli.TOMLDecodeError as error:
+        raise Rejected(
+            f"The ticket {name} is not valid TOML: {error}.", _MEND, key="ticket-file"
+        ) from error
+
+
+def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one ticket's values over another's, key by key."""
+    values = {**under, **over}
+    one, other = under.get(_PARAMETERS), over.get(_PARAMETERS)
+    if isinstance(one, dict) and isinstance(other, dict):
+        values[_PARAMETERS] = {**one, **other}
+    # Length can be said in two ways; who says it one way takes back the other.
+    for said, unsaid in (("seconds", "frames"), ("frames", "seconds")):
+        if said in over and unsaid not in over:
+            values.pop(unsaid, None)
+    return values
+
+
+def recipe_name(values: Mapping[str, Any], folder: str, default: str) -> str:
+    """Say which recipe counts: the ticket's, else the folder's, else the default."""
+    named = values.get("recipe")
+    if named is not None and not isinstance(named, str):
+        raise _wrong_type("recipe", named, "a text")
+    return named or folder or default
+
+
+def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
+    """Check every value and make the ticket; what the recipe knows by name goes to its parameters."""
+    inner = values.get(_PARAMETERS, {})
+    if not isinstance(inner, dict):
+        raise _wrong_type(_PARAMETERS, inner, "a table")
+    flat = {key: value for key, value in values.items() if key != _PARAMETERS}
+    for key in inner:
+        if key in flat:
+            raise Rejected(
+                f"The ticket says {key} twice, at the top and under [parameters].",
+                "Keep one of them and drop it again.",
+                key="ticket-value",
+            )
+    valid = recipe.ticket_keys()
+    fields: dict[str, Any] = {}
+    parameters: dict[str, Scalar] = {}
+    for key, value in {**flat, **inner}.items():
+        if key not in valid:
+            raise Rejected(
+                f"The ticket's key {key!r} is unknown to the recipe {recipe.name};"
+                f" {nearest(key, valid)}.",
+                _MEND,
+                key="ticket-key",
+            )
+        if key in _KINDS:
+            fields[key] = _field(key, value)
+        elif isinstance(value, str | int | float | bool):
+            parameters[key] = value
+        else:
+            raise _wrong_type(key, value, "a text, a number, or true or false")
+    _check_ranges(fields, recipe)
+    fields["recipe"] = recipe.name
+    return msgspec.convert({**fields, _PARAMETERS: parameters}, Ticket)
+
+
+def find(recipes: Recipes, values: Mapping[str, Any], folder: str, default: str) -> Recipe:
+    """Load the recipe that a ticket and its folder ask for; Rejected if there is none of that name."""
+    name = recipe_name(values, folder, default)
+    try:
+        return recipes.get(name)
+    except Rejected as error:
+        if values.get("recipe") or not folder:
+            raise
+        raise Rejected(
+            f"The folder {name!r} is not a recipe; {nearest(name, recipes.names())}.",
+            "Move the picture into a recipe's folder, or into the inbox itself.",
+            key="recipe-unknown",
+        ) from error
+
+
+def _field(key: str, value: Any) -> Any:
+    kinds, words = _KINDS[key]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise _wrong_type(key, value, words)
+    if key == "seconds":
+        return float(value)
+    if key in ("prompt", "negative"):
+        return value.strip()
+    return _file_name(value) if key == "name" else value
+
+
+def _file_name(value: str) -> str:
+    base = value.removesuffix(".mp4").strip()
+    if not base or "/" in base or "\\" in base:
+        raise Rejected(
+            f"The ticket's name = {value!r} is not a file name.",
+            "Use a name without a folder, such as name = 'holiday'.",
+            key="ticket-value",
+        )
+    return cut(safe_stem(base), 200)
+
+
+def _check_ranges(fields: Mapping[str, Any], recipe: Recipe) -> None:
+    if "seconds" in fields and "frames" in fields:
+        raise Rejected(
+            "The ticket sets both seconds and frames.",
+            "Keep one of them and drop it again.",
+            key="ticket-value",
+        )
+    seed_max = recipe.file.seed_max
+    if not 0 <= fields.get("seed", 0) <= seed_max:
+        raise _out_of_range("seed", fields["seed"], f"a whole number from 0 to {seed_max}")
+    # NaN compares false with everything, so the test asks for what is right.
+    if not 0 < fields.get("seconds", 1.0) < 3600:
+        raise _out_of_range("seconds", fields["seconds"], "a number above 0")
+    if fields.get("frames", 1) < 1:
+        raise _out_of_range("frames", fields["frames"], "a whole number from 1 on")
+    for key in ("width", "height"):
+        if not 1 <= fields.get(key, 1) <= _EDGE_LIMIT:
+            raise _out_of_range(key, fields[key], f"a whole number from 1 to {_EDGE_LIMIT}")
+
+
+def _out_of_range(key: str, value: object, allowed: str) -> Rejected:
+    return Rejected(
+        f"The ticket's {key} = {value!r} is out of range; allowed is {allowed}.",
+        _MEND,
+        key="ticket-value",
+    )
+
+
+def _wrong_type(key: str, value: object, allowed: str) -> Rejected:
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    if len(text) > 60:
+        text = f"{text[:57]}..."
+    return Rejected(
+        f"The ticket's {key} = {text} is not possible; allowed is {allowed}.",
+        _MEND,
+        key="ticket-value",
+    )

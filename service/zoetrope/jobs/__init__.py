@@ -1,0 +1,1 @@
+"""Jobs: what is known of each picture on its way, and who moves it on."""

@@ -1,0 +1,318 @@
+"""One job's stage with one engine: prepared, submitted, followed to its end, and brought home."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ..engine.protocol import (
+    Absent,
+    Engine,
+    Failed,
+    Finished,
+    Interrupted,
+    Queued,
+    Started,
+)
+from ..errors import EngineRefused, OutputVanished
+from ..graphs.graph import Graph, digest
+from ..graphs.recipe import Plan, Recipe, Recipes
+from . import job as steps
+from .job import ENDED, Artefact, Attempt, Failure, Job, State
+from .ledger import Ledger
+from .progress import Live, Meter, eta, is_stuck
+
+log = logging.getLogger("zoetrope.jobs")
+
+# An engine that forgets the same prompt this often is dying on it before it can say so.
+MOST_RESUBMISSIONS = 5
+
+
+class Brought(msgspec.Struct, frozen=True):
+    """The stage's files are here."""
+
+    artefacts: tuple[Artefact, ...]
+
+
+class Broke(msgspec.Struct, frozen=True):
+    """The attempt failed."""
+
+    failure: Failure
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """The job has ended meanwhile; there is nothing left to do."""
+
+
+Outcome = Brought | Broke | Gone
+
+
+class Course:
+    """What a job's present stage asks of an engine, worked out from its recipe."""
+
+    def __init__(self, recipe: Recipe, job: Job, relief: tuple[str, ...]) -> None:
+        stage = job.stage
+        assert stage is not None
+        self.recipe = recipe
+        self.spec = recipe.stage(stage.name)
+        self.plan = recipe.plan(job.ticket, job.stills[0], job.seed)
+        self.relief = job.attempt.relief if job.attempt else relief
+        self.number = job.attempt.number if job.attempt else len(stage.attempts) + 1
+        self.estimate = recipe.estimate(self.plan, self.spec)
+        self._job = job
+
+    def files(self) -> dict[str, str]:
+        """Name the work files that the graph reads, by what they are to it."""
+        wanted = {}
+        if self.spec.picture:
+            wanted["picture"] = self._job.stills[0].file
+        if self.spec.end_picture:
+            wanted["end_picture"] = self._job.stills[-1].file
+        if self.spec.source:
+            wanted["source"] = self._before().file
+        return wanted
+
+    def names(self) -> dict[str, str]:
+        """Name the same files for the engine, by their content: people's names never go through."""
+        hashes = {
+            "picture": self._job.stills[0].sha256,
+            "end_picture": self._job.stills[-1].sha256,
+            "source": self._before().sha256 if self.spec.source else "",
+        }
+        return {
+            kind: f"{hashes[kind][:24]}{Path(file).suffix.lower()}"
+            for kind, file in self.files().items()
+        }
+
+    def graph(self, names: dict[str, str]) -> Graph:
+        """Build the stage's graph around the names the engine gave the files."""
+        # Job and attempt in the prefix: ComfyUI reuses a name once its file is moved away, and a
+        # graph that it has seen before runs nothing and names the old file.
+        prefix = f"zoetrope/{self._job.short}-{self.spec.name}-{self.number}"
+        return self.recipe.build(
+            self.plan, self.spec, files=names, prefix=prefix, relief=self.relief
+        )
+
+    def _before(self) -> Artefact:
+        return next(stage.artefacts[0] for stage in reversed(self._job.stages) if stage.artefacts)
+
+
+class Flight:
+    """Carries one attempt; it can be begun anew at any point and finds out itself where the prompt is."""
+
+    def __init__(
+        self,
+        job_id: str,
+        engine: Engine,
+        *,
+        ledger: Ledger,
+        recipes: Recipes,
+        work: Path,
+        card: str,
+        version: str,
+        patience: float,
+        recovering: bool,
+        clock: Callable[[], float],
+        tell: Callable[[str, Live], None],
+    ) -> None:
+        self.job_id = job_id
+        self._engine = engine
+        self._ledger = ledger
+        self._recipes = recipes
+        self._work = work / job_id
+        self._card = card
+        self._version = version
+        self._patience = patience
+        self._clock = clock
+        self._tell = tell
+        self._resubmissions = 0
+        self._recovering = recovering
+        self._asked: set[str] = set()
+        self._found: Finished | None = None
+        self.live: Live | None = None
+        self.forgiven = False  # the engine was restarted on purpose; losing the prompt is no crash
+
+    async def run(self, engine_is_done: Callable[[], None]) -> Outcome:
+        """Bring the job's present stage home; EngineDown leaves everything as it is, for another run."""
+        if self._found is None:
+            ended = await self._until_over()
+            engine_is_done()
+            if not isinstance(ended, Finished):
+                return ended
+            self._found = ended
+        try:
+            return Brought(await self._fetch(self._found))
+        except OutputVanished as error:
+            return Broke(Failure(kind="vanished", message=error.reason.sentence))
+
+    async def _until_over(self) -> Finished | Broke | Gone:
+        while True:
+            job = await self._ledger.get(self.job_id)
+            if job.state in ENDED:
+                if (last := _last_attempt(job)) is not None:
+                    await self._engine.withdraw(last.prompt_id)
+                return Gone()
+            recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
+            course = Course(recipe, job, await self._relief(job, recipe))
+            if job.attempt is None:
+                job = await self._ledger.change(self.job_id, self._decided(course))
+            attempt = job.attempt
+            assert attempt is not None
+            try:
+                await self._see_to_it(job, attempt, course)
+            except EngineRefused as error:
+                return Broke(Failure(kind=error.reason.key, message=error.reason.sentence))
+            end = await self._follow(attempt, course)
+            if end is not None:
+                return end
+            self._resubmissions += 1
+            if self._resubmissions > MOST_RESUBMISSIONS:
+                return Broke(
+                    Failure(kind="crash", message="The engine keeps forgetting the prompt.")
+                )
+
+    def _decided(self, course: Course) -> Callable[[Job], Job]:
+        graph = digest(course.graph(course.names()))
+        return lambda job: steps.submit(
+            job,
+            self._clock(),
+            self._engine.name,
+            graph=graph,
+            version=self._version,
+            relief=course.relief,
+        )
+
+    async def _see_to_it(self, job: Job, attempt: Attempt, course: Course) -> None:
+        """See to it that the engine has the prompt: found there, or submitted."""
+        fresh = attempt.prompt_id not in self._asked
+        known = job.stage is not None and attempt.started is not None
+        if not fresh or self._recovering:
+            place = await self._engine.whereabouts(attempt.prompt_id)
+            if not isinstance(place, Absent) or (known and not self.forgiven):
+                return  # it is there; or it ran and is gone, which the follower will say
+        self._recovering = True
+        self._asked.add(attempt.prompt_id)
+        names = {
+            kind: await self._engine.upload(self._work / file, course.names()[kind])
+            for kind, file in course.files().items()
+        }
+        tags = {"job": job.id, "stage": course.spec.name, "attempt": str(attempt.number)}
+        await self._engine.submit(course.graph(names), attempt.prompt_id, tags=tags)
+        self.forgiven = False
+        if (await self._ledger.get(job.id)).state in ENDED:
+            # Cancelled while it was on its way: the order to withdraw it came too early.
+            await self._engine.withdraw(attempt.prompt_id)
+        log.info(
+            "stage %s submitted",
+            course.spec.name,
+            extra={"job": job.short, "action": "submit", "engine": self._engine.name},
+        )
+
+    async def _relief(self, job: Job, recipe: Recipe) -> tuple[str, ...]:
+        """Start where the ladder ended the last time for a stage of this recipe, size and card."""
+        stage = job.stage
+        assert stage is not None
+        if stage.attempts or stage.relief:
+            return stage.relief
+        plan = recipe.plan(job.ticket, job.stills[0], job.seed)
+        return await self._ledger.rung(recipe.name, stage.name, size_key(plan), self._card)
+
+    async def _follow(self, attempt: Attempt, course: Course) -> Finished | Broke | Gone | None:
+        """Watch the prompt; None means that the engine has never run it and does not know it."""
+        meter = Meter(course.graph(course.names()))
+        begun = time.monotonic()
+        heard = begun
+        seen = attempt.started is not None
+        async for event in self._engine.follow(attempt.prompt_id):
+            now = time.monotonic()
+            meter.hear(event)
+            if isinstance(event, Finished):
+                return event
+            if isinstance(event, Failed):
+                return Broke(event.failure)
+            if isinstance(event, Interrupted):
+                ended = (await self._ledger.get(self.job_id)).state is State.CANCELLED
+                return Gone() if ended else Broke(_interrupted())
+            if isinstance(event, Absent):
+                if (await self._ledger.get(self.job_id)).state is State.CANCELLED:
+                    return Gone()
+                if seen and not self.forgiven:
+                    return Broke(
+                        Failure(kind="crash", message="The engine died while it worked on this.")
+                    )
+                return None
+            if isinstance(event, Queued):
+                begun = heard = now
+                continue
+            if not seen:
+                seen = True
+                begun = now
+                await self._ledger.change(self.job_id, lambda j: steps.start(j, self._clock()))
+            if not isinstance(event, Started):
+                heard = now
+            self._show(course, meter, now - begun)
+            if is_stuck(
+                silent=now - heard,
+                elapsed=now - begun,
+                fraction=meter.fraction,
+                estimate=course.estimate,
+                patience=self._patience,
+            ):
+                await self._engine.withdraw(attempt.prompt_id)
+                return Broke(
+                    Failure(
+                        kind="wedged",
+                        message=f"Nothing moved for {now - heard:.0f} s in {meter.node or 'it'}.",
+                    )
+                )
+        return None
+
+    def _show(self, course: Course, meter: Meter, elapsed: float) -> None:
+        self.live = Live(
+            stage=course.spec.name,
+            engine=self._engine.name,
+            node=meter.node,
+            value=meter.value,
+            maximum=meter.maximum,
+            fraction=meter.fraction,
+            started=self._clock() - elapsed,
+            eta=eta(elapsed, meter.fraction, course.estimate),
+        )
+        self._tell(self.job_id, self.live)
+
+    async def _fetch(self, finished: Finished) -> tuple[Artefact, ...]:
+        job = await self._ledger.get(self.job_id)
+        stage, attempt = job.stage, job.attempt
+        if stage is None or attempt is None:
+            return ()
+        recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
+        wanted = recipe.stage(stage.name).output
+        outputs = [output for output in finished.outputs if output.node == wanted]
+        if not outputs:
+            raise OutputVanished(f"The node {wanted!r} made no file.")
+        artefacts = []
+        for count, output in enumerate(outputs):
+            more = f"-{count + 1}" if count else ""
+            suffix = Path(output.filename).suffix
+            name = f"{stage.name}-{attempt.number}{more}{suffix}"
+            artefacts.append(await self._engine.fetch(output, self._work / name))
+        return tuple(artefacts)
+
+
+def size_key(plan: Plan) -> str:
+    """Name a size for the memory of rungs."""
+    return f"{plan.width}x{plan.height}x{plan.frames}"
+
+
+def _last_attempt(job: Job) -> Attempt | None:
+    stage = job.stage
+    return stage.attempts[-1] if stage and stage.attempts else None
+
+
+def _interrupted() -> Failure:
+    return Failure(kind="interrupted", message="Somebody interrupted it at the engine.")

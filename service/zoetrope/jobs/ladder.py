@@ -1,0 +1,153 @@
+"""The ladder: what to do after a failure, as a value decided from what was already tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ..errors import Reason
+from .job import Failure, Stage
+
+FREE = "free"
+RESTART = "restart"
+
+# A failure that says nothing of memory may be a passing one; these are worth the same attempt again.
+PASSING = frozenset({"crash", "vanished", "engine-error", "upload-refused", "node", "doubtful"})
+# The GPU's or the process's state is broken; the same process would only fail again.
+BROKEN = frozenset({"cuda", "wedged"})
+
+
+class Again(msgspec.Struct, frozen=True):
+    """Try again with these rungs in force, after freeing the engine's memory or restarting it."""
+
+    rungs: tuple[str, ...]
+    free: bool = False
+    restart: bool = False
+    delay: float = 0.0
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """The host lacks something; the job waits without having failed, and is looked at again."""
+
+    reason: Reason
+    delay: float
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """Nothing is left to try."""
+
+    reason: Reason
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """The graph itself is refused; only a person can mend the recipe or the ticket."""
+
+    reason: Reason
+
+
+class Dropped(msgspec.Struct, frozen=True):
+    """A person stopped it at the engine."""
+
+    reason: Reason
+
+
+Decision = Again | Hold | GiveUp | Refuse | Dropped
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be done at all: the recipe's reliefs in order, whether the engine can be restarted, and how often to retry."""
+
+    reliefs: tuple[str, ...] = ()
+    can_restart: bool = False
+    retries: int = 3
+
+
+def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
+    """Choose the next rung; `stage` holds every attempt so far, the failed one as its last."""
+    kind = failure.kind
+    if kind in ("model-missing", "node-missing"):
+        return Hold(
+            Reason(kind, failure.message, "The job goes on by itself once it is there."), 60
+        )
+    if kind == "graph-refused":
+        return Refuse(Reason(kind, failure.message, "Mend the recipe or the ticket."))
+    if kind == "interrupted":
+        return Dropped(Reason(kind, "Somebody stopped it at the engine.", "Retry it if you like."))
+    rungs = stage.relief
+    if kind in ("oom", "host-oom"):
+        return _climb(failure, rungs, means)
+    if kind in BROKEN:
+        return _restart(failure, rungs, stage, means)
+    if kind in PASSING and _count(stage.attempts, PASSING) <= _allowed(kind, means):
+        # A growing pause lets a service manager bring the engine back before the next attempt.
+        tries = _count(stage.attempts, PASSING)
+        delay = 0.0 if kind in ("vanished", "node", "doubtful") else min(60.0, 2.0 ** (tries - 1))
+        return Again(rungs, free=kind in ("node", "doubtful"), delay=delay)
+    return GiveUp(_last_word(failure, stage))
+
+
+def _climb(failure: Failure, rungs: tuple[str, ...], means: Means) -> Decision:
+    ladder = (FREE, *means.reliefs, *((RESTART,) if means.can_restart else ()))
+    for rung in ladder:
+        if rung not in rungs:
+            return Again((*rungs, rung), free=rung != RESTART, restart=rung == RESTART)
+    memory = "the host's memory" if failure.kind == "host-oom" else "the card's memory"
+    climbed = ", ".join(rungs) or "nothing"
+    return GiveUp(
+        Reason(
+            failure.kind,
+            f"It does not fit into {memory}, even after: {climbed}.",
+            "Ask for a smaller size or fewer frames, or use a recipe for less memory.",
+        )
+    )
+
+
+def _restart(failure: Failure, rungs: tuple[str, ...], stage: Stage, means: Means) -> Decision:
+    tries = _count(stage.attempts, BROKEN)
+    if tries <= max(1, means.retries):
+        if means.can_restart:
+            climbed = rungs if RESTART in rungs else (*rungs, RESTART)
+            return Again(climbed, restart=True)
+        if failure.kind == "wedged":
+            return Again(rungs, free=True)
+    step = "" if means.can_restart else " Set engines.restart, so that the service can restart it."
+    return GiveUp(
+        Reason(
+            failure.kind,
+            f"The engine's process is broken: {failure.message}",
+            f"Restart the engine and look at the card's health, then retry the job.{step}",
+        )
+    )
+
+
+def _allowed(kind: str, means: Means) -> int:
+    # A node's own error is nearly always the same again: one more attempt tells.
+    return min(1, means.retries) if kind in ("node", "doubtful") else means.retries
+
+
+def _count(attempts: Sequence[object], kinds: frozenset[str]) -> int:
+    return sum(
+        1
+        for attempt in attempts
+        if (failure := getattr(attempt, "failure", None)) is not None and failure.kind in kinds
+    )
+
+
+def _last_word(failure: Failure, stage: Stage) -> Reason:
+    where = f" in {failure.node_type}" if failure.node_type else ""
+    steps = {
+        "model": "A model file is missing or damaged: check it against its hash, then retry.",
+        "package": "The engine lacks a Python package: check its installation, then retry.",
+        "file": "The engine misses a file: look at its log, then retry.",
+        "crash": "The engine keeps dying: look at its log and the host's memory, then retry.",
+        "vanished": "Something removes the engine's outputs: look at its output folder, then retry.",
+        "doubtful": "Look at the video in the work folder; another seed may help.",
+    }
+    tries = len(stage.attempts)
+    count = f" after {tries} attempts" if tries > 1 else ""
+    return Reason(
+        failure.kind,
+        f"The stage {stage.name} failed{where}{count}: {failure.message}",
+        steps.get(failure.kind, "Look at the engine's log, then retry."),
+    )

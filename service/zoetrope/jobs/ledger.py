@@ -1,0 +1,383 @@
+"""The ledger: every job on disk, one writer, and nothing said to be done before it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+import msgspec
+
+from ..errors import DiskFull, LedgerError, NotFound, is_disk_full
+from .job import Job, State
+from .schema import connect, open_file
+
+T = TypeVar("T")
+Listener = Callable[[Job], None]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A job with its place in the ledger; `seq` grows with every arrival and serves as page cursor."""
+
+    seq: int
+    job: Job
+
+
+class Ledger:
+    """The only way to the ledger's file; all work happens on one thread of its own."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, lock: TextIO, thread: ThreadPoolExecutor
+    ) -> None:
+        self._db = connection
+        self._lock = lock
+        self._thread = thread
+        self._listeners: list[Listener] = []
+        self._decode = msgspec.json.Decoder(Job).decode
+        self._encode = msgspec.json.Encoder().encode
+        self.last_progress = time.monotonic()
+
+    @classmethod
+    async def open(cls, file: Path) -> Ledger:
+        """Open or make the ledger, lift it to the present schema, and hold it against a second service."""
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        try:
+            connection, lock = await asyncio.get_running_loop().run_in_executor(
+                thread, open_file, file
+            )
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        return cls(connection, lock, thread)
+
+    async def close(self) -> None:
+        """Finish what was asked and let the file go."""
+        await self._run(self._db.close)
+        self._thread.shutdown(wait=True)
+        self._lock.close()
+
+    def listen(self, listener: Listener) -> None:
+        """Have a function called, on the event loop, with every job that was just written."""
+        self._listeners.append(listener)
+
+    async def add(self, job: Job, *, claim: str) -> Job:
+        """Write a new job; the same claim gives the job that was written the first time."""
+
+        def work() -> tuple[Job, bool]:
+            known = self._db.execute("SELECT job FROM claims WHERE id = ?", (claim,)).fetchone()
+            if known is not None:
+                return self._get(known[0]), False
+            self._db.execute("INSERT INTO claims VALUES (?, ?)", (claim, job.id))
+            self._insert(job)
+            return job, True
+
+        stored, new = await self._write(work)
+        if new:
+            self._tell(stored)
+        return stored
+
+    async def change(
+        self, job_id: str, step: Callable[[Job], Job], *, claim: str | None = None
+    ) -> Job:
+        """Take one legal step with a job, whoever else wants to: read, decide and write are one."""
+
+        def work() -> tuple[Job, Job]:
+            before = self._get(job_id)
+            after = step(before)
+            if claim is not None:
+                self._db.execute("INSERT OR IGNORE INTO claims VALUES (?, ?)", (claim, job_id))
+            if after is not before:
+                self._update(after)
+            return before, after
+
+        before, after = await self._write(work)
+        if after is not before:
+            self._tell(after)
+        return after
+
+    async def publish(self, job_id: str, step: Callable[[Job], Job], made: Iterable[str]) -> Job:
+        """Take the last step and remember the hashes of what was published, in one transaction."""
+        hashes = [(sha256, job_id) for sha256 in made]
+
+        def work() -> Job:
+            after = step(self._get(job_id))
+            self._update(after)
+            self._db.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?)", hashes)
+            return after
+
+        after = await self._write(work)
+        self._tell(after)
+        return after
+
+    async def get(self, job_id: str) -> Job:
+        """Find a job by its whole id."""
+        return await self._run(lambda: self._get(job_id))
+
+    async def find(self, prefix: str) -> Job:
+        """Find a job by its id or the beginning of it, as people write it."""
+
+        def work() -> Job:
+            found = self._db.execute(
+                "SELECT body FROM jobs WHERE id >= ? AND id < ? LIMIT 2", (prefix, prefix + "g")
+            ).fetchall()
+            if len(found) > 1:
+                raise NotFound(f"{prefix!r} is the beginning of several jobs.", "Give more of it.")
+            if not found or not prefix:
+                raise NotFound(f"There is no job {prefix!r}.", "`zoetrope jobs` lists them.")
+            return self._decode(found[0][0])
+
+        return await self._run(work)
+
+    async def claimed(self, claim: str) -> Job | None:
+        """Find the job that a claim became part of."""
+
+        def work() -> Job | None:
+            row = self._db.execute(
+                "SELECT body FROM claims JOIN jobs ON jobs.id = claims.job WHERE claims.id = ?",
+                (claim,),
+            ).fetchone()
+            return self._decode(row[0]) if row else None
+
+        return await self._run(work)
+
+    async def next(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
+        """Find the oldest queued job whose time has come, leaving out those already in hand."""
+        skip = self._encode(list(without)).decode()
+
+        def work() -> Job | None:
+            row = self._db.execute(
+                "SELECT body FROM jobs WHERE state = 'queued' AND not_before <= ?"
+                " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1",
+                (now, skip),
+            ).fetchone()
+            return self._decode(row[0]) if row else None
+
+        return await self._run(work)
+
+    async def soonest(self) -> float | None:
+        """Say when the first postponed job's time comes."""
+
+        def work() -> float | None:
+            row = self._db.execute(
+                "SELECT min(not_before) FROM jobs WHERE state = 'queued' AND not_before > 0"
+            ).fetchone()
+            return None if row[0] is None else float(row[0])
+
+        return await self._run(work)
+
+    async def twin(self, fingerprint: str) -> Job | None:
+        """Find the newest job made from the same bytes and ticket that has not come to nothing."""
+
+        def work() -> Job | None:
+            row = self._db.execute(
+                "SELECT body FROM jobs WHERE fingerprint = ? AND fingerprint <> '' AND state NOT IN"
+                " ('failed', 'cancelled', 'rejected') ORDER BY seq DESC LIMIT 1",
+                (fingerprint,),
+            ).fetchone()
+            return self._decode(row[0]) if row else None
+
+        return await self._run(work)
+
+    async def waiting(self, folder: str, stem: str) -> Job | None:
+        """Find the job that waits for its other half."""
+
+        def work() -> Job | None:
+            row = self._db.execute(
+                "SELECT body FROM jobs WHERE state = 'waiting' AND folder = ? AND stem = ?"
+                " ORDER BY seq LIMIT 1",
+                (folder, stem),
+            ).fetchone()
+            return self._decode(row[0]) if row else None
+
+        return await self._run(work)
+
+    async def own_output(self, sha256: str) -> bool:
+        """Tell whether these bytes were published by us."""
+        return await self._run(
+            lambda: (
+                self._db.execute("SELECT 1 FROM outputs WHERE sha256 = ?", (sha256,)).fetchone()
+                is not None
+            )
+        )
+
+    async def page(
+        self, states: Iterable[State] = (), *, limit: int = 50, before: int | None = None
+    ) -> list[Row]:
+        """List jobs, newest first, a page at a time; `before` is the last page's smallest seq."""
+        wanted = list(states)
+        last = before if before is not None else 2**62
+
+        def work() -> list[Row]:
+            if wanted:
+                # One index walk per state, merged: a filter never reads more than the page.
+                one = (
+                    "SELECT * FROM (SELECT seq, body FROM jobs WHERE state = ? AND seq < ?"
+                    " ORDER BY seq DESC LIMIT ?)"
+                )
+                query = " UNION ALL ".join([one] * len(wanted))
+                values = [v for state in wanted for v in (str(state), last, limit)]
+            else:
+                query = "SELECT seq, body FROM jobs WHERE seq < ?"
+                values = [last]
+            rows = self._db.execute(f"{query} ORDER BY seq DESC LIMIT ?", (*values, limit))
+            return [Row(seq, self._decode(body)) for seq, body in rows]
+
+        return await self._run(work)
+
+    async def all_in(self, *states: State) -> list[Job]:
+        """List every job in some states, oldest first; for the few that are under way."""
+
+        def work() -> list[Job]:
+            rows = self._db.execute(
+                "SELECT body FROM jobs WHERE state IN (SELECT value FROM json_each(?)) ORDER BY seq",
+                (self._encode(states).decode(),),
+            )
+            return [self._decode(body) for (body,) in rows]
+
+        return await self._run(work)
+
+    async def counts(self) -> dict[State, int]:
+        """Say how many jobs are in each state."""
+
+        def work() -> dict[State, int]:
+            found = dict(self._db.execute("SELECT state, jobs FROM counts").fetchall())
+            return {state: found.get(str(state), 0) for state in State}
+
+        return await self._run(work)
+
+    async def remember_rung(
+        self, recipe: str, stage: str, size: str, card: str, relief: tuple[str, ...]
+    ) -> None:
+        """Keep what made a stage fit, for the next job of its kind."""
+
+        def work() -> None:
+            self._db.execute(
+                "INSERT OR REPLACE INTO rungs VALUES (?, ?, ?, ?, ?, ?)",
+                (recipe, stage, size, card, " ".join(relief), time.time()),
+            )
+
+        await self._write(work)
+
+    async def rung(self, recipe: str, stage: str, size: str, card: str) -> tuple[str, ...]:
+        """Recall what made a stage fit."""
+
+        def work() -> tuple[str, ...]:
+            row = self._db.execute(
+                "SELECT relief FROM rungs WHERE recipe = ? AND stage = ? AND size = ? AND card = ?",
+                (recipe, stage, size, card),
+            ).fetchone()
+            return tuple(row[0].split()) if row else ()
+
+        return await self._run(work)
+
+    async def fact(self, name: str, make: Callable[[], str]) -> str:
+        """Read a lasting fact of this ledger, deciding it once."""
+
+        def work() -> str:
+            self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, make()))
+            row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+            return str(row[0])
+
+        return await self._write(work)
+
+    async def check(self) -> str | None:
+        """Read the whole file on a connection of its own; says what is wrong, or None."""
+        file = self._db_file
+
+        def work() -> str | None:
+            with contextlib.closing(connect(file, read_only=True)) as db:
+                found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+            return None if found == "ok" else found
+
+        try:
+            return await asyncio.to_thread(work)
+        except sqlite3.DatabaseError as error:
+            return str(error)
+
+    async def ping(self) -> float:
+        """Write one row and say how long that took: the proof that the ledger can be written."""
+        begun = time.perf_counter()
+
+        def work() -> None:
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES ('ping', ?)", (str(time.time()),))
+
+        await self._write(work)
+        return time.perf_counter() - begun
+
+    @property
+    def _db_file(self) -> Path:
+        return Path(self._lock.name).with_suffix(".db")
+
+    def _tell(self, job: Job) -> None:
+        for listener in self._listeners:
+            listener(job)
+
+    def _get(self, job_id: str) -> Job:
+        row = self._db.execute("SELECT body FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no job {job_id!r}.", "`zoetrope jobs` lists them.")
+        return self._decode(row[0])
+
+    def _insert(self, job: Job) -> None:
+        self._db.execute(
+            "INSERT INTO jobs (id, state, folder, stem, recipe, fingerprint, not_before, updated,"
+            " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (job.id, *self._columns(job)),
+        )
+
+    def _update(self, job: Job) -> None:
+        self._db.execute(
+            "UPDATE jobs SET state = ?, folder = ?, stem = ?, recipe = ?, fingerprint = ?,"
+            " not_before = ?, updated = ?, body = ? WHERE id = ?",
+            (*self._columns(job), job.id),
+        )
+
+    def _columns(self, job: Job) -> tuple[object, ...]:
+        stage = job.stage
+        return (
+            str(job.state),
+            job.folder,
+            job.stem,
+            job.ticket.recipe,
+            job.fingerprint,
+            stage.not_before if stage else 0.0,
+            job.updated,
+            self._encode(job),
+        )
+
+    async def _write(self, work: Callable[[], T]) -> T:
+        def transaction() -> T:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                result = work()
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            return result
+
+        return await self._run(transaction)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        # Shielded: a request that goes away must not leave its half-done answer unread by the thread.
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            result = await asyncio.shield(future)
+        except sqlite3.Error as error:
+            if is_disk_full(error):
+                raise DiskFull(
+                    "The disk of the ledger is full.",
+                    "Free some space; the queue goes on by itself.",
+                ) from error
+            raise LedgerError(
+                f"The ledger cannot be used: {error}.",
+                "Stop the service, keep a copy of ledger.db, and look at the disk's health.",
+            ) from error
+        self.last_progress = time.monotonic()
+        return result

@@ -1,0 +1,121 @@
+"""The ledger's file: opened by one service at a time, and lifted to the present schema."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from pathlib import Path
+from typing import TextIO
+
+from ..errors import LedgerError
+
+APPLICATION_ID = 0x5A6F6574  # "Zoet": tells our files from any other SQLite database
+
+# Each entry lifts the schema by one version; what has shipped is never edited, only added to.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE jobs (
+      seq INTEGER PRIMARY KEY AUTOINCREMENT,
+      id TEXT NOT NULL UNIQUE,
+      state TEXT NOT NULL,
+      folder TEXT NOT NULL,
+      stem TEXT NOT NULL,
+      recipe TEXT NOT NULL,
+      fingerprint TEXT NOT NULL,
+      not_before REAL NOT NULL,
+      updated REAL NOT NULL,
+      body BLOB NOT NULL
+    );
+    CREATE INDEX jobs_by_state ON jobs (state, seq);
+    CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint, seq) WHERE fingerprint <> '';
+    CREATE TABLE claims (id TEXT PRIMARY KEY, job TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE outputs (sha256 TEXT PRIMARY KEY, job TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE rungs (
+      recipe TEXT NOT NULL, stage TEXT NOT NULL, size TEXT NOT NULL, card TEXT NOT NULL,
+      relief TEXT NOT NULL, learned REAL NOT NULL,
+      PRIMARY KEY (recipe, stage, size, card)
+    ) WITHOUT ROWID;
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE counts (state TEXT PRIMARY KEY, jobs INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TRIGGER count_new AFTER INSERT ON jobs BEGIN
+      INSERT INTO counts VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET jobs = jobs + 1;
+    END;
+    CREATE TRIGGER count_moved AFTER UPDATE OF state ON jobs WHEN old.state <> new.state BEGIN
+      UPDATE counts SET jobs = jobs - 1 WHERE state = old.state;
+      INSERT INTO counts VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET jobs = jobs + 1;
+    END;
+    """,
+)
+
+
+def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Connect to the file; a read-only connection never disturbs the writer."""
+    if read_only:
+        return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+    return sqlite3.connect(file, timeout=5, isolation_level=None, check_same_thread=False)
+
+
+def open_file(file: Path) -> tuple[sqlite3.Connection, TextIO]:
+    """Open or make the file, hold its lock, and bring its schema up to date."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = file.with_suffix(".lock").open("w")
+    except OSError as error:
+        raise LedgerError(
+            f"The ledger's folder {file.parent} cannot be used ({error.strerror}).",
+            "Check that it exists and belongs to the service's user.",
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise LedgerError(
+            f"Another zoetrope already uses {file}.",
+            "Stop it first; one ledger serves one service.",
+        ) from error
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = connect(file)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 512")
+        connection.execute("PRAGMA cache_size = -4000")
+        _migrate(connection, file)
+        # Reads through the tree that every other question walks; a torn file shows here at once.
+        connection.execute("SELECT body FROM jobs ORDER BY seq DESC LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        lock.close()
+        raise LedgerError(
+            f"{file} is damaged or is not a ledger ({error}).",
+            "Keep a copy, then restore a backup, or move it away to begin with an empty ledger;"
+            " pictures in work/ and in the inbox are not touched.",
+        ) from error
+    except LedgerError:
+        if connection is not None:
+            connection.close()
+        lock.close()
+        raise
+    return connection, lock
+
+
+def _migrate(connection: sqlite3.Connection, file: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and application != APPLICATION_ID:
+        raise LedgerError(
+            f"{file} is a database of some other program.", "Point state.path to another folder."
+        )
+    if version > len(MIGRATIONS):
+        raise LedgerError(
+            f"{file} was written by a newer zoetrope (schema {version}, this one knows"
+            f" {len(MIGRATIONS)}).",
+            "Run the newer version again, or restore the ledger from before the upgrade.",
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script} PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {number}; COMMIT;"
+        )

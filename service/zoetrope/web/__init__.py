@@ -1,0 +1,1 @@
+"""The page, the API and the event stream: what a person or a program can ask the running service."""

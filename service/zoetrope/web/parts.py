@@ -1,0 +1,189 @@
+"""The shapes of the parts that web, health and systemd look at; app.py hands in the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ..engine.protocol import Stats
+from ..errors import Reason
+from ..jobs.job import Job, State
+from ..jobs.ledger import Row
+from ..jobs.progress import Live
+from ..settings import Settings
+from .events import Bus
+
+
+class LaneStatus(Protocol):
+    """One engine as the conductor sees it."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name in the settings."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        ...
+
+    @property
+    def up(self) -> bool:
+        """Whether it answers."""
+        ...
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it does not."""
+        ...
+
+    @property
+    def stats(self) -> Stats | None:
+        """What it says of itself."""
+        ...
+
+    @property
+    def since(self) -> float:
+        """The unix time from which it has been up or down."""
+        ...
+
+    @property
+    def in_hand(self) -> tuple[str, ...]:
+        """The ids of the jobs it holds."""
+        ...
+
+
+class Status(Protocol):
+    """The conductor's view of the queue."""
+
+    @property
+    def paused(self) -> Reason | None:
+        """Why nothing new is started, if so."""
+        ...
+
+    @property
+    def lanes(self) -> Sequence[LaneStatus]:
+        """Every engine of the settings."""
+        ...
+
+
+class Conductor(Protocol):
+    """Who moves jobs on."""
+
+    def live(self, job_id: str) -> Live | None:
+        """How far a running job is."""
+        ...
+
+    def status(self) -> Status:
+        """How the queue and the engines stand."""
+        ...
+
+    async def approve(self, job_id: str) -> Job:
+        """Let a reviewed job go on."""
+        ...
+
+    async def decline(self, job_id: str, why: str = "") -> Job:
+        """End a reviewed job."""
+        ...
+
+    async def cancel(self, job_id: str, why: str = "") -> Job:
+        """Take a job back."""
+        ...
+
+    async def retry(self, job_id: str) -> Job:
+        """Try a failed or cancelled job again."""
+        ...
+
+
+class InboxStatus(Protocol):
+    """What is known of the inbox folder."""
+
+    @property
+    def problem(self) -> Reason | None:
+        """Why pictures cannot be taken at all."""
+        ...
+
+    @property
+    def unreadable(self) -> Sequence[str]:
+        """Files that are there and cannot be read."""
+        ...
+
+    @property
+    def mode(self) -> str:
+        """How changes are noticed: "inotify" or "poll"."""
+        ...
+
+    @property
+    def last_scan(self) -> float:
+        """The unix time of the last look at the whole folder; 0 before the first."""
+        ...
+
+
+class Watcher(Protocol):
+    """Who watches the inbox folder."""
+
+    @property
+    def status(self) -> InboxStatus:
+        """What it sees."""
+        ...
+
+
+class Intake(Protocol):
+    """Who makes jobs of pictures."""
+
+    async def take_upload(
+        self,
+        file: Path,
+        name: str,
+        ticket: dict[str, object],
+        *,
+        end: tuple[Path, str] | None = None,
+    ) -> Job:
+        """Make a job of an uploaded picture, or raise Rejected."""
+        ...
+
+
+class Ledger(Protocol):
+    """The part of the ledger that is read here."""
+
+    last_progress: float
+
+    async def find(self, prefix: str) -> Job:
+        """Find a job by the beginning of its id."""
+        ...
+
+    async def page(
+        self, states: Iterable[State] = (), *, limit: int = 50, before: int | None = None
+    ) -> list[Row]:
+        """List jobs, newest first."""
+        ...
+
+    async def counts(self) -> dict[State, int]:
+        """Count the jobs in each state."""
+        ...
+
+    async def next(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
+        """Find the oldest job whose time has come."""
+        ...
+
+    async def ping(self) -> float:
+        """Write something small and say how long that took."""
+        ...
+
+    async def check(self) -> str | None:
+        """Read the whole file and say what is wrong with it."""
+        ...
+
+
+class Parts:
+    """What the running service is made of; a part that could not be started is None, with the reason."""
+
+    def __init__(self, settings: Settings, bus: Bus) -> None:
+        self.settings = settings
+        self.bus = bus
+        self.ledger: Ledger | None = None
+        self.conductor: Conductor | None = None
+        self.intake: Intake | None = None
+        self.watcher: Watcher | None = None
+        self.problem: Reason | None = None  # why the ledger, and with it the rest, is not there

@@ -1,0 +1,163 @@
+"""Every error as a problem document (RFC 9457): what happened, and what to do next."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from ..errors import (
+    DiskFull,
+    EngineDown,
+    EngineRefused,
+    IllegalTransition,
+    LedgerError,
+    NotFound,
+    Rejected,
+    ZoetropeError,
+    is_disk_full,
+)
+
+LOG = logging.getLogger(__name__)
+
+STATUSES: dict[type[ZoetropeError], int] = {
+    Rejected: 422,
+    NotFound: 404,
+    IllegalTransition: 409,
+    EngineDown: 503,
+    EngineRefused: 502,
+    LedgerError: 503,
+    DiskFull: 507,
+}
+
+
+class BadRequest(ZoetropeError):
+    """The request itself cannot be understood."""
+
+    key = "bad-request"
+
+
+class TooLarge(ZoetropeError):
+    """The upload is larger than the settings allow."""
+
+    key = "too-large"
+
+
+class Forbidden(ZoetropeError):
+    """The request comes from where none may come."""
+
+    key = "forbidden"
+
+
+class Unauthorized(ZoetropeError):
+    """The request needs the token and has none, or a wrong one."""
+
+    key = "token"
+
+
+STATUSES |= {BadRequest: 400, TooLarge: 413, Forbidden: 403, Unauthorized: 401}
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A problem document; `key` is for programs, `detail` and `next_step` are for people."""
+
+    title: str
+    status: int
+    detail: str
+    key: str
+    # The key says it all; a page to read about each key does not exist, so no address is made up.
+    type: str = msgspec.field(default_factory=lambda: "about:blank")
+    next_step: str = ""
+    job: str = ""  # the earlier job that a duplicate would repeat
+
+
+def problem(error: BaseException) -> Problem:
+    """Turn an error into the document that tells of it."""
+    if isinstance(error, web.HTTPException):
+        return Problem(
+            title=error.reason,
+            status=error.status,
+            detail=_http_detail(error),
+            key=error.reason.lower().replace(" ", "-"),
+        )
+    if not isinstance(error, ZoetropeError) and is_disk_full(error):
+        error = DiskFull(
+            "The disk is full.", "Free some space on the disks of the inbox and the state folder."
+        )
+    if isinstance(error, ZoetropeError):
+        status = next(
+            (status for kind, status in STATUSES.items() if isinstance(error, kind)),
+            500,
+        )
+        if error.reason.key == "duplicate":
+            status = 409
+        return Problem(
+            title=HTTPStatus(status).phrase,
+            status=status,
+            detail=error.reason.sentence,
+            key=error.reason.key,
+            next_step=error.reason.next_step,
+            job=getattr(error, "job", ""),
+        )
+    return Problem(
+        title=HTTPStatus.INTERNAL_SERVER_ERROR.phrase,
+        status=500,
+        detail="Something went wrong that zoetrope does not know.",
+        key="unexpected",
+        next_step="The service's journal has the traceback: journalctl -u zoetrope -e",
+    )
+
+
+def answer(found: Problem) -> web.Response:
+    """Make the response that carries a problem document."""
+    response = web.Response(
+        status=found.status,
+        body=msgspec.json.encode(found),
+        content_type="application/problem+json",
+    )
+    if found.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if found.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = "10"
+    return response
+
+
+@web.middleware
+async def as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every error with its problem document."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        response = answer(problem(error))
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except ConnectionError as error:
+        # The caller went away in the middle of its own request; nobody reads the answer.
+        LOG.debug("the caller of %s went away: %s", request.path, error)
+        return answer(problem(BadRequest("The connection broke.")))
+    except Exception as error:
+        found = problem(error)
+        if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR and found.key == "unexpected":
+            LOG.exception("%s %s failed", request.method, request.path)
+        elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            LOG.warning("%s %s: the disk is full", request.method, request.path)
+        return answer(found)
+
+
+def _http_detail(error: web.HTTPException) -> str:
+    match error.status:
+        case 404:
+            return "There is nothing at this address."
+        case 405:
+            return "This address does not take that method."
+        case 413:
+            return "The request is too large."
+        case _:
+            return error.text or error.reason

@@ -1,0 +1,187 @@
+"""A job as the API, the event stream and the CLI show it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ..errors import Reason
+from ..jobs.job import Failure, Job, Stage, State, Ticket
+from ..jobs.progress import Live
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """One submission to an engine."""
+
+    number: int
+    engine: str
+    state: str
+    relief: tuple[str, ...] = ()
+    submitted: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    failure: Failure | None = None
+
+
+class StageView(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage with everything that was tried."""
+
+    name: str
+    state: str
+    review: bool = False
+    approved: bool = False
+    relief: tuple[str, ...] = ()
+    attempts: tuple[AttemptView, ...] = ()
+
+
+class PictureView(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture as the person named it, and its size upright."""
+
+    name: str
+    width: int
+    height: int
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is shown of a job; `outbox` is a path on the host, empty while nothing is there."""
+
+    id: str
+    short: str
+    name: str
+    stem: str
+    folder: str
+    origin: str
+    state: str
+    recipe: str
+    created: float
+    updated: float
+    seed: int
+    reason: Reason | None = None
+    half: str = ""
+    parent: str = ""
+    pictures: tuple[PictureView, ...] = ()
+    ticket: Ticket | None = None
+    stages: tuple[StageView, ...] = ()
+    live: Live | None = None
+    outbox: str = ""
+    actions: tuple[str, ...] = ()
+
+
+class JobPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some jobs, newest first; `next` is the cursor of the page after, if there is one."""
+
+    jobs: tuple[JobView, ...]
+    next: str | None = None
+
+
+class EngineView(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine."""
+
+    name: str
+    url: str
+    up: bool
+    since: float
+    reason: Reason | None = None
+    version: str = ""
+    device: str = ""
+    vram_total: int = 0
+    vram_free: int = 0
+    rehearsal: bool = False
+    in_hand: tuple[str, ...] = ()
+
+
+class InboxView(msgspec.Struct, frozen=True, kw_only=True):
+    """The inbox folder."""
+
+    path: str
+    mode: str
+    last_scan: float
+    problem: Reason | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+class StatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """The service at one look; `summary` is the sentence that systemd shows too."""
+
+    version: str
+    summary: str
+    started: float
+    counts: dict[str, int]
+    paused: Reason | None = None
+    problem: Reason | None = None
+    engines: tuple[EngineView, ...] = ()
+    inbox: InboxView | None = None
+
+
+def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
+    """Show a job; `outbox` is the folder of the settings."""
+    return JobView(
+        id=job.id,
+        short=job.short,
+        name=job.stills[0].name if job.stills else job.stem,
+        stem=job.stem,
+        folder=job.folder,
+        origin=job.origin,
+        state=str(job.state),
+        recipe=job.ticket.recipe,
+        created=job.created,
+        updated=job.updated,
+        seed=job.seed,
+        reason=job.reason,
+        half=job.half,
+        parent=job.parent,
+        pictures=tuple(
+            PictureView(name=still.name, width=still.width, height=still.height)
+            for still in job.stills
+        ),
+        ticket=job.ticket,
+        stages=tuple(_stage(stage) for stage in job.stages),
+        live=live if job.state in (State.QUEUED, State.RUNNING) else None,
+        outbox=_place(job, outbox),
+        actions=actions(job),
+    )
+
+
+def actions(job: Job) -> tuple[str, ...]:
+    """Say what a person may do with a job now."""
+    match job.state:
+        case State.REVIEW:
+            return ("approve", "decline", "cancel")
+        case State.WAITING | State.QUEUED | State.RUNNING:
+            return ("cancel",)
+        case State.FAILED | State.CANCELLED if job.stages and job.stills:
+            return ("retry",)
+        case _:
+            return ()
+
+
+def _stage(stage: Stage) -> StageView:
+    return StageView(
+        name=stage.name,
+        state=str(stage.state),
+        review=stage.review,
+        approved=stage.approved,
+        relief=stage.relief,
+        attempts=tuple(
+            AttemptView(
+                number=attempt.number,
+                engine=attempt.engine,
+                state=str(attempt.state),
+                relief=attempt.relief,
+                submitted=attempt.submitted,
+                started=attempt.started,
+                ended=attempt.ended,
+                failure=attempt.failure,
+            )
+            for attempt in stage.attempts
+        ),
+    )
+
+
+def _place(job: Job, outbox: Path) -> str:
+    if job.outbox:
+        return str(outbox / job.outbox)
+    if job.state is State.REVIEW:
+        return str(outbox / "review" / f"{job.stem}-{job.short}")
+    return ""
