@@ -202,8 +202,10 @@ class ComfyEngine:
 
     async def _next(self, messages: asyncio.Queue[Message | bool]) -> Message | bool | None:
         """Wait for a message, a doubt (True), or silence (None)."""
+        # Not wait_for: before Python 3.12 it can swallow a cancellation that comes with a message.
         try:
-            return await asyncio.wait_for(messages.get(), self._settings.silence_seconds)
+            async with asyncio.timeout(self._settings.silence_seconds):
+                return await messages.get()
         except TimeoutError:
             return None
 

@@ -36,7 +36,8 @@ async def restart_engine(restart: Restart) -> None:
             key="restart-failed",
         ) from error
     try:
-        _, told = await asyncio.wait_for(process.communicate(), TIMEOUT)
+        async with asyncio.timeout(TIMEOUT):
+            _, told = await process.communicate()
     except TimeoutError as error:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import stat
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     root: Path  # the folder that the paths are relative to: the claim's own, or the inbox itself
     pictures: tuple[str, ...]  # of a pair, the start comes first
     tickets: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()  # of files that stay: the ids that the other pictures have alone
     moved: bool = True  # false when the files stay where they are
 
     def file(self, path: str) -> Path:
@@ -55,6 +57,7 @@ class Claims:
         self._new_id = new_id
         # Where reasons go when the inbox is not ours to write in: a folder of the outbox.
         self._fallback = fallback if fallback is not None else inbox / REFUSED
+        self._refusing = threading.Lock()
 
     def prepare(self) -> None:
         """Make the folders that we need in the inbox; an OSError says that it cannot be written."""
@@ -127,14 +130,13 @@ class Claims:
             target.mkdir(parents=True, exist_ok=True)
             names = [path.rpartition("/")[2] for path in claim.pictures]
             return self._explain(target, names[0], names, reason, moved=False)
+        if not claim.root.is_dir():
+            # Gone with its share, perhaps: nothing may be made where the share was mounted.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(claim.root))
         target = self._inbox / REFUSED / claim.folder
         target.mkdir(parents=True, exist_ok=True)
-        names = []
-        # Tickets go first: while a picture is in the claim, the refusal can be done again.
-        for path in (*claim.tickets, *reversed(claim.pictures)):
-            with contextlib.suppress(FileNotFoundError):
-                names.append(_move_beside(claim.file(path), target))
-        why = self._explain(target, names[-1], names, reason, moved=True) if names else target
+        with self._refusing:
+            why = self._carry(claim, target, reason)
         _sync(target)
         self._prune(claim.root)
         return why
@@ -145,18 +147,19 @@ class Claims:
             self._undo(claim.root)
 
     def _stay(self, pictures: tuple[str, ...], tickets: tuple[str, ...]) -> Claim | None:
-        seen: list[str] = []
-        for path in (*pictures, *tickets):
-            try:
-                found = (self._inbox / path).lstat()
-            except FileNotFoundError:
-                if path in pictures:
-                    return None
-                continue
-            seen.append(f"{path}\0{found.st_size}\0{found.st_mtime_ns}")
-        name = "\0".join(seen).encode("utf-8", "surrogateescape").hex()
+        try:
+            found = [(self._inbox / path).lstat() for path in pictures]
+        except FileNotFoundError:
+            return None
+        ids = [
+            uuid.uuid5(
+                COPIES, f"{os.fsencode(path).hex()} {status.st_size} {status.st_mtime_ns}"
+            ).hex
+            for path, status in zip(pictures, found, strict=True)
+        ]
         return Claim(
-            id=uuid.uuid5(COPIES, name).hex,
+            id=ids[0],
+            others=tuple(ids[1:]),
             root=self._inbox,
             pictures=pictures,
             tickets=tuple(path for path in tickets if os.path.lexists(self._inbox / path)),
@@ -191,8 +194,21 @@ class Claims:
                 source.unlink()
             else:
                 # Somebody put a new file in its place meanwhile; both are kept.
-                _move_beside(source, target.parent)
+                source.rename(target.parent / _free_name(target.parent, target.name))
         self._prune(root)
+
+    def _carry(self, claim: Claim, target: Path, reason: Reason) -> Path:
+        """Move the files; the first picture goes last, so that until then the refusal can be done again."""
+        files = [*claim.tickets, *reversed(claim.pictures)]
+        left = [path for path in files if os.path.lexists(claim.file(path))]
+        names: list[str] = []
+        for path in left:
+            names.append(_free_name(target, path.rpartition("/")[2]))
+            if path == left[-1]:
+                # Written before the rename: a picture without its reason would be a riddle.
+                self._explain(target, names[-1], names, reason, moved=True)
+            claim.file(path).rename(target / names[-1])
+        return _why(target, names[-1]) if names else target
 
     def _explain(
         self, target: Path, name: str, names: list[str], reason: Reason, *, moved: bool
@@ -207,7 +223,7 @@ class Claims:
             lines += ["", "To try again, move it back into the inbox."]
         else:
             lines += ["", "The file was left where it is. To try again, change it or `touch` it."]
-        why = target / f"{cut(name, 255 - len(WHY))}{WHY}"
+        why = _why(target, name)
         why.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return why
 
@@ -253,32 +269,21 @@ def _files(root: Path) -> Iterator[str]:
                 yield str((Path(folder) / name).relative_to(root))
 
 
-def _move_beside(source: Path, folder: Path) -> str:
-    """Move a file into a folder under its own name, or that name with a number; nothing is overwritten."""
-    if not os.path.lexists(source):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(source))
-    if source.is_dir() and not source.is_symlink():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(source))
-    for number in range(1, 10_000):
-        name = _numbered(source.name, number)
-        try:
-            # Making the name first reserves it, so that the rename can replace nothing but that.
-            os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o660))
-        except FileExistsError:
-            continue
-        source.rename(folder / name)
-        return name
-    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(folder / source.name))
+def _why(folder: Path, name: str) -> Path:
+    return folder / f"{cut(name, 255 - len(WHY))}{WHY}"
 
 
-def _numbered(name: str, number: int) -> str:
-    if number == 1:
-        return name
+def _free_name(folder: Path, name: str) -> str:
+    """Find a name that is not taken in a folder: the file's own, or that with a number."""
     base, dot, suffix = name.rpartition(".")
     if not dot:
         base, suffix = name, ""
-    tail = f" ({number}){dot}{suffix}"
-    return cut(base, 255 - len(os.fsencode(tail))) + tail
+    found, number = name, 1
+    while os.path.lexists(folder / found):
+        number += 1
+        tail = f" ({number}){dot}{suffix}"
+        found = cut(base, 255 - len(os.fsencode(tail))) + tail
+    return found
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -8,8 +8,9 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
-from ..errors import Rejected
+from ..errors import NotReadable, Rejected
 from .claim import check_file
 from .entry import shown
 from .formats import HEAD, SUFFIXES, sniff
@@ -26,9 +27,12 @@ class StillChanging(Exception):
 def copy(file: Path, folder: Path, stem: str, max_megabytes: int) -> tuple[Source, Look]:
     """Copy a picture's bytes as `<stem>.<ext>`; the look is the file's, from after the copy."""
     check_file(file)
-    # Never follow a link, even one that took the file's place a moment ago, and never wait on a pipe.
-    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb", buffering=0) as stream:
+    try:
+        # Never follow a link, even one that took the file's place just now; never wait on a pipe.
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise _unreadable(file, error) from error
+    with open(handle, "rb", buffering=0) as stream:  # noqa: PTH123
         before = os.fstat(handle)
         if not stat.S_ISREG(before.st_mode):
             check_file(file)
@@ -44,7 +48,7 @@ def copy(file: Path, folder: Path, stem: str, max_megabytes: int) -> tuple[Sourc
         size = 0
         target = folder / f"{stem}.new"
         with target.open("wb", buffering=0) as made:
-            while chunk := stream.read(_CHUNK):
+            while chunk := _read(stream, file):
                 head = head or chunk[:HEAD]
                 digest.update(chunk)
                 size += len(chunk)
@@ -58,6 +62,21 @@ def copy(file: Path, folder: Path, stem: str, max_megabytes: int) -> tuple[Sourc
     name = stem + SUFFIXES.get(sniff(head) or "", ".bin")
     target.rename(folder / name)
     return Source(name=shown(file.name), file=name, sha256=digest.hexdigest(), size=size), look
+
+
+def _read(stream: BinaryIO, file: Path) -> bytes:
+    """Read on; an error here is the picture's own trouble, one while writing is the host's."""
+    try:
+        return stream.read(_CHUNK)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: OSError) -> NotReadable:
+    return NotReadable(
+        f"{shown(file.name)} cannot be read ({error.strerror}).",
+        "Make it readable for the service's group, or copy it again.",
+    )
 
 
 def flush(folder: Path, *files: str) -> None:

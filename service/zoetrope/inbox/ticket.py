@@ -153,13 +153,18 @@ def find(recipes: Recipes, values: Mapping[str, Any], folder: str, default: str)
 
 def _field(key: str, value: Any) -> Any:
     kinds, words = _KINDS[key]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+    if not _is_a(value, kinds):
         raise _wrong_type(key, value, words)
     if key == "seconds":
         return float(value)
     if key in ("prompt", "negative"):
         return value.strip()
     return _file_name(value) if key == "name" else value
+
+
+def _is_a(value: object, kinds: tuple[type, ...]) -> bool:
+    # Python's True is an int as well; a ticket's is not.
+    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
 
 def _file_name(value: str) -> str:

@@ -175,9 +175,7 @@ class Conductor:
             if job.attempt is not None:
                 job = await self._arrived(lane, job, outcome)
             # Outside of the step above, so that a disk that was full here is tried again here.
-            if job.state is State.REVIEW:
-                await asyncio.to_thread(self._outbox.show_review, job, self._work(job))
-            elif job.stage is None:
+            if job.stage is None:
                 await self._publish(job)
         else:
             await self._failed(lane, job, outcome)
@@ -218,8 +216,13 @@ class Conductor:
         stage, attempt = job.stage, job.attempt
         assert stage is not None
         assert attempt is not None
+        now = self._clock()
+        after = steps.finish_stage(job, now, outcome.artefacts)
+        if after.state is State.REVIEW:
+            # Shown before it is asked for, so that whoever hears of the review finds it there.
+            await asyncio.to_thread(self._outbox.show_review, after, self._work(job))
         job = await self._ledger.change(
-            job.id, lambda j: steps.finish_stage(j, self._clock(), outcome.artefacts)
+            job.id, lambda j: steps.finish_stage(j, now, outcome.artefacts)
         )
         lasting = tuple(r for r in attempt.relief if r not in (ladder.FREE, ladder.RESTART))
         if lasting:

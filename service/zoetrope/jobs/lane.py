@@ -165,7 +165,8 @@ class Lane:
                     extra={"action": "engine-up", "engine": self.name},
                 )
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), PROBE_SECONDS)
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await self._lost.wait()
 
     def _down(self, reason: Reason) -> None:
         if self.up:

@@ -87,5 +87,7 @@ def is_stuck(
     The limit grows with what the stage is expected to take, by the recipe and by its own pace, so
     that a slow card is not mistaken for a stuck one.
     """
-    expected = max(estimate, elapsed / fraction if fraction > 0.05 else 0.0)
+    # The pace up to the last sign of life: silence must not stretch its own limit.
+    paced = (elapsed - silent) / fraction if fraction > 0.05 else 0.0
+    expected = max(estimate, paced)
     return silent > max(patience, expected / 2)

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -185,7 +185,7 @@ class Bus:
         """Give the id under which a reader can resume after an event."""
         return f"{self.era}-{event.seq}"
 
-    async def stream(self, last_id: str | None, pause: float) -> AsyncIterator[bytes]:
+    async def stream(self, last_id: str | None, pause: float) -> AsyncGenerator[bytes, None]:
         """Give the stream's bytes as server-sent events, with a comment after each silent `pause`."""
         reader = self.subscribe(last_id)
         try:
@@ -194,12 +194,15 @@ class Bus:
             while not reader.closed:
                 events = await reader.take(pause)
                 # Data is JSON of one line, so that no line break can end the field early.
-                yield b"".join(
-                    f"id: {self.name(event)}\nevent: {event.kind}\ndata: ".encode()
-                    + event.data
-                    + b"\n\n"
-                    for event in events
-                ) or b": still here\n\n"
+                yield (
+                    b"".join(
+                        f"id: {self.name(event)}\nevent: {event.kind}\ndata: ".encode()
+                        + event.data
+                        + b"\n\n"
+                        for event in events
+                    )
+                    or b": still here\n\n"
+                )
         finally:
             self.leave(reader)
 

@@ -111,17 +111,24 @@ class InboxStatus(Protocol):
 
     @property
     def mode(self) -> str:
-        """How changes are noticed: "inotify" or "poll"."""
+        """How changes are noticed: "inotify", "poll", or "none" while nothing can be watched."""
         ...
 
     @property
-    def last_scan(self) -> float:
-        """The unix time of the last look at the whole folder; 0 before the first."""
+    def last_scan(self) -> float | None:
+        """The unix time of the last look at the whole folder."""
+        ...
+
+    @property
+    def scanning_seconds(self) -> float:
+        """How long the look that goes on now has taken."""
         ...
 
 
 class Watcher(Protocol):
     """Who watches the inbox folder."""
+
+    progress: float  # monotonic time of its last finished round
 
     @property
     def status(self) -> InboxStatus:

@@ -24,6 +24,9 @@ from ..errors import (
 
 LOG = logging.getLogger(__name__)
 
+# The key says which problem it is; there is no page about each to point to, so none is made up.
+BLANK = "about:blank"
+
 STATUSES: dict[type[ZoetropeError], int] = {
     Rejected: 422,
     NotFound: 404,
@@ -65,12 +68,11 @@ STATUSES |= {BadRequest: 400, TooLarge: 413, Forbidden: 403, Unauthorized: 401}
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A problem document; `key` is for programs, `detail` and `next_step` are for people."""
 
+    type: str
     title: str
     status: int
     detail: str
     key: str
-    # The key says it all; a page to read about each key does not exist, so no address is made up.
-    type: str = msgspec.field(default_factory=lambda: "about:blank")
     next_step: str = ""
     job: str = ""  # the earlier job that a duplicate would repeat
 
@@ -79,6 +81,7 @@ def problem(error: BaseException) -> Problem:
     """Turn an error into the document that tells of it."""
     if isinstance(error, web.HTTPException):
         return Problem(
+            type=BLANK,
             title=error.reason,
             status=error.status,
             detail=_http_detail(error),
@@ -96,6 +99,7 @@ def problem(error: BaseException) -> Problem:
         if error.reason.key == "duplicate":
             status = 409
         return Problem(
+            type=BLANK,
             title=HTTPStatus(status).phrase,
             status=status,
             detail=error.reason.sentence,
@@ -104,6 +108,7 @@ def problem(error: BaseException) -> Problem:
             job=getattr(error, "job", ""),
         )
     return Problem(
+        type=BLANK,
         title=HTTPStatus.INTERNAL_SERVER_ERROR.phrase,
         status=500,
         detail="Something went wrong that zoetrope does not know.",
@@ -121,6 +126,10 @@ def answer(found: Problem) -> web.Response:
     )
     if found.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if found.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        # The rest of the upload is not read, so the connection cannot serve another request.
+        response.force_close()
+        response.headers["Connection"] = "close"
     if found.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = "10"
     return response

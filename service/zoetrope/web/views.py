@@ -8,6 +8,7 @@ import msgspec
 
 from ..errors import Reason
 from ..jobs.job import Failure, Job, Stage, State, Ticket
+from ..jobs.outbox import REVIEW, folder_name
 from ..jobs.progress import Live
 
 
@@ -96,7 +97,7 @@ class InboxView(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     mode: str
-    last_scan: float
+    last_scan: float | None
     problem: Reason | None = None
     unreadable: tuple[str, ...] = ()
 
@@ -183,5 +184,5 @@ def _place(job: Job, outbox: Path) -> str:
     if job.outbox:
         return str(outbox / job.outbox)
     if job.state is State.REVIEW:
-        return str(outbox / "review" / f"{job.stem}-{job.short}")
+        return str(outbox / REVIEW / folder_name(job))
     return ""

@@ -65,9 +65,13 @@ def signatures(
 
 
 class NodeCache:
-    """Results by signature, as one of ComfyUI's cache modes keeps them."""
+    """Results by signature, as one of ComfyUI's cache modes keeps them.
 
-    def __init__(self, mode: CacheMode = "ram", budget: int = DEFAULT_BUDGET) -> None:
+    Its default mode keeps older prompts' results only while nearly 96 GB of memory are free, so
+    on most hosts it behaves as "classic" does: what the newest prompt cannot use is gone.
+    """
+
+    def __init__(self, mode: CacheMode = "classic", budget: int = DEFAULT_BUDGET) -> None:
         self._mode = mode
         self._budget = budget
         self._made: OrderedDict[str, Made] = OrderedDict()

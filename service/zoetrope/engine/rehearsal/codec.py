@@ -45,9 +45,9 @@ def _basis(count: int) -> _Array:
 
 _LUMA_BASIS = _basis(4)
 _CHROMA_BASIS = _basis(2)
-#: What one unit of a channel is worth: coarse patterns vary more than fine ones.
-_LUMA_SCALE = np.array([200 / (1 + 0.35 * (u + v)) for u, v in _LUMA], dtype=np.float32)
-_CHROMA_SCALE = np.array([80 / (1 + 0.35 * (u + v)) for u, v in _CHROMA], dtype=np.float32)
+#: What one unit of a channel is worth: coarse patterns vary a little more.
+_LUMA_SCALE = np.array([190 / (1 + 0.1 * (u + v)) for u, v in _LUMA], dtype=np.float32)
+_CHROMA_SCALE = np.array([80 / (1 + 0.1 * (u + v)) for u, v in _CHROMA], dtype=np.float32)
 
 _TO_YCC = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]],

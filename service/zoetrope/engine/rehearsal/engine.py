@@ -35,7 +35,7 @@ class RehearsalEngine:
         step_seconds: float = 0.0,
         models: ModelNames = DEFAULT_MODELS,
         faults: Sequence[Fault] = (),
-        cache: CacheMode = "ram",
+        cache: CacheMode = "classic",
         respawn_seconds: float | None = None,
         on_death: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.time,

@@ -34,6 +34,10 @@ class HostOutOfMemory(NodeFailure):
         )
 
 
+class MissingModel(NodeFailure):
+    """A node's own model file is not there and cannot be downloaded."""
+
+
 class CudaFault(NodeFailure):
     """The CUDA context is lost; every later use of the card fails until the process restarts."""
 
@@ -50,9 +54,9 @@ class NotRehearsed(NodeFailure):
 
 
 class BadFile(NodeFailure):
-    """A file that a node should read cannot be decoded."""
+    """A picture cannot be decoded."""
 
-    type_name = "av.error.InvalidDataError"
+    type_name = "PIL.UnidentifiedImageError"
 
 
 class OutsideOutput(NodeFailure):

@@ -61,6 +61,11 @@ class Context:
         """Let an interrupt be felt inside work that reports no progress."""
         self._run.executor.check_interrupt()
 
+    def live(self) -> None:
+        """Let the end of the process be felt where an interrupt is not."""
+        if self._run.executor.stopping.is_set():
+            raise EngineDied
+
 
 class Executor:
     """The one worker's state: the node cache, the client it works for, the interrupt flag."""

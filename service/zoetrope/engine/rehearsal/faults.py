@@ -5,10 +5,11 @@ from typing import Literal
 
 import msgspec
 
-from .errors import CudaFault, HostOutOfMemory, OutOfMemory
+from .errors import CudaFault, HostOutOfMemory, MissingModel, OutOfMemory
 
 FaultKind = Literal[
     "oom",  # the card's memory is exhausted at a node
+    "missing",  # a node's own model file is not there, which only shows when it runs
     "host_oom",  # the host's memory is exhausted at a node
     "cuda",  # the CUDA context is lost at a node, and stays lost until a restart
     "exit",  # the process ends in the middle of a step
@@ -26,6 +27,13 @@ FaultKind = Literal[
 
 #: Nodes that compute on the card, so a lost CUDA context fails them.
 GPU_WORK = ("Sampler", "sampler", "VAE", "CLIPTextEncode", "ToVideo", "SeedVR2Video", "VFI")
+
+#: Nodes whose packs fetch their own files, and what they say when they cannot.
+_DOWNLOADS = {
+    "RIFE VFI": "Tried all urls to download rife49.pth but no success",
+    "SeedVR2LoadDiTModel": "Failed to download required model files.",
+    "SeedVR2VideoUpscaler": "Failed to download required model files.",
+}
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -105,6 +113,8 @@ class Faults:
         on_card = any(part in class_type for part in GPU_WORK)
         if self.context_lost and on_card:
             raise CudaFault
+        if class_type in _DOWNLOADS and self.strikes("missing", class_type):
+            raise MissingModel(_DOWNLOADS[class_type])
         if self._named_or("oom", class_type, on_card=on_card):
             raise OutOfMemory
         if self._named_or("host_oom", class_type, on_card=on_card):

@@ -117,6 +117,7 @@ class Files:
             raise OutsideOutput(
                 "**** ERROR: Saving image outside the output folder is not allowed."
                 f"\n full_output_folder: {folder}\n         output_dir: {root}"
+                f"\n         commonpath: {os.path.commonpath((folder, root))}"
             )
         folder.mkdir(parents=True, exist_ok=True)
         counters = (_counter(p.name, name) for p in folder.iterdir())

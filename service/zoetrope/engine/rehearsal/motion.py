@@ -59,6 +59,9 @@ class Pose:
     light: float
 
 
+#: What a prompt says shall not happen, up to the next comma.
+_NOT = re.compile(r"\b(?:no|not|never|without|don't|doesn't)\b[^,.;:]*", re.IGNORECASE)
+
 #: What words do. The first column is a pattern; several may match, and add up.
 _WORDS: tuple[tuple[str, Move], ...] = (
     (r"zoom(s|ing)?\s+out|pulls?\s+(back|out)|dolly\s+out|wider", Move(zoom=-0.035)),
@@ -92,8 +95,9 @@ def _is_number(text: str) -> bool:
 def _moves(text: str) -> Move:
     """Add up what the words ask for."""
     total = Move()
+    wanted = _NOT.sub("", text)
     for pattern, move in _WORDS:
-        if re.search(pattern, text, re.IGNORECASE):
+        if re.search(rf"\b(?:{pattern})", wanted, re.IGNORECASE):
             total = total.plus(move)
     return total
 

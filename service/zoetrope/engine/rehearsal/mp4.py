@@ -19,7 +19,7 @@ def write_video(
     fps: Fraction,
     tags: Mapping[str, Any],
     *,
-    breathe: Callable[[], None],
+    live: Callable[[], None],
 ) -> None:
     """Write frames as H.264 in MP4, every one marked; the tags go into the container."""
     # The codec takes even sizes only; the real engine drops the last row or column too.
@@ -33,7 +33,7 @@ def write_video(
         stream.thread_count = 1 if width * height < 200_000 else 2
         stream.options = {"preset": "veryfast", "crf": "16"}
         for frame in frames:
-            breathe()
+            live()
             picture = av.VideoFrame.from_ndarray(stamped(frame[:height, :width]), format="rgb24")
             container.mux(stream.encode(picture))
         container.mux(stream.encode())

@@ -117,13 +117,20 @@ def _beta(steps: int, shift: float, a: float = 0.6, b: float = 0.6) -> list[floa
 
 
 def _bong_tangent(steps: int, shift: float) -> list[float]:
-    # Two arctangent slopes that meet in the middle; the shift plays no part in it.
+    # Two arctangent slopes that meet half-way down; the shift plays no part in it.
     del shift
-    pivot = max(1.0, 0.6 * steps)
-    slope = 0.2 / (steps / 40)
-    curve = [math.atan(-slope * (i - pivot)) for i in range(steps + 1)]
-    top, bottom = curve[0], curve[-1]
-    return [(c - bottom) / (top - bottom) for c in curve[:-1]] + [0.0]
+    points = steps + 2
+    pivot = int(0.6 * points)
+    slope = 0.2 * 40 / points
+    upper = _fall(pivot, slope, pivot, 1.0, 0.5)
+    return upper[:-1] + _fall(points - pivot, slope, 0, 0.5, 0.0)
+
+
+def _fall(count: int, slope: float, pivot: int, high: float, low: float) -> list[float]:
+    """Fall from one level to another along an arctangent."""
+    curve = [math.atan(slope * (pivot - x)) for x in range(count)]
+    span = curve[0] - curve[-1] or 1.0
+    return [low + (high - low) * (c - curve[-1]) / span for c in curve]
 
 
 SCHEDULERS: dict[str, Callable[[int, float], list[float]]] = {

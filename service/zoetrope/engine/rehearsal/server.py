@@ -77,16 +77,16 @@ class Server:
             web.post("/rehearsal/faults", self.post_faults),
             web.delete("/rehearsal/faults", self.delete_faults),
         ]
+        routes += [
+            web.get("/api/jobs", self.get_jobs),
+            web.post("/api/jobs/cancel", self.cancel_jobs),
+            web.get("/api/jobs/{job_id}", self.get_job),
+            web.post("/api/jobs/{job_id}/cancel", self.cancel_job),
+        ]
         app.add_routes(routes)
+        # Every route again behind the prefix, those of the jobs too.
         app.add_routes([web.route(r.method, f"/api{r.path}", r.handler) for r in routes])
-        app.add_routes(
-            [
-                web.get("/api/jobs", self.get_jobs),
-                web.post("/api/jobs/cancel", self.cancel_jobs),
-                web.get("/api/jobs/{job_id}", self.get_job),
-                web.post("/api/jobs/{job_id}/cancel", self.cancel_job),
-            ]
-        )
+        app.router.add_get("/{anything:.*}", _nothing)
         return app
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
@@ -107,7 +107,7 @@ class Server:
     async def post_prompt(self, request: web.Request) -> web.Response:
         """Serve POST /prompt: check a graph and queue it."""
         if self.faults.strikes("refuse"):
-            raise web.HTTPInternalServerError
+            return _broken()
         body = await request.json()
         if "number" in body:
             number: float = float(body["number"])
@@ -251,7 +251,7 @@ class Server:
             if name in self.catalog.nodes
         }
         body = msgspec.json.encode(info)
-        return web.Response(body=body, content_type="application/json")
+        return web.Response(body=body, content_type="application/json", charset="utf-8")
 
     async def models(self, request: web.Request) -> web.Response:
         """Serve /models and /models/{folder}."""
@@ -269,7 +269,7 @@ class Server:
         kind = str(form.get("type") or "input")
         folder = self.files.by_type(kind)
         if folder is None:
-            raise web.HTTPInternalServerError
+            return _broken()
         if not isinstance(image, web.FileField) or not image.filename:
             return web.Response(status=400)
         subfolder = str(form.get("subfolder", ""))
@@ -379,6 +379,18 @@ def is_canonical(prompt_id: object) -> bool:
 def content_type(name: str) -> str:
     """Return the content type that a file's name stands for."""
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+async def _nothing(_: web.Request) -> web.Response:
+    """Answer for paths that are none."""
+    return web.Response(status=404)
+
+
+def _broken() -> web.Response:
+    """Answer as aiohttp does when a handler raises."""
+    return web.Response(
+        status=500, text="500 Internal Server Error\n\nServer got itself in trouble"
+    )
 
 
 def _refused(kind: str, message: str, details: str) -> web.Response:

@@ -14,7 +14,13 @@ from .faults import Faults
 Json = dict[str, Any]
 
 #: What this server can do that a page may ask about.
-FEATURES: Json = {"supports_preview_metadata": True, "max_upload_size": 100 * 1024 * 1024}
+FEATURES: Json = {
+    "supports_preview_metadata": True,
+    "max_upload_size": 100 * 1024 * 1024,
+    "extension": {"manager": {"supports_v4": True}},
+    "node_replacements": True,
+    "assets": False,
+}
 
 
 class Sockets:

@@ -1,6 +1,7 @@
 """The samplers: each walks its part of the way from noise to video."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -82,12 +83,9 @@ def clownshark(
     if model is None or positive is None or latent_image is None:
         raise ValueError("The sampler needs a model, a positive conditioning and a latent.")
     levels = sigmas(scheduler, steps, model.shift, denoise=denoise)
-    end = len(levels) - 1 if steps_to_run < 0 else min(steps_to_run, len(levels) - 1)
     run = _Run(context, model, positive, max(seed, 0), sampler_name)
-    fresh = sampler_mode != "resample"
-    done = run.sample(latent_image, levels[: end + 1], add_noise=fresh)
-    unfinished = _Unfinished(done.samples, done.path, tuple(levels[end:]), positive, model)
-    return Result((unfinished, done, None))
+    x, path = run.enter(latent_image, levels[0], add_noise=sampler_mode != "resample")
+    return run.unfinished(x, path, levels, steps_to_run)
 
 
 @plays("ClownsharkChainsampler_Beta")
@@ -106,35 +104,23 @@ def clownshark_chain(
         raise ValueError("The chain sampler needs the latent of an earlier sampler.")
     if not isinstance(latent_image, _Unfinished):
         raise KeyError("state_info")
-    levels = list(latent_image.levels)
-    end = len(levels) - 1 if steps_to_run < 0 else min(steps_to_run, len(levels) - 1)
     model = model or latent_image.model
     positive = positive or latent_image.positive
     run = _Run(context, model, positive, 0, sampler_name)
-    done = run.sample(latent_image, levels[: end + 1], add_noise=False)
-    rest = tuple(levels[end:])
-    return Result((_Unfinished(done.samples, done.path, rest, positive, model), done, None))
+    path = latent_image.path or Trajectory(0)
+    return run.unfinished(latent_image.samples, path, latent_image.levels, steps_to_run)
 
 
+@dataclass(frozen=True)
 class _Unfinished(Latent):
-    """A latent that knows the noise levels still ahead of it, as the RES4LYF nodes pass it on."""
+    """A latent as the RES4LYF nodes pass it on: still at its noise level, with those ahead of it.
 
-    def __init__(
-        self,
-        samples: Samples,
-        path: Trajectory | None,
-        levels: tuple[float, ...],
-        positive: Conditioning,
-        model: Model,
-    ) -> None:
-        super().__init__(samples, path)
-        object.__setattr__(self, "levels", levels)
-        object.__setattr__(self, "positive", positive)
-        object.__setattr__(self, "model", model)
+    The core samplers hand theirs over in another scale, so mixing the two leaves noise.
+    """
 
-    levels: tuple[float, ...]
-    positive: Conditioning
-    model: Model
+    levels: tuple[float, ...] = ()
+    positive: Conditioning = field(default_factory=lambda: Conditioning(""))
+    model: Model = field(default_factory=lambda: Model(""))
 
 
 class _Run:
@@ -150,25 +136,46 @@ class _Run:
         self._sampler = sampler
 
     def sample(self, latent: Latent, levels: Sequence[float], *, add_noise: bool) -> Latent:
-        """Walk down the levels from a latent."""
+        """Walk down the levels from a latent, and hand over what comes of it."""
         if len(levels) < 2:
             return latent
-        # A latent that already is on a path stays on it, whatever seed comes later.
-        path = latent.path or Trajectory(self._seed)
-        shape = latent.samples.shape
-        fresh = noise(Trajectory(self._seed), shape) if add_noise else None
-        x = enter(latent.samples, fresh, levels[0])
-        target = self._target(latent, path)
-        x, path = integrate(x, levels, target, path, sampler=self._sampler, step=self._context.step)
+        x, path = self.enter(latent, levels[0], add_noise=add_noise)
+        x, path = self._walk(x, path, levels)
         return Latent(leave(x, levels[-1]), path)
 
-    def _target(self, latent: Latent, path: Trajectory) -> Samples:
+    def enter(
+        self, latent: Latent, level: float, *, add_noise: bool
+    ) -> tuple[Samples, Trajectory]:
+        """Bring a latent to the first level."""
+        fresh = noise(Trajectory(self._seed), latent.samples.shape) if add_noise else None
+        # A latent that already is on a path stays on it, whatever seed comes later.
+        return enter(latent.samples, fresh, level), latent.path or Trajectory(self._seed)
+
+    def unfinished(
+        self, x: Samples, path: Trajectory, levels: Sequence[float], steps_to_run: int
+    ) -> Result:
+        """Run some steps and pass the rest of them on with the latent."""
+        last = len(levels) - 1
+        end = last if steps_to_run < 0 else min(steps_to_run, last)
+        x, path = self._walk(x, path, levels[: end + 1])
+        state = _Unfinished(x, path, tuple(levels[end:]), self._positive, self._model)
+        flow = noise(path, x.shape) - self._target(x, path)
+        denoised = Latent(x - np.float32(levels[end]) * flow, path)
+        return Result((state, denoised, None))
+
+    def _walk(
+        self, x: Samples, path: Trajectory, levels: Sequence[float]
+    ) -> tuple[Samples, Trajectory]:
+        target = self._target(x, path)
+        step = self._context.step
+        return integrate(x, levels, target, path, sampler=self._sampler, step=step)
+
+    def _target(self, x: Samples, path: Trajectory) -> Samples:
         """Encode what the video should show."""
-        batch, _, count, rows, columns = latent.samples.shape
+        batch, _, count, rows, columns = x.shape
         scene = self._positive.scene
         if scene is None:
-            if np.any(latent.samples):
-                return latent.samples
+            # TODO
             width, height = columns * codec.BLOCK, rows * codec.BLOCK
             scene = Scene(width, height, (count - 1) * codec.STRIDE + 1)
         film = motion.film(scene, self._positive.text, path.seed, every=codec.STRIDE)

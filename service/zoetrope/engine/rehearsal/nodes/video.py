@@ -2,8 +2,11 @@
 
 from fractions import Fraction
 
+from PIL import Image
+
 from ..execute import Context
 from ..files import Saved
+from ..mark import stamped
 from ..mp4 import read_video, video_info, write_video
 from ..values import Frames, Result, Video
 from .image import scaled, vanish
@@ -99,10 +102,6 @@ def vhs_combine(
     **_rest: object,
 ) -> Result:
     """Write a video and a PNG of its first frame that carries the workflow."""
-    from PIL import Image
-
-    from ..mark import stamped
-
     if pingpong and len(images) > 2:
         images = images[[*range(len(images)), *range(len(images) - 2, 0, -1)]]
     temp = not save_output
@@ -136,5 +135,5 @@ def _components(video: Video) -> tuple[Frames, Fraction]:
 def _write(context: Context, place: Saved, name: str, frames: Frames, fps: Fraction) -> None:
     tags = {"prompt": context.graph, **context.page_info}
     path = place.folder / name
-    write_video(path, frames, fps, tags, breathe=context.breathe)
+    write_video(path, frames, fps, tags, live=context.live)
     vanish(context, path)

@@ -1,0 +1,70 @@
+"""Are pictures seen when they are dropped?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ..web.parts import Parts
+from .base import Verdict, ago
+
+NAMED = 3  # unreadable files that are named; the rest is counted
+
+
+class InboxCheck:
+    """Looks at the inbox folder through the watcher's eyes."""
+
+    name = "inbox"
+
+    def __init__(self, parts: Parts, *, now: Callable[[], float] = time.time) -> None:
+        self._parts = parts
+        self._now = now
+
+    async def look(self) -> Verdict:
+        """Say whether the folder is watched and everything in it can be read."""
+        settings = self._parts.settings.inbox
+        if self._parts.watcher is None:
+            return Verdict(
+                name=self.name,
+                level="failing",
+                found=f"{settings.path} is not watched; pictures stay where they are.",
+                next_step="Mend what the ledger check names; the inbox is opened after it.",
+            )
+        status = self._parts.watcher.status
+        age = self._now() - status.last_scan if status.last_scan is not None else 0.0
+        stale = age > stale_after(settings.rescan_seconds)
+        if status.problem is not None:
+            # While the folder is still looked through, pictures are taken in spite of the problem.
+            working = status.mode in ("inotify", "poll") and status.last_scan is not None
+            return Verdict(
+                name=self.name,
+                level="degraded" if working and not stale else "failing",
+                found=status.problem.sentence,
+                next_step=status.problem.next_step
+                or f"Check the folder and its permissions: ls -ld {settings.path}",
+            )
+        if stale:
+            return Verdict(
+                name=self.name,
+                level="failing",
+                found=f"{settings.path} was last looked through {ago(age)} ago.",
+                next_step=(
+                    "A share that hangs does this: ls the folder; if it answers, restart zoetrope."
+                ),
+            )
+        if status.unreadable:
+            names = ", ".join(status.unreadable[:NAMED])
+            rest = len(status.unreadable) - NAMED
+            return Verdict(
+                name=self.name,
+                level="degraded",
+                found=f"Cannot be read: {names}" + (f" and {rest} more" if rest > 0 else ""),
+                next_step=f"Let the group read them: chmod g+r in {settings.path}",
+            )
+        how = {"inotify": "by events", "poll": "by polling"}.get(status.mode, status.mode)
+        return Verdict(name=self.name, level="ok", found=f"{settings.path} is watched {how}.")
+
+
+def stale_after(rescan_seconds: float) -> float:
+    """Say how old the last look may be: three of them missed, and never less than a minute."""
+    return max(60.0, 3 * rescan_seconds)

@@ -1,0 +1,77 @@
+"""Can the ledger be written, and is its file sound?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from ..web.parts import Ledger, Parts
+from .base import Verdict, ago
+
+EVERY = 3600.0  # seconds between two readings of the whole file
+SLOW = 1.0  # seconds for one small write
+
+
+class LedgerCheck:
+    """Writes one row each time, and has the whole file read through now and then beside it."""
+
+    name = "ledger"
+
+    def __init__(self, parts: Parts, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._parts = parts
+        self._clock = clock
+        self._reading: asyncio.Task[None] | None = None
+        self._begun = float("-inf")
+        self._damage: str | None = None
+
+    async def look(self) -> Verdict:
+        """Say whether the ledger takes a row, and what the last reading of the file found."""
+        ledger = self._parts.ledger
+        if ledger is None:
+            reason = self._parts.problem
+            return Verdict(
+                name=self.name,
+                level="failing",
+                found=reason.sentence if reason else "The ledger is not open yet.",
+                next_step=(reason.next_step if reason else "")
+                or "Wait a moment; if it stays so: journalctl -u zoetrope -e",
+            )
+        took = await ledger.ping()
+        self._read_through(ledger)
+        if self._damage is not None:
+            file = self._parts.settings.ledger_file
+            return Verdict(
+                name=self.name,
+                level="failing",
+                found=f"{file} is damaged: {self._damage}",
+                next_step=(
+                    f"Stop zoetrope, keep a copy of {file}, look at the disk (smartctl), then"
+                    " restore a backup or move the file away to begin anew."
+                ),
+            )
+        if took > SLOW:
+            return Verdict(
+                name=self.name,
+                level="degraded",
+                found=f"One small write took {took:.1f} s.",
+                next_step="See what keeps the disk busy: iotop; put state.path on a local disk.",
+            )
+        return Verdict(name=self.name, level="ok", found=self._sound(took))
+
+    def _sound(self, took: float) -> str:
+        written = f"A row is written in {took * 1000:.0f} ms"
+        if self._reading is not None and not self._reading.done():
+            return f"{written}; the file is being read through."
+        return f"{written}; the file was sound {ago(self._clock() - self._begun)} ago."
+
+    def _read_through(self, ledger: Ledger) -> None:
+        if self._reading is not None and not self._reading.done():
+            return
+        if self._clock() - self._begun >= EVERY:
+            self._begun = self._clock()
+            # Beside the check: a large file takes longer than anybody who asks will wait.
+            self._reading = asyncio.create_task(self._check(ledger), name="ledger quick_check")
+
+    async def _check(self, ledger: Ledger) -> None:
+        self._damage = await ledger.check()

@@ -1,0 +1,73 @@
+"""Does the queue move?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ..jobs.job import State
+from ..web.parts import Parts
+from .base import Verdict, ago
+
+PATIENCE = 60.0  # seconds that a job may wait beside an idle engine
+
+
+class QueueCheck:
+    """Looks for a pause, and for a job that nobody takes although an engine is idle."""
+
+    name = "queue"
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._parts = parts
+        self._now = now
+        self._clock = clock
+        self._left: tuple[str, float] | None = None  # the job left lying, and since when
+
+    async def look(self) -> Verdict:
+        """Say what runs and waits, and whether it moves."""
+        conductor, ledger = self._parts.conductor, self._parts.ledger
+        if conductor is None or ledger is None:
+            return Verdict(
+                name=self.name,
+                level="degraded",
+                found="Nothing is started while the ledger is not open.",
+                next_step="Mend what the ledger check names.",
+            )
+        status = conductor.status()
+        if status.paused is not None:
+            return Verdict(
+                name=self.name,
+                level="degraded",
+                found=f"Paused: {status.paused.sentence}",
+                next_step=status.paused.next_step or "Mend it; the queue goes on by itself.",
+            )
+        counts = await ledger.counts()
+        idle = [lane.name for lane in status.lanes if lane.up and not lane.in_hand]
+        held = [job for lane in status.lanes for job in lane.in_hand]
+        due = await ledger.next(self._now(), without=held) if idle else None
+        if due is None:
+            self._left = None
+        elif self._left is None or self._left[0] != due.id:
+            self._left = (due.id, self._clock())
+        elif (span := self._clock() - self._left[1]) > PATIENCE:
+            return Verdict(
+                name=self.name,
+                level="degraded",
+                found=f"Job {due.short} has waited {ago(span)} although {idle[0]} is idle.",
+                next_step="Restart zoetrope (nothing is lost) and report this.",
+            )
+        words = [
+            f"{counts.get(state, 0)} {word}"
+            for state, word in (
+                (State.RUNNING, "running"),
+                (State.QUEUED, "waiting"),
+                (State.REVIEW, "to review"),
+            )
+        ]
+        return Verdict(name=self.name, level="ok", found=f"{', '.join(words)}.")

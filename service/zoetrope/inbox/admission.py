@@ -1,0 +1,347 @@
+"""Admission: one claimed picture, or pair, becomes one durable row of the ledger, or is rejected with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from ..errors import IllegalTransition, RecipeError, Rejected
+from ..graphs.recipe import Recipe, Recipes
+from ..jobs.job import Job, Stage, State, Still, Ticket, complete_pair, reject
+from ..jobs.ledger import Ledger
+from ..settings import Settings
+from . import ticket as tickets
+from .entry import shown
+from .parcel import Parcel, Part
+from .source import StillChanging, copy, flush
+from .still import Decoder
+
+# Above this the seed boxes of some nodes misbehave; nobody misses the rest.
+SEEDS = 2**32
+STALLED_SECONDS = 15.0
+
+
+class Draft(msgspec.Struct):
+    """What is known so far; a rejected row shows that much."""
+
+    ticket: Ticket
+    stills: tuple[Still, ...] = ()
+
+
+class LookAgain(Exception):
+    """The picture may not be complete yet; look at it again after some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class Duplicate(Rejected):
+    """The same bytes with the same ticket are, or were, a job already."""
+
+    key = "duplicate"
+
+    def __init__(self, job: Job) -> None:
+        where = f"; its video is {job.outbox} in the outbox" if job.outbox else ""
+        super().__init__(
+            f"The same picture with the same ticket is job {job.short} ({job.state}){where}.",
+            "Ask for something else in a ticket, such as another seed; or set inbox.duplicates"
+            ' to "new-seed" or "always".',
+        )
+        self.job = job
+
+
+class Admission:
+    """Makes rows out of parcels; what stands in the inbox is not its business."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        recipes: Recipes,
+        decoder: Decoder,
+        *,
+        clock: Callable[[], float] = time.time,
+        randomness: random.Random | None = None,
+        announce: Callable[[Job], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._recipes = recipes
+        self._decoder = decoder
+        self._clock = clock
+        self._random = randomness if randomness is not None else random.SystemRandom()
+        self._announce = announce
+        self._commit = asyncio.Lock()  # a twin is looked for and the row written as one step
+        self._halves = asyncio.Lock()
+
+    def draft(self, parcel: Parcel) -> Draft:
+        """Say what can be said of a parcel before anything was looked at."""
+        named = parcel.folder or self._settings.recipes.default
+        return Draft(Ticket(recipe=shown(named)))
+
+    async def admit(self, parcel: Parcel, draft: Draft, turn: Callable[[], Awaitable[None]]) -> Job:
+        """Take a parcel through to its row; `turn` is awaited before the row is written.
+
+        Raises Rejected, RecipeError, LookAgain, NotReadable, or an error that is the host's own.
+        """
+        if len(parcel.parts) == 1 and parcel.parts[0].half:
+            async with self._halves:
+                return await self._admit_half(parcel, draft, turn)
+        recipe = self._resolve(parcel, draft)
+        wanted = recipe.file.pictures
+        if len(parcel.parts) > wanted:
+            raise self._unwanted_pair(parcel, recipe)
+        stills = await self._stills(parcel, parcel.id, draft)
+        # One picture for a pair's recipe is a loop: it ends as it began.
+        stills = stills * wanted if len(stills) == 1 else stills
+        return await self._queue(parcel, draft, recipe, stills, turn)
+
+    async def refused(self, parcel: Parcel, draft: Draft, error: Rejected) -> Job:
+        """Write the row of a parcel that was rejected, so that the page can show it."""
+        now = self._clock()
+        job = Job(
+            id=parcel.id,
+            created=parcel.arrived or now,
+            updated=now,
+            state=State.REJECTED,
+            stem=parcel.stem,
+            folder=parcel.folder,
+            origin=parcel.origin,
+            stills=draft.stills,
+            ticket=draft.ticket,
+            reason=error.reason,
+        )
+        return await self._write(job, parcel)
+
+    def _resolve(self, parcel: Parcel, draft: Draft) -> Recipe:
+        default = self._settings.recipes.default
+        name = tickets.recipe_name(parcel.values, parcel.folder, default)
+        draft.ticket = Ticket(recipe=shown(name))
+        recipe = tickets.find(self._recipes, parcel.values, parcel.folder, default)
+        draft.ticket = tickets.resolve(parcel.values, recipe)
+        return recipe
+
+    async def _admit_half(
+        self, parcel: Parcel, draft: Draft, turn: Callable[[], Awaitable[None]]
+    ) -> Job:
+        half = parcel.parts[0].half
+        other = await self._ledger.waiting(parcel.folder, parcel.stem)
+        if other is None or other.half == half:
+            recipe = self._resolve(parcel, draft)
+            if recipe.file.pictures != 2:
+                raise self._unwanted_pair(parcel, recipe)
+            stills = await self._stills(parcel, parcel.id, draft)
+            seed = self._seed(draft.ticket, recipe)
+            recipe.plan(draft.ticket, stills[0], seed)
+            await turn()
+            job = self._job(parcel, draft.ticket, stills, seed, state=State.WAITING, half=half)
+            return await self._write(job, parcel)
+        if parcel.own_ticket:
+            recipe = self._resolve(parcel, draft)
+        else:
+            # The first half brought the ticket, or did without one.
+            draft.ticket = other.ticket
+            recipe = self._recipes.get(other.ticket.recipe)
+        if recipe.file.pictures != 2:
+            raise self._unwanted_pair(parcel, recipe)
+        stills = await self._stills(parcel, other.id, draft)
+        pair = (*stills, *other.stills) if half == "start" else (*other.stills, *stills)
+        recipe.plan(draft.ticket, pair[0], self._seed(draft.ticket, recipe))
+        fingerprint = _fingerprint(pair, draft.ticket)
+        await turn()
+        async with self._commit:
+            try:
+                seed = await self._seed_beside_twin(fingerprint, draft.ticket, recipe)
+                step = partial(
+                    complete_pair,
+                    now=self._clock(),
+                    stills=pair,
+                    ticket=draft.ticket,
+                    seed=seed,
+                    fingerprint=fingerprint,
+                    stages=self._stages(recipe, draft.ticket),
+                )
+            except Duplicate as error:
+                # The half that waited goes the same way; its picture lies with the earlier job.
+                step = partial(reject, now=self._clock(), reason=error.reason)
+            try:
+                job = await self._ledger.change(other.id, step, claim=parcel.id)
+            except IllegalTransition as error:
+                # Somebody took the waiting job back meanwhile; this half waits anew.
+                raise LookAgain(0.0) from error
+        await self._remember(parcel, job)
+        self._announce(job)
+        return job
+
+    async def _stills(self, parcel: Parcel, job_id: str, draft: Draft) -> tuple[Still, ...]:
+        """Copy and open every picture of a parcel into a job's work folder."""
+        folder = self._settings.work / job_id
+        found: list[Still] = []
+        for part in parcel.parts:
+            end = part.half == "end"
+            stem, target = ("end", "upright-end.png") if end else ("source", "upright.png")
+            found.append(await self._still(parcel, part, folder, stem, target))
+            draft.stills = tuple(found)
+        files = {still.file for still in found} - {still.source for still in found}
+        await asyncio.to_thread(flush, folder, *files)
+        return tuple(found)
+
+    async def _still(
+        self, parcel: Parcel, part: Part, folder: Path, stem: str, target: str
+    ) -> Still:
+        limits = self._settings.inbox
+        try:
+            source, look = await asyncio.to_thread(
+                copy, part.file, folder, stem, limits.max_megabytes
+            )
+        except StillChanging as error:
+            raise LookAgain(limits.settle_seconds) from error
+        source = msgspec.structs.replace(source, name=shown(part.name))
+        if await self._ledger.own_output(source.sha256):
+            raise Rejected(
+                "This file was made by zoetrope itself.",
+                "Drop the picture that you want to see moving.",
+                key="own-output",
+            )
+        try:
+            return await self._decoder.open(folder, source, target=target)
+        except Rejected as error:
+            # A copy that stalled looks like one that ended; the writer gets some time to go on.
+            age = self._clock() - max(look.mtime_ns / 1e9, 0.0)
+            waited = self._clock() - parcel.arrived
+            if error.reason.key == "picture-truncated" and max(age, waited) < STALLED_SECONDS:
+                raise LookAgain(
+                    max(1.0, min(STALLED_SECONDS / 3, STALLED_SECONDS - age))
+                ) from error
+            raise
+
+    async def _queue(
+        self,
+        parcel: Parcel,
+        draft: Draft,
+        recipe: Recipe,
+        stills: tuple[Still, ...],
+        turn: Callable[[], Awaitable[None]],
+    ) -> Job:
+        recipe.plan(draft.ticket, stills[0], self._seed(draft.ticket, recipe))
+        fingerprint = _fingerprint(stills, draft.ticket)
+        await turn()
+        async with self._commit:
+            seed = await self._seed_beside_twin(fingerprint, draft.ticket, recipe)
+            job = self._job(
+                parcel,
+                draft.ticket,
+                stills,
+                seed,
+                fingerprint=fingerprint,
+                stages=self._stages(recipe, draft.ticket),
+            )
+            return await self._write(job, parcel)
+
+    async def _seed_beside_twin(self, fingerprint: str, ticket: Ticket, recipe: Recipe) -> int:
+        """Choose the seed by what the operator wants done with duplicates; Duplicate if nothing."""
+        seed = self._seed(ticket, recipe)
+        policy = self._settings.inbox.duplicates
+        if policy == "always":
+            return seed
+        twin = await self._ledger.twin(fingerprint)
+        if twin is None:
+            return seed
+        if policy == "skip":
+            raise Duplicate(twin)
+        while seed == twin.seed:
+            seed = self._random.randrange(min(SEEDS, recipe.file.seed_max + 1))
+        return seed
+
+    def _seed(self, ticket: Ticket, recipe: Recipe) -> int:
+        if ticket.seed is not None:
+            return ticket.seed
+        return self._random.randrange(min(SEEDS, recipe.file.seed_max + 1))
+
+    def _stages(self, recipe: Recipe, ticket: Ticket) -> tuple[Stage, ...]:
+        said = ticket.review if ticket.review is not None else self._settings.jobs.review
+        specs = recipe.file.stages
+        return tuple(
+            Stage(
+                name=spec.name,
+                # After the last stage there is nothing left to approve.
+                review=spec is not specs[-1] and (spec.review if said is None else said),
+            )
+            for spec in specs
+        )
+
+    def _job(
+        self,
+        parcel: Parcel,
+        ticket: Ticket,
+        stills: tuple[Still, ...],
+        seed: int,
+        *,
+        state: State = State.QUEUED,
+        half: str = "",
+        fingerprint: str = "",
+        stages: tuple[Stage, ...] = (),
+    ) -> Job:
+        now = self._clock()
+        return Job(
+            id=parcel.id,
+            created=parcel.arrived or now,
+            updated=now,
+            state=state,
+            stem=parcel.stem,
+            folder=parcel.folder,
+            origin=parcel.origin,
+            stills=stills,
+            half=half,
+            ticket=ticket,
+            seed=seed,
+            fingerprint=fingerprint,
+            stages=stages,
+        )
+
+    async def _write(self, job: Job, parcel: Parcel) -> Job:
+        stored = await self._ledger.add(job, claim=parcel.id)
+        await self._remember(parcel, stored)
+        self._announce(stored)
+        return stored
+
+    async def _remember(self, parcel: Parcel, job: Job) -> None:
+        for claim in parcel.claims:
+            await self._ledger.change(job.id, lambda same: same, claim=claim)
+
+    def _unwanted_pair(self, parcel: Parcel, recipe: Recipe) -> Rejected:
+        names = " and ".join(shown(part.name) for part in parcel.parts)
+        fitting = ", ".join(self._pair_recipes()) or "none is installed"
+        return Rejected(
+            f"{names}: a first and last frame, but the recipe {recipe.name} makes its video from"
+            " one picture.",
+            f"Drop the picture without `.start` or `.end` in its name, or use a recipe for pairs"
+            f" ({fitting}).",
+            key="pair-unwanted",
+        )
+
+    def _pair_recipes(self) -> list[str]:
+        found = []
+        for name in self._recipes.names():
+            try:
+                if self._recipes.get(name).file.pictures == 2:
+                    found.append(name)
+            except (RecipeError, Rejected):
+                continue
+        return found
+
+
+def _fingerprint(stills: tuple[Still, ...], ticket: Ticket) -> str:
+    digest = hashlib.sha256()
+    for still in stills:
+        digest.update(bytes.fromhex(still.sha256))
+    digest.update(msgspec.json.encode(ticket, order="deterministic"))
+    return digest.hexdigest()

@@ -1,0 +1,112 @@
+"""What the kernel says about the inbox: a hint where to look, collected until somebody takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from watchfiles import Change, awatch
+
+from ..errors import Reason
+from .entry import Kind, classify
+
+log = logging.getLogger("zoetrope.inbox")
+
+_STEP_MS = 100  # how often watchfiles looks whether a burst is over; each look wakes the processor
+_BURST_MS = 400
+_LONGEST_PAUSE = 60.0
+
+
+class Events:
+    """Listens to one folder tree; `told` is called when there is something to take."""
+
+    def __init__(
+        self,
+        root: str,
+        told: Callable[[], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._root = root
+        self._told = told
+        self._clock = clock
+        self._hints: dict[str, set[Change]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._failures = 0
+        self.retry_at = 0.0  # after a failure, listening is tried again then
+        self.root_changed = False  # the folder itself went away or was replaced
+        self.problem: Reason | None = None
+
+    @property
+    def listening(self) -> bool:
+        """Whether events can be expected."""
+        return self._task is not None
+
+    async def start(self) -> None:
+        """Listen from now on; what happens after the return is heard."""
+        self._task = asyncio.create_task(self._listen())
+        await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """Stop listening, and forget what was heard."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._hints.clear()
+        self.retry_at = 0.0
+
+    def take(self) -> dict[str, set[Change]]:
+        """Give the paths that something happened to, relative to the root, and start afresh."""
+        hints, self._hints = self._hints, {}
+        return hints
+
+    async def _listen(self) -> None:
+        try:
+            async for changes in awatch(
+                self._root,
+                watch_filter=None,
+                debounce=_BURST_MS,
+                step=_STEP_MS,
+                rust_timeout=60_000,
+                force_polling=False,
+                ignore_permission_denied=True,
+            ):
+                self._failures = 0
+                self.problem = None
+                self._note(changes)
+        except Exception as error:  # events are a hint; whatever breaks them, scans go on
+            self._explain(error)
+        self._failures += 1
+        self.retry_at = self._clock() + min(_LONGEST_PAUSE, 2.0**self._failures)
+        self._task = None
+        self.root_changed = True
+        self._told()
+
+    def _note(self, changes: Iterable[tuple[Change, str]]) -> None:
+        prefix = f"{self._root.rstrip('/')}/"
+        for change, path in changes:
+            if not path.startswith(prefix):
+                self.root_changed = True
+            elif classify(path.removeprefix(prefix)).kind is not Kind.IGNORED:
+                self._hints.setdefault(path.removeprefix(prefix), set()).add(change)
+            else:
+                continue
+            self._told()
+
+    def _explain(self, error: Exception) -> None:
+        # anyio wraps what happened in its task group.
+        inner = getattr(error, "exceptions", (error,))[0]
+        # A name that is not UTF-8 breaks watchfiles; the scan that follows sees it all the same.
+        if "Unable to decode path" in str(inner) or isinstance(inner, FileNotFoundError):
+            return
+        self.problem = Reason(
+            "inbox-events",
+            f"The kernel does not tell of changes in {self._root} ({inner}); it is polled instead.",
+            "If inotify watches ran out, raise fs.inotify.max_user_watches.",
+        )
+        log.warning("%s", self.problem, extra={"action": "inbox-events"})

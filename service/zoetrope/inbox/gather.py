@@ -1,0 +1,83 @@
+"""What belongs together: a picture with its ticket, two halves of a pair, and how long to wait for the rest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import msgspec
+
+from .entry import DEFAULTS, Entry, Kind, ticket_names
+
+# Whoever is waited for tells when it is complete; this is for when that message is lost.
+LONGEST_WAIT = 10.0
+
+
+class Drop(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that are complete and make one job; of a pair, the start comes first."""
+
+    pictures: tuple[Entry, ...]
+    tickets: tuple[Entry, ...] = ()
+    shared: bool = False  # another picture of the same stem needs the tickets, too
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file of the drop, relative to the inbox."""
+        return tuple(entry.path for entry in (*self.pictures, *self.tickets))
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Something that belongs to the picture may still come, or is not complete; look again then."""
+
+    until: float
+
+
+class Gathering:
+    """Knows which files stand side by side; whether one is complete is asked from outside."""
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        self._beside: defaultdict[tuple[str, str], dict[str, Entry]] = defaultdict(dict)
+
+    def add(self, entry: Entry) -> None:
+        """Take a file into account."""
+        self._beside[entry.folder, entry.stem][entry.path] = entry
+
+    def remove(self, entry: Entry) -> None:
+        """Forget a file that was taken or is gone."""
+        key = (entry.folder, entry.stem)
+        if key in self._beside:
+            self._beside[key].pop(entry.path, None)
+            if not self._beside[key]:
+                del self._beside[key]
+
+    def pictures_beside(self, entry: Entry) -> list[Entry]:
+        """List the pictures of a file's stem: those that may have waited for it."""
+        return [other for other in self._siblings(entry) if other.kind is Kind.PICTURE]
+
+    def decide(
+        self, entry: Entry, arrived: float, now: float, is_ready: Callable[[str], bool | None]
+    ) -> Drop | Wait:
+        """Say what to take with a complete picture, or how long to wait; `is_ready` answers None for unknown files."""
+        siblings = self._siblings(entry)
+        names = ticket_names(entry.stem, entry.half)
+        tickets = [s for s in siblings if s.kind is Kind.TICKET and s.half in ("", entry.half)]
+        others = [s for s in siblings if s.kind is entry.kind and s.path != entry.path]
+        counterparts = [s for s in others if entry.half and s.half and s.half != entry.half]
+        defaults = f"{entry.folder}/{DEFAULTS}" if entry.folder else DEFAULTS
+        wanted = [*(s.path for s in tickets), *(s.path for s in counterparts[:1]), defaults]
+        if any(is_ready(path) is False for path in wanted):
+            return Wait(now + LONGEST_WAIT)
+        complete = bool(counterparts) if entry.half else bool(tickets)
+        if not complete and now < arrived + self._grace and entry.kind is Kind.PICTURE:
+            return Wait(arrived + self._grace)
+        pictures = sorted([entry, *counterparts[:1]], key=lambda e: e.half == "end")
+        tickets.sort(key=lambda e: names.index(e.name) if e.name in names else len(names))
+        return Drop(
+            pictures=tuple(pictures),
+            tickets=tuple(tickets),
+            shared=len(others) + 1 > len(pictures),
+        )
+
+    def _siblings(self, entry: Entry) -> list[Entry]:
+        return list(self._beside.get((entry.folder, entry.stem), {}).values())

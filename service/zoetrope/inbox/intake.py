@@ -1,0 +1,422 @@
+"""The intake: takes complete pictures from the watcher through to the ledger, and loses none on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import logging
+import os
+import random
+import shutil
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import NotFound, NotReadable, Reason, RecipeError, Rejected, ZoetropeError
+from ..graphs.recipe import Recipes
+from ..jobs.job import Job, State
+from ..jobs.ledger import Ledger
+from ..settings import Settings
+from . import source
+from .admission import Admission, LookAgain
+from .claim import Claim, Claims
+from .entry import shown
+from .gather import Drop
+from .still import Decoder
+from .trouble import check_room, trouble_of
+from .watcher import Watcher
+
+log = logging.getLogger("zoetrope.inbox")
+
+RETRY_SECONDS = 5.0  # between tries while the host is in trouble
+HOLD_SECONDS = 30.0  # between looks at a picture that waits for a recipe to be mended
+_TURN_SECONDS = 2.0  # how long a row waits for an earlier picture's row
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A picture that waits for something that is not its own fault."""
+
+    name: str
+    reason: Reason
+
+
+class IntakeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the intake does now, for health and the page."""
+
+    problem: Reason | None = None  # nothing is taken while this stands
+    held: tuple[Held, ...] = ()
+    busy: int = 0
+    later: int = 0  # to be looked at again
+    accepted: int = 0  # since the start
+    refused: int = 0
+
+
+class _Work(msgspec.Struct):
+    """One drop on its way; the claim is there once its files are ours."""
+
+    drop: Drop | None = None
+    claim: Claim | None = None
+    arrived: float = 0.0
+
+    @property
+    def name(self) -> str:
+        paths = self.claim.pictures if self.claim else self.drop.paths if self.drop else ()
+        return shown(paths[0]) if paths else "?"
+
+
+class Intake:
+    """Claims, admits, refuses and recovers; a few pictures at once, in the order of their arrival."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        recipes: Recipes,
+        decoder: Decoder,
+        *,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        randomness: random.Random | None = None,
+        announce: Callable[[Job], None] = lambda _: None,
+        retry_seconds: float = RETRY_SECONDS,
+        hold_seconds: float = HOLD_SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._clock = clock
+        self._new_id = new_id
+        self._retry_seconds = retry_seconds
+        self._hold_seconds = hold_seconds
+        self._claims = Claims(
+            settings.inbox.path,
+            move=settings.inbox.claim == "move",
+            new_id=new_id,
+            fallback=settings.outbox.path / "rejected",
+        )
+        self._admission = Admission(
+            settings,
+            ledger,
+            recipes,
+            decoder,
+            clock=clock,
+            randomness=randomness,
+            announce=announce,
+        )
+        self._watcher: Watcher | None = None
+        self._found: deque[_Work] = deque()  # claims that an earlier run left
+        self._later: list[tuple[float, int, _Work]] = []
+        self._number = itertools.count()
+        self._troubles: dict[int, Reason] = {}
+        self._held: dict[str, Held] = {}
+        self._slots: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._last_turn = asyncio.Event()
+        self._last_turn.set()
+        self._accepted = self._refused = 0
+
+    @property
+    def status(self) -> IntakeStatus:
+        """What the intake does now."""
+        return IntakeStatus(
+            problem=next(iter(self._troubles.values()), None),
+            held=tuple(self._held.values()),
+            busy=len(self._slots),
+            later=len(self._later),
+            accepted=self._accepted,
+            refused=self._refused,
+        )
+
+    async def recover(self) -> None:
+        """Sort out what an earlier run left: finish, take again, put back, or clear away."""
+        await asyncio.to_thread(self._settings.work.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._claims.prepare)
+        found: list[_Work] = []
+        pending = await asyncio.to_thread(self._claims.pending)
+        for claim in pending:
+            job = await self._ledger.claimed(claim.id)
+            if job is not None:
+                await self._finish(claim, job)
+            elif claim.pictures:
+                found.append(_Work(claim=claim, arrived=self._clock()))
+            else:
+                await asyncio.to_thread(self._claims.put_back, claim)
+        self._found = deque(found)
+        kept = {claim.id for claim in pending}
+        for folder in await asyncio.to_thread(_folders, self._settings.work):
+            if folder.name not in kept and not await self._has_row(folder.name):
+                await asyncio.to_thread(source.remove, folder)
+        # An upload without a row was never answered; its sender knows that it failed.
+        await asyncio.to_thread(source.remove, self._settings.state.path / "uploads")
+
+    async def run(self, watcher: Watcher) -> None:
+        """Take drops until cancelled; what is in hand then is recovered at the next start."""
+        self._watcher = watcher
+        await self._insist(self.recover)
+        offer: asyncio.Task[Drop] | None = None
+        # Two more than decode at once: while these decode, others are copied and written down.
+        most = self._settings.inbox.decode_workers + 2
+        try:
+            while True:
+                self._changed.clear()
+                if len(self._slots) < most and not self._troubles:
+                    if (work := self._waiting_work()) is not None:
+                        self._start(work)
+                        continue
+                    if offer is None:
+                        offer = asyncio.create_task(watcher.next())
+                    elif offer.done():
+                        self._start(_Work(drop=offer.result()))
+                        offer = None
+                        continue
+                await self._pause(offer)
+        finally:
+            tasks = [*self._slots, *([offer] if offer else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def take(self, drop: Drop) -> Job | None:
+        """Take one drop through; None if its files are gone or it has to be looked at again."""
+        return await self._take(_Work(drop=drop), _no_turn)
+
+    async def take_upload(
+        self,
+        file: Path,
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        end: Path | None = None,
+        end_name: str = "",
+    ) -> Job:
+        """Take an uploaded picture, or pair, the same way; what is wrong with it is raised as Rejected.
+
+        The files are copied; the caller removes its own. A Duplicate holds the earlier job.
+        """
+        files = ((file, name),) if end is None else ((file, name), (end, end_name or end.name))
+        parcel = from_upload(self._new_id(), files, values)
+        try:
+            await asyncio.to_thread(self._check_room)
+            job = await self._admission.admit(parcel, self._admission.draft(parcel), _no_turn)
+        except BaseException:
+            await asyncio.to_thread(source.remove, self._settings.work / parcel.id)
+            raise
+        self._tell_accepted(job)
+        return job
+
+    def _start(self, work: _Work) -> None:
+        before, self._last_turn = self._last_turn, asyncio.Event()
+        task = asyncio.create_task(self._slot(work, before, self._last_turn))
+        self._slots.add(task)
+        task.add_done_callback(self._slots.discard)
+
+    async def _slot(self, work: _Work, before: asyncio.Event, after: asyncio.Event) -> None:
+        async def turn() -> None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(before.wait(), _TURN_SECONDS)
+
+        try:
+            await self._insist(lambda: self._take(work, turn))
+        except Exception:  # a mistake of ours must not cost a picture, nor stop the others
+            log.exception("%s could not be taken", work.name, extra={"action": "error"})
+            reason = Reason("inbox-error", "Taking the picture failed.", "Please report this.")
+            self._hold(work, reason)
+        finally:
+            after.set()
+            self._changed.set()
+
+    def _waiting_work(self) -> _Work | None:
+        if self._found:
+            return self._found.popleft()
+        if self._later and self._later[0][0] <= time.monotonic():
+            return heapq.heappop(self._later)[2]
+        return None
+
+    async def _pause(self, offer: asyncio.Task[Drop] | None) -> None:
+        """Wait until there may be something to do."""
+        timeout = max(0.0, self._later[0][0] - time.monotonic()) if self._later else None
+        changed = asyncio.create_task(self._changed.wait())
+        waited: set[asyncio.Task[Any]] = {changed}
+        if offer is not None and not offer.done():
+            waited.add(offer)
+        elif self._later and timeout == 0.0:
+            timeout = None  # it is due, but there is no room; a slot's end says more
+        try:
+            await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+
+    async def _insist(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Do something again and again while the host is in trouble."""
+        number = next(self._number)
+        try:
+            while True:
+                try:
+                    await work()
+                except (OSError, ZoetropeError) as error:
+                    self._trouble(number, trouble_of(error, self._settings))
+                else:
+                    return
+                await asyncio.sleep(self._retry_seconds)
+        finally:
+            if self._troubles.pop(number, None) is not None and not self._troubles:
+                log.info("the inbox goes on", extra={"action": "inbox-goes-on"})
+            self._changed.set()
+
+    def _trouble(self, number: int, reason: Reason) -> None:
+        if all(reason.key != known.key for known in self._troubles.values()):
+            log.error("%s", reason, extra={"action": reason.key})
+        self._troubles[number] = reason
+
+    async def _take(self, work: _Work, turn: Callable[[], Awaitable[None]]) -> Job | None:
+        if work.claim is None and not await self._claim(work):
+            return None
+        claim = work.claim
+        assert claim is not None
+        try:
+            job = await self._ledger.claimed(claim.id)
+            if job is None:
+                job = await self._admit(claim, work.arrived, turn)
+            elif not claim.moved:
+                # It stands in the inbox as it was when it was taken: an old acquaintance.
+                self._done(work)
+                return job
+            await self._finish(claim, job)
+        except LookAgain as error:
+            self._look_later(work, error.seconds)
+        except (RecipeError, NotReadable) as error:
+            self._hold(work, error.reason)
+        except FileNotFoundError:
+            if not await asyncio.to_thread(_is_gone, claim):
+                raise
+            log.warning("%s is gone", work.name, extra={"action": "gone"})
+            self._done(work)
+        else:
+            self._done(work)
+            return job
+        return None
+
+    async def _claim(self, work: _Work) -> bool:
+        drop = work.drop
+        assert drop is not None
+        await asyncio.to_thread(self._check_room)
+        claim = await asyncio.to_thread(
+            self._claims.take,
+            tuple(entry.path for entry in drop.pictures),
+            tuple(entry.path for entry in drop.tickets),
+            shared=drop.shared,
+        )
+        if claim is not None and claim.others:
+            claim = await self._unknown_part(claim)
+        if claim is None:
+            self._done(work)
+            return False
+        work.claim = claim
+        work.arrived = self._clock()
+        if claim.moved and self._watcher is not None:
+            self._watcher.done(drop)
+        return True
+
+    async def _unknown_part(self, claim: Claim) -> Claim:
+        """Of a pair that stays in the inbox, leave out the half that was taken alone before."""
+        ids = (claim.id, *claim.others)
+        unknown = [i for i, each in enumerate(ids) if await self._ledger.claimed(each) is None]
+        if len(unknown) != 1:
+            return claim
+        return msgspec.structs.replace(
+            claim, id=ids[unknown[0]], others=(), pictures=(claim.pictures[unknown[0]],)
+        )
+
+    async def _admit(
+        self, claim: Claim, arrived: float, turn: Callable[[], Awaitable[None]]
+    ) -> Job:
+        """Make the claim's row, be it queued, waiting or rejected."""
+        parcel = from_claim(claim, arrived)
+        draft = self._admission.draft(parcel)
+        try:
+            values = await asyncio.to_thread(read_values, claim, self._settings.inbox.path)
+            parcel = msgspec.structs.replace(parcel, values=values)
+            return await self._admission.admit(parcel, draft, turn)
+        except Rejected as error:
+            await turn()
+            return await self._admission.refused(parcel, draft, error)
+
+    async def _finish(self, claim: Claim, job: Job) -> None:
+        """The row is durable: let the originals go, or bring them where people find them."""
+        if job.state is State.REJECTED and job.reason is not None:
+            await asyncio.to_thread(self._claims.refuse, claim, job.reason)
+            await asyncio.to_thread(source.remove, self._settings.work / claim.id)
+            self._refused += 1
+            log.warning(
+                "%s was refused: %s",
+                shown(next(iter(claim.pictures), job.stem)),
+                job.reason,
+                extra={"job": job.id, "action": "refused"},
+            )
+        else:
+            await asyncio.to_thread(self._claims.release, claim)
+            self._tell_accepted(job)
+
+    def _tell_accepted(self, job: Job) -> None:
+        self._accepted += 1
+        log.info(
+            "%s is job %s (%s, %s)",
+            job.stem,
+            job.short,
+            job.ticket.recipe,
+            job.state,
+            extra={"job": job.id, "action": "accepted"},
+        )
+
+    def _done(self, work: _Work) -> None:
+        self._held.pop(work.name, None)
+        stays = work.claim is None or not work.claim.moved
+        if self._watcher is not None and work.drop is not None and stays:
+            self._watcher.done(work.drop)
+
+    def _look_later(self, work: _Work, seconds: float) -> None:
+        if work.claim is not None and not work.claim.moved:
+            if self._watcher is not None and work.drop is not None:
+                self._watcher.again(work.drop, seconds)
+            return
+        heapq.heappush(self._later, (time.monotonic() + seconds, next(self._number), work))
+        self._changed.set()
+
+    def _hold(self, work: _Work, reason: Reason) -> None:
+        if work.name not in self._held:
+            log.error("%s waits: %s", work.name, reason, extra={"action": "held"})
+        self._held[work.name] = Held(work.name, reason)
+        self._look_later(work, self._hold_seconds)
+
+    async def _has_row(self, job_id: str) -> bool:
+        try:
+            await self._ledger.get(job_id)
+        except NotFound:
+            return False
+        return True
+
+    def _check_room(self) -> None:
+        work = self._settings.work
+        work.mkdir(parents=True, exist_ok=True)
+        check_room(self._settings, shutil.disk_usage(work).free)
+
+
+async def _no_turn() -> None:
+    return
+
+
+def _is_gone(claim: Claim) -> bool:
+    """Tell a deleted picture from a whole inbox that is gone, which will be back with its files."""
+    if not claim.root.parent.is_dir():
+        return False
+    return any(not os.path.lexists(claim.file(path)) for path in claim.pictures)
+
+
+def _folders(path: Path) -> list[Path]:
+    return [entry for entry in path.iterdir() if entry.is_dir()]

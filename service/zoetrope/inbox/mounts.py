@@ -1,0 +1,52 @@
+"""Which file system a folder lies on, and whether the kernel tells of changes there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+TABLE = Path("/proc/self/mountinfo")
+
+# On these another machine, or the host of a virtual one, can write without this kernel knowing.
+_SILENT = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "vboxsf", "drvfs", "afs", "ceph"}
+    | {"fuse", "fuseblk", "prl_fs", "vmhgfs", "glusterfs", "lustre", "ncpfs", "davfs", "coda"}
+)
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A mount point and its file system's type."""
+
+    point: str
+    type: str
+
+    @property
+    def silent(self) -> bool:
+        """Whether changes can happen without an event."""
+        return self.type in _SILENT or self.type.startswith("fuse.")
+
+
+def mount_of(table: str, path: str) -> Mount:
+    """Find the mount that a path lies on, in the text of a mountinfo file."""
+    found = Mount("/", "unknown")
+    for line in table.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, kinds = left.split(" "), right.split(" ")
+        if len(fields) < 5 or not kinds[0]:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields[4])
+        inside = path == point or path.startswith(point.rstrip("/") + "/")
+        # A later mount on the same point hides the earlier one.
+        if inside and len(point) >= len(found.point):
+            found = Mount(point, kinds[0])
+    return found
+
+
+def read_table() -> str:
+    """Read this process's mount table; empty where there is none."""
+    try:
+        return TABLE.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""

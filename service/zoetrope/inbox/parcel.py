@@ -1,0 +1,88 @@
+"""A parcel: the pictures and ticket values that one job is to be made from, wherever they came from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import Rejected
+from . import ticket as tickets
+from .claim import Claim
+from .entry import DEFAULTS, Kind, classify, safe_stem, shown
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture of a parcel: where its bytes lie, and what the person called it."""
+
+    file: Path
+    name: str
+    half: str = ""
+
+
+class Parcel(msgspec.Struct, frozen=True, kw_only=True):
+    """What one job is to be made from; all its texts are fit for the ledger."""
+
+    id: str  # of the claim, and of the job if it becomes one
+    claims: tuple[str, ...] = ()  # further ids under which these files are known
+    parts: tuple[Part, ...]
+    folder: str = ""
+    stem: str
+    origin: str = "inbox"
+    values: Mapping[str, Any] = {}
+    own_ticket: bool = False
+    arrived: float = 0.0
+
+
+def from_claim(claim: Claim, arrived: float) -> Parcel:
+    """Make a parcel of claimed files; the ticket's values are read apart, since that can fail."""
+    entries = [classify(path) for path in claim.pictures]
+    return Parcel(
+        id=claim.id,
+        claims=claim.others,
+        parts=tuple(Part(file=claim.file(e.path), name=e.name, half=e.half) for e in entries),
+        folder=shown(entries[0].folder),
+        stem=safe_stem(entries[0].stem),
+        own_ticket=bool(claim.tickets),
+        arrived=arrived,
+    )
+
+
+def from_upload(
+    new_id: str, files: tuple[tuple[Path, str], ...], values: Mapping[str, Any]
+) -> Parcel:
+    """Make a parcel of uploaded files; with two of them, the second is the last frame."""
+    halves = ("start", "end") if len(files) > 1 else ("",)
+    base, dot, _ = files[0][1].rpartition("/")[2].rpartition(".")
+    return Parcel(
+        id=new_id,
+        parts=tuple(
+            Part(file=file, name=name, half=half)
+            for (file, name), half in zip(files, halves, strict=True)
+        ),
+        stem=safe_stem(base if dot else files[0][1]),
+        origin="api",
+        values=values,
+        own_ticket=True,
+    )
+
+
+def read_values(claim: Claim, inbox: Path) -> dict[str, Any]:
+    """Read what a claim's tickets and its folder's defaults say; Rejected if that cannot be used."""
+    if classify(claim.pictures[0]).kind is Kind.DEEP:
+        raise Rejected(
+            f"The folder {shown(claim.folder)!r} lies too deep: a folder of the inbox names a recipe"
+            " and has no folders of its own.",
+            "Move the picture into a recipe's folder, or into the inbox itself.",
+            key="folder-deep",
+        )
+    values: dict[str, Any] = {}
+    with contextlib.suppress(FileNotFoundError):
+        values = tickets.read(inbox / claim.folder / DEFAULTS)
+    # The first ticket says most, so it is laid on last.
+    for path in reversed(claim.tickets):
+        values = tickets.overlay(values, tickets.read(claim.file(path)))
+    return values

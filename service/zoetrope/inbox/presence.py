@@ -1,0 +1,92 @@
+"""Whether the inbox is there, is still the same folder, and lies on a file system that tells of changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ..errors import Reason, ZoetropeError
+from .mounts import Mount, mount_of, read_table
+
+
+class Absent(ZoetropeError):
+    """The inbox is not there, or not the one that it was."""
+
+    key = "inbox-missing"
+
+
+class Presence:
+    """Remembers which folder the inbox was; every method blocks on the file system."""
+
+    def __init__(self, root: str, mounts: Callable[[], str] = read_table) -> None:
+        self._root = root
+        self._mounts = mounts
+        self._home: Mount | None = None
+        self.mount = Mount("/", "unknown")
+        self.identity: tuple[int, int] | None = None  # None while it is absent
+
+    def check(self) -> bool:
+        """Look whether the inbox is there; true if it is another folder than at the last look."""
+        try:
+            found = os.stat(self._root)  # noqa: PTH116  the root may hold bytes that Path would change
+        except OSError as error:
+            self.identity = None
+            raise absent(self._root, error) from error
+        identity = (found.st_dev, found.st_ino)
+        if identity == self.identity:
+            return False
+        mount = mount_of(self._mounts(), self._root)
+        if self._home is not None and len(mount.point) < len(self._home.point):
+            self.identity = None
+            # An empty folder where a share was mounted is not an empty inbox.
+            raise Absent(
+                f"{self._home.point}, which holds the inbox, is no longer mounted.",
+                "Mount it again; pictures are taken as soon as it is back.",
+                key="inbox-unmounted",
+            )
+        self._home = self.mount = mount
+        self.identity = identity
+        return True
+
+    def silent_folders(self, devices: dict[str, int]) -> frozenset[str]:
+        """Find the folders of the inbox that lie on another file system, one without events."""
+        if self.identity is None:
+            return frozenset()
+        here = self.identity[0]
+        others = [folder for folder, device in devices.items() if device != here]
+        if not others:
+            return frozenset()
+        table = self._mounts()
+        return frozenset(f for f in others if mount_of(table, f"{self._root}/{f}").silent)
+
+
+def absent(root: str, error: OSError) -> Absent:
+    """Say what an error at the inbox itself means."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return Absent(
+            f"The inbox {root} is not there.",
+            "Make the folder, or mount what holds it; pictures are taken as soon as it is back.",
+        )
+    return Absent(
+        f"The inbox {root} cannot be read ({error.strerror}).",
+        "Give the service read, write and search permission on it.",
+        key="inbox-unreadable",
+    )
+
+
+def crowded(limit: int) -> Reason:
+    """Say that there are more files than are looked at."""
+    return Reason(
+        "inbox-crowded",
+        f"The inbox holds more than {limit} files; the rest is looked at later.",
+        "Move files away that are not meant for zoetrope.",
+    )
+
+
+def hanging(root: str) -> Reason:
+    """Say that the inbox's file system does not answer."""
+    return Reason(
+        "inbox-hangs",
+        f"The file system of {root} does not answer.",
+        "Check the share's server and the network; a restart of the service cannot help.",
+    )

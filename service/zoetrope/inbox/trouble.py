@@ -1,0 +1,68 @@
+"""The host's own trouble: a full disk or a folder that cannot be written is never a picture's fault."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from ..errors import DiskFull, Reason, ZoetropeError, is_disk_full
+from ..settings import Settings
+
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def trouble_of(error: BaseException, settings: Settings) -> Reason:
+    """Say what keeps the inbox from going on, and what a person can do."""
+    if is_disk_full(error) and not isinstance(error, DiskFull):
+        return Reason(
+            "disk-full",
+            f"There is no room left for {_place(error) or settings.state.path}.",
+            "Free some space; the inbox goes on by itself.",
+        )
+    if isinstance(error, ZoetropeError):
+        return error.reason
+    place = _place(error)
+    inside = place is not None and place.is_relative_to(settings.inbox.path)
+    code = error.errno if isinstance(error, OSError) else None
+    if code in _FORBIDDEN and inside:
+        return Reason(
+            "inbox-readonly",
+            f"Files in {settings.inbox.path} cannot be moved ({_words(error)}).",
+            'Make the inbox writable for the service, or set inbox.claim = "copy".',
+        )
+    if inside and not settings.inbox.path.is_dir():
+        return Reason(
+            "inbox-missing",
+            f"The inbox {settings.inbox.path} is not there.",
+            "Make the folder, or mount what holds it; pictures are taken as soon as it is back.",
+        )
+    if code in _FORBIDDEN:
+        return Reason(
+            "state-unwritable",
+            f"{place or settings.state.path} cannot be written ({_words(error)}).",
+            "Give the folder to the service's user.",
+        )
+    return Reason(
+        "inbox-trouble",
+        f"The inbox cannot go on: {error}.",
+        "Look at the disk or share; the inbox tries again by itself.",
+    )
+
+
+def check_room(settings: Settings, free: int) -> None:
+    """Raise when less room is left than the operator wants kept free."""
+    wanted = settings.state.min_free_megabytes
+    if free < wanted * 1_000_000:
+        raise DiskFull(
+            f"{settings.state.path} has {free / 1e6:.0f} MB left, less than {wanted} MB.",
+            "Free some space, or lower state.min_free_megabytes; the inbox goes on by itself.",
+        )
+
+
+def _place(error: BaseException) -> Path | None:
+    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    return Path(name) if isinstance(name, str) else None
+
+
+def _words(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)

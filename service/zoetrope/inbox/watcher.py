@@ -1,0 +1,406 @@
+"""The watcher: finds complete pictures. Events are a hint, the slow rescan is the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import logging
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+from watchfiles import Change
+
+from ..errors import Reason
+from ..settings import InboxSettings
+from . import scan as disk
+from .entry import Entry, Kind, classify, shown
+from .events import Events
+from .gather import Drop, Gathering, Wait
+from .mounts import read_table
+from .presence import Absent, Presence, absent, crowded, hanging
+from .stability import Look, Stability
+
+log = logging.getLogger("zoetrope.inbox")
+
+Result = TypeVar("Result")
+
+ROOT_SECONDS = 5.0  # between looks whether the inbox itself is still there
+PATIENCE_SECONDS = 30.0  # for one look at the file system
+_POLL_SECONDS = (1.0, 5.0)  # between polls; follows the settle time
+_SCAN_SHARE = 100  # a poll may take one part in so many of the time
+_BATCH_SECONDS = 0.05
+
+
+class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watcher does now, for health and the page."""
+
+    mode: str = "none"  # "inotify", "poll", or "none" while the inbox cannot be watched
+    file_system: str = "unknown"
+    polled: tuple[str, ...] = ()  # folders on other file systems, polled beside inotify
+    last_scan: float | None = None  # wall clock
+    scanning_seconds: float = 0.0  # how long the scan that runs now has taken
+    files: int = 0  # seen and not yet taken
+    problem: Reason | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+class Watcher:
+    """Watches one inbox and hands out drops, in the order of their arrival."""
+
+    def __init__(
+        self,
+        settings: InboxSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        mounts: Callable[[], str] = read_table,
+    ) -> None:
+        self._settings = settings
+        self._root = str(settings.path)
+        self._clock = clock
+        self._wall = wall
+        self._stability = Stability(settings.settle_seconds)
+        self._gathering = Gathering(settings.ticket_grace_seconds)
+        self._in_hand: set[str] = set()
+        self._standing: dict[str, tuple[int, int]] = {}  # files that stay though they were taken
+        self._ready: list[tuple[tuple[float, int, str], str]] = []
+        self._later: list[tuple[float, str]] = []
+        self._wake = asyncio.Event()
+        self._fresh = asyncio.Event()
+        self._events = Events(self._root, self._wake.set, clock=clock)
+        self._presence = Presence(self._root, mounts)
+        self._polled: frozenset[str] = frozenset()
+        self._root_due = self._scan_due = self._poll_due = 0.0
+        self._scan_seconds = 0.0
+        self._scan_began: float | None = None
+        self._last_scan: float | None = None
+        self._problem: Reason | None = None
+        self._hanging: Reason | None = None
+        self._unreadable: set[str] = set()
+        self.progress = clock()  # when the watcher last finished a round; the watchdog looks at it
+
+    @property
+    def status(self) -> WatchStatus:
+        """What the watcher does now."""
+        began = self._scan_began
+        mode = (
+            "none"
+            if self._presence.identity is None
+            else "inotify"
+            if self._events.listening
+            else "poll"
+        )
+        return WatchStatus(
+            mode=mode,
+            file_system=self._presence.mount.type,
+            polled=tuple(sorted(self._polled)),
+            last_scan=self._last_scan,
+            scanning_seconds=self._clock() - began if began is not None else 0.0,
+            files=len(self._stability),
+            problem=self._hanging or self._problem or self._events.problem,
+            unreadable=tuple(sorted(shown(path) for path in self._unreadable)),
+        )
+
+    async def run(self) -> None:
+        """Watch until cancelled; whatever happens to the inbox, go on when it is back."""
+        try:
+            while True:
+                self._wake.clear()
+                await self._round()
+                self.progress = self._clock()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._pause())
+                    # Events come in bursts; a moment later there are more to handle at once.
+                    await asyncio.sleep(_BATCH_SECONDS)
+        finally:
+            await self._events.stop()
+
+    async def next(self) -> Drop:
+        """Wait for the next complete drop; it is in the caller's hands until `done` or `again`."""
+        while True:
+            while self._ready:
+                path = heapq.heappop(self._ready)[1]
+                if isinstance(found := self._decide(path), Drop):
+                    self._in_hand.update(found.paths)
+                    return found
+            self._fresh.clear()
+            await self._fresh.wait()
+
+    def done(self, drop: Drop) -> None:
+        """The drop was taken, or needs no further look until it changes."""
+        stays = self._settings.claim == "copy"
+        for entry in (*drop.pictures, *drop.tickets):
+            self._in_hand.discard(entry.path)
+            if entry.kind is Kind.TICKET and (stays or drop.shared):
+                self._complete(entry)
+                continue
+            known = self._stability.get(entry.path)
+            if stays and known is not None:
+                self._standing[entry.path] = known.look.signature
+            self._forget(entry)
+
+    def again(self, drop: Drop, seconds: float) -> None:
+        """The drop could not be taken now; offer it again, not before some time has passed."""
+        for entry in (*drop.pictures, *drop.tickets):
+            self._in_hand.discard(entry.path)
+            if entry.kind is not Kind.TICKET:
+                self._stability.delay(entry.path, self._clock() + seconds)
+        self._wake.set()
+
+    async def _round(self) -> None:
+        now = self._clock()
+        if self._events.root_changed:
+            self._events.root_changed = False
+            self._root_due = 0.0
+        if now >= self._root_due and not await self._look_at_root():
+            return
+        if self._presence.identity is None:
+            return
+        if self._must_listen and now >= self._events.retry_at:
+            # The watch must stand before the scan, or what arrives between is seen by neither.
+            await self._events.start()
+            self._scan_due = 0.0
+        await self._take_hints()
+        now = self._clock()
+        if now >= self._scan_due:
+            await self._scan(("",))
+        elif now >= self._poll_due and (polled := self._to_poll()):
+            await self._scan(polled)
+        await self._confirm(self._stability.due(self._clock()))
+        now = self._clock()
+        while self._later and self._later[0][0] <= now:
+            self._offer(heapq.heappop(self._later)[1])
+
+    def _pause(self) -> float:
+        """Say how long nothing needs to be done."""
+        times = [self._root_due]
+        if self._presence.identity is not None:
+            times.append(self._scan_due)
+            if self._to_poll():
+                times.append(self._poll_due)
+            if self._must_listen:
+                times.append(self._events.retry_at)
+            if (due := self._stability.next_due()) is not None:
+                times.append(due)
+            if self._later:
+                times.append(self._later[0][0])
+        return max(0.01, min(times) - self._clock())
+
+    @property
+    def _wants_events(self) -> bool:
+        if self._settings.watch == "auto":
+            return not self._presence.mount.silent
+        return self._settings.watch == "inotify"
+
+    @property
+    def _must_listen(self) -> bool:
+        return self._wants_events and not self._events.listening
+
+    def _to_poll(self) -> tuple[str, ...]:
+        """The folders that need polling: all of the inbox, some, or none."""
+        return tuple(self._polled) if self._events.listening else ("",)
+
+    def _is_polled(self, path: str) -> bool:
+        if not self._wants_events:
+            return True
+        return bool(self._polled) and path.partition("/")[0] in self._polled
+
+    async def _look_at_root(self) -> bool:
+        """Check that the inbox is there and is the one that is watched; false while it is not."""
+        self._root_due = self._clock() + min(ROOT_SECONDS, self._settings.rescan_seconds)
+        try:
+            changed = await self._disk(self._presence.check)
+        except Absent as error:
+            await self._lose(error.reason)
+            return False
+        if changed:
+            await self._events.stop()
+            self._scan_due = 0.0
+        if self._problem is not None and changed:
+            log.info("the inbox is back", extra={"action": "inbox-back"})
+            self._problem = None
+        return True
+
+    async def _lose(self, reason: Reason) -> None:
+        """The inbox cannot be watched: forget what was seen there, and say so once."""
+        await self._events.stop()
+        self._presence.identity = None
+        for path in self._stability.paths():
+            if path not in self._in_hand:
+                self._forget(classify(path))
+        self._unreadable.clear()
+        if self._problem is None or self._problem.key != reason.key:
+            log.error("%s", reason, extra={"action": reason.key})
+        self._problem = reason
+
+    async def _take_hints(self) -> None:
+        hints = self._events.take()
+        if not hints:
+            return
+        looks = await self._disk(partial(disk.look, self._root, hints))
+        ready: list[str] = []
+        folders: list[str] = []
+        for path, changes in hints.items():
+            found = looks.get(path)
+            entry = classify(path)
+            if path not in looks:
+                self._forget(entry)
+            elif found is None:
+                # What was in a folder when it was moved here comes without events.
+                if Change.added in changes:
+                    folders.append(path)
+            elif self._concerns(path, found):
+                self._gathering.add(entry)
+                if self._stability.event(
+                    path,
+                    found,
+                    self._clock(),
+                    added=Change.added in changes,
+                    modified=Change.modified in changes,
+                    polled=self._is_polled(path),
+                ):
+                    ready.append(path)
+        await self._confirm(ready)
+        if folders:
+            await self._scan(folders)
+
+    async def _scan(self, folders: Iterable[str]) -> None:
+        folders = tuple(folders)
+        whole = folders == ("",)
+        began = self._scan_began = self._clock()
+        try:
+            found = await self._disk(partial(disk.scan, self._root, folders))
+        except OSError as error:
+            self._root_due = 0.0
+            if whole:
+                self._scan_due = self._clock() + self._settings.rescan_seconds
+                await self._lose(absent(self._root, error).reason)
+            return
+        finally:
+            self._scan_began = None
+        now = self._clock()
+        self._scan_seconds = now - began
+        least, most = _POLL_SECONDS
+        pause = min(most, max(least, self._settings.settle_seconds))
+        self._poll_due = now + max(pause, _SCAN_SHARE * self._scan_seconds)
+        if whole:
+            self._scan_due = now + self._settings.rescan_seconds
+            self._last_scan = self._wall()
+            self._problem = None if found.whole else crowded(disk.MAX_FILES)
+            if self._settings.watch == "auto":
+                silent = partial(self._presence.silent_folders, found.devices)
+                self._polled = await self._disk(silent)
+        wall = self._wall()
+        ready: list[str] = []
+        for path, look in sorted(found.files.items(), key=lambda item: item[1].mtime_ns):
+            entry = classify(path)
+            if entry.kind is Kind.IGNORED or not self._concerns(path, look):
+                continue
+            self._gathering.add(entry)
+            fresh = path not in self._stability
+            if self._stability.scan(path, look, now, wall, polled=self._is_polled(path)) and fresh:
+                ready.append(path)
+        if found.whole:
+            self._reconcile(found, folders, whole=whole)
+        await self._confirm(ready)
+
+    def _reconcile(self, found: disk.Scan, folders: tuple[str, ...], *, whole: bool) -> None:
+        """Forget what a scan did not see any more."""
+        prefixes = tuple(f"{folder}/" for folder in folders)
+        for path in self._stability.paths():
+            if (whole or path.startswith(prefixes)) and path not in found.files:
+                self._forget(classify(path))
+        if whole:
+            self._standing = {p: s for p, s in self._standing.items() if p in found.files}
+            files = {path for path in self._unreadable if path in self._stability}
+            for folder in set(found.unreadable) - self._unreadable:
+                _tell_unreadable(folder)
+            self._unreadable = files | set(found.unreadable)
+
+    def _concerns(self, path: str, look: Look) -> bool:
+        """Whether a file is not in somebody's hands and not one that was dealt with as it is."""
+        return path not in self._in_hand and self._standing.get(path) != look.signature
+
+    async def _confirm(self, paths: Iterable[str]) -> None:
+        """Look freshly at files that seem complete, and offer those that are."""
+        paths = [path for path in paths if path not in self._in_hand]
+        if not paths:
+            return
+        looks = await self._disk(partial(disk.probe, self._root, paths))
+        now = self._clock()
+        for path in paths:
+            if path not in looks:
+                self._forget(classify(path))
+            elif (found := looks[path]) is None:
+                if path not in self._unreadable:
+                    self._unreadable.add(path)
+                    _tell_unreadable(path)
+                self._stability.delay(path, now + self._settings.rescan_seconds)
+            else:
+                self._unreadable.discard(path)
+                if self._stability.confirm(path, found, now):
+                    self._complete(classify(path))
+
+    def _complete(self, entry: Entry) -> None:
+        if entry.kind in (Kind.PICTURE, Kind.DEEP):
+            self._offer(entry.path)
+            return
+        beside = [other.path for other in self._gathering.pictures_beside(entry)]
+        if entry.kind is Kind.DEFAULTS:
+            prefix = f"{entry.folder}/" if entry.folder else ""
+            beside = [path for path in self._stability.paths() if path.startswith(prefix)]
+        for path in beside:
+            self._offer(path)
+
+    def _offer(self, path: str) -> None:
+        """Put a complete picture in the queue, or wait for what belongs to it."""
+        found = self._decide(path)
+        known = self._stability.get(path)
+        if isinstance(found, Drop) and known is not None:
+            heapq.heappush(self._ready, (known.order, path))
+            self._fresh.set()
+
+    def _decide(self, path: str) -> Drop | Wait | None:
+        known = self._stability.get(path)
+        if known is None or not known.ready or path in self._in_hand:
+            return None
+        found = self._gathering.decide(classify(path), known.arrived, self._clock(), self._is_ready)
+        if isinstance(found, Wait):
+            heapq.heappush(self._later, (found.until, path))
+            self._wake.set()
+        return found
+
+    async def _disk(self, work: Callable[[], Result]) -> Result:
+        """Do something with the file system on a thread; say so when it does not answer."""
+        future = asyncio.ensure_future(asyncio.to_thread(work))
+        while not (await asyncio.wait({future}, timeout=PATIENCE_SECONDS))[0]:
+            # Waiting for a share's server is work: the watchdog must not kill the service for it.
+            self.progress = self._clock()
+            if self._hanging is None:
+                self._hanging = hanging(self._root)
+                log.error("%s", self._hanging, extra={"action": "inbox-hangs"})
+        self._hanging = None
+        return future.result()
+
+    def _is_ready(self, path: str) -> bool | None:
+        if path in self._in_hand:
+            return False
+        known = self._stability.get(path)
+        return None if known is None else known.ready
+
+    def _forget(self, entry: Entry) -> None:
+        self._stability.forget(entry.path)
+        self._gathering.remove(entry)
+        self._unreadable.discard(entry.path)
+
+
+def _tell_unreadable(path: str) -> None:
+    log.warning(
+        "%s cannot be read by the service and is left where it is; make it readable for its group",
+        shown(path),
+        extra={"action": "unreadable"},
+    )

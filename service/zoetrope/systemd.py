@@ -1,0 +1,195 @@
+"""What systemd is told: READY, STATUS in one sentence, and WATCHDOG only while things really move."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from .errors import Reason, ZoetropeError
+from .health.inbox import stale_after
+from .jobs.job import State
+from .web.parts import LaneStatus, Parts
+
+EVERY = 5.0  # seconds between two looks when no watchdog asks for more
+SCAN_PATIENCE = 600.0  # seconds that one look through the inbox may take
+LEDGER_PATIENCE = 30.0  # seconds that the ledger may take to answer
+
+
+class Notifier:
+    """Sends lines to systemd's socket; without one, it says nothing to nobody."""
+
+    def __init__(self, address: str = "", watchdog: float | None = None) -> None:
+        self._address = address
+        self.watchdog = watchdog  # seconds within which a sign of life is wanted
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Notifier:
+        """Read NOTIFY_SOCKET and WATCHDOG_USEC."""
+        address = environ.get("NOTIFY_SOCKET", "")
+        # "/path" and "@abstract" are all that a unit gets; anything else is not ours to guess.
+        if not address.startswith(("/", "@")) or len(address) < 2:
+            return cls()
+        micro = environ.get("WATCHDOG_USEC", "")
+        mine = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        watchdog = int(micro) / 1e6 if micro.isdecimal() and int(micro) > 0 and mine else None
+        return cls(address, watchdog)
+
+    def send(self, *lines: str) -> bool:
+        """Send some assignments in one message; says whether systemd's socket took it."""
+        if not self._address:
+            return False
+        address = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
+        # A full or vanished socket must not stop the service that only meant to report.
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as unix,
+        ):
+            unix.setblocking(False)
+            unix.sendto("\n".join(lines).encode(), address)
+            return True
+        return False
+
+    def ready(self, sentence: str = "") -> None:
+        """Say that the service has started."""
+        self.send("READY=1", *([f"STATUS={sentence}"] if sentence else []))
+
+    def status(self, sentence: str) -> None:
+        """Say how things stand, in one line."""
+        self.send(f"STATUS={' '.join(sentence.split())}")
+
+    def stopping(self) -> None:
+        """Say that the service is on its way out."""
+        self.send("STOPPING=1", "STATUS=stopping")
+
+    def alive(self) -> None:
+        """Give the sign of life that the watchdog waits for."""
+        self.send("WATCHDOG=1")
+
+
+class Pulse(msgspec.Struct, frozen=True, kw_only=True):
+    """How long each part has gone without a sign of life, in seconds; None where none is expected."""
+
+    loop: float
+    watcher: float | None = None
+    ledger: float | None = None
+
+
+def stalled(pulse: Pulse, *, loop: float, watcher: float, ledger: float) -> str:
+    """Name the part that has been silent for longer than it may, or nothing."""
+    if pulse.loop > loop:
+        return "event loop"
+    if pulse.watcher is not None and pulse.watcher > watcher:
+        return "watcher"
+    if pulse.ledger is not None and pulse.ledger > ledger:
+        return "ledger"
+    return ""
+
+
+def summary(
+    counts: Mapping[State, int], lanes: Sequence[LaneStatus], problem: Reason | None = None
+) -> str:
+    """Say how things stand: "2 running, 14 waiting, 1 to review; engine comfyui is up"."""
+    if problem is not None:
+        return str(problem)
+    words = [
+        f"{number} {word}"
+        for state, word in (
+            (State.RUNNING, "running"),
+            (State.QUEUED, "waiting"),
+            (State.REVIEW, "to review"),
+        )
+        if (number := counts.get(state, 0))
+    ]
+    engines = [f"engine {lane.name} is {'up' if lane.up else 'down'}" for lane in lanes]
+    return "; ".join([", ".join(words) or "idle", *([", ".join(engines)] if engines else [])])
+
+
+async def sentence(parts: Parts) -> str:
+    """Say how the whole service stands."""
+    if parts.ledger is None:
+        return str(parts.problem) if parts.problem else "starting"
+    status = parts.conductor.status() if parts.conductor else None
+    counts = await parts.ledger.counts()
+    return summary(counts, status.lanes if status else (), status.paused if status else None)
+
+
+class Reporter:
+    """Keeps systemd informed until it is cancelled."""
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        parts: Parts,
+        *,
+        every: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._notifier = notifier
+        self._parts = parts
+        # Three signs in each of the watchdog's spans, so that a late one does no harm.
+        self._every = every or min(EVERY, (notifier.watchdog or 3 * EVERY) / 3)
+        self._clock = clock
+        self._said = ""
+        self._answered = clock()  # when the ledger last answered, well or badly
+        self._due = clock() + self._every
+
+    async def run(self) -> None:
+        """Report again and again; made to be a task."""
+        while True:
+            await self.once()
+            self._due = self._clock() + self._every
+            await asyncio.sleep(self._every)
+
+    async def once(self) -> str:
+        """Report once; names the part that kept the sign of life back, if one did."""
+        lag = max(0.0, self._clock() - self._due)
+        said = await self._ask()
+        silent = stalled(
+            self._pulse(lag),
+            loop=self._notifier.watchdog or 10 * EVERY,
+            watcher=self._watcher_patience(),
+            ledger=LEDGER_PATIENCE,
+        )
+        if silent:
+            said = f"the {silent} makes no progress"
+        else:
+            self._notifier.alive()
+        if said and said != self._said:
+            self._said = said
+            self._notifier.status(said)
+        return silent
+
+    async def _ask(self) -> str:
+        """Ask the ledger for the sentence: a question that proves that it answers."""
+        try:
+            async with asyncio.timeout(self._every):
+                said = await sentence(self._parts)
+        except TimeoutError:
+            return ""
+        except ZoetropeError as error:
+            # An error is an answer too: a full disk is said, and a restart would not empty it.
+            said = str(error)
+        self._answered = self._clock()
+        return said
+
+    def _watcher_patience(self) -> float:
+        watcher = self._parts.watcher
+        # A look through a large slow share is work; restarting would only begin it again.
+        if watcher is not None and watcher.status.scanning_seconds > 0:
+            return SCAN_PATIENCE
+        return stale_after(self._parts.settings.inbox.rescan_seconds)
+
+    def _pulse(self, lag: float) -> Pulse:
+        watcher = self._parts.watcher
+        ledger = self._parts.ledger
+        return Pulse(
+            loop=lag,
+            watcher=self._clock() - watcher.progress if watcher else None,
+            ledger=(self._clock() - max(self._answered, ledger.last_progress) if ledger else None),
+        )

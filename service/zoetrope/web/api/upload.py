@@ -1,0 +1,125 @@
+"""An upload: a multipart body written to disk piece by piece, and gone again when it was not taken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+import msgspec
+from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ...settings import nearest
+from ..problems import BadRequest, TooLarge
+
+PIECE = 1024 * 1024
+TICKET_BYTES = 64 * 1024
+NAME_LETTERS = 200
+
+HOW = "Send multipart/form-data with the file `image`, and if needed `end` and `ticket` (JSON)."
+
+
+class Upload(msgspec.Struct):
+    """What arrived: each file with the name the person gave it."""
+
+    image: tuple[Path, str]
+    ticket: dict[str, object]
+    end: tuple[Path, str] | None = None
+
+
+@contextlib.asynccontextmanager
+async def receive(request: web.Request, folder: Path, *, limit: int) -> AsyncIterator[Upload]:
+    """Write the parts of a request into a folder of their own; what is left there at the end is removed."""
+    if request.content_type != "multipart/form-data":
+        raise BadRequest(f"The body is {request.content_type}, not a form.", HOW, key="multipart")
+    # The borders between parts need some room beside the files.
+    if (request.content_length or 0) > limit + TICKET_BYTES + 16 * 1024:
+        _too_large(limit)
+    own = await asyncio.to_thread(_make, folder)
+    try:
+        yield await _read(request, own, limit)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, own, True)
+
+
+def clear(folder: Path) -> None:
+    """Remove what a crash left of uploads."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _read(request: web.Request, own: Path, limit: int) -> Upload:
+    files: dict[str, tuple[Path, str]] = {}
+    ticket: dict[str, object] | None = None
+    left = limit
+    try:
+        async for part in await request.multipart():
+            name = part.name if isinstance(part, BodyPartReader) else None
+            if not isinstance(part, BodyPartReader) or name not in ("image", "end", "ticket"):
+                hint = nearest(name, ["image", "end", "ticket"]) if name else "it has no name"
+                raise BadRequest(f"The part {name!r} is unknown; {hint}", HOW, key="part")
+            if name in files or (name == "ticket" and ticket is not None):
+                raise BadRequest(f"The part {name!r} is there twice.", HOW, key="part")
+            if name == "ticket":
+                ticket = await _ticket(part)
+            else:
+                path = own / name
+                left -= await _write(part, path, left, limit)
+                files[name] = (path, _file_name(part.filename, name))
+    except (ValueError, AssertionError, EOFError, HttpProcessingError) as error:
+        # What the multipart reader raises for a border that is missing or a header that is broken.
+        raise BadRequest(f"The form cannot be read: {error}.", HOW, key="multipart") from error
+    if "image" not in files:
+        raise BadRequest("The form has no part `image`.", HOW, key="part")
+    return Upload(image=files["image"], ticket=ticket or {}, end=files.get("end"))
+
+
+async def _write(part: BodyPartReader, path: Path, left: int, limit: int) -> int:
+    size = 0
+    with path.open("xb") as target:
+        while piece := await part.read_chunk(PIECE):
+            size += len(piece)
+            if size > left:
+                _too_large(limit)
+            await asyncio.to_thread(target.write, piece)
+    return size
+
+
+async def _ticket(part: BodyPartReader) -> dict[str, object]:
+    text = bytearray()
+    while piece := await part.read_chunk(PIECE):
+        text += piece
+        if len(text) > TICKET_BYTES:
+            raise BadRequest("The ticket is too long.", "64 KiB are enough for any.", key="ticket")
+    try:
+        return msgspec.json.decode(bytes(text), type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(
+            f"The ticket cannot be read: {error}.",
+            'Send a JSON object, such as {"prompt": "she turns"}.',
+            key="ticket",
+        ) from error
+
+
+def _file_name(given: str | None, part: str) -> str:
+    """Keep the last component of the name that the sender gave; paths are none of our business."""
+    # Browsers write a quote as %22 and leave every other letter as it is.
+    name = PurePosixPath((given or "").replace("%22", '"').replace("\\", "/")).name
+    name = "".join(letter for letter in name if letter.isprintable())[-NAME_LETTERS:]
+    return part if name in ("", "..") else name
+
+
+def _make(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Path(tempfile.mkdtemp(dir=folder))
+
+
+def _too_large(limit: int) -> NoReturn:
+    raise TooLarge(
+        f"The upload is larger than {limit // 1024 // 1024} MiB.",
+        "Send a smaller picture, or raise web.max_upload_megabytes.",
+    )

@@ -1,0 +1,176 @@
+"""Who may ask: the Host that is named, the page that sent the request, and the token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from ..errors import SettingsError
+from ..settings import WebSettings, is_loopback
+from .problems import Forbidden, Unauthorized
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+OPEN = frozenset({"/healthz", "/login", "/page/page.css"})  # answered without the token
+COOKIE = "zoetrope"
+SHORTEST_TOKEN = 16
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "zoetrope",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Access(msgspec.Struct, frozen=True):
+    """Who may ask, decided once at the start; the token itself is not kept."""
+
+    listen: str
+    allowed: tuple[str, ...] = ()
+    digest: bytes | None = None
+
+    def opens(self, token: str) -> bool:
+        """Tell whether this is the token, in a time that does not depend on the guess."""
+        return self.digest is not None and hmac.compare_digest(_digest(token), self.digest)
+
+    @property
+    def cookie(self) -> str:
+        """The cookie's value: proves that the token was known, without being the token."""
+        return hmac.new(self.digest or b"", b"zoetrope cookie", hashlib.sha256).hexdigest()
+
+    def opens_cookie(self, value: str) -> bool:
+        """Tell whether this is the cookie that the right token was exchanged for."""
+        return self.digest is not None and hmac.compare_digest(value.encode(), self.cookie.encode())
+
+
+def access(settings: WebSettings) -> Access:
+    """Read the token and say who may ask; beyond loopback there is no starting without one."""
+    token = None
+    if settings.token_file is not None:
+        token = read_token(settings.token_file)
+    elif not settings.loopback:
+        raise SettingsError(
+            f"web.listen: {settings.listen} can be reached from other machines, so"
+            " web.token_file is needed.",
+            "Name a file with a token, or listen on 127.0.0.1.",
+        )
+    digest = None if token is None else _digest(token)
+    return Access(settings.host, tuple(host.lower() for host in settings.allowed_hosts), digest)
+
+
+def read_token(file: Path) -> str:
+    """Read a token from its file."""
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"web.token_file: {file} cannot be read ({error}).",
+            "Make it readable for the service's user.",
+        ) from error
+    if len(token) < SHORTEST_TOKEN:
+        raise SettingsError(
+            f"web.token_file: {file} holds {len(token)} characters, which is too easy to guess.",
+            f"Use at least {SHORTEST_TOKEN}: openssl rand -hex 32 > {file}",
+        )
+    return token
+
+
+def host_allowed(host: str, access: Access) -> bool:
+    """Tell whether a Host header names us: a page elsewhere cannot make its own name point here."""
+    named = host.lower()
+    if named in access.allowed:
+        return True
+    try:
+        name = urlsplit(f"//{named}").hostname
+    except ValueError:
+        return False
+    if not name:
+        return False
+    if name in access.allowed or name == access.listen.lower() or is_loopback(name):
+        return True
+    # Listening everywhere, every own address is right; a foreign page needs a name to come by
+    # (DNS rebinding), and a bare address is none.
+    return _is_address(name) and _listens_everywhere(access.listen)
+
+
+def origin_allowed(host: str, headers: Mapping[str, str]) -> bool:
+    """Tell whether a request that changes something comes from our own page, or from no page at all."""
+    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        return False
+    origin = headers.get("Origin")
+    # The scheme is left out of it: behind a proxy that speaks TLS, the page's is https and ours http.
+    return origin is None or urlsplit(origin.lower()).netloc == host.lower()
+
+
+def guard(access: Access) -> Middleware:
+    """Make the middleware that turns foreign requests away."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host = request.headers.get("Host", "")
+        if not host_allowed(host, access):
+            raise Forbidden(
+                f"The name {host[:100]!r} is not one of this service's.",
+                "Add it to web.allowed_hosts if it is meant to reach zoetrope.",
+                key="host",
+            )
+        if request.method not in SAFE and not origin_allowed(host, request.headers):
+            raise Forbidden(
+                "The request comes from a page of another site.",
+                "Use zoetrope's own page, the CLI, or a client that sends no Origin.",
+                key="origin",
+            )
+        if access.digest is not None and request.path not in OPEN and not _known(request, access):
+            if request.path == "/" and request.method in SAFE:
+                raise web.HTTPSeeOther("/login")
+            raise Unauthorized(
+                "The token is missing or wrong.",
+                "Send it as `Authorization: Bearer TOKEN`; the CLI reads --token-file.",
+            )
+        return await handler(request)
+
+    return check
+
+
+async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Give every answer the headers that keep browsers on the safe side."""
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+def _known(request: web.Request, access: Access) -> bool:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and access.opens(token.strip()):
+        return True
+    return access.opens_cookie(request.cookies.get(COOKIE, ""))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _listens_everywhere(listen: str) -> bool:
+    return _is_address(listen) and ipaddress.ip_address(listen).is_unspecified
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

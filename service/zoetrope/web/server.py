@@ -1,0 +1,113 @@
+"""The web server: the application put together, and its start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from aiohttp import web
+
+from ..errors import ZoetropeError
+from ..health.base import Health
+from ..health.standard import standard
+from . import login, page
+from .api.events import PAUSE, Events
+from .api.health import HealthApi
+from .api.jobs import Jobs
+from .api.status import StatusApi
+from .api.upload import clear
+from .guard import access, add_headers, guard
+from .parts import Parts
+from .problems import as_problems
+
+LOG = logging.getLogger(__name__)
+
+LOOK = 10.0  # seconds between two looks at the health while somebody watches
+SMALL = 64 * 1024  # bytes of any body that is not an upload
+
+
+def make_app(
+    parts: Parts, health: Health | None = None, *, pause: float = PAUSE
+) -> web.Application:
+    """Put the application together; parts that are missing now may be filled in later."""
+    who = access(parts.settings.web)
+    app = web.Application(middlewares=[as_problems, guard(who)], client_max_size=SMALL)
+    app.on_response_prepare.append(add_headers)
+    app.add_routes(
+        [
+            *page.routes(),
+            *login.routes(who),
+            *HealthApi(health or standard(parts)).routes(),
+            *StatusApi(parts).routes(),
+            *Jobs(parts).routes(),
+            *Events(parts, pause=pause).routes(),
+        ]
+    )
+
+    async def end_streams(_: web.Application) -> None:
+        parts.bus.close()
+
+    app.on_shutdown.append(end_streams)
+    return app
+
+
+class Server:
+    """The application on its address."""
+
+    def __init__(self, parts: Parts, health: Health | None = None) -> None:
+        self._parts = parts
+        self._health = health or standard(parts)
+        self._runner: web.AppRunner | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen; what a crash left of uploads is removed first."""
+        settings = self._parts.settings
+        app = make_app(self._parts, self._health)
+        await asyncio.to_thread(clear, settings.state.path / "uploads")
+        # No line in the journal for each request: a page that is open asks all day.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, settings.web.host, settings.web.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ZoetropeError(
+                f"web.listen: {settings.web.listen} cannot be used ({error.strerror}).",
+                "Stop what listens there (ss -ltnp), or choose another port.",
+                key="listen",
+            ) from error
+        self._watching = asyncio.create_task(self._watch(), name="health events")
+        LOG.info("the page is at %s", self.url)
+
+    async def stop(self) -> None:
+        """End every stream and let the address go."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        """Where the page is; the port is the real one where the settings say 0."""
+        host = self._parts.settings.web.host
+        port = self._parts.settings.web.port
+        if self._runner is not None and self._runner.addresses:
+            port = self._runner.addresses[0][1]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def _watch(self) -> None:
+        """Tell changes of the health to those who watch; looks at nothing while nobody does."""
+        last: object = None
+        while True:
+            await asyncio.sleep(LOOK)
+            if not self._parts.bus.readers:
+                continue
+            report = await self._health.report()
+            verdicts = [(check.name, check.level) for check in report.checks]
+            if verdicts != last:
+                last = verdicts
+                self._parts.bus.health(report)

@@ -1,0 +1,44 @@
+"""What every test may ask for, and which tests run where."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# A marker is deselected unless its variable names what it needs.
+NEEDS = {"engine": "ZOETROPE_COMFYUI_URL", "gpu": "ZOETROPE_GPU", "nixpkgs": "ZOETROPE_NIXPKGS"}
+
+LEFT_OUT = pytest.StashKey[int]()
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [
+        item
+        for item in items
+        if any(item.get_closest_marker(m) and not os.environ.get(v) for m, v in NEEDS.items())
+    ]
+    config.stash[LEFT_OUT] = len(left_out)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    if count := config.stash.get(LEFT_OUT, 0):
+        names = ", ".join(f"{m} (set {v})" for m, v in NEEDS.items() if not os.environ.get(v))
+        terminalreporter.write_line(f"{count} tests were left out, for want of: {names}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("system")
+    missing = [tool for tool in (marker.args if marker else ()) if shutil.which(tool) is None]
+    if missing:
+        sentence = f"needs {', '.join(missing)}: make system-deps installs it"
+        if os.environ.get("ZOETROPE_REQUIRE_SYSTEM"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)

@@ -1,0 +1,161 @@
+"""Graphs are refused with ComfyUI's own words."""
+
+import pytest
+
+from tests.engine.rehearsal.stage import node, tiny
+from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
+from zoetrope.engine.rehearsal.validate import Lists, accepts, validate
+from zoetrope.graphs import catalog
+
+LISTS = Lists(lambda folder: list(DEFAULT_MODELS.get(folder, ())), lambda name: name == "start.png")
+
+
+def judge(graph, only=None):
+    return validate(graph, catalog.load(), LISTS, only)
+
+
+def first_error(graph, node_id):
+    return judge(graph).node_errors[node_id]["errors"][0]
+
+
+def test_a_good_graph_has_its_outputs():
+    verdict = judge(tiny())
+
+    assert verdict.error is None
+    assert verdict.outputs == ["17"]
+    assert verdict.node_errors == {}
+
+
+@pytest.mark.parametrize(
+    ("node_id", "change", "kind", "details"),
+    [
+        ("13", {"steps": 20000}, "value_bigger_than_max", "steps"),
+        ("12", {"width": 8}, "value_smaller_than_min", "width"),
+        (
+            "12",
+            {"width": "abc"},
+            "invalid_input_type",
+            "width, abc, invalid literal for int() with base 10: 'abc'",
+        ),
+        (
+            "15",
+            {"vae": ["8", 0]},
+            "return_type_mismatch",
+            "vae, received_type(CONDITIONING) mismatch input_type(VAE)",
+        ),
+        ("15", {"vae": ["10"]}, "bad_linked_input", "vae"),
+        (
+            "11",
+            {"image": "nope.png"},
+            "custom_validation_failed",
+            "image - Invalid image file: nope.png",
+        ),
+        (
+            "13",
+            {"scheduler": "odd"},
+            "value_not_in_list",
+            "scheduler: 'odd' not in ['simple', 'sgm_uniform', 'karras', 'exponential', "
+            "'ddim_uniform', 'beta', 'normal', 'linear_quadratic', 'kl_optimal', "
+            "'bong_tangent', 'beta57']",
+        ),
+        (
+            "13",
+            {"sampler_name": "odd"},
+            "value_not_in_list",
+            "sampler_name: 'odd' not in (list of length 61)",
+        ),
+    ],
+)
+def test_a_bad_value_is_named(node_id, change, kind, details):
+    error = first_error(tiny(**{f"_{node_id}": change}), node_id)
+
+    assert error["type"] == kind
+    assert error["details"].split(" (list")[0] == details.split(" (list")[0]
+    assert error["extra_info"]["input_name"] == next(iter(change))
+
+
+def test_a_missing_input_is_an_error_although_it_has_a_default():
+    graph = tiny()
+    del graph["13"]["inputs"]["cfg"]
+
+    error = first_error(graph, "13")
+
+    assert (error["type"], error["details"]) == ("required_input_missing", "cfg")
+
+
+def test_an_unknown_class_refuses_the_whole_graph():
+    graph = tiny()
+    graph["5x"] = {"class_type": "Nope", "inputs": {}, "_meta": {"title": "Mine"}}
+
+    error = judge(graph).error
+
+    assert error["type"] == "missing_node_type"
+    assert error["message"] == "Node 'Mine' not found. The custom node may not be installed."
+    assert error["extra_info"] == {"node_id": "5x", "class_type": "Nope", "node_title": "Mine"}
+
+
+@pytest.mark.parametrize("graph", [{}, {"1": node("VAELoader", vae_name="x")}])
+def test_a_graph_without_output_is_refused(graph):
+    assert judge(graph).error["type"] == "prompt_no_outputs"
+
+
+def test_a_cycle_is_blamed_on_its_nodes():
+    verdict = judge(tiny(_13={"latent_image": ["14", 0]}))
+
+    assert {"13", "14"} <= set(verdict.node_errors)
+    error = verdict.node_errors["13"]["errors"][0]
+    assert error["type"] == "dependency_cycle"
+    assert "(KSamplerAdvanced) -> " in error["details"]
+
+
+def test_a_dangling_link_is_reported_at_the_node_that_holds_it():
+    verdict = judge(tiny(_15={"vae": ["99", 0]}))
+
+    assert verdict.node_errors["15"]["errors"][0]["type"] == "exception_during_inner_validation"
+    assert verdict.node_errors["15"]["errors"][0]["extra_info"]["input_name"] == "images"
+
+
+def test_numbers_in_text_are_converted_in_place():
+    graph = tiny(_12={"width": "64"})
+
+    assert judge(graph).error is None
+    assert graph["12"]["inputs"]["width"] == 64
+
+
+def test_unknown_inputs_and_odd_steps_are_let_through():
+    assert judge(tiny(_12={"width": 70, "length": 6, "nonsense": 1})).error is None
+
+
+def test_only_the_asked_outputs_are_judged():
+    graph = tiny()
+    graph["18"] = node("PreviewImage", images=["99", 0])
+
+    assert judge(graph, only=["17"]).outputs == ["17"]
+
+
+def test_a_growing_input_takes_links_by_its_dotted_name():
+    graph = tiny()
+    graph["20"] = node("BatchImagesNode", **{"images.image0": ["11", 0], "images.image1": ["8", 0]})
+    graph["21"] = node("PreviewImage", images=["20", 0])
+
+    error = first_error(graph, "20")
+
+    assert (error["type"], error["extra_info"]["input_name"]) == (
+        "return_type_mismatch",
+        "images.image1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("received", "wanted", "fits"),
+    [
+        ("IMAGE", "IMAGE", True),
+        ("IMAGE", "MASK", False),
+        ("*", "MASK", True),
+        ("IMAGE", "IMAGE,MASK", True),
+        ("COMFY_MATCHTYPE_V3", "MODEL", True),
+        ("FLOAT", "INT", False),
+    ],
+)
+def test_types_fit_as_the_server_says(received, wanted, fits):
+    assert accepts(received, wanted) is fits

@@ -1,0 +1,179 @@
+"""The whole street behind the inbox, in one process: ledger, conductor, and rehearsal engines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from zoetrope.engine.comfyui import ComfyEngine
+from zoetrope.engine.rehearsal import RehearsalEngine
+from zoetrope.graphs.recipe import Recipes
+from zoetrope.jobs.conductor import Conductor
+from zoetrope.jobs.job import Job, Stage, State, Still, Ticket
+from zoetrope.jobs.ledger import Ledger
+from zoetrope.jobs.outbox import Outbox
+from zoetrope.settings import (
+    EngineSettings,
+    InboxSettings,
+    JobsSettings,
+    OutboxSettings,
+    Settings,
+    StateSettings,
+)
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+PATIENCE = 30.0
+
+
+class Restartable(ComfyEngine):
+    """The real client, whose engine is restarted in this process instead of by a unit."""
+
+    rehearsal: RehearsalEngine
+    restarts = 0
+
+    @property
+    def can_restart(self) -> bool:
+        return True
+
+    async def restart(self) -> None:
+        self.restarts += 1
+        await self.rehearsal.restart()
+
+
+class Street:
+    """Starts, stops and starts again; jobs are put straight into the ledger."""
+
+    def __init__(self, root: Path, *, engines: int = 1, recipes: Path = RECIPES) -> None:
+        self.root = root
+        self.recipes = recipes
+        self.engines = [
+            RehearsalEngine(root / f"engine{n}", respawn_seconds=0.1) for n in range(engines)
+        ]
+        self.ledger: Ledger
+        self.conductor: Conductor
+        self.clients: list[Restartable] = []
+        self.explained: list[Job] = []
+        self.settings = Settings()
+        self.changed = asyncio.Event()
+        self.jobs_settings = JobsSettings(patience_seconds=20)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the service's part; the engines are started by the first call."""
+        for engine in self.engines:
+            if not engine.url:
+                await engine.start()
+        self.settings = Settings(
+            inbox=InboxSettings(path=self.root / "inbox"),
+            outbox=OutboxSettings(path=self.root / "outbox"),
+            state=StateSettings(path=self.root / "state", min_free_megabytes=0),
+            engines=tuple(
+                EngineSettings(name=f"e{n}", url=engine.url, silence_seconds=0.3)
+                for n, engine in enumerate(self.engines)
+            ),
+            jobs=self.jobs_settings,
+        )
+        self.settings.outbox.path.mkdir(exist_ok=True)
+        self.ledger = await Ledger.open(self.settings.ledger_file)
+        self.ledger.listen(lambda _: self.changed.set())
+        client_id = await self.ledger.fact("client-id", lambda: uuid.uuid4().hex)
+        self.clients = []
+        for engine, settings in zip(self.engines, self.settings.engines, strict=True):
+            client = Restartable(settings, client_id)
+            client.rehearsal = engine
+            self.clients.append(client)
+        self.conductor = Conductor(
+            self.settings,
+            ledger=self.ledger,
+            recipes=Recipes((self.recipes,)),
+            engines=[(client, client.url) for client in self.clients],
+            outbox=Outbox(self.settings.outbox.path),
+            explain=self._explain,
+            tell=lambda _, __: self.changed.set(),
+        )
+        self._task = asyncio.create_task(self.conductor.run())
+
+    async def stop(self) -> None:
+        """End the service's part as SIGTERM does; engines go on."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+            await self.ledger.close()
+
+    async def close(self) -> None:
+        """End everything."""
+        await self.stop()
+        for engine in self.engines:
+            await engine.stop()
+
+    async def _explain(self, job: Job) -> None:
+        self.explained.append(job)
+
+    async def drop(
+        self, *, stem: str = "cat", review: bool = False, colour: int = 90, **asked: object
+    ) -> Job:
+        """Put a job into the ledger, as the inbox does."""
+        job_id = uuid.uuid4().hex
+        work = self.settings.work / job_id
+        work.mkdir(parents=True)
+        Image.linear_gradient("L").resize((64, 64)).point(lambda v: (v + colour) % 256).convert(
+            "RGB"
+        ).save(work / "cat.png")
+        data = (work / "cat.png").read_bytes()
+        still = Still(
+            name="cat.png",
+            sha256=hashlib.sha256(data).hexdigest(),
+            size=len(data),
+            format="PNG",
+            width=64,
+            height=64,
+            source="cat.png",
+            file="cat.png",
+        )
+        ticket = Ticket(recipe=str(asked.pop("recipe", "tiny")), **asked)  # type: ignore[arg-type]
+        job = Job(
+            id=job_id,
+            created=1.0,
+            updated=1.0,
+            state=State.QUEUED,
+            stem=stem,
+            stills=(still,),
+            ticket=ticket,
+            stages=(Stage(name="i2v", review=review), Stage(name="upscale")),
+        )
+        return await self.ledger.add(job, claim=job_id)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for something to come true, looked at whenever a job changes or an engine moves."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self.changed.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), 0.05)
+
+    async def becomes(self, job: Job, *states: State) -> Job:
+        """Wait until a job is in one of some states."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                self.changed.clear()
+                now = await self.ledger.get(job.id)
+                if now.state in states:
+                    return now
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), 0.2)
+
+    def videos(self) -> list[str]:
+        """Name every finished video in the outbox."""
+        return sorted(
+            str(p.relative_to(self.root / "outbox"))
+            for p in (self.root / "outbox").glob("*/*.mp4")
+            if p.parent.name != "review"
+        )

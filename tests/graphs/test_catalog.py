@@ -1,0 +1,121 @@
+"""The shipped catalogue says what the recorded server said, and both its spellings can be read."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from zoetrope.graphs import catalog
+
+
+@pytest.fixture(scope="module")
+def pinned():
+    return catalog.load()
+
+
+def test_the_pinned_catalogue_is_shipped(pinned):
+    assert catalog.PINNED in catalog.versions()
+    assert pinned.comfyui == catalog.PINNED
+    assert {"ComfyUI-GGUF", "RES4LYF", "ComfyUI-KJNodes"} < set(pinned.packs)
+
+
+def test_an_unknown_version_is_named_with_the_known_ones():
+    with pytest.raises(LookupError, match=r"0\.1.*known: .*0\.27\.1"):
+        catalog.load("0.1")
+
+
+def test_a_sampler_has_its_ranges_and_options(pinned):
+    node = pinned.get("KSamplerAdvanced")
+
+    steps = node.inputs["steps"]
+    assert (steps.type, steps.default, steps.min, steps.max) == ("INT", 20, 1, 10000)
+    assert steps.required
+    assert not steps.is_link
+    assert node.inputs["add_noise"].options == ("enable", "disable")
+    assert "res_2s" in node.inputs["sampler_name"].options
+    assert node.inputs["model"].is_link
+    assert node.outputs == ("LATENT",)
+    assert not node.output_node
+
+
+def test_output_nodes_and_names_are_known(pinned):
+    assert pinned.get("SaveVideo").output_node
+    assert pinned.get("WanImageToVideo").output_names == ("positive", "negative", "latent")
+    assert pinned.get("Nope") is None
+
+
+def test_model_lists_name_their_folder_and_hold_no_files(pinned):
+    unet = pinned.get("UNETLoader").inputs["unet_name"]
+
+    assert unet.files == "diffusion_models"
+    assert unet.options is None
+    assert catalog.all_options(unet, lambda folder: [folder]) == ["diffusion_models"]
+    assert pinned.get("LoadImage").inputs["image"].files == catalog.INPUT_FOLDER
+    assert pinned.get("VAELoader").inputs["vae_name"].options == ("pixel_space",)
+
+
+def test_devices_are_those_of_a_host_with_a_card(pinned):
+    dit = pinned.get("SeedVR2LoadDiTModel").inputs
+
+    assert dit["device"].options == ("cuda:0", "cpu")
+    assert dit["offload_device"].options == ("none", "cpu", "cuda:0")
+
+
+def test_a_growing_input_knows_its_slots(pinned):
+    slots = pinned.get("BatchImagesNode").inputs["images"].slots
+
+    assert (slots.type, slots.prefix, slots.min) == ("IMAGE", "image", 1)
+
+
+def test_the_file_form_is_read_as_it_was_written(pinned):
+    assert catalog.decode(catalog.encode(pinned)) == pinned
+
+
+def test_what_is_spelled_as_object_info_is_read_back(pinned):
+    info = json.loads(json.dumps(catalog.object_info(pinned, lambda _folder: [])))
+
+    again = catalog.from_object_info(info, comfyui=pinned.comfyui)
+
+    assert set(again.nodes) == set(pinned.nodes)
+    for name in ("KSampler", "SaveVideo", "RIFE VFI", "SeedVR2VideoUpscaler", "CLIPLoader"):
+        mine, theirs = again.nodes[name], pinned.nodes[name]
+        assert mine.outputs == theirs.outputs
+        for key, item in theirs.inputs.items():
+            if not item.files:
+                assert mine.inputs[key] == item
+
+
+def test_both_spellings_of_a_choice_are_read():
+    info = {
+        "A": {
+            "input": {
+                "required": {"old": [["a", "b"], {"default": "a"}]},
+                "optional": {"new": ["COMBO", {"options": ["c"], "multiselect": False}]},
+            },
+            "output": ["IMAGE"],
+            "output_name": ["picture"],
+            "output_is_list": [True],
+            "output_node": True,
+            "python_module": "custom_nodes.Pack",
+        }
+    }
+
+    node = catalog.from_object_info(info, comfyui="x").nodes["A"]
+
+    assert (node.inputs["old"].options, node.inputs["old"].default) == (("a", "b"), "a")
+    assert node.inputs["old"].required
+    assert (node.inputs["new"].options, node.inputs["new"].required) == (("c",), False)
+    assert node.inputs["new"].multiselect is False
+    assert (node.pack, node.output_names, node.lists) == ("Pack", ("picture",), (0,))
+
+
+def test_loading_it_brings_no_heavy_library():
+    code = (
+        "import sys; from zoetrope.graphs import catalog; catalog.load();"
+        "print([m for m in ('numpy', 'av', 'PIL', 'aiohttp') if m in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

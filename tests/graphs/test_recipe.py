@@ -1,0 +1,202 @@
+import os
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import RECIPES
+from zoetrope.errors import RecipeError, Rejected
+from zoetrope.graphs.recipe import Recipe, Recipes, Size, fit, load
+from zoetrope.jobs.job import Still, Ticket
+
+TINY = load(RECIPES / "tiny")
+
+
+def still(width: int = 640, height: int = 480) -> Still:
+    return Still(
+        name="cat.png",
+        sha256="0" * 64,
+        size=1,
+        format="PNG",
+        width=width,
+        height=height,
+        source="cat.png",
+        file="cat.png",
+    )
+
+
+def plan(recipe: Recipe = TINY, seed: int = 7, **asked):
+    return recipe.plan(Ticket(recipe="tiny", **asked), still(), seed)
+
+
+def graph(stage: str = "i2v", relief: tuple[str, ...] = (), **asked):
+    names = {"picture": "zoetrope/a.png", "end_picture": "", "source": "zoetrope/b.mp4"}
+    spec = TINY.stage(stage)
+    return TINY.build(plan(**asked), spec, files=names, prefix="p/1", relief=relief)
+
+
+def test_defaults_fill_the_graph():
+    found = graph()
+    assert found["image"].inputs["image"] == "zoetrope/a.png"
+    assert found["save"].inputs["filename_prefix"] == "p/1"
+    assert found["ks_high"].inputs["noise_seed"] == 7
+    assert found["cond"].inputs["length"] == 5
+    assert found["pos"].inputs["text"] == ""
+
+
+def test_what_the_ticket_asks_for_goes_where_the_recipe_says():
+    found = graph(
+        prompt="Beat 1", negative="blur", frames=9, width=64, height=96, parameters={"steps": 8}
+    )
+    assert found["pos"].inputs["text"] == "Beat 1"
+    assert found["neg"].inputs["text"] == "blur"
+    assert (found["ks_high"].inputs["steps"], found["ks_low"].inputs["steps"]) == (8, 8)
+    cond = found["cond"].inputs
+    assert (cond["length"], cond["width"], cond["height"]) == (9, 64, 96)
+
+
+def test_a_later_stage_reads_the_stage_before():
+    assert graph("upscale")["load"].inputs["file"] == "zoetrope/b.mp4"
+
+
+def test_reliefs_set_swap_and_scale():
+    tiled = graph(relief=("free", "tiled-decode"), width=128, height=128)
+    assert tiled["decode"].class_type == "VAEDecodeTiled"
+    assert tiled["decode"].inputs["samples"] == ["ks_low", 0]
+    assert tiled["cond"].inputs["width"] == 128
+    smaller = graph(relief=("tiled-decode", "smaller"), width=128, height=128)
+    assert smaller["cond"].inputs["width"] == 96
+
+
+@pytest.mark.parametrize(
+    ("asked", "frames", "noted"),
+    [
+        ({}, 5, False),
+        ({"frames": 9}, 9, False),
+        ({"frames": 72}, 73, True),
+        ({"seconds": 1}, 17, False),
+        ({"seconds": 0.5}, 9, False),
+        ({"seconds": 3}, 49, False),
+        ({"seconds": 5}, 81, False),
+    ],
+)
+def test_lengths_become_4n_plus_1(asked, frames, noted):
+    found = plan(**asked)
+    assert found.frames == frames
+    assert bool(found.notes) is noted
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"frames": 0}, "5 to 81 frames"),
+        ({"frames": 500}, "5 to 81 frames"),
+        ({"seconds": 60}, r"0\.25 to 5 s"),
+        ({"width": 4}, "Use 32 to 512"),
+        ({"height": 9999}, "Use 32 to 512"),
+        ({"seed": 1, "parameters": {"steps": 1}}, "a whole number from 2 to 100"),
+        ({"parameters": {"steps": 4.5}}, "a whole number from 2 to 100"),
+        ({"parameters": {"steps": True}}, "a whole number from 2 to 100"),
+        ({"parameters": {"cfg": "high"}}, "a number from 1 to 10"),
+        ({"parameters": {"stepz": 4}}, "did you mean `steps`"),
+    ],
+)
+def test_impossible_wishes_are_refused_with_what_is_possible(asked, told):
+    with pytest.raises(Rejected, match=told):
+        plan(**asked)
+
+
+def test_a_whole_number_serves_where_a_number_is_wanted():
+    assert plan(parameters={"cfg": 3}).parameters == {"cfg": 3.0}
+
+
+def test_a_seed_beyond_the_recipes_range_is_refused():
+    with pytest.raises(Rejected, match="seed"):
+        plan(seed=2**64)
+    assert plan(seed=2**64 - 1).seed == 2**64 - 1
+
+
+HERO = Size(pixels=480 * 832, multiple=16, width=(), height=(), min_edge=256, max_edge=1280)
+
+
+@pytest.mark.parametrize(
+    ("picture", "asked", "found"),
+    [
+        ((832, 480), {}, (832, 480)),
+        ((4000, 3000), {}, (736, 544)),
+        ((3000, 4000), {}, (544, 736)),
+        ((1000, 1000), {}, (624, 624)),
+        ((1000, 1000), {"width": 512}, (512, 512)),
+        ((1000, 500), {"height": 512}, (1024, 512)),
+        ((1000, 500), {"width": 500, "height": 500}, (496, 496)),
+        ((600, 400), {"auto": False}, (608, 400)),
+    ],
+)
+def test_the_size_keeps_the_pictures_shape_within_the_budget(picture, asked, found):
+    notes: list[str] = []
+    wishes = {"width": None, "height": None, "auto": True} | asked
+    assert fit(picture, HERO, notes=notes, **wishes) == found
+
+
+@given(width=st.integers(16, 20000), height=st.integers(16, 20000))
+def test_every_picture_gets_a_size_on_the_grid_near_the_budget(width, height):
+    found = fit((width, height), HERO, width=None, height=None, auto=True, notes=[])
+    assert all(edge % 16 == 0 and 256 <= edge <= 1280 for edge in found)
+    if 0.5 < width / height < 2:
+        assert abs(found[0] * found[1] / HERO.pixels - 1) < 0.06
+        assert abs((found[0] / found[1]) / (width / height) - 1) < 0.04
+
+
+def test_the_estimate_grows_with_the_pixels():
+    small, large = plan(), plan(width=128, height=128, frames=81)
+    spec = TINY.stage("i2v")
+    assert TINY.estimate(large, spec) > 10 * TINY.estimate(small, spec)
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    shutil.copytree(RECIPES / "tiny", tmp_path / "mine")
+    return tmp_path
+
+
+def edit(shelf, old: str, new: str) -> None:
+    file = shelf / "mine" / "recipe.toml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    os.utime(file, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("title =", "titel =", "titel"),
+        ('["cond.length"]', '["cond.lenght"]', "cond.lenght"),
+        ('output = "save"', 'output = "safe"', "safe"),
+        ('"i2v.json"', '"absent.json"', "absent.json"),
+        ('picture = "image.image"', 'picture = "image.nothing"', "image.nothing"),
+        ('name = "upscale"', 'name = "i2v"', "names of their own"),
+        ("[size]", "[size", "recipe.toml"),
+    ],
+)
+def test_a_recipe_that_names_what_is_not_there_is_its_authors_to_mend(shelf, old, new, told):
+    edit(shelf, old, new)
+    with pytest.raises(RecipeError, match=told):
+        Recipes((shelf,)).get("mine")
+
+
+def test_a_recipe_is_read_again_when_its_files_change(shelf):
+    recipes = Recipes((shelf,))
+    assert recipes.get("mine") is recipes.get("mine")
+    edit(shelf, 'title = "Tiny', 'title = "Other')
+    assert recipes.get("mine").file.title.startswith("Other")
+
+
+def test_the_first_folder_wins_and_unknown_names_get_a_hint(shelf):
+    recipes = Recipes((shelf, RECIPES))
+    assert recipes.names() == ["mine", "tiny"]
+    with pytest.raises(Rejected, match="did you mean `tiny`"):
+        recipes.get("tinny")
+    with pytest.raises(Rejected):
+        recipes.get("../tiny")

@@ -1,0 +1,37 @@
+from tests.web.fakes import LaneStatus
+from zoetrope.errors import Reason
+from zoetrope.health.engine import EngineCheck
+
+
+async def test_an_engine_that_answers_is_ok_and_named(parts):
+    verdict = await EngineCheck(parts).look()
+    assert verdict.level == "ok"
+    assert verdict.found == "comfyui is up: ComfyUI 0.27.1 on RTX 5080"
+
+
+async def test_no_engine_that_answers_is_failing_with_what_to_do(parts):
+    parts.conductor.lanes = [
+        LaneStatus(up=False, since=100.0, reason=Reason("engine-down", "Connection refused."))
+    ]
+    verdict = await EngineCheck(parts, now=lambda: 400.0).look()
+    assert verdict.level == "failing"
+    assert "is down for 5 min: Connection refused." in verdict.found
+    assert "http://127.0.0.1:8188/system_stats" in verdict.next_step
+
+
+async def test_one_of_two_engines_down_is_degraded(parts):
+    parts.conductor.lanes = [
+        LaneStatus(name="a"),
+        LaneStatus(name="b", up=False, reason=Reason("engine-down", "Gone.", "Start b.")),
+    ]
+    verdict = await EngineCheck(parts).look()
+    assert verdict.level == "degraded"
+    assert verdict.next_step == "Start b."
+    assert verdict.found.startswith("b at")
+
+
+async def test_before_the_service_is_started_no_engine_is_blamed(parts):
+    parts.conductor = None
+    verdict = await EngineCheck(parts).look()
+    assert verdict.level == "degraded"
+    assert "ledger" in verdict.next_step

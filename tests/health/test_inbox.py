@@ -1,0 +1,57 @@
+from tests.web.fakes import WatchStatus
+from zoetrope.errors import Reason
+from zoetrope.health.inbox import InboxCheck, stale_after
+
+
+def check(parts, **status):
+    parts.watcher.status = WatchStatus(**{"last_scan": 1000.0, **status})
+    return InboxCheck(parts, now=lambda: 1001.0).look()
+
+
+async def test_a_watched_folder_is_ok(parts):
+    verdict = await check(parts)
+    assert verdict.level == "ok"
+    assert verdict.found.endswith("is watched by events.")
+
+
+async def test_polling_is_said(parts):
+    assert (await check(parts, mode="poll")).found.endswith("is watched by polling.")
+
+
+async def test_a_folder_that_cannot_be_watched_is_failing(parts):
+    reason = Reason("inbox-missing", "The inbox is gone.", "Mount it.")
+    verdict = await check(parts, mode="none", problem=reason)
+    assert verdict.level == "failing"
+    assert (verdict.found, verdict.next_step) == ("The inbox is gone.", "Mount it.")
+
+
+async def test_a_problem_beside_which_pictures_are_still_taken_is_degraded(parts):
+    reason = Reason("inbox-events", "No inotify watches are left.")
+    verdict = await check(parts, mode="poll", problem=reason)
+    assert verdict.level == "degraded"
+    assert "ls -ld" in verdict.next_step
+
+
+async def test_unreadable_files_are_named(parts):
+    verdict = await check(parts, unreadable=("a.png", "b.png", "c.png", "d.png", "e.png"))
+    assert verdict.level == "degraded"
+    assert verdict.found == "Cannot be read: a.png, b.png, c.png and 2 more"
+    assert "chmod g+r" in verdict.next_step
+
+
+async def test_a_folder_that_was_not_looked_through_for_long_is_failing(parts):
+    verdict = await check(parts, last_scan=1000.0 - stale_after(30.0))
+    assert verdict.level == "failing"
+    assert "2 min ago" in verdict.found
+    assert "restart" in verdict.next_step
+
+
+async def test_before_the_first_look_nothing_is_wrong(parts):
+    assert (await check(parts, last_scan=None)).level == "ok"
+
+
+async def test_without_a_watcher_pictures_stay_where_they_are(parts):
+    parts.watcher = None
+    verdict = await InboxCheck(parts).look()
+    assert verdict.level == "failing"
+    assert verdict.next_step

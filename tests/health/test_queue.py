@@ -1,0 +1,71 @@
+import pytest
+
+from tests.web.fakes import LaneStatus, make_job
+from zoetrope.errors import Reason
+from zoetrope.health.queue import PATIENCE, QueueCheck
+from zoetrope.jobs.job import State
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+async def test_a_queue_that_moves_is_ok_and_counted(parts):
+    for state in (State.QUEUED, State.QUEUED, State.RUNNING, State.REVIEW):
+        job = make_job(state)
+        await parts.ledger.add(job, claim=job.id)
+    verdict = await QueueCheck(parts).look()
+    assert verdict.level == "ok"
+    assert verdict.found == "1 running, 2 waiting, 1 to review."
+
+
+async def test_a_paused_queue_is_degraded_with_what_to_do(parts):
+    parts.conductor.paused = Reason("disk-full", "The disk is full.", "Free some space.")
+    verdict = await QueueCheck(parts).look()
+    assert verdict.level == "degraded"
+    assert (verdict.found, verdict.next_step) == ("Paused: The disk is full.", "Free some space.")
+
+
+async def test_a_job_left_lying_beside_an_idle_engine_is_degraded(parts, clock):
+    job = await parts.ledger.add(make_job(), claim="1")
+    check = QueueCheck(parts, clock=clock)
+    assert (await check.look()).level == "ok"
+    clock.now = PATIENCE + 1
+    verdict = await check.look()
+    assert verdict.level == "degraded"
+    assert job.short in verdict.found
+    assert "Restart" in verdict.next_step
+
+
+async def test_a_job_waiting_for_a_busy_engine_is_no_complaint(parts, clock):
+    await parts.ledger.add(make_job(), claim="1")
+    parts.conductor.lanes = [LaneStatus(in_hand=("other",))]
+    check = QueueCheck(parts, clock=clock)
+    await check.look()
+    clock.now = 10 * PATIENCE
+    assert (await check.look()).level == "ok"
+
+
+async def test_another_job_at_the_head_means_that_the_queue_moves(parts, clock):
+    first = await parts.ledger.add(make_job(), claim="1")
+    await parts.ledger.add(make_job(), claim="2")
+    check = QueueCheck(parts, clock=clock)
+    await check.look()
+    await parts.conductor.cancel(first.id)
+    clock.now = PATIENCE + 1
+    assert (await check.look()).level == "ok"
+
+
+async def test_without_a_ledger_nothing_can_move(parts):
+    parts.conductor = None
+    verdict = await QueueCheck(parts).look()
+    assert verdict.level == "degraded"
+    assert verdict.next_step

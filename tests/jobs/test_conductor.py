@@ -1,0 +1,406 @@
+"""Whole jobs through a rehearsal engine that misbehaves on order."""
+
+import asyncio
+import errno
+import json
+import shutil
+
+import aiohttp
+import msgspec
+import pytest
+
+from tests.fakes.street import RECIPES, Street
+from zoetrope.engine.rehearsal import Fault
+from zoetrope.errors import EngineRefused, IllegalTransition
+from zoetrope.jobs.job import Progress, State
+from zoetrope.settings import JobsSettings
+
+
+@pytest.fixture
+async def street(tmp_path):
+    street = Street(tmp_path)
+    await street.start()
+    yield street
+    await street.close()
+
+
+async def ask(street: Street, path: str):
+    async with aiohttp.ClientSession() as http, http.get(street.engines[0].url + path) as answer:
+        return await answer.json()
+
+
+def order(street: Street, kind: str, **details) -> None:
+    street.engines[0].faults.order(Fault(kind, **details))
+
+
+def receipt(street: Street, job) -> dict:
+    return json.loads((street.root / "outbox" / job.outbox / "receipt.json").read_text())
+
+
+async def test_a_picture_becomes_one_video_with_a_receipt(street):
+    job = await street.becomes(await street.drop(seed=5), State.DONE)
+    assert street.videos() == [f"cat-{job.short}/cat.mp4"]
+    told = receipt(street, job)
+    assert told["recipe"] == "tiny"
+    assert [stage["name"] for stage in told["stages"]] == ["i2v", "upscale"]
+    attempt = told["stages"][0]["attempts"][0]
+    assert attempt["version"] == "0.27.1"
+    assert len(attempt["graph"]) == 64
+    await street.until(lambda: not (street.settings.work / job.id).exists())
+
+
+async def test_a_review_waits_for_a_person(street):
+    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+    shown = street.root / "outbox" / "review" / f"cat-{job.short}"
+    assert {p.name for p in shown.iterdir()} == {"source.png", "i2v.mp4"}
+    await street.conductor.approve(job.id)
+    assert not shown.exists()
+    await street.becomes(job, State.DONE)
+
+
+async def test_a_declined_review_ends_the_job_and_can_be_taken_back(street):
+    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+    job = await street.conductor.decline(job.id, "the eyes wander")
+    assert (job.state, job.reason.key) == (State.CANCELLED, "declined")
+    assert (await street.conductor.retry(job.id)).state is State.REVIEW
+    await street.conductor.approve(job.id)
+    await street.becomes(job, State.DONE)
+
+
+async def test_out_of_memory_climbs_the_ladder_and_is_remembered(street):
+    order(street, "oom", node="KSamplerAdvanced", times=2)
+    job = await street.becomes(await street.drop(), State.DONE)
+    stage = job.stages[0]
+    assert [a.failure.kind if a.failure else None for a in stage.attempts] == ["oom", "oom", None]
+    assert stage.relief == ("free", "tiled-decode")
+    assert receipt(street, job)["stages"][0]["rungs"] == ["free", "tiled-decode"]
+    again = await street.becomes(await street.drop(stem="dog"), State.DONE)
+    assert again.stages[0].attempts[0].relief == ("tiled-decode",)
+
+
+async def test_a_finished_stage_survives_a_later_failure(street):
+    order(street, "oom", node="ImageScale", times=0)
+    job = await street.becomes(await street.drop(), State.FAILED)
+    assert job.stages[0].state is Progress.DONE
+    assert (street.settings.work / job.id / job.stages[0].artefacts[0].file).exists()
+    assert "smaller size" in job.reason.next_step
+    assert [explained.id for explained in street.explained] == [job.id]
+    street.engines[0].faults.clear()
+    await street.conductor.retry(job.id)
+    job = await street.becomes(job, State.DONE)
+    assert len(job.stages[0].attempts) == 1
+
+
+async def test_a_lost_cuda_context_restarts_the_engine(street):
+    order(street, "cuda", node="KSamplerAdvanced")
+    job = await street.becomes(await street.drop(), State.DONE)
+    assert street.clients[0].restarts == 1
+    assert job.stages[0].relief == ("restart",)
+
+
+async def test_an_engine_that_dies_is_waited_for(street):
+    order(street, "slow", seconds=0.1, times=4)
+    order(street, "exit", node="KSamplerAdvanced", step=2)
+    first, second = await street.drop(), await street.drop(stem="dog")
+    first = await street.becomes(first, State.DONE)
+    second = await street.becomes(second, State.DONE)
+    kinds = [a.failure.kind for s in first.stages for a in s.attempts if a.failure]
+    assert kinds == ["crash"]
+    # The other prompt had only waited there: losing it is no failure of its own.
+    assert [len(s.attempts) for s in second.stages] == [1, 1]
+    assert len(street.videos()) == 2
+
+
+async def test_an_engine_that_is_down_at_first_is_no_ones_failure(tmp_path):
+    street = Street(tmp_path)
+    url = await street.engines[0].start()
+    await street.engines[0].stop()
+    await street.start()
+    job = await street.drop()
+    await street.until(lambda: street.conductor.status().lanes[0].reason.key == "engine-down")
+    assert (await street.ledger.get(job.id)).state is State.QUEUED
+    await street.engines[0].start(port=int(url.rpartition(":")[2]))
+    job = await street.becomes(job, State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
+    await street.close()
+
+
+async def test_a_silent_socket_is_replaced_by_asking(street):
+    order(street, "silent", times=0)
+    await street.becomes(await street.drop(), State.DONE)
+
+
+async def test_a_dropped_socket_is_opened_again(street):
+    order(street, "drop", node="KSamplerAdvanced", times=3)
+    job = await street.becomes(await street.drop(), State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
+
+
+async def test_a_wedged_sampler_is_found_by_its_silence(tmp_path):
+    street = Street(tmp_path)
+    street.jobs_settings = JobsSettings(patience_seconds=1)
+    await street.start()
+    order(street, "wedged", node="KSamplerAdvanced")
+    job = await street.becomes(await street.drop(), State.DONE)
+    assert job.stages[0].attempts[0].failure.kind == "wedged"
+    assert street.clients[0].restarts == 1
+    await street.close()
+
+
+async def test_an_output_that_vanished_is_made_again(street):
+    order(street, "vanish")
+    job = await street.becomes(await street.drop(), State.DONE)
+    assert [a.failure.kind for a in job.stages[0].attempts[:-1]] == ["vanished"]
+
+
+async def test_a_passing_refusal_of_the_server_is_tried_again(street):
+    order(street, "refuse")
+    job = await street.becomes(await street.drop(), State.DONE)
+    assert job.stages[0].attempts[0].failure.kind == "engine-error"
+
+
+def recipe_with(tmp_path, node: str, key: str, value) -> None:
+    shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "tiny")
+    file = tmp_path / "recipes" / "tiny" / "i2v.json"
+    graph = json.loads(file.read_text())
+    graph[node]["inputs"][key] = value
+    file.write_text(json.dumps(graph))
+
+
+async def test_a_graph_that_the_engine_refuses_rejects_the_job(tmp_path):
+    recipe_with(tmp_path, "ks_low", "sampler_name", "eulr")
+    street = Street(tmp_path, recipes=tmp_path / "recipes")
+    await street.start()
+    job = await street.becomes(await street.drop(), State.REJECTED)
+    assert "eulr" in job.reason.sentence
+    assert [explained.id for explained in street.explained] == [job.id]
+    await street.close()
+
+
+async def test_a_graph_of_which_only_half_is_sound_never_runs(tmp_path):
+    shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "tiny")
+    file = tmp_path / "recipes" / "tiny" / "i2v.json"
+    graph = json.loads(file.read_text())
+    graph["extra"] = {"class_type": "SaveImage", "inputs": {"images": ["decode", 0]}}
+    file.write_text(json.dumps(graph))
+    street = Street(tmp_path, recipes=tmp_path / "recipes")
+    await street.start()
+    await street.becomes(await street.drop(), State.REJECTED)
+    queue = await ask(street, "/queue")
+    assert queue["queue_pending"] == []
+    await street.close()
+
+
+async def test_a_missing_model_file_is_waited_for(tmp_path):
+    recipe_with(tmp_path, "unet_low", "unet_name", "absent.safetensors")
+    street = Street(tmp_path, recipes=tmp_path / "recipes")
+    await street.start()
+    job = await street.drop()
+
+    async def held():
+        return (await street.ledger.get(job.id)).reason is not None
+
+    async with asyncio.timeout(10):
+        while not await held():
+            await street.changed.wait()
+            street.changed.clear()
+    job = await street.ledger.get(job.id)
+    assert (job.state, job.reason.key) == (State.QUEUED, "model-missing")
+    assert job.stage.attempts == ()
+    assert job.stage.not_before > 0
+    await street.close()
+
+
+async def test_cancelling_stops_the_engine_and_nobody_else(street):
+    order(street, "slow", seconds=0.2, times=0)
+    first, second = await street.drop(), await street.drop(stem="dog")
+    await street.becomes(first, State.RUNNING)
+    await street.conductor.cancel(first.id, "changed my mind")
+    street.engines[0].faults.clear()
+    await street.becomes(second, State.DONE)
+    first = await street.ledger.get(first.id)
+    assert (first.state, first.reason.sentence) == (State.CANCELLED, "changed my mind")
+    assert len(street.videos()) == 1
+
+
+async def test_cancelling_what_only_waits_at_the_engine_takes_it_back(street):
+    order(street, "slow", seconds=0.1, times=0)
+    first, second = await street.drop(), await street.drop(stem="dog")
+    await street.becomes(first, State.RUNNING)
+    async with asyncio.timeout(10):
+        while not (await ask(street, "/queue"))["queue_pending"]:
+            await asyncio.sleep(0.01)
+    await street.conductor.cancel(second.id)
+    assert (await ask(street, "/queue"))["queue_pending"] == []
+    street.engines[0].faults.clear()
+    await street.becomes(first, State.DONE)
+    assert len(street.videos()) == 1
+
+
+async def test_somebody_interrupting_at_the_engine_cancels_the_job(street):
+    order(street, "slow", seconds=0.2, times=0)
+    job = await street.drop()
+    await street.becomes(job, State.RUNNING)
+    async with aiohttp.ClientSession() as http:
+        await http.post(street.engines[0].url + "/interrupt")
+    job = await street.becomes(job, State.CANCELLED)
+    assert "at the engine" in job.reason.sentence
+
+
+async def test_the_next_prompt_waits_at_the_engine_while_one_runs(street):
+    order(street, "slow", seconds=0.1, times=0)
+    jobs = [await street.drop(stem=f"cat{n}") for n in range(5)]
+    await street.becomes(jobs[0], State.RUNNING)
+    async with asyncio.timeout(10):
+        while not (await ask(street, "/queue"))["queue_pending"]:
+            await asyncio.sleep(0.01)
+    queue = await ask(street, "/queue")
+    assert (len(queue["queue_running"]), len(queue["queue_pending"])) == (1, 1)
+    street.engines[0].faults.clear()
+    for job in jobs:
+        await street.becomes(job, State.DONE)
+
+
+async def test_two_engines_share_the_work(tmp_path):
+    street = Street(tmp_path, engines=2)
+    await street.start()
+    for engine in street.engines:
+        engine.faults.order(Fault("slow", seconds=0.02, times=0))
+    await street.until(lambda: all(lane.up for lane in street.conductor.status().lanes))
+    jobs = [await street.drop(stem=f"cat{n}") for n in range(6)]
+    done = [await street.becomes(job, State.DONE) for job in jobs]
+    used = {attempt.engine for job in done for s in job.stages for attempt in s.attempts}
+    assert used == {"e0", "e1"}
+    assert len(street.videos()) == 6
+    await street.close()
+
+
+async def test_a_service_that_stops_leaves_the_prompt_running_and_finds_it_again(street):
+    order(street, "slow", seconds=0.15, times=0)
+    job = await street.drop()
+    running = await street.becomes(job, State.RUNNING)
+    await street.stop()
+    await street.start()
+    job = await street.becomes(job, State.DONE)
+    assert job.stages[0].attempts[0].prompt_id == running.attempt.prompt_id
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
+
+
+async def test_a_prompt_that_ended_while_nobody_looked_is_brought_home(street):
+    order(street, "slow", seconds=0.05, times=0)
+    job = await street.drop()
+    running = await street.becomes(job, State.RUNNING)
+    await street.stop()
+    async with asyncio.timeout(10):
+        while not await ask(street, f"/history/{running.attempt.prompt_id}"):
+            await asyncio.sleep(0.01)
+    await street.start()
+    job = await street.becomes(job, State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
+
+
+async def test_a_prompt_lost_with_its_engine_while_nobody_looked_is_tried_again(street):
+    order(street, "slow", seconds=0.3, times=0)
+    job = await street.drop()
+    await street.becomes(job, State.RUNNING)
+    await street.stop()
+    street.engines[0].faults.clear()
+    await street.engines[0].restart()
+    await street.start()
+    job = await street.becomes(job, State.DONE)
+    assert [a.failure.kind if a.failure else None for a in job.stages[0].attempts] == [
+        "crash",
+        None,
+    ]
+
+
+async def test_a_job_of_an_engine_that_is_no_longer_set_moves_to_another(street):
+    order(street, "slow", seconds=0.3, times=0)
+    job = await street.drop()
+    await street.becomes(job, State.RUNNING)
+    moved = await street.ledger.change(
+        job.id,
+        lambda j: msgspec.structs.replace(
+            j,
+            stages=(
+                msgspec.structs.replace(
+                    j.stages[0],
+                    attempts=(msgspec.structs.replace(j.stages[0].attempts[0], engine="gone"),),
+                ),
+                j.stages[1],
+            ),
+        ),
+    )
+    assert moved.attempt.engine == "gone"
+    await street.stop()
+    street.engines[0].faults.clear()
+    await street.start()
+    job = await street.becomes(job, State.DONE)
+    assert job.stages[0].attempts[-1].engine == "e0"
+
+
+async def test_a_full_disk_pauses_the_queue_and_fails_nobody(street, monkeypatch):
+    whole = street.clients[0].fetch
+    full = True
+
+    async def fetch(output, to):
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return await whole(output, to)
+
+    monkeypatch.setattr(street.clients[0], "fetch", fetch)
+    monkeypatch.setattr("zoetrope.jobs.conductor.DISK_SECONDS", 0.05)
+    job = await street.drop()
+    await street.until(lambda: street.conductor.status().paused)
+    assert street.conductor.status().paused.key == "disk-full"
+    full = False
+    job = await street.becomes(job, State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
+
+
+async def test_a_fault_of_our_own_fails_one_job_and_not_the_service(street, monkeypatch):
+    async def fetch(output, to):
+        raise RuntimeError("surprise")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(street.clients[0], "fetch", fetch)
+        job = await street.becomes(await street.drop(), State.FAILED)
+    assert job.reason.key == "internal"
+    await street.becomes(await street.drop(stem="dog"), State.DONE)
+
+
+async def test_progress_is_told_while_a_stage_runs(street):
+    order(street, "slow", seconds=0.1, times=0)
+    job = await street.drop()
+    await street.until(
+        lambda: (live := street.conductor.live(job.id)) and live.maximum == 2
+    )
+    live = street.conductor.live(job.id)
+    assert live.stage == "i2v"
+    assert 0 <= live.fraction < 1
+    assert live.node == "KSamplerAdvanced"
+    street.engines[0].faults.clear()
+    await street.becomes(job, State.DONE)
+    await street.until(lambda: street.conductor.live(job.id) is None)
+
+
+async def test_orders_that_make_no_sense_are_refused(street):
+    job = await street.becomes(await street.drop(), State.DONE)
+    for verb in (street.conductor.approve, street.conductor.cancel, street.conductor.retry):
+        with pytest.raises(IllegalTransition):
+            await verb(job.id)
+
+
+async def test_a_file_that_no_validation_covers_is_looked_for_first(street, monkeypatch):
+    async def listing(path):
+        assert path == "/models/custom_nodes"
+        return ["ComfyUI-Frame-Interpolation/ckpts/rife/rife47.pth"]
+
+    client = street.clients[0]
+    monkeypatch.setattr(client, "_ask", listing)
+    from zoetrope.graphs.graph import Node
+
+    graph = {"rife": Node("RIFE VFI", {"ckpt_name": "rife49.pth"})}
+    with pytest.raises(EngineRefused, match=r"rife49\.pth") as caught:
+        await client.submit(graph, "id", tags={})
+    assert caught.value.reason.key == "model-missing"

@@ -1,0 +1,162 @@
+"""The ladder as a table: what failed, what was tried, what can be done, what follows."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoetrope.jobs.job import Attempt, Failure, Progress, Stage
+from zoetrope.jobs.ladder import Again, Dropped, GiveUp, Hold, Means, Refuse, decide
+
+RELIEFS = ("batch-9", "tiled")
+
+
+def stage(*kinds: str, rungs: tuple[str, ...] = ()) -> Stage:
+    attempts = tuple(
+        Attempt(
+            number=n,
+            prompt_id=str(n),
+            engine="e",
+            state=Progress.FAILED,
+            failure=Failure(kind=kind, message=kind),
+        )
+        for n, kind in enumerate(kinds, start=1)
+    )
+    return Stage(name="i2v", attempts=attempts, relief=rungs)
+
+
+def after(*kinds: str, rungs: tuple[str, ...] = (), restart=True, retries=3, reliefs=RELIEFS):
+    failure = Failure(kind=kinds[-1], message="It broke.")
+    means = Means(reliefs=reliefs, can_restart=restart, retries=retries)
+    return decide(failure, stage(*kinds, rungs=rungs), means)
+
+
+@pytest.mark.parametrize("kind", ["oom", "host-oom"])
+def test_out_of_memory_climbs_rung_by_rung(kind):
+    assert after(kind) == Again(("free",), free=True)
+    assert after(kind, rungs=("free",)) == Again(("free", "batch-9"), free=True)
+    assert after(kind, rungs=("free", "batch-9")) == Again(("free", "batch-9", "tiled"), free=True)
+    top = ("free", "batch-9", "tiled")
+    assert after(kind, rungs=top) == Again((*top, "restart"), restart=True)
+    assert isinstance(after(kind, rungs=(*top, "restart")), GiveUp)
+
+
+def test_without_a_way_to_restart_the_ladder_is_one_rung_shorter():
+    found = after("oom", rungs=("free", *RELIEFS), restart=False)
+    assert isinstance(found, GiveUp)
+    assert "free, batch-9, tiled" in found.reason.sentence
+    assert "smaller size" in found.reason.next_step
+
+
+def test_a_remembered_rung_is_where_the_climb_goes_on():
+    assert after("oom", rungs=("batch-9",)) == Again(("batch-9", "free"), free=True)
+    assert after("oom", rungs=("batch-9", "free")) == Again(("batch-9", "free", "tiled"), free=True)
+
+
+@pytest.mark.parametrize("kind", ["cuda", "wedged"])
+def test_a_broken_process_is_restarted_at_once(kind):
+    assert after(kind) == Again(("restart",), restart=True)
+    assert after(kind, kind, rungs=("restart",)) == Again(("restart",), restart=True)
+    assert isinstance(after(kind, kind, kind, kind, rungs=("restart",)), GiveUp)
+
+
+def test_a_sticky_cuda_error_without_a_way_to_restart_needs_a_person():
+    found = after("cuda", restart=False)
+    assert isinstance(found, GiveUp)
+    assert "engines.restart" in found.reason.next_step
+
+
+def test_a_wedged_sampler_without_a_way_to_restart_is_tried_anew():
+    assert after("wedged", restart=False) == Again((), free=True)
+
+
+def test_a_dying_engine_is_tried_again_with_growing_pauses():
+    delays = []
+    for n in range(1, 4):
+        found = after(*["crash"] * n)
+        assert isinstance(found, Again)
+        assert not found.restart
+        delays.append(found.delay)
+    assert delays == sorted(set(delays))
+    assert isinstance(after(*["crash"] * 4), GiveUp)
+
+
+def test_rungs_stay_climbed_over_a_crash():
+    found = after("crash", rungs=("free", "tiled"))
+    assert isinstance(found, Again)
+    assert found.rungs == ("free", "tiled")
+
+
+def test_a_vanished_output_is_made_again():
+    assert after("vanished") == Again(())
+
+
+def test_a_nodes_own_error_gets_one_more_attempt():
+    assert after("node") == Again((), free=True)
+    found = after("node", "node")
+    assert isinstance(found, GiveUp)
+    assert "after 2 attempts" in found.reason.sentence
+
+
+def test_no_retries_means_none():
+    assert isinstance(after("crash", retries=0), GiveUp)
+    assert isinstance(after("node", retries=0), GiveUp)
+
+
+@pytest.mark.parametrize("kind", ["model-missing", "node-missing"])
+def test_what_the_host_lacks_is_waited_for(kind):
+    found = after(kind)
+    assert isinstance(found, Hold)
+    assert found.delay > 0
+
+
+def test_a_refused_graph_is_refused():
+    assert isinstance(after("graph-refused"), Refuse)
+
+
+def test_an_interruption_at_the_engine_is_a_persons_word():
+    assert isinstance(after("interrupted"), Dropped)
+
+
+@pytest.mark.parametrize("kind", ["model", "package", "file", "something-new"])
+def test_what_only_a_person_can_mend_fails_with_a_next_step(kind):
+    found = after(kind)
+    assert isinstance(found, GiveUp)
+    assert found.reason.next_step
+
+
+KINDS = [
+    "oom",
+    "host-oom",
+    "cuda",
+    "wedged",
+    "crash",
+    "vanished",
+    "node",
+    "engine-error",
+    "doubtful",
+]
+
+
+@given(
+    kinds=st.lists(st.sampled_from(KINDS), min_size=40, max_size=40),
+    restart=st.booleans(),
+    retries=st.integers(0, 5),
+    reliefs=st.lists(st.sampled_from("abcdef"), unique=True).map(tuple),
+)
+def test_the_ladder_always_ends(kinds, restart, retries, reliefs):
+    """Whatever goes wrong in whatever order, a job is not tried for ever."""
+    now = stage()
+    means = Means(reliefs=reliefs, can_restart=restart, retries=retries)
+    for number, kind in enumerate(kinds, start=1):
+        failure = Failure(kind=kind, message=kind)
+        attempt = Attempt(
+            number=number, prompt_id="p", engine="e", state=Progress.FAILED, failure=failure
+        )
+        now = msgspec.structs.replace(now, attempts=(*now.attempts, attempt))
+        found = decide(failure, now, means)
+        if not isinstance(found, Again):
+            return
+        assert set(now.relief) <= set(found.rungs)
+        now = msgspec.structs.replace(now, relief=found.rungs)
+    raise AssertionError(f"still trying after {len(kinds)} failures")

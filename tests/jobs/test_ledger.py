@@ -1,0 +1,278 @@
+import asyncio
+import sqlite3
+import uuid
+
+import msgspec
+import pytest
+
+from zoetrope.errors import DiskFull, IllegalTransition, LedgerError, NotFound
+from zoetrope.jobs import job as steps
+from zoetrope.jobs.job import Job, Stage, State, Ticket
+from zoetrope.jobs.ledger import Ledger
+from zoetrope.jobs.schema import MIGRATIONS
+
+
+def make(state: State = State.QUEUED, **changes) -> Job:
+    job = Job(
+        id=uuid.uuid4().hex,
+        created=1.0,
+        updated=1.0,
+        state=state,
+        stem="cat",
+        ticket=Ticket(recipe="tiny", prompt="Жук & co"),
+        stages=(Stage(name="i2v"),),
+    )
+    return msgspec.structs.replace(job, **changes)
+
+
+@pytest.fixture
+async def ledger(tmp_path):
+    ledger = await Ledger.open(tmp_path / "ledger.db")
+    yield ledger
+    await ledger.close()
+
+
+async def test_a_job_survives_closing_and_opening(tmp_path):
+    ledger = await Ledger.open(tmp_path / "ledger.db")
+    job = await ledger.add(make(), claim="c1")
+    await ledger.close()
+    ledger = await Ledger.open(tmp_path / "ledger.db")
+    assert await ledger.get(job.id) == job
+    await ledger.close()
+
+
+async def test_every_commit_is_synchronous_and_in_wal(ledger):
+    def pragmas():
+        return [
+            ledger._db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("synchronous", "journal_mode")
+        ]
+
+    assert await ledger._run(pragmas) == [2, "wal"]
+
+
+async def test_the_same_claim_gives_the_job_of_the_first_time(ledger):
+    first = await ledger.add(make(), claim="c1")
+    assert await ledger.add(make(), claim="c1") == first
+    assert (await ledger.counts())[State.QUEUED] == 1
+    assert await ledger.claimed("c1") == first
+    assert await ledger.claimed("c2") is None
+
+
+async def test_a_change_can_take_a_second_claim_in_the_same_step(ledger):
+    job = await ledger.add(make(State.WAITING, half="start"), claim="c1")
+    await ledger.change(job.id, lambda j: steps.complete_pair(j, 2.0, stills=()), claim="c2")
+    found = await ledger.claimed("c2")
+    assert found is not None
+    assert (found.id, found.state) == (job.id, State.QUEUED)
+
+
+async def test_an_illegal_step_changes_nothing(ledger):
+    job = await ledger.add(make(State.DONE), claim="c1")
+    with pytest.raises(IllegalTransition):
+        await ledger.change(job.id, lambda j: steps.approve(j, 2.0), claim="c2")
+    assert await ledger.get(job.id) == job
+    assert await ledger.claimed("c2") is None
+
+
+async def test_steps_taken_at_once_do_not_lose_each_other(ledger):
+    job = await ledger.add(make(), claim="c1")
+
+    def grow(j: Job) -> Job:
+        return msgspec.structs.replace(j, stem=j.stem + "x")
+
+    await asyncio.gather(*(ledger.change(job.id, grow) for _ in range(50)))
+    assert (await ledger.get(job.id)).stem == "cat" + "x" * 50
+
+
+async def test_listeners_hear_of_what_was_written_and_of_nothing_else(ledger):
+    heard: list[tuple[str, State]] = []
+    ledger.listen(lambda job: heard.append((job.id, job.state)))
+    job = await ledger.add(make(), claim="c1")
+    await ledger.add(make(), claim="c1")
+    await ledger.change(job.id, lambda j: j)
+    await ledger.change(job.id, lambda j: steps.cancel(j, 2.0))
+    assert heard == [(job.id, State.QUEUED), (job.id, State.CANCELLED)]
+
+
+async def test_the_next_job_is_the_oldest_whose_time_has_come(ledger):
+    late = make(stages=(Stage(name="i2v", not_before=100.0),))
+    jobs = [await ledger.add(j, claim=j.id) for j in (late, make(), make(), make(State.DONE))]
+    assert await ledger.next(50.0) == jobs[1]
+    assert await ledger.next(50.0, without=[jobs[1].id]) == jobs[2]
+    assert await ledger.next(50.0, without=[jobs[1].id, jobs[2].id]) is None
+    assert await ledger.next(100.0) == jobs[0]
+    assert await ledger.soonest() == 100.0
+
+
+async def test_twins_are_found_unless_they_came_to_nothing(ledger):
+    for state in (State.FAILED, State.CANCELLED, State.REJECTED):
+        job = make(state, fingerprint="f" * 64)
+        await ledger.add(job, claim=job.id)
+        assert await ledger.twin("f" * 64) is None
+    job = await ledger.add(make(State.DONE, fingerprint="f" * 64), claim="good")
+    assert await ledger.twin("f" * 64) == job
+    assert await ledger.twin("") is None
+
+
+async def test_a_waiting_half_is_found_by_folder_and_stem(ledger):
+    job = await ledger.add(make(State.WAITING, folder="flf", stem="cat"), claim="c1")
+    assert await ledger.waiting("flf", "cat") == job
+    assert await ledger.waiting("", "cat") is None
+
+
+async def test_pages_walk_all_jobs_newest_first_without_gaps(ledger):
+    jobs = [make(State.DONE if i % 3 else State.FAILED, stem=f"cat{i}") for i in range(25)]
+    for job in jobs:
+        await ledger.add(job, claim=job.id)
+    seen: list[str] = []
+    before = None
+    while page := await ledger.page(limit=7, before=before):
+        seen += [row.job.stem for row in page]
+        before = page[-1].seq
+    assert seen == [f"cat{i}" for i in reversed(range(25))]
+    failed = await ledger.page([State.FAILED, State.CANCELLED], limit=100)
+    assert [row.job.stem for row in failed] == [f"cat{i}" for i in reversed(range(0, 25, 3))]
+
+
+async def test_counts_follow_every_change(ledger):
+    jobs = [await ledger.add(make(), claim=str(i)) for i in range(3)]
+    await ledger.change(jobs[0].id, lambda j: steps.cancel(j, 2.0))
+    counts = await ledger.counts()
+    assert (counts[State.QUEUED], counts[State.CANCELLED], counts[State.DONE]) == (2, 1, 0)
+
+
+async def test_a_job_is_found_by_the_beginning_of_its_id(ledger):
+    one = await ledger.add(make(id="aa11" + "0" * 28), claim="1")
+    await ledger.add(make(id="aa22" + "0" * 28), claim="2")
+    assert await ledger.find("aa1") == one
+    for prefix in ("aa", "zz", ""):
+        with pytest.raises(NotFound):
+            await ledger.find(prefix)
+
+
+async def test_rungs_and_facts_are_remembered(tmp_path):
+    ledger = await Ledger.open(tmp_path / "ledger.db")
+    assert await ledger.rung("r", "s", "64x64x5", "card") == ()
+    await ledger.remember_rung("r", "s", "64x64x5", "card", ("tiled", "batch-5"))
+    assert await ledger.fact("id", lambda: "one") == "one"
+    await ledger.close()
+    ledger = await Ledger.open(tmp_path / "ledger.db")
+    assert await ledger.rung("r", "s", "64x64x5", "card") == ("tiled", "batch-5")
+    assert await ledger.rung("r", "s", "64x64x9", "card") == ()
+    assert await ledger.fact("id", lambda: "two") == "one"
+    await ledger.close()
+
+
+async def test_published_bytes_are_known_as_our_own(ledger):
+    job = make(State.RUNNING, stages=())
+    await ledger.add(job, claim="c")
+    await ledger.publish(job.id, lambda j: steps.publish(j, 2.0, "cat-1"), ["1" * 64])
+    assert await ledger.own_output("1" * 64)
+    assert not await ledger.own_output("2" * 64)
+
+
+async def test_a_second_service_is_refused(tmp_path):
+    ledger = await Ledger.open(tmp_path / "ledger.db")
+    with pytest.raises(LedgerError, match="Another zoetrope"):
+        await Ledger.open(tmp_path / "ledger.db")
+    await ledger.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database at all" * 100, b"SQLite format 3\0" + b"x" * 5000]
+)
+async def test_a_damaged_file_is_named_and_left_alone(tmp_path, content):
+    file = tmp_path / "ledger.db"
+    file.write_bytes(content)
+    with pytest.raises(LedgerError, match="damaged or is not a ledger") as caught:
+        await Ledger.open(file)
+    assert "copy" in caught.value.reason.next_step
+    assert file.read_bytes() == content
+
+
+async def test_a_page_torn_in_the_middle_is_found_by_the_check(tmp_path):
+    file = tmp_path / "ledger.db"
+    ledger = await Ledger.open(file)
+    for i in range(300):
+        await ledger.add(make(), claim=str(i))
+    await ledger._run(lambda: ledger._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+    assert await ledger.check() is None
+    data = bytearray(file.read_bytes())
+    middle = len(data) // 2 // 4096 * 4096
+    data[middle : middle + 4096] = b"\x5a" * 4096
+    file.write_bytes(data)
+    assert await ledger.check() is not None
+    await ledger.close()
+
+
+async def test_a_newer_schema_is_refused(tmp_path):
+    ledger = await Ledger.open(tmp_path / "ledger.db")
+    await ledger.close()
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+    with pytest.raises(LedgerError, match="newer zoetrope"):
+        await Ledger.open(tmp_path / "ledger.db")
+
+
+async def test_another_programs_database_is_refused(tmp_path):
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute("CREATE TABLE songs (name TEXT)")
+    db.close()
+    with pytest.raises(LedgerError, match="some other program"):
+        await Ledger.open(tmp_path / "ledger.db")
+
+
+async def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match="cannot be used"):
+        await Ledger.open(tmp_path / "file" / "ledger.db")
+
+
+async def test_a_full_disk_is_told_apart_and_nothing_is_half_written(ledger):
+    job = await ledger.add(make(), claim="c1")
+    # SQLite's own limit stands in for the disk's: the same error comes from the same place.
+    await ledger._run(
+        lambda: ledger._db.execute(
+            f"PRAGMA max_page_count = {ledger._db.execute('PRAGMA page_count').fetchone()[0]}"
+        ).fetchone()
+    )
+    big = Ticket(recipe="tiny", prompt="x" * 100_000)
+    with pytest.raises(DiskFull):
+        await ledger.change(job.id, lambda j: msgspec.structs.replace(j, ticket=big))
+    assert await ledger.get(job.id) == job
+    await ledger._run(lambda: ledger._db.execute("PRAGMA max_page_count = 1000000").fetchone())
+    await ledger.change(job.id, lambda j: msgspec.structs.replace(j, ticket=big))
+
+
+async def test_a_request_that_goes_away_does_not_stop_the_write(ledger):
+    job = await ledger.add(make(), claim="c1")
+    task = asyncio.ensure_future(ledger.change(job.id, lambda j: steps.cancel(j, 2.0)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await ledger.get(job.id)).state is State.CANCELLED
+
+
+async def test_the_ping_writes_and_the_lists_stay_small(ledger):
+    assert await ledger.ping() >= 0.0
+    assert await ledger.all_in(State.QUEUED) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT body FROM jobs WHERE state = 'queued' AND not_before <= 1 ORDER BY seq LIMIT 1",
+        "SELECT seq, body FROM jobs WHERE state = 'done' AND seq < 9 ORDER BY seq DESC LIMIT 5",
+        "SELECT body FROM jobs WHERE id >= 'a' AND id < 'ag' LIMIT 2",
+        "SELECT body FROM jobs WHERE fingerprint = 'f' AND fingerprint <> '' ORDER BY seq DESC",
+        "SELECT body FROM claims JOIN jobs ON jobs.id = claims.job WHERE claims.id = 'c'",
+    ],
+)
+async def test_questions_walk_an_index_and_sort_nothing(ledger, query):
+    plan = await ledger._run(lambda: ledger._db.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
+    told = " | ".join(row[3] for row in plan)
+    assert "SCAN" not in told, told
+    assert "TEMP B-TREE" not in told, told

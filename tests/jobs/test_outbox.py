@@ -1,0 +1,119 @@
+import json
+
+import msgspec
+import pytest
+
+from zoetrope.graphs.recipe import Plan
+from zoetrope.jobs import receipt
+from zoetrope.jobs.job import Artefact, Job, Progress, Stage, State, Still, Ticket
+from zoetrope.jobs.outbox import Outbox, contents, folder_name
+
+JOB = Job(
+    id="1f3a9c2e" + "0" * 24,
+    created=1.0,
+    updated=1.0,
+    state=State.RUNNING,
+    stem="cat",
+    ticket=Ticket(recipe="tiny"),
+    stills=(
+        Still(
+            name="cat.jpeg",
+            sha256="0" * 64,
+            size=3,
+            format="JPEG",
+            width=1,
+            height=1,
+            source="cat.jpeg",
+            file="upright.png",
+            changes=("turned upright",),
+        ),
+    ),
+    stages=(
+        Stage(
+            name="i2v",
+            state=Progress.DONE,
+            artefacts=(Artefact(file="i2v-1.mp4", size=1, sha256="1" * 64),),
+        ),
+        Stage(
+            name="upscale",
+            state=Progress.DONE,
+            artefacts=(Artefact(file="upscale-2.mp4", size=1, sha256="2" * 64),),
+        ),
+    ),
+)
+
+
+@pytest.fixture
+def work(tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for name in ("cat.jpeg", "upright.png", "i2v-1.mp4", "upscale-2.mp4"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def paper(job: Job = JOB) -> bytes:
+    return receipt.encode(receipt.write(job, Plan(), 9.0))
+
+
+def names(folder) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_folder_holds_video_source_stages_and_receipt(tmp_path, work):
+    outbox = Outbox(tmp_path / "out")
+    name = outbox.publish(JOB, work, paper())
+    assert name == "cat-1f3a9c2e"
+    folder = tmp_path / "out" / name
+    assert names(folder) == {"cat.mp4", "source.jpeg", "stages/i2v.mp4", "receipt.json"}
+    assert (folder / "cat.mp4").read_text() == "upscale-2.mp4"
+    assert (folder / "source.jpeg").read_text() == "cat.jpeg"
+    told = json.loads((folder / "receipt.json").read_text())
+    assert told["job"] == JOB.id
+    assert told["notes"] == ["cat.jpeg: turned upright"]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_the_tickets_name_names_the_video(work):
+    named = msgspec.structs.replace(JOB, ticket=Ticket(recipe="tiny", name="hero"))
+    assert "hero.mp4" in contents(named)
+
+
+def test_publishing_again_after_a_crash_changes_nothing(tmp_path, work):
+    outbox = Outbox(tmp_path / "out")
+    name = outbox.publish(JOB, work, paper())
+    for file in work.iterdir():
+        file.unlink()
+    assert outbox.publish(JOB, work, paper()) == name
+
+
+def test_what_a_crash_left_half_built_is_built_anew(tmp_path, work):
+    hidden = tmp_path / "out" / f".{folder_name(JOB)}.part"
+    hidden.mkdir(parents=True)
+    (hidden / "stale.mp4").write_text("half")
+    name = Outbox(tmp_path / "out").publish(JOB, work, paper())
+    assert "stale.mp4" not in names(tmp_path / "out" / name)
+    assert not hidden.exists()
+
+
+def test_a_name_that_is_taken_is_left_alone(tmp_path, work):
+    taken = tmp_path / "out" / folder_name(JOB)
+    taken.mkdir(parents=True)
+    (taken / "mine.txt").write_text("a person's")
+    name = Outbox(tmp_path / "out").publish(JOB, work, paper())
+    assert name == f"cat-{JOB.id}"
+    assert names(taken) == {"mine.txt"}
+
+
+def test_a_review_is_shown_as_a_copy_and_taken_away_when_published(tmp_path, work):
+    outbox = Outbox(tmp_path / "out")
+    half = msgspec.structs.replace(
+        JOB, stages=(JOB.stages[0], Stage(name="upscale")), state=State.REVIEW
+    )
+    shown = tmp_path / "out" / outbox.show_review(half, work)
+    assert names(shown) == {"source.jpeg", "i2v.mp4"}
+    (shown / "i2v.mp4").write_text("scribbled over")
+    assert (work / "i2v-1.mp4").read_text() == "i2v-1.mp4"
+    assert outbox.show_review(half, work) == "review/cat-1f3a9c2e"
+    outbox.publish(JOB, work, paper())
+    assert not shown.exists()

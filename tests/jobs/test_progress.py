@@ -1,0 +1,64 @@
+import pytest
+
+from zoetrope.engine.protocol import Cached, Started, Step
+from zoetrope.graphs.graph import Node
+from zoetrope.jobs.progress import Meter, eta, is_stuck, weight
+
+GRAPH = {
+    "clip": Node("CLIPLoader"),
+    "high": Node(
+        "KSamplerAdvanced", {"steps": 20, "start_at_step": 0, "end_at_step": 5, "cfg": 3.5}
+    ),
+    "low": Node(
+        "KSamplerAdvanced", {"steps": 20, "start_at_step": 5, "end_at_step": 10000, "cfg": 1.0}
+    ),
+}
+
+
+def test_sampler_steps_weigh_what_they_cost():
+    # Guidance above 1 evaluates the model twice: 5 such steps cost as much as 10 plain ones.
+    assert weight(GRAPH["high"]) == 10
+    assert weight(GRAPH["low"]) == 15
+    assert weight(Node("ClownsharKSampler_Beta", {"steps": 20, "steps_to_run": 5, "cfg": 1})) == 5
+    assert weight(Node("LoadImage")) < 1
+
+
+def test_the_fraction_grows_with_the_steps_and_never_passes_one():
+    meter = Meter(GRAPH)
+    assert meter.fraction == 0
+    meter.hear(Started())
+    meter.hear(Cached(("clip",)))
+    meter.hear(Step("high", 2, 5, ()))
+    half_high = meter.fraction
+    assert half_high == pytest.approx((0.1 + 4) / 25.1)
+    meter.hear(Step("low", 0, 15, ("high",)))
+    assert meter.fraction == pytest.approx(10.1 / 25.1)
+    meter.hear(Step("low", 15, 15, ("high", "low")))
+    assert meter.fraction == pytest.approx(1)
+    assert meter.node == "KSamplerAdvanced"
+
+
+def test_the_guess_starts_with_the_recipe_and_ends_with_the_pace():
+    assert eta(0, 0, 960) == 960
+    assert eta(100, 0.5, 960) == pytest.approx(100)
+    assert eta(2000, 0.01, 960) == 0
+
+
+@pytest.mark.parametrize(
+    ("silent", "elapsed", "fraction", "estimate", "stuck"),
+    [
+        (170, 170, 0, 10, False),  # within the operator's patience, whatever the estimate
+        (190, 190, 0, 10, True),
+        (190, 190, 0, 960, False),  # a long stage may load its models for minutes
+        (500, 500, 0, 960, True),
+        (400, 3000, 0.5, 960, False),  # a slow card: the pace seen allows more than the estimate
+        (3100, 6100, 0.5, 960, True),
+    ],
+)
+def test_silence_is_judged_by_what_the_stage_is_expected_to_take(
+    silent, elapsed, fraction, estimate, stuck
+):
+    found = is_stuck(
+        silent=silent, elapsed=elapsed, fraction=fraction, estimate=estimate, patience=180
+    )
+    assert found is stuck

@@ -1,0 +1,176 @@
+"""A service without engines: the real ledger, and parts that do at once what the real ones do slowly."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from pathlib import Path
+
+import msgspec
+
+from zoetrope.engine.protocol import Stats
+from zoetrope.errors import Reason, Rejected
+from zoetrope.jobs import job as steps
+from zoetrope.jobs.job import Job, Progress, Stage, State, Still, Ticket
+from zoetrope.jobs.ledger import Ledger
+from zoetrope.jobs.progress import Live
+from zoetrope.settings import Settings, parse
+from zoetrope.web.events import Bus
+from zoetrope.web.parts import Parts
+
+STILL = Still(
+    name="cat.png",
+    sha256="0" * 64,
+    size=1000,
+    format="PNG",
+    width=640,
+    height=480,
+    source="source.png",
+    file="source.png",
+)
+
+
+def make_job(state: State = State.QUEUED, **changes) -> Job:
+    job = Job(
+        id=uuid.uuid4().hex,
+        created=1_700_000_000.0,
+        updated=1_700_000_000.0,
+        state=state,
+        stem="cat",
+        stills=(STILL,),
+        ticket=Ticket(recipe="wan22-i2v-hero", prompt="she turns"),
+        seed=7,
+        stages=(Stage(name="i2v", review=True), Stage(name="upscale")),
+    )
+    if state is State.REVIEW:
+        job = msgspec.structs.replace(
+            job, stages=(Stage(name="i2v", review=True, state=Progress.DONE), Stage(name="upscale"))
+        )
+    return msgspec.structs.replace(job, **changes)
+
+
+class LaneStatus(msgspec.Struct, kw_only=True):
+    name: str = "comfyui"
+    url: str = "http://127.0.0.1:8188"
+    up: bool = True
+    reason: Reason | None = None
+    stats: Stats | None = Stats(version="0.27.1", device="RTX 5080", vram_total=16, vram_free=8)
+    since: float = 0.0
+    in_hand: tuple[str, ...] = ()
+
+
+class Status(msgspec.Struct, kw_only=True):
+    paused: Reason | None = None
+    lanes: tuple[LaneStatus, ...] = ()
+
+
+class Conductor:
+    """Takes people's orders as the real one does, and runs nothing."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.lives: dict[str, Live] = {}
+        self.lanes = [LaneStatus()]
+        self.paused: Reason | None = None
+
+    def live(self, job_id: str) -> Live | None:
+        return self.lives.get(job_id)
+
+    def status(self) -> Status:
+        return Status(paused=self.paused, lanes=tuple(self.lanes))
+
+    async def approve(self, job_id: str) -> Job:
+        return await self.ledger.change(job_id, lambda job: steps.approve(job, time.time()))
+
+    async def decline(self, job_id: str, why: str = "") -> Job:
+        return await self.ledger.change(job_id, lambda job: steps.decline(job, time.time(), why))
+
+    async def cancel(self, job_id: str, why: str = "") -> Job:
+        return await self.ledger.change(job_id, lambda job: steps.cancel(job, time.time(), why))
+
+    async def retry(self, job_id: str) -> Job:
+        return await self.ledger.change(job_id, lambda job: steps.retry(job, time.time()))
+
+
+class WatchStatus(msgspec.Struct, kw_only=True):
+    mode: str = "inotify"
+    last_scan: float | None = None
+    scanning_seconds: float = 0.0
+    problem: Reason | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.status = WatchStatus(last_scan=time.time())
+        self.progress = time.monotonic()
+
+
+class Intake:
+    """Makes a job of what is uploaded, unless the ticket asks for a refusal."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.taken: list[dict[str, object]] = []
+        self.error: Exception | None = None
+
+    async def take_upload(
+        self,
+        file: Path,
+        name: str,
+        ticket: dict[str, object],
+        *,
+        end: tuple[Path, str] | None = None,
+    ) -> Job:
+        self.taken.append(
+            {
+                "file": file,
+                "bytes": file.read_bytes(),
+                "name": name,
+                "ticket": ticket,
+                "end": (end[0].read_bytes(), end[1]) if end else None,
+            }
+        )
+        if self.error is not None:
+            raise self.error
+        if "promt" in ticket:
+            raise Rejected("The key promt is unknown; did you mean `prompt`?", "Mend the ticket.")
+        job = make_job(
+            origin="api",
+            stem=Path(name).stem,
+            stills=(msgspec.structs.replace(STILL, name=name),),
+        )
+        return await self.ledger.add(job, claim=job.id)
+
+
+def settings(home: Path, extra: str = "") -> Settings:
+    for name in ("inbox", "outbox", "state"):
+        (home / name).mkdir(exist_ok=True)
+    return parse(
+        f"""
+        [inbox]
+        path = "{home}/inbox"
+        [outbox]
+        path = "{home}/outbox"
+        [state]
+        path = "{home}/state"
+        min_free_megabytes = 0
+        [web]
+        listen = "127.0.0.1:0"
+        {extra}
+        """,
+        "test.toml",
+    )
+
+
+async def make_parts(home: Path, extra: str = "") -> Parts:
+    """Make the parts of a service; the caller closes `parts.ledger`."""
+    made = settings(home, extra)
+    parts = Parts(made, Bus(made.outbox.path))
+    ledger = await Ledger.open(made.ledger_file)
+    ledger.listen(parts.bus.job)
+    parts.ledger = ledger
+    parts.conductor = Conductor(ledger)
+    parts.intake = Intake(ledger)
+    parts.watcher = Watcher()
+    return parts

@@ -1,0 +1,65 @@
+import asyncio
+import socket
+
+import aiohttp
+import pytest
+
+from tests.web.fakes import make_parts, settings
+from zoetrope.errors import ZoetropeError
+from zoetrope.web import server as module
+from zoetrope.web.events import Bus
+from zoetrope.web.parts import Parts
+from zoetrope.web.server import Server
+
+
+async def test_the_server_starts_answers_and_stops_with_streams_open(parts):
+    server = Server(parts)
+    await server.start()
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{server.url}/healthz") as response:
+            assert response.status == 200
+        stream = await session.get(f"{server.url}/api/v1/events")
+        async with asyncio.timeout(4):
+            await server.stop()
+        stream.close()
+
+
+async def test_what_a_crash_left_of_uploads_is_removed_at_the_start(parts):
+    left = parts.settings.state.path / "uploads/abc/image"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    server = Server(parts)
+    await server.start()
+    await server.stop()
+    assert not left.exists()
+
+
+async def test_an_address_in_use_is_one_clear_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        made = settings(tmp_path)
+        made = type(made)(
+            inbox=made.inbox,
+            outbox=made.outbox,
+            state=made.state,
+            web=type(made.web)(listen=f"127.0.0.1:{port}"),
+        )
+        server = Server(Parts(made, Bus(made.outbox.path)))
+        with pytest.raises(ZoetropeError, match="ss -ltnp"):
+            await server.start()
+
+
+async def test_a_change_of_health_is_told_only_to_those_who_watch(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LOOK", 0.0)
+    parts = await make_parts(tmp_path)
+    server = Server(parts)
+    await server.start()
+    reader = parts.bus.subscribe()
+    kinds = []
+    async with asyncio.timeout(10):
+        while "health" not in kinds:
+            kinds += [event.kind for event in await reader.take(5)]
+    assert kinds == ["hello", "health"]
+    parts.bus.leave(reader)
+    await server.stop()
+    await parts.ledger.close()
