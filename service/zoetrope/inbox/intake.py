@@ -29,6 +29,7 @@ from .admission import Admission, LookAgain
 from .claim import Claim, Claims
 from .entry import shown
 from .gather import Drop
+from .parcel import from_claim, from_upload, read_values
 from .still import Decoder
 from .trouble import check_room, trouble_of
 from .watcher import Watcher
@@ -119,6 +120,7 @@ class Intake:
         self._changed = asyncio.Event()
         self._last_turn = asyncio.Event()
         self._last_turn.set()
+        self._uploads: set[str] = set()  # ids of uploads on their way
         self._accepted = self._refused = 0
 
     @property
@@ -148,12 +150,10 @@ class Intake:
             else:
                 await asyncio.to_thread(self._claims.put_back, claim)
         self._found = deque(found)
-        kept = {claim.id for claim in pending}
+        kept = {claim.id for claim in pending} | self._uploads
         for folder in await asyncio.to_thread(_folders, self._settings.work):
             if folder.name not in kept and not await self._has_row(folder.name):
                 await asyncio.to_thread(source.remove, folder)
-        # An upload without a row was never answered; its sender knows that it failed.
-        await asyncio.to_thread(source.remove, self._settings.state.path / "uploads")
 
     async def run(self, watcher: Watcher) -> None:
         """Take drops until cancelled; what is in hand then is recovered at the next start."""
@@ -190,23 +190,26 @@ class Intake:
         self,
         file: Path,
         name: str,
-        values: Mapping[str, Any],
+        ticket: Mapping[str, Any],
         *,
-        end: Path | None = None,
-        end_name: str = "",
+        end: tuple[Path, str] | None = None,
     ) -> Job:
         """Take an uploaded picture, or pair, the same way; what is wrong with it is raised as Rejected.
 
         The files are copied; the caller removes its own. A Duplicate holds the earlier job.
         """
-        files = ((file, name),) if end is None else ((file, name), (end, end_name or end.name))
-        parcel = from_upload(self._new_id(), files, values)
+        files = ((file, name),) if end is None else ((file, name), end)
+        parcel = from_upload(self._new_id(), files, ticket)
+        self._uploads.add(parcel.id)
         try:
             await asyncio.to_thread(self._check_room)
             job = await self._admission.admit(parcel, self._admission.draft(parcel), _no_turn)
-        except BaseException:
+        except Exception:
+            # Nobody waits for it any more; what a cancelled request leaves goes at the next start.
             await asyncio.to_thread(source.remove, self._settings.work / parcel.id)
             raise
+        finally:
+            self._uploads.discard(parcel.id)
         self._tell_accepted(job)
         return job
 

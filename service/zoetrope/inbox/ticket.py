@@ -118,6 +118,8 @@ def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
     fields: dict[str, Any] = {}
     parameters: dict[str, Scalar] = {}
     for key, value in {**flat, **inner}.items():
+        if value is None:
+            continue  # JSON's way to leave something out
         if key not in valid:
             raise Rejected(
                 f"The ticket's key {key!r} is unknown to the recipe {recipe.name};"

@@ -122,7 +122,7 @@ async def test_a_cold_run_takes_the_nodes_in_the_real_servers_order(client):
     played = await client.play(tiny())
 
     order = [data["node"] for data in played.of("executing")[:-1]]
-    assert order == "10 11 7 9 8 12 1 5 13 2 6 14 15 16 17".split()
+    assert order == [str(n) for n in (10, 11, 7, 9, 8, 12, 1, 5, 13, 2, 6, 14, 15, 16, 17)]
 
 
 async def test_events_go_to_the_clients_own_socket_only(client):

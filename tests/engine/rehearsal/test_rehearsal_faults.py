@@ -88,8 +88,7 @@ async def test_an_exit_in_mid_step_drops_everything(client):
     async with await client.listen() as socket:
         await client.submit(tiny())
         with pytest.raises(ConnectionError):
-            while True:
-                await next_event(socket)
+            await next_event(socket, "execution_success")
     async with asyncio.timeout(5):
         while client.engine.running:
             await asyncio.sleep(0.002)
@@ -107,7 +106,7 @@ async def test_an_engine_that_is_watched_over_comes_back_without_its_memory(star
     async with asyncio.timeout(5):
         while True:
             try:
-                status, history = await client.get("/history")
+                _, history = await client.get("/history")
                 if not history:
                     break
             except aiohttp.ClientError:

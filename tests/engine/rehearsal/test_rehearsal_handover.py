@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from tests.engine.rehearsal.stage import grain, node, tiny
+from tests.engine.rehearsal.stage import grain, node, picture, tiny
 
 SIZE = {"width": 128, "height": 96, "length": 9}
 
@@ -73,16 +74,14 @@ async def test_a_broken_hand_over_leaves_noise(client, name):
     broken = grain(client.frames(await client.play(hero(**BROKEN[name]))))
 
     assert broken > 3 * clean
-    assert broken > 8
+    assert broken > 4
 
 
 async def test_the_first_frame_is_the_picture(client):
     frames = client.frames(await client.play(hero()))
 
-    from PIL import Image
-
-    picture = Image.open(client.home / "input/start.png").convert("RGB")
-    wanted = np.asarray(picture.crop((5, 0, 91, 64)).resize((128, 96), Image.Resampling.BILINEAR))
+    given = Image.open(client.home / "input/start.png").convert("RGB")
+    wanted = np.asarray(given.crop((5, 0, 91, 64)).resize((128, 96), Image.Resampling.BILINEAR))
     difference = np.abs(frames[0, :-12].astype(int) - wanted[:-12])
     assert difference.mean() < 6
 
@@ -96,6 +95,8 @@ async def test_the_video_moves_and_each_seed_moves_differently(client):
 
 
 async def test_experts_in_reverse_order_lose_detail(client):
+    stripes = np.tile(np.repeat(np.array([60, 190], np.uint8), 3), (64, 16))
+    Image.fromarray(stripes).convert("RGB").save(client.home / "input/start.png")
     sharp = client.frames(await client.play(hero())).astype(float)
     reverse = hero()
     high, low = reverse["1"]["inputs"], reverse["2"]["inputs"]
@@ -103,7 +104,7 @@ async def test_experts_in_reverse_order_lose_detail(client):
 
     soft = client.frames(await client.play(reverse)).astype(float)
 
-    assert detail(soft) < 0.9 * detail(sharp)
+    assert detail(soft) < 0.8 * detail(sharp)
 
 
 def detail(frames):
@@ -133,8 +134,6 @@ async def test_a_latent_can_wait_in_a_file_between_two_stages(client):
 async def test_first_and_last_frame_are_met(client):
     graph = hero()
     graph["18"] = node("LoadImage", image="end.png")
-    from tests.engine.rehearsal.stage import picture
-
     picture().transpose(1).save(client.home / "input/end.png")
     graph["12"]["class_type"] = "WanFirstLastFrameToVideo"
     graph["12"]["inputs"]["end_image"] = ["18", 0]
@@ -202,4 +201,4 @@ async def test_clownsharks_latent_in_a_core_sampler_leaves_noise(client):
         latent_image=["12", 2],
     )
 
-    assert grain(client.frames(await client.play(graph))) > 8
+    assert grain(client.frames(await client.play(graph))) > 4

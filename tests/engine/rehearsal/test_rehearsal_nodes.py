@@ -1,7 +1,7 @@
 """Nodes read and write files as the real ones do."""
 
 import json
-import os
+from pathlib import Path
 
 import av
 import numpy as np
@@ -138,7 +138,7 @@ async def test_a_preview_goes_to_temp_which_a_restart_wipes(client):
 
 async def test_a_clip_is_scaled_interpolated_and_saved(client):
     clip = client.paths(await client.play(tiny(_12={"length": 9})))[0]
-    os.rename(clip, client.home / "input/clip.mp4")
+    clip.rename(client.home / "input/clip.mp4")
     graph = {
         "1": node("LoadVideo", file="clip.mp4"),
         "2": node("GetVideoComponents", video=["1", 0]),
@@ -243,7 +243,7 @@ async def test_video_helper_suite_saves_and_loads(client):
     [saved] = played.outputs["17"]["gifs"]
     assert (saved["filename"], saved["workflow"]) == ("vhs_00001.mp4", "vhs_00001.png")
     assert (saved["frame_rate"], saved["format"]) == (16.0, "video/h264-mp4")
-    os.rename(saved["fullpath"], client.home / "input/vhs.mp4")
+    Path(saved["fullpath"]).rename(client.home / "input/vhs.mp4")
     back = {
         "1": node(
             "VHS_LoadVideo",

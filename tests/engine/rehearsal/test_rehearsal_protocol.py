@@ -1,5 +1,7 @@
 """Routes answer as ComfyUI 0.27.1 was seen to answer."""
 
+from itertools import pairwise
+
 import aiohttp
 import pytest
 
@@ -331,6 +333,6 @@ async def test_two_waiting_prompts_follow_each_other_at_once(client):
     entries = [dict((await client.ended(i))["status"]["messages"]) for i in ids]
     gaps = [
         after["execution_start"]["timestamp"] - before["execution_success"]["timestamp"]
-        for before, after in zip(entries[1:], entries[2:], strict=False)
+        for before, after in pairwise(entries[1:])
     ]
     assert min(gaps) <= 5

@@ -54,15 +54,13 @@ def test_a_good_graph_has_its_outputs():
             "13",
             {"scheduler": "odd"},
             "value_not_in_list",
-            "scheduler: 'odd' not in ['simple', 'sgm_uniform', 'karras', 'exponential', "
-            "'ddim_uniform', 'beta', 'normal', 'linear_quadratic', 'kl_optimal', "
-            "'bong_tangent', 'beta57']",
+            "scheduler: 'odd' not in ['simple', 'sgm_uniform', 'karras', 'exponential', 'ddim_uniform', 'beta', 'normal', 'linear_quadratic', 'kl_optimal', 'bong_tangent', 'beta57']",
         ),
         (
             "13",
             {"sampler_name": "odd"},
             "value_not_in_list",
-            "sampler_name: 'odd' not in (list of length 61)",
+            "sampler_name: 'odd' not in (list of length 63)",
         ),
     ],
 )
@@ -70,7 +68,7 @@ def test_a_bad_value_is_named(node_id, change, kind, details):
     error = first_error(tiny(**{f"_{node_id}": change}), node_id)
 
     assert error["type"] == kind
-    assert error["details"].split(" (list")[0] == details.split(" (list")[0]
+    assert error["details"] == details
     assert error["extra_info"]["input_name"] == next(iter(change))
 
 

@@ -26,13 +26,13 @@ async def serve(
     engine = RehearsalEngine(
         home, step_seconds=step_seconds, faults=faults, on_death=lambda: os._exit(137)
     )
-    url = await engine.start(host, port)
-    if announce:
-        os.write(1, f"rehearsal engine on {url}, files in {engine.files.home}\n".encode())
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, done.set)
+    url = await engine.start(host, port)
+    if announce:
+        os.write(1, f"rehearsal engine on {url}, files in {engine.files.home}\n".encode())
     await done.wait()
     await engine.stop()
 

@@ -134,6 +134,7 @@ class _Run:
         self._positive = positive
         self._seed = seed & _SEED_MASK
         self._sampler = sampler
+        self._given: Samples | None = None
 
     def sample(self, latent: Latent, levels: Sequence[float], *, add_noise: bool) -> Latent:
         """Walk down the levels from a latent, and hand over what comes of it."""
@@ -143,10 +144,11 @@ class _Run:
         x, path = self._walk(x, path, levels)
         return Latent(leave(x, levels[-1]), path)
 
-    def enter(
-        self, latent: Latent, level: float, *, add_noise: bool
-    ) -> tuple[Samples, Trajectory]:
+    def enter(self, latent: Latent, level: float, *, add_noise: bool) -> tuple[Samples, Trajectory]:
         """Bring a latent to the first level."""
+        if latent.path is None and np.any(latent.samples):
+            # Footage that was encoded: without a scene, it is what the video should show.
+            self._given = latent.samples
         fresh = noise(Trajectory(self._seed), latent.samples.shape) if add_noise else None
         # A latent that already is on a path stays on it, whatever seed comes later.
         return enter(latent.samples, fresh, level), latent.path or Trajectory(self._seed)
@@ -175,7 +177,8 @@ class _Run:
         batch, _, count, rows, columns = x.shape
         scene = self._positive.scene
         if scene is None:
-            # TODO
+            if self._given is not None:
+                return self._given
             width, height = columns * codec.BLOCK, rows * codec.BLOCK
             scene = Scene(width, height, (count - 1) * codec.STRIDE + 1)
         film = motion.film(scene, self._positive.text, path.seed, every=codec.STRIDE)

@@ -1,0 +1,315 @@
+"""The client against ComfyUI's habits, each met on a rehearsal engine or a server that misbehaves."""
+
+import asyncio
+import contextlib
+import hashlib
+import uuid
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from zoetrope.engine.comfyui import ComfyEngine
+from zoetrope.engine.protocol import Absent, Finished, Output, Queued, Started
+from zoetrope.engine.rehearsal import Fault, RehearsalEngine
+from zoetrope.errors import EngineDown, EngineRefused, OutputVanished
+from zoetrope.graphs.graph import Node
+from zoetrope.settings import EngineSettings, Restart
+
+
+@contextlib.asynccontextmanager
+async def client_of(url: str, client_id: str = "ours", **settings):
+    client = ComfyEngine(EngineSettings(name="e", url=url, **settings), client_id)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@pytest.fixture
+async def engine(tmp_path):
+    engine = RehearsalEngine(tmp_path / "comfy")
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture
+async def client(engine):
+    async with client_of(engine.url, silence_seconds=0.2) as client:
+        yield client
+
+
+@pytest.fixture
+def picture(tmp_path):
+    from PIL import Image
+
+    file = tmp_path / "Жук & co (1).png"
+    Image.new("RGB", (64, 64), (200, 30, 40)).save(file)
+    return file
+
+
+async def image_graph(client, picture, prefix: str = "zoetrope/x") -> dict[str, Node]:
+    name = await client.upload(picture, "0123456789abcdef.png")
+    return {
+        "image": Node("LoadImage", {"image": name}),
+        "save": Node("SaveImage", {"images": ["image", 0], "filename_prefix": prefix}),
+    }
+
+
+async def run(client, graph) -> Finished:
+    prompt_id = str(uuid.uuid4())
+    await client.submit(graph, prompt_id, tags={})
+    *_, last = [event async for event in client.follow(prompt_id)]
+    assert isinstance(last, Finished)
+    return last
+
+
+async def test_stats_say_what_the_engine_is(client):
+    stats = await client.stats()
+    assert (stats.version, stats.device, stats.rehearsal) == ("0.27.1", "rehearsal", True)
+
+
+async def test_a_file_goes_up_under_our_name_and_the_result_comes_back_whole(
+    client, picture, tmp_path
+):
+    found = await run(client, await image_graph(client, picture))
+    (output,) = found.outputs
+    artefact = await client.fetch(output, tmp_path / "result.png")
+    data = (tmp_path / "result.png").read_bytes()
+    assert (artefact.size, artefact.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert not list(tmp_path.glob(".*.part"))
+
+
+async def test_other_bytes_under_a_taken_name_get_another_name(client, picture, tmp_path):
+    other = tmp_path / "other.png"
+    other.write_bytes(picture.read_bytes() + b"tail")
+    first = await client.upload(picture, "same.png")
+    assert await client.upload(picture, "same.png") == first
+    assert await client.upload(other, "same.png") == "zoetrope/same (1).png"
+
+
+async def test_a_prompt_is_looked_for_in_the_queue_and_then_in_the_history(engine, client, picture):
+    graph = await image_graph(client, picture)
+    assert await client.whereabouts(str(uuid.uuid4())) == Absent()
+    engine.faults.order(Fault("slow", seconds=0.3, node="LoadImage"))
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    engine.faults.order(Fault("slow", seconds=0.3, times=0))
+    await client.submit(graph, first, tags={})
+    await client.submit(await image_graph(client, picture, "zoetrope/y"), second, tags={})
+    places = {str(await client.whereabouts(first)), str(await client.whereabouts(second))}
+    assert places
+    events = [event async for event in client.follow(second)]
+    assert isinstance(events[0], Queued | Started | Finished)
+    assert isinstance(events[-1], Finished)
+    assert isinstance(await client.whereabouts(first), Finished)
+
+
+async def test_an_identical_graph_runs_nothing_and_is_told_as_such(client, picture):
+    graph = await image_graph(client, picture)
+    assert (await run(client, graph)).executed
+    assert not (await run(client, graph)).executed
+
+
+async def test_a_cached_answer_that_names_a_lost_file_is_a_vanished_output(
+    engine, client, picture, tmp_path
+):
+    graph = await image_graph(client, picture)
+    await run(client, graph)
+    for file in (tmp_path / "comfy" / "output").rglob("*.png"):
+        file.unlink()
+    (output,) = (await run(client, graph)).outputs
+    with pytest.raises(OutputVanished):
+        await client.fetch(output, tmp_path / "gone.png")
+    assert not (tmp_path / "gone.png").exists()
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "absent.png"])
+async def test_odd_names_are_vanished_outputs_and_no_way_out(client, tmp_path, name):
+    with pytest.raises(OutputVanished):
+        await client.fetch(Output("1", name), tmp_path / "x")
+
+
+async def test_withdrawing_touches_one_prompt_only(engine, client, picture):
+    engine.faults.order(Fault("slow", seconds=0.2, times=0))
+    first = await image_graph(client, picture, "zoetrope/a")
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    for n, prompt_id in enumerate(ids):
+        graph = {
+            **first,
+            "save": Node("SaveImage", {**first["save"].inputs, "filename_prefix": f"p{n}"}),
+        }
+        await client.submit(graph, prompt_id, tags={})
+    await client.withdraw(ids[1])
+    engine.faults.clear()
+    events = [event async for event in client.follow(ids[2])]
+    assert isinstance(events[-1], Finished)
+    assert not isinstance(await client.whereabouts(ids[1]), Finished)
+    assert isinstance(await client.whereabouts(ids[0]), Finished)
+    await client.withdraw(ids[0])  # finished: nothing happens
+
+
+async def test_our_tags_come_back_with_the_history(engine, client, picture):
+    prompt_id = str(uuid.uuid4())
+    await client.submit(await image_graph(client, picture), prompt_id, tags={"job": "1f3a9c2e"})
+    assert [event async for event in client.follow(prompt_id)]
+    async with aiohttp.ClientSession() as http, http.get(f"{engine.url}/history/{prompt_id}") as r:
+        entry = (await r.json())[prompt_id]
+    assert entry["prompt"][3]["zoetrope"] == {"job": "1f3a9c2e"}
+
+
+async def test_half_a_graph_that_was_queued_is_taken_back(engine, client, picture):
+    graph = await image_graph(client, picture)
+    graph["bad"] = Node("SaveImage", {"images": ["image", 0]})
+    prompt_id = str(uuid.uuid4())
+    engine.faults.order(Fault("slow", seconds=0.2, times=0))
+    with pytest.raises(EngineRefused) as caught:
+        await client.submit(graph, prompt_id, tags={})
+    assert caught.value.reason.key == "graph-refused"
+    engine.faults.clear()
+    assert not isinstance(await client.whereabouts(prompt_id), Queued)
+
+
+async def test_a_socket_that_somebody_took_over_is_taken_back(engine, monkeypatch, picture):
+    monkeypatch.setattr("zoetrope.engine.socket.RENEW_SECONDS", 0.1)
+    async with client_of(engine.url, silence_seconds=0.2) as client:
+        graph = await image_graph(client, picture)
+        graph = {
+            "image": graph["image"],
+            "scale": Node(
+                "ImageScale",
+                {
+                    "image": ["image", 0],
+                    "upscale_method": "lanczos",
+                    "width": 64,
+                    "height": 64,
+                    "crop": "disabled",
+                },
+            ),
+            "save": Node("SaveImage", {"images": ["scale", 0], "filename_prefix": "z"}),
+        }
+        engine.faults.order(Fault("slow", node="ImageScale", seconds=1.0))
+        prompt_id = str(uuid.uuid4())
+        await client.submit(graph, prompt_id, tags={})
+        async with aiohttp.ClientSession() as http:
+            thief = await http.ws_connect(f"{engine.url}/ws?clientId=ours")
+            events = [event async for event in client.follow(prompt_id)]
+            await thief.close()
+    assert isinstance(events[-1], Finished)
+
+
+async def test_an_engine_that_is_not_there_is_down_for_every_call(unused_port, picture, tmp_path):
+    async with client_of(f"http://127.0.0.1:{unused_port}") as client:
+        for call in (
+            client.stats(),
+            client.upload(picture, "x.png"),
+            client.submit({}, "x", tags={}),
+            client.whereabouts("x"),
+            client.fetch(Output("1", "x"), tmp_path / "x"),
+            client.withdraw("x"),
+            client.free(),
+        ):
+            with pytest.raises(EngineDown, match="does not answer"):
+                await call
+
+
+@pytest.fixture
+def unused_port():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def server_that(**routes):
+    app = web.Application()
+    for path, handler in routes.items():
+        app.router.add_route("*", "/" + path.replace("__", "/"), handler)
+    server = TestServer(app)
+    await server.start_server()
+    try:
+        yield str(server.make_url("")).rstrip("/")
+    finally:
+        await server.close()
+
+
+async def test_a_transfer_that_breaks_off_leaves_nothing_behind(tmp_path):
+    async def view(request):
+        answer = web.StreamResponse(headers={"Content-Length": "1000"})
+        await answer.prepare(request)
+        await answer.write(b"only this")
+        request.transport.close()
+        return answer
+
+    async with server_that(view=view) as url, client_of(url) as client:
+        with pytest.raises((EngineDown, OutputVanished)):
+            await client.fetch(Output("1", "x.mp4"), tmp_path / "x.mp4")
+    assert not (tmp_path / "x.mp4").exists()
+
+
+async def test_an_empty_output_counts_as_vanished(tmp_path):
+    async def view(_):
+        return web.Response(body=b"")
+
+    async with server_that(view=view) as url, client_of(url) as client:
+        with pytest.raises(OutputVanished, match="empty"):
+            await client.fetch(Output("1", "x.mp4"), tmp_path / "x.mp4")
+
+
+async def test_a_server_that_answers_nonsense_is_down(tmp_path):
+    async def nonsense(_):
+        return web.Response(text="<html>a proxy's page</html>")
+
+    async with server_that(queue=nonsense, system_stats=nonsense) as url, client_of(url) as client:
+        for call in (client.stats(), client.whereabouts("x")):
+            with pytest.raises(EngineDown):
+                await call
+
+
+async def test_the_history_may_come_a_moment_after_the_last_event():
+    prompt_id = str(uuid.uuid4())
+    asked = looked = 0
+    entry = {"prompt": [1, prompt_id, {}, {}, []], "outputs": {}, "status": {"messages": []}}
+
+    async def history(_):
+        nonlocal asked
+        asked += 1
+        return web.json_response({prompt_id: entry} if asked > 3 else {})
+
+    async def queue(_):
+        nonlocal looked
+        looked += 1
+        busy = [[1, prompt_id, {}, {}, []]] if looked < 3 else []
+        return web.json_response({"queue_running": busy, "queue_pending": []})
+
+    async def ws(request):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        while True:
+            await socket.send_json({"type": "execution_success", "data": {"prompt_id": prompt_id}})
+            await asyncio.sleep(0.05)
+
+    app_routes = {"queue": queue, "ws": ws, f"history__{prompt_id}": history}
+    async with server_that(**app_routes) as url, client_of(url, silence_seconds=5) as client:
+        async with asyncio.timeout(10):
+            events = [event async for event in client.follow(prompt_id)]
+    assert isinstance(events[-1], Finished)
+
+
+async def test_restarting_runs_the_command_of_the_settings(engine, tmp_path):
+    mark = tmp_path / "restarted"
+    restart = Restart(command=("touch", str(mark)))
+    async with client_of(engine.url, restart=restart) as client:
+        assert client.can_restart
+        await client.restart()
+    assert mark.exists()
+
+
+async def test_without_a_way_to_restart_the_error_says_what_to_set(client):
+    assert not client.can_restart
+    with pytest.raises(EngineDown, match=r"engines\.restart"):
+        await client.restart()

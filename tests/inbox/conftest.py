@@ -1,0 +1,271 @@
+"""What the inbox's tests share: a small world of folders, recipes and pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from PIL import Image
+
+from zoetrope.graphs.recipe import Recipes
+from zoetrope.inbox.entry import classify
+from zoetrope.inbox.gather import Drop
+from zoetrope.inbox.intake import Intake
+from zoetrope.inbox.still import Decoder
+from zoetrope.inbox.watcher import Watcher
+from zoetrope.jobs.job import Job, State
+from zoetrope.jobs.ledger import Ledger
+from zoetrope.settings import (
+    InboxSettings,
+    OutboxSettings,
+    RecipesSettings,
+    Settings,
+    StateSettings,
+)
+
+RECIPE = """
+title = "A small recipe"
+pictures = {pictures}
+seed = ["sampler.seed"]
+
+[size]
+pixels = 65536
+multiple = 16
+width = ["sampler.width"]
+height = ["sampler.height"]
+
+[length]
+frames = 17
+fps = 16.0
+to = ["sampler.length"]
+
+[[stages]]
+name = "animate"
+graph = "one.json"
+output = "save"
+prefix = "save.filename_prefix"
+estimate_seconds = 10.0
+picture = "load.image"
+review = true
+
+[[stages]]
+name = "upscale"
+graph = "one.json"
+output = "save"
+prefix = "save.filename_prefix"
+estimate_seconds = 10.0
+review = true
+
+[parameters.prompt]
+type = "text"
+default = ""
+to = ["sampler.text"]
+
+[parameters.steps]
+type = "int"
+default = 20
+min = 1
+max = 50
+to = ["sampler.steps"]
+"""
+
+GRAPH = {
+    "load": {"class_type": "LoadImage", "inputs": {"image": ""}},
+    "sampler": {
+        "class_type": "Sampler",
+        "inputs": {"seed": 0, "width": 0, "height": 0, "length": 0, "text": "", "steps": 0},
+    },
+    "save": {"class_type": "Save", "inputs": {"filename_prefix": ""}},
+}
+
+
+def write_recipe(folder: Path, name: str, *, pictures: int = 1) -> Path:
+    """Write a tiny recipe folder."""
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "recipe.toml").write_text(RECIPE.format(pictures=pictures), encoding="utf-8")
+    (place / "one.json").write_text(json.dumps(GRAPH), encoding="utf-8")
+    return place
+
+
+def write_picture(file: Path, *, size: tuple[int, int] = (64, 48), seed: int = 0) -> Path:
+    """Write a picture whose bytes depend on the seed."""
+    noise = random.Random(seed).randbytes(size[0] * size[1] * 3)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.frombytes("RGB", size, noise)
+    kind = {"jpg": "JPEG", "jpeg": "JPEG"}.get(file.suffix[1:].lower(), "PNG")
+    picture.save(file, kind)
+    return file
+
+
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait for a condition, with a deadline."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition never came true"
+        await asyncio.sleep(0.01)
+
+
+class World:
+    """A whole inbox with its ledger; `start` runs watcher and intake as the service would."""
+
+    def __init__(self, root: Path, ledger: Ledger, settings: Settings, decoder: Decoder) -> None:
+        self.root = root
+        self.ledger = ledger
+        self.settings = settings
+        self.decoder = decoder
+        self.inbox = settings.inbox.path
+        self.rejected = self.inbox / "rejected"
+        self.claimed = self.inbox / ".zoetrope"
+        self.recipes = Recipes((root / "recipes",))
+        self.announced: list[Job] = []
+        self.now: Callable[[], float] = time.time
+        self.tasks: list[asyncio.Task[None]] = []
+        self.watcher: Watcher | None = None
+        self.intake = self.make_intake()
+
+    def make_intake(self, **changes: object) -> Intake:
+        self.intake = Intake(
+            self.settings,
+            self.ledger,
+            self.recipes,
+            self.decoder,
+            **{
+                "clock": lambda: self.now(),
+                "randomness": random.Random(1),
+                "announce": self.announced.append,
+                "retry_seconds": 0.05,
+                "hold_seconds": 0.05,
+                **changes,
+            },
+        )
+        return self.intake
+
+    def change(self, **inbox: object) -> None:
+        """Change inbox settings, before anything runs."""
+        changed = msgspec.structs.replace(self.settings.inbox, **inbox)
+        self.settings = msgspec.structs.replace(self.settings, inbox=changed)
+        self.make_intake()
+
+    def start(self) -> None:
+        self.watcher = Watcher(self.settings.inbox)
+        self.tasks = [
+            asyncio.create_task(self.watcher.run()),
+            asyncio.create_task(self.intake.run(self.watcher)),
+        ]
+
+    async def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks = []
+
+    async def jobs(self) -> list[Job]:
+        return [row.job for row in reversed(await self.ledger.page(limit=1000))]
+
+    async def job(self) -> Job:
+        (job,) = await self.jobs()
+        return job
+
+    async def wait_for_jobs(self, count: int, *states: State, seconds: float = 15.0) -> list[Job]:
+        """Wait until there are so many jobs, all in one of the states, and nothing is left in hand."""
+        end = time.monotonic() + seconds
+        while True:
+            jobs = await self.jobs()
+            right = [job for job in jobs if not states or job.state in states]
+            if len(right) == count and not self.intake.status.busy:
+                assert len(jobs) == count
+                return jobs
+            assert time.monotonic() < end, [(j.stem, j.state, j.reason) for j in jobs]
+            await asyncio.sleep(0.02)
+
+    def drop(self, *names: str, tickets: tuple[str, ...] = (), shared: bool = False) -> Drop:
+        return Drop(
+            pictures=tuple(classify(name) for name in names),
+            tickets=tuple(classify(name) for name in tickets),
+            shared=shared,
+        )
+
+    async def take(self, *names: str, tickets: tuple[str, ...] = ()) -> Job:
+        """Take one drop through, without a watcher."""
+        job = await self.intake.take(self.drop(*names, tickets=tickets))
+        assert job is not None
+        return await self.ledger.get(job.id)
+
+    def files(self) -> dict[str, bytes]:
+        """All files of the inbox, claimed ones too."""
+        return {
+            str(path.relative_to(self.inbox)): path.read_bytes()
+            for path in sorted(self.inbox.rglob("*"))
+            if path.is_file()
+        }
+
+    def why(self, name: str) -> str:
+        return (self.rejected / f"{name}.why.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    write_recipe(tmp_path / "recipes", "plain")
+    write_recipe(tmp_path / "recipes", "loop", pictures=2)
+    return Settings(
+        inbox=InboxSettings(
+            path=inbox,
+            settle_seconds=0.2,
+            ticket_grace_seconds=0.0,
+            rescan_seconds=0.5,
+            max_megapixels=4,
+            decode_seconds=20.0,
+            decode_workers=1,
+        ),
+        outbox=OutboxSettings(path=tmp_path / "outbox"),
+        state=StateSettings(path=tmp_path / "state", min_free_megabytes=0),
+        recipes=RecipesSettings(path=(), default="plain"),
+    )
+
+
+@pytest.fixture
+async def world(tmp_path: Path, settings: Settings) -> AsyncIterator[World]:
+    (tmp_path / "state").mkdir()
+    ledger = await Ledger.open(settings.ledger_file)
+    decoder = Decoder(settings.inbox)
+    world = World(tmp_path, ledger, settings, decoder)
+    yield world
+    await world.stop()
+    await decoder.close()
+    await ledger.close()
+
+
+@pytest.fixture
+def picture(settings: Settings) -> Callable[..., Path]:
+    """Write a picture into the inbox."""
+
+    def write(name: str = "cat.png", **options: object) -> Path:
+        return write_picture(settings.inbox.path / name, **options)
+
+    return write
+
+
+@contextlib.contextmanager
+def raises_once(monkeypatch: pytest.MonkeyPatch, target: object, name: str, error: BaseException) -> Iterator[list[int]]:
+    """Make a method fail at its first call."""
+    real = getattr(target, name)
+    calls: list[int] = []
+
+    def failing(*args: object, **kwargs: object) -> object:
+        calls.append(1)
+        if len(calls) == 1:
+            raise error
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(target, name, failing)
+    yield calls
