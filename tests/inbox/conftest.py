@@ -256,7 +256,9 @@ def picture(settings: Settings) -> Callable[..., Path]:
 
 
 @contextlib.contextmanager
-def raises_once(monkeypatch: pytest.MonkeyPatch, target: object, name: str, error: BaseException) -> Iterator[list[int]]:
+def raises_once(
+    monkeypatch: pytest.MonkeyPatch, target: object, name: str, error: BaseException
+) -> Iterator[list[int]]:
     """Make a method fail at its first call."""
     real = getattr(target, name)
     calls: list[int] = []

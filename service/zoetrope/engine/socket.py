@@ -38,29 +38,32 @@ class Socket:
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
         self._url = url
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._streams: dict[str, asyncio.Queue[Message | bool]] = {}
-        self._open: aiohttp.ClientWebSocketResponse | None = None
-        self._closing: asyncio.Future[bool] | None = None
+        self._connected = False
         self._renewed = time.monotonic()
         self.reconnects = 0
 
     def start(self) -> None:
         """Begin to listen."""
-        self._task = asyncio.create_task(self._listen(), name="engine-socket")
+        task = asyncio.create_task(self._listen(), name="engine-socket")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def renew(self) -> None:
         """Open the socket anew, now and then at most: whoever connects last gets the stream."""
-        if self._open is not None and time.monotonic() - self._renewed > RENEW_SECONDS:
+        if self._connected and time.monotonic() - self._renewed > RENEW_SECONDS:
             self._renewed = time.monotonic()
-            self._closing = asyncio.ensure_future(self._open.close())
+            # The old one says goodbye in its own time; the new one does not wait for that.
+            for task in list(self._tasks):
+                task.cancel()
+            self.start()
 
     @contextlib.contextmanager
     def subscribe(self, prompt_id: str) -> Iterator[asyncio.Queue[Message | bool]]:
@@ -78,9 +81,9 @@ class Socket:
         while True:
             try:
                 async with self._session.ws_connect(
-                    self._url, heartbeat=20, max_msg_size=0, timeout=aiohttp.ClientWSTimeout(5)
+                    self._url, heartbeat=20, max_msg_size=0, timeout=aiohttp.ClientWSTimeout(ws_close=1.0)
                 ) as socket:
-                    self._open = socket
+                    self._connected = True
                     pause = FIRST_PAUSE
                     self._doubt()
                     async for message in socket:
@@ -88,7 +91,7 @@ class Socket:
                             self._hand_out(message.data)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.debug("no socket: %s", error, extra={"action": "socket-lost"})
-            self._open = None
+            self._connected = False
             self.reconnects += 1
             self._doubt()
             await asyncio.sleep(pause)

@@ -55,7 +55,7 @@ class Duplicate(Rejected):
             "Ask for something else in a ticket, such as another seed; or set inbox.duplicates"
             ' to "new-seed" or "always".',
         )
-        self.job = job
+        self.job = job.id
 
 
 class Admission:

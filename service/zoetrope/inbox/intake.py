@@ -205,8 +205,10 @@ class Intake:
             await asyncio.to_thread(self._check_room)
             job = await self._admission.admit(parcel, self._admission.draft(parcel), _no_turn)
         except Exception:
-            # Nobody waits for it any more; what a cancelled request leaves goes at the next start.
-            await asyncio.to_thread(source.remove, self._settings.work / parcel.id)
+            # What a cancelled request leaves is cleared away at the next start.
+            with contextlib.suppress(ZoetropeError):
+                if not await self._has_row(parcel.id):
+                    await asyncio.to_thread(source.remove, self._settings.work / parcel.id)
             raise
         finally:
             self._uploads.discard(parcel.id)

@@ -1,0 +1,295 @@
+"""A small HTTP client on the standard library: a command is done before a larger one would be imported."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from ..errors import ZoetropeError
+from ..web.views import JobPage, JobView
+
+T = TypeVar("T")
+
+PIECE = 256 * 1024
+PATIENCE = 30.0  # seconds for an answer
+SILENCE = 45.0  # seconds without a sign of life from the stream; a comment comes every 15
+GIVE_UP = 300.0  # seconds that a stream may stay away before waiting for it ends
+
+ERRORS = (OSError, http.client.HTTPException)
+
+
+class ServiceDown(ZoetropeError):
+    """Nothing answers at the service's address."""
+
+    key = "service-down"
+
+
+class Refused(ZoetropeError):
+    """The service answered with a problem document."""
+
+    key = "refused"
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        detail = str(problem.get("detail") or f"The service answered with status {status}.")
+        super().__init__(detail, str(problem.get("next_step") or ""), key=problem.get("key"))
+        self.status = status
+        self.job = str(problem.get("job") or "")
+
+
+class Told(msgspec.Struct, frozen=True):
+    """One event of the stream."""
+
+    kind: str
+    data: bytes
+
+
+class Client:
+    """The service at one address."""
+
+    def __init__(self, url: str, token_file: str | None = None) -> None:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ZoetropeError(
+                f"{url!r} is no address of a service.", "Give one such as http://127.0.0.1:8190.",
+                key="url",
+            )  # fmt: skip
+        self.url = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+        self._parts = parts
+        self._headers = {"Accept": "application/json"}
+        if token_file:
+            self._headers["Authorization"] = f"Bearer {_token(token_file)}"
+
+    def get(self, path: str, **query: str | int) -> bytes:
+        """Ask for something; a problem becomes an error."""
+        return self._ask("GET", f"{path}?{urlencode(query)}" if query else path)[1]
+
+    def ready(self) -> bytes:
+        """Ask for the health, which is an answer even when the service is not well."""
+        return self._ask("GET", "/readyz", fine=(200, 503))[1]
+
+    def job(self, job: str) -> bytes:
+        """Ask for one job."""
+        return self.get(f"/api/v1/jobs/{quote(job, safe='')}")
+
+    def jobs(self, states: str, limit: int | None) -> Iterator[JobView]:
+        """List jobs page by page, all of them or the newest few."""
+        query: dict[str, str | int] = {"state": states} if states else {}
+        left = limit
+        while left is None or left > 0:
+            query["limit"] = 200 if left is None else min(200, left)
+            page = decode(self.get("/api/v1/jobs", **query), JobPage)
+            yield from page.jobs
+            if page.next is None:
+                return
+            left = None if left is None else left - len(page.jobs)
+            query["before"] = page.next
+
+    def decide(self, job: str, action: str, why: str = "") -> bytes:
+        """Approve, decline, retry or cancel a job."""
+        body = json.dumps({"why": why}).encode() if why else b""
+        return self._ask("POST", f"/api/v1/jobs/{quote(job, safe='')}/{action}", body)[1]
+
+    def upload(
+        self,
+        image: Path,
+        ticket: Mapping[str, object],
+        *,
+        end: Path | None = None,
+        sent: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> bytes:
+        """Send a picture piece by piece; `sent` hears how far it is."""
+        border = f"zoetrope-{secrets.token_hex(16)}"
+        blocks: list[bytes | Path] = []
+        for name, file in (("image", image), ("end", end)):
+            if file is not None:
+                blocks += [_part(border, name, file.name), file, b"\r\n"]
+        if ticket:
+            blocks += [_part(border, "ticket"), json.dumps(ticket).encode(), b"\r\n"]
+        blocks.append(f"--{border}--\r\n".encode())
+        total = sum(b.stat().st_size if isinstance(b, Path) else len(b) for b in blocks)
+
+        def write(connection: http.client.HTTPConnection) -> None:
+            done = 0
+            for piece in _pieces(blocks):
+                connection.send(piece)
+                done += len(piece)
+                sent(done, total)
+
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={border}",
+            "Content-Length": str(total),
+        }
+        return self._ask("POST", "/api/v1/jobs", write, headers=headers)[1]
+
+    def events(
+        self, *, give_up: float = GIVE_UP, lost: Callable[[str], None] = lambda _why: None
+    ) -> Iterator[Told]:
+        """Follow the event stream, and come back to it where it was left whenever it breaks."""
+        last_id = ""
+        heard = time.monotonic()
+        pause = 0.25
+        while True:
+            try:
+                for told, last in self._stream(last_id):
+                    last_id = last or last_id
+                    heard = time.monotonic()
+                    pause = 0.25
+                    yield told
+                reason = "the stream ended"
+            except ServiceDown as error:
+                reason = error.reason.sentence
+                if time.monotonic() - heard > give_up:
+                    raise
+            lost(reason)
+            time.sleep(pause)
+            pause = min(5.0, pause * 2)
+
+    def _stream(self, last_id: str) -> Iterator[tuple[Told, str]]:
+        headers = {"Accept": "text/event-stream"}
+        if last_id:
+            headers["Last-Event-ID"] = last_id
+        connection = self._connect(SILENCE)
+        try:
+            response = self._send(connection, "GET", "/api/v1/events", b"", headers)
+            if response.status != 200:
+                raise Refused(response.status, _problem(response.read()))
+            kind, data, name = "message", b"", ""
+            while line := response.readline():
+                field, _, value = line.rstrip(b"\r\n").partition(b": ")
+                match field:
+                    case b"id":
+                        name = value.decode()
+                    case b"event":
+                        kind = value.decode()
+                    case b"data":
+                        data = value
+                    case b"" if data:
+                        yield Told(kind, data), name
+                        kind, data = "message", b""
+        except ERRORS as error:
+            raise self._down(error) from error
+        finally:
+            connection.close()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Callable[[http.client.HTTPConnection], None] = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+        fine: tuple[int, ...] = (200, 201),
+    ) -> tuple[int, bytes]:
+        connection = self._connect(PATIENCE)
+        try:
+            response = self._send(connection, method, path, body, headers or {})
+            content = response.read()
+        except ERRORS as error:
+            raise self._down(error) from error
+        finally:
+            connection.close()
+        if response.status not in fine:
+            raise Refused(response.status, _problem(content))
+        return response.status, content
+
+    def _send(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: bytes | Callable[[http.client.HTTPConnection], None],
+        headers: Mapping[str, str],
+    ) -> http.client.HTTPResponse:
+        connection.putrequest(method, f"{self._parts.path.rstrip('/')}{path}")
+        for name, value in {**self._headers, **headers}.items():
+            connection.putheader(name, value)
+        if callable(body):
+            connection.endheaders()
+            # A refusal can come before everything was sent; its answer is there to be read.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                body(connection)
+        else:
+            if method != "GET":
+                connection.putheader("Content-Length", str(len(body)))
+                if body:
+                    connection.putheader("Content-Type", "application/json")
+            connection.endheaders(body or None)
+        return connection.getresponse()
+
+    def _connect(self, timeout: float) -> http.client.HTTPConnection:
+        kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
+        if self._parts.scheme == "https":
+            kind = http.client.HTTPSConnection
+        return kind(self._parts.hostname or "", self._parts.port, timeout=timeout)
+
+    def _down(self, error: Exception) -> ServiceDown:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, socket.gaierror):
+            return ServiceDown(
+                f"The host {self._parts.hostname!r} is not known ({why}).", "Check --url."
+            )
+        if isinstance(error, TimeoutError):
+            why = "no answer in time"
+        return ServiceDown(
+            f"No zoetrope answers at {self.url} ({why}).",
+            "Start it with `systemctl start zoetrope` or `zoetrope serve`, or name another with"
+            " --url; `journalctl -u zoetrope -e` says why it is not running.",
+        )
+
+
+def decode(content: bytes, kind: type[T]) -> T:
+    """Read an answer; what does not fit comes from something that is no zoetrope."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.DecodeError as error:
+        raise ServiceDown(
+            f"The answer is none that zoetrope gives ({error}).",
+            "Check --url, and that service and command line are of the same version.",
+        ) from error
+
+
+def _problem(content: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
+
+
+def _token(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ZoetropeError(
+            f"The token file {file} cannot be read ({error}).", "Check --token-file.", key="token"
+        ) from error
+
+
+def _part(border: str, name: str, file_name: str | None = None) -> bytes:
+    head = f'--{border}\r\nContent-Disposition: form-data; name="{name}"'
+    if file_name is None:
+        return f"{head}\r\nContent-Type: application/json\r\n\r\n".encode()
+    shown = os.fsencode(file_name).decode("utf-8", "replace")
+    for letter, escape in (('"', "%22"), ("\r", "%0D"), ("\n", "%0A")):
+        shown = shown.replace(letter, escape)
+    return f'{head}; filename="{shown}"\r\nContent-Type: application/octet-stream\r\n\r\n'.encode()
+
+
+def _pieces(blocks: list[bytes | Path]) -> Iterator[bytes]:
+    for block in blocks:
+        if isinstance(block, bytes):
+            yield block
+            continue
+        with block.open("rb") as file:
+            while piece := file.read(PIECE):
+                yield piece

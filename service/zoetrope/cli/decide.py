@@ -1,0 +1,72 @@
+"""`zoetrope approve`, `decline`, `retry` and `cancel`: what a person decides about jobs."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import ZoetropeError
+from ..web.views import JobView
+from . import show
+from .client import ServiceDown, decode
+from .options import Options, common, pass_options
+
+
+@click.command(epilog="\b\nExample:\n  zoetrope approve 1f3a9c2e")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@common
+@pass_options
+def approve(options: Options, ids: tuple[str, ...]) -> int:
+    """Let reviewed jobs go on to their next stage."""
+    return _decide(options, "approve", ids)
+
+
+@click.command(epilog='\b\nExample:\n  zoetrope decline 1f3a9c2e --why "the hand melts"')
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--why", default="", help="Kept with the job.")
+@common
+@pass_options
+def decline(options: Options, ids: tuple[str, ...], why: str) -> int:
+    """End reviewed jobs that are not liked; `retry` takes it back."""
+    return _decide(options, "decline", ids, why)
+
+
+@click.command(epilog="\b\nExample:\n  zoetrope retry 1f3a9c2e")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@common
+@pass_options
+def retry(options: Options, ids: tuple[str, ...]) -> int:
+    """Try failed or cancelled jobs again; finished stages stay finished."""
+    return _decide(options, "retry", ids)
+
+
+@click.command(epilog="\b\nExample:\n  zoetrope cancel 1f3a9c2e 77ab")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--why", default="", help="Kept with the job.")
+@common
+@pass_options
+def cancel(options: Options, ids: tuple[str, ...], why: str) -> int:
+    """Take jobs back, also while an engine works on them."""
+    return _decide(options, "cancel", ids, why)
+
+
+def _decide(options: Options, action: str, ids: tuple[str, ...], why: str = "") -> int:
+    client = options.client()
+    done: list[bytes] = []
+    failed = 0
+    for job_id in ids:
+        try:
+            answer = client.decide(job_id, action, why)
+        except ServiceDown:
+            raise
+        except ZoetropeError as error:
+            # The others are still decided; each refusal gets its own line.
+            click.echo(f"zoetrope: {error}", err=True)
+            failed += 1
+            continue
+        done.append(answer)
+        if not options.json:
+            job = decode(answer, JobView)
+            click.echo(f"{job.short} {show.clean(job.name)}: {show.coloured(job.state)}")
+    if options.json:
+        click.echo(b"[" + b",".join(done) + b"]")
+    return 1 if failed else 0

@@ -1,0 +1,192 @@
+"""Waiting for jobs: bars on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, Protocol
+
+import click
+import msgspec
+
+from ..jobs.progress import Live
+from ..web.views import JobView
+from . import show
+from .client import Client, decode
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """What a progress event holds."""
+
+    id: str
+    live: Live
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """What the first event of a stream holds."""
+
+    resumed: bool
+
+
+class Screen(Protocol):
+    """Where it is shown how jobs get on."""
+
+    def __enter__(self) -> Screen:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End."""
+        ...
+
+    def show(self, job: JobView) -> None:
+        """Show a job as it is now."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Say something beside the jobs."""
+        ...
+
+
+def follow(
+    client: Client, jobs: list[JobView], *, quiet: bool = False
+) -> tuple[list[JobView], int]:
+    """Wait until every job has ended; gives them as they ended, and how many made no video."""
+    known = {job.id: job for job in jobs}
+    with _screen(quiet) as screen:
+        for told in client.events(lost=lambda why: screen.say(f"{why}; trying again")):
+            match told.kind:
+                case "hello" if not decode(told.data, Hello).resumed:
+                    # What happened before this stream began is not told again, so it is asked for.
+                    changed = [decode(client.job(job), JobView) for job in known]
+                case "job":
+                    changed = [decode(told.data, JobView)]
+                case "progress":
+                    moved = decode(told.data, Moved)
+                    changed = (
+                        [msgspec.structs.replace(known[moved.id], live=moved.live)]
+                        if moved.id in known
+                        else []
+                    )
+                case _:
+                    changed = []
+            for job in changed:
+                if job.id in known and known[job.id].updated <= job.updated:
+                    known[job.id] = job
+                    screen.show(job)
+            if all(job.state in show.ENDED for job in known.values()):
+                break
+    ended = list(known.values())
+    return ended, sum(job.state != "done" for job in ended)
+
+
+def outcome(job: JobView) -> str:
+    """Say where a job stands, in the words that help to go on from there."""
+    if job.state == "review":
+        look = f" at {job.outbox}" if job.outbox else ""
+        return (
+            f"waits for a look{look}; then: zoetrope approve {job.short}"
+            f" (or: zoetrope decline {job.short})"
+        )
+    if job.state == "done":
+        return f"done: {job.outbox}"
+    if job.state in show.ENDED:
+        return f"{job.state}: {job.reason}" if job.reason else job.state
+    doing = show.progress(job)
+    return f"{job.state}: {doing}" if doing else job.state
+
+
+def _screen(quiet: bool) -> Screen:
+    if quiet:
+        return Nothing()
+    return Bars() if sys.stdout.isatty() else Lines()
+
+
+class Nothing:
+    """Shows nothing: the outcome is printed as JSON."""
+
+    def __enter__(self) -> Nothing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, job: JobView) -> None:
+        """Show nothing."""
+
+    def say(self, text: str) -> None:
+        """Say it where it does not disturb."""
+        click.echo(f"zoetrope: {text}", err=True)
+
+
+class Lines(Nothing):
+    """One line for each step, and for each quarter of a stage."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[object, ...]] = {}
+
+    def show(self, job: JobView) -> None:
+        """Print a line when something changed that is worth one."""
+        stage = job.live.stage if job.live else ""
+        quarter = int(job.live.fraction * 4) if job.live else 0
+        step = (job.state, stage, quarter)
+        if self._last.get(job.id) == step:
+            return
+        self._last[job.id] = step
+        click.echo(show.clean(f"{job.short} {job.name}: {outcome(job)}"))
+
+
+class Bars:
+    """A bar for each job."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.table import Column
+
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[doing]}", markup=False, table_column=Column(no_wrap=True)),
+            refresh_per_second=4,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._said: dict[str, str] = {}
+
+    def __enter__(self) -> Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, job: JobView) -> None:
+        """Move a job's bar, and print what has to stay on the screen."""
+        if job.id not in self._tasks:
+            name = show.clean(f"{job.short} {job.name[:32]}")
+            self._tasks[job.id] = self._progress.add_task(name, total=1.0, doing="")
+        done = job.state == "done"
+        fraction = 1.0 if done else job.live.fraction if job.live else 0.0
+        self._progress.update(self._tasks[job.id], completed=fraction, doing=_doing(job))
+        if job.state in ("review", *show.ENDED) and self._said.get(job.id) != job.state:
+            self.say(f"{job.short} {job.name}: {outcome(job)}")
+        self._said[job.id] = job.state
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._progress.console.print(
+            show.clean(text), markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def _doing(job: JobView) -> str:
+    live = job.live
+    if live is None or job.state not in ("running", "queued"):
+        return show.progress(job) or job.state
+    step = f" step {live.value:.0f}/{live.maximum:.0f}" if live.maximum > 1 else ""
+    return f"{live.stage}{step}" + ("" if live.eta is None else f", {show.span(live.eta)} left")

@@ -1,0 +1,134 @@
+"""The top of the command line: which commands there are, and how their errors are told."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from .options import Options, common_at_top
+
+# The one-line helps stand here, so that listing the commands imports none of them.
+SECTIONS: dict[str, dict[str, str]] = {
+    "Make videos": {
+        "submit": "Send pictures to the service.",
+        "approve": "Let a reviewed job go on.",
+        "decline": "End a reviewed job.",
+        "retry": "Try a failed or cancelled job again.",
+        "cancel": "Take a job back.",
+    },
+    "See what goes on": {
+        "status": "Show the service at one look.",
+        "jobs": "List jobs, newest first.",
+        "job": "Show one job with everything that was tried.",
+        "health": "Ask every check, and say what to do next.",
+    },
+    "Run things": {
+        "serve": "Run the service.",
+        "rehearse": "Run the rehearsal engine, which needs no GPU.",
+    },
+}
+COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
+MODULES = {"approve": "decide", "decline": "decide", "retry": "decide", "cancel": "decide"}
+MODULES |= {"job": "jobs"}
+
+EPILOG = (
+    "\b\nExamples:\n  zoetrope submit cat.png --sync\n  zoetrope status --watch\n  zoetrope health"
+)
+
+
+class Lazy(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """List every command."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".{MODULES.get(cmd_name, cmd_name)}", __package__)
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or offer the nearest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            # Only on this path, because difflib alone would take a tenth of the help's time.
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+            hint = f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(COMMANDS)}."
+            ctx.fail(f"There is no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the commands in their sections, from the table alone."""
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run, and tell every error in one line that says what to do."""
+        options = Options()
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, obj=options, **extra)
+        try:
+            code = super().main(args, prog_name, complete_var, False, obj=options, **extra)
+            sys.stdout.flush()
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(2)
+        except click.UsageError as error:
+            path = error.ctx.command_path if error.ctx else "zoetrope"
+            _say(f"{path}: {error.format_message()} (see {path} --help)")
+            sys.exit(2)
+        except (click.Abort, KeyboardInterrupt):
+            _say("zoetrope: stopped.")
+            sys.exit(1)
+        except BrokenPipeError:
+            # The reader of a pipe, such as head, has seen enough.
+            sys.stderr.close()
+            sys.exit(1)
+        except Exception as error:
+            if options.debug:
+                raise
+            _say(_line(error))
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _line(error: Exception) -> str:
+    from ..errors import ZoetropeError
+
+    if isinstance(error, click.ClickException):
+        return f"zoetrope: {error.format_message()}"
+    if isinstance(error, ZoetropeError):
+        return f"zoetrope: {error}"
+    return f"zoetrope: {type(error).__name__}: {error} (--debug shows the traceback)"
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@click.group(cls=Lazy, name="zoetrope", epilog=EPILOG, context_settings={
+    "help_option_names": ["-h", "--help"], "max_content_width": 100
+})  # fmt: skip
+@common_at_top
+@click.version_option(package_name="zoetrope", message="zoetrope %(version)s")
+def cli() -> None:
+    """Drop a picture, get a checked video: talk to the zoetrope service on this or another host."""

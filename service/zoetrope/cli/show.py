@@ -1,0 +1,96 @@
+"""How things look on a terminal: spans of time, states in colour, columns that line up."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import unicodedata
+from collections.abc import Sequence
+
+import click
+
+from ..web.views import JobView
+
+COLOURS = {
+    "running": "blue",
+    "review": "yellow",
+    "done": "green",
+    "failed": "red",
+    "rejected": "red",
+    "ok": "green",
+    "degraded": "yellow",
+    "failing": "red",
+}
+ENDED = ("done", "failed", "cancelled", "rejected")
+
+
+def clean(text: str) -> str:
+    """Leave out what a terminal would obey; names come from anybody who can drop a file."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def coloured(state: str) -> str:
+    """Write a state in its colour; what is no terminal gets it plain."""
+    return click.style(state, fg=COLOURS.get(state))
+
+
+def span(seconds: float) -> str:
+    """Say a span of time in the unit that fits it."""
+    if seconds < 90:
+        return f"{max(0.0, seconds):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86400:.0f} d"
+
+
+def ago(moment: float) -> str:
+    """Say how long a unix time is past."""
+    return f"{span(time.time() - moment)} ago"
+
+
+def progress(job: JobView) -> str:
+    """Say how far a job is, in a few words."""
+    live = job.live
+    if live is None:
+        stage = next((stage for stage in job.stages if stage.state != "done"), None)
+        if job.state == "waiting":
+            return f"has its {job.half} picture only"
+        if job.state in ("queued", "running") and stage is not None:
+            return f"{stage.name} next" if job.state == "queued" else stage.name
+        return ""
+    text = f"{live.stage} {live.fraction * 100:.0f} %"
+    if live.maximum > 1:
+        text += f", step {live.value:.0f}/{live.maximum:.0f}"
+    return text if live.eta is None else f"{text}, {span(live.eta)} left"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, colour: int = -1) -> list[str]:
+    """Line columns up; the last one takes what is left of the terminal, column `colour` is coloured."""
+    cells = [head, *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(_width(row[i]) for row in cells) for i in range(len(head) - 1)]
+    total = shutil.get_terminal_size((100, 24)).columns
+    left = max(12, total - sum(widths) - 2 * len(widths))
+    lines = []
+    for number, row in enumerate(cells):
+        parts = []
+        for index, cell in enumerate(row):
+            text = coloured(cell) if number and index == colour else cell
+            if index < len(widths):
+                text += " " * (widths[index] - _width(cell))
+            else:
+                text = _cut(cell, left)
+            parts.append(click.style(text, bold=True) if number == 0 else text)
+        lines.append("  ".join(parts).rstrip())
+    return lines
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def _cut(text: str, width: int) -> str:
+    if _width(text) <= width:
+        return text
+    while text and _width(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…"

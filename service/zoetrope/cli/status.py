@@ -1,0 +1,105 @@
+"""`zoetrope status`: the service on one screen."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from ..web.views import EngineView, JobPage, JobView, StatusView
+from . import show
+from .client import Client, decode
+from .options import Options, common, pass_options
+
+BETWEEN = 0.5  # seconds between two screens
+
+
+@click.command(epilog="\b\nExample:\n  zoetrope status --watch")
+@click.option("--watch", is_flag=True, help="Stay, and show every change; Ctrl-C ends it.")
+@common
+@pass_options
+def status(options: Options, watch: bool) -> int:
+    """Show engines, inbox and the jobs under way at one look."""
+    client = options.client()
+    if options.json:
+        click.echo(client.get("/api/v1/status"))
+        return 0
+    if watch:
+        _watch(client)
+        return 0
+    for line in screen(client):
+        click.echo(line)
+    return 0
+
+
+def screen(client: Client) -> list[str]:
+    """Ask for everything and write it as lines."""
+    now = decode(client.get("/api/v1/status"), StatusView)
+    lines = [f"zoetrope {now.version} at {client.url}", show.clean(now.summary), ""]
+    lines += [_engine(engine) for engine in now.engines]
+    if now.inbox is not None:
+        how = now.inbox.problem or f"watched ({now.inbox.mode})"
+        lines.append(show.clean(f"inbox {now.inbox.path}: {how}"))
+        lines += [show.clean(f"  cannot be read: {name}") for name in now.inbox.unreadable]
+    if now.problem is None:
+        lines += _jobs(client)
+    return lines
+
+
+def _engine(engine: EngineView) -> str:
+    state = click.style("up", fg="green") if engine.up else click.style("down", fg="red")
+    since = f" for {show.span(time.time() - engine.since)}" if engine.since else ""
+    about = [f"{engine.device}" if engine.device else "", engine.version]
+    if engine.vram_total:
+        gib = 1024**3
+        about.append(f"{engine.vram_free / gib:.1f} of {engine.vram_total / gib:.1f} GiB free")
+    if engine.rehearsal:
+        about.append("rehearsal")
+    if engine.reason is not None:
+        about.append(str(engine.reason))
+    told = ", ".join(text for text in about if text)
+    return f"engine {engine.name} at {engine.url}: {state}{since}" + (
+        f" ({show.clean(told)})" if told else ""
+    )
+
+
+def _jobs(client: Client) -> list[str]:
+    page = decode(
+        client.get("/api/v1/jobs", state="running,review,queued,waiting", limit=20), JobPage
+    )
+    if not page.jobs:
+        return []
+    order = {"running": 0, "review": 1, "queued": 2, "waiting": 3}
+    found = sorted(page.jobs, key=lambda job: (order[job.state], job.created))
+    rows = [(job.short, job.state, job.name, _remark(job)) for job in found]
+    lines = ["", *show.table(("ID", "STATE", "PICTURE", "REMARK"), rows, colour=1)]
+    return [*lines, "…"] if page.next else lines
+
+
+def _remark(job: JobView) -> str:
+    return f"zoetrope approve {job.short}" if job.state == "review" else show.progress(job)
+
+
+def _watch(client: Client) -> None:
+    """Draw the screen anew with every event, but not more often than an eye can follow."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console()
+
+    def draw() -> Text:
+        return Text.from_ansi("\n".join(screen(client)))
+
+    if not console.is_terminal:
+        raise click.UsageError("--watch needs a terminal; use --json or plain `zoetrope status`.")
+    with Live(draw(), console=console, screen=True, auto_refresh=False) as live:
+        due = 0.0
+
+        def lost(why: str) -> None:
+            live.update(Text(f"{why}\ntrying again…"), refresh=True)
+
+        for told in client.events(lost=lost):
+            if told.kind != "progress" or time.monotonic() >= due:
+                live.update(draw(), refresh=True)
+                due = time.monotonic() + BETWEEN
