@@ -16,6 +16,21 @@ LEFT_OUT = pytest.StashKey[int]()
 RECIPES = Path(__file__).parent / "recipes"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=10, help="how often the service is killed")
+    parser.addoption("--kill-seed", type=int, default=1834, help="decides the moments")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--kills"))
+
+
+@pytest.fixture
+def kill_seed(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--kill-seed"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = [
         item

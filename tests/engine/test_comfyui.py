@@ -16,7 +16,7 @@ from zoetrope.engine.protocol import Absent, Finished, Output, Queued, Started, 
 from zoetrope.engine.rehearsal import Fault, RehearsalEngine
 from zoetrope.errors import EngineDown, EngineRefused, OutputVanished
 from zoetrope.graphs.graph import Node, put
-from zoetrope.graphs.recipe import load
+from zoetrope.graphs.shelf import load
 from zoetrope.settings import EngineSettings, Restart
 
 

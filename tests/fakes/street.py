@@ -13,7 +13,7 @@ from PIL import Image
 
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.rehearsal import RehearsalEngine
-from zoetrope.graphs.recipe import Recipes
+from zoetrope.graphs.shelf import Recipes
 from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.job import Job, Stage, State, Still, Ticket
 from zoetrope.jobs.ledger import Ledger

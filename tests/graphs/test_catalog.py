@@ -51,7 +51,7 @@ def test_model_lists_name_their_folder_and_hold_no_files(pinned):
     assert unet.files == "diffusion_models"
     assert unet.options is None
     assert catalog.all_options(unet, lambda folder: [folder]) == ["diffusion_models"]
-    assert pinned.get("LoadImage").inputs["image"].files == catalog.INPUT_FOLDER
+    assert pinned.get("LoadImage").inputs["image"].files == "input/image"
     assert pinned.get("VAELoader").inputs["vae_name"].options == ("pixel_space",)
 
 

@@ -1,13 +1,12 @@
-import os
-import shutil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import RECIPES
-from zoetrope.errors import RecipeError, Rejected
-from zoetrope.graphs.recipe import Recipe, Recipes, Size, fit, load
+from zoetrope.errors import Rejected
+from zoetrope.graphs.recipe import Recipe, Size, fit
+from zoetrope.graphs.shelf import load
 from zoetrope.jobs.job import Still, Ticket
 
 TINY = load(RECIPES / "tiny")
@@ -152,51 +151,3 @@ def test_the_estimate_grows_with_the_pixels():
     small, large = plan(), plan(width=128, height=128, frames=81)
     spec = TINY.stage("i2v")
     assert TINY.estimate(large, spec) > 10 * TINY.estimate(small, spec)
-
-
-@pytest.fixture
-def shelf(tmp_path):
-    shutil.copytree(RECIPES / "tiny", tmp_path / "mine")
-    return tmp_path
-
-
-def edit(shelf, old: str, new: str) -> None:
-    file = shelf / "mine" / "recipe.toml"
-    text = file.read_text()
-    assert old in text
-    file.write_text(text.replace(old, new))
-    os.utime(file, (1, 1))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        ("title =", "titel =", "titel"),
-        ('["cond.length"]', '["cond.lenght"]', "cond.lenght"),
-        ('output = "save"', 'output = "safe"', "safe"),
-        ('"i2v.json"', '"absent.json"', "absent.json"),
-        ('picture = "image.image"', 'picture = "image.nothing"', "image.nothing"),
-        ('name = "upscale"', 'name = "i2v"', "names of their own"),
-        ("[size]", "[size", "recipe.toml"),
-    ],
-)
-def test_a_recipe_that_names_what_is_not_there_is_its_authors_to_mend(shelf, old, new, told):
-    edit(shelf, old, new)
-    with pytest.raises(RecipeError, match=told):
-        Recipes((shelf,)).get("mine")
-
-
-def test_a_recipe_is_read_again_when_its_files_change(shelf):
-    recipes = Recipes((shelf,))
-    assert recipes.get("mine") is recipes.get("mine")
-    edit(shelf, 'title = "Tiny', 'title = "Other')
-    assert recipes.get("mine").file.title.startswith("Other")
-
-
-def test_the_first_folder_wins_and_unknown_names_get_a_hint(shelf):
-    recipes = Recipes((shelf, RECIPES))
-    assert recipes.names() == ["mine", "tiny"]
-    with pytest.raises(Rejected, match="did you mean `tiny`"):
-        recipes.get("tinny")
-    with pytest.raises(Rejected):
-        recipes.get("../tiny")

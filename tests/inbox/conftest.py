@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from PIL import Image
 
-from zoetrope.graphs.recipe import Recipes
+from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox.entry import classify
 from zoetrope.inbox.gather import Drop
 from zoetrope.inbox.intake import Intake

@@ -235,6 +235,7 @@ class Client:
 
     def _down(self, error: Exception) -> ServiceDown:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        why = " ".join(why.split())
         if isinstance(error, socket.gaierror):
             return ServiceDown(
                 f"The host {self._parts.hostname!r} is not known ({why}).", "Check --url."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 import unicodedata
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ COLOURS = {
     "degraded": "yellow",
     "failing": "red",
 }
+LONGEST = 28  # columns of a terminal that one cell may take
 ENDED = ("done", "failed", "cancelled", "rejected")
 
 
@@ -65,11 +67,11 @@ def progress(job: JobView) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, colour: int = -1) -> list[str]:
-    """Line columns up; the last one takes what is left of the terminal, column `colour` is coloured."""
-    cells = [head, *([clean(cell) for cell in row] for row in rows)]
+    """Line columns up and colour the column `colour`; on a terminal, what is too long is cut."""
+    cells = [list(head), *([clean(cell) for cell in row] for row in rows)]
+    if sys.stdout.isatty():
+        _fit(cells, shutil.get_terminal_size((100, 24)).columns)
     widths = [max(_width(row[i]) for row in cells) for i in range(len(head) - 1)]
-    total = shutil.get_terminal_size((100, 24)).columns
-    left = max(12, total - sum(widths) - 2 * len(widths))
     lines = []
     for number, row in enumerate(cells):
         parts = []
@@ -77,20 +79,30 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, colour: int = -
             text = coloured(cell) if number and index == colour else cell
             if index < len(widths):
                 text += " " * (widths[index] - _width(cell))
-            else:
-                text = _cut(cell, left)
-            parts.append(click.style(text, bold=True) if number == 0 else text)
-        lines.append("  ".join(parts).rstrip())
+            parts.append(text)
+        line = "  ".join(parts).rstrip()
+        lines.append(click.style(line, bold=True) if number == 0 else line)
     return lines
+
+
+def _fit(cells: list[list[str]], total: int) -> None:
+    """Cut long cells in their middle, where a name says least, and the last one to what is left."""
+    for row in cells:
+        row[:-1] = [_cut(cell, LONGEST) for cell in row[:-1]]
+    taken = sum(max(_width(row[i]) for row in cells) + 2 for i in range(len(cells[0]) - 1))
+    for row in cells:
+        row[-1] = _cut(row[-1], max(20, total - taken), middle=False)
 
 
 def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def _cut(text: str, width: int) -> str:
+def _cut(text: str, width: int, *, middle: bool = True) -> str:
     if _width(text) <= width:
         return text
-    while text and _width(text) > width - 1:
-        text = text[:-1]
-    return f"{text}…"
+    tail = text[-8:] if middle else ""
+    head = text[: len(text) - len(tail)]
+    while head and _width(head) + 1 + _width(tail) > width:
+        head = head[:-1]
+    return f"{head}…{tail}"

@@ -143,7 +143,11 @@ def submit(
     if sync and sent:
         from .follow import follow
 
-        sent, ended = follow(client, sent, quiet=options.json)
+        try:
+            sent, ended = follow(client, sent, quiet=options.json)
+        except KeyboardInterrupt:
+            click.echo("The jobs go on without you; `zoetrope status` shows them.", err=True)
+            return 1
         failed += ended
     if options.json:
         import msgspec

@@ -81,7 +81,10 @@ class Socket:
         while True:
             try:
                 async with self._session.ws_connect(
-                    self._url, heartbeat=20, max_msg_size=0, timeout=aiohttp.ClientWSTimeout(ws_close=1.0)
+                    self._url,
+                    heartbeat=20,
+                    max_msg_size=0,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 ) as socket:
                     self._connected = True
                     pause = FIRST_PAUSE

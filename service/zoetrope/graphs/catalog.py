@@ -18,8 +18,8 @@ Option = str | int | float | bool
 #: The version that the recipes are written for.
 PINNED: Final = "0.27.1"
 
-#: Inputs whose options are the files of the server's own ``input/`` folder.
-INPUT_FOLDER: Final = "input"
+#: Begins the name of what a loading node lists: `input/image`, `input/video` and so on.
+INPUT_FOLDER: Final = "input/"
 
 
 class Slots(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -41,7 +41,8 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     max: int | float | None = None
     step: int | float | None = None
     options: tuple[Option, ...] | None = None
-    #: The model folder (or ``input``) whose files are the options; empty when they are fixed.
+    #: The model folder whose files are the options, or the kind of file of the server's own
+    #: input folder (`input/image`); empty when the options are fixed.
     files: str = ""
     #: Set on option lists of the newer node interface, which are written differently.
     multiselect: bool | None = None

@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 from ..errors import IllegalTransition, RecipeError, Rejected
-from ..graphs.recipe import Recipe, Recipes
+from ..graphs.recipe import Recipe
+from ..graphs.shelf import Recipes
 from ..jobs.job import Job, Stage, State, Still, Ticket, complete_pair, reject
 from ..jobs.ledger import Ledger
 from ..settings import Settings

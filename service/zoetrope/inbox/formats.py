@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..errors import Rejected
 
 HEAD = 4096  # bytes that suffice to tell
@@ -97,6 +99,26 @@ def refusal(head: bytes) -> Rejected:
             what, advice = "text", "Check what was saved under this name."
         return Rejected(f"The file is {what}, not a picture.", advice, key="picture-unknown")
     return Rejected("The file is no picture format that we know.", OPENED, key="picture-unknown")
+
+
+def is_short(file: Path, kind: str) -> bool:
+    """Tell whether a file ends before its own lengths say so; for formats whose decoders do not tell."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        if kind == "WEBP":
+            return int.from_bytes(stream.read(8)[4:], "little") + 8 > size
+        at = 0
+        # An ISO media file is a row of boxes, each with its length in front.
+        while kind in ("HEIC", "AVIF") and at < size:
+            stream.seek(at)
+            header = stream.read(16)
+            length = int.from_bytes(header[:4], "big")
+            if length == 1:
+                length = int.from_bytes(header[8:], "big")
+            if length < 8:
+                return False  # 0 means "to the end"
+            at += length
+        return at > size
 
 
 def _brands(head: bytes) -> set[bytes]:

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from ..errors import NotFound, NotReadable, Reason, RecipeError, Rejected, ZoetropeError
-from ..graphs.recipe import Recipes
+from ..graphs.shelf import Recipes
 from ..jobs.job import Job, State
 from ..jobs.ledger import Ledger
 from ..settings import Settings

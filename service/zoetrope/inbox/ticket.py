@@ -12,7 +12,8 @@ import msgspec
 import tomli
 
 from ..errors import Rejected
-from ..graphs.recipe import Recipe, Recipes
+from ..graphs.recipe import Recipe
+from ..graphs.shelf import Recipes
 from ..jobs.job import Scalar, Ticket
 from ..settings import nearest
 from .entry import cut, safe_stem

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import msgspec
 from PIL import Image, ImageChops, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from ..errors import Rejected
-from .formats import HEAD, refusal, sniff
+from .formats import HEAD, is_short, refusal, sniff
 
 MIN_EDGE = 16
 MAX_ASPECT = 8
@@ -51,7 +52,8 @@ def prepare(source: Path, target: Path, max_megapixels: int) -> Opened:
     if kind is None:
         raise refusal(head)
     try:
-        with _open(source, kind) as image:
+        # Pillow warns of what it can live with; nobody reads that in a worker.
+        with warnings.catch_warnings(action="ignore"), _open(source, kind) as image:
             _measure(image.size, max_megapixels)
             changes: list[str] = []
             plain = _decode(image, kind, changes)
@@ -64,7 +66,7 @@ def prepare(source: Path, target: Path, max_megapixels: int) -> Opened:
             key="picture-too-large",
         ) from error
     except Exception as error:
-        raise _damaged(error) from error
+        raise _damaged(error, short=is_short(source, kind)) from error
     if changes:
         # The lightest compression: the engine reads this once, and packing well takes seconds.
         plain.save(target, "PNG", compress_level=1)
@@ -262,10 +264,10 @@ def _flatten(image: Image.Image, changes: list[str]) -> Image.Image:
     return flat
 
 
-def _damaged(error: Exception) -> Rejected:
+def _damaged(error: Exception, *, short: bool) -> Rejected:
     text = f"{type(error).__name__}: {error}".lower()
     words = ("truncat", "eof", "end of file", "unexpected end", "not enough data", "needs more")
-    if any(word in text for word in words):
+    if short or any(word in text for word in words):
         return Rejected(
             "The picture ends too early.",
             "It was probably not copied to the end; copy it again.",

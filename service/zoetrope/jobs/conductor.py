@@ -22,7 +22,7 @@ from ..errors import (
     ZoetropeError,
     is_disk_full,
 )
-from ..graphs.recipe import Recipes
+from ..graphs.shelf import Recipes
 from ..settings import Settings
 from . import job as steps
 from . import ladder, receipt

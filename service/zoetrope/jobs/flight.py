@@ -21,7 +21,8 @@ from ..engine.protocol import (
 )
 from ..errors import EngineRefused, OutputVanished
 from ..graphs.graph import Graph, digest
-from ..graphs.recipe import Plan, Recipe, Recipes
+from ..graphs.recipe import Plan, Recipe
+from ..graphs.shelf import Recipes
 from . import job as steps
 from .job import ENDED, Artefact, Attempt, Failure, Job, State
 from .ledger import Ledger

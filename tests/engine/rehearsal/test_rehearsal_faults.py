@@ -13,7 +13,7 @@ import pytest
 
 from tests.engine.rehearsal.stage import next_event, node, tiny, until_done
 from zoetrope.engine.rehearsal import Fault
-from zoetrope.engine.rehearsal.faults import Faults
+from zoetrope.engine.rehearsal.faults import Faults, uses_card
 from zoetrope.engine.rehearsal.serve import read_fault
 
 SOURCE = Path(__file__).parents[3] / "service"
@@ -219,6 +219,40 @@ def test_a_fault_counts_from_the_moment_it_is_ordered():
 def test_the_command_line_names_a_fault():
     assert read_fault("oom:node=KSampler,call=3") == Fault("oom", node="KSampler", call=3)
     assert read_fault("silent") == Fault("silent")
+    with pytest.raises(ValueError, match="'odd' is no fault .*kinds are oom, "):
+        read_fault("odd")
+    with pytest.raises(ValueError, match="is no fault"):
+        read_fault("oom:call=often")
+
+
+@pytest.mark.parametrize(
+    ("class_type", "card"),
+    [
+        ("KSampler", True),
+        ("ClownsharkChainsampler_Beta", True),
+        ("VAEDecodeTiled", True),
+        ("VAELoader", False),
+        ("SeedVR2LoadVAEModel", False),
+        ("SaveVideo", False),
+        ("RIFE VFI", True),
+    ],
+)
+def test_work_on_the_card_is_told_from_the_rest(class_type, card):
+    assert uses_card(class_type) is card
+
+
+async def test_a_stop_while_it_is_away_keeps_it_away(start):
+    client = await start(respawn_seconds=60)
+    await order(client, kind="exit", step=1)
+    await client.submit(tiny())
+    async with asyncio.timeout(5):
+        while client.engine.running:
+            await asyncio.sleep(0.002)
+
+    async with asyncio.timeout(5):
+        await client.engine.stop()
+
+    assert not client.engine.running
 
 
 async def test_the_process_starts_announces_itself_and_dies_as_ordered(tmp_path, session):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.engine.rehearsal.stage import grain, node, picture, tiny
+from tests.engine.rehearsal.stage import grain, node, picture, read_frames, tiny
 
 SIZE = {"width": 128, "height": 96, "length": 9}
 
@@ -143,6 +143,51 @@ async def test_first_and_last_frame_are_met(client):
     assert grain(frames) < 3
     upside_down = np.abs(frames[-1, 16:-16] - frames[0, ::-1][16:-16]).mean()
     assert upside_down < 6 < np.abs(frames[-1, 16:-16] - frames[0, 16:-16]).mean()
+
+
+async def test_a_text_alone_makes_a_clean_moving_video(client):
+    graph = tiny()
+    graph["11"] = node("EmptyHunyuanLatentVideo", width=128, height=96, length=9, batch_size=1)
+    del graph["12"]
+    for node_id in ("13", "14"):
+        graph[node_id]["inputs"] |= {"positive": ["8", 0], "negative": ["9", 0]}
+    graph["13"]["inputs"]["latent_image"] = ["11", 0]
+
+    frames = client.frames(await client.play(graph))
+
+    assert frames.shape == (9, 96, 128, 3)
+    assert grain(frames) < 3
+    assert np.abs(np.diff(frames.astype(int), axis=0)).mean() > 0.1
+
+
+async def test_encoded_footage_with_half_the_noise_comes_back(client):
+    graph = {n: tiny()[n] for n in ("1", "7", "8", "10", "11", "15", "16", "17")}
+    graph["12"] = node(
+        "ImageScale", image=["11", 0], upscale_method="lanczos", width=128, height=96, crop="center"
+    )
+    graph["13"] = node("VAEEncode", pixels=["12", 0], vae=["10", 0])
+    graph["14"] = node(
+        "KSampler",
+        model=["1", 0],
+        positive=["8", 0],
+        negative=["8", 0],
+        latent_image=["13", 0],
+        seed=3,
+        steps=6,
+        cfg=1.0,
+        sampler_name="euler",
+        scheduler="simple",
+        denoise=0.5,
+    )
+    graph["20"] = node("SaveImage", images=["12", 0], filename_prefix="given")
+
+    played = await client.play(graph)
+
+    given = np.asarray(Image.open(client.home / "output/given_00001_.png")).astype(int)
+    [video] = [path for path in client.paths(played) if path.suffix == ".mp4"]
+    shown = read_frames(video).astype(int)
+    assert np.abs(shown[0] - given)[:-12].mean() < 8
+    assert grain(shown) < 3
 
 
 async def test_clownshark_hands_its_noise_levels_on(client):

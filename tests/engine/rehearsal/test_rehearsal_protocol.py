@@ -291,6 +291,7 @@ async def test_object_info_lists_the_hosts_files(start):
         "mine.safetensors" in all_nodes["LoraLoaderModelOnly"]["input"]["required"]["lora_name"][0]
     )
     assert all_nodes["LoadImage"]["input"]["required"]["image"][0] == ["start.png"]
+    assert all_nodes["LoadVideo"]["input"]["required"]["file"][1]["options"] == []
     assert nothing == {}
 
 

@@ -55,6 +55,7 @@ class RehearsalEngine:
         self._runner: web.AppRunner | None = None
         self._publisher: asyncio.Task[None] | None = None
         self._reborn: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
         self._worker: threading.Thread | None = None
         self._queue: PromptQueue | None = None
         self._executor: Executor | None = None
@@ -69,6 +70,7 @@ class RehearsalEngine:
         """Start to listen and return the address; port 0 takes a free one."""
         if self._runner is not None:
             raise RuntimeError("the rehearsal engine already runs")
+        self._leaving.clear()
         self.faults.context_lost = False
         await asyncio.to_thread(self.files.prepare)
         sockets = Sockets(self.faults, lambda: server.queue_info())
@@ -117,9 +119,9 @@ class RehearsalEngine:
 
     async def stop(self) -> None:
         """Stop at once, as a killed process would; what waited or ran is lost."""
+        self._leaving.set()
         if self._reborn is not None:
-            self._reborn.cancel()
-            self._reborn = None
+            await self._reborn
         await self._halt()
 
     async def restart(self) -> str:
@@ -157,8 +159,10 @@ class RehearsalEngine:
         """Go down, and come back if somebody watches over this engine."""
         await self._halt()
         if self._respawn_seconds is not None:
-            await asyncio.sleep(self._respawn_seconds)
-            await self.start(self._host, self._port)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leaving.wait(), self._respawn_seconds)
+            if not self._leaving.is_set():
+                await self.start(self._host, self._port)
         self._reborn = None
 
 

@@ -14,8 +14,8 @@ FaultKind = Literal[
     "cuda",  # the CUDA context is lost at a node, and stays lost until a restart
     "exit",  # the process ends in the middle of a step
     "wedged",  # a sampler makes no further step, while HTTP answers
-    "slow",  # every step takes `seconds`
-    "silent",  # the websocket says nothing more, while HTTP answers
+    "slow",  # every step takes `seconds`, until withdrawn
+    "silent",  # the websocket says nothing until withdrawn, while HTTP answers
     "drop",  # every websocket is cut off at a step
     "refuse",  # POST /prompt answers 500
     "black",  # decoded frames are black, as after NaN in the latents
@@ -25,8 +25,7 @@ FaultKind = Literal[
     "vanish",  # a saved file is gone before anybody fetches it
 ]
 
-#: Nodes that compute on the card, so a lost CUDA context fails them.
-GPU_WORK = ("Sampler", "sampler", "VAE", "CLIPTextEncode", "ToVideo", "SeedVR2Video", "VFI")
+_ON_CARD = ("VAE", "CLIPTextEncode", "ToVideo", "SeedVR2Video", "VFI", "FrameInterpolate")
 
 #: Nodes whose packs fetch their own files, and what they say when they cannot.
 _DOWNLOADS = {
@@ -48,7 +47,8 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     times: int = 1
     #: For `slow`: the length of a step.
     seconds: float = 0.0
-    #: For `exit`, `wedged` and `drop`: the step of the node at which it strikes.
+    #: For `exit`, `wedged` and `drop`: the step of the node at which it strikes; a `drop`
+    #: ordered over HTTP with step 0 strikes at once.
     step: int = 1
 
 
@@ -110,16 +110,15 @@ class Faults:
 
     def before_node(self, class_type: str) -> None:
         """Raise what was ordered for a node that is about to run."""
-        on_card = any(part in class_type for part in GPU_WORK)
-        if self.context_lost and on_card:
+        if self.context_lost and uses_card(class_type):
             raise CudaFault
         if class_type in _DOWNLOADS and self.strikes("missing", class_type):
             raise MissingModel(_DOWNLOADS[class_type])
-        if self._named_or("oom", class_type, on_card=on_card):
+        if self._at_node("oom", class_type):
             raise OutOfMemory
-        if self._named_or("host_oom", class_type, on_card=on_card):
+        if self._at_node("host_oom", class_type):
             raise HostOutOfMemory
-        if self._named_or("cuda", class_type, on_card=on_card):
+        if self._at_node("cuda", class_type):
             self.context_lost = True
             raise CudaFault
 
@@ -134,12 +133,26 @@ class Faults:
                 and armed.fault.step == step
             )
 
-    def _named_or(self, kind: FaultKind, class_type: str, *, on_card: bool) -> bool:
-        """Strike at the named node, or, if none is named, at nodes that use the card."""
+    def _at_node(self, kind: FaultKind, class_type: str) -> bool:
+        """Strike at the named node, or, if none is named, at a sampler."""
         with self._lock:
             return any(
                 armed.strikes()
                 for armed in self._armed
                 if armed.fault.kind == kind
-                and (armed.fault.node == class_type or (not armed.fault.node and on_card))
+                and (
+                    armed.fault.node == class_type or (not armed.fault.node and samples(class_type))
+                )
             )
+
+
+def samples(class_type: str) -> bool:
+    """Say whether a node class is a sampler, where most of the work is done."""
+    return "sampler" in class_type.lower()
+
+
+def uses_card(class_type: str) -> bool:
+    """Say whether a node class computes on the card, so that a lost CUDA context fails it."""
+    return samples(class_type) or (
+        any(part in class_type for part in _ON_CARD) and "Load" not in class_type
+    )

@@ -13,9 +13,6 @@ import msgspec
 from .errors import OutsideOutput
 from .models import ModelNames
 
-#: The kinds of file that the list of a loading node's folder holds.
-_LISTED = {"image": "image", "file": "video", "video": "video", "audio": "audio"}
-
 
 class Saved(msgspec.Struct, frozen=True):
     """Where a save node may put its next file."""
@@ -82,15 +79,12 @@ class Files:
         path = self.find(name)
         return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
 
-    def listed(self, input_name: str) -> list[str]:
-        """List what a loading node offers: the top level of the input folder."""
+    def listed(self, kind: str) -> list[str]:
+        """List what a loading node offers: files of a kind, at the top level of the input folder."""
         names = sorted(p.name for p in self.input.iterdir() if p.is_file())
-        if input_name == "latent":
+        if kind == "latent":
             return [n for n in names if n.endswith(".latent")]
-        wanted = _LISTED.get(input_name)
-        return [
-            n for n in names if wanted and (mimetypes.guess_type(n)[0] or "").startswith(wanted)
-        ]
+        return [n for n in names if (mimetypes.guess_type(n)[0] or "").startswith(f"{kind}/")]
 
     def models(self, folder: str) -> list[str]:
         """List a model folder: the names this engine pretends to have, and files really there."""

@@ -6,11 +6,12 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from .engine import RehearsalEngine
-from .faults import Fault
+from .faults import Fault, FaultKind
 
 
 async def serve(
@@ -44,7 +45,11 @@ def read_fault(text: str) -> Fault:
     for part in filter(None, rest.split(",")):
         key, _, value = part.partition("=")
         fields[key] = value
-    return msgspec.convert(fields, Fault, strict=False)
+    try:
+        return msgspec.convert(fields, Fault, strict=False)
+    except msgspec.ValidationError as problem:
+        kinds = ", ".join(get_args(FaultKind))
+        raise ValueError(f"{text!r} is no fault ({problem}); the kinds are {kinds}") from problem
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,7 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--step-seconds", type=float, default=0.0)
     parser.add_argument("--fault", action="append", default=[], metavar="KIND[:KEY=VALUE,...]")
     given = parser.parse_args(arguments)
-    faults = [read_fault(text) for text in given.fault]
+    try:
+        faults = [read_fault(text) for text in given.fault]
+    except ValueError as problem:
+        parser.error(str(problem))
     asyncio.run(
         serve(
             given.home,

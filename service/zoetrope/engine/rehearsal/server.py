@@ -346,9 +346,10 @@ class Server:
         except msgspec.DecodeError as problem:
             return web.json_response({"error": str(problem)}, status=400)
         for fault in body if isinstance(body, list) else [body]:
-            self.faults.order(fault)
             if fault.kind == "drop" and fault.step == 0:
                 self.sockets.drop()
+            else:
+                self.faults.order(fault)
         return await self.get_faults(request)
 
     async def delete_faults(self, request: web.Request) -> web.Response:
@@ -357,9 +358,9 @@ class Server:
         return await self.get_faults(request)
 
     def _listed(self, folder: str) -> list[str]:
-        """List the options of a folder; the input folder offers nothing but its files."""
-        if folder == signatures.INPUT_FOLDER:
-            return self.files.listed("image")
+        """List the files of a model folder, or those of a kind in the input folder."""
+        if folder.startswith(signatures.INPUT_FOLDER):
+            return self.files.listed(folder.removeprefix(signatures.INPUT_FOLDER))
         return self.files.models(folder)
 
     def _cancel(self, prompt_id: str) -> bool:

@@ -10,9 +10,6 @@ from ...graphs.catalog import INPUT_FOLDER, Catalog, Input, Node, all_options, i
 
 Json = dict[str, Any]
 
-#: How a loading node calls the file it does not find.
-_FILE_WORDS = {"image": "image", "file": "video", "video": "video", "latent": "latent"}
-
 #: Longer option lists are not sent back.
 _LONGEST_LIST = 20
 
@@ -260,8 +257,8 @@ class _Check:
                 received_value=value,
                 exception_message=str(problem),
             )
-        if item.files == INPUT_FOLDER:
-            return self._file(name, value)
+        if item.files.startswith(INPUT_FOLDER):
+            return self._file(name, item.files.removeprefix(INPUT_FOLDER), value)
         quoted = {"input_name": name, "received_value": value}
         if item.min is not None and value < item.min:
             message = f"Value {value} smaller than min of {item.min}"
@@ -293,11 +290,10 @@ class _Check:
             received_value=value,
         )
 
-    def _file(self, name: str, value: Any) -> Json | None:
+    def _file(self, name: str, word: str, value: Any) -> Json | None:
         """Judge the name of an input file, which must exist inside the engine's folders."""
         if isinstance(value, str) and self.lists.has_file(value):
             return None
-        word = _FILE_WORDS.get(name, name)
         return _error(
             "custom_validation_failed",
             "Custom validation failed for node",

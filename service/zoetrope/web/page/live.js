@@ -87,12 +87,12 @@ function showJob(job) {
   parts.badge.className = `badge ${job.state}`;
   parts.name.textContent = job.name;
   const when = new Date(job.created * 1000);
-  parts.about.textContent = `${job.short} · ${job.recipe} · ${when.toLocaleString()}`;
+  parts.about.textContent = `${job.short} · ${job.recipe} · ${when.toLocaleString([], { dateStyle: "short", timeStyle: "short" })}`;
   parts.why.hidden = !job.reason;
   parts.why.className = ["failed", "rejected"].includes(job.state) ? "why bad" : "why";
   parts.why.textContent = job.reason ? `${job.reason.sentence} ${job.reason.next_step}`.trim() : "";
   parts.place.hidden = !job.outbox;
-  parts.place.textContent = job.outbox;
+  parts.place.textContent = job.state === "review" ? `Please look at ${job.outbox}` : job.outbox;
   parts.acts.replaceChildren(...job.actions.map((action) => actionButton(job, action)));
   parts.acts.hidden = !job.actions.length;
   showProgress(job);
@@ -177,7 +177,7 @@ function showHealth(report) {
     : "Every check is content.";
   byId("checks").replaceChildren(...report.checks.map((check) => {
     const item = make("li");
-    item.append(make("span", `badge ${check.level}`, check.name), ` ${check.found}`);
+    item.append(make("span", `badge ${check.level}`, check.level), " ", make("strong", "", check.name), ` ${check.found}`);
     if (check.next_step) item.append(make("span", "next", `What to do: ${check.next_step}`));
     return item;
   }));

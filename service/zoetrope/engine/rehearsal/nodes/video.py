@@ -4,6 +4,7 @@ from fractions import Fraction
 
 from PIL import Image
 
+from ..errors import NotRehearsed
 from ..execute import Context
 from ..files import Saved
 from ..mark import stamped
@@ -11,6 +12,11 @@ from ..mp4 import read_video, video_info, write_video
 from ..values import Frames, Result, Video
 from .image import scaled, vanish
 from .registry import plays
+
+#: The formats of VideoHelperSuite that end in .mp4; each is written as H.264.
+_MP4 = frozenset(
+    f"video/{name}-mp4" for name in ("h264", "h265", "nvenc_h264", "nvenc_hevc", "nvenc_av1")
+)
 
 
 @plays("CreateVideo")
@@ -102,6 +108,8 @@ def vhs_combine(
     **_rest: object,
 ) -> Result:
     """Write a video and a PNG of its first frame that carries the workflow."""
+    if format not in _MP4:
+        raise NotRehearsed(f"The rehearsal engine writes no {format}.")
     if pingpong and len(images) > 2:
         images = images[[*range(len(images)), *range(len(images) - 2, 0, -1)]]
     temp = not save_output

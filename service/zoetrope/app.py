@@ -1,0 +1,144 @@
+"""The composition root: builds the parts, starts and stops them; nothing else knows everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import uuid
+
+from .engine.comfyui import ComfyEngine
+from .errors import LedgerError, ZoetropeError
+from .graphs.shelf import Recipes, shipped
+from .inbox.intake import Intake
+from .inbox.returned import Returned
+from .inbox.still import Decoder
+from .inbox.watcher import Watcher
+from .jobs.conductor import Conductor
+from .jobs.ledger import Ledger
+from .jobs.outbox import Outbox
+from .logs import set_up
+from .settings import Settings
+from .systemd import Notifier, Reporter
+from .web.events import Bus
+from .web.parts import Parts
+from .web.server import Server
+
+log = logging.getLogger("zoetrope")
+
+# A ledger that cannot be opened is looked at again: the page meanwhile says what to do.
+LEDGER_RETRY_SECONDS = 10.0
+# What systemd and people at a terminal are ready to wait for; prompts stay with their engines.
+STOP_SECONDS = 5.0
+
+
+class App:
+    """The whole service on one event loop."""
+
+    def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
+        self._settings = settings
+        self._notifier = notifier or Notifier.from_environ()
+        self._bus = Bus(settings.outbox.path)
+        self._parts = Parts(settings, self._bus)
+        self.server = Server(self._parts)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until told to stop; the page comes first, so that any trouble has a face."""
+        await self.server.start()
+        work = asyncio.create_task(self._work())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._notifier.stopping()
+            stopping.cancel()
+            work.cancel()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await work
+            finally:
+                await self.server.stop()
+
+    async def _work(self) -> None:
+        reporter = Reporter(self._notifier, self._parts)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reporter.run(), name="reporter")
+            ledger = await self._open_ledger()
+            try:
+                await self._serve(ledger)
+            finally:
+                self._parts.ledger = None
+                await ledger.close()
+
+    async def _open_ledger(self) -> Ledger:
+        while True:
+            try:
+                ledger = await Ledger.open(self._settings.ledger_file)
+            except LedgerError as error:
+                if self._parts.problem != error.reason:
+                    log.error("%s", error, extra={"action": "ledger-closed"})  # noqa: TRY400
+                self._parts.problem = error.reason
+                self._notifier.ready(str(error))
+                await asyncio.sleep(LEDGER_RETRY_SECONDS)
+            else:
+                self._parts.problem = None
+                return ledger
+
+    async def _serve(self, ledger: Ledger) -> None:
+        settings = self._settings
+        recipes = Recipes((shipped(), *settings.recipes.path, settings.state.path / "recipes"))
+        client_id = await ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
+        returned = Returned(settings)
+        conductor = Conductor(
+            settings,
+            ledger=ledger,
+            recipes=recipes,
+            engines=[
+                (ComfyEngine(engine, f"{client_id}-{engine.name}"), engine.url)
+                for engine in settings.engines
+            ],
+            outbox=Outbox(settings.outbox.path),
+            explain=returned.explain,
+            tell=self._bus.progress,
+        )
+        decoder = Decoder(settings.inbox)
+        watcher = Watcher(settings.inbox)
+        intake = Intake(settings, ledger, recipes, decoder)
+        ledger.listen(self._bus.job)
+        self._parts.ledger = ledger
+        self._parts.conductor = conductor
+        self._parts.intake = intake
+        self._parts.watcher = watcher
+        self._notifier.ready()
+        log.info("ready; the inbox is %s", settings.inbox.path, extra={"action": "ready"})
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(conductor.run(), name="conductor")
+                group.create_task(watcher.run(), name="watcher")
+                group.create_task(intake.run(watcher), name="intake")
+        finally:
+            await decoder.close()
+
+
+def run(settings: Settings, *, debug: bool = False) -> int:
+    """Run the service until SIGTERM or SIGINT; the answer is the process's exit code."""
+    set_up(journal="JOURNAL_STREAM" in os.environ, debug=debug)
+    code = 0
+    try:
+        asyncio.run(_until_signalled(settings))
+    except* ZoetropeError as group:
+        for error in group.exceptions:
+            log.error("%s", error)  # noqa: TRY400 - the sentence says what to do
+        code = 1
+    return code
+
+
+async def _until_signalled(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    await App(settings).run(stop)

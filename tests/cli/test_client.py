@@ -1,0 +1,67 @@
+import socket
+import threading
+
+import pytest
+
+from zoetrope.cli.client import Client, ServiceDown
+from zoetrope.jobs.job import State
+
+
+def test_the_stream_is_taken_up_again_after_a_restart(service):
+    lost = []
+    port = service.url.rpartition(":")[2]
+    events = Client(service.url).events(lost=lost.append)
+    assert next(events).kind == "hello"
+    service.stop()
+    service.start(f"127.0.0.1:{port}")
+    assert b"false" in next(events).data  # another life of the service: nothing is resumed
+    service.add(State.QUEUED)
+    assert next(events).kind == "job"
+    assert lost
+    events.close()
+
+
+def test_a_stream_that_stays_away_is_given_up():
+    with pytest.raises(ServiceDown):
+        next(Client("http://127.0.0.1:9").events(give_up=0.0))
+
+
+def answering(content):
+    """Serve one connection with fixed bytes; gives the address."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with server, server.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(content)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return f"http://127.0.0.1:{server.getsockname()[1]}", thread
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"a": [}}',
+    ],
+)
+def test_what_is_no_zoetrope_is_said_in_one_line(content, run):
+    url, thread = answering(content)
+    result = run("status", "--url", url)
+    thread.join()
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_host_that_nobody_knows_is_said(run, monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    result = run("status", "--url", "http://nobody.invalid:1")
+    assert result.exit_code == 1
+    assert "is not known" in result.stderr

@@ -1,0 +1,24 @@
+from zoetrope.engine.rehearsal import serve as module
+
+
+def test_the_rehearsal_engine_is_started_as_asked(tmp_path, run, monkeypatch):
+    seen = []
+
+    async def serve(home, **options):
+        seen.append((home, options))
+
+    monkeypatch.setattr(module, "serve", serve)
+    result = run(
+        "rehearse", "--listen", "127.0.0.1:9188", "--home", tmp_path / "r", "--step-seconds", 0.5
+    )
+    assert result.exit_code == 0, result.stderr
+    ((home, options),) = seen
+    assert home == tmp_path / "r"
+    assert home.is_dir()
+    assert (options["host"], options["port"], options["step_seconds"]) == ("127.0.0.1", 9188, 0.5)
+
+
+def test_a_fault_that_does_not_exist_is_a_usage_error(tmp_path, run):
+    result = run("rehearse", "--home", tmp_path, "--fault", "boredom")
+    assert result.exit_code == 2
+    assert "--fault" in result.stderr

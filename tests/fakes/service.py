@@ -1,0 +1,149 @@
+"""The real service and a rehearsal engine as processes of their own, to be killed at will."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+PATIENCE = 60.0
+
+
+def free_port() -> int:
+    """Ask the system for a port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class EngineProcess:
+    """`python -m zoetrope.engine.rehearsal`."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command = [
+            *(sys.executable, "-m", "zoetrope.engine.rehearsal"),
+            *("--port", str(self.port), "--home", str(home), *options),
+        ]
+        self._log = home.parent / f"{home.name}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        wait_for(f"{self.url}/system_stats", self.process)
+
+    def stop(self) -> None:
+        """End it."""
+        end(self.process)
+
+
+class ServiceProcess:
+    """`zoetrope serve`."""
+
+    def __init__(self, root: Path, engine_url: str, *, extra: str = "") -> None:
+        self.root = root
+        self.inbox = root / "inbox"
+        self.outbox = root / "outbox"
+        self.state = root / "state"
+        for folder in (self.inbox, self.outbox):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.config = root / "zoetrope.toml"
+        self.config.write_text(
+            f"""
+            [inbox]
+            path = "{self.inbox}"
+            settle_seconds = 0.2
+            ticket_grace_seconds = 0.05
+            rescan_seconds = 2
+            [outbox]
+            path = "{self.outbox}"
+            [state]
+            path = "{self.state}"
+            min_free_megabytes = 1
+            [recipes]
+            path = ["{RECIPES}"]
+            default = "tiny"
+            [jobs]
+            review = false
+            [[engines]]
+            name = "e0"
+            url = "{engine_url}"
+            silence_seconds = 0.5
+            [web]
+            listen = "127.0.0.1:{self.port}"
+            {extra}
+            """
+        )
+        self.log = root / "service.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it; by default wait until it answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "zoetrope", "serve", "--config", str(self.config)],
+                stdout=log,
+                stderr=log,
+                env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"},
+            )
+        if wait:
+            wait_for(f"{self.url}/healthz", self.process)
+
+    def kill(self) -> None:
+        """Kill it as a power cut would: no handler runs."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End it as systemd does; returns the exit code."""
+        return end(self.process)
+
+    def get(self, path: str) -> Any:
+        """Ask the API."""
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def done(self) -> list[Path]:
+        """List the finished folders."""
+        return sorted(p.parent for p in self.outbox.glob("*/receipt.json"))
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until an address answers, or say that its process ended."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"ended with {process.returncode}"
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.02)
+    raise AssertionError(f"{url} does not answer")
+
+
+def end(process: subprocess.Popen[bytes] | None) -> int:
+    """Ask a process to end, and insist."""
+    if process is None or process.poll() is not None:
+        return process.returncode if process else 0
+    process.terminate()
+    try:
+        return process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise AssertionError("it did not end within 10 s of SIGTERM") from None

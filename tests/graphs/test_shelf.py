@@ -1,0 +1,56 @@
+import os
+import shutil
+
+import pytest
+
+from tests.conftest import RECIPES
+from zoetrope.errors import RecipeError, Rejected
+from zoetrope.graphs.shelf import Recipes
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    shutil.copytree(RECIPES / "tiny", tmp_path / "mine")
+    return tmp_path
+
+
+def edit(shelf, old: str, new: str) -> None:
+    file = shelf / "mine" / "recipe.toml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    os.utime(file, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("title =", "titel =", "titel"),
+        ('["cond.length"]', '["cond.lenght"]', "cond.lenght"),
+        ('output = "save"', 'output = "safe"', "safe"),
+        ('"i2v.json"', '"absent.json"', "absent.json"),
+        ('picture = "image.image"', 'picture = "image.nothing"', "image.nothing"),
+        ('name = "upscale"', 'name = "i2v"', "names of their own"),
+        ("[size]", "[size", "recipe.toml"),
+    ],
+)
+def test_a_recipe_that_names_what_is_not_there_is_its_authors_to_mend(shelf, old, new, told):
+    edit(shelf, old, new)
+    with pytest.raises(RecipeError, match=told):
+        Recipes((shelf,)).get("mine")
+
+
+def test_a_recipe_is_read_again_when_its_files_change(shelf):
+    recipes = Recipes((shelf,))
+    assert recipes.get("mine") is recipes.get("mine")
+    edit(shelf, 'title = "Tiny', 'title = "Other')
+    assert recipes.get("mine").file.title.startswith("Other")
+
+
+def test_the_first_folder_wins_and_unknown_names_get_a_hint(shelf):
+    recipes = Recipes((shelf, RECIPES))
+    assert recipes.names() == ["mine", "tiny"]
+    with pytest.raises(Rejected, match="did you mean `tiny`"):
+        recipes.get("tinny")
+    with pytest.raises(Rejected):
+        recipes.get("../tiny")

@@ -1,0 +1,172 @@
+import asyncio
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from PIL import Image
+
+from tests.inbox.conftest import until, write_picture
+from zoetrope.errors import Rejected
+from zoetrope.inbox.still import Decoder, DecoderDown, Source
+from zoetrope.inbox.still_worker import READY, Answer, Request, serve
+from zoetrope.settings import InboxSettings
+
+SETTINGS = InboxSettings(max_megapixels=4, decode_workers=2, decode_seconds=20.0)
+
+
+def source(file="source.png"):
+    return Source(name="cat.png", file=file, sha256="00", size=1)
+
+
+@pytest.fixture
+async def decoder():
+    decoder = Decoder(SETTINGS)
+    yield decoder
+    await decoder.close()
+
+
+@pytest.fixture
+def sleeper(monkeypatch):
+    """A stand-in for the worker: a program that does what a test wants."""
+
+    def stand_in(program):
+        real = asyncio.create_subprocess_exec
+
+        async def start(executable, *_args, **kwargs):
+            return await real(sys.executable, "-c", program, **kwargs)
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+
+    return stand_in
+
+
+async def test_a_picture_is_opened_in_another_process(decoder, tmp_path):
+    write_picture(tmp_path / "source.png")
+    still = await decoder.open(tmp_path, source())
+    assert (still.format, still.width, still.height) == ("PNG", 64, 48)
+    assert (still.name, still.source, still.file) == ("cat.png", "source.png", "source.png")
+    assert decoder.workers == 1
+
+
+async def test_a_changed_picture_is_written_beside(decoder, tmp_path):
+    Image.new("RGBA", (32, 32)).save(tmp_path / "end.png")
+    still = await decoder.open(tmp_path, source("end.png"), target="upright-end.png")
+    assert still.file == "upright-end.png"
+    assert still.changes
+    assert (tmp_path / still.file).is_file()
+
+
+async def test_a_refusal_comes_back_as_it_was_said(decoder, tmp_path):
+    (tmp_path / "source.png").write_text("hello")
+    with pytest.raises(Rejected) as refused:
+        await decoder.open(tmp_path, source())
+    assert refused.value.reason.key == "picture-unknown"
+    assert refused.value.reason.next_step
+
+
+async def test_no_more_processes_than_allowed_and_they_are_used_again(decoder, tmp_path):
+    write_picture(tmp_path / "source.png")
+    await asyncio.gather(*(decoder.open(tmp_path, source()) for _ in range(6)))
+    assert 1 <= decoder.workers <= 2
+    await decoder.open(tmp_path, source())
+    assert decoder.workers <= 2
+
+
+async def test_idle_processes_are_stopped(tmp_path):
+    decoder = Decoder(SETTINGS, idle_seconds=0.05)
+    write_picture(tmp_path / "source.png")
+    await decoder.open(tmp_path, source())
+    await until(lambda: decoder.workers == 0)
+    assert (await decoder.open(tmp_path, source())).width == 64
+    await decoder.close()
+    assert decoder.workers == 0
+
+
+async def test_a_crash_rejects_one_picture_and_the_next_is_opened(decoder, tmp_path):
+    write_picture(tmp_path / "source.png")
+    await decoder.open(tmp_path, source())
+    (worker,) = decoder._all
+    worker.process.send_signal(signal.SIGSEGV)
+    with pytest.raises(Rejected) as refused:
+        await decoder.open(tmp_path, source())
+    assert refused.value.reason.key == "picture-damaged"
+    assert (await decoder.open(tmp_path, source())).width == 64
+
+
+async def test_a_picture_that_takes_too_long_is_rejected_and_its_process_killed(sleeper, tmp_path):
+    sleeper(
+        "import sys, time; sys.stdout.buffer.write(bytes(4)); sys.stdout.flush(); time.sleep(60)"
+    )
+    decoder = Decoder(msgspec.structs.replace(SETTINGS, decode_seconds=0.05))
+    with pytest.raises(Rejected) as refused:
+        await decoder.open(tmp_path, source())
+    assert refused.value.reason.key == "picture-slow"
+    await until(lambda: not decoder._stopping)
+    assert decoder.workers == 0
+
+
+async def test_a_caller_that_gives_up_leaves_no_process_with_a_stale_answer(sleeper, tmp_path):
+    sleeper(
+        "import sys, time; sys.stdout.buffer.write(bytes(4)); sys.stdout.flush(); time.sleep(60)"
+    )
+    decoder = Decoder(SETTINGS)
+    task = asyncio.create_task(decoder.open(tmp_path, source()))
+    await until(lambda: decoder.workers == 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await until(lambda: not decoder._stopping)
+    assert decoder.workers == 0
+    assert not decoder._free
+
+
+async def test_a_broken_installation_is_not_the_pictures_fault(sleeper, tmp_path):
+    sleeper("raise SystemExit(1)")
+    decoder = Decoder(SETTINGS)
+    with pytest.raises(DecoderDown) as down:
+        await decoder.open(tmp_path, source())
+    assert down.value.reason.next_step
+    await decoder.close()
+
+
+async def test_a_full_disk_is_not_the_pictures_fault(decoder, tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    Image.effect_noise((200, 200), 50).convert("RGBA").save(tmp_path / "source.png")
+    (tmp_path / "upright.png").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space"):
+        await decoder.open(tmp_path, source())
+
+
+async def test_a_bomb_meets_the_memory_limit_and_nobody_else(tmp_path):
+    # The limit follows the pixels that are allowed, so a decoder gone wild cannot take the host.
+    program = (
+        "from zoetrope.inbox import still_worker as w; w.limit(1)\n"
+        "try: bytearray(4 * 2**30)\nexcept MemoryError: raise SystemExit(7)"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    assert await process.wait() == 7
+
+
+async def test_the_service_itself_never_imports_pillow():
+    program = (
+        "import sys, zoetrope.inbox.intake, zoetrope.inbox.watcher, zoetrope.inbox.still\n"
+        "raise SystemExit(any(name in sys.modules for name in ('PIL', 'numpy', 'pillow_heif')))"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    assert await process.wait() == 0
+
+
+def test_the_worker_answers_until_the_other_side_goes_away(tmp_path):
+    file = write_picture(tmp_path / "cat.png")
+    body = msgspec.msgpack.encode(Request(os.fsencode(file), b"/nowhere", 4))
+    answers = io.BytesIO()
+    serve(io.BytesIO((len(body).to_bytes(4, "big") + body) * 2), answers)
+    stream = answers.getvalue()
+    assert stream.startswith(READY)
+    size = int.from_bytes(stream[4:8], "big")
+    assert msgspec.msgpack.decode(stream[8 : 8 + size], type=Answer).width == 64
+    assert len(stream) == 4 + 2 * (4 + size)

@@ -1,0 +1,184 @@
+import pytest
+
+from tests.inbox.conftest import write_recipe
+from zoetrope.errors import Rejected
+from zoetrope.graphs.shelf import Recipes
+from zoetrope.inbox import ticket as tickets
+from zoetrope.jobs.job import Ticket
+
+
+@pytest.fixture
+def recipes(tmp_path):
+    write_recipe(tmp_path, "plain")
+    write_recipe(tmp_path, "hero")
+    return Recipes((tmp_path,))
+
+
+def parse(text, recipes, name="cat.toml", folder=""):
+    values = tickets.parse(text.encode() if isinstance(text, str) else text, name)
+    recipe = tickets.find(recipes, values, folder, "plain")
+    return tickets.resolve(values, recipe)
+
+
+def reason(text, recipes, name="cat.toml", folder=""):
+    with pytest.raises(Rejected) as refused:
+        parse(text, recipes, name, folder)
+    assert refused.value.reason.sentence
+    assert refused.value.reason.next_step
+    return refused.value.reason
+
+
+def test_a_ticket_says_everything_that_can_be_said(recipes):
+    ticket = parse(
+        """
+        recipe = "hero"
+        prompt = " she turns "
+        negative = "blur"
+        seed = 7
+        seconds = 2
+        width = 640
+        height = 480
+        name = "holiday.mp4"
+        review = false
+        auto_resize = false
+        steps = 30
+        """,
+        recipes,
+    )
+    assert ticket == Ticket(
+        recipe="hero",
+        prompt="she turns",
+        negative="blur",
+        seed=7,
+        seconds=2.0,
+        width=640,
+        height=480,
+        name="holiday",
+        review=False,
+        auto_resize=False,
+        parameters={"steps": 30},
+    )
+
+
+def test_a_text_is_the_prompt_alone(recipes):
+    assert parse("she turns\n", recipes, "cat.txt").prompt == "she turns"
+    assert parse(" \n", recipes, "cat.txt").prompt is None
+
+
+def test_parameters_may_stand_in_their_table(recipes):
+    assert parse("[parameters]\nsteps = 30", recipes).parameters == {"steps": 30}
+    assert "twice" in reason("steps = 1\n[parameters]\nsteps = 2", recipes).sentence
+    assert reason("parameters = 3", recipes).key == "ticket-value"
+
+
+@pytest.mark.parametrize(
+    ("own", "folder", "recipe"),
+    [("", "", "plain"), ("", "hero", "hero"), ('recipe = "plain"', "hero", "plain")],
+)
+def test_the_tickets_recipe_wins_over_the_folder_and_that_over_the_default(
+    recipes, own, folder, recipe
+):
+    assert parse(own, recipes, folder=folder).recipe == recipe
+
+
+def test_an_unknown_key_is_named_with_the_nearest_valid_one(recipes):
+    found = reason("prmpt = 'x'", recipes)
+    assert found.key == "ticket-key"
+    assert "prmpt" in found.sentence
+    assert "did you mean `prompt`?" in found.sentence
+    assert "did you mean `steps`?" in reason("[parameters]\nstep = 2", recipes).sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed = 'seven'", "a whole number"),
+        ("seed = 7.5", "a whole number"),
+        ("seed = true", "a whole number"),
+        ("prompt = 3", "a text"),
+        ("review = 1", "true or false"),
+        ("seconds = 'long'", "a number"),
+        ("recipe = 5", "a text"),
+        ("steps = [1, 2]", "a text, a number, or true or false"),
+        ("name = 'a/b'", "not a file name"),
+        ("name = ''", "not a file name"),
+    ],
+)
+def test_a_wrong_type_is_said_with_what_is_allowed(recipes, text, words):
+    found = reason(text, recipes)
+    assert found.key == "ticket-value"
+    assert words in found.sentence
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed = -1",
+        f"seed = {2**64}",
+        "seconds = 0",
+        "seconds = nan",
+        "seconds = inf",
+        "frames = 0",
+        "width = 0",
+        "height = 100000",
+    ],
+)
+def test_a_value_out_of_range_is_said_with_the_range(recipes, text):
+    found = reason(text, recipes)
+    assert text.split()[0] in found.sentence
+    assert "allowed is" in found.sentence
+
+
+def test_the_largest_seed_is_possible(recipes):
+    assert parse(f"seed = {2**64 - 1}", recipes).seed == 2**64 - 1
+
+
+def test_seconds_and_frames_exclude_each_other(recipes):
+    assert "both" in reason("seconds = 1\nframes = 17", recipes).sentence
+
+
+def test_broken_toml_is_said_with_its_place(recipes):
+    found = reason("prompt = she turns\nseed = 1", recipes)
+    assert found.key == "ticket-file"
+    assert "line 1" in found.sentence
+
+
+def test_a_ticket_in_another_encoding_is_said(recipes):
+    assert "UTF-8" in reason("prompt = 'ö'".encode("utf-16"), recipes).sentence
+    assert "UTF-8" in reason("prompt = 'ö'".encode("latin-1"), recipes).sentence
+
+
+def test_a_byte_order_mark_is_no_harm(recipes):
+    assert parse(b"\xef\xbb\xbfprompt = 'x'", recipes).prompt == "x"
+
+
+def test_a_huge_ticket_is_refused(recipes):
+    assert "64 KB" in reason(b"#" * (64 * 1024 + 1), recipes).sentence
+
+
+def test_an_unknown_recipe_is_named_with_the_nearest_one(recipes):
+    assert "did you mean `hero`?" in reason("recipe = 'heroo'", recipes).sentence
+    found = reason("", recipes, folder="heros")
+    assert "The folder 'heros' is not a recipe; did you mean `hero`?" in found.sentence
+
+
+def test_values_of_the_api_may_be_null(recipes):
+    recipe = recipes.get("plain")
+    assert tickets.resolve({"prompt": None, "seed": 3}, recipe) == Ticket(recipe="plain", seed=3)
+
+
+def test_own_values_win_key_by_key():
+    defaults = {"prompt": "a", "seconds": 2, "parameters": {"steps": 1, "cfg": 2}}
+    own = {"prompt": "b", "frames": 17, "parameters": {"steps": 3}}
+    assert tickets.overlay(defaults, own) == {
+        "prompt": "b",
+        "frames": 17,
+        "parameters": {"steps": 3, "cfg": 2},
+    }
+
+
+def test_a_ticket_that_is_a_link_is_not_read(tmp_path):
+    (tmp_path / "cat.toml").symlink_to("/etc/passwd")
+    with pytest.raises(Rejected) as refused:
+        tickets.read(tmp_path / "cat.toml")
+    assert refused.value.reason.key == "ticket-link"

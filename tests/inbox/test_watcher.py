@@ -1,0 +1,382 @@
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.inbox.conftest import until
+from zoetrope.inbox.watcher import Watcher
+from zoetrope.settings import InboxSettings
+
+NFS = "22 1 254:1 / / rw - nfs4 nas:/ rw\n"
+
+
+class Running:
+    """A watcher at work, with what it handed out."""
+
+    def __init__(self, settings, **options):
+        self.watcher = Watcher(settings, **options)
+        self.drops = []
+        self.hold = False
+        self.tasks = [asyncio.create_task(self.watcher.run()), asyncio.create_task(self._collect())]
+
+    async def _collect(self):
+        while True:
+            drop = await self.watcher.next()
+            self.drops.append(drop)
+            if not self.hold:
+                self.watcher.done(drop)
+
+    @property
+    def names(self):
+        return [drop.paths[0] for drop in self.drops]
+
+    async def wait_for(self, *names, seconds=10.0):
+        await until(lambda: sorted(self.names) == sorted(names), seconds)
+
+    async def stop(self):
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    (tmp_path / "inbox").mkdir()
+    return InboxSettings(
+        path=tmp_path / "inbox",
+        settle_seconds=0.2,
+        ticket_grace_seconds=0.0,
+        rescan_seconds=60.0,
+        claim="copy",  # nothing is moved here, so a drop that was done stays where it is
+    )
+
+
+@pytest.fixture
+async def start(settings):
+    running = []
+
+    async def start(**options):
+        changes = {k: options.pop(k) for k in list(options) if k in settings.__struct_fields__}
+        started = Running(msgspec.structs.replace(settings, **changes), **options)
+        running.append(started)
+        await until(lambda: started.watcher.status.last_scan or started.watcher.status.problem)
+        return started
+
+    yield start
+    for each in running:
+        await each.stop()
+
+
+@pytest.fixture
+def inbox(settings):
+    return settings.path
+
+
+async def test_a_written_file_is_handed_out_when_it_stood_still(start, inbox):
+    running = await start()
+    assert running.watcher.status.mode == "inotify"
+    began = time.monotonic()
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("cat.png")
+    assert time.monotonic() - began >= 0.2
+
+
+async def test_a_file_that_grows_is_not_handed_out(start, inbox):
+    running = await start(settle_seconds=0.6)
+    with (inbox / "cat.png").open("wb") as file:
+        for _ in range(12):
+            file.write(b"x")
+            file.flush()
+            await asyncio.sleep(0.1)
+            assert running.drops == []
+    await running.wait_for("cat.png")
+
+
+async def test_a_file_that_is_moved_in_is_handed_out_at_once(start, inbox, tmp_path):
+    running = await start(settle_seconds=30.0)
+    (tmp_path / "cat.png").write_bytes(b"x")
+    os.utime(tmp_path / "cat.png", (1, 1))
+    (tmp_path / "cat.png").rename(inbox / "cat.png")
+    await running.wait_for("cat.png")
+
+
+async def test_what_was_there_before_is_found_at_the_start(start, inbox):
+    (inbox / "hero").mkdir()
+    for name in ("a.png", "hero/b.png"):
+        (inbox / name).write_bytes(b"x")
+    running = await start()
+    await running.wait_for("a.png", "hero/b.png")
+
+
+async def test_a_folder_that_is_moved_in_whole_is_searched(start, inbox, tmp_path):
+    running = await start()
+    (tmp_path / "holiday" / "deep").mkdir(parents=True)
+    (tmp_path / "holiday" / "a.png").write_bytes(b"x")
+    (tmp_path / "holiday" / "deep" / "b.png").write_bytes(b"x")
+    (tmp_path / "holiday").rename(inbox / "holiday")
+    await running.wait_for("holiday/a.png", "holiday/deep/b.png")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space.png",
+        "🐈.png",
+        "Жук & co (1).png",
+        "-rf.png",
+        "two\nlines.png",
+        "x" * 251 + ".png",
+    ],
+)
+async def test_difficult_names_are_handed_out(start, inbox, name):
+    running = await start()
+    (inbox / name).write_bytes(b"x")
+    await running.wait_for(name)
+
+
+async def test_a_name_that_is_not_utf8_is_found_though_it_breaks_the_events(start, inbox):
+    running = await start()
+    (inbox / "\udcff\udcfe.png").write_bytes(b"x")
+    await running.wait_for("\udcff\udcfe.png")
+    assert running.watcher.status.problem is None
+    # Until the events are heard again, the inbox is polled.
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("\udcff\udcfe.png", "cat.png")
+
+
+async def test_ignored_files_are_not_handed_out_until_they_get_their_name(start, inbox):
+    running = await start()
+    (inbox / "cat.png.part").write_bytes(b"x")
+    (inbox / ".hidden.png").write_bytes(b"x")
+    (inbox / "dog.png").write_bytes(b"x")
+    await running.wait_for("dog.png")
+    (inbox / "cat.png.part").rename(inbox / "cat.png")
+    await running.wait_for("dog.png", "cat.png")
+
+
+@pytest.mark.parametrize("first", ["cat.png", "cat.toml"])
+async def test_picture_and_ticket_go_together_in_either_order(start, inbox, first):
+    running = await start(ticket_grace_seconds=5.0)
+    second = "cat.toml" if first == "cat.png" else "cat.png"
+    (inbox / first).write_bytes(b"x")
+    await asyncio.sleep(0.5)
+    assert running.drops == []
+    (inbox / second).write_bytes(b"x")
+    await until(lambda: running.drops)
+    assert running.drops[0].paths == ("cat.png", "cat.toml")
+
+
+async def test_two_halves_go_together(start, inbox):
+    running = await start(ticket_grace_seconds=5.0)
+    (inbox / "cat.end.png").write_bytes(b"x")
+    (inbox / "cat.start.png").write_bytes(b"x")
+    await until(lambda: running.drops)
+    assert running.drops[0].paths == ("cat.start.png", "cat.end.png")
+
+
+async def test_a_file_in_somebodys_hands_is_not_handed_out_twice(start, inbox):
+    running = await start(rescan_seconds=0.1)
+    running.hold = True
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("cat.png")
+    scanned = running.watcher.status.last_scan
+    await until(lambda: running.watcher.status.last_scan > scanned + 0.3)
+    assert running.names == ["cat.png"]
+    running.watcher.again(running.drops[0], 0.3)
+    await running.wait_for("cat.png", "cat.png")
+
+
+async def test_a_file_that_stays_is_handed_out_again_only_when_it_changes(start, inbox):
+    running = await start(rescan_seconds=0.1)
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("cat.png")
+    scanned = running.watcher.status.last_scan
+    await until(lambda: running.watcher.status.last_scan > scanned + 0.3)
+    assert running.names == ["cat.png"]
+    (inbox / "cat.png").write_bytes(b"xx")
+    await running.wait_for("cat.png", "cat.png")
+
+
+async def test_files_are_handed_out_in_the_order_of_their_time(start, inbox):
+    for number in (3, 1, 2):
+        (inbox / f"{number}.png").write_bytes(b"x")
+        os.utime(inbox / f"{number}.png", (number, number))
+    running = await start(watch="poll")
+    await until(lambda: len(running.drops) == 3)
+    assert running.names == ["1.png", "2.png", "3.png"]
+
+
+async def test_a_share_is_polled(start, inbox):
+    running = await start(mounts=lambda: NFS)
+    status = running.watcher.status
+    assert (status.mode, status.file_system) == ("poll", "nfs4")
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("cat.png")
+
+
+@pytest.mark.parametrize(("watch", "mode"), [("poll", "poll"), ("inotify", "inotify")])
+async def test_the_setting_wins_over_the_file_system(start, watch, mode):
+    running = await start(watch=watch, mounts=lambda: NFS)
+    assert running.watcher.status.mode == mode
+
+
+async def test_when_events_cannot_be_had_the_inbox_is_polled_and_it_is_said(
+    start, inbox, monkeypatch
+):
+    def no_more(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zoetrope.inbox.events.awatch", no_more)
+    running = await start()
+    await until(lambda: running.watcher.status.problem)
+    status = running.watcher.status
+    assert (status.mode, status.problem.key) == ("poll", "inbox-events")
+    assert "max_user_watches" in status.problem.next_step
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("cat.png")
+
+
+@pytest.mark.parametrize("watch", ["inotify", "poll"])
+async def test_an_inbox_that_goes_away_is_said_and_watched_again_when_it_is_back(
+    start, inbox, tmp_path, watch
+):
+    running = await start(watch=watch, rescan_seconds=0.2)
+    inbox.rename(tmp_path / "away")
+    await until(lambda: running.watcher.status.problem)
+    status = running.watcher.status
+    assert (status.mode, status.problem.key) == ("none", "inbox-missing")
+    assert status.problem.next_step
+    inbox.mkdir()
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("cat.png")
+    assert running.watcher.status.problem is None
+    assert running.watcher.status.mode == watch
+    (inbox / "dog.png").write_bytes(b"x")
+    await running.wait_for("cat.png", "dog.png")
+
+
+async def test_an_inbox_that_is_not_there_yet_is_waited_for(start, inbox):
+    inbox.rmdir()
+    running = await start(rescan_seconds=0.2)
+    assert running.watcher.status.problem.key == "inbox-missing"
+    inbox.mkdir()
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("cat.png")
+
+
+async def test_an_unmounted_share_is_not_an_empty_inbox(start, inbox, tmp_path):
+    tables = [f"40 22 0:40 / {inbox} rw - ext4 /dev/vdb rw\n"]
+    running = await start(rescan_seconds=0.2, mounts=lambda: tables[-1])
+    tables.append("22 1 254:1 / / rw - ext4 /dev/vda1 rw\n")
+    inbox.rename(tmp_path / "away")
+    inbox.mkdir()  # the bare folder under the mount point
+    (inbox / "stray.png").write_bytes(b"x")
+    await until(lambda: running.watcher.status.problem)
+    assert running.watcher.status.problem.key in ("inbox-unmounted", "inbox-missing")
+    await until(lambda: running.watcher.status.problem.key == "inbox-unmounted")
+    assert running.drops == []
+    (inbox / "stray.png").unlink()
+    inbox.rmdir()
+    (tmp_path / "away").rename(inbox)
+    tables.append(tables[0])
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("cat.png")
+
+
+async def test_a_share_that_hangs_is_said_and_waited_for(start, monkeypatch):
+    running = await start(rescan_seconds=0.2)
+    monkeypatch.setattr("zoetrope.inbox.watcher.PATIENCE_SECONDS", 0.05)
+    real = running.watcher._presence.check
+    stuck = [True]
+
+    def check():
+        while stuck[0]:
+            time.sleep(0.01)
+        return real()
+
+    monkeypatch.setattr(running.watcher._presence, "check", check)
+    await until(lambda: running.watcher.status.problem)
+    assert running.watcher.status.problem.key == "inbox-hangs"
+    before = running.watcher.progress
+    await until(lambda: running.watcher.progress > before)
+    stuck[0] = False
+    await until(lambda: running.watcher.status.problem is None)
+
+
+# As root, every file can be read; a child that is nobody sees what the service would see.
+AS_NOBODY = """
+import asyncio, os, sys
+from pathlib import Path
+from zoetrope.inbox.watcher import Watcher
+from zoetrope.settings import InboxSettings
+
+async def watch(inbox, unreadable):
+    watcher = Watcher(InboxSettings(path=inbox, settle_seconds=0.1, ticket_grace_seconds=0))
+    task = asyncio.create_task(watcher.run())
+    drop = await watcher.next()
+    assert drop.paths == ("mine.png",), drop
+    for _ in range(500):
+        if watcher.status.unreadable == unreadable:
+            break
+        await asyncio.sleep(0.01)
+    assert watcher.status.unreadable == unreadable, watcher.status
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+# The first run, as root, loads every module; nobody may not look into root's Python.
+asyncio.run(watch(Path(sys.argv[1]), ()))
+(Path(sys.argv[1]) / "secret.png").write_bytes(b"x")
+os.chmod(Path(sys.argv[1]) / "secret.png", 0o600)
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+asyncio.run(watch(Path(sys.argv[1]), ("secret.png",)))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have a file of another user")
+def test_a_file_that_only_its_owner_can_read_is_named_and_left():
+    # Not under pytest's own folder, which is closed to others.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "mine.png").write_bytes(b"x")
+        run = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, folder],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        assert run.stderr.count("secret.png cannot be read") == 1
+        assert (Path(folder) / "secret.png").exists()
+
+
+async def test_five_thousand_files_at_once_are_all_handed_out_once(start, inbox):
+    for number in range(5000):
+        (inbox / f"{number:04}.png").write_bytes(b"x")
+    running = await start(rescan_seconds=1.0)
+    await until(lambda: len(running.drops) >= 5000, 30)
+    assert len(set(running.names)) == 5000
+    assert running.watcher.status.files == 0
+
+
+async def test_an_idle_watcher_does_next_to_nothing(start, inbox):
+    running = await start()
+    (inbox / "cat.toml").write_bytes(b"")
+    await until(lambda: running.watcher.status.files == 1)
+    rounds = 0
+    real = running.watcher._round
+
+    async def count():
+        nonlocal rounds
+        rounds += 1
+        await real()
+
+    running.watcher._round = count
+    await asyncio.sleep(1.0)
+    assert rounds <= 3
