@@ -2,12 +2,15 @@ import json
 import time
 
 from zoetrope.errors import Reason
+from zoetrope.inbox.intake import Held
 from zoetrope.jobs.job import State
 
 
 def test_the_service_is_shown_on_one_screen(service, run):
     service.parts.conductor.lanes[0].since = time.time() - 7200
     service.parts.watcher.status.unreadable = ("secret.png",)
+    reason = Reason("recipe", "The recipe is broken.", "Mend it.")
+    service.parts.intake.status.held = (Held("held.png", reason),)
     review, queued = service.add(State.REVIEW), service.add(State.QUEUED)
     service.add(State.DONE)
     result = run("status")
@@ -17,6 +20,7 @@ def test_the_service_is_shown_on_one_screen(service, run):
     assert lines[1] == "1 waiting, 1 to review; engine comfyui is up"
     assert "engine comfyui at http://127.0.0.1:8188: up for 2.0 h (RTX 5080" in result.stdout
     assert "cannot be read: secret.png" in result.stdout
+    assert "held.png waits: The recipe is broken. Mend it." in result.stdout
     assert lines[-2].startswith(review.short)
     assert lines[-2].endswith(f"zoetrope approve {review.short}")
     assert lines[-1].startswith(queued.short)

@@ -1,6 +1,7 @@
 from tests.web.fakes import WatchStatus
 from zoetrope.errors import Reason
 from zoetrope.health.inbox import InboxCheck, stale_after
+from zoetrope.inbox.intake import Held
 
 
 def check(parts, **status):
@@ -55,3 +56,20 @@ async def test_without_a_watcher_pictures_stay_where_they_are(parts):
     verdict = await InboxCheck(parts).look()
     assert verdict.level == "failing"
     assert verdict.next_step
+
+
+async def test_an_intake_that_takes_nothing_is_failing(parts):
+    parts.intake.status.problem = Reason("disk-full", "The disk is full.", "Free some space.")
+    verdict = await check(parts)
+    assert verdict.level == "failing"
+    assert verdict.found == "No picture is taken: The disk is full."
+    assert verdict.next_step == "Free some space."
+
+
+async def test_pictures_that_wait_for_something_else_are_named(parts):
+    reason = Reason("recipe", "The recipe tiny is broken.", "Mend the recipe.")
+    parts.intake.status.held = (Held("a.png", reason), Held("b.png", reason))
+    verdict = await check(parts)
+    assert verdict.level == "degraded"
+    assert verdict.found == "a.png waits: The recipe tiny is broken. (and 1 more wait)"
+    assert verdict.next_step == "Mend the recipe."

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -253,21 +252,3 @@ def picture(settings: Settings) -> Callable[..., Path]:
         return write_picture(settings.inbox.path / name, **options)
 
     return write
-
-
-@contextlib.contextmanager
-def raises_once(
-    monkeypatch: pytest.MonkeyPatch, target: object, name: str, error: BaseException
-) -> Iterator[list[int]]:
-    """Make a method fail at its first call."""
-    real = getattr(target, name)
-    calls: list[int] = []
-
-    def failing(*args: object, **kwargs: object) -> object:
-        calls.append(1)
-        if len(calls) == 1:
-            raise error
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(target, name, failing)
-    yield calls

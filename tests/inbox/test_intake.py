@@ -1,19 +1,635 @@
-"""Tests of the intake's way of one picture."""
+"""The way of one picture through the intake, and every fault on it."""
 
 from __future__ import annotations
 
-from zoetrope.jobs.job import State
+import asyncio
+import errno
+import logging
+import os
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from PIL import Image
+
+from tests.inbox.conftest import until, write_picture, write_recipe
+from zoetrope.errors import Rejected
+from zoetrope.inbox import admission
+from zoetrope.inbox.source import StillChanging
+from zoetrope.jobs.job import State, cancel
+
+
+def no_space(*_args, **_kwargs):
+    raise OSError(errno.ENOSPC, "No space left on device", "/state/work")
 
 
 async def test_a_picture_becomes_a_queued_job(world, picture):
+    body = picture("cat.png").read_bytes()
+    job = await world.take("cat.png")
+    assert job.state is State.QUEUED
+    assert (job.stem, job.folder, job.origin) == ("cat", "", "inbox")
+    assert job.ticket.recipe == "plain"
+    assert [(stage.name, stage.review) for stage in job.stages] == [
+        ("animate", True),
+        ("upscale", False),
+    ]
+    assert (world.settings.work / job.id / job.stills[0].source).read_bytes() == body
+    assert world.files() == {}
+    assert world.announced == [job]
+    assert world.intake.status.accepted == 1
+
+
+async def test_the_job_has_the_claims_id_and_a_drawn_seed(world, picture):
+    world.make_intake(new_id=lambda: "ab" * 16)
     picture("cat.png")
     job = await world.take("cat.png")
-    print(job, world.files())
-    assert job.state is State.QUEUED
+    assert job.id == "ab" * 16
+    assert 0 <= job.seed < 2**32
 
 
-async def test_the_running_service_takes_a_dropped_picture(world, picture):
-    world.start()
+async def test_a_ticket_is_obeyed(world, picture):
     picture("cat.png")
-    (job,) = await world.wait_for_jobs(1)
+    (world.inbox / "cat.toml").write_text('prompt = "she turns"\nseed = 7\nreview = false')
+    job = await world.take("cat.png", tickets=("cat.toml",))
+    assert (job.ticket.prompt, job.seed) == ("she turns", 7)
+    assert not any(stage.review for stage in job.stages)
+    assert world.files() == {}
+
+
+async def test_a_folders_defaults_are_overlaid_by_the_pictures_own_ticket(world, picture):
+    picture("plain/cat.png")
+    (world.inbox / "plain/ticket.toml").write_text('prompt = "folder"\nseconds = 1')
+    (world.inbox / "plain/cat.txt").write_text("own")
+    job = await world.take("plain/cat.png", tickets=("plain/cat.txt",))
+    assert (job.folder, job.ticket.prompt, job.ticket.seconds) == ("plain", "own", 1.0)
+    assert set(world.files()) == {"plain/ticket.toml"}
+
+
+async def test_review_is_the_operators_to_decide_unless_the_ticket_does(world, picture):
+    jobs = msgspec.structs.replace(world.settings.jobs, review=False)
+    world.settings = msgspec.structs.replace(world.settings, jobs=jobs)
+    world.make_intake()
+    picture("cat.png")
+    assert not (await world.take("cat.png")).stages[0].review
+    picture("dog.png", seed=1)
+    (world.inbox / "dog.toml").write_text("review = true")
+    assert (await world.take("dog.png", tickets=("dog.toml",))).stages[0].review
+
+
+async def test_a_changed_picture_keeps_its_source(world):
+    Image.new("RGBA", (32, 32), (255, 0, 0, 0)).save(world.inbox / "cat.png")
+    job = await world.take("cat.png")
+    (still,) = job.stills
+    assert (still.source, still.file) == ("source.png", "upright.png")
+    assert (world.settings.work / job.id / "upright.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space.png",
+        "🐈.png",
+        "Жук & co (1).png",
+        "x" * 251 + ".png",
+        "-rf.png",
+        "two\nlines.png",
+        "\udcff\udcfe.png",
+    ],
+)
+async def test_difficult_names_become_jobs(world, picture, name):
+    picture(name)
+    job = await world.take(name)
     assert job.state is State.QUEUED
+    assert len(f"{job.stem}-{job.short}".encode()) <= 255
+    assert world.files() == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "key"),
+    [
+        ("cat.png", b"hello", "picture-unknown"),
+        ("cat.png", b"", "picture-empty"),
+        ("report.pdf", b"%PDF-1.7", "picture-unknown"),
+    ],
+)
+async def test_what_is_no_picture_is_refused_with_a_row_and_a_reason(world, name, body, key):
+    (world.inbox / name).write_bytes(body)
+    job = await world.take(name)
+    assert (job.state, job.reason.key) == (State.REJECTED, key)
+    assert (world.rejected / name).read_bytes() == body
+    text = world.why(name)
+    assert job.reason.sentence in text
+    assert job.reason.next_step in text
+    assert world.announced == [job]
+    assert not (world.settings.work / job.id).exists()
+    assert world.intake.status.refused == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("prmpt = 'x'", "ticket-key"),
+        ("seed = 'x'", "ticket-value"),
+        ("seed = -1", "ticket-value"),
+        ("seconds = 100", "ticket-value"),
+        ("steps = 99", "ticket-value"),
+        ("prompt = ", "ticket-file"),
+        ("recipe = 'plane'", "recipe-unknown"),
+    ],
+)
+async def test_a_ticket_that_cannot_be_obeyed_refuses_the_picture(world, picture, text, key):
+    picture("cat.png")
+    (world.inbox / "cat.toml").write_text(text)
+    job = await world.take("cat.png", tickets=("cat.toml",))
+    assert (job.state, job.reason.key) == (State.REJECTED, key)
+    assert job.reason.next_step
+    assert {"rejected/cat.png", "rejected/cat.toml"} < set(world.files())
+
+
+async def test_an_unknown_folder_is_refused_with_the_nearest_recipe(world, picture):
+    picture("plan/cat.png")
+    job = await world.take("plan/cat.png")
+    assert job.reason.key == "recipe-unknown"
+    assert "did you mean `plain`?" in job.reason.sentence
+    assert (world.rejected / "plan" / "cat.png").is_file()
+
+
+async def test_a_deep_folder_is_refused(world, picture):
+    picture("plain/deep/cat.png")
+    job = await world.take("plain/deep/cat.png")
+    assert job.reason.key == "folder-deep"
+    assert (world.rejected / "plain/deep/cat.png").is_file()
+
+
+async def test_a_link_is_refused_and_never_followed(world):
+    (world.inbox / "cat.png").symlink_to("/etc/passwd")
+    job = await world.take("cat.png")
+    assert job.reason.key == "picture-link"
+    assert (world.rejected / "cat.png").is_symlink()
+
+
+async def test_a_second_name_is_refused(world, picture, tmp_path):
+    (tmp_path / "other.png").hardlink_to(picture("cat.png"))
+    assert (await world.take("cat.png")).reason.key == "picture-link"
+
+
+async def test_a_file_that_is_too_large_is_refused_before_it_is_copied(world, picture):
+    world.change(max_megabytes=1)
+    write_picture(world.inbox / "cat.png", size=(800, 600))
+    assert (await world.take("cat.png")).reason.key == "picture-too-large"
+
+
+async def test_what_we_made_ourselves_is_refused(world, picture, monkeypatch):
+    async def own(_sha256):
+        return True
+
+    monkeypatch.setattr(world.ledger, "own_output", own)
+    picture("cat.png")
+    assert (await world.take("cat.png")).reason.key == "own-output"
+
+
+class TestDuplicates:
+    async def both(self, world, picture, policy, ticket=""):
+        world.change(duplicates=policy)
+        jobs = []
+        for name in ("cat.png", "copy.png"):
+            picture(name)
+            (world.inbox / name).with_suffix(".toml").write_text(ticket)
+            jobs.append(await world.take(name, tickets=(f"{name[:-4]}.toml",)))
+        return jobs
+
+    async def test_the_same_again_is_refused_and_says_where_the_first_is(self, world, picture):
+        first, second = await self.both(world, picture, "skip")
+        assert (second.state, second.reason.key) == (State.REJECTED, "duplicate")
+        assert first.short in second.reason.sentence
+
+    async def test_another_ticket_is_another_job(self, world, picture):
+        first = await self.both(world, picture, "skip", "seed = 1")
+        picture("third.png")
+        (world.inbox / "third.toml").write_text("seed = 2")
+        third = await world.take("third.png", tickets=("third.toml",))
+        assert third.state is State.QUEUED
+        assert third.fingerprint != first[0].fingerprint
+
+    @pytest.mark.parametrize("ticket", ["", "seed = 5"])
+    async def test_a_new_seed_may_be_drawn(self, world, picture, ticket):
+        first, second = await self.both(world, picture, "new-seed", ticket)
+        assert second.state is State.QUEUED
+        assert second.seed != first.seed
+
+    async def test_it_may_be_made_again(self, world, picture):
+        first, second = await self.both(world, picture, "always", "seed = 5")
+        assert (second.state, second.seed) == (State.QUEUED, first.seed)
+
+    async def test_a_job_that_came_to_nothing_is_no_twin(self, world, picture):
+        picture("cat.png")
+        first = await world.take("cat.png")
+        await world.ledger.change(first.id, lambda job: cancel(job, 0.0))
+        picture("cat.png")
+        assert (await world.take("cat.png")).state is State.QUEUED
+
+    async def test_the_same_picture_dropped_many_times_at_once_is_one_job(self, world, picture):
+        for number in range(6):
+            picture(f"{number}.png")
+        drops = [world.drop(f"{number}.png") for number in range(6)]
+        jobs = await asyncio.gather(*(world.intake.take(drop) for drop in drops))
+        states = [job.state for job in jobs]
+        assert states.count(State.QUEUED) == 1
+        assert states.count(State.REJECTED) == 5
+
+
+class TestPairs:
+    async def test_two_halves_are_one_job(self, world, picture):
+        picture("loop/cat.start.png", seed=1)
+        picture("loop/cat.end.png", seed=2)
+        job = await world.take("loop/cat.start.png", "loop/cat.end.png")
+        assert job.state is State.QUEUED
+        assert [s.name for s in job.stills] == ["cat.start.png", "cat.end.png"]
+        assert [s.source for s in job.stills] == ["source.png", "end.png"]
+
+    @pytest.mark.parametrize(("first", "second"), [("start", "end"), ("end", "start")])
+    async def test_a_lone_half_waits_for_the_other(self, world, picture, first, second):
+        picture(f"loop/cat.{first}.png", seed=1)
+        (world.inbox / "loop/cat.toml").write_text("prompt = 'x'")
+        waiting = await world.take(f"loop/cat.{first}.png", tickets=("loop/cat.toml",))
+        assert (waiting.state, waiting.half) == (State.WAITING, first)
+        assert world.files() == {}
+        picture(f"loop/cat.{second}.png", seed=2)
+        job = await world.take(f"loop/cat.{second}.png")
+        assert (job.id, job.state, job.half) == (waiting.id, State.QUEUED, "")
+        assert [s.name for s in job.stills] == ["cat.start.png", "cat.end.png"]
+        assert job.ticket.prompt == "x"
+        assert len(await world.jobs()) == 1
+        work = world.settings.work
+        assert {p.name for p in work.iterdir()} == {job.id}
+
+    async def test_the_ticket_of_the_later_half_counts(self, world, picture):
+        picture("loop/cat.start.png", seed=1)
+        await world.take("loop/cat.start.png")
+        picture("loop/cat.end.png", seed=2)
+        (world.inbox / "loop/cat.toml").write_text("prompt = 'x'\nseed = 3")
+        job = await world.take("loop/cat.end.png", tickets=("loop/cat.toml",))
+        assert (job.ticket.prompt, job.seed) == ("x", 3)
+
+    async def test_a_broken_half_leaves_the_other_waiting(self, world, picture):
+        picture("loop/cat.start.png")
+        waiting = await world.take("loop/cat.start.png")
+        (world.inbox / "loop/cat.end.png").write_text("hello")
+        broken = await world.take("loop/cat.end.png")
+        assert broken.state is State.REJECTED
+        assert (await world.ledger.get(waiting.id)).state is State.WAITING
+
+    async def test_the_same_half_twice_is_two_waiting_jobs(self, world, picture):
+        for seed in (1, 2):
+            picture("loop/cat.start.png", seed=seed)
+            await world.take("loop/cat.start.png")
+        assert [job.state for job in await world.jobs()] == [State.WAITING] * 2
+
+    async def test_the_same_pair_again_is_refused(self, world, picture):
+        for _ in range(2):
+            for half, seed in (("start", 1), ("end", 2)):
+                picture(f"loop/cat.{half}.png", seed=seed)
+                job = await world.take(f"loop/cat.{half}.png")
+        assert (job.state, job.reason.key) == (State.REJECTED, "duplicate")
+        assert (world.rejected / "loop/cat.end.png").is_file()
+
+    async def test_one_picture_for_a_pairs_recipe_is_a_loop(self, world, picture):
+        picture("loop/cat.png")
+        job = await world.take("loop/cat.png")
+        assert len(job.stills) == 2
+        assert job.stills[0] == job.stills[1]
+
+    @pytest.mark.parametrize("names", [("cat.start.png",), ("cat.start.png", "cat.end.png")])
+    async def test_a_pair_for_one_pictures_recipe_is_refused(self, world, picture, names):
+        for seed, name in enumerate(names):
+            picture(name, seed=seed)
+        job = await world.take(*names)
+        assert (job.state, job.reason.key) == (State.REJECTED, "pair-unwanted")
+        assert "loop" in job.reason.next_step
+        assert {f"rejected/{name}" for name in names} < set(world.files())
+
+    async def test_of_files_that_stay_no_half_is_taken_twice(self, world, picture):
+        world.change(claim="copy")
+        picture("loop/cat.start.png", seed=1)
+        await world.take("loop/cat.start.png")
+        picture("loop/cat.end.png", seed=2)
+        job = await world.take("loop/cat.start.png", "loop/cat.end.png")
+        assert job.state is State.QUEUED
+        world.make_intake()
+        await world.take("loop/cat.start.png", "loop/cat.end.png")
+        await world.take("loop/cat.end.png")
+        assert len(await world.jobs()) == 1
+
+
+class TestUploads:
+    async def test_an_upload_becomes_a_job(self, world, tmp_path):
+        file = write_picture(tmp_path / "upload")
+        job = await world.intake.take_upload(file, "Жук.png", {"prompt": "x", "seed": 3})
+        assert (job.state, job.origin, job.stem) == (State.QUEUED, "api", "Жук")
+        assert (job.ticket.prompt, job.seed, job.stills[0].name) == ("x", 3, "Жук.png")
+        assert file.exists()
+
+    async def test_two_files_are_a_pair(self, world, tmp_path):
+        files = [write_picture(tmp_path / name, seed=i) for i, name in enumerate("ab")]
+        job = await world.intake.take_upload(
+            files[0], "a.png", {"recipe": "loop"}, end=(files[1], "b.png")
+        )
+        assert [still.name for still in job.stills] == ["a.png", "b.png"]
+
+    async def test_what_is_wrong_is_raised_and_leaves_nothing(self, world, tmp_path):
+        (tmp_path / "upload").write_text("hello")
+        with pytest.raises(Rejected) as refused:
+            await world.intake.take_upload(tmp_path / "upload", "cat.png", {})
+        assert refused.value.reason.key == "picture-unknown"
+        assert await world.jobs() == []
+        assert list(world.settings.work.iterdir()) == []
+
+    async def test_a_truncated_upload_is_refused_at_once(self, world, tmp_path):
+        body = write_picture(tmp_path / "cat.jpg").read_bytes()
+        (tmp_path / "upload").write_bytes(body[: len(body) // 2])
+        with pytest.raises(Rejected) as refused:
+            await world.intake.take_upload(tmp_path / "upload", "cat.jpg", {})
+        assert refused.value.reason.key == "picture-truncated"
+
+    async def test_a_duplicate_names_the_earlier_job(self, world, tmp_path):
+        file = write_picture(tmp_path / "upload")
+        first = await world.intake.take_upload(file, "cat.png", {})
+        with pytest.raises(Rejected) as refused:
+            await world.intake.take_upload(file, "dog.png", {})
+        assert refused.value.reason.key == "duplicate"
+        assert refused.value.job == first.id
+        assert (world.settings.work / first.id).is_dir()
+
+    async def test_a_full_disk_is_raised_as_such(self, world, tmp_path, monkeypatch):
+        file = write_picture(tmp_path / "upload")
+        monkeypatch.setattr(admission, "copy", no_space)
+        with pytest.raises(OSError, match="No space"):
+            await world.intake.take_upload(file, "cat.png", {})
+
+
+class TestTrouble:
+    async def test_a_full_disk_pauses_and_then_it_goes_on(self, world, picture, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(admission, "copy", no_space)
+            world.start()
+            picture("cat.png")
+            await until(lambda: world.intake.status.problem)
+            reason = world.intake.status.problem
+            assert reason.key == "disk-full"
+            assert reason.next_step
+            assert await world.jobs() == []
+        (job,) = await world.wait_for_jobs(1)
+        assert job.state is State.QUEUED
+        assert world.intake.status.problem is None
+
+    async def test_room_that_the_operator_wants_free_is_kept_free(self, world, picture):
+        state = msgspec.structs.replace(world.settings.state, min_free_megabytes=10**9)
+        world.settings = msgspec.structs.replace(world.settings, state=state)
+        world.make_intake()
+        world.start()
+        picture("cat.png")
+        await until(lambda: world.intake.status.problem)
+        assert world.intake.status.problem.key == "disk-full"
+        # Nothing was claimed: the picture stands where it was dropped.
+        assert set(world.files()) == {"cat.png"}
+
+    @pytest.mark.parametrize(
+        ("code", "key"), [(errno.EROFS, "inbox-readonly"), (errno.EACCES, "inbox-readonly")]
+    )
+    async def test_a_read_only_inbox_is_said_and_waited_for(
+        self, world, picture, monkeypatch, code, key
+    ):
+        picture("cat.png")
+        real = Path.mkdir
+
+        def mkdir(self, *args, **kwargs):
+            if self.is_relative_to(world.inbox):
+                raise OSError(code, os.strerror(code), str(self))
+            return real(self, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "mkdir", mkdir)
+            world.start()
+            await until(lambda: world.intake.status.problem)
+            assert world.intake.status.problem.key == key
+            assert "claim" in world.intake.status.problem.next_step
+        await world.wait_for_jobs(1, State.QUEUED)
+
+    async def test_files_that_stay_need_no_writable_inbox(self, world, picture, monkeypatch):
+        world.change(claim="copy")
+        picture("cat.png")
+        (world.inbox / "bad.png").write_text("hello")
+
+        def no_write(name):
+            real = getattr(Path, name)
+
+            def checked(self, *args, **kwargs):
+                assert not self.is_relative_to(world.inbox), (name, self)
+                return real(self, *args, **kwargs)
+
+            return checked
+
+        for name in ("mkdir", "rename", "unlink", "write_text", "rmdir"):
+            monkeypatch.setattr(Path, name, no_write(name))
+        world.start()
+        await world.wait_for_jobs(2)
+        why = world.settings.outbox.path / "rejected" / "bad.png.why.txt"
+        await until(why.exists)
+        assert set(world.files()) == {"cat.png", "bad.png"}
+
+    async def test_a_broken_recipe_holds_the_picture_until_it_is_mended(self, world, picture):
+        recipe = write_recipe(world.root / "recipes", "plain") / "recipe.toml"
+        text = recipe.read_text()
+        recipe.write_text("broken")
+        world.start()
+        picture("cat.png")
+        await until(lambda: world.intake.status.held)
+        (held,) = world.intake.status.held
+        assert (held.name, held.reason.key) == ("cat.png", "recipe")
+        assert world.intake.status.problem is None
+        assert await world.jobs() == []
+        recipe.write_text(text)
+        await world.wait_for_jobs(1, State.QUEUED)
+        await until(lambda: not world.intake.status.held)
+
+    async def test_a_mistake_of_ours_costs_no_picture(self, world, picture, monkeypatch, caplog):
+        real = world.ledger.twin
+        failures = [RuntimeError("a bug")]
+
+        async def twin(fingerprint):
+            if failures:
+                raise failures.pop()
+            return await real(fingerprint)
+
+        monkeypatch.setattr(world.ledger, "twin", twin)
+        world.start()
+        picture("cat.png")
+        await world.wait_for_jobs(1, State.QUEUED)
+        assert "a bug" in caplog.text
+
+    async def test_an_inbox_that_goes_away_with_a_claim_gives_it_back_later(
+        self, world, picture, monkeypatch
+    ):
+        away = world.root / "away"
+        real = admission.copy
+        gone = []
+
+        def copy(file, *args):
+            if not gone:
+                world.inbox.rename(away)
+                gone.append(1)
+            return real(file, *args)
+
+        monkeypatch.setattr(admission, "copy", copy)
+        world.start()
+        picture("cat.png")
+        await until(lambda: world.intake.status.problem)
+        assert world.intake.status.problem.key == "inbox-missing"
+        assert not world.inbox.exists()
+        away.rename(world.inbox)
+        (job,) = await world.wait_for_jobs(1)
+        assert job.state is State.QUEUED
+
+    async def test_a_picture_that_is_deleted_meanwhile_is_forgotten(self, world, picture):
+        assert await world.intake.take(world.drop("cat.png")) is None
+        assert await world.jobs() == []
+
+
+class TestLookingAgain:
+    async def test_a_truncated_picture_that_was_just_written_gets_some_time(
+        self, world, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(admission, "STALLED_SECONDS", 1.5)
+        body = write_picture(tmp_path / "cat.jpg", size=(200, 200)).read_bytes()
+        world.start()
+        with (world.inbox / "cat.jpg").open("wb") as file:
+            file.write(body[: len(body) // 2])
+            file.flush()
+            # The writer stalls for longer than the settle time, then goes on in the claimed file.
+            await until(lambda: world.intake.status.later)
+            file.write(body[len(body) // 2 :])
+        (job,) = await world.wait_for_jobs(1)
+        assert job.state is State.QUEUED
+
+    async def test_a_picture_that_stays_truncated_is_refused(self, world, tmp_path, monkeypatch):
+        monkeypatch.setattr(admission, "STALLED_SECONDS", 0.3)
+        body = write_picture(tmp_path / "cat.jpg", size=(200, 200)).read_bytes()
+        (world.inbox / "cat.jpg").write_bytes(body[: len(body) // 2])
+        world.start()
+        (job,) = await world.wait_for_jobs(1)
+        assert job.reason.key == "picture-truncated"
+
+    async def test_an_old_truncated_picture_is_refused_at_once(self, world, tmp_path):
+        body = write_picture(tmp_path / "cat.jpg").read_bytes()
+        (world.inbox / "cat.jpg").write_bytes(body[: len(body) // 2])
+        os.utime(world.inbox / "cat.jpg", (1, 1))
+        assert (await world.take("cat.jpg")).reason.key == "picture-truncated"
+
+    async def test_a_file_that_changes_while_it_is_copied_is_copied_again(
+        self, world, picture, monkeypatch
+    ):
+        real = admission.copy
+        changing = [1, 1]
+
+        def copy(*args):
+            if changing:
+                changing.pop()
+                raise StillChanging
+            return real(*args)
+
+        monkeypatch.setattr(admission, "copy", copy)
+        world.start()
+        picture("cat.png")
+        await world.wait_for_jobs(1, State.QUEUED)
+        assert not changing
+
+
+class TestTheRunningService:
+    async def test_a_dropped_picture_is_taken(self, world, picture):
+        world.start()
+        picture("cat.png")
+        await world.wait_for_jobs(1, State.QUEUED)
+        assert world.files() == {}
+
+    async def test_a_growing_file_is_taken_when_it_is_complete(self, world, tmp_path):
+        body = write_picture(tmp_path / "cat.png", size=(300, 200)).read_bytes()
+        world.start()
+        with (world.inbox / "cat.png").open("wb") as file:
+            for at in range(0, len(body), len(body) // 8):
+                file.write(body[at : at + len(body) // 8])
+                file.flush()
+                await asyncio.sleep(0.05)
+        (job,) = await world.wait_for_jobs(1)
+        assert job.state is State.QUEUED
+
+    async def test_two_files_of_one_stem_are_two_jobs_with_one_ticket(self, world, picture):
+        picture("cat.png", seed=1)
+        picture("cat.jpg", seed=2)
+        (world.inbox / "cat.txt").write_text("she turns")
+        world.start()
+        jobs = await world.wait_for_jobs(2, State.QUEUED)
+        assert [job.ticket.prompt for job in jobs] == ["she turns"] * 2
+        await until(lambda: not world.files())
+
+    async def test_a_folder_dropped_whole_is_refused_picture_by_picture(
+        self, world, picture, tmp_path
+    ):
+        for number in range(3):
+            write_picture(tmp_path / "holiday" / f"{number}.png", seed=number)
+        write_picture(tmp_path / "holiday" / "deep" / "3.png", seed=3)
+        world.start()
+        (tmp_path / "holiday").rename(world.inbox / "holiday")
+        jobs = await world.wait_for_jobs(4, State.REJECTED)
+        assert {job.reason.key for job in jobs} == {"recipe-unknown", "folder-deep"}
+        assert (world.rejected / "holiday" / "deep" / "3.png").is_file()
+
+    async def test_a_refused_picture_that_is_moved_back_is_tried_again(self, world, picture):
+        world.start()
+        picture("plan/cat.png")
+        await world.wait_for_jobs(1, State.REJECTED)
+        await until((world.rejected / "plan" / "cat.png").exists)
+        (world.rejected / "plan" / "cat.png").rename(world.inbox / "cat.png")
+        await until(lambda: not (world.inbox / "cat.png").exists())
+        await until(lambda: world.intake.status.accepted)
+        states = [job.state for job in await world.jobs()]
+        assert states == [State.REJECTED, State.QUEUED]
+
+    async def test_rows_stand_in_the_order_of_arrival(self, world):
+        for number in range(12):
+            # The first ones are the slowest to open.
+            size = (1400, 1000) if number < 2 else (32, 32)
+            write_picture(world.inbox / f"{number:02}.png", size=size, seed=number)
+            os.utime(world.inbox / f"{number:02}.png", (number, number))
+        world.change(decode_workers=2, watch="poll")
+        world.start()
+        jobs = await world.wait_for_jobs(12, State.QUEUED)
+        assert [job.stem for job in jobs] == [f"{number:02}" for number in range(12)]
+
+    async def test_stopping_in_the_middle_loses_nothing(self, world, picture):
+        for number in range(8):
+            picture(f"{number}.png", seed=number)
+        world.start()
+        await until(lambda: world.announced)
+        await world.stop()
+        world.make_intake()
+        world.start()
+        jobs = await world.wait_for_jobs(8, State.QUEUED)
+        assert sorted(job.stem for job in jobs) == [str(number) for number in range(8)]
+        await until(lambda: not world.files())
+
+    async def test_all_is_quiet_when_all_is_well(self, world, picture, caplog):
+        caplog.set_level(logging.INFO, "zoetrope.inbox")
+        world.start()
+        picture("cat.png")
+        (job,) = await world.wait_for_jobs(1, State.QUEUED)
+        (record,) = [r for r in caplog.records if r.name == "zoetrope.inbox"]
+        assert (record.job, record.action, record.levelname) == (job.id, "accepted", "INFO")
+
+    async def test_stopping_is_quick(self, world, picture):
+        world.start()
+        picture("cat.png")
+        await world.wait_for_jobs(1)
+        began = time.monotonic()
+        await world.stop()
+        assert time.monotonic() - began < 2.0

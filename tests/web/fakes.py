@@ -10,6 +10,7 @@ import msgspec
 
 from zoetrope.engine.protocol import Stats
 from zoetrope.errors import Reason, Rejected
+from zoetrope.inbox.intake import Held
 from zoetrope.jobs import job as steps
 from zoetrope.jobs.job import Job, Progress, Stage, State, Still, Ticket
 from zoetrope.jobs.ledger import Ledger
@@ -106,6 +107,11 @@ class Watcher:
         self.progress = time.monotonic()
 
 
+class IntakeStatus(msgspec.Struct, kw_only=True):
+    problem: Reason | None = None
+    held: tuple[Held, ...] = ()
+
+
 class Intake:
     """Makes a job of what is uploaded, unless the ticket asks for a refusal."""
 
@@ -113,6 +119,7 @@ class Intake:
         self.ledger = ledger
         self.taken: list[dict[str, object]] = []
         self.error: Exception | None = None
+        self.status = IntakeStatus()
 
     async def take_upload(
         self,

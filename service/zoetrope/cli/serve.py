@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from .options import common
+from .options import Options, common, pass_options
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope serve --check /etc/zoetrope/zoetrope.toml")
 @click.option("--config", metavar="FILE", help="The settings; or ZOETROPE_CONFIG, or /etc/zoetrope/zoetrope.toml.")  # fmt: skip
 @click.option("--check", metavar="FILE", help="Read the settings, say what is wrong, and stop.")
 @common
-def serve(config: str | None, check: str | None) -> int:
+@pass_options
+def serve(options: Options, /, config: str | None, check: str | None) -> int:
     """Run the service until it is told to stop.
 
     --check looks at the words of the file alone, not at the disks and engines it names; `zoetrope
@@ -23,7 +24,7 @@ def serve(config: str | None, check: str | None) -> int:
         return _check(check)
     from ..app import run
 
-    return run(settings.load(settings.find_file(config)))
+    return run(settings.load(settings.find_file(config)), debug=options.debug)
 
 
 def _check(file: str) -> int:

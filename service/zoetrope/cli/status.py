@@ -41,6 +41,7 @@ def screen(client: Client) -> list[str]:
         how = now.inbox.problem or f"watched ({now.inbox.mode})"
         lines.append(show.clean(f"inbox {now.inbox.path}: {how}"))
         lines += [show.clean(f"  cannot be read: {name}") for name in now.inbox.unreadable]
+        lines += [show.clean(f"  {held.name} waits: {held.reason}") for held in now.inbox.held]
     if now.problem is None:
         lines += _jobs(client)
     return lines

@@ -12,7 +12,7 @@ NAMED = 3  # unreadable files that are named; the rest is counted
 
 
 class InboxCheck:
-    """Looks at the inbox folder through the watcher's eyes."""
+    """Looks at the inbox folder through the eyes of the watcher and of the intake."""
 
     name = "inbox"
 
@@ -52,6 +52,14 @@ class InboxCheck:
                     "A share that hangs does this: ls the folder; if it answers, restart zoetrope."
                 ),
             )
+        taking = self._parts.intake.status if self._parts.intake else None
+        if taking is not None and taking.problem is not None:
+            return Verdict(
+                name=self.name,
+                level="failing",
+                found=f"No picture is taken: {taking.problem.sentence}",
+                next_step=taking.problem.next_step or "Mend it; taking goes on by itself.",
+            )
         if status.unreadable:
             names = ", ".join(status.unreadable[:NAMED])
             rest = len(status.unreadable) - NAMED
@@ -60,6 +68,15 @@ class InboxCheck:
                 level="degraded",
                 found=f"Cannot be read: {names}" + (f" and {rest} more" if rest > 0 else ""),
                 next_step=f"Let the group read them: chmod g+r in {settings.path}",
+            )
+        if taking is not None and taking.held:
+            first = taking.held[0]
+            more = f" (and {len(taking.held) - 1} more wait)" if len(taking.held) > 1 else ""
+            return Verdict(
+                name=self.name,
+                level="degraded",
+                found=f"{first.name} waits: {first.reason.sentence}{more}",
+                next_step=first.reason.next_step or "Mend it; taking goes on by itself.",
             )
         how = {"inotify": "by events", "poll": "by polling"}.get(status.mode, status.mode)
         return Verdict(name=self.name, level="ok", found=f"{settings.path} is watched {how}.")

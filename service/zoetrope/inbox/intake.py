@@ -143,16 +143,17 @@ class Intake:
         pending = await asyncio.to_thread(self._claims.pending)
         for claim in pending:
             job = await self._ledger.claimed(claim.id)
-            if job is not None:
-                await self._finish(claim, job)
-            elif claim.pictures:
-                found.append(_Work(claim=claim, arrived=self._clock()))
-            else:
+            if not claim.pictures:
+                # Nothing yet or nothing more: the picture's rename is the first and the last word.
                 await asyncio.to_thread(self._claims.put_back, claim)
+            elif job is not None:
+                await self._finish(claim, job)
+            else:
+                found.append(_Work(claim=claim, arrived=self._clock()))
         self._found = deque(found)
-        kept = {claim.id for claim in pending} | self._uploads
+        kept = {work.claim.id for work in found if work.claim} | self._uploads
         for folder in await asyncio.to_thread(_folders, self._settings.work):
-            if folder.name not in kept and not await self._has_row(folder.name):
+            if folder.name not in kept and not await self._has_work(folder.name):
                 await asyncio.to_thread(source.remove, folder)
 
     async def run(self, watcher: Watcher) -> None:
@@ -207,7 +208,7 @@ class Intake:
         except Exception:
             # What a cancelled request leaves is cleared away at the next start.
             with contextlib.suppress(ZoetropeError):
-                if not await self._has_row(parcel.id):
+                if not await self._has_work(parcel.id):
                     await asyncio.to_thread(source.remove, self._settings.work / parcel.id)
             raise
         finally:
@@ -399,12 +400,14 @@ class Intake:
         self._held[work.name] = Held(work.name, reason)
         self._look_later(work, self._hold_seconds)
 
-    async def _has_row(self, job_id: str) -> bool:
+    async def _has_work(self, job_id: str) -> bool:
+        """Whether there is a job that may still need its work folder."""
         try:
-            await self._ledger.get(job_id)
+            job = await self._ledger.get(job_id)
         except NotFound:
             return False
-        return True
+        # What the intake refused lies in the inbox's own folder; what was refused later only here.
+        return job.state is not State.REJECTED or bool(job.stages)
 
     def _check_room(self) -> None:
         work = self._settings.work

@@ -136,8 +136,41 @@ class Watcher(Protocol):
         ...
 
 
+class Held(Protocol):
+    """A picture that waits for something that is not its own fault."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def reason(self) -> Reason:
+        """What it waits for."""
+        ...
+
+
+class IntakeStatus(Protocol):
+    """What keeps pictures from becoming jobs."""
+
+    @property
+    def problem(self) -> Reason | None:
+        """Why none is taken at all."""
+        ...
+
+    @property
+    def held(self) -> Sequence[Held]:
+        """Those that are kept for later."""
+        ...
+
+
 class Intake(Protocol):
     """Who makes jobs of pictures."""
+
+    @property
+    def status(self) -> IntakeStatus:
+        """What it does."""
+        ...
 
     async def take_upload(
         self,

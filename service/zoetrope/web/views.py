@@ -92,6 +92,13 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     in_hand: tuple[str, ...] = ()
 
 
+class HeldView(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture that waits for something that is not its own fault."""
+
+    name: str
+    reason: Reason
+
+
 class InboxView(msgspec.Struct, frozen=True, kw_only=True):
     """The inbox folder."""
 
@@ -100,6 +107,7 @@ class InboxView(msgspec.Struct, frozen=True, kw_only=True):
     last_scan: float | None
     problem: Reason | None = None
     unreadable: tuple[str, ...] = ()
+    held: tuple[HeldView, ...] = ()
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +17,11 @@ from .execute import Executor
 from .faults import Fault, Faults
 from .files import Files
 from .models import DEFAULT_MODELS, ModelNames
-from .queue import PromptQueue
+from .queue import Outcome, PromptQueue
 from .server import Server
 from .sockets import Sockets
+
+_log = logging.getLogger(__name__)
 
 
 class RehearsalEngine:
@@ -177,6 +180,10 @@ def _work(queue: PromptQueue, executor: Executor, died: Callable[[], object]) ->
                 if not executor.stopping.is_set():
                     died()
                 return
+            except Exception:
+                # A graph that nobody thought of fails alone; the worker goes on.
+                _log.exception("a prompt broke the rehearsal engine", extra={"action": "rehearse"})
+                outcome = Outcome(success=False, messages=[], outputs={}, meta={})
             client = executor.client_id
             queue.done(prompt, outcome)
             if client is not None:

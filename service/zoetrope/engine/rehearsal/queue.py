@@ -58,11 +58,12 @@ class PromptQueue:
             self._ready.notify()
 
     def take(self) -> Prompt | None:
-        """Wait for the next prompt and mark it running; None when only flags were raised."""
+        """Wait for the next prompt and mark it running; None when flags were raised."""
         with self._ready:
             while not self._waiting and not self._flags and not self._closed:
                 self._ready.wait()
-            if self._closed or not self._waiting:
+            # What was asked for while idle comes before a prompt that was sent after it.
+            if self._closed or self._flags:
                 return None
             prompt = heapq.heappop(self._waiting)[2]
             self._running = prompt

@@ -10,7 +10,7 @@ from aiohttp import web
 from ... import __version__
 from ...systemd import summary
 from ..parts import LaneStatus, Parts
-from ..views import EngineView, InboxView, StatusView
+from ..views import EngineView, HeldView, InboxView, StatusView
 
 
 class StatusApi:
@@ -48,12 +48,17 @@ class StatusApi:
         if self._parts.watcher is None:
             return None
         status = self._parts.watcher.status
+        taking = self._parts.intake.status if self._parts.intake else None
         return InboxView(
             path=str(self._parts.settings.inbox.path),
             mode=status.mode,
             last_scan=status.last_scan,
-            problem=status.problem,
+            problem=status.problem or (taking.problem if taking else None),
             unreadable=tuple(status.unreadable),
+            held=tuple(
+                HeldView(name=held.name, reason=held.reason)
+                for held in (taking.held if taking else ())
+            ),
         )
 
 
