@@ -16,6 +16,11 @@ from typing import Any
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PATIENCE = 60.0
+QUICK_INBOX = """
+            settle_seconds = 0.2
+            ticket_grace_seconds = 0.05
+            rescan_seconds = 2
+"""
 
 
 def free_port() -> int:
@@ -52,7 +57,7 @@ class EngineProcess:
 class ServiceProcess:
     """`zoetrope serve`."""
 
-    def __init__(self, root: Path, engine_url: str, *, extra: str = "") -> None:
+    def __init__(self, root: Path, engine_url: str, *, idle: bool = False) -> None:
         self.root = root
         self.inbox = root / "inbox"
         self.outbox = root / "outbox"
@@ -62,13 +67,14 @@ class ServiceProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = root / "zoetrope.toml"
+        # A quick inbox and a short silence for tests; an idle service is measured with the defaults.
+        quick = "" if idle else QUICK_INBOX
+        silence = "" if idle else "silence_seconds = 0.5"
         self.config.write_text(
             f"""
             [inbox]
             path = "{self.inbox}"
-            settle_seconds = 0.2
-            ticket_grace_seconds = 0.05
-            rescan_seconds = 2
+            {quick}
             [outbox]
             path = "{self.outbox}"
             [state]
@@ -82,10 +88,9 @@ class ServiceProcess:
             [[engines]]
             name = "e0"
             url = "{engine_url}"
-            silence_seconds = 0.5
+            {silence}
             [web]
             listen = "127.0.0.1:{self.port}"
-            {extra}
             """
         )
         self.log = root / "service.log"
@@ -119,8 +124,12 @@ class ServiceProcess:
             return json.load(answer)
 
     def done(self) -> list[Path]:
-        """List the finished folders."""
-        return sorted(p.parent for p in self.outbox.glob("*/receipt.json"))
+        """List the finished folders; hidden ones are still being built."""
+        return sorted(p.parent for p in self.outbox.glob("[!.]*/receipt.json"))
+
+    def done_named(self, stem: str) -> Path:
+        """Find the finished folder of one picture."""
+        return next(folder for folder in self.done() if folder.name.startswith(f"{stem}-"))
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,80 @@
+"""What the kernel says of our processes: memory without double counting, and processor time."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """List a process and all below it."""
+    found = [pid]
+    for number in found:
+        try:
+            for task in Path(f"/proc/{number}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            continue
+    return found
+
+
+def memory_megabytes(pid: int) -> float:
+    """Add up the proportional set sizes of a family: shared pages count once."""
+    total = 0
+    for number in family(pid):
+        try:
+            for line in Path(f"/proc/{number}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+        except OSError:
+            continue
+    return total / 1000
+
+
+def processor_seconds(pid: int) -> float:
+    """Add up user and system time of a family."""
+    total = 0.0
+    for number in family(pid):
+        try:
+            fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += (int(fields[11]) + int(fields[12])) / TICKS
+    return total
+
+
+class PeakMemory:
+    """Samples a family's memory on a thread of its own, while the context lasts."""
+
+    def __init__(self, pid: int, every: float = 0.2) -> None:
+        self._pid = pid
+        self._every = every
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self.peak = 0.0
+
+    def _sample(self) -> None:
+        while not self._end.wait(self._every):
+            self.peak = max(self.peak, memory_megabytes(self._pid))
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+def wait_until(condition: object, timeout: float, pause: float = 0.02) -> None:
+    """Wait until a callable says yes."""
+    assert callable(condition)
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the measured thing did not happen")
+        time.sleep(pause)
