@@ -219,7 +219,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         inbox=InboxSettings(
             path=inbox,
-            settle_seconds=0.2,
+            settle_seconds=0.1,
             ticket_grace_seconds=0.0,
             rescan_seconds=0.5,
             max_megapixels=4,

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 
@@ -264,6 +265,41 @@ def test_links_and_devices_are_refused_without_being_followed(claims, inbox, tmp
     assert os.path.lexists(inbox / "rejected" / "cat.png")
     if kind == "symlink":
         assert (inbox / "rejected" / "cat.png").readlink() == type(inbox)("/etc/passwd")
+
+
+class TestAMountInside:
+    """A folder of the inbox may be another file system; a rename cannot leave it."""
+
+    @pytest.fixture(autouse=True)
+    def border(self, inbox, monkeypatch):
+        rename = type(inbox).rename
+        nas = inbox / "nas"
+
+        def guarded(self, to):
+            if self.is_relative_to(nas) != to.is_relative_to(nas):
+                raise OSError(errno.EXDEV, "Invalid cross-device link", str(self))
+            return rename(self, to)
+
+        monkeypatch.setattr(type(inbox), "rename", guarded)
+
+    def test_a_claim_stays_on_its_own_mount(self, claims, inbox):
+        write(inbox, "nas/cat.png", "nas/cat.toml", "dog.png")
+        claim = claims.take(("nas/cat.png",), ("nas/cat.toml",))
+        assert claim.root == inbox / "nas" / ".zoetrope" / claim.id
+        other = claims.take(("dog.png",))
+        assert other.root.parent == inbox / ".zoetrope"
+        assert {c.id for c in Claims(inbox).pending()} == {claim.id, other.id}
+        claims.put_back(claim)
+        assert (inbox / "nas/cat.png").is_file()
+
+    def test_a_refused_file_is_carried_over_the_border(self, claims, inbox):
+        write(inbox, "nas/cat.png", "nas/cat.toml")
+        claims.refuse(claims.take(("nas/cat.png",), ("nas/cat.toml",)), WHY)
+        assert listing(inbox) == [
+            "rejected/nas/cat.png",
+            "rejected/nas/cat.png.why.txt",
+            "rejected/nas/cat.toml",
+        ]
 
 
 class TestCopying:

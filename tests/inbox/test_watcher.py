@@ -50,7 +50,7 @@ def settings(tmp_path):
     (tmp_path / "inbox").mkdir()
     return InboxSettings(
         path=tmp_path / "inbox",
-        settle_seconds=0.2,
+        settle_seconds=0.1,
         ticket_grace_seconds=0.0,
         rescan_seconds=60.0,
         claim="copy",  # nothing is moved here, so a drop that was done stays where it is
@@ -84,7 +84,7 @@ async def test_a_written_file_is_handed_out_when_it_stood_still(start, inbox):
     began = time.monotonic()
     (inbox / "cat.png").write_bytes(b"x")
     await running.wait_for("cat.png")
-    assert time.monotonic() - began >= 0.2
+    assert time.monotonic() - began >= 0.1
 
 
 async def test_a_file_that_grows_is_not_handed_out(start, inbox):
@@ -123,21 +123,13 @@ async def test_a_folder_that_is_moved_in_whole_is_searched(start, inbox, tmp_pat
     await running.wait_for("holiday/a.png", "holiday/deep/b.png")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "with space.png",
-        "🐈.png",
-        "Жук & co (1).png",
-        "-rf.png",
-        "two\nlines.png",
-        "x" * 251 + ".png",
-    ],
-)
-async def test_difficult_names_are_handed_out(start, inbox, name):
+async def test_difficult_names_are_handed_out(start, inbox):
+    names = ["with space.png", "🐈.png", "Жук & co (1).png", "-rf.png", "two\nlines.png"]
+    names.append("x" * 251 + ".png")
     running = await start()
-    (inbox / name).write_bytes(b"x")
-    await running.wait_for(name)
+    for name in names:
+        (inbox / name).write_bytes(b"x")
+    await running.wait_for(*names)
 
 
 async def test_a_name_that_is_not_utf8_is_found_though_it_breaks_the_events(start, inbox):
@@ -165,7 +157,7 @@ async def test_picture_and_ticket_go_together_in_either_order(start, inbox, firs
     running = await start(ticket_grace_seconds=5.0)
     second = "cat.toml" if first == "cat.png" else "cat.png"
     (inbox / first).write_bytes(b"x")
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.3)
     assert running.drops == []
     (inbox / second).write_bytes(b"x")
     await until(lambda: running.drops)
@@ -354,6 +346,19 @@ def test_a_file_that_only_its_owner_can_read_is_named_and_left():
         assert run.returncode == 0, run.stderr
         assert run.stderr.count("secret.png cannot be read") == 1
         assert (Path(folder) / "secret.png").exists()
+
+
+async def test_a_mistake_of_ours_does_not_end_the_watching(start, inbox, monkeypatch, caplog):
+    running = await start(rescan_seconds=0.1)
+    monkeypatch.setattr("zoetrope.inbox.watcher.ROOT_SECONDS", 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("zoetrope.inbox.scan.scan", lambda *_: 1 / 0)
+        await until(lambda: running.watcher.status.problem)
+        assert running.watcher.status.problem.key == "inbox-error"
+        assert "ZeroDivisionError" in caplog.text
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("cat.png")
+    await until(lambda: running.watcher.status.problem is None)
 
 
 async def test_five_thousand_files_at_once_are_all_handed_out_once(start, inbox):

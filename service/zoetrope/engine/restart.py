@@ -41,6 +41,7 @@ async def restart_engine(restart: Restart) -> None:
     except TimeoutError as error:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
+        await process.wait()
         raise EngineDown(
             f"The restart command took longer than {TIMEOUT:g} s.",
             "Look at the engine's unit or command.",

@@ -58,6 +58,7 @@ class Claims:
         # Where reasons go when the inbox is not ours to write in: a folder of the outbox.
         self._fallback = fallback if fallback is not None else inbox / REFUSED
         self._refusing = threading.Lock()
+        self._apart: set[str] = set()  # folders that are mounts of their own
 
     def prepare(self) -> None:
         """Make the folders that we need in the inbox; an OSError says that it cannot be written."""
@@ -80,7 +81,21 @@ class Claims:
             return self._stay(pictures, tickets)
         self.prepare()
         claim_id = self._new_id()
-        root = self._inbox / CLAIMED / claim_id
+        first = pictures[0].partition("/")[0]
+        if first not in self._apart:
+            try:
+                return self._rename(self._inbox / CLAIMED / claim_id, pictures, tickets, shared)
+            except OSError as error:
+                if error.errno != errno.EXDEV or "/" not in pictures[0]:
+                    raise
+                # The folder is a mount of its own; what is claimed there has to stay on it.
+                self._apart.add(first)
+        root = self._inbox / first / CLAIMED / claim_id
+        return self._rename(root, pictures, tickets, shared)
+
+    def _rename(
+        self, root: Path, pictures: tuple[str, ...], tickets: tuple[str, ...], shared: bool
+    ) -> Claim | None:
         for folder in dict.fromkeys(path.rpartition("/")[0] for path in pictures):
             (root / folder).mkdir(parents=True, exist_ok=True)
         taken: list[str] = []
@@ -100,14 +115,15 @@ class Claims:
         except OSError:
             self._undo(root)
             raise
-        return Claim(id=claim_id, root=root, pictures=pictures, tickets=tuple(taken))
+        return Claim(id=root.name, root=root, pictures=pictures, tickets=tuple(taken))
 
     def pending(self) -> list[Claim]:
         """List the claims that an earlier run left, oldest first; one without a picture is incomplete."""
-        folder = self._inbox / CLAIMED
-        if not self._move or not folder.is_dir():
+        if not self._move:
             return []
-        roots = sorted((path.lstat().st_mtime_ns, path) for path in folder.iterdir())
+        places = [self._inbox / CLAIMED, *self._inbox.glob(f"*/{CLAIMED}")]
+        found = [path for place in places if place.is_dir() for path in place.iterdir()]
+        roots = sorted((path.lstat().st_mtime_ns, path) for path in found)
         return [self._read(root) for _, root in roots if root.is_dir()]
 
     def release(self, claim: Claim) -> None:
@@ -207,7 +223,7 @@ class Claims:
             if path == left[-1]:
                 # Written before the rename: a picture without its reason would be a riddle.
                 self._explain(target, names[-1], names, reason, moved=True)
-            claim.file(path).rename(target / names[-1])
+            _carry(claim.file(path), target / names[-1])
         return _why(target, names[-1]) if names else target
 
     def _explain(
@@ -284,6 +300,22 @@ def _free_name(folder: Path, name: str) -> str:
         tail = f" ({number}){dot}{suffix}"
         found = cut(base, 255 - len(os.fsencode(tail))) + tail
     return found
+
+
+def _carry(source: Path, target: Path) -> None:
+    """Rename a file, or copy it where a mount lies between."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        part = target.with_name(f".{uuid.uuid4().hex}.part")
+        shutil.copy2(source, part, follow_symlinks=False)
+        if not part.is_symlink():
+            with part.open("rb") as copied:
+                os.fsync(copied.fileno())
+        part.rename(target)
+        source.unlink()
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -225,7 +225,8 @@ class Intake:
     async def _slot(self, work: _Work, before: asyncio.Event, after: asyncio.Event) -> None:
         async def turn() -> None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(before.wait(), _TURN_SECONDS)
+                async with asyncio.timeout(_TURN_SECONDS):
+                    await before.wait()
 
         try:
             await self._insist(lambda: self._take(work, turn))

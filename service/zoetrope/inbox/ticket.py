@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import tomli
 
-from ..errors import Rejected
+from ..errors import NotReadable, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..jobs.job import Scalar, Ticket
@@ -42,6 +42,11 @@ def read(file: Path) -> dict[str, Any]:
     """Read a ticket's values; a `.txt` is the prompt alone. A ticket that cannot be used is Rejected."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise NotReadable(
+            f"The ticket {file.name} cannot be read ({error.strerror}).",
+            "Make it readable for the service's group.",
+        ) from error
     except OSError as error:
         if not file.is_symlink():
             raise

@@ -33,6 +33,9 @@ PATIENCE_SECONDS = 30.0  # for one look at the file system
 _POLL_SECONDS = (1.0, 5.0)  # between polls; follows the settle time
 _SCAN_SHARE = 100  # a poll may take one part in so many of the time
 _BATCH_SECONDS = 0.05
+_FAILED = Reason(
+    "inbox-error", "Looking at the inbox failed; it is tried again.", "Please report this."
+)
 
 
 class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,10 +113,17 @@ class Watcher:
         try:
             while True:
                 self._wake.clear()
-                await self._round()
+                try:
+                    await self._round()
+                except Exception:  # a mistake of ours must not stop the whole service
+                    log.exception("looking at the inbox failed", extra={"action": "error"})
+                    self._problem = _FAILED
+                    self._scan_due = self._root_due = self._clock() + ROOT_SECONDS
+                    await asyncio.sleep(min(ROOT_SECONDS, self._settings.rescan_seconds))
                 self.progress = self._clock()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._pause())
+                    async with asyncio.timeout(self._pause()):
+                        await self._wake.wait()
                     # Events come in bursts; a moment later there are more to handle at once.
                     await asyncio.sleep(_BATCH_SECONDS)
         finally:

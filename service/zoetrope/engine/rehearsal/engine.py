@@ -163,7 +163,8 @@ class RehearsalEngine:
         await self._halt()
         if self._respawn_seconds is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leaving.wait(), self._respawn_seconds)
+                async with asyncio.timeout(self._respawn_seconds):
+                    await self._leaving.wait()
             if not self._leaving.is_set():
                 await self.start(self._host, self._port)
         self._reborn = None
