@@ -372,9 +372,7 @@ async def test_a_fault_of_our_own_fails_one_job_and_not_the_service(street, monk
 async def test_progress_is_told_while_a_stage_runs(street):
     order(street, "slow", seconds=0.1, times=0)
     job = await street.drop()
-    await street.until(
-        lambda: (live := street.conductor.live(job.id)) and live.maximum == 2
-    )
+    await street.until(lambda: (live := street.conductor.live(job.id)) and live.maximum == 2)
     live = street.conductor.live(job.id)
     assert live.stage == "i2v"
     assert 0 <= live.fraction < 1
