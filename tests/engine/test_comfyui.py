@@ -81,6 +81,14 @@ async def test_stats_say_what_the_engine_is(client):
     assert (stats.version, stats.device, stats.rehearsal) == ("0.27.1", "rehearsal", True)
 
 
+async def test_the_catalogue_names_every_node_and_its_inputs(client):
+    catalog = await client.catalog()
+    sampler = catalog.get("KSamplerAdvanced")
+    assert sampler is not None
+    assert sampler.inputs["steps"].max == 10000
+    assert catalog.comfyui == "0.27.1"
+
+
 async def test_a_file_goes_up_under_our_name_and_the_result_comes_back_whole(
     client, picture, tmp_path
 ):

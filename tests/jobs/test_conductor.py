@@ -49,6 +49,18 @@ async def test_a_picture_becomes_one_video_with_a_receipt(street):
     await street.until(lambda: not (street.settings.work / job.id).exists())
 
 
+async def test_no_name_that_a_person_gave_reaches_the_engine(street):
+    job = await street.drop(stem="a stem of their own")
+    attempt = (await street.becomes(job, State.RUNNING, State.DONE)).stages[0].attempts[0]
+    history = await ask(street, f"/history/{attempt.prompt_id}")
+    while not history:
+        history = await ask(street, f"/history/{attempt.prompt_id}")
+    graph = history[attempt.prompt_id]["prompt"][2]
+    assert graph["image"]["inputs"]["image"] == f"zoetrope/{job.stills[0].sha256[:24]}.png"
+    # Job and attempt are in the name, so that no file is ever named twice.
+    assert graph["save"]["inputs"]["filename_prefix"] == f"zoetrope/{job.short}-i2v-1"
+
+
 async def test_a_review_waits_for_a_person(street):
     job = await street.becomes(await street.drop(review=True), State.REVIEW)
     shown = street.root / "outbox" / "review" / f"cat-{job.short}"

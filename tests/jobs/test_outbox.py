@@ -79,6 +79,16 @@ def test_the_tickets_name_names_the_video(work):
     assert "hero.mp4" in contents(named)
 
 
+@pytest.mark.parametrize("stem", ["../../etc/passwd", "/etc/passwd", "..", ".hidden"])
+def test_no_name_leads_out_of_the_outbox(tmp_path, work, stem):
+    job = msgspec.structs.replace(JOB, stem=stem, ticket=Ticket(recipe="tiny", name=stem))
+    name = Outbox(tmp_path / "out").publish(job, work, paper(job))
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [name]
+    assert not name.startswith(".")
+    assert len(list((tmp_path / "out" / name).glob("*.mp4"))) == 1
+    assert {p.name for p in tmp_path.iterdir()} == {"out", "work"}
+
+
 def test_publishing_again_after_a_crash_changes_nothing(tmp_path, work):
     outbox = Outbox(tmp_path / "out")
     name = outbox.publish(JOB, work, paper())

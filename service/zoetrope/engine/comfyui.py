@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from ..errors import EngineDown, EngineRefused, OutputVanished
+from ..graphs.catalog import Catalog, from_object_info
 from ..graphs.graph import Graph, encode
 from ..jobs.job import Artefact
 from ..settings import EngineSettings
@@ -71,6 +72,11 @@ class ComfyEngine:
     async def stats(self) -> Stats:
         """Ask the engine what it is."""
         return readings.stats(await self._ask("/system_stats"))
+
+    async def catalog(self) -> Catalog:
+        """Ask which nodes the engine has; a large answer, so nothing asks for it on the way of a job."""
+        stats = await self.stats()
+        return from_object_info(await self._ask("/object_info"), comfyui=stats.version)
 
     async def upload(self, file: Path, name: str) -> str:
         """Give the engine a file under a name of our own making; returns the name it chose."""

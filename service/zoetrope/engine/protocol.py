@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from ..graphs.catalog import Catalog
 from ..graphs.graph import Graph
 from ..jobs.job import Artefact, Failure
 
@@ -96,6 +97,9 @@ class Engine(Protocol):
 
     async def stats(self) -> Stats:
         """Ask the engine what it is; also the question whether it answers at all."""
+
+    async def catalog(self) -> Catalog:
+        """Ask which nodes the engine has, with their inputs and outputs."""
 
     async def upload(self, file: Path, name: str) -> str:
         """Give the engine a file; returns the name under which graphs reach it."""

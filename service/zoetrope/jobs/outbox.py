@@ -16,7 +16,7 @@ REVIEW = "review"
 
 def folder_name(job: Job, *, whole: bool = False) -> str:
     """Name a job's folder; the whole id serves where the short one is taken by another job."""
-    return f"{job.stem}-{job.id if whole else job.short}"
+    return f"{_plain(job.stem)}-{job.id if whole else job.short}"
 
 
 def contents(job: Job) -> dict[str, str]:
@@ -24,7 +24,7 @@ def contents(job: Job) -> dict[str, str]:
     files: dict[str, str] = {}
     for still, name in zip(job.stills, ("source", "source-end"), strict=False):
         files[f"{name}{Path(still.source).suffix}"] = still.source
-    title = job.ticket.name or job.stem
+    title = _plain(job.ticket.name or job.stem)
     for stage in job.stages:
         last = stage is job.stages[-1]
         for number, artefact in enumerate(stage.artefacts):
@@ -93,6 +93,11 @@ class Outbox:
             _sync(folder)
         hidden.rename(final)
         _sync(final.parent)
+
+
+def _plain(name: str) -> str:
+    """Keep a name inside its folder and in sight, wherever it came from."""
+    return name.replace("/", "_").replace("\0", "_").lstrip(".") or "video"
 
 
 def _linked(source: Path, target: Path) -> bool:
