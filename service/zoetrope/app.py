@@ -105,7 +105,7 @@ class App:
             tell=self._bus.progress,
         )
         decoder = Decoder(settings.inbox)
-        watcher = Watcher(settings.inbox)
+        watcher = Watcher(settings.inbox, sighted=decoder.warm)
         intake = Intake(settings, ledger, recipes, decoder)
         ledger.listen(self._bus.job)
         self._parts.ledger = ledger

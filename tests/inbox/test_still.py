@@ -170,3 +170,23 @@ def test_the_worker_answers_until_the_other_side_goes_away(tmp_path):
     size = int.from_bytes(stream[4:8], "big")
     assert msgspec.msgpack.decode(stream[8 : 8 + size], type=Answer).width == 64
     assert len(stream) == 4 + 2 * (4 + size)
+
+
+async def test_a_worker_can_be_started_ahead_of_the_first_picture(tmp_path):
+    decoder = Decoder(InboxSettings())
+    try:
+        decoder.warm()
+        decoder.warm()
+        async with asyncio.timeout(20):
+            while not decoder.workers:
+                await asyncio.sleep(0.01)
+        folder = tmp_path / "work"
+        folder.mkdir()
+        Image.new("RGB", (64, 48), (1, 2, 3)).save(folder / "cat.png")
+        source = Source(name="cat.png", file="cat.png", sha256="0" * 64, size=1)
+        still = await decoder.open(folder, source)
+        assert (still.width, still.height) == (64, 48)
+        assert decoder.workers == 1
+    finally:
+        await decoder.close()
+    assert decoder.workers == 0

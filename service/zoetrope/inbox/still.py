@@ -87,11 +87,17 @@ class Decoder:
         self._all: set[_Worker] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._stopping: set[asyncio.Task[None]] = set()
+        self._warming: asyncio.Task[None] | None = None
 
     @property
     def workers(self) -> int:
         """How many processes there are now."""
         return len(self._all)
+
+    def warm(self) -> None:
+        """Start a worker ahead of need: a picture was seen, and settles while Python starts."""
+        if not self._all and self._warming is None:
+            self._warming = asyncio.create_task(self._warm(), name="decoder-warming")
 
     async def open(self, folder: Path, source: Source, *, target: str = "upright.png") -> Still:
         """Decode a copied picture wholly, or reject it with a reason; `target` names the copy made of it."""
@@ -121,6 +127,9 @@ class Decoder:
 
     async def close(self) -> None:
         """Stop every worker."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -129,6 +138,8 @@ class Decoder:
         self._all.clear()
 
     async def _ask(self, request: Request) -> Answer:
+        if not self._free and self._warming is not None:
+            await asyncio.shield(self._warming)
         worker = self._free.pop() if self._free else await self._start()
         kept = False
         try:
@@ -155,6 +166,15 @@ class Decoder:
             else:
                 self._drop(worker)
         return answer
+
+    async def _warm(self) -> None:
+        try:
+            # What keeps a worker from starting is told to the first picture that needs one.
+            with contextlib.suppress(DecoderDown, OSError):
+                self._free.append(await self._start())
+                self._plan_sweep()
+        finally:
+            self._warming = None
 
     async def _start(self) -> _Worker:
         process = await asyncio.create_subprocess_exec(

@@ -61,9 +61,11 @@ class Watcher:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         mounts: Callable[[], str] = read_table,
+        sighted: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._root = str(settings.path)
+        self._sighted = sighted  # called when a picture is seen, before it has settled
         self._clock = clock
         self._wall = wall
         self._stability = Stability(settings.settle_seconds)
@@ -264,6 +266,8 @@ class Watcher:
                 if Change.added in changes:
                     folders.append(path)
             elif self._concerns(path, found):
+                if entry.kind is Kind.PICTURE:
+                    self._sighted()
                 self._gathering.add(entry)
                 if self._stability.event(
                     path,
