@@ -19,7 +19,7 @@ from tests.bench.table import Figure, percentile
 from tests.fakes.service import EngineProcess, ServiceProcess, free_port
 
 
-def submit_overhead(root: Path, count: int = 100) -> Iterator[Figure]:
+def submit_overhead(root: Path, count: int = 300) -> Iterator[Figure]:
     """File accepted to POST /prompt on an idle service, without the grace and minus the decode."""
     png = pictures.draw()
     decode = pictures.median_decode(png)
