@@ -25,7 +25,7 @@ test: env ## format, lint, types and every test that needs no extra system packa
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: env ## ruff alone
 	$(BIN)/ruff check .
