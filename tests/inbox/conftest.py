@@ -125,6 +125,7 @@ class World:
         self.claimed = self.inbox / ".zoetrope"
         self.recipes = Recipes((root / "recipes",))
         self.announced: list[Job] = []
+        ledger.listen(self.announced.append)
         self.now: Callable[[], float] = time.time
         self.tasks: list[asyncio.Task[None]] = []
         self.watcher: Watcher | None = None
@@ -139,7 +140,6 @@ class World:
             **{
                 "clock": lambda: self.now(),
                 "randomness": random.Random(1),
-                "announce": self.announced.append,
                 "retry_seconds": 0.05,
                 "hold_seconds": 0.05,
                 **changes,

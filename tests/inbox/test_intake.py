@@ -624,7 +624,7 @@ class TestTheRunningService:
         picture("cat.png")
         (job,) = await world.wait_for_jobs(1, State.QUEUED)
         (record,) = [r for r in caplog.records if r.name == "zoetrope.inbox"]
-        assert (record.job, record.action, record.levelname) == (job.id, "accepted", "INFO")
+        assert (record.job, record.action, record.levelname) == (job.short, "accepted", "INFO")
 
     async def test_stopping_is_quick(self, world, picture):
         world.start()

@@ -71,7 +71,6 @@ class Admission:
         *,
         clock: Callable[[], float] = time.time,
         randomness: random.Random | None = None,
-        announce: Callable[[Job], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -79,7 +78,6 @@ class Admission:
         self._decoder = decoder
         self._clock = clock
         self._random = randomness if randomness is not None else random.SystemRandom()
-        self._announce = announce
         self._commit = asyncio.Lock()  # a twin is looked for and the row written as one step
         self._halves = asyncio.Lock()
 
@@ -179,7 +177,6 @@ class Admission:
                 # Somebody took the waiting job back meanwhile; this half waits anew.
                 raise LookAgain(0.0) from error
         await self._remember(parcel, job)
-        self._announce(job)
         return job
 
     async def _stills(self, parcel: Parcel, job_id: str, draft: Draft) -> tuple[Still, ...]:
@@ -311,7 +308,6 @@ class Admission:
     async def _write(self, job: Job, parcel: Parcel) -> Job:
         stored = await self._ledger.add(job, claim=parcel.id)
         await self._remember(parcel, stored)
-        self._announce(stored)
         return stored
 
     async def _remember(self, parcel: Parcel, job: Job) -> None:

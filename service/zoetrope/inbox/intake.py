@@ -85,7 +85,6 @@ class Intake:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         randomness: random.Random | None = None,
-        announce: Callable[[Job], None] = lambda _: None,
         retry_seconds: float = RETRY_SECONDS,
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
@@ -108,7 +107,6 @@ class Intake:
             decoder,
             clock=clock,
             randomness=randomness,
-            announce=announce,
         )
         self._watcher: Watcher | None = None
         self._found: deque[_Work] = deque()  # claims that an earlier run left
@@ -364,7 +362,7 @@ class Intake:
                 "%s was refused: %s",
                 shown(next(iter(claim.pictures), job.stem)),
                 job.reason,
-                extra={"job": job.id, "action": "refused"},
+                extra={"job": job.short, "action": "refused"},
             )
         else:
             await asyncio.to_thread(self._claims.release, claim)
@@ -378,7 +376,7 @@ class Intake:
             job.short,
             job.ticket.recipe,
             job.state,
-            extra={"job": job.id, "action": "accepted"},
+            extra={"job": job.short, "action": "accepted"},
         )
 
     def _done(self, work: _Work) -> None:
