@@ -1,6 +1,7 @@
 """The real service as a process, in the trouble that hosts make."""
 
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
@@ -67,6 +68,28 @@ def test_a_dropped_picture_becomes_a_video(service):
     assert (folder / "Жук & co (1).mp4").stat().st_size > 0
     job = service.get("/api/v1/jobs")["jobs"][0]
     assert (job["state"], job["name"]) == ("done", "Жук & co (1).png")
+
+
+@pytest.mark.system("ffprobe")
+def test_an_independent_probe_agrees_with_the_receipt(service):
+    service.start()
+    draw(service.inbox / "cat.png")
+    (service.inbox / "cat.toml").write_text("frames = 9")
+    (folder,) = until(service.done, "the video")
+    probed = subprocess.run(
+        [
+            *("ffprobe", "-v", "error", "-count_frames", "-select_streams", "v:0"),
+            *("-show_entries", "stream=nb_read_frames,width,height,r_frame_rate,codec_name"),
+            *("-of", "json", str(folder / "cat.mp4")),
+        ],
+        capture_output=True,
+        check=True,
+    )
+    (stream,) = json.loads(probed.stdout)["streams"]
+    plan = json.loads((folder / "receipt.json").read_text())["plan"]
+    assert int(stream["nb_read_frames"]) == plan["frames"] == 9
+    assert (stream["width"], stream["height"], stream["codec_name"]) == (128, 128, "h264")
+    assert stream["r_frame_rate"] == f"{plan['fps']:g}/1"
 
 
 def test_a_file_that_grows_for_ten_seconds_is_taken_once_and_whole(service, tmp_path):
@@ -219,6 +242,42 @@ def test_a_full_disk_pauses_and_goes_on_by_itself(tmp_path, engine):
         assert _states(service) == ["done", "done"]
         service.stop()
     assert "Traceback" not in service.log.read_text()
+
+
+def remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
+def test_a_read_only_inbox_is_told_and_nothing_is_lost(tmp_path, engine):
+    service = ServiceProcess(tmp_path, engine.url)
+    with small_disk(service.inbox, 4):
+        draw(service.inbox / "cat.png")
+        remount(service.inbox, "ro")
+        service.start()
+        _, told = until(lambda: (r := readiness(service))[0] == 503 and r, "the trouble to be told")
+        assert 'claim = "copy"' in told or "inbox.claim" in told, told
+        assert (service.inbox / "cat.png").exists()
+        remount(service.inbox, "rw")
+        until(service.done, "the video, once the inbox can be written")
+        service.stop()
+    assert "Traceback" not in service.log.read_text()
+
+
+def test_a_read_only_inbox_serves_when_its_files_are_copied(tmp_path, engine):
+    service = ServiceProcess(tmp_path, engine.url)
+    text = service.config.read_text()
+    service.config.write_text(text.replace("[inbox]", '[inbox]\nclaim = "copy"', 1))
+    with small_disk(service.inbox, 4):
+        draw(service.inbox / "cat.png")
+        remount(service.inbox, "ro")
+        service.start()
+        until(service.done, "the video")
+        service.stop()
+        service.start()
+        time.sleep(1.0)
+        assert _states(service) == ["done"]
+        service.stop()
+        assert (service.inbox / "cat.png").exists()
 
 
 def test_files_in_the_outbox_can_be_read_by_the_group(service):

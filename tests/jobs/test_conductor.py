@@ -62,7 +62,7 @@ async def test_no_name_that_a_person_gave_reaches_the_engine(street):
 async def test_a_review_waits_for_a_person(street):
     job = await street.becomes(await street.drop(review=True), State.REVIEW)
     shown = street.root / "outbox" / "review" / f"cat-{job.short}"
-    assert {p.name for p in shown.iterdir()} == {"source.png", "i2v.mp4"}
+    assert {p.name for p in shown.iterdir()} == {"source.png", "i2v.mp4", "poster.jpg"}
     await street.conductor.approve(job.id)
     assert not shown.exists()
     await street.becomes(job, State.DONE)
@@ -377,6 +377,58 @@ async def test_a_fault_of_our_own_fails_one_job_and_not_the_service(street, monk
         job = await street.becomes(await street.drop(), State.FAILED)
     assert job.reason.key == "internal"
     await street.becomes(await street.drop(stem="dog"), State.DONE)
+
+
+async def test_a_recipe_that_breaks_while_its_stage_runs_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoetrope.jobs.conductor.HOST_SECONDS", 0.05)
+    recipe_with(tmp_path, "neg", "text", "")
+    street = Street(tmp_path, recipes=tmp_path / "recipes")
+    await street.start()
+    order(street, "slow", seconds=0.1, times=0)
+    job = await street.drop()
+    running = await street.becomes(job, State.RUNNING)
+    file = tmp_path / "recipes" / "tiny" / "recipe.toml"
+    sound = file.read_text()
+    file.write_text("title = 3")
+    async with asyncio.timeout(10):
+        while not await ask(street, f"/history/{running.attempt.prompt_id}"):
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert (await street.ledger.get(job.id)).state is State.RUNNING
+    file.write_text(sound)
+    job = await street.becomes(job, State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
+    await street.close()
+
+
+async def test_a_recipe_that_is_broken_beforehand_holds_its_jobs(tmp_path):
+    recipe_with(tmp_path, "neg", "text", "")
+    (tmp_path / "recipes" / "tiny" / "recipe.toml").write_text("title = 3")
+    street = Street(tmp_path, recipes=tmp_path / "recipes")
+    await street.start()
+    job = await street.drop()
+    async with asyncio.timeout(10):
+        while (job := await street.ledger.get(job.id)).reason is None:
+            await asyncio.sleep(0.01)
+    assert (job.state, job.reason.key) == (State.QUEUED, "recipe")
+    await street.close()
+
+
+async def test_trouble_while_dealing_with_trouble_loses_no_job(street, monkeypatch):
+    whole = street.clients[0].fetch
+    failures = iter([RuntimeError("surprise")])
+
+    async def fetch(output, to):
+        for failure in failures:
+            raise failure
+        return await whole(output, to)
+
+    async def troubled(job_id, error):
+        raise RuntimeError("and another")
+
+    monkeypatch.setattr(street.clients[0], "fetch", fetch)
+    monkeypatch.setattr(street.conductor, "troubled", troubled)
+    await street.becomes(await street.drop(), State.DONE)
 
 
 async def test_progress_is_told_while_a_stage_runs(street):

@@ -48,6 +48,14 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     inputs: dict[str, Scalar] = {}
 
 
+class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a stage's video has to be, by what the plan says: the base of its verification."""
+
+    times: int = 1  # (frames - 1) * times + 1, as interpolation makes them
+    size: Literal["same", "larger", "any"] = "same"  # against the planned size
+    quality: bool = True  # whether the pictures themselves are looked at
+
+
 class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One graph and the places where its picture, its source file and its name go."""
 
@@ -60,6 +68,7 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     picture: str = ""
     end_picture: str = ""
     source: str = ""  # where the stage before puts its file
+    expect: Expect = Expect()
     relief: tuple[Relief, ...] = ()
 
 
@@ -190,6 +199,21 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         values[stage.prefix] = prefix
         # A place belongs to the graphs that have its node; loading the recipe checks that one has.
         return put(graph, {k: v for k, v in values.items() if k.partition(".")[0] in graph})
+
+    def expected_size(
+        self, plan: Plan, stage: StageSpec, relief: tuple[str, ...]
+    ) -> tuple[int, int]:
+        """Say how large a stage's video is planned to be; rungs of earlier stages count too."""
+        size = self.file.size
+        if size is None:
+            return 0, 0
+        scale = math.prod(
+            easing.scale
+            for each in self.file.stages[: self.file.stages.index(stage) + 1]
+            for easing in each.relief
+            if easing.name in relief
+        )
+        return _round(plan.width * scale, size.multiple), _round(plan.height * scale, size.multiple)
 
     def estimate(self, plan: Plan, stage: StageSpec) -> float:
         """Guess a stage's seconds from the recipe's own figure, by the number of pixels to make."""

@@ -32,10 +32,13 @@ from .lane import Lane, LaneStatus
 from .ledger import Ledger
 from .outbox import Outbox
 from .progress import Live
+from .verify import CheckerDown
 
 log = logging.getLogger("zoetrope.jobs")
 
 DISK_SECONDS = 10.0
+# Between tries while something is wrong that is not the job's: a broken recipe, a missing checker.
+HOST_SECONDS = 5.0
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +192,12 @@ class Conductor:
         if isinstance(error, IllegalTransition) and (await self._ledger.get(job_id)).state in ENDED:
             # Cancelled between two of our steps: begun anew, the flight takes the prompt back.
             return True
+        job = await self._ledger.get(job_id)
+        if isinstance(error, CheckerDown | RecipeError) and job.attempt is not None:
+            # The host's matter, or a recipe edited while its stage ran: what the engine made is kept.
+            log.error("%s", error, extra={"job": job.short, "action": error.key})
+            await asyncio.sleep(HOST_SECONDS)
+            return True
         now = self._clock()
         if isinstance(error, RecipeError):
             reason = error.reason
@@ -217,13 +226,21 @@ class Conductor:
         assert stage is not None
         assert attempt is not None
         now = self._clock()
-        after = steps.finish_stage(job, now, outcome.artefacts)
+
+        def finish(before: Job) -> Job:
+            return steps.finish_stage(
+                before,
+                now,
+                outcome.artefacts,
+                verdicts=outcome.verdicts,
+                poster=outcome.poster,
+            )
+
+        after = finish(job)
         if after.state is State.REVIEW:
             # Shown before it is asked for, so that whoever hears of the review finds it there.
             await asyncio.to_thread(self._outbox.show_review, after, self._work(job))
-        job = await self._ledger.change(
-            job.id, lambda j: steps.finish_stage(j, now, outcome.artefacts)
-        )
+        job = await self._ledger.change(job.id, finish)
         lasting = tuple(r for r in attempt.relief if r not in (ladder.FREE, ladder.RESTART))
         if lasting:
             recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)

@@ -21,12 +21,13 @@ from ..engine.protocol import (
 )
 from ..errors import EngineRefused, OutputVanished
 from ..graphs.graph import Graph, digest
-from ..graphs.recipe import Plan, Recipe
+from ..graphs.recipe import Plan, Recipe, StageSpec
 from ..graphs.shelf import Recipes
 from . import job as steps
 from .job import ENDED, Artefact, Attempt, Failure, Job, State
 from .ledger import Ledger
 from .progress import Live, Meter, eta, is_stuck
+from .verify import Expected, Verdict, check
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -35,9 +36,11 @@ MOST_RESUBMISSIONS = 5
 
 
 class Brought(msgspec.Struct, frozen=True):
-    """The stage's files are here."""
+    """The stage's files are here, and verification has no doubt about them."""
 
     artefacts: tuple[Artefact, ...]
+    verdicts: tuple[Verdict, ...] = ()
+    poster: str = ""
 
 
 class Broke(msgspec.Struct, frozen=True):
@@ -147,7 +150,7 @@ class Flight:
                 return ended
             self._found = ended
         try:
-            return Brought(await self._fetch(self._found))
+            return await self._fetch(self._found)
         except OutputVanished as error:
             return Broke(Failure(kind="vanished", message=error.reason.sentence))
 
@@ -286,13 +289,14 @@ class Flight:
         )
         self._tell(self.job_id, self.live)
 
-    async def _fetch(self, finished: Finished) -> tuple[Artefact, ...]:
+    async def _fetch(self, finished: Finished) -> Outcome:
         job = await self._ledger.get(self.job_id)
         stage, attempt = job.stage, job.attempt
         if stage is None or attempt is None:
-            return ()
+            return Gone()
         recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
-        wanted = recipe.stage(stage.name).output
+        spec = recipe.stage(stage.name)
+        wanted = spec.output
         outputs = [output for output in finished.outputs if output.node == wanted]
         if not outputs:
             raise OutputVanished(f"The node {wanted!r} made no file.")
@@ -302,7 +306,38 @@ class Flight:
             suffix = Path(output.filename).suffix
             name = f"{stage.name}-{attempt.number}{more}{suffix}"
             artefacts.append(await self._engine.fetch(output, self._work / name))
-        return tuple(artefacts)
+        poster = f"{stage.name}-{attempt.number}.jpg"
+        expected = expectation(recipe, spec, job)
+        verdicts = tuple(
+            [
+                await check(
+                    self._work / artefact.file,
+                    expected,
+                    still=self._work / job.stills[0].file,
+                    poster=None if artefact is not artefacts[0] else self._work / poster,
+                )
+                for artefact in artefacts
+            ]
+        )
+        if doubts := [verdict.sentence for verdict in verdicts if not verdict.sound]:
+            return Broke(Failure(kind="doubtful", message=" ".join(doubts)))
+        made = poster if (self._work / poster).exists() else ""
+        return Brought(tuple(artefacts), verdicts, made)
+
+
+def expectation(recipe: Recipe, spec: StageSpec, job: Job) -> Expected:
+    """Say what a stage's video has to be, by recipe and plan."""
+    plan = recipe.plan(job.ticket, job.stills[0], job.seed)
+    relief = tuple(rung for stage in job.stages for rung in stage.relief)
+    width, height = recipe.expected_size(plan, spec, relief)
+    return Expected(
+        frames=(plan.frames - 1) * spec.expect.times + 1 if plan.frames else 0,
+        fps=plan.fps * spec.expect.times,
+        width=width,
+        height=height,
+        size=spec.expect.size,
+        quality=spec.expect.quality,
+    )
 
 
 def size_key(plan: Plan) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from ..errors import IllegalTransition, Reason
+from .verify import Verdict
 
 # A fixed namespace makes prompt ids a pure function of job, stage and attempt, on every host.
 PROMPTS = uuid.UUID("5d7f3c1e-0a52-5c0b-9a57-6f6b2c8e4a11")
@@ -117,6 +118,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     relief: tuple[str, ...] = ()  # rungs of the ladder in force for the next attempt
     not_before: float = 0.0  # the next attempt waits until then
     artefacts: tuple[Artefact, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()  # what verification measured in each artefact
+    poster: str = ""  # a frame of the first one, in the work folder
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -252,13 +255,22 @@ def start(job: Job, now: float) -> Job:
     return _step(job, State.RUNNING, now, frozenset({State.QUEUED}), stages=_with_stage(job, stage))
 
 
-def finish_stage(job: Job, now: float, artefacts: tuple[Artefact, ...]) -> Job:
+def finish_stage(
+    job: Job,
+    now: float,
+    artefacts: tuple[Artefact, ...],
+    *,
+    verdicts: tuple[Verdict, ...] = (),
+    poster: str = "",
+) -> Job:
     """The stage's files are here and checked: go to review, to the next stage, or stay to be published."""
     stage = _current(job)
     if job.attempt is None:
         raise IllegalTransition(f"Job {job.short} has no attempt that could finish.")
     stage = _ending(stage, now, Progress.DONE, None)
-    stage = msgspec.structs.replace(stage, state=Progress.DONE, artefacts=artefacts)
+    stage = msgspec.structs.replace(
+        stage, state=Progress.DONE, artefacts=artefacts, verdicts=verdicts, poster=poster
+    )
     stages = _with_stage(job, stage)
     last = stage.name == job.stages[-1].name
     to = State.RUNNING if last else State.REVIEW if stage.review else State.QUEUED

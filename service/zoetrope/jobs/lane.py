@@ -193,6 +193,17 @@ class Lane:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _dealt_with(self, job_id: str, error: Exception) -> bool:
+        """Have an error dealt with; a job must not be lost because that failed as well."""
+        try:
+            return await self._dispatcher.troubled(job_id, error)
+        except Exception:
+            log.exception(
+                "trouble on trouble", extra={"job": job_id[:8], "action": "internal-error"}
+            )
+            await asyncio.sleep(FIRST_RETRY)
+            return True
+
     async def _carry(self, job_id: str, flight: Flight) -> None:
         def engine_is_done() -> None:
             self._holding.discard(job_id)
@@ -210,7 +221,7 @@ class Lane:
                     self._down(error.reason)
                     self._lost.set()
                 except Exception as error:
-                    if not await self._dispatcher.troubled(job_id, error):
+                    if not await self._dealt_with(job_id, error):
                         return
                 else:
                     return

@@ -32,6 +32,8 @@ def contents(job: Job) -> dict[str, str]:
             count = f"-{number + 1}" if number else ""
             name = f"{title}{count}" if last else f"stages/{stage.name}{count}"
             files[f"{name}{suffix}"] = artefact.file
+        if stage.poster:
+            files["poster.jpg"] = stage.poster  # the last stage's is the one that stays
     return files
 
 

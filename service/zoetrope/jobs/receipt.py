@@ -7,6 +7,7 @@ import msgspec
 from .. import __version__
 from ..graphs.recipe import Plan
 from .job import Artefact, Attempt, Job, Still, Ticket
+from .verify import Verdict
 
 SCHEMA = 1
 
@@ -17,6 +18,7 @@ class StageReceipt(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     attempts: tuple[Attempt, ...]
     artefacts: tuple[Artefact, ...]
+    verdicts: tuple[Verdict, ...]
     seconds: float
     rungs: tuple[str, ...]
 
@@ -57,6 +59,7 @@ def write(job: Job, plan: Plan, now: float) -> Receipt:
                 name=stage.name,
                 attempts=stage.attempts,
                 artefacts=stage.artefacts,
+                verdicts=stage.verdicts,
                 seconds=sum(
                     (a.ended or 0.0) - a.started for a in stage.attempts if a.started and a.ended
                 ),
