@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help env test lint format types lock bench system-deps clean
+.PHONY: help env demo test lint format types lock bench system-deps clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -20,6 +20,9 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet --require-hashes -r requirements/dev.txt
 	$(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
+
+demo: env ## a picture becomes a video here and now (IMAGE=path, ENGINE=http://..., HOLD=1)
+	@$(BIN)/zoetrope demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(ENGINE),--engine "$(ENGINE)") $(if $(HOLD),--hold)
 
 test: env ## format, lint, types and every test that needs no extra system package
 	$(BIN)/ruff format --check .

@@ -10,6 +10,8 @@ import signal
 import uuid
 
 from .engine.comfyui import ComfyEngine
+from .engine.embedded import SCHEME, EmbeddedEngine
+from .engine.protocol import Engine
 from .errors import LedgerError, ZoetropeError
 from .graphs.shelf import Recipes, shipped
 from .inbox.intake import Intake
@@ -20,7 +22,7 @@ from .jobs.conductor import Conductor
 from .jobs.ledger import Ledger
 from .jobs.outbox import Outbox
 from .logs import set_up
-from .settings import Settings
+from .settings import EngineSettings, Settings
 from .systemd import Notifier, Reporter
 from .web.events import Bus
 from .web.parts import Parts
@@ -87,6 +89,14 @@ class App:
                 self._parts.problem = None
                 return ledger
 
+    def _engine(self, settings: EngineSettings, client_id: str) -> Engine:
+        """Make the client for an engine; each has an id of its own, the same after every start."""
+        own_id = f"{client_id}-{settings.name}"
+        if settings.url == SCHEME:
+            home = self._settings.state.path / "rehearsal" / settings.name
+            return EmbeddedEngine(settings, own_id, home)
+        return ComfyEngine(settings, own_id)
+
     async def _serve(self, ledger: Ledger) -> None:
         settings = self._settings
         recipes = Recipes((shipped(), *settings.recipes.path, settings.state.path / "recipes"))
@@ -96,10 +106,7 @@ class App:
             settings,
             ledger=ledger,
             recipes=recipes,
-            engines=[
-                (ComfyEngine(engine, f"{client_id}-{engine.name}"), engine.url)
-                for engine in settings.engines
-            ],
+            engines=[self._engine(each, client_id) for each in settings.engines],
             outbox=Outbox(settings.outbox.path),
             explain=returned.explain,
             tell=self._bus.progress,

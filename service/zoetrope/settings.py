@@ -321,12 +321,16 @@ def _engine_contradictions(engines: tuple[EngineSettings, ...]) -> Iterator[str]
         if engine.name in names:
             yield f"{where}.name: {engine.name!r} is also the name of engines[{names[engine.name]}]"
         names.setdefault(engine.name, index)
+        if engine.url == "rehearsal:":
+            if engine.restart is not None:
+                yield f"{where}.restart: the embedded engine is restarted without it; leave it out"
+            continue
         address = engine.url.rstrip("/")
         if address in urls:
             yield f"{where}.url: {engine.url!r} is also the url of engines[{urls[address]}]"
         urls.setdefault(address, index)
         if not address.startswith(("http://", "https://")):
-            yield f'{where}.url: found {engine.url!r}, allowed is "http://HOST:PORT" or "https://HOST:PORT"'
+            yield f'{where}.url: found {engine.url!r}, allowed is "http://HOST:PORT", "https://HOST:PORT" or "rehearsal:"'
         if engine.restart is not None:
             ways = [way for way in (engine.restart.unit, engine.restart.command) if way]
             if len(ways) != 1:

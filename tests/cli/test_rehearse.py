@@ -8,9 +8,7 @@ def test_the_rehearsal_engine_is_started_as_asked(tmp_path, run, monkeypatch):
         seen.append((home, options))
 
     monkeypatch.setattr(module, "serve", serve)
-    result = run(
-        "rehearse", "--listen", "127.0.0.1:9188", "--home", tmp_path / "r", "--step-seconds", 0.5
-    )
+    result = run("rehearse", "--port", "9188", "--home", tmp_path / "r", "--step-seconds", 0.5)
     assert result.exit_code == 0, result.stderr
     ((home, options),) = seen
     assert home == tmp_path / "r"

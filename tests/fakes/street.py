@@ -92,7 +92,7 @@ class Street:
             self.settings,
             ledger=self.ledger,
             recipes=Recipes((self.recipes,)),
-            engines=[(client, client.url) for client in self.clients],
+            engines=self.clients,
             outbox=Outbox(self.settings.outbox.path),
             explain=self._explain,
             tell=lambda _, __: self.changed.set(),

@@ -67,6 +67,13 @@ def test_reliefs_set_swap_and_scale():
     assert smaller["cond"].inputs["width"] == 96
 
 
+def test_a_size_that_the_ticket_fixed_is_not_made_smaller():
+    stage = TINY.stage("i2v")
+    assert TINY.reliefs(stage, Ticket(recipe="tiny")) == ("tiled-decode", "smaller")
+    for fixed in ({"width": 64}, {"height": 64}, {"auto_resize": False}):
+        assert TINY.reliefs(stage, Ticket(recipe="tiny", **fixed)) == ("tiled-decode",)
+
+
 @pytest.mark.parametrize(
     ("asked", "frames", "noted"),
     [

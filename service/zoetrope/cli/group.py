@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Run things": {
         "serve": "Run the service.",
         "rehearse": "Run the rehearsal engine, which needs no GPU.",
+        "demo": "Show the whole way of a picture, faults and all.",
     },
 }
 COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}

@@ -12,12 +12,15 @@ from .options import common
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope rehearse --fault oom:node=KSampler,call=2")
-@click.option("--listen", default="127.0.0.1:8188", show_default=True, metavar="HOST:PORT")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8188, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 takes a free one.")  # fmt: skip
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="Holds input, output and temp; by default in ~/.cache/zoetrope.")  # fmt: skip
 @click.option("--step-seconds", type=click.FloatRange(0), default=0.0, help="Make each sampler step take this long.")  # fmt: skip
 @click.option("--fault", "faults", multiple=True, metavar="KIND[:KEY=VALUE,...]", help="A fault to show; may be repeated.")  # fmt: skip
 @common
-def rehearse(listen: str, home: Path | None, step_seconds: float, faults: tuple[str, ...]) -> None:
+def rehearse(
+    host: str, port: int, home: Path | None, step_seconds: float, faults: tuple[str, ...]
+) -> None:
     """Run the engine that speaks ComfyUI's protocol and needs no GPU and no models.
 
     Point an engine of the settings to its address, and the whole service can be tried out; every
@@ -25,9 +28,6 @@ def rehearse(listen: str, home: Path | None, step_seconds: float, faults: tuple[
     """
     from ..engine.rehearsal.serve import read_fault, serve
 
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdecimal():
-        raise click.UsageError(f"--listen {listen!r} is not HOST:PORT.")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     where = home or cache / "zoetrope" / "rehearsal"
     where.mkdir(parents=True, exist_ok=True)
@@ -35,8 +35,4 @@ def rehearse(listen: str, home: Path | None, step_seconds: float, faults: tuple[
         ordered = [read_fault(text) for text in faults]
     except ValueError as error:
         raise click.UsageError(f"--fault: {error}") from error
-    asyncio.run(
-        serve(
-            where, host=host.strip("[]"), port=int(port), step_seconds=step_seconds, faults=ordered
-        )
-    )
+    asyncio.run(serve(where, host=host, port=port, step_seconds=step_seconds, faults=ordered))

@@ -88,6 +88,7 @@ class Engine(Protocol):
     """One engine; every call may raise EngineDown, and those that ask for work EngineRefused."""
 
     name: str
+    url: str
 
     async def start(self) -> None:
         """Begin to listen to the engine's events."""

@@ -200,6 +200,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         # A place belongs to the graphs that have its node; loading the recipe checks that one has.
         return put(graph, {k: v for k, v in values.items() if k.partition(".")[0] in graph})
 
+    def reliefs(self, stage: StageSpec, ticket: Ticket) -> tuple[str, ...]:
+        """Name the reliefs of a stage, in order; a size that the ticket fixed is not changed."""
+        fixed = ticket.width is not None or ticket.height is not None or not ticket.auto_resize
+        return tuple(easing.name for easing in stage.relief if easing.scale == 1.0 or not fixed)
+
     def expected_size(
         self, plan: Plan, stage: StageSpec, relief: tuple[str, ...]
     ) -> tuple[int, int]:

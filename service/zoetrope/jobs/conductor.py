@@ -57,7 +57,7 @@ class Conductor:
         *,
         ledger: Ledger,
         recipes: Recipes,
-        engines: Sequence[tuple[Engine, str]],
+        engines: Sequence[Engine],
         outbox: Outbox,
         explain: Callable[[Job], Awaitable[None]],
         tell: Callable[[str, Live], None],
@@ -70,7 +70,7 @@ class Conductor:
         self._explain = explain
         self._tell = tell
         self._clock = clock
-        self._lanes = [Lane(engine, url, self, clock) for engine, url in engines]
+        self._lanes = [Lane(engine, self, clock) for engine in engines]
         self._in_hand: set[str] = set()
         self._picking = asyncio.Lock()
         self._paused: Reason | None = None
@@ -301,11 +301,8 @@ class Conductor:
     async def _means(self, lane: Lane, job: Job) -> ladder.Means:
         recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
         stage = job.stage
-        ticket = job.ticket
-        fixed = ticket.width is not None or ticket.height is not None or not ticket.auto_resize
-        reliefs = recipe.stage(stage.name).relief if stage else ()
         return ladder.Means(
-            reliefs=tuple(r.name for r in reliefs if r.scale == 1.0 or not fixed),
+            reliefs=recipe.reliefs(recipe.stage(stage.name), job.ticket) if stage else (),
             can_restart=lane.engine.can_restart,
             retries=self._settings.jobs.retries,
         )

@@ -135,8 +135,7 @@ class Flight:
         self._clock = clock
         self._tell = tell
         self._resubmissions = 0
-        self._recovering = recovering
-        self._asked: set[str] = set()
+        self._doubt = recovering  # whether the engine may already have the prompt
         self._found: Finished | None = None
         self.live: Live | None = None
         self.forgiven = False  # the engine was restarted on purpose; losing the prompt is no crash
@@ -193,14 +192,12 @@ class Flight:
 
     async def _see_to_it(self, job: Job, attempt: Attempt, course: Course) -> None:
         """See to it that the engine has the prompt: found there, or submitted."""
-        fresh = attempt.prompt_id not in self._asked
-        known = job.stage is not None and attempt.started is not None
-        if not fresh or self._recovering:
+        if self._doubt:
             place = await self._engine.whereabouts(attempt.prompt_id)
-            if not isinstance(place, Absent) or (known and not self.forgiven):
+            ran = attempt.started is not None and not self.forgiven
+            if not isinstance(place, Absent) or ran:
                 return  # it is there; or it ran and is gone, which the follower will say
-        self._recovering = True
-        self._asked.add(attempt.prompt_id)
+        self._doubt = True
         names = {
             kind: await self._engine.upload(self._work / file, course.names()[kind])
             for kind, file in course.files().items()
@@ -224,7 +221,9 @@ class Flight:
         if stage.attempts or stage.relief:
             return stage.relief
         plan = recipe.plan(job.ticket, job.stills[0], job.seed)
-        return await self._ledger.rung(recipe.name, stage.name, size_key(plan), self._card)
+        known = await self._ledger.rung(recipe.name, stage.name, size_key(plan), self._card)
+        allowed = recipe.reliefs(recipe.stage(stage.name), job.ticket)
+        return tuple(rung for rung in known if rung in allowed)
 
     async def _follow(self, attempt: Attempt, course: Course) -> Finished | Broke | Gone | None:
         """Watch the prompt; None means that the engine has never run it and does not know it."""

@@ -57,12 +57,9 @@ class Dispatcher(Protocol):
 class Lane:
     """The way of all jobs through one engine."""
 
-    def __init__(
-        self, engine: Engine, url: str, dispatcher: Dispatcher, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, engine: Engine, dispatcher: Dispatcher, clock: Callable[[], float]) -> None:
         self.engine = engine
         self.name = engine.name
-        self.url = url
         self.stats: Stats | None = None
         self.reason: Reason | None = Reason("engine-unknown", f"{engine.name} was not asked yet.")
         self.since = clock()
@@ -90,7 +87,7 @@ class Lane:
         """Say how the engine is."""
         return LaneStatus(
             name=self.name,
-            url=self.url,
+            url=self.engine.url,
             up=self.up,
             reason=self.reason,
             stats=self.stats,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import resource
 import sys
 from fractions import Fraction
@@ -107,6 +108,7 @@ def still_noise(still: Path, size: tuple[int, int]) -> Grain:
 
 def main(arguments: list[str]) -> int:
     """Measure one video and print the figures as JSON; exit code 3 means that it cannot be decoded."""
+    os.nice(10)  # whoever prepares the engine's next prompt goes first
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     video, still, poster = (Path(each) if each else None for each in arguments)
     assert video is not None

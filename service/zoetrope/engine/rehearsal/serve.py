@@ -22,6 +22,7 @@ async def serve(
     step_seconds: float = 0.0,
     faults: Sequence[Fault] = (),
     announce: bool = True,
+    with_parent: bool = False,
 ) -> None:
     """Run an engine until SIGTERM or SIGINT; an ordered exit ends the process with status 137."""
     engine = RehearsalEngine(
@@ -31,6 +32,9 @@ async def serve(
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, done.set)
+    if with_parent:
+        # Standard input is a pipe from whoever started us; its end is theirs, however it came.
+        loop.add_reader(0, lambda: None if os.read(0, 1) else done.set())
     url = await engine.start(host, port)
     if announce:
         os.write(1, f"rehearsal engine on {url}, files in {engine.files.home}\n".encode())
@@ -60,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--home", type=Path, required=True, help="holds input, output and temp")
     parser.add_argument("--step-seconds", type=float, default=0.0)
     parser.add_argument("--fault", action="append", default=[], metavar="KIND[:KEY=VALUE,...]")
+    parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     given = parser.parse_args(arguments)
     try:
         faults = [read_fault(text) for text in given.fault]
@@ -72,5 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             port=given.port,
             step_seconds=given.step_seconds,
             faults=faults,
+            with_parent=given.with_parent,
         )
     )
