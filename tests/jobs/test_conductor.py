@@ -234,14 +234,19 @@ async def test_cancelling_stops_the_engine_and_nobody_else(street):
 
 
 async def test_cancelling_what_only_waits_at_the_engine_takes_it_back(street):
-    order(street, "slow", seconds=0.1, times=0)
+    order(street, "slow", seconds=0.5, times=0)
     first, second = await street.drop(), await street.drop(stem="dog")
     await street.becomes(first, State.RUNNING)
+
+    async def waiting() -> list[str]:
+        return [entry[1] for entry in (await ask(street, "/queue"))["queue_pending"]]
+
     async with asyncio.timeout(10):
-        while not (await ask(street, "/queue"))["queue_pending"]:
+        while not (ids := await waiting()):
             await asyncio.sleep(0.01)
+    assert ids == [(await street.ledger.get(second.id)).attempt.prompt_id]
     await street.conductor.cancel(second.id)
-    assert (await ask(street, "/queue"))["queue_pending"] == []
+    assert not set(ids) & set(await waiting())
     street.engines[0].faults.clear()
     await street.becomes(first, State.DONE)
     assert len(street.videos()) == 1

@@ -128,6 +128,7 @@ class Intake:
         ticket: dict[str, object],
         *,
         end: tuple[Path, str] | None = None,
+        parent: str = "",
     ) -> Job:
         self.taken.append(
             {

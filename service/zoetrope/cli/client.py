@@ -106,6 +106,7 @@ class Client:
         ticket: Mapping[str, object],
         *,
         end: Path | None = None,
+        parent: str = "",
     ) -> bytes:
         """Send a picture piece by piece, so that its size does not matter."""
         border = f"zoetrope-{secrets.token_hex(16)}"
@@ -126,7 +127,8 @@ class Client:
             "Content-Type": f"multipart/form-data; boundary={border}",
             "Content-Length": str(total),
         }
-        return self._ask("POST", "/api/v1/jobs", write, headers=headers)[1]
+        path = f"/api/v1/jobs?parent={parent}" if parent else "/api/v1/jobs"
+        return self._ask("POST", path, write, headers=headers)[1]
 
     def events(
         self, *, give_up: float = GIVE_UP, lost: Callable[[str], None] = lambda _why: None

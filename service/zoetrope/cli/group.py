@@ -15,6 +15,7 @@ from .options import Options, common_at_top
 SECTIONS: dict[str, dict[str, str]] = {
     "Make videos": {
         "submit": "Send pictures to the service.",
+        "reproduce": "Make a video once more from its receipt.",
         "approve": "Let a reviewed job go on.",
         "decline": "End a reviewed job.",
         "retry": "Try a failed or cancelled job again.",

@@ -233,7 +233,10 @@ class Admission:
         fingerprint = _fingerprint(stills, draft.ticket)
         await turn()
         async with self._commit:
-            seed = await self._seed_beside_twin(fingerprint, draft.ticket, recipe)
+            if parcel.parent:
+                seed = self._seed(draft.ticket, recipe)
+            else:
+                seed = await self._seed_beside_twin(fingerprint, draft.ticket, recipe)
             job = self._job(
                 parcel,
                 draft.ticket,
@@ -297,6 +300,7 @@ class Admission:
             stem=parcel.stem,
             folder=parcel.folder,
             origin=parcel.origin,
+            parent=parcel.parent,
             stills=stills,
             half=half,
             ticket=ticket,

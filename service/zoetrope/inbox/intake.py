@@ -192,13 +192,14 @@ class Intake:
         ticket: Mapping[str, Any],
         *,
         end: tuple[Path, str] | None = None,
+        parent: str = "",
     ) -> Job:
         """Take an uploaded picture, or pair, the same way; what is wrong with it is raised as Rejected.
 
         The files are copied; the caller removes its own. A Duplicate holds the earlier job.
         """
         files = ((file, name),) if end is None else ((file, name), end)
-        parcel = from_upload(self._new_id(), files, ticket)
+        parcel = from_upload(self._new_id(), files, ticket, parent)
         self._uploads.add(parcel.id)
         try:
             await asyncio.to_thread(self._check_room)

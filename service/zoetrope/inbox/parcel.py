@@ -35,6 +35,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     values: Mapping[str, Any] = {}
     own_ticket: bool = False
     arrived: float = 0.0
+    parent: str = ""  # the job that is wanted once more; then a twin is no duplicate
 
 
 def from_claim(claim: Claim, arrived: float) -> Parcel:
@@ -52,7 +53,10 @@ def from_claim(claim: Claim, arrived: float) -> Parcel:
 
 
 def from_upload(
-    new_id: str, files: tuple[tuple[Path, str], ...], values: Mapping[str, Any]
+    new_id: str,
+    files: tuple[tuple[Path, str], ...],
+    values: Mapping[str, Any],
+    parent: str = "",
 ) -> Parcel:
     """Make a parcel of uploaded files; with two of them, the second is the last frame."""
     halves = ("start", "end") if len(files) > 1 else ("",)
@@ -67,6 +71,7 @@ def from_upload(
         origin="api",
         values=values,
         own_ticket=True,
+        parent=parent,
     )
 
 

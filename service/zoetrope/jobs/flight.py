@@ -93,13 +93,17 @@ class Course:
             for kind, file in self.files().items()
         }
 
-    def graph(self, names: dict[str, str]) -> Graph:
+    def graph(self, names: dict[str, str], prefix: str | None = None) -> Graph:
         """Build the stage's graph around the names the engine gave the files."""
         # Job and attempt in the prefix: ComfyUI reuses a name once its file is moved away, and a
         # graph that it has seen before runs nothing and names the old file.
-        prefix = f"zoetrope/{self._job.short}-{self.spec.name}-{self.number}"
+        own = f"zoetrope/{self._job.short}-{self.spec.name}-{self.number}"
         return self.recipe.build(
-            self.plan, self.spec, files=names, prefix=prefix, relief=self.relief
+            self.plan,
+            self.spec,
+            files=names,
+            prefix=own if prefix is None else prefix,
+            relief=self.relief,
         )
 
     def _before(self) -> Artefact:
@@ -180,7 +184,9 @@ class Flight:
                 )
 
     def _decided(self, course: Course) -> Callable[[Job], Job]:
-        graph = digest(course.graph(course.names()))
+        # Without the names of files that are each attempt's own: equal work has equal digests.
+        names = {kind: "" if kind == "source" else name for kind, name in course.names().items()}
+        graph = digest(course.graph(names, prefix=""))
         return lambda job: steps.submit(
             job,
             self._clock(),

@@ -179,6 +179,7 @@ class Intake(Protocol):
         ticket: dict[str, object],
         *,
         end: tuple[Path, str] | None = None,
+        parent: str = "",
     ) -> Job:
         """Make a job of an uploaded picture, or raise Rejected."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn
 
 import msgspec
@@ -62,15 +63,20 @@ class Jobs:
         return _json(self._view(await self._find(request)))
 
     async def create(self, request: web.Request) -> web.Response:
-        """Make a job of an uploaded picture."""
+        """Make a job of an uploaded picture; `?parent=ID` asks for an earlier job once more."""
         intake = self._intake
+        parent = request.query.get("parent", "")
+        if not re.fullmatch(r"([0-9a-f]{32})?", parent):
+            raise BadRequest(f"The parent {parent[:40]!r} is no job's id.", key="parent")
         settings = self._parts.settings
         async with receive(
             request,
             settings.state.path / "uploads",
             limit=settings.web.max_upload_megabytes * 1024 * 1024,
         ) as upload:
-            job = await intake.take_upload(*upload.image, upload.ticket, end=upload.end)
+            job = await intake.take_upload(
+                *upload.image, upload.ticket, end=upload.end, parent=parent
+            )
         response = _json(self._view(job), status=201)
         response.headers["Location"] = f"/api/v1/jobs/{job.id}"
         return response
