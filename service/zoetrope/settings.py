@@ -48,6 +48,9 @@ class OutboxSettings(Section, frozen=True):
     """Where finished videos appear."""
 
     path: Path = Path("/srv/zoetrope/outbox")
+    # Off, because a video is what people pass on, and the prompt would go with it; the receipt
+    # beside it holds all of it.
+    embed_graph: bool = False
 
 
 class StateSettings(Section, frozen=True):

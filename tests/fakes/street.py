@@ -61,6 +61,7 @@ class Street:
         self.explained: list[Job] = []
         self.settings = Settings()
         self.changed = asyncio.Event()
+        self.embed_graph = False
         self.jobs_settings = JobsSettings(patience_seconds=20)
         self._task: asyncio.Task[None] | None = None
 
@@ -71,7 +72,7 @@ class Street:
                 await engine.start()
         self.settings = Settings(
             inbox=InboxSettings(path=self.root / "inbox"),
-            outbox=OutboxSettings(path=self.root / "outbox"),
+            outbox=OutboxSettings(path=self.root / "outbox", embed_graph=self.embed_graph),
             state=StateSettings(path=self.root / "state", min_free_megabytes=0),
             engines=tuple(
                 EngineSettings(name=f"e{n}", url=engine.url, silence_seconds=0.3)

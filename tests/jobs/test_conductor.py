@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import hashlib
 import json
 import shutil
 
@@ -57,6 +58,23 @@ async def test_no_name_that_a_person_gave_reaches_the_engine(street):
     assert graph["image"]["inputs"]["image"] == f"zoetrope/{job.stills[0].sha256[:24]}.png"
     # Job and attempt are in the name, so that no file is ever named twice.
     assert graph["save"]["inputs"]["filename_prefix"] == f"zoetrope/{job.short}-i2v-1"
+
+
+@pytest.mark.parametrize("embed", [False, True])
+async def test_the_prompt_leaves_with_the_video_only_if_the_operator_says_so(tmp_path, embed):
+    street = Street(tmp_path)
+    street.embed_graph = embed
+    await street.start()
+    job = await street.becomes(await street.drop(prompt="a secret wish"), State.DONE)
+    folder = street.root / "outbox" / job.outbox
+    for video in (folder / "cat.mp4", folder / "stages" / "i2v.mp4"):
+        assert (b"a secret wish" in video.read_bytes()) is (embed and video.name == "i2v.mp4")
+    for stage in job.stages:
+        (artefact,) = stage.artefacts
+        name = "cat.mp4" if stage is job.stages[-1] else "stages/i2v.mp4"
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == artefact.sha256
+        assert stage.verdicts[0].measured.frames == 5
+    await street.close()
 
 
 async def test_a_review_waits_for_a_person(street):

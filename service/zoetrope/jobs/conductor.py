@@ -160,6 +160,7 @@ class Conductor:
             version=lane.stats.version if lane.stats else "",
             patience=self._settings.jobs.patience_seconds,
             recovering=recovering,
+            embed_graph=self._settings.outbox.embed_graph,
             clock=self._clock,
             tell=self._tell,
         )

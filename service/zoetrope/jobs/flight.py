@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -125,6 +126,7 @@ class Flight:
         version: str,
         patience: float,
         recovering: bool,
+        embed_graph: bool,
         clock: Callable[[], float],
         tell: Callable[[str, Live], None],
     ) -> None:
@@ -139,6 +141,7 @@ class Flight:
         self._clock = clock
         self._tell = tell
         self._resubmissions = 0
+        self._embed_graph = embed_graph
         self._doubt = recovering  # whether the engine may already have the prompt
         self._found: Finished | None = None
         self.live: Live | None = None
@@ -320,12 +323,18 @@ class Flight:
                     expected,
                     still=self._work / job.stills[0].file,
                     poster=None if artefact is not artefacts[0] else self._work / poster,
+                    strip=not self._embed_graph,
                 )
                 for artefact in artefacts
             ]
         )
         if doubts := [verdict.sentence for verdict in verdicts if not verdict.sound]:
             return Broke(Failure(kind="doubtful", message=" ".join(doubts)))
+        if not self._embed_graph:
+            artefacts = [
+                await asyncio.to_thread(identify, self._work / artefact.file)
+                for artefact in artefacts
+            ]
         made = poster if (self._work / poster).exists() else ""
         return Brought(tuple(artefacts), verdicts, made)
 
@@ -343,6 +352,13 @@ def expectation(recipe: Recipe, spec: StageSpec, job: Job) -> Expected:
         size=spec.expect.size,
         quality=spec.expect.quality,
     )
+
+
+def identify(file: Path) -> Artefact:
+    """Say what a work file is now."""
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return Artefact(file=file.name, size=file.stat().st_size, sha256=digest)
 
 
 def size_key(plan: Plan) -> str:

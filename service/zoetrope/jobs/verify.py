@@ -167,15 +167,23 @@ class CheckerDown(ZoetropeError):
 
 
 async def check(
-    video: Path, expected: Expected, *, still: Path | None = None, poster: Path | None = None
+    video: Path,
+    expected: Expected,
+    *,
+    still: Path | None = None,
+    poster: Path | None = None,
+    strip: bool = False,
 ) -> Verdict:
-    """Measure a file in a process of its own and judge it; other files than videos only need content."""
+    """Measure a file in a process of its own and judge it; other files than videos only need content.
+
+    With `strip`, the graph that ComfyUI wrote into the video's tags is taken out first.
+    """
     if video.suffix.lower() not in VIDEOS:
         return Verdict(file=video.name)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-P", "-m", "zoetrope.jobs.verify_worker"),
-        *(str(video), str(still or ""), str(poster or "")),
+        *(str(video), str(still or ""), str(poster or ""), "strip" if strip else ""),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

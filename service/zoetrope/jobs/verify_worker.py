@@ -24,6 +24,8 @@ MEMORY = 4 << 30
 SAMPLES = 9
 # Motion shows at this width as well as at full size, for a fraction of the work.
 SMALL = 160
+# Where ComfyUI's save nodes put the whole graph, prompts and all.
+GRAPH_TAGS = {"prompt", "workflow"}
 # A pixel this close to black or white carries no picture any more.
 CLIPPED = (6, 249)
 
@@ -106,13 +108,36 @@ def still_noise(still: Path, size: tuple[int, int]) -> Grain:
         return noise(np.asarray(grey))
 
 
+def strip(video: Path) -> None:
+    """Take graph and prompt out of a video's tags; the streams are copied as they are."""
+    clean = video.with_name(f".{video.stem}.clean{video.suffix}")
+    with av.open(str(video)) as source:
+        if not {tag.lower() for tag in source.metadata} & GRAPH_TAGS:
+            return
+        with av.open(str(clean), "w") as target:
+            copies = {
+                stream.index: target.add_stream_from_template(stream)
+                for stream in source.streams
+                if stream.type in ("video", "audio")
+            }
+            for packet in source.demux():
+                if packet.dts is not None and packet.stream.index in copies:
+                    packet.stream = copies[packet.stream.index]
+                    target.mux(packet)
+    with clean.open("rb") as made:
+        os.fsync(made.fileno())
+    clean.replace(video)
+
+
 def main(arguments: list[str]) -> int:
     """Measure one video and print the figures as JSON; exit code 3 means that it cannot be decoded."""
     os.nice(10)  # whoever prepares the engine's next prompt goes first
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    video, still, poster = (Path(each) if each else None for each in arguments)
+    video, still, poster = (Path(each) if each else None for each in arguments[:3])
     assert video is not None
     try:
+        if "strip" in arguments[3:]:
+            strip(video)
         found = measure(video, still, poster)
     except (av.FFmpegError, OSError, IndexError, ValueError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}")
