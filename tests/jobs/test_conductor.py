@@ -129,13 +129,13 @@ async def test_a_lost_cuda_context_restarts_the_engine(street):
 async def test_an_engine_that_dies_is_waited_for(street):
     order(street, "slow", seconds=0.1, times=4)
     order(street, "exit", node="KSamplerAdvanced", step=2)
-    first, second = await street.drop(), await street.drop(stem="dog")
-    first = await street.becomes(first, State.DONE)
-    second = await street.becomes(second, State.DONE)
-    kinds = [a.failure.kind for s in first.stages for a in s.attempts if a.failure]
-    assert kinds == ["crash"]
+    jobs = [await street.drop(), await street.drop(stem="dog")]
+    done = [await street.becomes(job, State.DONE) for job in jobs]
+    failures = [
+        [a.failure.kind for s in job.stages for a in s.attempts if a.failure] for job in done
+    ]
     # The other prompt had only waited there: losing it is no failure of its own.
-    assert [len(s.attempts) for s in second.stages] == [1, 1]
+    assert sorted(failures) == [[], ["crash"]]
     assert len(street.videos()) == 2
 
 

@@ -145,6 +145,7 @@ class Flight:
         self._doubt = recovering  # whether the engine may already have the prompt
         self._found: Finished | None = None
         self.live: Live | None = None
+        self.sent = asyncio.Event()  # the engine has the prompt, or never will
         self.forgiven = False  # the engine was restarted on purpose; losing the prompt is no crash
 
     async def run(self, engine_is_done: Callable[[], None]) -> Outcome:
@@ -175,6 +176,7 @@ class Flight:
             assert attempt is not None
             try:
                 await self._see_to_it(job, attempt, course)
+                self.sent.set()
             except EngineRefused as error:
                 return Broke(Failure(kind=error.reason.key, message=error.reason.sentence))
             end = await self._follow(attempt, course)

@@ -178,17 +178,19 @@ class Lane:
             self._wake.clear()
             job_id = await self._dispatcher.pick(self) if len(self._holding) < DEPTH else None
             if job_id is not None:
-                self._launch(job_id, recovering=False)
+                # One after the other, so that prompts stand at the engine in the order of arrival.
+                await self._launch(job_id, recovering=False).sent.wait()
                 continue
             await self._wake.wait()
 
-    def _launch(self, job_id: str, *, recovering: bool) -> None:
+    def _launch(self, job_id: str, *, recovering: bool) -> Flight:
         flight = self._dispatcher.flight(self, job_id, recovering=recovering)
         self.flights[job_id] = flight
         self._holding.add(job_id)
         task = asyncio.create_task(self._carry(job_id, flight), name=f"flight-{job_id[:8]}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return flight
 
     async def _dealt_with(self, job_id: str, error: Exception) -> bool:
         """Have an error dealt with; a job must not be lost because that failed as well."""
@@ -224,5 +226,6 @@ class Lane:
                     return
         finally:
             self.flights.pop(job_id, None)
+            flight.sent.set()
             self._dispatcher.released(job_id)
             engine_is_done()
