@@ -4,18 +4,26 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
-import urllib.request
 from pathlib import Path
 
+import aiohttp
 import pytest
+from PIL import Image
 
+from tests.conftest import RECIPES
+from zoetrope import settings
+from zoetrope.engine import embedded
 from zoetrope.engine.embedded import EmbeddedEngine
-from zoetrope.engine.protocol import Stats
-from zoetrope.errors import EngineDown
+from zoetrope.engine.protocol import Absent, Finished, Stats
+from zoetrope.errors import EngineDown, SettingsError
+from zoetrope.graphs.graph import put
+from zoetrope.graphs.shelf import load
 from zoetrope.settings import EngineSettings
 
-SETTINGS = EngineSettings(name="e", url="rehearsal:")
+FIRST, SECOND = (f"0d1c2b3a-0000-4000-8000-00000000000{n}" for n in (1, 2))
+SETTINGS = EngineSettings(name="e", url="rehearsal:", silence_seconds=0.5)
 
 
 @pytest.fixture
@@ -27,31 +35,72 @@ async def engine(tmp_path):
 
 
 async def answers(engine) -> Stats:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             with contextlib.suppress(EngineDown):
                 return await engine.stats()
             await asyncio.sleep(0.02)
 
 
-async def test_it_answers_as_soon_as_it_is_started(engine):
+def runs(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+async def tiny(engine, folder):
+    """Upload a picture and give the tiny recipe's first graph around it."""
+    Image.new("RGB", (64, 64), (200, 30, 40)).save(folder / "red.png")
+    name = await engine.upload(folder / "red.png", "0123456789abcdef.png")
+    graph = load(RECIPES / "tiny").graphs["i2v.json"]
+    return put(graph, {"image.image": name, "save.filename_prefix": "zoetrope/x"})
+
+
+async def order(engine, **fault) -> None:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{engine.url}/rehearsal/faults", json=fault) as answer,
+    ):
+        assert answer.status == 200
+
+
+async def test_it_answers_as_soon_as_it_is_started(engine, tmp_path):
     assert (await engine.stats()).rehearsal
     assert engine.url.startswith("http://127.0.0.1:")
+    assert (tmp_path / "rehearsal" / "input").is_dir()
 
 
-async def test_a_restart_keeps_the_address(engine):
-    url = engine.url
+async def test_it_works_as_any_engine_does_and_comes_back_after_an_ordered_exit(engine, tmp_path):
+    graph = await tiny(engine, tmp_path)
+    await engine.submit(graph, FIRST, tags={})
+    async with asyncio.timeout(30):
+        *_, last = [event async for event in engine.follow(FIRST)]
+    assert isinstance(last, Finished)
+
+    await order(engine, kind="exit", node="KSamplerAdvanced", step=2)
+    process = engine._process
+    await engine.submit(put(graph, {"ks_high.noise_seed": 2}), SECOND, tags={})
+    async with asyncio.timeout(30):
+        assert await process.wait() == 137
+    assert (await answers(engine)).rehearsal
+    assert await engine.whereabouts(SECOND) == Absent()
+
+
+async def test_a_restart_keeps_the_address_and_is_nothing_to_complain_about(engine, caplog):
+    url, before = engine.url, engine._process.pid
     assert engine.can_restart
     await engine.restart()
     assert (await answers(engine)).rehearsal
-    assert engine.url == url
+    assert (engine.url, engine._process.pid == before) == (url, False)
+    assert [r.action for r in caplog.records] == ["engine-restart"]
 
 
-async def test_it_comes_back_when_it_dies(engine):
+async def test_it_comes_back_when_it_dies(engine, caplog):
     process = engine._process
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
     assert (await answers(engine)).rehearsal
+    assert "ended (-9); it is started again" in caplog.text
 
 
 async def test_it_ends_with_the_service(tmp_path):
@@ -59,7 +108,17 @@ async def test_it_ends_with_the_service(tmp_path):
     await engine.start()
     pid = engine._process.pid
     await engine.close()
-    assert not Path(f"/proc/{pid}").exists()
+    assert not runs(pid)
+
+
+async def test_it_ends_when_the_service_stops_before_it_ever_answered(tmp_path):
+    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "rehearsal")
+    starting = asyncio.create_task(engine.start())
+    await asyncio.sleep(0.05)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert engine._keeper.done()
 
 
 async def test_it_does_not_outlive_a_service_that_is_killed(tmp_path):
@@ -71,24 +130,52 @@ async def test_it_does_not_outlive_a_service_that_is_killed(tmp_path):
         "    engine = EmbeddedEngine(EngineSettings(name='e', url='rehearsal:'), 't',"
         " pathlib.Path(sys.argv[1]))\n"
         "    await engine.start()\n"
-        "    print(engine.url, flush=True)\n"
+        "    print(engine._process.pid, flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
     service = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, str(tmp_path / "r"), stdout=asyncio.subprocess.PIPE
     )
-    url = (await service.stdout.readline()).decode().strip()
+    pid = int(await service.stdout.readline())
+    assert runs(pid)
     service.kill()
     await service.wait()
-
-    def gone() -> bool:
-        try:
-            urllib.request.urlopen(f"{url}/system_stats", timeout=1).close()
-        except OSError:
-            return True
-        return False
-
-    async with asyncio.timeout(10):
-        while not await asyncio.to_thread(gone):
+    async with asyncio.timeout(20):
+        while runs(pid):
             await asyncio.sleep(0.05)
+
+
+async def test_a_home_that_cannot_be_made_is_a_reason_and_no_end_of_the_service(tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "file" / "home")
+    await engine.start()
+    try:
+        with pytest.raises(EngineDown, match=r"Not a directory.*started again by itself"):
+            await engine.stats()
+        assert "cannot be started" in caplog.text
+        (tmp_path / "file").unlink()
+        assert (await answers(engine)).rehearsal
+    finally:
+        await engine.close()
+
+
+async def test_the_last_words_of_one_that_does_not_start_are_in_the_log(
+    tmp_path, caplog, monkeypatch
+):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr(embedded, "_free_port", lambda: taken.getsockname()[1])
+        engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "home")
+        await engine.start()
+        await engine.close()
+    assert "address already in use" in caplog.text
+    assert "ended (1); it is started again" in caplog.text
+
+
+def test_the_settings_take_several_and_no_way_to_restart_them():
+    text = "[[engines]]\nname='a'\nurl='rehearsal:'\n[[engines]]\nname='b'\nurl='rehearsal:'\n"
+    assert [engine.name for engine in settings.parse(text, "z.toml").engines] == ["a", "b"]
+    with pytest.raises(SettingsError, match=r"engines\[1\]\.restart"):
+        settings.parse(f"{text}restart={{unit='x'}}", "z.toml")

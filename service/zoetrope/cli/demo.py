@@ -6,30 +6,36 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ..web.views import JobView
+from . import show
 from .options import common
+
+TOPIC = 9  # columns
+COLOURS = {"trouble": "yellow", "answer": "green", "checked": "green", "ordered": "magenta"}
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope demo --image cat.jpg --hold")
-@click.option("--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your own picture instead of the one that is drawn.")  # fmt: skip
+@click.option("--image", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path), help="Your own picture instead of the one that is drawn.")  # fmt: skip
 @click.option("--engine", default="rehearsal:", metavar="URL", help="A real ComfyUI instead of the embedded engine; no faults are ordered there.")  # fmt: skip
-@click.option("--hold", is_flag=True, help="Keep the service running at the end.")
-@click.option("--seconds", type=float, help="Length of the clip; by default the recipe's.")
-@click.option("--resolution", type=int, default=720, show_default=True, help="Short edge of the finished video.")  # fmt: skip
+@click.option("--hold", is_flag=True, help="Keep the service and its page until Ctrl-C.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Length of the clip; by default the recipe's.")  # fmt: skip
+@click.option("--resolution", type=click.IntRange(1), metavar="PIXELS", help="Short edge of the video; by default 720, on a real ComfyUI the recipe's.")  # fmt: skip
 @common
 def demo(
-    image: Path | None, engine: str, hold: bool, seconds: float | None, resolution: int
+    image: Path | None, engine: str, hold: bool, seconds: float | None, resolution: int | None
 ) -> None:
     """Show the whole service: drop a picture, meet an out-of-memory and a crash, get the video.
 
     Everything happens in a temporary folder, which stays, so that the video can be looked at.
     """
-    from ..demo.play import Demo, Options, facts
+    from ..demo.play import Demo, Options
 
-    begun = time.monotonic()
-    screen = Screen(terminal=sys.stdout.isatty(), begun=begun)
+    if engine != "rehearsal:" and not engine.startswith(("http://", "https://")):
+        raise click.UsageError(f"--engine {engine!r} is not http://HOST:PORT.")
     options = Options(
         home=Path(tempfile.mkdtemp(prefix="zoetrope-demo-")),
         picture=image.absolute() if image else None,
@@ -38,34 +44,102 @@ def demo(
         resolution=resolution,
         hold=hold,
     )
-    play = Demo(options, screen.say, screen.live)
-    folder = play.run()
-    video, lines = facts(folder)
-    for line in lines:
-        screen.say(line)
-    screen.say(f"page: {play.url} (while it runs; --hold keeps it)")
-    click.echo(f"video: {video}")
+    with Bar() if sys.stdout.isatty() else Lines() as screen:
+        Demo(options, screen).run()
 
 
-class Screen:
-    """Lines with the seconds in front; on a terminal the last line moves."""
+class Lines:
+    """Lines with the seconds in front; progress is worth one for each fifth of a stage."""
 
-    def __init__(self, *, terminal: bool, begun: float) -> None:
-        self._terminal = terminal
-        self._begun = begun
-        self._shown = ""
-        self._tenth = ""
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._shown: tuple[str, int] = ("", -1)
 
-    def say(self, text: str) -> None:
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def say(self, topic: str, text: str) -> None:
         """Write a line that stays."""
-        click.echo(f"{time.monotonic() - self._begun:5.1f} s  {text}")
+        colour = COLOURS.get(topic)
+        styled = click.style(f"{topic:<{TOPIC}}", fg=colour) if colour else f"{topic:<{TOPIC}}"
+        self._write(f"{self._elapsed()}  {styled} {show.clean(text)}")
 
-    def live(self, text: str) -> None:
-        """Write a line that the next one replaces; without a terminal, only every tenth part of it."""
-        if self._terminal:
-            if self._shown or text:
-                click.echo(f"\r\033[K{'         ' + text if text else ''}", nl=False)
-            self._shown = text
-        elif text and (mark := text[:11]) != self._tenth:
-            self._tenth = mark
-            self.say(f"  {text}")
+    def live(self, job: JobView) -> None:
+        """Write how far a stage is, now and then."""
+        assert job.live is not None
+        fifth = (job.live.stage, int(job.live.fraction * 5))
+        if fifth != self._shown and job.live.maximum > 1:
+            self._shown = fifth
+            self.say(job.live.stage, f"{job.live.fraction:4.0%}  {doing(job)}")
+
+    def end(self, video: Path) -> None:
+        """Write the last line, which programs read too."""
+        click.echo(f"video: {video}")
+
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self._begun:5.1f} s"
+
+    def _write(self, line: str) -> None:
+        click.echo(line)
+
+
+class Bar(Lines):
+    """The same lines above a bar that moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+        from rich.table import Column
+
+        self._progress = Progress(
+            TextColumn("         {task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[doing]}", markup=False, table_column=Column(no_wrap=True)),
+            refresh_per_second=10,
+            transient=True,
+        )
+        self._task: Any = None
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def live(self, job: JobView) -> None:
+        """Move the bar."""
+        live = job.live
+        assert live is not None
+        if self._task is None:
+            self._task = self._progress.add_task("", total=1.0, doing="")
+        self._progress.update(
+            self._task,
+            description=f"{live.stage:<{TOPIC}}",
+            completed=live.fraction,
+            doing=doing(job),
+        )
+
+    def end(self, video: Path) -> None:
+        """Take the bar away and write the last line."""
+        self._progress.stop()
+        super().end(video)
+
+    def _write(self, line: str) -> None:
+        from rich.text import Text
+
+        self._progress.console.print(Text.from_ansi(line), soft_wrap=True)
+
+
+def doing(job: JobView) -> str:
+    """Say what a stage does now, and how long it still takes once its pace is known."""
+    live = job.live
+    assert live is not None
+    step = f"step {live.value:.0f}/{live.maximum:.0f}" if live.maximum > 1 else ""
+    # Before a quarter is done the guess is the recipe's, which means a large card.
+    left = f"{show.span(live.eta)} left" if live.eta is not None and live.fraction >= 0.25 else ""
+    return ", ".join(part for part in (live.node, step, left) if part)

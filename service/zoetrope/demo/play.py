@@ -1,260 +1,264 @@
-"""The demo's course: a real service, a dropped picture, two faults, a review, a checked video."""
+"""The demo's course: a dropped picture, two faults, a review, a checked video; each step in a calm line."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import msgspec
 
-from ..errors import ZoetropeError
+from ..cli.client import Client, ServiceDown, decode
+from ..cli.follow import Moved
+from ..errors import Reason, ZoetropeError
+from ..inbox.entry import Kind, classify
+from ..jobs.job import Failure
+from ..web.views import EngineView, JobPage, JobView, StageView, StatusView
+from .facts import facts
+from .host import REHEARSAL, DemoFailed, Host
 
-PATIENCE = 600.0
-LOOK = 0.2
-
-TICKET = """\
-prompt = "{prompt}"
-resolution = {resolution}
-seed = 1834
-"""
+# The embedded engine takes half a minute in all; a real one takes what it takes.
+LIMIT = 180.0
+# Our own engine is on its way; a real one answers at once or is not there.
+START_SECONDS = 30.0
+ANSWER_SECONDS = 10.0
+STEP_SECONDS = 0.15
+RESOLUTION = 720
 PROMPT = (
-    "Beat 1 (0-2s): a slow zoom in on the drum. Beat 2 (2-4s): the camera pans right."
+    "Beat 1 (0-2s): a slow zoom in. Beat 2 (2-4s): the camera pans right."
     " Beat 3 (4-5s): the light breathes."
 )
+# A sampler that may not allocate, and then, when it is tried again, a process that is gone. Both
+# are ordered at once: the second can only strike where the first has let a sampler begin.
+FAULTS: tuple[dict[str, str | int | float], ...] = (
+    {"kind": "oom", "node": "KSamplerAdvanced"},
+    {"kind": "exit", "node": "KSamplerAdvanced", "step": 4},
+)
+SLOW: dict[str, str | int | float] = {"kind": "slow", "seconds": STEP_SECONDS, "times": 0}
+LACKS = frozenset({"model-missing", "node-missing"})
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the demo was asked for."""
+    """What the demo was asked for; with a real engine, what is left out is the recipe's to decide."""
 
     home: Path
     picture: Path | None = None
-    engine: str = "rehearsal:"
+    engine: str = REHEARSAL
     seconds: float | None = None
-    resolution: int = 720
+    resolution: int | None = None
     hold: bool = False
 
+    @property
+    def rehearsal(self) -> bool:
+        """Whether faults may be ordered."""
+        return self.engine == REHEARSAL
 
-class DemoFailed(ZoetropeError):
-    """The demo did not come to its end."""
 
-    key = "demo"
+class Screen(Protocol):
+    """Where it is shown how the demo gets on."""
+
+    def say(self, topic: str, text: str) -> None:
+        """Show a line that stays."""
+        ...
+
+    def live(self, job: JobView) -> None:
+        """Show how far a job is."""
+        ...
+
+    def end(self, video: Path) -> None:
+        """Show the last line."""
+        ...
 
 
 class Demo:
     """Drives the service from outside, as a user would, and says what happens."""
 
-    def __init__(
-        self, options: Options, say: Callable[[str], None], live: Callable[[str], None]
-    ) -> None:
+    def __init__(self, options: Options, screen: Screen) -> None:
         self._options = options
-        self._say = say
-        self._live = live
-        self._log = options.home / "service.log"
+        self._say = screen.say
+        self._screen = screen
+        self._host = Host(options.home, options.engine, LIMIT if options.rehearsal else None)
+        self._client = Client(self._host.url)
+        self._engine = ""
         self._told: set[str] = set()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
-        self.rehearsal = options.engine == "rehearsal:"
+        self._job: JobView | None = None
 
-    def run(self) -> Path:
-        """Play the whole course; gives the finished folder."""
-        with self._service():
-            engine = self._engine_url()
-            if self.rehearsal:
-                self._order(engine, {"kind": "slow", "seconds": 0.12, "times": 0})
-                self._order(engine, {"kind": "oom", "node": "KSamplerAdvanced"})
-                self._say("ordered: an out-of-memory on the first sampler")
-            self._drop()
-            job = self._until(engine, ("review",))
-            self._say(
-                f"review: {self._options.home / 'outbox' / 'review'} holds the clip; approving it"
-            )
-            self._post(f"/api/v1/jobs/{job['id']}/approve")
-            job = self._until(engine, ("done",))
-            folder = Path(job["outbox"])
-            if self._options.hold:
-                self._say(f"holding: the page is at {self.url}, Ctrl-C ends it")
-                with contextlib.suppress(KeyboardInterrupt):
-                    while True:
-                        time.sleep(1)
-            return folder
-
-    @contextlib.contextmanager
-    def _service(self) -> Iterator[None]:
-        home = self._options.home
-        for name in ("inbox", "outbox"):
-            (home / name).mkdir(parents=True, exist_ok=True)
-        config = home / "zoetrope.toml"
-        config.write_text(
-            f'inbox.path = "{home / "inbox"}"\ninbox.settle_seconds = 0.5\n'
-            f'inbox.ticket_grace_seconds = 0.2\noutbox.path = "{home / "outbox"}"\n'
-            f'state.path = "{home / "state"}"\nstate.min_free_megabytes = 200\n'
-            f'engines = [{{ name = "demo", url = "{self._options.engine}" }}]\n'
-            f'web.listen = "{self.url.removeprefix("http://")}"\n',
-            encoding="utf-8",
-        )
-        self._say(f"home: {home}")
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "zoetrope", "serve", "--config", str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+    def run(self) -> None:
+        """Play the whole course; whatever goes wrong becomes one error that names the log."""
         try:
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            picture = self._picture()
+            with self._host:
+                self._begin()
+                self._drop(picture)
+                self._finish(self._follow())
+        except ZoetropeError as error:
+            raise self._failed(error.reason) from error
+        except (OSError, subprocess.SubprocessError) as error:
+            raise self._failed(Reason("demo", f"{error}.")) from error
 
-    def _engine_url(self) -> str:
-        for _ in self._patiently("the engine does not answer"):
-            with contextlib.suppress(OSError):
-                engine = self._get("/api/v1/status")["engines"][0]
-                if engine["up"]:
-                    kind = "rehearsal engine" if self.rehearsal else "ComfyUI"
-                    self._say(f"service: {self.url}, {kind} at {engine['url']}")
-                    return str(engine["url"])
-        raise AssertionError
+    def _failed(self, reason: Reason) -> DemoFailed:
+        if not self._host.started:
+            shutil.rmtree(self._options.home, ignore_errors=True)
+            return DemoFailed(reason.sentence, reason.next_step)
+        step = f"{reason.next_step} The service's log is {self._host.log}."
+        return DemoFailed(reason.sentence, step.lstrip())
 
-    def _drop(self) -> None:
-        home, options = self._options.home, self._options
-        inbox = home / "inbox"
-        if options.picture is None:
-            picture = home / "drum.png"
-            subprocess.run(
-                [sys.executable, "-m", "zoetrope.demo.picture", str(picture)], check=True
-            )
-        else:
-            picture = options.picture
-        ticket = TICKET.format(prompt=PROMPT, resolution=options.resolution)
-        if options.seconds is not None:
-            ticket += f"seconds = {options.seconds:g}\n"
-        (inbox / f"{picture.stem}.toml").write_text(ticket, encoding="utf-8")
-        shutil.copyfile(picture, inbox / picture.name)
-        self._say(f"dropped: {picture.name}, with a ticket of three beats beside it")
+    def _picture(self) -> Path:
+        """Draw a picture, or take a copy of the person's under a name that asks for nothing else."""
+        given = self._options.picture
+        if given is None:
+            drawn = self._options.home / "zoetrope.png"
+            # A process of its own, because the drawing library is large and needed once.
+            line = [sys.executable, "-P", "-m", "zoetrope.demo.picture", str(drawn)]
+            subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+            return drawn
+        stem = re.sub(r"[^\w-]+", "-", given.stem).strip("-") or "picture"
+        if classify(f"{stem}{given.suffix}").kind is not Kind.PICTURE:
+            raise DemoFailed(f"{given.name} is no picture by its name.", "Name a picture file.")
+        return Path(shutil.copyfile(given, self._options.home / f"{stem}{given.suffix}"))
 
-    def _until(self, engine: str, states: tuple[str, ...]) -> dict[str, Any]:
-        for _ in self._patiently("the job does not get on"):
-            jobs: list[dict[str, Any]] = []
-            with contextlib.suppress(OSError):
-                jobs = self._get("/api/v1/jobs")["jobs"]
-            for job in jobs:
-                self._narrate(engine, job)
-                if job["state"] in states:
-                    self._live("")
-                    return job
-                if job["state"] in ("failed", "rejected", "cancelled"):
-                    reason = job["reason"] or {}
-                    raise DemoFailed(
-                        f"The job was {job['state']}: {reason.get('sentence', '')}",
-                        f"{reason.get('next_step', '')} The log is {self._log}.".strip(),
-                    )
-        raise AssertionError
+    def _begin(self) -> None:
+        self._say("home", str(self._options.home))
+        engine = self._up()
+        self._engine = engine.url
+        kind = "rehearsal engine" if engine.rehearsal else "ComfyUI"
+        self._say("service", f"{self._host.url}, with the {kind} {engine.version} at {engine.url}")
+        if self._options.rehearsal:
+            for fault in (SLOW, *FAULTS):
+                self._order(fault)
+            self._say("ordered", "an out-of-memory at the first sampler, and a crash after that")
 
-    def _narrate(self, engine: str, job: dict[str, Any]) -> None:
-        for stage in job["stages"]:
-            for attempt in stage["attempts"]:
-                failure = attempt["failure"]
-                key = f"{stage['name']}-{attempt['number']}"
-                if failure and f"{key}-failed" not in self._told:
-                    self._told.add(f"{key}-failed")
-                    rungs = ", ".join(stage["relief"]) or "nothing"
-                    self._live("")
-                    self._say(
-                        f"{failure['kind']}: {failure['message'][:90]}\n"
-                        f"    the ladder answers: again, with {rungs} in force"
-                    )
-                    if self.rehearsal and failure["kind"] == "oom":
-                        self._order(engine, {"kind": "exit", "node": "KSamplerAdvanced", "step": 4})
-                        self._say("ordered: the engine's process dies at the fourth step")
-                    if self.rehearsal and failure["kind"] == "crash":
-                        with contextlib.suppress(OSError):
-                            self._order(engine, {"kind": "slow", "seconds": 0.12, "times": 0})
-            if stage["state"] == "done" and f"{stage['name']}-done" not in self._told:
-                self._told.add(f"{stage['name']}-done")
-                self._live("")
-                self._say(f"stage {stage['name']}: finished and verified")
-        if live := job["live"]:
-            left = f"{live['eta']:.0f} s left" if live["eta"] is not None else ""
-            step = f"{live['value']:.0f}/{live['maximum']:.0f}" if live["maximum"] > 1 else ""
-            self._live(
-                f"{live['stage']:8} {live['fraction']:4.0%}  {live['node']:18} {step:>6}  {left}"
-            )
-        elif job["reason"] and job["state"] == "queued":
-            self._live(f"waiting: {job['reason']['sentence']}")
-
-    def _patiently(self, what: str) -> Iterator[None]:
-        deadline = time.monotonic() + PATIENCE
+    def _up(self) -> EngineView:
+        """Wait until the service has its engine."""
+        patience = START_SECONDS if self._options.rehearsal else ANSWER_SECONDS
+        deadline = time.monotonic() + patience
+        reason = ""
         while time.monotonic() < deadline:
-            yield
-            time.sleep(LOOK)
-        raise DemoFailed(f"For {PATIENCE:.0f} s, {what}.", f"Look at {self._log}.")
+            self._host.check()
+            try:
+                status = decode(self._client.get("/api/v1/status"), StatusView)
+            except ServiceDown:
+                status = None
+            for engine in status.engines if status else ():
+                if engine.up:
+                    return engine
+                reason = engine.reason.sentence if engine.reason else ""
+            time.sleep(0.1)
+        raise DemoFailed(
+            f"After {patience:g} s there is no engine. {reason}".strip(),
+            "Start it, or name another address." if not self._options.rehearsal else "",
+        )
 
-    def _get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-            return json.load(answer)
+    def _drop(self, picture: Path) -> None:
+        """Copy the picture into the inbox, as a person would, with a ticket beside it."""
+        options, inbox = self._options, self._host.inbox
+        ticket: dict[str, str | int | float] = {"seed": 1834}
+        if options.rehearsal:
+            ticket |= {"prompt": PROMPT, "resolution": RESOLUTION}
+        if options.seconds is not None:
+            ticket["seconds"] = options.seconds
+        if options.resolution is not None:
+            ticket["resolution"] = options.resolution
+        lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in ticket.items())
+        (inbox / f"{picture.stem}.toml").write_text(lines, encoding="utf-8")
+        shutil.copyfile(picture, inbox / picture.name)
+        self._say("dropped", f"{picture.name} into the inbox, with {picture.stem}.toml beside it")
 
-    def _post(self, path: str) -> None:
-        request = urllib.request.Request(self.url + path, method="POST")
-        urllib.request.urlopen(request, timeout=10).close()
+    def _follow(self) -> JobView:
+        """Listen to the service's own stream until the job has ended."""
+        for job in self._changes():
+            self._narrate(job)
+            if job.state == "review" and self._first("review"):
+                self._say("review", f"the clip waits for a look in {self._within(job)}: approved")
+                self._client.decide(job.id, "approve")
+            if job.state == "done":
+                return job
+            reason = job.reason or Reason("", "")
+            if job.state in ("failed", "rejected", "cancelled"):
+                raise DemoFailed(f"The job is {job.state}: {reason.sentence}", reason.next_step)
+            if reason.key in LACKS:
+                raise DemoFailed(reason.sentence, "Put it where that engine looks for it.")
+        raise AssertionError("the stream has no end")
 
-    def _order(self, engine: str, fault: dict[str, Any]) -> None:
+    def _changes(self) -> Iterator[JobView]:
+        for told in self._client.events(lost=lambda _why: self._host.check()):
+            match told.kind:
+                case "hello":
+                    # What happened before this stream began is not told again.
+                    yield from decode(self._client.get("/api/v1/jobs"), JobPage).jobs
+                case "job":
+                    self._job = decode(told.data, JobView)
+                    yield self._job
+                case "progress" if self._job is not None:
+                    live = decode(told.data, Moved).live
+                    self._screen.live(msgspec.structs.replace(self._job, live=live))
+
+    def _narrate(self, job: JobView) -> None:
+        if self._first("accepted") and job.pictures:
+            size = f"{job.pictures[0].width}x{job.pictures[0].height}"
+            self._say("accepted", f"{job.name}, {size}, is job {job.short} ({job.recipe})")
+        for stage in job.stages:
+            for attempt in stage.attempts:
+                if attempt.failure and self._first(f"{stage.name}-{attempt.number}"):
+                    self._trouble(stage, attempt.failure)
+            if stage.state == "done" and self._first(f"{stage.name}-done"):
+                self._say("checked", f"{stage.name}: decoded, measured, and judged to be sound")
+
+    def _trouble(self, stage: StageView, failure: Failure) -> None:
+        sentence = re.split(r"(?<=[.!?])\s", failure.message.strip(), maxsplit=1)[0]
+        self._say("trouble", f"{failure.kind}: {sentence}")
+        match failure.kind:
+            case "oom" | "host-oom" if stage.relief[-1:] == ("free",):
+                answer = "the ladder frees the engine's memory and tries again"
+            case "oom" | "host-oom" if stage.relief:
+                answer = f"the ladder goes on to {stage.relief[-1]} and tries again"
+            case "crash":
+                answer = "the engine was started anew; the stage is sent again"
+            case _:
+                answer = "it is tried again"
+        self._say("answer", answer)
+        if self._options.rehearsal and failure.kind == "crash":
+            # The new process knows nothing of what the old one was told.
+            self._order(SLOW)
+
+    def _finish(self, job: JobView) -> None:
+        self._host.calm()
+        video, lines = facts(Path(job.outbox))
+        for topic, text in lines:
+            self._say(topic, text)
+        hold = self._options.hold
+        how = "it stays until Ctrl-C" if hold else "it ends now; HOLD=1 or --hold keeps it"
+        self._say("page", f"{self._host.url} ({how})")
+        if not hold:
+            self._screen.end(video)
+            return
+        # Whoever reads the last line may well press Ctrl-C before the next statement is reached.
+        with contextlib.suppress(KeyboardInterrupt):
+            self._screen.end(video)
+            self._host.wait()
+
+    def _within(self, job: JobView) -> str:
+        """Give the place of a job's files as seen from the demo's home."""
+        return str(Path(job.outbox).relative_to(self._options.home))
+
+    def _first(self, what: str) -> bool:
+        """Say whether this is met for the first time."""
+        new = what not in self._told
+        self._told.add(what)
+        return new
+
+    def _order(self, fault: dict[str, str | int | float]) -> None:
         request = urllib.request.Request(
-            f"{engine}/rehearsal/faults",
+            f"{self._engine}/rehearsal/faults",
             data=json.dumps(fault).encode(),
             headers={"Content-Type": "application/json"},
         )
         urllib.request.urlopen(request, timeout=10).close()
-
-
-def facts(folder: Path) -> tuple[Path, list[str]]:
-    """Probe the video anew and read the receipt: what a person wants to know at the end."""
-    import av
-
-    receipt = json.loads((folder / "receipt.json").read_text())
-    video = next(path for path in sorted(folder.glob("*.mp4")))
-    with av.open(str(video)) as container:
-        stream = container.streams.video[0]
-        frames = sum(1 for _ in container.decode(stream))
-        rate = float(stream.average_rate or 0)
-        size = f"{stream.width}x{stream.height}"
-    lines = [
-        (
-            f"probed: {frames} frames, {size}, {rate:g} fps, {frames / rate:.2f} s,"
-            f" {video.stat().st_size / 1e6:.1f} MB"
-        ),
-        (
-            f"receipt: recipe {receipt['recipe']}, seed {receipt['plan']['seed']},"
-            f" source {receipt['stills'][0]['sha256'][:12]}"
-        ),
-    ]
-    for stage in receipt["stages"]:
-        failed = [a["failure"]["kind"] for a in stage["attempts"] if a.get("failure")]
-        met = f", met {' and '.join(failed)}" if failed else ""
-        rungs = f", rungs {' '.join(stage['rungs'])}" if stage["rungs"] else ""
-        measured = stage["verdicts"][0]["measured"] if stage["verdicts"] else None
-        seen = (
-            f", motion {measured['motion']:.1f}, grain {measured['grain'][2]:.1f}"
-            if measured
-            else ""
-        )
-        lines.append(
-            f"    {stage['name']}: {len(stage['attempts'])} attempts, {stage['seconds']:.1f} s"
-            f"{met}{rungs}{seen}"
-        )
-    return video, lines

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+import time
+from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 from ..errors import EngineDown
@@ -17,8 +19,13 @@ from .comfyui import ComfyEngine
 log = logging.getLogger("zoetrope.engine")
 
 SCHEME = "rehearsal:"
-START_SECONDS = 20.0
-PAUSE_SECONDS = 0.5
+START_SECONDS = 30.0
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 10.0
+# A process that lived so long did not die of being started; the next one comes soon again.
+HEALTHY_SECONDS = 10.0
+# The end of a traceback says more than its beginning.
+LAST_WORDS = 2000
 
 
 class EmbeddedEngine(ComfyEngine):
@@ -27,15 +34,23 @@ class EmbeddedEngine(ComfyEngine):
     def __init__(self, settings: EngineSettings, client_id: str, home: Path) -> None:
         super().__init__(settings, client_id)
         self._home = home
-        self._port = 0
         self._process: Process | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+        self._on_purpose = False
+        self._trouble = ""
 
     async def start(self) -> None:
         """Start the process, then listen to it as to any engine."""
-        with contextlib.suppress(EngineDown):
-            await self._spawn()
+        # One address for life: the socket and everybody who asks for it keep it over restarts.
+        self.url = f"http://127.0.0.1:{_free_port()}"
         self._keeper = asyncio.create_task(self._keep(), name=f"rehearsal-{self.name}")
+        try:
+            # Answering or not: a process that does not start is the keeper's matter from here on.
+            await self._tried.wait()
+        except asyncio.CancelledError:
+            await self.close()
+            raise
         await super().start()
 
     async def close(self) -> None:
@@ -43,7 +58,6 @@ class EmbeddedEngine(ComfyEngine):
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        await self._end()
         await super().close()
 
     @property
@@ -52,55 +66,93 @@ class EmbeddedEngine(ComfyEngine):
         return True
 
     async def restart(self) -> None:
-        """Kill the process; its keeper starts another one on the same port."""
-        await self._end()
+        """Kill the process; another one takes its place at the same address."""
+        log.warning("restarting engine", extra={"engine": self.name, "action": "engine-restart"})
+        if self._process is not None:
+            self._on_purpose = True
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
 
     async def _keep(self) -> None:
+        """Have a process at all times, until cancelled."""
+        pause = FIRST_PAUSE
         while True:
-            if self._process is not None:
-                code = await self._process.wait()
-                self._process = None
+            began = time.monotonic()
+            self._on_purpose = False
+            try:
+                ending = await self._live()
+            except OSError as error:
+                ending = f"cannot be started ({error.strerror}: {error.filename})"
+            finally:
+                self._tried.set()
+            if time.monotonic() - began > HEALTHY_SECONDS or self._on_purpose:
+                pause = FIRST_PAUSE
+            if not self._on_purpose:
+                self._trouble = ending
                 log.warning(
-                    "the rehearsal engine ended (%s) and is started again",
-                    code,
+                    "the rehearsal engine %s; it is started again",
+                    ending,
                     extra={"engine": self.name, "action": "engine-respawn"},
                 )
-            await asyncio.sleep(PAUSE_SECONDS)
-            with contextlib.suppress(EngineDown):
-                await self._spawn()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _spawn(self) -> None:
+    async def _live(self) -> str:
+        """See a process through from start to end, and say how it ended."""
         self._home.mkdir(parents=True, exist_ok=True)
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            *(sys.executable, "-P", "-m", "zoetrope.engine.rehearsal"),
             # It ends when its standard input does: also after a kill -9 of the service.
-            *("-P", "-m", "zoetrope.engine.rehearsal", "--with-parent"),
-            *("--port", str(self._port), "--home", str(self._home)),
+            *("--with-parent", "--port", self.url.rpartition(":")[2], "--home", str(self._home)),
             stdin=PIPE,
             stdout=PIPE,
-            stderr=DEVNULL,
+            stderr=PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            # Ctrl-C at a terminal is for the service, which then ends this in its own order.
+            start_new_session=True,
         )
         assert process.stdout is not None
+        words = asyncio.create_task(self._listen(process))
         try:
-            async with asyncio.timeout(START_SECONDS):
-                line = (await process.stdout.readline()).decode()
-            url = next(word.rstrip(",") for word in line.split() if word.startswith("http"))
-        except (TimeoutError, StopIteration) as error:
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    listens = await process.stdout.readline()
+            except TimeoutError:
+                return f"does not answer {START_SECONDS:g} s after its start"
+            if listens:
+                self._process = process
+                self._trouble = ""
+                self._tried.set()
+            return f"ended ({await process.wait()})"
+        finally:
+            self._process = None
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-            raise EngineDown(
-                "The rehearsal engine does not start.",
-                "Run `zoetrope rehearse` by hand to see why.",
-            ) from error
-        self.url = url
-        self._port = int(url.rpartition(":")[2])
-        self._process = process
+            # What it said last is still on its way.
+            await asyncio.wait({words}, timeout=1.0)
+            words.cancel()
 
-    async def _end(self) -> None:
-        process = self._process
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+    async def _listen(self, process: Process) -> None:
+        """Hand on what the process complains about; it says nothing while all is well."""
+        assert process.stderr is not None
+        while words := await process.stderr.read(1 << 16):
+            log.warning(
+                "the rehearsal engine says: %s",
+                words.decode(errors="replace")[-LAST_WORDS:],
+                extra={"engine": self.name, "action": "engine-words"},
+            )
+
+    def _down(self, error: BaseException) -> EngineDown:
+        told = super()._down(error).reason.sentence
+        return EngineDown(
+            f"The rehearsal engine {self.name} {self._trouble}." if self._trouble else told,
+            "It is started again by itself; the service's log holds its last words.",
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
