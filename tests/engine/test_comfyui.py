@@ -79,6 +79,16 @@ async def run(client, graph) -> Finished:
 async def test_stats_say_what_the_engine_is(client):
     stats = await client.stats()
     assert (stats.version, stats.device, stats.rehearsal) == ("0.27.1", "rehearsal", True)
+    assert stats.max_upload == 100 * 1024 * 1024
+
+
+async def test_an_engine_without_a_list_of_features_takes_what_comfyui_takes():
+    async def answer(_):
+        return web.json_response({"system": {"comfyui_version": "0.3.10"}, "devices": []})
+
+    async with server_that(system_stats=answer) as url, client_of(url) as client:
+        stats = await client.stats()
+    assert (stats.version, stats.max_upload) == ("0.3.10", 100 * 1024 * 1024)
 
 
 async def test_the_catalogue_names_every_node_and_its_inputs(client):

@@ -42,6 +42,9 @@ async def test_a_picture_becomes_one_video_with_a_receipt(street):
     job = await street.becomes(await street.drop(seed=5), State.DONE)
     assert street.videos() == [f"cat-{job.short}/cat.mp4"]
     told = receipt(street, job)
+    handed = [stage["source"] for stage in told["stages"]]
+    assert handed == [None, {"file": "i2v-1-whole.mkv", "codec": "ffv1", "lossless": True}]
+    assert not list((street.root / "outbox").rglob("*.mkv")), "it is for the next stage alone"
     assert told["recipe"] == "tiny"
     assert [stage["name"] for stage in told["stages"]] == ["i2v", "upscale"]
     attempt = told["stages"][0]["attempts"][0]

@@ -62,7 +62,8 @@ async def verdict_of(tmp_path):
         await client.submit(graph, prompt_id, tags={})
         *_, last = [event async for event in client.follow(prompt_id)]
         assert isinstance(last, Finished)
-        await client.fetch(last.outputs[0], tmp_path / "clip.mp4")
+        clip = next(output for output in last.outputs if output.node == stage.output)
+        await client.fetch(clip, tmp_path / "clip.mp4")
         return await check(tmp_path / "clip.mp4", EXPECTED, still=picture)
 
     yield run

@@ -51,6 +51,9 @@ def _how(stage: StageReceipt) -> str:
         told.append(f"recovered from {' and '.join(met)}")
     if stage.rungs:
         told.append(f"rungs {', '.join(stage.rungs)}")
+    if stage.source is not None:
+        loss = "without loss" if stage.source.lossless else "as the clip"
+        told.append(f"frames handed over {loss} ({stage.source.codec})")
     if measured := next((v.measured for v in stage.verdicts if v.measured), None):
         told.append(f"measured motion {measured.motion:.1f}, grain {max(measured.grain):.1f}")
     return ", ".join(told)

@@ -71,7 +71,12 @@ class ComfyEngine:
 
     async def stats(self) -> Stats:
         """Ask the engine what it is."""
-        return readings.stats(await self._ask("/system_stats"))
+        stats = await self._ask("/system_stats")
+        try:
+            features = await self._ask("/features")
+        except EngineRefused:
+            features = {}  # older than this listing
+        return readings.stats(stats, features)
 
     async def catalog(self) -> Catalog:
         """Ask which nodes the engine has; a large answer, so nothing asks for it on the way of a job."""

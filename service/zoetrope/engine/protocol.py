@@ -72,6 +72,10 @@ Whereabouts = Queued | Started | Finished | Failed | Interrupted | Absent
 Event = Queued | Started | Cached | Step | Finished | Failed | Interrupted | Absent
 
 
+# What ComfyUI takes in one upload unless it is told otherwise.
+MAX_UPLOAD = 100 * 1024 * 1024
+
+
 class Stats(msgspec.Struct, frozen=True):
     """What the engine says of itself and its card."""
 
@@ -82,6 +86,7 @@ class Stats(msgspec.Struct, frozen=True):
     python: str = ""
     torch: str = ""
     rehearsal: bool = False
+    max_upload: int = MAX_UPLOAD
 
 
 class Engine(Protocol):

@@ -9,6 +9,7 @@ from ..errors import EngineRefused
 from ..graphs.graph import Graph
 from ..jobs.job import Failure
 from .protocol import (
+    MAX_UPLOAD,
     Cached,
     Event,
     Failed,
@@ -179,8 +180,8 @@ def unchecked_models(graph: Graph) -> list[tuple[str, str]]:
     ]
 
 
-def stats(body: Mapping[str, Any]) -> Stats:
-    """Read `/system_stats`."""
+def stats(body: Mapping[str, Any], features: Mapping[str, Any]) -> Stats:
+    """Read `/system_stats`, and `/features` where the engine has it."""
     system = body.get("system") or {}
     device = (body.get("devices") or [{}])[0]
     return Stats(
@@ -191,6 +192,7 @@ def stats(body: Mapping[str, Any]) -> Stats:
         python=str(system.get("python_version", "")),
         torch=str(system.get("pytorch_version", "")),
         rehearsal="rehearsal" in body or device.get("name") == "rehearsal",
+        max_upload=int(features.get("max_upload_size") or MAX_UPLOAD),
     )
 
 

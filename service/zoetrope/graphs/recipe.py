@@ -56,6 +56,13 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quality: bool = True  # whether the pictures themselves are looked at
 
 
+class Handoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The node that keeps a stage's frames without loss, for the stage after it alone."""
+
+    output: str
+    prefix: str
+
+
 class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One graph and the places where its picture, its source file and its name go."""
 
@@ -68,6 +75,7 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     picture: str = ""
     end_picture: str = ""
     source: str = ""  # where the stage before puts its file
+    handoff: Handoff | None = None  # what the stage after it gets instead of `output`
     expect: Expect = Expect()
     relief: tuple[Relief, ...] = ()
 
@@ -197,6 +205,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             if place:
                 values[place] = files[kind]
         values[stage.prefix] = prefix
+        if stage.handoff is not None:
+            values[stage.handoff.prefix] = f"{prefix}-whole"
         # A place belongs to the graphs that have its node; loading the recipe checks that one has.
         return put(graph, {k: v for k, v in values.items() if k.partition(".")[0] in graph})
 

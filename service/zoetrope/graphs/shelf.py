@@ -100,12 +100,14 @@ def _check_places(recipe: Recipe, origin: Path) -> None:
     for stage in file.stages:
         graph = recipe.graphs[stage.graph]
         own = [stage.prefix, stage.picture, stage.end_picture, stage.source]
+        own += [stage.handoff.prefix] if stage.handoff else []
         for place in [p for p in own if p] + [p for r in stage.relief for p in r.set]:
             swapped = {node for relief in stage.relief for node in relief.swap}
             if not _has(graph, place) and place.partition(".")[0] not in swapped:
                 raise RecipeError(f"{origin}: {stage.graph} has no place {place!r}.")
-        if stage.output not in graph:
-            raise RecipeError(f"{origin}: {stage.graph} has no node {stage.output!r}.")
+        for output in (stage.output, *([stage.handoff.output] if stage.handoff else [])):
+            if output not in graph:
+                raise RecipeError(f"{origin}: {stage.graph} has no node {output!r}.")
 
 
 def _has(graph: Graph, place: str) -> bool:

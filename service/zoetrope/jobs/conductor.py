@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..engine.protocol import Engine
+from ..engine.protocol import MAX_UPLOAD, Engine
 from ..errors import (
     IllegalTransition,
     NotFound,
@@ -26,7 +26,8 @@ from ..graphs.shelf import Recipes
 from ..settings import Settings
 from . import job as steps
 from . import ladder, receipt
-from .flight import Broke, Brought, Flight, Gone, Outcome, size_key
+from .course import size_key
+from .flight import Broke, Brought, Flight, Gone, Outcome
 from .job import ENDED, Failure, Job, State
 from .lane import Lane, LaneStatus
 from .ledger import Ledger
@@ -158,6 +159,7 @@ class Conductor:
             work=self._settings.work,
             card=lane.stats.device if lane.stats else "",
             version=lane.stats.version if lane.stats else "",
+            max_upload=lane.stats.max_upload if lane.stats else MAX_UPLOAD,
             patience=self._settings.jobs.patience_seconds,
             recovering=recovering,
             embed_graph=self._settings.outbox.embed_graph,
@@ -233,6 +235,7 @@ class Conductor:
                 before,
                 now,
                 outcome.artefacts,
+                handoff=outcome.handoff,
                 verdicts=outcome.verdicts,
                 poster=outcome.poster,
             )

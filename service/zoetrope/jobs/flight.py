@@ -21,14 +21,15 @@ from ..engine.protocol import (
     Started,
 )
 from ..errors import EngineRefused, OutputVanished
-from ..graphs.graph import Graph, digest
-from ..graphs.recipe import Plan, Recipe, StageSpec
+from ..graphs.graph import digest
+from ..graphs.recipe import Recipe, StageSpec
 from ..graphs.shelf import Recipes
 from . import job as steps
+from .course import Course, expectation, size_key
 from .job import ENDED, Artefact, Attempt, Failure, Job, State
 from .ledger import Ledger
 from .progress import Live, Meter, eta, is_stuck
-from .verify import Expected, Verdict, check
+from .verify import Verdict, check
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -40,6 +41,7 @@ class Brought(msgspec.Struct, frozen=True):
     """The stage's files are here, and verification has no doubt about them."""
 
     artefacts: tuple[Artefact, ...]
+    handoff: Artefact | None = None
     verdicts: tuple[Verdict, ...] = ()
     poster: str = ""
 
@@ -57,60 +59,6 @@ class Gone(msgspec.Struct, frozen=True):
 Outcome = Brought | Broke | Gone
 
 
-class Course:
-    """What a job's present stage asks of an engine, worked out from its recipe."""
-
-    def __init__(self, recipe: Recipe, job: Job, relief: tuple[str, ...]) -> None:
-        stage = job.stage
-        assert stage is not None
-        self.recipe = recipe
-        self.spec = recipe.stage(stage.name)
-        self.plan = recipe.plan(job.ticket, job.stills[0], job.seed)
-        self.relief = job.attempt.relief if job.attempt else relief
-        self.number = job.attempt.number if job.attempt else len(stage.attempts) + 1
-        self.estimate = recipe.estimate(self.plan, self.spec)
-        self._job = job
-
-    def files(self) -> dict[str, str]:
-        """Name the work files that the graph reads, by what they are to it."""
-        wanted = {}
-        if self.spec.picture:
-            wanted["picture"] = self._job.stills[0].file
-        if self.spec.end_picture:
-            wanted["end_picture"] = self._job.stills[-1].file
-        if self.spec.source:
-            wanted["source"] = self._before().file
-        return wanted
-
-    def names(self) -> dict[str, str]:
-        """Name the same files for the engine, by their content: people's names never go through."""
-        hashes = {
-            "picture": self._job.stills[0].sha256,
-            "end_picture": self._job.stills[-1].sha256,
-            "source": self._before().sha256 if self.spec.source else "",
-        }
-        return {
-            kind: f"{hashes[kind][:24]}{Path(file).suffix.lower()}"
-            for kind, file in self.files().items()
-        }
-
-    def graph(self, names: dict[str, str], prefix: str | None = None) -> Graph:
-        """Build the stage's graph around the names the engine gave the files."""
-        # Job and attempt in the prefix: ComfyUI reuses a name once its file is moved away, and a
-        # graph that it has seen before runs nothing and names the old file.
-        own = f"zoetrope/{self._job.short}-{self.spec.name}-{self.number}"
-        return self.recipe.build(
-            self.plan,
-            self.spec,
-            files=names,
-            prefix=own if prefix is None else prefix,
-            relief=self.relief,
-        )
-
-    def _before(self) -> Artefact:
-        return next(stage.artefacts[0] for stage in reversed(self._job.stages) if stage.artefacts)
-
-
 class Flight:
     """Carries one attempt; it can be begun anew at any point and finds out itself where the prompt is."""
 
@@ -124,6 +72,7 @@ class Flight:
         work: Path,
         card: str,
         version: str,
+        max_upload: int,
         patience: float,
         recovering: bool,
         embed_graph: bool,
@@ -137,6 +86,7 @@ class Flight:
         self._work = work / job_id
         self._card = card
         self._version = version
+        self._max_upload = max_upload
         self._patience = patience
         self._clock = clock
         self._tell = tell
@@ -169,7 +119,8 @@ class Flight:
                     await self._engine.withdraw(last.prompt_id)
                 return Gone()
             recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
-            course = Course(recipe, job, await self._relief(job, recipe))
+            rungs = await self._relief(job, recipe)
+            course = Course(recipe, job, rungs, max_upload=self._max_upload)
             if job.attempt is None:
                 job = await self._ledger.change(self.job_id, self._decided(course))
             attempt = job.attempt
@@ -197,6 +148,7 @@ class Flight:
             self._clock(),
             self._engine.name,
             graph=graph,
+            source=course.source,
             version=self._version,
             relief=course.relief,
         )
@@ -306,30 +258,24 @@ class Flight:
             return Gone()
         recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
         spec = recipe.stage(stage.name)
-        wanted = spec.output
-        outputs = [output for output in finished.outputs if output.node == wanted]
-        if not outputs:
-            raise OutputVanished(f"The node {wanted!r} made no file.")
-        artefacts = []
-        for count, output in enumerate(outputs):
-            more = f"-{count + 1}" if count else ""
-            suffix = Path(output.filename).suffix
-            name = f"{stage.name}-{attempt.number}{more}{suffix}"
-            artefacts.append(await self._engine.fetch(output, self._work / name))
+        artefacts = await self._bring(finished, spec.output, f"{stage.name}-{attempt.number}")
+        kept = await self._keep(finished, spec, f"{stage.name}-{attempt.number}-whole")
         poster = f"{stage.name}-{attempt.number}.jpg"
         expected = expectation(recipe, spec, job)
-        verdicts = tuple(
-            [
-                await check(
-                    self._work / artefact.file,
-                    expected,
-                    still=self._work / job.stills[0].file,
-                    poster=None if artefact is not artefacts[0] else self._work / poster,
-                    strip=not self._embed_graph,
-                )
-                for artefact in artefacts
-            ]
-        )
+        verdicts = [
+            await check(
+                self._work / artefact.file,
+                expected,
+                still=self._work / job.stills[0].file,
+                poster=None if artefact is not artefacts[0] else self._work / poster,
+                strip=not self._embed_graph,
+            )
+            for artefact in artefacts
+        ]
+        if kept is not None:
+            # The clip was looked at; of the same frames only their number and size are left to doubt.
+            plain = msgspec.structs.replace(expected, quality=False)
+            verdicts.append(await check(self._work / kept.file, plain))
         if doubts := [verdict.sentence for verdict in verdicts if not verdict.sound]:
             return Broke(Failure(kind="doubtful", message=" ".join(doubts)))
         if not self._embed_graph:
@@ -338,22 +284,25 @@ class Flight:
                 for artefact in artefacts
             ]
         made = poster if (self._work / poster).exists() else ""
-        return Brought(tuple(artefacts), verdicts, made)
+        return Brought(tuple(artefacts), kept, tuple(verdicts), made)
 
+    async def _keep(self, finished: Finished, spec: StageSpec, stem: str) -> Artefact | None:
+        """Bring what the next stage works on, if the recipe has something better than the clip."""
+        if spec.handoff is None:
+            return None
+        return (await self._bring(finished, spec.handoff.output, stem))[0]
 
-def expectation(recipe: Recipe, spec: StageSpec, job: Job) -> Expected:
-    """Say what a stage's video has to be, by recipe and plan."""
-    plan = recipe.plan(job.ticket, job.stills[0], job.seed)
-    relief = tuple(rung for stage in job.stages for rung in stage.relief)
-    width, height = recipe.expected_size(plan, spec, relief)
-    return Expected(
-        frames=(plan.frames - 1) * spec.expect.times + 1 if plan.frames else 0,
-        fps=plan.fps * spec.expect.times,
-        width=width,
-        height=height,
-        size=spec.expect.size,
-        quality=spec.expect.quality,
-    )
+    async def _bring(self, finished: Finished, node: str, stem: str) -> list[Artefact]:
+        """Fetch every file of one node, or raise OutputVanished."""
+        outputs = [output for output in finished.outputs if output.node == node]
+        if not outputs:
+            raise OutputVanished(f"The node {node!r} made no file.")
+        artefacts = []
+        for count, output in enumerate(outputs):
+            more = f"-{count + 1}" if count else ""
+            name = f"{stem}{more}{Path(output.filename).suffix}"
+            artefacts.append(await self._engine.fetch(output, self._work / name))
+        return artefacts
 
 
 def identify(file: Path) -> Artefact:
@@ -361,11 +310,6 @@ def identify(file: Path) -> Artefact:
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     return Artefact(file=file.name, size=file.stat().st_size, sha256=digest)
-
-
-def size_key(plan: Plan) -> str:
-    """Name a size for the memory of rungs."""
-    return f"{plan.width}x{plan.height}x{plan.frames}"
 
 
 def _last_attempt(job: Job) -> Attempt | None:

@@ -98,6 +98,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt_id: str
     engine: str
     graph: str = ""  # the submitted graph's digest
+    source: str = ""  # the file of the stage before that it works on
     version: str = ""  # of the engine
     state: Progress = Progress.SUBMITTED
     relief: tuple[str, ...] = ()
@@ -118,7 +119,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     relief: tuple[str, ...] = ()  # rungs of the ladder in force for the next attempt
     not_before: float = 0.0  # the next attempt waits until then
     artefacts: tuple[Artefact, ...] = ()
-    verdicts: tuple[Verdict, ...] = ()  # what verification measured in each artefact
+    handoff: Artefact | None = None  # its frames without loss, for the next stage; never published
+    verdicts: tuple[Verdict, ...] = ()  # what verification measured in each of these files
     poster: str = ""  # a frame of the first one, in the work folder
 
 
@@ -210,6 +212,7 @@ def submit(
     engine: str,
     *,
     graph: str = "",
+    source: str = "",
     version: str = "",
     relief: tuple[str, ...] | None = None,
 ) -> Job:
@@ -222,6 +225,7 @@ def submit(
         prompt_id=prompt_id(job.id, stage.name, len(stage.attempts) + 1),
         engine=engine,
         graph=graph,
+        source=source,
         version=version,
         relief=stage.relief if relief is None else relief,
         submitted=now,
@@ -260,6 +264,7 @@ def finish_stage(
     now: float,
     artefacts: tuple[Artefact, ...],
     *,
+    handoff: Artefact | None = None,
     verdicts: tuple[Verdict, ...] = (),
     poster: str = "",
 ) -> Job:
@@ -269,7 +274,12 @@ def finish_stage(
         raise IllegalTransition(f"Job {job.short} has no attempt that could finish.")
     stage = _ending(stage, now, Progress.DONE, None)
     stage = msgspec.structs.replace(
-        stage, state=Progress.DONE, artefacts=artefacts, verdicts=verdicts, poster=poster
+        stage,
+        state=Progress.DONE,
+        artefacts=artefacts,
+        handoff=handoff,
+        verdicts=verdicts,
+        poster=poster,
     )
     stages = _with_stage(job, stage)
     last = stage.name == job.stages[-1].name

@@ -6,16 +6,25 @@ import msgspec
 
 from .. import __version__
 from ..graphs.recipe import Plan
-from .job import Artefact, Attempt, Job, Still, Ticket
-from .verify import Verdict
+from .job import Artefact, Attempt, Job, Stage, Still, Ticket
+from .verify import LOSSLESS, Verdict
 
 SCHEMA = 1
+
+
+class Handed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stage got from the stage before it."""
+
+    file: str
+    codec: str
+    lossless: bool
 
 
 class StageReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """How one stage went: every attempt, the rungs that were climbed, and what it made."""
 
     name: str
+    source: Handed | None
     attempts: tuple[Attempt, ...]
     artefacts: tuple[Artefact, ...]
     verdicts: tuple[Verdict, ...]
@@ -57,6 +66,7 @@ def write(job: Job, plan: Plan, now: float) -> Receipt:
         stages=tuple(
             StageReceipt(
                 name=stage.name,
+                source=handed(job, stage),
                 attempts=stage.attempts,
                 artefacts=stage.artefacts,
                 verdicts=stage.verdicts,
@@ -69,6 +79,16 @@ def write(job: Job, plan: Plan, now: float) -> Receipt:
         ),
         notes=(*plan.notes, *changes),
     )
+
+
+def handed(job: Job, stage: Stage) -> Handed | None:
+    """Say what a stage's last attempt worked on, and whether anything was lost on the way."""
+    file = stage.attempts[-1].source if stage.attempts else ""
+    for verdict in (each for other in job.stages for each in other.verdicts):
+        if verdict.file == file and verdict.measured is not None:
+            codec = verdict.measured.codec
+            return Handed(file=file, codec=codec, lossless=codec in LOSSLESS)
+    return None
 
 
 def encode(receipt: Receipt) -> bytes:

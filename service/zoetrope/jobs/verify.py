@@ -39,6 +39,7 @@ CLIPPED = 0.75
 # Bytes for each pixel of each frame: the documents' clips lie at 0.007 to 0.043, and a still
 # picture or pure noise lies far outside of a fifth to five times that.
 BYTES = (0.0002, 0.9)
+LOSSLESS = frozenset({"ffv1", "huffyuv", "ffvhuff", "utvideo", "png", "rawvideo"})
 # Below so many pixels in all, headers outweigh pictures and the band says nothing.
 SMALL_CLIP = 2_000_000
 

@@ -266,6 +266,31 @@ async def test_video_helper_suite_saves_and_loads(client):
     assert np.abs(third[:-8] - clip[3, :-8]).max() <= 1
 
 
+async def test_frames_kept_without_loss_come_back_as_they_were(client):
+    graph = tiny(_12={"length": 9})
+    graph["17"] = node(
+        "VHS_VideoCombine",
+        images=["15", 0],
+        frame_rate=16,
+        loop_count=0,
+        filename_prefix="whole",
+        format="video/ffv1-mkv",
+        pix_fmt="bgra",
+        pingpong=False,
+        save_output=False,
+    )
+    graph["18"] = node("SaveImage", images=["15", 0], filename_prefix="frame")
+    played = await client.play(graph)
+    [saved] = played.outputs["17"]["gifs"]
+    assert (saved["filename"], saved["type"]) == ("whole_00001.mkv", "temp")
+    whole = read_frames(Path(saved["fullpath"]))
+    pictures = [
+        np.asarray(Image.open(client.home / "output" / each["filename"]).convert("RGB"))
+        for each in played.outputs["18"]["images"]
+    ]
+    assert np.array_equal(whole, np.stack(pictures))
+
+
 async def test_a_short_temporal_window_shows_in_the_video(client):
     graph = tiny(_12={"length": 33})
     graph["15"] = node(

@@ -57,6 +57,10 @@ class Context:
         """Report progress; the place where interrupts, slowness and ordered faults are felt."""
         self._run.step(self, value, maximum)
 
+    def count(self, value: int, maximum: int) -> None:
+        """Report progress of work that is not a model's: an ordered slowness has no part in it."""
+        self._run.count(self, value, maximum)
+
     def breathe(self) -> None:
         """Let an interrupt be felt inside work that reports no progress."""
         self._run.executor.check_interrupt()
@@ -177,7 +181,11 @@ class _Run:
         seconds = slow.seconds if slow else executor.step_seconds
         if seconds:
             executor.stopping.wait(seconds)
-        executor.check_interrupt()
+        self.count(context, value, maximum)
+
+    def count(self, context: Context, value: int, maximum: int) -> None:
+        """Tell how far a node is."""
+        self.executor.check_interrupt()
         node_id = context.node_id
         self._progress.update(node_id, value, maximum)
         self._send(

@@ -8,8 +8,8 @@ from ..errors import NotRehearsed
 from ..execute import Context
 from ..files import Saved
 from ..mark import stamped
-from ..mp4 import read_video, video_info, write_video
 from ..values import Frames, Result, Video
+from ..videofile import read_video, video_info, write_video, write_whole
 from .image import scaled, vanish
 from .registry import plays
 
@@ -17,6 +17,8 @@ from .registry import plays
 _MP4 = frozenset(
     f"video/{name}-mp4" for name in ("h264", "h265", "nvenc_h264", "nvenc_hevc", "nvenc_av1")
 )
+#: Its format without loss.
+_WHOLE = "video/ffv1-mkv"
 
 
 @plays("CreateVideo")
@@ -108,7 +110,7 @@ def vhs_combine(
     **_rest: object,
 ) -> Result:
     """Write a video and a PNG of its first frame that carries the workflow."""
-    if format not in _MP4:
+    if format not in {*_MP4, _WHOLE}:
         raise NotRehearsed(f"The rehearsal engine writes no {format}.")
     if pingpong and len(images) > 2:
         images = images[[*range(len(images)), *range(len(images) - 2, 0, -1)]]
@@ -116,11 +118,15 @@ def vhs_combine(
     place = context.files.next_output(filename_prefix, temp=temp)
     stem = f"{place.name}_{place.counter:05}"
     Image.fromarray(stamped(images[0])).save(place.folder / f"{stem}.png")
-    name = f"{stem}.mp4"
+    name = f"{stem}.{'mkv' if format == _WHOLE else 'mp4'}"
     for i in range(len(images)):
-        context.step(i + 1, len(images))
+        context.count(i + 1, len(images))
     fps = Fraction(frame_rate).limit_denominator(100_000)
-    _write(context, place, name, images, fps)
+    if format == _WHOLE:
+        write_whole(place.folder / name, images, fps, live=context.live)
+        vanish(context, place.folder / name)
+    else:
+        _write(context, place, name, images, fps)
     entry = {
         "filename": name,
         "subfolder": place.subfolder,

@@ -1,0 +1,103 @@
+"""What a job's present stage asks of an engine: its files, its graph, and what its video has to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..graphs.graph import Graph
+from ..graphs.recipe import Plan, Recipe, StageSpec
+from .job import Artefact, Job
+from .verify import Expected
+
+# The borders of a multipart form need some room beside the file.
+FORM_BYTES = 64 * 1024
+
+
+class Course:
+    """What a job's present stage asks of an engine, worked out from its recipe."""
+
+    def __init__(
+        self, recipe: Recipe, job: Job, relief: tuple[str, ...], *, max_upload: int
+    ) -> None:
+        stage = job.stage
+        assert stage is not None
+        self.recipe = recipe
+        self.spec = recipe.stage(stage.name)
+        self.plan = recipe.plan(job.ticket, job.stills[0], job.seed)
+        self.relief = job.attempt.relief if job.attempt else relief
+        self.number = job.attempt.number if job.attempt else len(stage.attempts) + 1
+        self.estimate = recipe.estimate(self.plan, self.spec)
+        self._job = job
+        self._source = self._before(max_upload) if self.spec.source else None
+
+    @property
+    def source(self) -> str:
+        """The work file of an earlier stage that the graph reads, if it reads one."""
+        return self._source.file if self._source else ""
+
+    def files(self) -> dict[str, str]:
+        """Name the work files that the graph reads, by what they are to it."""
+        wanted = {}
+        if self.spec.picture:
+            wanted["picture"] = self._job.stills[0].file
+        if self.spec.end_picture:
+            wanted["end_picture"] = self._job.stills[-1].file
+        if self._source is not None:
+            wanted["source"] = self._source.file
+        return wanted
+
+    def names(self) -> dict[str, str]:
+        """Name the same files for the engine, by their content: people's names never go through."""
+        hashes = {
+            "picture": self._job.stills[0].sha256,
+            "end_picture": self._job.stills[-1].sha256,
+            "source": self._source.sha256 if self._source else "",
+        }
+        return {
+            kind: f"{hashes[kind][:24]}{Path(file).suffix.lower()}"
+            for kind, file in self.files().items()
+        }
+
+    def graph(self, names: dict[str, str], prefix: str | None = None) -> Graph:
+        """Build the stage's graph around the names the engine gave the files."""
+        # Job and attempt in the prefix: ComfyUI reuses a name once its file is moved away, and a
+        # graph that it has seen before runs nothing and names the old file.
+        own = f"zoetrope/{self._job.short}-{self.spec.name}-{self.number}"
+        return self.recipe.build(
+            self.plan,
+            self.spec,
+            files=names,
+            prefix=own if prefix is None else prefix,
+            relief=self.relief,
+        )
+
+    def _before(self, max_upload: int) -> Artefact:
+        """Choose what the stage before hands over: its frames without loss if the engine takes them."""
+        stage = next(stage for stage in reversed(self._job.stages) if stage.artefacts)
+        clip, whole = stage.artefacts[0], stage.handoff
+        if (attempt := self._job.attempt) is not None:
+            # The open attempt was decided with one of them, whatever the engine would take now.
+            return whole if whole is not None and whole.file == attempt.source else clip
+        # ComfyUI answers 413 to more than --max-upload-size, by default 100 MB.
+        fits = whole is not None and whole.size + FORM_BYTES <= max_upload
+        return whole if whole is not None and fits else clip
+
+
+def expectation(recipe: Recipe, spec: StageSpec, job: Job) -> Expected:
+    """Say what a stage's video has to be, by recipe and plan."""
+    plan = recipe.plan(job.ticket, job.stills[0], job.seed)
+    relief = tuple(rung for stage in job.stages for rung in stage.relief)
+    width, height = recipe.expected_size(plan, spec, relief)
+    return Expected(
+        frames=(plan.frames - 1) * spec.expect.times + 1 if plan.frames else 0,
+        fps=plan.fps * spec.expect.times,
+        width=width,
+        height=height,
+        size=spec.expect.size,
+        quality=spec.expect.quality,
+    )
+
+
+def size_key(plan: Plan) -> str:
+    """Name a size for the memory of rungs."""
+    return f"{plan.width}x{plan.height}x{plan.frames}"
