@@ -368,7 +368,9 @@ class Watcher:
             prefix = f"{entry.folder}/" if entry.folder else ""
             beside = [path for path in self._stability.paths() if path.startswith(prefix)]
         for path in beside:
-            self._offer(path)
+            # Tickets wait for pictures, never the other way round.
+            if classify(path).kind in (Kind.PICTURE, Kind.DEEP):
+                self._offer(path)
 
     def _offer(self, path: str) -> None:
         """Put a complete picture in the queue, or wait for what belongs to it."""
