@@ -1,6 +1,7 @@
 """The real service as a process, in the trouble that hosts make."""
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -90,6 +93,46 @@ def test_an_independent_probe_agrees_with_the_receipt(service):
     assert int(stream["nb_read_frames"]) == plan["frames"] == 9
     assert (stream["width"], stream["height"], stream["codec_name"]) == (128, 128, "h264")
     assert stream["r_frame_rate"] == f"{plan['fps']:g}/1"
+
+
+def test_a_dropped_video_comes_out_larger_and_smoother_with_its_sound(service):
+    service.start()
+    folder = service.inbox / "seedvr2-rife-upscale"
+    folder.mkdir()
+    (folder / "ticket.toml").write_text("resolution = 480")
+    (folder / ".cat.mp4").write_bytes(moving_and_singing())
+    (folder / ".cat.mp4").rename(folder / "cat.mp4")
+    (made,) = until(service.done, "the video")
+    with av.open(str(made / "cat.mp4")) as container:
+        video, voice = container.streams.video[0], container.streams.audio[0]
+        frames = [frame.to_ndarray(format="gray") for frame in container.decode(video)]
+        assert (len(frames), frames[0].shape, video.average_rate) == (33, (480, 640), 32)
+        container.seek(0)
+        heard = np.concatenate([part.to_ndarray() for part in container.decode(voice)], axis=1)
+    assert voice.rate == 8000
+    assert 1.0 < heard.shape[1] / 8000 < 1.5, "AAC rounds up to whole packets, twice"
+    assert 0.1 < np.abs(heard).mean() < 0.3, "the tone is there, neither silent nor distorted"
+    receipt = json.loads((made / "receipt.json").read_text())
+    assert receipt["plan"]["frames"] == 17
+    assert (made / "source.mp4").read_bytes() == moving_and_singing()
+
+
+def moving_and_singing() -> bytes:
+    """Make a second of a bright square that crosses a room, with a tone."""
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=16, options={"crf": "10"})
+        video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
+        voice = container.add_stream("aac", rate=8000, layout="mono")
+        for n in range(17):
+            room = np.tile(np.linspace(30, 90, 160).astype(np.uint8)[:, None], (120, 1, 3))
+            room[40:80, 10 + 6 * n : 40 + 6 * n] = 200
+            container.mux(video.encode(av.VideoFrame.from_ndarray(room, format="rgb24")))
+        tone = np.sin(np.arange(8500) / 8000 * 440 * 2 * np.pi, dtype=np.float32)[None] * 0.3
+        sound = av.AudioFrame.from_ndarray(np.ascontiguousarray(tone), "fltp", "mono")
+        sound.sample_rate = 8000
+        container.mux([*video.encode(), *voice.encode(sound), *voice.encode()])
+    return stream.getvalue()
 
 
 def test_a_file_that_grows_for_ten_seconds_is_taken_once_and_whole(service, tmp_path):

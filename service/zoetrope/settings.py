@@ -190,7 +190,7 @@ def nearest(word: str, valid: typing.Iterable[str]) -> str:
     """Offer the valid word that is closest to a mistyped one, or list them all when none is close."""
     choices = sorted(valid)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f"did you mean `{close[0]}`?" if close else f"valid are: {', '.join(choices)}"
+    return f"did you mean `{close[0]}`?" if close else f"valid are: {', '.join(choices)}."
 
 
 def _decode(wanted: type, value: Any) -> Any:

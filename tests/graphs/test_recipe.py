@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import RECIPES
 from zoetrope.errors import Rejected
-from zoetrope.graphs.recipe import Recipe, Size, fit
+from zoetrope.graphs.recipe import Recipe, fit
+from zoetrope.graphs.recipe_file import Size
 from zoetrope.graphs.shelf import load
 from zoetrope.jobs.job import Still, Ticket
 
@@ -157,3 +158,59 @@ def test_the_estimate_grows_with_the_pixels():
     small, large = plan(), plan(width=128, height=128, frames=81)
     spec = TINY.stage("i2v")
     assert TINY.estimate(large, spec) > 10 * TINY.estimate(small, spec)
+
+
+UPSCALE = load(RECIPES.parent.parent / "workflows/seedvr2-rife-upscale")
+
+
+def video(frames=81, fps=16.0, size=(480, 832)) -> Still:
+    return Still(
+        name="cat.mp4",
+        sha256="0" * 64,
+        size=1,
+        format="MP4",
+        width=size[0],
+        height=size[1],
+        source="source.mp4",
+        file="upright.png",
+        frames=frames,
+        fps=fps,
+    )
+
+
+def test_a_video_brings_its_own_length_size_and_rate():
+    spec = UPSCALE.stage("upscale")
+    planned = UPSCALE.plan(Ticket(recipe=UPSCALE.name), video(fps=29.97), 7)
+    assert (planned.width, planned.height) == (480, 832)
+    assert (planned.frames, planned.fps) == (81, 29.97)
+    built = UPSCALE.build(planned, spec, files={"source": "zoetrope/a.mp4"}, prefix="p/1")
+    assert built["load"].inputs["file"] == "zoetrope/a.mp4"
+    assert built["final"].inputs["fps"] == 59.94
+    assert UPSCALE.expected_size(planned, spec, ()) == (480, 832)
+    assert UPSCALE.estimate(planned, spec) == spec.estimate_seconds
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"frames": 4}, "video-length"),
+        ({"frames": 242}, "video-length"),
+        ({"fps": 60.5}, "video-rate"),
+        ({"fps": 0.5}, "video-rate"),
+        ({"size": (1080, 1920)}, "video-size"),
+    ],
+)
+def test_a_video_that_the_recipe_cannot_use_is_refused(given, key):
+    with pytest.raises(Rejected) as error:
+        UPSCALE.plan(Ticket(recipe=UPSCALE.name), video(**given), 7)
+    assert error.value.reason.key == key
+
+
+def test_a_larger_size_is_possible_where_the_ticket_asks_for_one():
+    ticket = Ticket(recipe=UPSCALE.name, parameters={"resolution": 1440})
+    assert UPSCALE.plan(ticket, video(size=(1080, 1920)), 7).parameters["resolution"] == 1440
+
+
+def test_a_whole_number_keeps_to_its_steps():
+    with pytest.raises(Rejected, match="from 5 to 241 in steps of 4"):
+        UPSCALE.plan(Ticket(recipe=UPSCALE.name, parameters={"batch": 12}), video(), 7)

@@ -66,6 +66,17 @@ async def test_a_folders_defaults_are_overlaid_by_the_pictures_own_ticket(world,
     assert set(world.files()) == {"plain/ticket.toml"}
 
 
+async def test_a_folders_defaults_that_arrive_while_it_runs_stay_where_they_are(world, picture):
+    world.start()
+    (world.inbox / "plain").mkdir()
+    (world.inbox / "plain/later.toml").write_text("seed = 9")
+    (world.inbox / "plain/ticket.toml").write_text('prompt = "folder"')
+    picture("plain/cat.png")
+    (job,) = await world.wait_for_jobs(1, State.QUEUED)
+    assert job.ticket.prompt == "folder"
+    assert set(world.files()) == {"plain/ticket.toml", "plain/later.toml"}
+
+
 async def test_review_is_the_operators_to_decide_unless_the_ticket_does(world, picture):
     jobs = msgspec.structs.replace(world.settings.jobs, review=False)
     world.settings = msgspec.structs.replace(world.settings, jobs=jobs)
@@ -178,15 +189,6 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_copied(world, pi
     world.change(max_megabytes=1)
     write_picture(world.inbox / "cat.png", size=(800, 600))
     assert (await world.take("cat.png")).reason.key == "picture-too-large"
-
-
-async def test_what_we_made_ourselves_is_refused(world, picture, monkeypatch):
-    async def own(_sha256):
-        return True
-
-    monkeypatch.setattr(world.ledger, "own_output", own)
-    picture("cat.png")
-    assert (await world.take("cat.png")).reason.key == "own-output"
 
 
 class TestDuplicates:

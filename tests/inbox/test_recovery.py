@@ -19,7 +19,7 @@ STEPS = [
     (Path, "write_text"),
     (os, "fsync"),
 ]
-LEDGER_STEPS = ("claimed", "add", "change", "twin", "waiting", "own_output")
+LEDGER_STEPS = ("claimed", "add", "change", "twin", "waiting", "maker")
 
 
 class Crash(BaseException):

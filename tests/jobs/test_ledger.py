@@ -168,8 +168,10 @@ async def test_published_bytes_are_known_as_our_own(ledger):
     job = make(State.RUNNING, stages=())
     await ledger.add(job, claim="c")
     await ledger.publish(job.id, lambda j: steps.publish(j, 2.0, "cat-1"), ["1" * 64])
-    assert await ledger.own_output("1" * 64)
-    assert not await ledger.own_output("2" * 64)
+    maker = await ledger.maker("1" * 64)
+    assert maker is not None
+    assert maker.id == job.id
+    assert await ledger.maker("2" * 64) is None
 
 
 async def test_a_second_service_is_refused(tmp_path):

@@ -1,10 +1,10 @@
-"""A recipe: the stages, parameters and reliefs of one way to make a video, read from `recipe.toml`."""
+"""A recipe: tickets become exact plans, and plans become graphs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -12,108 +12,7 @@ from ..errors import RecipeError, Rejected
 from ..jobs.job import Scalar, Still, Ticket
 from ..settings import nearest
 from .graph import Graph, put, swap
-
-MAX_SEED = 2**64 - 1
-
-
-class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something a ticket may set: its type and range, its default, and where it goes in the graphs."""
-
-    type: Literal["text", "int", "float", "bool", "choice"]
-    default: Scalar
-    to: tuple[str, ...]
-    about: str = ""
-    source: str = ""  # where the default comes from
-    min: float | None = None
-    max: float | None = None
-    step: float | None = None
-    unit: str = ""
-    choices: tuple[str, ...] = ()
-
-
-class Relief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way to need less memory: inputs to set, and nodes whose work another class does."""
-
-    name: str
-    about: str = ""
-    set: dict[str, Scalar] = {}
-    swap: dict[str, Swap] = {}
-    scale: float = 1.0  # of width and height; only where the ticket did not fix the size
-
-
-class Swap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The class that takes a node's place, with its inputs beside the links that stay."""
-
-    class_type: str
-    inputs: dict[str, Scalar] = {}
-
-
-class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a stage's video has to be, by what the plan says: the base of its verification."""
-
-    times: int = 1  # (frames - 1) * times + 1, as interpolation makes them
-    size: Literal["same", "larger", "any"] = "same"  # against the planned size
-    quality: bool = True  # whether the pictures themselves are looked at
-
-
-class Handoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The node that keeps a stage's frames without loss, for the stage after it alone."""
-
-    output: str
-    prefix: str
-
-
-class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One graph and the places where its picture, its source file and its name go."""
-
-    name: str
-    graph: str
-    output: str  # the node whose file is the stage's result
-    prefix: str  # where the output's name goes
-    estimate_seconds: float  # on a 16 GB card at the default size
-    review: bool = False
-    picture: str = ""
-    end_picture: str = ""
-    source: str = ""  # where the stage before puts its file
-    handoff: Handoff | None = None  # what the stage after it gets instead of `output`
-    expect: Expect = Expect()
-    relief: tuple[Relief, ...] = ()
-
-
-class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The pixel budget and grid of the recipe, and where width and height go."""
-
-    pixels: int
-    multiple: int
-    width: tuple[str, ...]
-    height: tuple[str, ...]
-    min_edge: int = 256
-    max_edge: int = 1536
-
-
-class Length(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long a clip is: frames are 4n+1 for WAN, at a fixed rate."""
-
-    frames: int
-    fps: float
-    to: tuple[str, ...]
-    step: int = 4
-    min: int = 5
-    max: int = 161
-
-
-class RecipeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `recipe.toml` holds."""
-
-    title: str
-    guidance: str = ""
-    pictures: Literal[1, 2] = 1
-    size: Size | None = None
-    length: Length | None = None
-    seed: tuple[str, ...] = ()  # where the seed goes
-    seed_max: int = MAX_SEED
-    stages: tuple[StageSpec, ...]
-    parameters: dict[str, Parameter] = {}
+from .recipe_file import Clip, Parameter, RecipeFile, Size, StageSpec
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,15 +43,23 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def ticket_keys(self) -> frozenset[str]:
         """Say every key a ticket for this recipe may hold."""
-        return frozenset(Ticket.__struct_fields__) - {"parameters"} | frozenset(
-            self.file.parameters
-        )
+        keys = set(Ticket.__struct_fields__) - {"parameters"}
+        if self.file.size is None:
+            keys -= {"width", "height", "auto_resize"}
+        if self.file.length is None:
+            keys -= {"seconds", "frames"}
+        return frozenset(keys) | frozenset(self.file.parameters)
 
     def plan(self, ticket: Ticket, still: Still, seed: int) -> Plan:
         """Make a ticket exact, or reject it with what is allowed."""
         notes: list[str] = []
-        frames, fps = self._frames(ticket, notes)
-        width, height = self._size(ticket, still, notes)
+        parameters = self._parameters(ticket)
+        if self.file.clip is not None:
+            self._check_clip(self.file.clip, still, parameters)
+            frames, fps, width, height = still.frames, still.fps, still.width, still.height
+        else:
+            frames, fps = self._frames(ticket, notes)
+            width, height = self._size(ticket, still, notes)
         if seed > self.file.seed_max or seed < 0:
             raise Rejected(
                 f"The seed {seed} is out of range.",
@@ -165,7 +72,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             frames=frames,
             fps=fps,
             seed=seed,
-            parameters=self._parameters(ticket),
+            parameters=parameters,
             notes=tuple(notes),
         )
 
@@ -195,6 +102,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             values |= dict.fromkeys(self.file.size.height, _round(plan.height * scale, grid))
         if self.file.length is not None:
             values |= dict.fromkeys(self.file.length.to, plan.frames)
+        if self.file.clip is not None:
+            values |= dict.fromkeys(self.file.clip.fps, plan.fps * stage.expect.times)
         for easing in reliefs:
             values |= easing.set
         for kind, place in (
@@ -221,7 +130,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         """Say how large a stage's video is planned to be; rungs of earlier stages count too."""
         size = self.file.size
         if size is None:
-            return 0, 0
+            return plan.width, plan.height
         scale = math.prod(
             easing.scale
             for each in self.file.stages[: self.file.stages.index(stage) + 1]
@@ -233,10 +142,36 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     def estimate(self, plan: Plan, stage: StageSpec) -> float:
         """Guess a stage's seconds from the recipe's own figure, by the number of pixels to make."""
         size, length = self.file.size, self.file.length
+        if self.file.clip is not None:
+            return stage.estimate_seconds * max(0.1, plan.frames / self.file.clip.frames)
         if size is None or length is None or not plan.width:
             return stage.estimate_seconds
         asked = plan.width * plan.height * plan.frames
         return stage.estimate_seconds * max(0.1, asked / (size.pixels * length.frames))
+
+    def _check_clip(self, clip: Clip, still: Still, parameters: Mapping[str, Scalar]) -> None:
+        """Refuse now what would fail, or change nothing, after minutes of work."""
+        if not clip.min_frames <= still.frames <= clip.max_frames:
+            raise Rejected(
+                f"A video of {still.frames} frames is out of range.",
+                f"This recipe takes {clip.min_frames} to {clip.max_frames} frames.",
+                key="video-length",
+            )
+        if not 1.0 <= still.fps <= clip.max_fps:
+            raise Rejected(
+                f"A video of {still.fps:.4g} frames a second is out of range.",
+                f"This recipe takes 1 to {clip.max_fps:g}.",
+                key="video-rate",
+            )
+        short = min(still.width, still.height)
+        if clip.edge:
+            edge = parameters.get(clip.edge, self.file.parameters[clip.edge].default)
+            if short >= float(edge):
+                raise Rejected(
+                    f"The video's short edge has {short} pixels; made {edge} it would not grow.",
+                    f"Ask for more in a ticket: {clip.edge} = {short * 3 // 2}, for one.",
+                    key="video-size",
+                )
 
     def _frames(self, ticket: Ticket, notes: list[str]) -> tuple[int, float]:
         length = self.file.length
@@ -316,6 +251,9 @@ def check(name: str, parameter: Parameter, value: Scalar) -> Scalar:
         not isinstance(value, int | float)
         or ((low is None or value >= low) and (high is None or value <= high))
     )
+    step = parameter.step if parameter.type == "int" else None
+    if in_range and step and isinstance(value, int):
+        in_range = (value - (low or 0)) % step == 0
     if right_type and in_range and (not parameter.choices or value in parameter.choices):
         return float(value) if parameter.type == "float" else value
     if parameter.choices:
@@ -325,6 +263,7 @@ def check(name: str, parameter: Parameter, value: Scalar) -> Scalar:
         allowed = words.get(parameter.type, "a number")
         if low is not None and high is not None:
             allowed += f" from {low:g} to {high:g}"
+            allowed += f" in steps of {step:g}" if step else ""
     raise Rejected(
         f"The ticket's {name} = {value!r} is not possible; allowed is {allowed}.",
         "Mend the ticket and drop it again.",

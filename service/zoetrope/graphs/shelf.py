@@ -10,7 +10,8 @@ import tomli
 from ..errors import RecipeError, Rejected
 from ..settings import nearest
 from .graph import Graph, decode
-from .recipe import Recipe, RecipeFile
+from .recipe import Recipe
+from .recipe_file import RecipeFile
 
 
 def load(folder: Path) -> Recipe:
@@ -94,6 +95,9 @@ def _check_places(recipe: Recipe, origin: Path) -> None:
     shared += [place for parameter in file.parameters.values() for place in parameter.to]
     shared += [*file.size.width, *file.size.height] if file.size else []
     shared += [*file.length.to] if file.length else []
+    shared += [*file.clip.fps] if file.clip else []
+    if file.clip and file.clip.edge and file.clip.edge not in file.parameters:
+        raise RecipeError(f"{origin}: there is no parameter {file.clip.edge!r}.")
     for place in shared:
         if not any(_has(graph, place) for graph in recipe.graphs.values()):
             raise RecipeError(f"{origin}: no graph has the place {place!r}.")

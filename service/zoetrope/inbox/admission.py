@@ -14,12 +14,14 @@ import msgspec
 
 from ..errors import IllegalTransition, RecipeError, Rejected
 from ..graphs.recipe import Recipe
+from ..graphs.recipe_file import RecipeFile
 from ..graphs.shelf import Recipes
 from ..jobs.job import Job, Stage, State, Still, Ticket, complete_pair, reject
 from ..jobs.ledger import Ledger
 from ..settings import Settings
 from . import ticket as tickets
 from .entry import shown
+from .formats import UNKNOWN, is_moving
 from .parcel import Parcel, Part
 from .source import StillChanging, copy, flush
 from .still import Decoder
@@ -98,7 +100,7 @@ class Admission:
         wanted = recipe.file.pictures
         if len(parcel.parts) > wanted:
             raise self._unwanted_pair(parcel, recipe)
-        stills = await self._stills(parcel, parcel.id, draft)
+        stills = await self._stills(parcel, parcel.id, draft, recipe)
         # One picture for a pair's recipe is a loop: it ends as it began.
         stills = stills * wanted if len(stills) == 1 else stills
         return await self._queue(parcel, draft, recipe, stills, turn)
@@ -137,7 +139,7 @@ class Admission:
             recipe = self._resolve(parcel, draft)
             if recipe.file.pictures != 2:
                 raise self._unwanted_pair(parcel, recipe)
-            stills = await self._stills(parcel, parcel.id, draft)
+            stills = await self._stills(parcel, parcel.id, draft, recipe)
             seed = self._seed(draft.ticket, recipe)
             recipe.plan(draft.ticket, stills[0], seed)
             await turn()
@@ -151,7 +153,7 @@ class Admission:
             recipe = self._recipes.get(other.ticket.recipe)
         if recipe.file.pictures != 2:
             raise self._unwanted_pair(parcel, recipe)
-        stills = await self._stills(parcel, other.id, draft)
+        stills = await self._stills(parcel, other.id, draft, recipe)
         pair = (*stills, *other.stills) if half == "start" else (*other.stills, *stills)
         recipe.plan(draft.ticket, pair[0], self._seed(draft.ticket, recipe))
         fingerprint = _fingerprint(pair, draft.ticket)
@@ -179,21 +181,23 @@ class Admission:
         await self._remember(parcel, job)
         return job
 
-    async def _stills(self, parcel: Parcel, job_id: str, draft: Draft) -> tuple[Still, ...]:
+    async def _stills(
+        self, parcel: Parcel, job_id: str, draft: Draft, recipe: Recipe
+    ) -> tuple[Still, ...]:
         """Copy and open every picture of a parcel into a job's work folder."""
         folder = self._settings.work / job_id
         found: list[Still] = []
         for part in parcel.parts:
             end = part.half == "end"
             stem, target = ("end", "upright-end.png") if end else ("source", "upright.png")
-            found.append(await self._still(parcel, part, folder, stem, target))
+            found.append(await self._still(parcel, part, folder, stem, target, recipe))
             draft.stills = tuple(found)
         files = {still.file for still in found} - {still.source for still in found}
         await asyncio.to_thread(flush, folder, *files)
         return tuple(found)
 
     async def _still(
-        self, parcel: Parcel, part: Part, folder: Path, stem: str, target: str
+        self, parcel: Parcel, part: Part, folder: Path, stem: str, target: str, recipe: Recipe
     ) -> Still:
         limits = self._settings.inbox
         try:
@@ -203,14 +207,21 @@ class Admission:
         except StillChanging as error:
             raise LookAgain(limits.settle_seconds) from error
         source = msgspec.structs.replace(source, name=shown(part.name))
-        if await self._ledger.own_output(source.sha256):
+        maker = await self._ledger.maker(source.sha256)
+        clip = recipe.file.clip
+        # A clip of ours may be worked on further, but never twice by the same recipe: where the
+        # outbox is synced into the inbox, that would not end.
+        if maker is not None and (clip is None or maker.ticket.recipe == recipe.name):
             raise Rejected(
-                "This file was made by zoetrope itself.",
+                f"This file was made by zoetrope itself, in job {maker.short}.",
                 "Drop the picture that you want to see moving.",
                 key="own-output",
             )
+        if is_moving(source.file) != (clip is not None) and not source.file.endswith(UNKNOWN):
+            raise self._wrong_kind(recipe)
+        most = clip.max_frames if clip is not None else 0
         try:
-            return await self._decoder.open(folder, source, target=target)
+            return await self._decoder.open(folder, source, target=target, max_frames=most)
         except Rejected as error:
             # A copy that stalled looks like one that ended; the writer gets some time to go on.
             age = self._clock() - max(look.mtime_ns / 1e9, 0.0)
@@ -320,7 +331,8 @@ class Admission:
 
     def _unwanted_pair(self, parcel: Parcel, recipe: Recipe) -> Rejected:
         names = " and ".join(shown(part.name) for part in parcel.parts)
-        fitting = ", ".join(self._pair_recipes()) or "none is installed"
+        pairs = self._recipes_that(lambda file: file.pictures == 2)
+        fitting = ", ".join(pairs) or "none is installed"
         return Rejected(
             f"{names}: a first and last frame, but the recipe {recipe.name} makes its video from"
             " one picture.",
@@ -329,11 +341,26 @@ class Admission:
             key="pair-unwanted",
         )
 
-    def _pair_recipes(self) -> list[str]:
+    def _wrong_kind(self, recipe: Recipe) -> Rejected:
+        if recipe.file.clip is not None:
+            return Rejected(
+                f"The file is a picture, but the recipe {recipe.name} begins with a video.",
+                "Drop a video, or leave the picture in the inbox itself.",
+                key="video-wanted",
+            )
+        fitting = ", ".join(self._recipes_that(lambda file: file.clip is not None))
+        further = f", or drop it into the folder of a recipe for videos ({fitting})"
+        return Rejected(
+            "The file is a video, not a picture.",
+            f"Drop a single frame of it as a picture{further if fitting else ''}.",
+            key="video-unwanted",
+        )
+
+    def _recipes_that(self, fit: Callable[[RecipeFile], bool]) -> list[str]:
         found = []
         for name in self._recipes.names():
             try:
-                if self._recipes.get(name).file.pictures == 2:
+                if fit(self._recipes.get(name).file):
                     found.append(name)
             except (RecipeError, Rejected):
                 continue

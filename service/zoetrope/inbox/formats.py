@@ -18,18 +18,28 @@ SUFFIXES = {
     "BMP": ".bmp",
     "GIF": ".gif",
 }
+MOVING_SUFFIXES = {
+    "MP4": ".mp4",
+    "MOV": ".mov",
+    "MKV": ".mkv",
+    "WEBM": ".webm",
+    "AVI": ".avi",
+}
+MOVING = "MP4, MOV, MKV, WebM and AVI are opened."
+UNKNOWN = ".bin"  # what a copy is called whose format we do not know
 OPENED = "PNG, JPEG, WebP, AVIF, HEIC, TIFF, BMP and GIF are opened."
 
 _AVIF = frozenset({b"avif", b"avis"})
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_VIDEO = frozenset({b"isom", b"iso2", b"mp41", b"mp42", b"M4V ", b"qt  ", b"avc1", b"dash"})
+_VIDEO = frozenset({b"isom", b"iso2", b"mp41", b"mp42", b"M4V ", b"avc1", b"dash"})
+_QUICKTIME = b"qt  "
+_MATROSKA = b"\x1aE\xdf\xa3"
 
 # What people drop by mistake, told by its name so that they see what happened.
 _OTHERS = (
     (b"%PDF", "a PDF document", "Export the page as a picture."),
     (b"8BPS", "a Photoshop document", "Export it as PNG."),
     (b"PK\x03\x04", "a ZIP archive or an office document", "Unpack it and drop the pictures."),
-    (b"\x1aE\xdf\xa3", "a Matroska or WebM video", "Drop a single frame of it as a picture."),
     (b"gimp xcf", "a GIMP document", "Export it as PNG."),
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture", "Save it as PNG."),
     (b"\xff\x0a", "a JPEG XL picture", "Save it as PNG."),
@@ -64,6 +74,20 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
+def sniff_moving(head: bytes) -> str | None:
+    """Name the video format that a file's first bytes announce, if we open it."""
+    if head.startswith(_MATROSKA):
+        return "WEBM" if b"webm" in head[:64] else "MKV"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "AVI"
+    brands = _brands(head)
+    if brands & (_AVIF | _HEIC):
+        return None
+    if _QUICKTIME in brands:
+        return "MOV"
+    return "MP4" if brands & _VIDEO else None
+
+
 def refusal(head: bytes) -> Rejected:
     """Say in a person's words what a file is that we do not open."""
     if not head:
@@ -81,7 +105,7 @@ def refusal(head: bytes) -> Rejected:
     for magic, what, advice in _OTHERS:
         if head.startswith(magic):
             return Rejected(f"The file is {what}, not a picture.", advice, key="picture-unknown")
-    if _brands(head) & _VIDEO or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
+    if sniff_moving(head):
         return Rejected(
             "The file is a video, not a picture.",
             "Drop a single frame of it as a picture.",
@@ -101,6 +125,11 @@ def refusal(head: bytes) -> Rejected:
     return Rejected("The file is no picture format that we know.", OPENED, key="picture-unknown")
 
 
+def is_moving(name: str) -> bool:
+    """Tell a video from a picture by the suffix that a copy of ours got from its content."""
+    return name.endswith(tuple(MOVING_SUFFIXES.values()))
+
+
 def is_short(file: Path, kind: str) -> bool:
     """Tell whether a file ends before its own lengths say so; for formats whose decoders do not tell."""
     size = file.stat().st_size
@@ -109,7 +138,7 @@ def is_short(file: Path, kind: str) -> bool:
             return int.from_bytes(stream.read(8)[4:], "little") + 8 > size
         at = 0
         # An ISO media file is a row of boxes, each with its length in front.
-        while kind in ("HEIC", "AVIF") and at < size:
+        while kind in ("HEIC", "AVIF", "MP4", "MOV") and at < size:
             stream.seek(at)
             header = stream.read(16)
             length = int.from_bytes(header[:4], "big")

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from ..errors import NotReadable, Rejected
 from .claim import check_file
 from .entry import shown
-from .formats import HEAD, SUFFIXES, sniff
+from .formats import HEAD, MOVING_SUFFIXES, SUFFIXES, UNKNOWN, sniff, sniff_moving
 from .stability import Look
 from .still import Source
 
@@ -59,7 +59,8 @@ def copy(file: Path, folder: Path, stem: str, max_megabytes: int) -> tuple[Sourc
         look = Look.of(os.fstat(handle))
     if look.signature != Look.of(before).signature or size != look.size:
         raise StillChanging
-    name = stem + SUFFIXES.get(sniff(head) or "", ".bin")
+    suffix = SUFFIXES.get(sniff(head) or "") or MOVING_SUFFIXES.get(sniff_moving(head) or "")
+    name = stem + (suffix or UNKNOWN)
     target.rename(folder / name)
     return Source(name=shown(file.name), file=name, sha256=digest.hexdigest(), size=size), look
 

@@ -99,12 +99,18 @@ class Decoder:
         if not self._all and self._warming is None:
             self._warming = asyncio.create_task(self._warm(), name="decoder-warming")
 
-    async def open(self, folder: Path, source: Source, *, target: str = "upright.png") -> Still:
-        """Decode a copied picture wholly, or reject it with a reason; `target` names the copy made of it."""
+    async def open(
+        self, folder: Path, source: Source, *, target: str = "upright.png", max_frames: int = 0
+    ) -> Still:
+        """Decode a copied picture wholly, or reject it with a reason; `target` names the copy made of it.
+
+        With `max_frames` it is a video of at most so many frames, and the copy is its first one.
+        """
         request = Request(
             os.fsencode(folder / source.file),
             os.fsencode(folder / target),
             self._settings.max_megapixels,
+            max_frames,
         )
         async with self._room:
             answer = await self._ask(request)
@@ -122,6 +128,8 @@ class Decoder:
             height=answer.height,
             source=source.file,
             file=target if answer.made else source.file,
+            frames=answer.frames,
+            fps=answer.fps,
             changes=answer.changes,
         )
 
@@ -148,14 +156,14 @@ class Decoder:
             kept = True
         except TimeoutError as error:
             raise Rejected(
-                f"The picture could not be opened within {self._settings.decode_seconds:g} seconds.",
-                "Save it smaller or as plain PNG, or raise inbox.decode_seconds.",
+                f"The file could not be opened within {self._settings.decode_seconds:g} seconds.",
+                "Save it smaller, or raise inbox.decode_seconds.",
                 key="picture-slow",
             ) from error
         except EOFError as error:
             raise Rejected(
-                "The picture made its decoder crash.",
-                "Open it in a picture program and save it anew as PNG.",
+                "The file made its decoder crash.",
+                "Open it in another program and save it anew.",
                 key="picture-damaged",
             ) from error
         finally:

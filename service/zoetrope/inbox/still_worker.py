@@ -31,6 +31,7 @@ class Request(msgspec.Struct, frozen=True):
     source: bytes
     target: bytes
     max_megapixels: int
+    max_frames: int = 0  # of a video; 0 where a picture is wanted
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,20 +43,29 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     width: int = 0
     height: int = 0
     made: bool = False
+    frames: int = 0
+    fps: float = 0.0
     changes: tuple[str, ...] = ()
 
 
 def answer(request: Request) -> Answer:
     """Do one request; whatever a picture makes a decoder do becomes an answer."""
     # Imported here: the service imports this module for its messages and must not load Pillow.
-    from .upright import prepare
+    from . import upright
 
+    source, target = Path(os.fsdecode(request.source)), Path(os.fsdecode(request.target))
     try:
-        opened = prepare(
-            Path(os.fsdecode(request.source)),
-            Path(os.fsdecode(request.target)),
-            request.max_megapixels,
-        )
+        if request.max_frames:
+            from . import moving  # late once more: few workers ever see a video
+
+            opened = moving.prepare(
+                source,
+                target,
+                max_megapixels=request.max_megapixels,
+                max_frames=request.max_frames,
+            )
+        else:
+            opened = upright.prepare(source, target, request.max_megapixels)
     except Rejected as error:
         return Answer(refused=error.reason)
     except OSError as error:
@@ -66,6 +76,8 @@ def answer(request: Request) -> Answer:
         width=opened.width,
         height=opened.height,
         made=opened.made,
+        frames=opened.frames,
+        fps=opened.fps,
         changes=opened.changes,
     )
 

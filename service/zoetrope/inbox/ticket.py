@@ -129,7 +129,7 @@ def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
         if key not in valid:
             raise Rejected(
                 f"The ticket's key {key!r} is unknown to the recipe {recipe.name};"
-                f" {nearest(key, valid)}.",
+                f" {nearest(key, valid)}",
                 _MEND,
                 key="ticket-key",
             )
@@ -153,7 +153,7 @@ def find(recipes: Recipes, values: Mapping[str, Any], folder: str, default: str)
         if values.get("recipe") or not folder:
             raise
         raise Rejected(
-            f"The folder {name!r} is not a recipe; {nearest(name, recipes.names())}.",
+            f"The folder {name!r} is not a recipe; {nearest(name, recipes.names())}",
             "Move the picture into a recipe's folder, or into the inbox itself.",
             key="recipe-unknown",
         ) from error

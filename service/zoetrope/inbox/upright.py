@@ -41,6 +41,8 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
     made: bool
+    frames: int = 0  # of a video
+    fps: float = 0.0
     changes: tuple[str, ...] = ()
 
 
@@ -54,7 +56,7 @@ def prepare(source: Path, target: Path, max_megapixels: int) -> Opened:
     try:
         # Pillow warns of what it can live with; nobody reads that in a worker.
         with warnings.catch_warnings(action="ignore"), _open(source, kind) as image:
-            _measure(image.size, max_megapixels)
+            measure(image.size, max_megapixels)
             changes: list[str] = []
             plain = _decode(image, kind, changes)
     except Rejected:
@@ -92,24 +94,24 @@ def _open(source: Path, kind: str) -> Image.Image:
     return Image.open(source, formats=[kind])
 
 
-def _measure(size: tuple[int, int], max_megapixels: int) -> None:
+def measure(size: tuple[int, int], max_megapixels: int, what: str = "picture") -> None:
     """Refuse by the header alone, before any pixel costs memory."""
     width, height = size
     if width * height > max_megapixels * 1_000_000:
         raise Rejected(
-            f"The picture is {width}x{height}, more than {max_megapixels} megapixels.",
+            f"The {what} is {width}x{height}, more than {max_megapixels} megapixels.",
             "Save it smaller, or raise inbox.max_megapixels.",
             key="picture-too-large",
         )
     if min(width, height) < MIN_EDGE:
         raise Rejected(
-            f"The picture is {width}x{height}; the shorter edge needs {MIN_EDGE} pixels or more.",
-            "Use a larger picture.",
+            f"The {what} is {width}x{height}; the shorter edge needs {MIN_EDGE} pixels or more.",
+            f"Use a larger {what}.",
             key="picture-too-small",
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise Rejected(
-            f"The picture is {width}x{height}, longer than {MAX_ASPECT} to 1.",
+            f"The {what} is {width}x{height}, longer than {MAX_ASPECT} to 1.",
             "Crop it to a shape that a video can have.",
             key="picture-shape",
         )

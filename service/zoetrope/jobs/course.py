@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..graphs.graph import Graph
-from ..graphs.recipe import Plan, Recipe, StageSpec
+from ..graphs.recipe import Plan, Recipe
+from ..graphs.recipe_file import StageSpec
 from .job import Artefact, Job
 from .verify import Expected
 
@@ -73,7 +74,10 @@ class Course:
 
     def _before(self, max_upload: int) -> Artefact:
         """Choose what the stage before hands over: its frames without loss if the engine takes them."""
-        stage = next(stage for stage in reversed(self._job.stages) if stage.artefacts)
+        stage = next((stage for stage in reversed(self._job.stages) if stage.artefacts), None)
+        if stage is None:
+            video = self._job.stills[0]
+            return Artefact(file=video.source, size=video.size, sha256=video.sha256)
         clip, whole = stage.artefacts[0], stage.handoff
         if (attempt := self._job.attempt) is not None:
             # The open attempt was decided with one of them, whatever the engine would take now.

@@ -22,7 +22,8 @@ from ..engine.protocol import (
 )
 from ..errors import EngineRefused, OutputVanished
 from ..graphs.graph import digest
-from ..graphs.recipe import Recipe, StageSpec
+from ..graphs.recipe import Recipe
+from ..graphs.recipe_file import StageSpec
 from ..graphs.shelf import Recipes
 from . import job as steps
 from .course import Course, expectation, size_key

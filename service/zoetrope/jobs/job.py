@@ -43,7 +43,7 @@ class Progress(StrEnum):
 
 
 class Still(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A picture that was opened, decoded and measured; `file` lies in the job's work folder."""
+    """A picture, or a video, that was opened, decoded and measured; its files lie in the work folder."""
 
     name: str  # as the person named it
     sha256: str  # of the bytes as they arrived
@@ -52,7 +52,9 @@ class Still(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     width: int  # upright
     height: int
     source: str  # the untouched file in the work folder
-    file: str  # what the engine gets: the source itself, or the picture made upright, opaque and 8 bit
+    file: str  # the source itself, or the picture made upright, opaque and 8 bit; a video's first frame
+    frames: int = 0  # of a video
+    fps: float = 0.0
     changes: tuple[str, ...] = ()
 
 

@@ -196,14 +196,16 @@ class Ledger:
 
         return await self._run(work)
 
-    async def own_output(self, sha256: str) -> bool:
-        """Tell whether these bytes were published by us."""
-        return await self._run(
-            lambda: (
-                self._db.execute("SELECT 1 FROM outputs WHERE sha256 = ?", (sha256,)).fetchone()
-                is not None
-            )
-        )
+    async def maker(self, sha256: str) -> Job | None:
+        """Find the job that published these bytes, if they are our own."""
+
+        def work() -> Job | None:
+            found = self._db.execute(
+                "SELECT job FROM outputs WHERE sha256 = ?", (sha256,)
+            ).fetchone()
+            return self._get(found[0]) if found else None
+
+        return await self._run(work)
 
     async def page(
         self, states: Iterable[State] = (), *, limit: int = 50, before: int | None = None

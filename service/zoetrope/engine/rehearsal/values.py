@@ -82,11 +82,20 @@ class Latent:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """Samples of each channel, from -1 to 1, at a rate."""
+
+    samples: npt.NDArray[np.float32]
+    rate: int
+
+
+@dataclass(frozen=True)
 class Video:
-    """Frames with a rate, or the file that holds them."""
+    """Frames with a rate and perhaps sound, or the file that holds them."""
 
     fps: Fraction
     frames: Frames | None = None
+    sound: Sound | None = None
     file: Path | None = None
     bit_depth: int = 8
 

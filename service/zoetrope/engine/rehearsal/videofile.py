@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from .mark import stamped
-from .values import Frames
+from .values import Frames, Sound
 
 
 def write_video(
@@ -18,10 +18,11 @@ def write_video(
     frames: Frames,
     fps: Fraction,
     tags: Mapping[str, Any],
+    sound: Sound | None = None,
     *,
     live: Callable[[], None],
 ) -> None:
-    """Write frames as H.264 in MP4, every one marked; the tags go into the container."""
+    """Write frames as H.264 in MP4, every one marked, and sound as AAC; the tags go into the container."""
     # The codec takes even sizes only; the real engine drops the last row or column too.
     height, width = (side - side % 2 for side in frames.shape[1:3])
     with av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as container:
@@ -32,11 +33,19 @@ def write_video(
         # Small clips are done before threads have started.
         stream.thread_count = 1 if width * height < 200_000 else 2
         stream.options = {"preset": "veryfast", "crf": "16"}
+        voice = None
+        if sound is not None:
+            layout = "mono" if len(sound.samples) == 1 else "stereo"
+            voice = container.add_stream("aac", rate=sound.rate, layout=layout)
         for frame in frames:
             live()
             picture = av.VideoFrame.from_ndarray(stamped(frame[:height, :width]), format="rgb24")
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
+        if sound is not None and voice is not None:
+            heard = av.AudioFrame.from_ndarray(sound.samples[:2], "fltp", voice.layout.name)
+            heard.sample_rate = sound.rate
+            container.mux([*voice.encode(heard), *voice.encode()])
 
 
 def write_whole(path: Path, frames: Frames, fps: Fraction, *, live: Callable[[], None]) -> None:
@@ -63,6 +72,21 @@ def read_video(path: Path) -> tuple[Frames, Fraction]:
     if not frames:
         raise ValueError(f"No frames in {path.name}")
     return np.stack(frames), Fraction(rate)
+
+
+def read_sound(path: Path) -> Sound | None:
+    """Read the sound of a video, if it has any."""
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return None
+        stream = container.streams.audio[0]
+        plain = av.AudioResampler(format="fltp")
+        parts = [
+            part.to_ndarray()
+            for frame in container.decode(stream)
+            for part in plain.resample(frame)
+        ]
+        return Sound(np.concatenate(parts, axis=1), stream.rate) if parts else None
 
 
 def video_info(frames: Frames, fps: Fraction, prefix: str) -> dict[str, Any]:

@@ -60,7 +60,7 @@ async def _read(request: web.Request, own: Path, limit: int) -> Upload:
         async for part in await request.multipart():
             name = part.name if isinstance(part, BodyPartReader) else None
             if not isinstance(part, BodyPartReader) or name not in ("image", "end", "ticket"):
-                hint = nearest(name, ["image", "end", "ticket"]) if name else "it has no name"
+                hint = nearest(name, ["image", "end", "ticket"]) if name else "it has no name."
                 raise BadRequest(f"The part {name!r} is unknown; {hint}", HOW, key="part")
             if name in files or (name == "ticket" and ticket is not None):
                 raise BadRequest(f"The part {name!r} is there twice.", HOW, key="part")

@@ -8,8 +8,8 @@ from ..errors import NotRehearsed
 from ..execute import Context
 from ..files import Saved
 from ..mark import stamped
-from ..values import Frames, Result, Video
-from ..videofile import read_video, video_info, write_video, write_whole
+from ..values import Frames, Result, Sound, Video
+from ..videofile import read_sound, read_video, video_info, write_video, write_whole
 from .image import scaled, vanish
 from .registry import plays
 
@@ -23,11 +23,11 @@ _WHOLE = "video/ffv1-mkv"
 
 @plays("CreateVideo")
 def create(
-    _: Context, *, images: Frames, fps: float, bit_depth: int = 8, **_audio: object
+    _: Context, *, images: Frames, fps: float, audio: Sound | None = None, bit_depth: int = 8
 ) -> Result:
-    """Give frames a rate."""
+    """Give frames a rate, and sound if there is some."""
     rate = Fraction(fps).limit_denominator(100_000)
-    return Result((Video(rate, frames=images, bit_depth=bit_depth),))
+    return Result((Video(rate, frames=images, sound=audio, bit_depth=bit_depth),))
 
 
 @plays("SaveVideo")
@@ -37,7 +37,8 @@ def save(context: Context, *, video: Video, filename_prefix: str, **_format: obj
     height, width = frames.shape[1:3]
     place = context.files.next_output(filename_prefix, width=width, height=height)
     name = f"{place.name}_{place.counter:05}_.mp4"
-    _write(context, place, name, frames, fps)
+    sound = video.sound if video.file is None else read_sound(video.file)
+    _write(context, place, name, frames, fps, sound)
     entry = {"filename": name, "subfolder": place.subfolder, "type": "output"}
     return Result((video,), {"images": [entry], "animated": [True]})
 
@@ -55,7 +56,8 @@ def load(context: Context, *, file: str) -> Result:
 def components(_: Context, *, video: Video) -> Result:
     """Take a video apart."""
     frames, fps = _components(video)
-    return Result((frames, None, float(fps), video.bit_depth))
+    sound = video.sound if video.file is None else read_sound(video.file)
+    return Result((frames, sound, float(fps), video.bit_depth))
 
 
 @plays("VHS_LoadVideo", "VHS_LoadVideoFFmpeg")
@@ -146,8 +148,15 @@ def _components(video: Video) -> tuple[Frames, Fraction]:
     return read_video(video.file)
 
 
-def _write(context: Context, place: Saved, name: str, frames: Frames, fps: Fraction) -> None:
+def _write(
+    context: Context,
+    place: Saved,
+    name: str,
+    frames: Frames,
+    fps: Fraction,
+    sound: Sound | None = None,
+) -> None:
     tags = {"prompt": context.graph, **context.page_info}
     path = place.folder / name
-    write_video(path, frames, fps, tags, live=context.live)
+    write_video(path, frames, fps, tags, sound, live=context.live)
     vanish(context, path)

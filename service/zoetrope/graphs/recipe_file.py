@@ -1,0 +1,123 @@
+"""What `recipe.toml` may hold: stages, parameters, reliefs, and the places in the graphs where values go."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from ..jobs.job import Scalar
+
+MAX_SEED = 2**64 - 1
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something a ticket may set: its type and range, its default, and where it goes in the graphs."""
+
+    type: Literal["text", "int", "float", "bool", "choice"]
+    default: Scalar
+    to: tuple[str, ...]
+    about: str = ""
+    source: str = ""  # where the default comes from
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+
+
+class Relief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way to need less memory: inputs to set, and nodes whose work another class does."""
+
+    name: str
+    about: str = ""
+    set: dict[str, Scalar] = {}
+    swap: dict[str, Swap] = {}
+    scale: float = 1.0  # of width and height; only where the ticket did not fix the size
+
+
+class Swap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The class that takes a node's place, with its inputs beside the links that stay."""
+
+    class_type: str
+    inputs: dict[str, Scalar] = {}
+
+
+class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a stage's video has to be, by what the plan says: the base of its verification."""
+
+    times: int = 1  # (frames - 1) * times + 1, as interpolation makes them
+    size: Literal["same", "larger", "any"] = "same"  # against the planned size
+    quality: bool = True  # whether the pictures themselves are looked at
+
+
+class Handoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The node that keeps a stage's frames without loss, for the stage after it alone."""
+
+    output: str
+    prefix: str
+
+
+class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One graph and the places where its picture, its source file and its name go."""
+
+    name: str
+    graph: str
+    output: str  # the node whose file is the stage's result
+    prefix: str  # where the output's name goes
+    estimate_seconds: float  # on a 16 GB card at the default size
+    review: bool = False
+    picture: str = ""
+    end_picture: str = ""
+    source: str = ""  # where the stage before puts its file
+    handoff: Handoff | None = None  # what the stage after it gets instead of `output`
+    expect: Expect = Expect()
+    relief: tuple[Relief, ...] = ()
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The pixel budget and grid of the recipe, and where width and height go."""
+
+    pixels: int
+    multiple: int
+    width: tuple[str, ...]
+    height: tuple[str, ...]
+    min_edge: int = 256
+    max_edge: int = 1536
+
+
+class Length(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a clip is: frames are 4n+1 for WAN, at a fixed rate."""
+
+    frames: int
+    fps: float
+    to: tuple[str, ...]
+    step: int = 4
+    min: int = 5
+    max: int = 161
+
+
+class Clip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A recipe that begins with a video: which ones it takes, and where the finished one's rate goes."""
+
+    max_frames: int
+    min_frames: int = 5
+    max_fps: float = 60.0
+    frames: int = 81  # of the clip that the stages' estimates are for
+    fps: tuple[str, ...] = ()
+    edge: str = ""  # the parameter that has to be larger than the video's short edge
+
+
+class RecipeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `recipe.toml` holds."""
+
+    title: str
+    guidance: str = ""
+    pictures: Literal[1, 2] = 1
+    clip: Clip | None = None  # it begins with a video instead of a picture
+    size: Size | None = None
+    length: Length | None = None
+    seed: tuple[str, ...] = ()  # where the seed goes
+    seed_max: int = MAX_SEED
+    stages: tuple[StageSpec, ...]
+    parameters: dict[str, Parameter] = {}
