@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import host, street
+from tests.bench import engine, host, street
 from tests.bench.table import Figure, render
 
 OUT = Path(__file__).parents[2] / "build" / "bench.json"
@@ -23,7 +23,9 @@ OUT = Path(__file__).parents[2] / "build" / "bench.json"
 def main() -> None:
     """Run the measurements that were asked for; all by default."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", nargs="*", help="overhead gap burst ledger help idle")
+    parser.add_argument(
+        "--only", nargs="*", help="overhead gap burst makespan engine verify demo ledger help idle"
+    )
     parser.add_argument("--burst", type=int, default=5000, help="pictures of the burst")
     parser.add_argument("--idle", type=float, default=60, help="seconds of idleness")
     asked = parser.parse_args()
@@ -31,6 +33,10 @@ def main() -> None:
         "overhead": street.submit_overhead,
         "gap": street.idle_gap,
         "burst": partial(street.burst, count=asked.burst),
+        "makespan": engine.makespan,
+        "engine": engine.fps,
+        "verify": engine.verification,
+        "demo": engine.demo,
         "ledger": host.ledger,
         "help": lambda _: host.help_time(),
         "idle": partial(host.idle, seconds=asked.idle),
