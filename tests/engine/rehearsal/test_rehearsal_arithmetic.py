@@ -8,7 +8,8 @@ import pytest
 
 from tests.engine.rehearsal.stage import picture
 from zoetrope.engine.rehearsal import codec, mark, motion
-from zoetrope.engine.rehearsal.nodes.interpolate import interpolated, shift_between
+from zoetrope.engine.rehearsal.drift import shift_between
+from zoetrope.engine.rehearsal.nodes.interpolate import interpolated
 from zoetrope.engine.rehearsal.nodes.upscale import _target_size, _windows
 from zoetrope.engine.rehearsal.sampling import enter, evaluations, integrate, leave, noise
 from zoetrope.engine.rehearsal.schedules import SCHEDULERS, beta_quantile, segment, sigmas

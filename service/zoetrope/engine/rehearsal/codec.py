@@ -2,8 +2,8 @@
 
 A latent frame holds the ten lowest cosines of each block's luma and the three lowest of either
 chroma. One stands for the first frame, and one for every fourth after it; the frames between are
-blended. So a clean latent decodes to a soft version of its video, and noise in a latent is plain
-to see as blotches.
+made of their two neighbours, moved to where they meet. So a clean latent decodes to a soft version
+of its video, and noise in a latent is plain to see as blotches.
 """
 
 import math
@@ -11,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from .drift import between, shift_between
 from .values import Frames, Samples
 
 BLOCK = 8
@@ -160,12 +161,13 @@ def _decode_keys(samples: _Array) -> Frames:
 
 
 def _between(keys: Frames) -> Frames:
-    """Blend the frames between the pictures that the latents stand for."""
+    """Make the frames between the pictures that the latents stand for."""
     total = (len(keys) - 1) * STRIDE + 1
     out = np.empty((total, *keys.shape[1:]), dtype=np.uint8)
     out[::STRIDE] = keys
     for k in range(len(keys) - 1):
-        before, after = keys[k].astype(np.uint16), keys[k + 1].astype(np.uint16)
+        # Mixed where they stand, two pictures of a fast pan show every edge twice.
+        shift = shift_between(keys[k], keys[k + 1])
         for i in range(1, STRIDE):
-            out[k * STRIDE + i] = (before * (STRIDE - i) + after * i + 2) // STRIDE
+            out[k * STRIDE + i] = between(keys[k], keys[k + 1], shift, i / STRIDE)
     return out
