@@ -4,7 +4,7 @@ import uuid
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
@@ -25,6 +25,17 @@ def drawn(kind: str) -> Image.Image:
     noise = np.random.default_rng(5)
     if kind == "flat":
         return Image.new("RGB", SIZE, (120, 150, 180))
+    if kind == "lines":
+        paper = Image.new("RGB", SIZE, "white")
+        pen = ImageDraw.Draw(paper)
+        for n in range(14):
+            pen.line([(10 + 27 * n, 20), (60 + 20 * n, SIZE[1] - 20)], "black", 2)
+        pen.ellipse([120, 40, 260, 180], outline="black", width=3)
+        return paper
+    if kind == "night":
+        sky = np.full((SIZE[1], SIZE[0], 3), 4, np.uint8)
+        sky[noise.integers(0, SIZE[1], 150), noise.integers(0, SIZE[0], 150)] = 230
+        return Image.fromarray(sky)
     coarse = noise.integers(20, 230, (9, 13, 3), dtype=np.uint8)
     pixels = np.asarray(Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC)) * 1.0
     pixels[90:170, 120:260] = (235, 225, 60)
@@ -71,7 +82,7 @@ async def verdict_of(tmp_path):
     await engine.stop()
 
 
-@pytest.mark.parametrize("kind", ["drawn", "flat", "grainy"])
+@pytest.mark.parametrize("kind", ["drawn", "flat", "grainy", "lines", "night"])
 async def test_a_sound_hand_over_passes(verdict_of, kind):
     verdict = await verdict_of(kind)
     # A flat picture has nothing to move; that it stands still is true, and no noise is in it.
@@ -79,9 +90,11 @@ async def test_a_sound_hand_over_passes(verdict_of, kind):
     assert keys <= ({"frozen"} if kind == "flat" else set()), verdict
 
 
+@pytest.mark.parametrize("kind", ["drawn", "lines", "night"])
 @pytest.mark.parametrize(
     "broken",
     [
+        pytest.param({"ks_low__start_at_step": 4}, id="S002 overlap by one step"),
         pytest.param({"ks_low__start_at_step": 8}, id="S002 gap in the steps"),
         pytest.param({"ks_low__start_at_step": 3}, id="S002 overlap of the steps"),
         pytest.param({"ks_low__steps": 30}, id="S003 other number of steps"),
@@ -93,6 +106,6 @@ async def test_a_sound_hand_over_passes(verdict_of, kind):
         ),
     ],
 )
-async def test_a_broken_hand_over_is_rejected_as_noise(verdict_of, broken):
-    verdict = await verdict_of(**broken)
+async def test_a_broken_hand_over_is_rejected_as_noise(verdict_of, kind, broken):
+    verdict = await verdict_of(kind, **broken)
     assert "noise" in {finding.key for finding in verdict.findings}, verdict.measured

@@ -49,6 +49,7 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     times: int = 1  # (frames - 1) * times + 1, as interpolation makes them
     size: Literal["same", "larger", "any"] = "same"  # against the planned size
     quality: bool = True  # whether the pictures themselves are looked at
+    motion: bool = True  # whether they have to move; a video that is given may stand still
 
 
 class Handoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

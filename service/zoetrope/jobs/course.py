@@ -99,6 +99,7 @@ def expectation(recipe: Recipe, spec: StageSpec, job: Job) -> Expected:
         height=height,
         size=spec.expect.size,
         quality=spec.expect.quality,
+        motion=spec.expect.motion,
     )
 
 

@@ -1,0 +1,82 @@
+"""Whole jobs whose engine makes videos that are no good, once or always."""
+
+import json
+
+import pytest
+
+from tests.conftest import RECIPES
+from tests.fakes.street import Street
+from zoetrope.engine.rehearsal import Fault
+from zoetrope.jobs.job import Progress, State
+
+ASKED = {
+    "prompt": "Beat 1 (0-2s): the camera tilts up while it zooms in.",
+    "width": 192,
+    "height": 192,
+    "frames": 17,
+}
+KINDS = {
+    "black": "black",
+    "frozen": "Nothing moves",
+    "short": "frames instead of 17",
+    "noise": "Noise",
+}
+
+
+@pytest.fixture
+async def street(tmp_path):
+    """A street whose tiny recipe looks at the pictures themselves, as real ones do."""
+    own = tmp_path / "recipes/tiny"
+    own.mkdir(parents=True)
+    for file in (RECIPES / "tiny").iterdir():
+        (own / file.name).write_text(file.read_text().replace("quality = false", "quality = true"))
+    street = Street(tmp_path, recipes=tmp_path / "recipes")
+    await street.start()
+    yield street
+    await street.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_bad_video_is_made_once_more_and_the_receipt_tells(street, kind):
+    street.engines[0].faults.order(Fault(kind=kind))
+    job = await street.becomes(await street.drop(**ASKED), State.DONE, State.FAILED)
+    assert job.state is State.DONE, job.reason
+    told = json.loads((street.root / "outbox" / job.outbox / "receipt.json").read_text())
+    first, second = told["stages"][0]["attempts"]
+    assert first["failure"]["kind"] == "doubtful"
+    assert KINDS[kind] in first["failure"]["message"]
+    assert any(letter.isdigit() for letter in first["failure"]["message"])
+    assert second.get("failure") is None
+    verdicts = told["stages"][0]["verdicts"]
+    assert [verdict.get("findings", []) for verdict in verdicts] == [[], []]
+    assert verdicts[0]["measured"]["frames"] == 17
+    assert len(street.videos()) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_video_that_stays_bad_is_a_failed_job_and_never_an_output(street, kind):
+    street.engines[0].faults.order(Fault(kind=kind, times=0))
+    job = await street.becomes(await street.drop(**ASKED), State.DONE, State.FAILED)
+    assert job.state is State.FAILED
+    assert job.reason is not None
+    assert job.reason.key == "doubtful"
+    assert KINDS[kind] in job.reason.sentence
+    assert "after 2 attempts" in job.reason.sentence
+    assert job.reason.next_step
+    assert street.videos() == []
+
+
+async def test_a_bad_later_stage_throws_no_finished_stage_away(street):
+    job = await street.drop(review=True, **ASKED)
+    await street.becomes(job, State.REVIEW)
+    street.engines[0].faults.order(Fault(kind="black", times=0, node="VAEDecode"))
+    street.engines[0].faults.order(Fault(kind="vanish", times=0))
+    await street.conductor.approve(job.id)
+    failed = await street.becomes(job, State.FAILED)
+    i2v, upscale = failed.stages
+    assert (i2v.state, upscale.state) == (Progress.DONE, Progress.FAILED)
+    assert all((street.settings.work / job.id / each.file).is_file() for each in i2v.artefacts)
+    street.engines[0].faults.clear()
+    await street.conductor.retry(job.id)
+    done = await street.becomes(job, State.DONE)
+    assert len(done.stages[0].attempts) == 1, "the finished stage was not run again"
