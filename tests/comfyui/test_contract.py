@@ -4,6 +4,8 @@ Needs a server of the pinned version with the tiny random models, named by ZOETR
 """
 
 import asyncio
+import io
+import json
 import os
 import re
 from types import SimpleNamespace
@@ -174,6 +176,30 @@ async def test_bad_graphs_are_refused_in_the_same_words(pair, changes, missing):
 )
 async def test_bad_bodies_are_refused_in_the_same_words(pair, body):
     await both(pair, lambda c: c.post("/prompt", json=body))
+
+
+async def test_a_graph_of_five_megabytes_is_judged_like_a_small_one(pair):
+    large = graph(pair, 8, _8={"text": "a slow zoom " * 420_000})
+    large["13"]["inputs"]["steps"] = 0
+    body = json.dumps({"prompt": large}).encode()
+    assert len(body) > 5_000_000
+
+    status, told = await both(pair, lambda c: c.post("/prompt", data=io.BytesIO(body)))
+
+    assert status == 400
+    assert set(told["node_errors"]) == {"13"}
+
+
+@pytest.mark.parametrize("size", [99, 101])
+async def test_bodies_are_taken_up_to_the_size_that_is_told(pair, size):
+    """A hundred megabytes, as `/features` says."""
+    _, features = await both(pair, lambda c: c.get("/features"))
+    assert features["max_upload_size"] == 100 * 1024 * 1024
+    data = b"{" + b" " * (size * 1024 * 1024)
+
+    status, _ = await both(pair, lambda c: c.post("/prompt", data=io.BytesIO(data)))
+
+    assert status == (500 if size < 100 else 413)
 
 
 async def test_a_save_outside_and_a_broken_picture_fail_alike(pair):

@@ -80,3 +80,16 @@ async def test_a_bad_later_stage_throws_no_finished_stage_away(street):
     await street.conductor.retry(job.id)
     done = await street.becomes(job, State.DONE)
     assert len(done.stages[0].attempts) == 1, "the finished stage was not run again"
+
+
+async def test_a_stage_that_yields_nothing_fails_and_names_the_node(tmp_path, street):
+    recipe = tmp_path / "recipes/tiny/recipe.toml"
+    i2v, upscale = recipe.read_text().split('name = "upscale"')
+    changed = upscale.replace('output = "save"', 'output = "load"', 1)
+    recipe.write_text(f'{i2v}name = "upscale"{changed}')
+    job = await street.becomes(await street.drop(**ASKED), State.DONE, State.FAILED)
+    assert job.state is State.FAILED
+    assert job.reason is not None
+    assert job.reason.key == "vanished"
+    assert "'load' made no file" in job.reason.sentence
+    assert street.videos() == []
