@@ -209,6 +209,8 @@ class Admission:
         source = msgspec.structs.replace(source, name=shown(part.name))
         maker = await self._ledger.maker(source.sha256)
         clip = recipe.file.clip
+        if is_moving(source.file) != (clip is not None) and not source.file.endswith(UNKNOWN):
+            raise self._wrong_kind(recipe)
         # A clip of ours may be worked on further, but never twice by the same recipe: where the
         # outbox is synced into the inbox, that would not end.
         if maker is not None and (clip is None or maker.ticket.recipe == recipe.name):
@@ -217,8 +219,6 @@ class Admission:
                 "Drop the picture that you want to see moving.",
                 key="own-output",
             )
-        if is_moving(source.file) != (clip is not None) and not source.file.endswith(UNKNOWN):
-            raise self._wrong_kind(recipe)
         most = clip.max_frames if clip is not None else 0
         try:
             return await self._decoder.open(folder, source, target=target, max_frames=most)
