@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 # A marker is deselected unless its variable names what it needs.
-NEEDS = {"engine": "ZOETROPE_COMFYUI_URL", "gpu": "ZOETROPE_GPU", "nixpkgs": "ZOETROPE_NIXPKGS"}
+NEEDS = {
+    "engine": "ZOETROPE_COMFYUI_URL",
+    "gpu": "ZOETROPE_GPU",
+    "torch": "ZOETROPE_TORCH_PYTHON",
+    "nixpkgs": "ZOETROPE_NIXPKGS",
+}
 
 LEFT_OUT = pytest.StashKey[int]()
 
