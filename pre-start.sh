@@ -1,0 +1,349 @@
+#!/usr/bin/env bash
+# Gets one ComfyUI ready: ExecStartPre of zoetrope-comfyui@N.service.
+#
+#   pre-start.sh                  do it: check the driver, the card and the models; link node packs and
+#                                 models; choose the attention kernel; write launch flags and a report
+#   pre-start.sh --check          the same without writing anything but what is printed
+#   pre-start.sh --prepare DIR    on a host without Nix: make ComfyUI's environment from nix/pins.json
+#   pre-start.sh --require-models a missing model is a failure, not a warning
+#
+# Told by the environment (the NixOS module sets all of it):
+#   ZOETROPE_INSTANCE    name of the instance: 0, 1, …
+#   ZOETROPE_PYTHON      ComfyUI's own Python
+#   ZOETROPE_COMFYUI     ComfyUI's source folder
+#   ZOETROPE_BASE        ComfyUI's --base-directory: custom_nodes, models, input, output, temp, user
+#   ZOETROPE_RUN         where results go: N.env (ZOETROPE_COMFYUI_ARGS) and N.json (/run/zoetrope-engine)
+#   ZOETROPE_CACHE       where the self-test's results are kept
+#   ZOETROPE_GPU         UUID of the card; empty: whichever there is, and the CPU if there is none
+#   ZOETROPE_NODE_PACKS  lines of name=path, or a file that holds them
+#   ZOETROPE_MODELS      the models' folder
+#   ZOETROPE_MODEL_LIST  a file of lines: folder, file, bytes (- if unknown), recipes, between tabs
+#   ZOETROPE_ATTENTION   auto | sage | flash | sdpa                          (auto)
+#   ZOETROPE_MEMORY      auto | 16 | 24 | 32 | 80: the memory profile in GB  (auto)
+#   ZOETROPE_PREVIEWS    none | auto | latent2rgb | taesd                    (none)
+#   ZOETROPE_EXTRA_ARGS  further words for ComfyUI's command line
+#   ZOETROPE_REQUIRE_MODELS=1  as --require-models
+#   ZOETROPE_SELFTEST    full | quick: how many sizes the self-test tries    (full)
+#   ZOETROPE_MIN_DRIVER  oldest driver that this CUDA works with             (580, for CUDA 13)
+#   ZOETROPE_RUNTIME     folder of selftest.py and publish.py                (service/runtime beside this file)
+#   ZOETROPE_ROOT        put before /proc, /sys, /run and /usr; for tests
+#
+# Exit codes: 0 ready · 1 unexpected · 2 usage or a wrong setting · 3 reboot needed · 4 the card is not
+# there · 5 models are missing · 6 no attention kernel is right · 7 a folder cannot be written ·
+# 8 the driver is too old or incomplete
+set -euo pipefail
+
+usage() { sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"; }
+
+# What is found is gathered as lines of fields between tabs; publish.py makes the results from them.
+facts=()
+fact() { local IFS=$'\t'; facts+=("$*"); }
+warn() { fact warning "$@"; }
+
+publish() {
+  local command=write
+  ((check)) && command=show
+  printf '%s\n' "${facts[@]}" |
+    "$ZOETROPE_PYTHON" "$runtime/publish.py" "$command" "$ZOETROPE_RUN" "$ZOETROPE_INSTANCE"
+}
+
+# fail CODE KEY SENTENCE NEXT_STEP: say it, publish it for the sidecar if that can be done, and end.
+fail() {
+  local code=$1
+  shift
+  fact problem "$@"
+  if ! { ((writable)) && publish; }; then
+    printf '%s\n  next: %s\n' "$2" "$3" >&2
+  fi
+  exit "$code"
+}
+
+read_settings() {
+  local name
+  for name in INSTANCE PYTHON COMFYUI BASE RUN CACHE MODELS; do
+    local variable=ZOETROPE_$name
+    [[ -n ${!variable:-} ]] || fail 2 setting "$variable is not set." "See $0 --help."
+  done
+  : "${ZOETROPE_GPU:=}" "${ZOETROPE_NODE_PACKS:=}" "${ZOETROPE_MODEL_LIST:=}" "${ZOETROPE_ROOT:=}"
+  : "${ZOETROPE_ATTENTION:=auto}" "${ZOETROPE_MEMORY:=auto}" "${ZOETROPE_PREVIEWS:=none}"
+  : "${ZOETROPE_EXTRA_ARGS:=}" "${ZOETROPE_REQUIRE_MODELS:=}" "${ZOETROPE_SELFTEST:=full}"
+  : "${ZOETROPE_MIN_DRIVER:=580}"
+  one_of ATTENTION auto sage flash sdpa
+  one_of MEMORY auto 16 24 32 80
+  one_of PREVIEWS none auto latent2rgb taesd
+  one_of SELFTEST full quick
+  # systemd splits the flags at blanks and knows quotes and escapes; plain words need no quoting.
+  [[ $ZOETROPE_EXTRA_ARGS =~ ^[-A-Za-z0-9_.,:=/@+~\ ]*$ ]] ||
+    fail 2 setting "ZOETROPE_EXTRA_ARGS holds a character that a flag cannot have: $ZOETROPE_EXTRA_ARGS" \
+      "Use letters, digits and -_.,:=/@+~ only."
+  [[ -x $ZOETROPE_PYTHON ]] ||
+    fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON cannot be run." "Name ComfyUI's own Python."
+  [[ -f $ZOETROPE_COMFYUI/main.py ]] ||
+    fail 2 setting "There is no ComfyUI in $ZOETROPE_COMFYUI." "Name the folder that holds its main.py."
+  fact instance "$ZOETROPE_INSTANCE"
+  fact attention "$ZOETROPE_ATTENTION"
+  fact memory "$ZOETROPE_MEMORY"
+  fact previews "$ZOETROPE_PREVIEWS"
+  fact extra "$ZOETROPE_EXTRA_ARGS"
+  packages=$("$ZOETROPE_PYTHON" "$runtime/publish.py" runtime) ||
+    fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON does not run $runtime/publish.py." "Try it by hand."
+  fact runtime "$packages"
+}
+
+one_of() {
+  local variable=ZOETROPE_$1 word
+  shift
+  for word in "$@"; do [[ ${!variable} != "$word" ]] || return 0; done
+  fail 2 setting "$variable is '${!variable}'; allowed is one of: $*." "Correct it."
+}
+
+check_folders() {
+  local folder
+  for folder in "$ZOETROPE_RUN" "$ZOETROPE_BASE" "$ZOETROPE_CACHE"; do
+    ((check)) || mkdir -p "$folder" 2>/dev/null || true
+    [[ $check -eq 1 || (-d $folder && -w $folder && -x $folder) ]] ||
+      fail 7 folder "$folder cannot be written by $(id -un)." \
+        "Look whose it is: ls -ld $folder; the service's user must own it."
+    [[ $folder != "$ZOETROPE_RUN" ]] || writable=1
+  done
+  ((check)) || mkdir -p "$ZOETROPE_BASE"/{custom_nodes,models,input,output,temp,user}
+}
+
+# The version of the kernel module that is loaded now; nothing if none is.
+loaded_driver() {
+  local file=$ZOETROPE_ROOT/sys/module/nvidia/version
+  if [[ -r $file ]]; then
+    tr -d '[:space:]' <"$file"
+  elif [[ -r $ZOETROPE_ROOT/proc/driver/nvidia/version ]]; then
+    sed -nE 's/^NVRM version:.*Module[^0-9]*( x86_64)? +([0-9]+(\.[0-9]+)+) .*/\2/p' \
+      "$ZOETROPE_ROOT/proc/driver/nvidia/version"
+  fi
+}
+
+# The version of the user-space libraries, from the name of the file that libcuda.so.1 leads to.
+library_driver() {
+  local folder file
+  for folder in run/opengl-driver/lib usr/lib/x86_64-linux-gnu usr/lib64; do
+    for file in "$ZOETROPE_ROOT/$folder"/libcuda.so.1 "$ZOETROPE_ROOT/$folder"/libcuda.so.*.*; do
+      file=$(readlink -f "$file") || continue
+      if [[ ${file##*/} =~ ^libcuda\.so\.([0-9]+\.[0-9.]+)$ ]]; then
+        printf '%s' "${BASH_REMATCH[1]}"
+        return
+      fi
+    done
+  done
+}
+
+# A switch replaces the libraries at once, the kernel module only at the next boot (nixpkgs #255070).
+check_driver() {
+  local libraries
+  driver=$(loaded_driver)
+  fact driver "$driver"
+  [[ -n $driver ]] || return 0
+  libraries=$(library_driver)
+  [[ -n $libraries ]] ||
+    fail 8 driver "The NVIDIA kernel module $driver is loaded, but its user-space libraries are not to be found." \
+      "On NixOS set hardware.graphics.enable = true; elsewhere install the driver's libcuda."
+  [[ $libraries == "$driver" ]] ||
+    fail 3 reboot "Reboot needed: the kernel has NVIDIA driver $driver loaded, but the libraries are $libraries." \
+      "Reboot the host; nothing else brings the two together."
+  ((${driver%%.*} >= ZOETROPE_MIN_DRIVER)) ||
+    fail 8 driver "NVIDIA driver $driver is too old: this ComfyUI's CUDA needs $ZOETROPE_MIN_DRIVER or newer." \
+      "Choose a newer hardware.nvidia.package, switch, and reboot."
+}
+
+# The driver shows question marks for a card that nothing has opened yet; then the self-test finds out.
+check_card() {
+  local file uuids=() models=()
+  if [[ -n $driver ]]; then
+    for file in "$ZOETROPE_ROOT"/proc/driver/nvidia/gpus/*/information; do
+      [[ -r $file ]] || continue
+      uuids+=("$(sed -nE 's/^GPU UUID:[[:space:]]*//p' "$file")")
+      models+=("$(sed -nE 's/^Model:[[:space:]]*//p' "$file")")
+    done
+  fi
+  local all=${uuids[*]:-none}
+  if [[ -n $ZOETROPE_GPU ]]; then
+    [[ -n $driver ]] ||
+      fail 4 no-card "The card $ZOETROPE_GPU cannot be used: the NVIDIA kernel module is not loaded." \
+        "Look at: dmesg | grep -i nvidia; lspci | grep -i nvidia"
+    [[ " $all " == *" $ZOETROPE_GPU "* || $all == *'?'* ]] ||
+      fail 4 no-card "The card $ZOETROPE_GPU is not in this machine; there is: $all." \
+        "Correct the instance's GPU, or see why the card is gone: dmesg | grep -i -e nvrm -e xid"
+    uuids=("$ZOETROPE_GPU")
+  fi
+  if [[ -z $driver ]]; then
+    use_cpu no-card "There is no NVIDIA card: ComfyUI runs on the CPU, very slowly." \
+      "Nothing, if that is meant; otherwise see: lspci | grep -i nvidia"
+    return
+  fi
+  card=${uuids[*]:-unlisted} # as in some containers
+  fact gpu "${uuids[0]:-}"
+  fact card "${models[0]:-}"
+  # Both: the order of CUDA's numbers is not that of the bus, a UUID is the same everywhere.
+  [[ -z $ZOETROPE_GPU ]] || export CUDA_VISIBLE_DEVICES=$ZOETROPE_GPU
+}
+
+use_cpu() {
+  card=cpu
+  fact mode cpu
+  warn "$@"
+}
+
+# Links of ours are remembered in one file, a line of path and target each, so that a person's own are
+# never touched. A line is written before its link is: a kill between the two forgets none.
+declare -A wanted=() owned=()
+read_links() {
+  local line
+  record=$ZOETROPE_BASE/.zoetrope-links
+  [[ -r $record ]] || return 0
+  while read -r line; do owned[$line]=1; done <"$record"
+}
+
+is_ours() { [[ -L $1 && -n ${owned["$1"$'\t'"$(readlink "$1")"]:-} ]]; }
+
+# Sets `placed`: linked, or yours if a person's own file or folder stands there; that one stays.
+place_link() {
+  local path=$1 target=$2
+  placed=linked
+  if [[ (-e $path || -L $path) && $(readlink "$path") != "$target" ]] && ! is_ours "$path"; then
+    placed=yours
+    warn yours "$path is not ours and is used as it is." \
+      "Move it away if ours is meant to be used: mv '$path' '$path.mine'"
+    return
+  fi
+  wanted[$path]=$target
+  [[ $check -eq 0 && $(readlink "$path") != "$target" ]] || return 0
+  printf '%s\t%s\n' "$path" "$target" >>"$record"
+  mkdir -p "${path%/*}"
+  ln -sfn "$target" "$path.zoetrope-part"
+  mv -fT "$path.zoetrope-part" "$path"
+}
+
+remove_stale_links() {
+  local line path
+  ((check)) && return
+  for line in "${!owned[@]}"; do
+    path=${line%%$'\t'*}
+    if [[ -z ${wanted[$path]:-} ]] && is_ours "$path"; then rm -f "$path"; fi
+  done
+  for path in "${!wanted[@]}"; do printf '%s\t%s\n' "$path" "${wanted[$path]}"; done |
+    sort >"$record.part"
+  mv -f "$record.part" "$record"
+}
+
+list_packs() {
+  if [[ -f $ZOETROPE_NODE_PACKS ]]; then cat "$ZOETROPE_NODE_PACKS"; else printf '%s\n' "$ZOETROPE_NODE_PACKS"; fi
+}
+
+link_packs() {
+  local line name path
+  while read -r line; do
+    [[ -n $line && $line != \#* ]] || continue
+    name=${line%%=*} path=${line#*=}
+    [[ $line == *=* && $name =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$ ]] ||
+      fail 2 setting "ZOETROPE_NODE_PACKS has a line that is not name=path: $line" "Correct it."
+    if [[ ! -e $path/__init__.py ]]; then
+      fact pack "$name" missing
+      warn pack "The node pack $name is missing: there is no $path/__init__.py." \
+        "Recipes that need its nodes are refused; correct its path or take it out."
+      continue
+    fi
+    place_link "$ZOETROPE_BASE/custom_nodes/$name" "$path"
+    fact pack "$name" "$placed"
+  done < <(list_packs)
+}
+
+# Only whole models are linked, so that ComfyUI never loads half a download.
+link_models() {
+  local folder file bytes recipes found state missing=()
+  [[ -n $ZOETROPE_MODEL_LIST ]] || return 0
+  [[ -r $ZOETROPE_MODEL_LIST ]] ||
+    fail 2 setting "ZOETROPE_MODEL_LIST $ZOETROPE_MODEL_LIST cannot be read." "Correct it."
+  while IFS=$'\t' read -r folder file bytes recipes; do
+    [[ -n $folder && $folder != \#* ]] || continue
+    found=$(stat -Lc %s "$ZOETROPE_MODELS/$folder/$file" 2>/dev/null) || found=-
+    state=ok
+    if [[ $found == - ]]; then
+      state=missing
+      missing+=("$folder/$file (for $recipes)")
+    elif [[ $bytes != - && $found != "$bytes" ]]; then
+      state=wrong-size
+      missing+=("$folder/$file (for $recipes; $found of $bytes bytes)")
+    else
+      place_link "$ZOETROPE_BASE/models/$folder/$file" "$ZOETROPE_MODELS/$folder/$file"
+    fi
+    fact model "$state" "$folder" "$file" "$bytes" "$found" "$recipes"
+  done <"$ZOETROPE_MODEL_LIST"
+  ((${#missing[@]})) || return 0
+  local named
+  printf -v named '%s, ' "${missing[@]}"
+  named="Not in $ZOETROPE_MODELS, or not whole: ${named%, }."
+  local step="Look at the download: systemctl status zoetrope-models; zoetrope models list"
+  [[ -z $ZOETROPE_REQUIRE_MODELS ]] || fail 5 models "$named" "$step"
+  warn models "$named" "$step"
+}
+
+# One result is kept for each driver, card, set of packages, wish and version of the test.
+self_test() {
+  local key result code=0 words=(--wish "$ZOETROPE_ATTENTION")
+  [[ $ZOETROPE_SELFTEST == full ]] || words+=(--quick)
+  key=$({
+    printf '%s\n' "$driver" "$card" "${words[*]}" "$(readlink -f "$ZOETROPE_PYTHON")"
+    printf '%s\n' "$packages"
+    cat "$runtime/selftest.py" "$runtime/kernels.py"
+  } | sha256sum | cut -c1-16)
+  result=$ZOETROPE_CACHE/selftest-$key.json
+  if [[ ! -s $result ]]; then
+    result=$scratch/selftest.json
+    "$ZOETROPE_PYTHON" "$runtime/selftest.py" "${words[@]}" --out "$result" || code=$?
+  fi
+  [[ -s $result ]] ||
+    fail 6 selftest "The attention self-test ended with exit code $code and without a report." \
+      "Run it by hand: $ZOETROPE_PYTHON $runtime/selftest.py"
+  fact selftest "$result"
+  ((code == 0)) ||
+    fail 6 kernels "No attention kernel that ComfyUI can be told to use gives right results." \
+      "See which was refused and why above, or by hand: $ZOETROPE_PYTHON $runtime/selftest.py"
+  # The report is ours, one key a line, so that grep can read it.
+  if [[ $card != cpu ]] && grep -q '"memory": null' "$result"; then
+    [[ -z $ZOETROPE_GPU ]] ||
+      fail 4 no-card "torch does not see the card $ZOETROPE_GPU." \
+        "Look at the unit's DeviceAllow, and at: nvidia-smi -L"
+    use_cpu no-cuda "There is a card, but torch does not see it: ComfyUI runs on the CPU." \
+      "Look at the unit's DeviceAllow, and at the torch build: $ZOETROPE_PYTHON -c 'import torch; torch.cuda.init()'"
+  elif ((!check)) && [[ $result != "$ZOETROPE_CACHE"/* ]] && grep -q '"settled": true' "$result"; then
+    cp "$result" "$ZOETROPE_CACHE/.selftest-$key.part"
+    mv -f "$ZOETROPE_CACHE/.selftest-$key.part" "$ZOETROPE_CACHE/selftest-$key.json"
+  fi
+}
+
+main() {
+  here=$(dirname "$(readlink -f "$0")")
+  runtime=${ZOETROPE_RUNTIME:-$here/service/runtime}
+  check=0 writable=0 driver='' card='' placed='' record='' packages=''
+  while (($#)); do
+    case $1 in
+      --check) check=1 ;;
+      --require-models) ZOETROPE_REQUIRE_MODELS=1 ;;
+      --prepare) shift && exec "${ZOETROPE_PYTHON:-python3}" "$runtime/prepare.py" "$@" ;;
+      -h | --help) usage && exit 0 ;;
+      *) printf '%s: unknown word %s; see %s --help\n' "$0" "$1" "$0" >&2 && exit 2 ;;
+    esac
+    shift
+  done
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  read_settings
+  check_folders
+  check_driver
+  check_card
+  read_links
+  link_packs
+  link_models
+  remove_stale_links
+  self_test
+  publish
+}
+
+main "$@"

@@ -1,0 +1,252 @@
+"""Turns what pre-start.sh found into launch flags, a report for the sidecar and a page for the journal.
+
+    publish.py runtime                    print the identity of this Python's attention packages
+    publish.py write RUN INSTANCE         read facts from stdin; write RUN/INSTANCE.json and .env
+    publish.py show RUN INSTANCE          the same, and write nothing
+
+A fact is a line of fields between tabs: a key, then its values. Run it with ComfyUI's own Python;
+it needs no package.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+PACKAGES = ("torch", "triton", "sageattention", "flash-attn", "xformers")
+
+# Launch flags by the card's memory in GB; every flag is one of ComfyUI v0.27.1.
+# 16: the second WAN expert is loaded beside what the first left (ComfyUI #14250), and host memory
+#     runs out before the card's does: nothing is kept between prompts, and 1 GB stays free.
+# 24, 32: ComfyUI's own cache gives way under memory pressure; only a display's share is kept free.
+# 80: ComfyUI's own amounts.
+MEMORY = {
+    "16": ("--reserve-vram", "1.0", "--cache-none"),
+    "24": ("--reserve-vram", "1.0"),
+    "32": ("--reserve-vram", "0.7"),
+    "80": (),
+}
+# Of each of these ComfyUI takes one at most; an operator's own word replaces ours.
+EXCLUSIVE = (
+    {f"--use-{name}-attention" for name in ("split-cross", "quad-cross", "pytorch-cross")}
+    | {"--use-sage-attention", "--use-flash-attention"},
+    {"--cache-ram", "--cache-classic", "--cache-lru", "--cache-none", "--high-ram"},
+    {"--gpu-only", "--highvram", "--lowvram", "--novram", "--cpu"},
+    {"--reserve-vram"},
+    {"--preview-method"},
+)
+
+Facts = dict[str, list[list[str]]]
+Report = dict[str, Any]
+
+
+def identity() -> str:
+    """Name everything whose change makes an earlier self-test worthless."""
+    found = [f"python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def read(text: str) -> Facts:
+    """Read facts; a key may come more than once."""
+    facts: Facts = {}
+    for line in text.splitlines():
+        key, *values = line.split("\t")
+        facts.setdefault(key, []).append(values)
+    return facts
+
+
+def one(facts: Facts, key: str) -> str:
+    """Give a fact that is said once, or nothing."""
+    return facts[key][-1][0] if facts.get(key) and facts[key][-1] else ""
+
+
+def profile(wanted: str, memory: int | None) -> str:
+    """Choose the memory profile: the wanted one, or the one for a card with so many bytes."""
+    if wanted != "auto":
+        return wanted
+    size = (memory or 0) / 2**30
+    return "16" if size < 20 else "24" if size < 28 else "32" if size < 60 else "80"
+
+
+def flags(
+    tested: Report, *, cpu: bool, memory: str, previews: str, extra: Sequence[str]
+) -> list[str]:
+    """Put the launch flags together; the operator's own come last and replace ours."""
+    ours: list[list[str]] = [["--cpu"]] if cpu else _pairs(MEMORY[memory])
+    ours += [[tested["flag"]]] if tested.get("flag") else []
+    ours += [["--preview-method", previews]] if previews else []
+    for group in EXCLUSIVE:
+        if group.intersection(extra):
+            ours = [words for words in ours if words[0] not in group]
+    return [*(word for words in ours for word in words), *extra]
+
+
+def _pairs(words: Sequence[str]) -> list[list[str]]:
+    """Group each flag with its values."""
+    groups: list[list[str]] = []
+    for word in words:
+        if word.startswith("--"):
+            groups.append([word])
+        else:
+            groups[-1].append(word)
+    return groups
+
+
+def compose(facts: Facts, tested: Report) -> Report:
+    """Make the report that the sidecar reads."""
+    cpu = one(facts, "mode") == "cpu"
+    memory = "cpu" if cpu else profile(one(facts, "memory"), tested.get("memory"))
+    troubles = [
+        {"key": key, "sentence": sentence, "next_step": step}
+        for key, sentence, step in facts.get("problem", [])
+    ]
+    warnings = [
+        {"key": key, "sentence": sentence, "next_step": step}
+        for key, sentence, step in facts.get("warning", [])
+    ]
+    extra = one(facts, "extra").split()
+    chosen = tested.get("chosen", "")
+    for kernel in tested.get("kernels", []):
+        if kernel["flag"] and kernel["flag"] in extra and kernel["name"] != chosen:
+            chosen = kernel["name"]
+            warnings.append(
+                {
+                    "key": "override",
+                    "sentence": f"{kernel['flag']} was given by hand; the self-test says of"
+                    f" {chosen}: {kernel['reason'] or 'it is right, but not the choice'}.",
+                    "next_step": "Take the flag out of the extra arguments to use the self-test's choice.",
+                }
+            )
+    return {
+        "schema": SCHEMA,
+        "instance": one(facts, "instance"),
+        "gpu_uuid": one(facts, "gpu"),
+        "gpu_name": tested.get("card") or one(facts, "card"),
+        "driver": one(facts, "driver"),
+        "runtime": one(facts, "runtime"),
+        "mode": "cpu" if cpu else "gpu",
+        "memory": memory,
+        "wished": one(facts, "attention"),
+        "chosen": chosen,
+        "fell_back": tested.get("fell_back", ""),
+        "kernels": [
+            {
+                key: kernel.get(key)
+                for key in ("name", "version", "verdict", "reason", "cosine", "rel_l1", "ms")
+            }
+            for kernel in tested.get("kernels", [])
+        ],
+        "flags": flags(
+            tested,
+            cpu=cpu,
+            memory=memory,
+            previews=one(facts, "previews"),
+            extra=extra,
+        ),
+        "models": [
+            {
+                "folder": folder,
+                "file": file,
+                "state": state,
+                "bytes": int(size) if size.isdecimal() else None,
+                "found": int(there) if there.isdecimal() else None,
+                "recipes": recipes.split(","),
+            }
+            for state, folder, file, size, there, recipes in facts.get("model", [])
+        ],
+        "packs": [{"name": name, "state": state} for name, state in facts.get("pack", [])],
+        "warnings": warnings,
+        "problem": troubles[0] if troubles else None,
+    }
+
+
+def page(report: Report) -> str:
+    """Write the report as a page for the journal."""
+    lines: list[tuple[str, str]] = []
+    card = report["gpu_name"] or "none"
+    uuid = f" ({report['gpu_uuid']})" if report["gpu_uuid"] else ""
+    lines.append(("card", f"{card}{uuid}, driver {report['driver'] or 'not loaded'}"))
+    lines.append(("runtime", report["runtime"]))
+    lines.append(("attention", f"{report['chosen'] or 'none'} (wished: {report['wished']})"))
+    if report["fell_back"]:
+        lines.append(("", report["fell_back"]))
+    for kernel in report["kernels"]:
+        if kernel["verdict"] == "ok":
+            text = f"ok       {kernel['name']}: {kernel['ms']:.0f} ms"
+            lines.append(("", f"{text}, relative L1 {kernel['rel_l1']:.4f}"))
+        else:
+            lines.append(("", f"{kernel['verdict']:<8} {kernel['name']}: {kernel['reason']}"))
+    lines.append(("memory", f"profile {report['memory']}"))
+    states = [pack["state"] for pack in report["packs"]]
+    packs = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    lines.append(("node packs", packs or "none"))
+    there = [model for model in report["models"] if model["state"] == "ok"]
+    lines.append(("models", f"{len(there)} of {len(report['models'])} in place"))
+    lines.extend(("", absence(model)) for model in report["models"] if model["state"] != "ok")
+    lines.append(("flags", " ".join(report["flags"]) or "none"))
+    for warning in report["warnings"]:
+        lines.append(("warning", warning["sentence"]))
+        lines.append(("", f"next: {warning['next_step']}"))
+    if report["problem"]:
+        lines.append(("FAILED", report["problem"]["sentence"]))
+        lines.append(("", f"next: {report['problem']['next_step']}"))
+    head = "cannot start" if report["problem"] else "ready to start"
+    return "\n".join(
+        [f"ComfyUI {report['instance']}: {head}"] + [f"  {name:<11}{text}" for name, text in lines]
+    )
+
+
+def absence(model: dict[str, Any]) -> str:
+    """Say of one model why it is not used, and which recipes want it."""
+    name, recipes = f"{model['folder']}/{model['file']}", ", ".join(model["recipes"])
+    if model["state"] == "missing":
+        return f"missing: {name} (for {recipes})"
+    sizes = f"{model['found']:,} of {model['bytes']:,} bytes"
+    return f"wrong size: {name}: {sizes} (for {recipes})"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all; the sidecar's user may read it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.chmod(0o644)
+    partial.replace(path)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one of the commands."""
+    if list(arguments) == ["runtime"]:
+        print(identity())
+        return 0
+    if len(arguments) != 3 or arguments[0] not in ("write", "show"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    command, run, instance = arguments
+    facts = read(sys.stdin.read())
+    tested: Report = {}
+    if path := one(facts, "selftest"):
+        tested = json.loads(Path(path).read_text(encoding="utf-8"))
+    report = compose(facts, tested)
+    if command == "write":
+        write(Path(run) / f"{instance}.json", json.dumps(report, indent=2) + "\n")
+        if not report["problem"]:  # a failed start leaves the flags of the last good one alone
+            line = f'ZOETROPE_COMFYUI_ARGS="{" ".join(report["flags"])}"\n'
+            write(Path(run) / f"{instance}.env", line)
+    print(page(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
