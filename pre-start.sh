@@ -14,9 +14,9 @@
 #   ZOETROPE_BASE        ComfyUI's --base-directory: custom_nodes, models, input, output, temp, user
 #   ZOETROPE_RUN         where results go: N.env (ZOETROPE_COMFYUI_ARGS) and N.json (/run/zoetrope-engine)
 #   ZOETROPE_CACHE       where the self-test's results are kept
-#   ZOETROPE_GPU         UUID of the card; empty: whichever there is, and the CPU if there is none
+#   ZOETROPE_GPU         UUID of the card; empty: whichever CUDA takes, and the CPU if there is none
 #   ZOETROPE_NODE_PACKS  lines of name=path, or a file that holds them
-#   ZOETROPE_MODELS      the models' folder
+#   ZOETROPE_MODELS      the models' folder; or several with colons between, the first that has a file counts
 #   ZOETROPE_MODEL_LIST  a file of lines: folder, file, bytes (- if unknown), recipes, between tabs
 #   ZOETROPE_ATTENTION   auto | sage | flash | sdpa                          (auto)
 #   ZOETROPE_MEMORY      auto | 16 | 24 | 32 | 80: the memory profile in GB  (auto)
@@ -177,6 +177,12 @@ check_card() {
       "Nothing, if that is meant; otherwise see: lspci | grep -i nvidia"
     return
   fi
+  # A number counts cards in the order of the bus, as /proc lists them (with CUDA_DEVICE_ORDER=PCI_BUS_ID).
+  local number=${CUDA_VISIBLE_DEVICES:-}
+  if [[ -z $ZOETROPE_GPU && $number =~ ^[0-9]+$ && -n ${uuids[number]:-} ]]; then
+    uuids=("${uuids[number]}")
+    models=("${models[number]}")
+  fi
   card=${uuids[*]:-unlisted} # as in some containers
   fact gpu "${uuids[0]:-}"
   fact card "${models[0]:-}"
@@ -254,26 +260,42 @@ link_packs() {
   done < <(list_packs)
 }
 
+# Sets `found` to the first whole file in the models' folders, `size` to its bytes; else the size of one
+# that is not whole, or - if there is none.
+find_model() {
+  local name=$1 bytes=$2 folder there
+  local IFS=:
+  found='' size=-
+  for folder in $ZOETROPE_MODELS; do
+    there=$(stat -Lc %s "$folder/$name" 2>/dev/null) || continue
+    [[ $size != - ]] || size=$there
+    if [[ $bytes == - || $there == "$bytes" ]]; then
+      found=$folder/$name size=$there
+      return
+    fi
+  done
+}
+
 # Only whole models are linked, so that ComfyUI never loads half a download.
 link_models() {
-  local folder file bytes recipes found state missing=()
+  local folder file bytes recipes found size state missing=()
   [[ -n $ZOETROPE_MODEL_LIST ]] || return 0
   [[ -r $ZOETROPE_MODEL_LIST ]] ||
     fail 2 setting "ZOETROPE_MODEL_LIST $ZOETROPE_MODEL_LIST cannot be read." "Correct it."
   while IFS=$'\t' read -r folder file bytes recipes; do
     [[ -n $folder && $folder != \#* ]] || continue
-    found=$(stat -Lc %s "$ZOETROPE_MODELS/$folder/$file" 2>/dev/null) || found=-
+    find_model "$folder/$file" "$bytes"
     state=ok
-    if [[ $found == - ]]; then
+    if [[ -n $found ]]; then
+      place_link "$ZOETROPE_BASE/models/$folder/$file" "$found"
+    elif [[ $size == - ]]; then
       state=missing
       missing+=("$folder/$file (for $recipes)")
-    elif [[ $bytes != - && $found != "$bytes" ]]; then
-      state=wrong-size
-      missing+=("$folder/$file (for $recipes; $found of $bytes bytes)")
     else
-      place_link "$ZOETROPE_BASE/models/$folder/$file" "$ZOETROPE_MODELS/$folder/$file"
+      state=wrong-size
+      missing+=("$folder/$file (for $recipes; $size of $bytes bytes)")
     fi
-    fact model "$state" "$folder" "$file" "$bytes" "$found" "$recipes"
+    fact model "$state" "$folder" "$file" "$bytes" "$size" "$recipes"
   done <"$ZOETROPE_MODEL_LIST"
   ((${#missing[@]})) || return 0
   local named

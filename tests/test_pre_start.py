@@ -308,6 +308,14 @@ def test_two_cards_and_none_named_is_the_choice_of_cuda(host):
     assert host.calls[0].startswith(" ")
 
 
+def test_a_card_named_by_its_number_is_the_one_at_that_place_on_the_bus(host):
+    host.driver(cards=(UUID, "GPU-second"))
+    host.env["CUDA_VISIBLE_DEVICES"] = "1"
+    assert host.start().returncode == 0
+    assert host.report["gpu_uuid"] == "GPU-second"
+    assert host.calls[0].startswith("1 ")
+
+
 # ---- node packs
 
 
@@ -421,6 +429,22 @@ def test_whole_models_are_linked_and_only_those(host):
     assert models["none.safetensors"]["state"] == "missing"
     assert "wrong size: loras/half.safetensors: 3 of 7 bytes (for lightning, loop)" in done.stdout
     assert "missing: loras/none.safetensors (for wan22-i2v-hero)" in done.stdout
+
+
+def test_of_several_folders_the_first_with_the_whole_file_counts(host):
+    host.model("vae/a.safetensors", 3, wanted=5)
+    own = host.folder / "own"
+    (own / "vae").mkdir(parents=True)
+    (own / "vae/a.safetensors").write_bytes(b"x" * 5)
+    assert host.start(MODELS=f"{host.models}:{own}").returncode == 0
+    assert (host.base / "models/vae/a.safetensors").readlink() == own / "vae/a.safetensors"
+    assert host.report["models"][0]["state"] == "ok"
+    (own / "vae/a.safetensors").unlink()
+    assert host.start(MODELS=f"{host.models}:{own}").returncode == 0
+    assert (host.report["models"][0]["state"], host.report["models"][0]["found"]) == (
+        "wrong-size",
+        3,
+    )
 
 
 def test_a_model_that_shrank_is_unlinked(host):
