@@ -73,6 +73,7 @@ def test_every_key_can_be_written_in_toml():
         ("engines = []", "engines: found an empty list"),
         ("[[engines]]\nname = 'a'\nurl = 'x'", "engines[0].url: found 'x', allowed is"),
         ("[[engines]]\nname='a'\nrestart={}", "engines[0].restart: allowed is exactly one of"),
+        ("[[engines]]\nname='a'\nreport='0.json'", "engines[0].report: found '0.json', allowed is"),
         ("[[engines]]\nname='a'\nrestart={unit=3}", "engines[0].restart.unit: found 3, allowed is"),
         ("[web]\nlisten = '80'", "web.listen: found '80', allowed is \"ADDRESS:PORT\""),
         ("[web]\nlisten = '0.0.0.0:80'", "web.token_file is needed"),

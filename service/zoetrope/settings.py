@@ -88,6 +88,7 @@ class EngineSettings(Section, frozen=True):
     name: Name
     url: str = "http://127.0.0.1:8188"
     restart: Restart | None = None
+    report: Path | None = None  # what pre-start.sh found before it started
     silence_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
 
@@ -321,6 +322,8 @@ def _engine_contradictions(engines: tuple[EngineSettings, ...]) -> Iterator[str]
     urls: dict[str, int] = {}
     for index, engine in enumerate(engines):
         where = f"engines[{index}]"
+        if engine.report is not None and not engine.report.is_absolute():
+            yield f"{where}.report: found {_show(str(engine.report))}, allowed is an absolute path"
         if engine.name in names:
             yield f"{where}.name: {engine.name!r} is also the name of engines[{names[engine.name]}]"
         names.setdefault(engine.name, index)

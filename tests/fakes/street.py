@@ -75,7 +75,12 @@ class Street:
             outbox=OutboxSettings(path=self.root / "outbox", embed_graph=self.embed_graph),
             state=StateSettings(path=self.root / "state", min_free_megabytes=0),
             engines=tuple(
-                EngineSettings(name=f"e{n}", url=engine.url, silence_seconds=0.3)
+                EngineSettings(
+                    name=f"e{n}",
+                    url=engine.url,
+                    silence_seconds=0.3,
+                    report=self.root / f"e{n}.json",  # a test may put it there before the start
+                )
                 for n, engine in enumerate(self.engines)
             ),
             jobs=self.jobs_settings,

@@ -53,6 +53,22 @@ async def test_a_picture_becomes_one_video_with_a_receipt(street):
     await street.until(lambda: not (street.settings.work / job.id).exists())
 
 
+async def test_a_receipt_names_the_attention_kernel_that_was_reported(tmp_path):
+    (tmp_path / "e0.json").write_text('{"schema": 1, "chosen": "sageattn"}')
+    street = Street(tmp_path)
+    await street.start()
+    try:
+        job = await street.becomes(await street.drop(), State.DONE)
+        kernels = {
+            attempt["attention"]
+            for stage in receipt(street, job)["stages"]
+            for attempt in stage["attempts"]
+        }
+        assert kernels == {"sageattn"}
+    finally:
+        await street.close()
+
+
 async def test_no_name_that_a_person_gave_reaches_the_engine(street):
     job = await street.drop(stem="a stem of their own")
     attempt = (await street.becomes(job, State.DONE)).stages[0].attempts[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from ..errors import EngineDown, EngineRefused, OutputVanished
 from ..graphs.catalog import Catalog, from_object_info
@@ -31,6 +32,7 @@ from .protocol import (
     Whereabouts,
 )
 from .restart import restart_engine
+from .runtime import attention
 from .socket import Message, Socket
 
 log = logging.getLogger("zoetrope.engine")
@@ -76,7 +78,8 @@ class ComfyEngine:
             features = await self._ask("/features")
         except EngineRefused:
             features = {}  # older than this listing
-        return readings.stats(stats, features)
+        kernel = await asyncio.to_thread(attention, self._settings.report)
+        return msgspec.structs.replace(readings.stats(stats, features), attention=kernel)
 
     async def catalog(self) -> Catalog:
         """Ask which nodes the engine has; a large answer, so nothing asks for it on the way of a job."""

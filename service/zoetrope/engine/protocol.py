@@ -87,6 +87,7 @@ class Stats(msgspec.Struct, frozen=True):
     torch: str = ""
     rehearsal: bool = False
     max_upload: int = MAX_UPLOAD
+    attention: str = ""  # the kernel in use, as far as it is known
 
 
 class Engine(Protocol):

@@ -160,6 +160,7 @@ class Conductor:
             card=lane.stats.device if lane.stats else "",
             version=lane.stats.version if lane.stats else "",
             max_upload=lane.stats.max_upload if lane.stats else MAX_UPLOAD,
+            attention=lane.stats.attention if lane.stats else "",
             patience=self._settings.jobs.patience_seconds,
             recovering=recovering,
             embed_graph=self._settings.outbox.embed_graph,

@@ -74,6 +74,7 @@ class Flight:
         card: str,
         version: str,
         max_upload: int,
+        attention: str,
         patience: float,
         recovering: bool,
         embed_graph: bool,
@@ -88,6 +89,7 @@ class Flight:
         self._card = card
         self._version = version
         self._max_upload = max_upload
+        self._attention = attention
         self._patience = patience
         self._clock = clock
         self._tell = tell
@@ -151,6 +153,7 @@ class Flight:
             graph=graph,
             source=course.source,
             version=self._version,
+            attention=self._attention,
             relief=course.relief,
         )
 

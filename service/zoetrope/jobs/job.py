@@ -102,6 +102,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     graph: str = ""  # the submitted graph's digest
     source: str = ""  # the file of the stage before that it works on
     version: str = ""  # of the engine
+    attention: str = ""  # the kernel that the engine was started with
     state: Progress = Progress.SUBMITTED
     relief: tuple[str, ...] = ()
     submitted: float = 0.0
@@ -216,6 +217,7 @@ def submit(
     graph: str = "",
     source: str = "",
     version: str = "",
+    attention: str = "",
     relief: tuple[str, ...] | None = None,
 ) -> Job:
     """Decide the next attempt's prompt id; written down before the engine hears of it."""
@@ -229,6 +231,7 @@ def submit(
         graph=graph,
         source=source,
         version=version,
+        attention=attention,
         relief=stage.relief if relief is None else relief,
         submitted=now,
     )

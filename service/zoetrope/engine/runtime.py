@@ -1,0 +1,71 @@
+"""What was found before an engine started: driver, card, attention kernels, and the flags it got.
+
+`pre-start.sh` writes it (service/runtime/publish.py), in another Python and as another user; this is the
+part of it that the sidecar reads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ..errors import Reason, ZoetropeError
+
+SCHEMA = 1
+
+
+class Kernel(msgspec.Struct, frozen=True, kw_only=True):
+    """The self-test's verdict on one attention kernel."""
+
+    name: str
+    verdict: str  # ok, refused or absent
+    reason: str = ""
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine's report."""
+
+    schema: int
+    gpu_name: str = ""
+    driver: str = ""
+    mode: str = ""  # gpu or cpu
+    wished: str = ""
+    chosen: str = ""
+    fell_back: str = ""  # why another kernel is in use than was wished
+    kernels: tuple[Kernel, ...] = ()
+    flags: tuple[str, ...] = ()
+    warnings: tuple[Reason, ...] = ()
+    problem: Reason | None = None  # why the engine was not started
+
+
+class RuntimeUnknown(ZoetropeError):
+    """The report is missing or is none."""
+
+    key = "runtime-unknown"
+
+
+def read(file: Path) -> Runtime:
+    """Read an engine's report."""
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=Runtime)
+    except OSError as error:
+        raise RuntimeUnknown(f"{file} cannot be read ({error.strerror}).") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RuntimeUnknown(f"{file} is not a report of pre-start.sh: {error}.") from error
+    if found.schema != SCHEMA:
+        raise RuntimeUnknown(
+            f"{file} has the schema {found.schema}, and this zoetrope reads {SCHEMA}.",
+            "Bring zoetrope and pre-start.sh to the same version, then restart ComfyUI.",
+        )
+    return found
+
+
+def attention(file: Path | None) -> str:
+    """Name the attention kernel in use, as far as it is known."""
+    if file is None:
+        return ""
+    try:
+        return read(file).chosen
+    except RuntimeUnknown:
+        return ""  # the kernel check says why

@@ -1,0 +1,76 @@
+"""Does each engine run with the attention kernel that was asked for, on a driver that fits?"""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..engine.runtime import Runtime, RuntimeUnknown, read
+from ..errors import Reason
+from ..settings import EngineSettings, Settings
+from .base import Verdict
+
+# A person's own node pack in place of ours is a choice; missing models are told where recipes are.
+NOT_OURS = frozenset({"yours", "models"})
+
+
+class KernelCheck:
+    """Reads what pre-start.sh found before each engine's last start."""
+
+    name = "kernel"
+
+    def __init__(self, settings: Settings) -> None:
+        self._engines = tuple(engine for engine in settings.engines if engine.report is not None)
+
+    async def look(self) -> Verdict:
+        """Say which kernel is in use, and what is not as it was asked for."""
+        fine, wrong = [], []
+        for engine in self._engines:
+            found = await asyncio.to_thread(_read, engine)
+            complaint = found if isinstance(found, Reason) else _complaint(found, engine)
+            if complaint is not None:
+                wrong.append((engine.name, complaint))
+            elif isinstance(found, Runtime):
+                fine.append(f"{engine.name} uses {found.chosen} on {found.gpu_name}")
+        if not wrong:
+            return Verdict(name=self.name, level="ok", found=f"{'; '.join(fine)}.")
+        return Verdict(
+            name=self.name,
+            level="degraded",
+            found=" ".join(f"{name}: {reason.sentence}" for name, reason in wrong),
+            next_step=" ".join(dict.fromkeys(reason.next_step for _, reason in wrong)),
+        )
+
+
+def _read(engine: EngineSettings) -> Runtime | Reason:
+    assert engine.report is not None
+    try:
+        return read(engine.report)
+    except RuntimeUnknown as error:
+        reason = error.reason
+        step = reason.next_step or f"pre-start.sh writes it before ComfyUI starts: {_look(engine)}"
+        return Reason(reason.key, reason.sentence, step)
+
+
+def _complaint(found: Runtime, engine: EngineSettings) -> Reason | None:
+    """Give the most important thing that is not as it should be."""
+    if found.problem is not None:
+        return found.problem
+    if found.fell_back:
+        return Reason(
+            "fell-back",
+            f"{found.fell_back}; {found.chosen} is in use.",
+            "See docs/kernels.md; or ask for `auto`, which takes the fastest that is right.",
+        )
+    for warning in found.warnings:
+        if warning.key not in NOT_OURS:
+            return warning
+    if not found.chosen:
+        return Reason(
+            "no-kernel", "No attention kernel was chosen.", f"See what was found: {_look(engine)}"
+        )
+    return None
+
+
+def _look(engine: EngineSettings) -> str:
+    unit = engine.restart.unit if engine.restart and engine.restart.unit else "ComfyUI's unit"
+    return f"journalctl -u {unit} -e"

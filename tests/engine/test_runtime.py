@@ -1,0 +1,48 @@
+import msgspec
+import pytest
+
+from zoetrope.engine.runtime import RuntimeUnknown, attention, read
+
+REPORT = {
+    "schema": 1,
+    "chosen": "sageattn",
+    "kernels": [{"name": "sdpa", "verdict": "ok", "ms": 9}],
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+    file = tmp_path / "0.json"
+    file.write_bytes(msgspec.json.encode(REPORT))
+    return file
+
+
+def test_a_report_is_read_and_what_is_not_needed_is_passed_over(file):
+    found = read(file)
+    assert found.chosen == "sageattn"
+    assert found.kernels[0].name == "sdpa"
+    assert found.problem is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"chosen": 3, "schema": 1}', b"\xff\xfe"])
+def test_what_is_no_report_is_an_error_that_names_the_file(file, content):
+    file.write_bytes(content)
+    with pytest.raises(RuntimeUnknown, match=r"0\.json is not a report"):
+        read(file)
+
+
+def test_a_missing_report_is_an_error_that_says_so(tmp_path):
+    with pytest.raises(RuntimeUnknown, match="No such file"):
+        read(tmp_path / "none.json")
+
+
+def test_a_report_of_another_schema_is_not_guessed_at(file):
+    file.write_bytes(msgspec.json.encode({**REPORT, "schema": 2}))
+    with pytest.raises(RuntimeUnknown, match="schema 2"):
+        read(file)
+
+
+def test_the_kernel_in_use_is_known_only_from_a_report(file, tmp_path):
+    assert attention(file) == "sageattn"
+    assert attention(None) == ""
+    assert attention(tmp_path / "none.json") == ""
