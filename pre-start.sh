@@ -284,6 +284,8 @@ link_models() {
     fail 2 setting "ZOETROPE_MODEL_LIST $ZOETROPE_MODEL_LIST cannot be read." "Correct it."
   while IFS=$'\t' read -r folder file bytes recipes; do
     [[ -n $folder && $folder != \#* ]] || continue
+    [[ /$folder/$file/ != */../* && $folder != /* ]] ||
+      fail 2 setting "ZOETROPE_MODEL_LIST names a file outside the models' folder: $folder/$file" "Correct it."
     find_model "$folder/$file" "$bytes"
     state=ok
     if [[ -n $found ]]; then

@@ -447,6 +447,15 @@ def test_of_several_folders_the_first_with_the_whole_file_counts(host):
     )
 
 
+@pytest.mark.parametrize("name", ["../secret/key", "vae/../../secret", "/etc/passwd"])
+def test_a_model_outside_the_models_folder_is_a_wrong_setting(host, name):
+    folder, _, file = name.rpartition("/")
+    host.list.write_text(f"{folder}\t{file}\t-\tx\n")
+    done = host.start()
+    assert done.returncode == 2
+    assert "outside the models' folder" in done.stdout
+
+
 def test_a_model_that_shrank_is_unlinked(host):
     host.model("vae/a.safetensors", 5)
     host.start()

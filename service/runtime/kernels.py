@@ -237,6 +237,7 @@ def main(name: str, cases: list[dict[str, Any]], load: Callable[[str], Call] = l
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        torch.set_float32_matmul_precision("highest")  # the reference is fp32, not TF32
         with torch.inference_mode():
             call = load(name)
             for case in cases:
