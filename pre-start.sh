@@ -37,7 +37,11 @@ usage() { sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"; }
 
 # What is found is gathered as lines of fields between tabs; publish.py makes the results from them.
 facts=()
-fact() { local IFS=$'\t'; facts+=("$*"); }
+fact() {
+  local IFS=$'\t'
+  set -- "${@//[$'\t\n']/ }"
+  facts+=("$*")
+}
 warn() { fact warning "$@"; }
 
 publish() {
@@ -64,10 +68,16 @@ read_settings() {
     local variable=ZOETROPE_$name
     [[ -n ${!variable:-} ]] || fail 2 setting "$variable is not set." "See $0 --help."
   done
+  [[ -x $ZOETROPE_PYTHON ]] ||
+    fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON cannot be run." "Name ComfyUI's own Python."
   : "${ZOETROPE_GPU:=}" "${ZOETROPE_NODE_PACKS:=}" "${ZOETROPE_MODEL_LIST:=}" "${ZOETROPE_ROOT:=}"
   : "${ZOETROPE_ATTENTION:=auto}" "${ZOETROPE_MEMORY:=auto}" "${ZOETROPE_PREVIEWS:=none}"
   : "${ZOETROPE_EXTRA_ARGS:=}" "${ZOETROPE_REQUIRE_MODELS:=}" "${ZOETROPE_SELFTEST:=full}"
   : "${ZOETROPE_MIN_DRIVER:=580}"
+  fact instance "$ZOETROPE_INSTANCE"
+}
+
+check_settings() {
   one_of ATTENTION auto sage flash sdpa
   one_of MEMORY auto 16 24 32 80
   one_of PREVIEWS none auto latent2rgb taesd
@@ -76,11 +86,8 @@ read_settings() {
   [[ $ZOETROPE_EXTRA_ARGS =~ ^[-A-Za-z0-9_.,:=/@+~\ ]*$ ]] ||
     fail 2 setting "ZOETROPE_EXTRA_ARGS holds a character that a flag cannot have: $ZOETROPE_EXTRA_ARGS" \
       "Use letters, digits and -_.,:=/@+~ only."
-  [[ -x $ZOETROPE_PYTHON ]] ||
-    fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON cannot be run." "Name ComfyUI's own Python."
   [[ -f $ZOETROPE_COMFYUI/main.py ]] ||
     fail 2 setting "There is no ComfyUI in $ZOETROPE_COMFYUI." "Name the folder that holds its main.py."
-  fact instance "$ZOETROPE_INSTANCE"
   fact attention "$ZOETROPE_ATTENTION"
   fact memory "$ZOETROPE_MEMORY"
   fact previews "$ZOETROPE_PREVIEWS"
@@ -360,6 +367,7 @@ main() {
   trap 'rm -rf "$scratch"' EXIT
   read_settings
   check_folders
+  check_settings
   check_driver
   check_card
   read_links

@@ -573,7 +573,7 @@ def test_an_attention_flag_given_by_hand_is_published_as_what_runs(host):
 def test_words_that_systemd_would_read_otherwise_are_refused(host, extra):
     done = host.start(EXTRA_ARGS=extra)
     assert done.returncode == 2
-    assert "ZOETROPE_EXTRA_ARGS" in done.stderr
+    assert "ZOETROPE_EXTRA_ARGS" in host.report["problem"]["sentence"]
 
 
 def test_every_flag_that_we_give_is_one_of_the_pinned_comfyuis():
@@ -593,7 +593,9 @@ def test_every_flag_that_we_give_is_one_of_the_pinned_comfyuis():
 def test_a_word_that_is_not_allowed_is_refused_with_those_that_are(host, name, value):
     done = host.start(**{name: value})
     assert done.returncode == 2
-    assert f"ZOETROPE_{name} is '{value}'; allowed is one of:" in done.stderr
+    assert f"ZOETROPE_{name} is '{value}'; allowed is one of:" in done.stdout
+    assert host.report["problem"]["key"] == "setting"  # not the last good start's report
+    assert host.report["flags"] == []
 
 
 @pytest.mark.parametrize(

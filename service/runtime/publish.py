@@ -107,7 +107,7 @@ def _pairs(words: Sequence[str]) -> list[list[str]]:
 def compose(facts: Facts, tested: Report) -> Report:
     """Make the report that the sidecar reads."""
     cpu = one(facts, "mode") == "cpu"
-    memory = "cpu" if cpu else profile(one(facts, "memory"), tested.get("memory"))
+    memory = "cpu" if cpu else profile(one(facts, "memory") or "auto", tested.get("memory"))
     troubles = [
         {"key": key, "sentence": sentence, "next_step": step}
         for key, sentence, step in facts.get("problem", [])
@@ -129,6 +129,7 @@ def compose(facts: Facts, tested: Report) -> Report:
                     "next_step": "Take the flag out of the extra arguments to use the self-test's choice.",
                 }
             )
+    launch = flags(tested, cpu=cpu, memory=memory, previews=one(facts, "previews"), extra=extra)
     return {
         "schema": SCHEMA,
         "instance": one(facts, "instance"),
@@ -148,13 +149,7 @@ def compose(facts: Facts, tested: Report) -> Report:
             }
             for kernel in tested.get("kernels", [])
         ],
-        "flags": flags(
-            tested,
-            cpu=cpu,
-            memory=memory,
-            previews=one(facts, "previews"),
-            extra=extra,
-        ),
+        "flags": [] if troubles else launch,
         "models": [
             {
                 "folder": folder,
