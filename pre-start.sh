@@ -238,6 +238,7 @@ remove_stale_links() {
   ((check)) && return
   for line in "${!owned[@]}"; do
     path=${line%%$'\t'*}
+    if [[ -L $path.zoetrope-part ]]; then rm -f "$path.zoetrope-part"; fi # of a start that was killed
     if [[ -z ${wanted[$path]:-} ]] && is_ours "$path"; then rm -f "$path"; fi
   done
   for path in "${!wanted[@]}"; do printf '%s\t%s\n' "$path" "${wanted[$path]}"; done |

@@ -1,11 +1,15 @@
 """pre-start.sh with a root, a driver and an interpreter that are made up."""
 
+import contextlib
 import json
 import os
+import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import publish
@@ -368,8 +372,9 @@ def test_a_link_that_a_person_turned_elsewhere_is_theirs_from_then_on(host):
     assert link.readlink() == host.folder
 
 
+@pytest.mark.parametrize("still", [True, False], ids=["wanted", "unwanted"])
 @pytest.mark.parametrize("cut", [0, 1, 2])
-def test_a_start_that_was_killed_between_link_and_record_forgets_no_link(host, cut):
+def test_a_start_that_was_killed_between_record_and_link_leaves_nothing(host, cut, still):
     """The record's line is written before its link; here it is left as a kill would leave it."""
     host.start(NODE_PACKS=f"Pack={host.pack('old')}")
     record, link = host.base / ".zoetrope-links", host.base / "custom_nodes/Pack"
@@ -380,11 +385,43 @@ def test_a_start_that_was_killed_between_link_and_record_forgets_no_link(host, c
         (link.parent / "Pack.zoetrope-part").symlink_to(new)
     if cut > 1:
         (link.parent / "Pack.zoetrope-part").rename(link)
-    assert host.start(NODE_PACKS=f"Pack={new}").returncode == 0
-    assert link.readlink() == new
-    assert host.report["packs"] == [{"name": "Pack", "state": "linked"}]
+    if still:
+        assert host.start(NODE_PACKS=f"Pack={new}").returncode == 0
+        assert link.readlink() == new
+        assert host.report["packs"] == [{"name": "Pack", "state": "linked"}]
+        assert [each.name for each in link.parent.iterdir()] == ["Pack"]
     assert host.start().returncode == 0
     assert list(link.parent.iterdir()) == []
+
+
+def test_killed_at_any_moment_the_next_start_puts_all_links_right(host, kills, kill_seed):
+    chance = random.Random(kill_seed)
+    nodes = host.base / "custom_nodes"
+    (nodes / "A").mkdir(parents=True)
+    (nodes / "A/mine.py").write_text("mine")
+    (nodes / "own").symlink_to("/nowhere")
+    versions = {name: (host.pack(f"{name}1"), host.pack(f"{name}2")) for name in "ABCDEF"}
+    began = time.monotonic()
+    assert host.start().returncode == 0
+    usual = time.monotonic() - began  # of one start, on this machine
+    for _ in range(kills):
+        names = chance.sample("ABCDEF", chance.randint(0, 6))
+        wanted = {name: chance.choice(versions[name]) for name in names}
+        packs = "\n".join(f"{name}={path}" for name, path in wanted.items())
+        env = {**host.env, "ZOETROPE_NODE_PACKS": packs}
+        process = subprocess.Popen(
+            [SCRIPT], env=env, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.random() * usual)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert host.start(NODE_PACKS=packs).returncode == 0
+    assert (nodes / "A/mine.py").read_text() == "mine"
+    found = {each.name: str(each.readlink()) for each in nodes.iterdir() if each.is_symlink()}
+    ours = {name: str(path) for name, path in wanted.items() if name != "A"}
+    assert found == {**ours, "own": "/nowhere"}
 
 
 def test_a_missing_pack_is_named_and_the_others_are_linked(host):
