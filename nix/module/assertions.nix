@@ -1,0 +1,118 @@
+# Contradictions that a host can be told of before it is built, each with what to do about it.
+{ config, lib, ... }:
+let
+  cfg = config.services.zoetrope;
+  cards = import ./cards.nix;
+  inside = outer: inner: lib.hasPrefix "${toString outer}/" "${toString inner}/";
+  inbox = toString cfg.inbox.path;
+  outbox = toString cfg.outbox.path;
+
+  address = builtins.match "\\[?(.*[^]])]?:([0-9]+)" cfg.listen;
+  loopbackHost = host: lib.hasPrefix "127." host || host == "::1" || host == "localhost";
+  beyond = address == null || !(loopbackHost (lib.head address));
+  pagePort = if address == null then 0 else lib.toInt (lib.elemAt address 1);
+
+  known = cfg.shippedRecipes ++ lib.attrNames cfg.extraRecipes;
+  unknown = lib.filter (name: !(lib.elem name known)) (lib.unique (cfg.recipes ++ cfg.models.recipes));
+  ports = lib.mapAttrsToList (_: gpu: gpu.port) cfg.gpus;
+  other = config.services.comfyui or { };
+  folders = map lib.toLower (
+    lib.mapAttrsToList (name: pack: pack.folder or name) cfg.nodePacks
+  );
+  colliding = lib.filter (name: lib.elem (lib.toLower name) folders) (lib.attrNames cfg.extraNodePacks);
+  blank = lib.filter (word: builtins.match ".*[[:space:]].*" word != null) cfg.comfyui.extraArgs;
+
+  unnamed = lib.filter (name: cfg.gpus.${name}.uuid == null) (lib.attrNames cfg.gpus);
+
+  profileChecks = lib.mapAttrsToList (
+    name: profile:
+    let
+      floor = if profile.card == null then null else cards.${profile.card}.floor or null;
+    in
+    {
+      assertion = floor == null || profile.powerLimitW == null || profile.powerLimitW >= floor;
+      message = "services.zoetrope.gpu.profiles.${name}.powerLimitW is ${toString profile.powerLimitW}, and the driver of an ${toString profile.card} takes nothing below ${toString floor} W. Set ${toString floor} or more, and go further down with maxCoreMhz, which does lower the power.";
+    }
+  ) cfg.gpu.profiles;
+  gpuChecks = lib.concatLists (
+    lib.mapAttrsToList (
+      name: gpu:
+      let
+        profile = cfg.gpu.profiles.${toString gpu.profile} or null;
+      in
+      [
+        {
+          assertion = builtins.match "[A-Za-z0-9_.-]+" name != null;
+          message = "services.zoetrope.gpus.\"${name}\": the name becomes part of a unit's name (zoetrope-comfyui@0). Use letters, digits, '_', '.' and '-'.";
+        }
+        {
+          assertion = gpu.profile == null || profile != null;
+          message = "services.zoetrope.gpus.\"${name}\".profile names `${toString gpu.profile}`, which services.zoetrope.gpu.profiles does not have. Declare it there, or name one of: ${lib.concatStringsSep ", " (lib.attrNames cfg.gpu.profiles)}.";
+        }
+        {
+          assertion = gpu.card == null || profile == null || profile.card == null || profile.card == gpu.card;
+          message = "services.zoetrope.gpus.\"${name}\" is an ${toString gpu.card} and its profile `${toString gpu.profile}` is for an ${toString (profile.card or null)}. Clocks and limits are one card's own: give it a profile of its own.";
+        }
+      ]
+    ) cfg.gpus
+  );
+in
+{
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = !(inside inbox outbox);
+        message = "services.zoetrope.outbox.path (${outbox}) lies inside services.zoetrope.inbox.path (${inbox}), so finished videos would be taken as new pictures. Put them side by side, such as /srv/zoetrope/inbox and /srv/zoetrope/outbox.";
+      }
+      {
+        assertion = inbox == outbox || !(inside outbox inbox);
+        message = "services.zoetrope.inbox.path (${inbox}) lies inside services.zoetrope.outbox.path (${outbox}), so new pictures would lie among finished videos. Put them side by side, such as /srv/zoetrope/inbox and /srv/zoetrope/outbox.";
+      }
+      {
+        assertion = !beyond || cfg.tokenFile != null;
+        message = "services.zoetrope.listen is ${cfg.listen}, which other machines can reach, and there is no token. Set services.zoetrope.tokenFile to a file outside the store (such as /run/secrets/zoetrope-token), or listen on 127.0.0.1.";
+      }
+      {
+        assertion = unknown == [ ];
+        message = "services.zoetrope.recipes names ${lib.concatStringsSep ", " unknown}, which nobody knows. There are: ${lib.concatStringsSep ", " known}. Add your own with services.zoetrope.extraRecipes.<name> = ./folder.";
+      }
+      {
+        assertion = cfg.gpus != { };
+        message = "services.zoetrope.gpus is empty, so no ComfyUI would run. Leave it out for one card, or declare one: gpus.\"0\" = { }.";
+      }
+      {
+        assertion = lib.length (lib.unique ports) == lib.length ports && !(lib.elem pagePort ports);
+        message = "services.zoetrope: two services want one port: ComfyUI's are ${lib.concatMapStringsSep ", " toString ports}, the page's is ${toString pagePort}. Set services.zoetrope.gpus.<name>.port to different ones.";
+      }
+      {
+        assertion = !((other.enable or false) && lib.elem (other.port or 8188) ports);
+        message = "services.comfyui and services.zoetrope both want port ${toString (other.port or 8188)}. zoetrope brings its own ComfyUI: disable services.comfyui, or set services.comfyui.port or services.zoetrope.gpus.<name>.port to another one.";
+      }
+      {
+        assertion = colliding == [ ];
+        message = "services.zoetrope.extraNodePacks has ${lib.concatStringsSep ", " colliding}, which a shipped node pack is called already, and ComfyUI would load one of them. Rename yours, or replace the shipped one in services.zoetrope.nodePacks.";
+      }
+      {
+        assertion = loopbackHost cfg.comfyui.listen || cfg.comfyui.reachableFrom != [ ];
+        message = "services.zoetrope.comfyui.listen is ${cfg.comfyui.listen}, and ComfyUI has no login: whoever reaches it can run any code that a node runs. Say who may, with services.zoetrope.comfyui.reachableFrom = [ \"192.168.1.0/24\" ], or listen on 127.0.0.1.";
+      }
+      {
+        assertion = blank == [ ];
+        message = "services.zoetrope.comfyui.extraArgs has `${lib.concatStringsSep "`, `" blank}`: one argument holds no blanks. Write each word as an element of its own.";
+      }
+    ]
+    ++ profileChecks
+    ++ gpuChecks;
+
+    warnings =
+      lib.optional (lib.length (lib.attrNames cfg.gpus) > 1 && unnamed != [ ])
+        "services.zoetrope.gpus: ${lib.concatStringsSep ", " unnamed} ${if lib.length unnamed == 1 then "has" else "have"} no uuid, so the number decides, and numbers change when a card is moved or fails. Take the uuids from `nvidia-smi -L`."
+      ++ lib.concatLists (
+      lib.mapAttrsToList (
+        name: gpu:
+        lib.optional (gpu.card != null && (cards.${gpu.card}.blackwell or false) && gpu.profile == null)
+          "services.zoetrope.gpus.\"${name}\" is an ${gpu.card} without a baseline profile: it runs at stock clocks and full power for hours. Declare one in services.zoetrope.gpu.profiles and name it in gpus.\"${name}\".profile; examples/workstation-5090.nix shows how."
+      ) cfg.gpus
+    );
+  };
+}

@@ -1,0 +1,157 @@
+# One ComfyUI for each GPU: a template unit with all that they share, and a drop-in for what is one card's own.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.zoetrope;
+  inherit (cfg) comfyui;
+  ports = lib.mapAttrsToList (_: gpu: gpu.port) cfg.gpus;
+
+  packs =
+    lib.mapAttrs' (name: pack: lib.nameValuePair (pack.folder or name) "${pack}") cfg.nodePacks
+    // lib.mapAttrs (_: pack: "${pack}") cfg.extraNodePacks;
+  packList = pkgs.writeText "zoetrope-node-packs" (
+    lib.concatStrings (lib.mapAttrsToList (name: path: "${name}=${path}\n") packs)
+  );
+
+  # The two kinds of class names that drivers use; a name that is not there allows nothing.
+  # nixpkgs #331069: one class too few, and the GPU is invisible without a word.
+  devices = [
+    "char-nvidia rw"
+    "char-nvidiactl rw"
+    "char-nvidia-caps rw"
+    "char-nvidia-frontend rw"
+    "char-nvidia-modeset rw"
+    "char-nvidia-uvm rw"
+  ];
+in
+{
+  config = lib.mkIf cfg.enable {
+    networking.firewall.allowedTCPPorts = lib.mkIf comfyui.openFirewall ports;
+
+    systemd.targets.multi-user.wants = map (name: "zoetrope-comfyui@${name}.service") (
+      lib.attrNames cfg.gpus
+    );
+
+    systemd.services = {
+      "zoetrope-comfyui@" = {
+        description = "ComfyUI on GPU %i for zoetrope";
+        documentation = [ "https://github.com/Comfy-Org/ComfyUI" ];
+        after = [ "network.target" ];
+        # Room for the ladder, which restarts it on purpose; a crash loop still ends in a failed unit.
+        unitConfig = {
+          StartLimitIntervalSec = 1800;
+          StartLimitBurst = 10;
+        };
+
+        environment = comfyui.package.environment // {
+          PYTHONUNBUFFERED = "1";
+          HOME = "%S/zoetrope-engine/%i";
+          XDG_CACHE_HOME = "%C/zoetrope-engine/%i";
+          # Kernels are compiled at run time and loaded from here, so it must not be mounted noexec.
+          TRITON_CACHE_DIR = "%C/zoetrope-engine/%i/triton";
+          TORCHINDUCTOR_CACHE_DIR = "%C/zoetrope-engine/%i/inductor";
+          TORCH_HOME = "%C/zoetrope-engine/%i/torch";
+          CUDA_CACHE_PATH = "%C/zoetrope-engine/%i/cuda";
+          MPLCONFIGDIR = "%C/zoetrope-engine/%i/matplotlib";
+          NUMBA_CACHE_DIR = "%C/zoetrope-engine/%i/numba";
+          # Nothing is downloaded while jobs run: a missing model is a failed start, said in words.
+          HF_HUB_OFFLINE = "1";
+          TRANSFORMERS_OFFLINE = "1";
+          DIFFUSERS_OFFLINE = "1";
+          HF_DATASETS_OFFLINE = "1";
+          HF_HUB_DISABLE_TELEMETRY = "1";
+          DO_NOT_TRACK = "1";
+
+          ZOETROPE_INSTANCE = "%i";
+          ZOETROPE_COMFYUI = "${comfyui.package}/${comfyui.package.source}";
+          ZOETROPE_PYTHON = "${comfyui.package.python}";
+          ZOETROPE_BASE = "%S/zoetrope-engine/%i";
+          ZOETROPE_CACHE = "%C/zoetrope-engine/%i";
+          ZOETROPE_RUN = "%t/zoetrope-engine";
+          ZOETROPE_NODE_PACKS = "${packList}";
+          ZOETROPE_MODELS = toString cfg.models.directory;
+          ZOETROPE_MODEL_LIST = "${cfg.models.list}";
+          ZOETROPE_PREVIEWS = cfg.previews;
+          ZOETROPE_EXTRA_ARGS = lib.concatStringsSep " " comfyui.extraArgs;
+        }
+        // comfyui.environment;
+
+        serviceConfig = import ./hardening.nix // {
+          Type = "exec";
+          ExecStartPre = lib.getExe cfg.preStart;
+          # Written by pre-start; absent only until it has run for the first time.
+          EnvironmentFile = "-%t/zoetrope-engine/%i.env";
+          ExecStart = lib.concatStringsSep " " (
+            [
+              (lib.getExe comfyui.package)
+              "--base-directory \${ZOETROPE_BASE}"
+              "--database-url sqlite:///\${ZOETROPE_BASE}/user/comfyui.db"
+              "--listen ${comfyui.listen}"
+              "--port \${ZOETROPE_PORT}"
+              "--disable-auto-launch"
+            ]
+            ++ lib.optional (cfg.models.searchPaths != null) "--extra-model-paths-config ${cfg.models.searchPaths}"
+            ++ [ "$ZOETROPE_COMFYUI_ARGS" ]
+          );
+          WorkingDirectory = "%S/zoetrope-engine/%i";
+          # Kernels are tested and weights are looked at before ComfyUI is there.
+          TimeoutStartSec = "15min";
+          TimeoutStopSec = 30;
+          Restart = "always";
+          RestartSec = 5;
+          # One process that holds the card: when the kernel kills a part of it, the rest is of no use.
+          OOMPolicy = "kill";
+          Slice = "system-zoetrope.slice";
+
+          User = "zoetrope-engine";
+          Group = "zoetrope-engine";
+          UMask = "0027";
+          StateDirectory = "zoetrope-engine/%i";
+          StateDirectoryMode = "0750";
+          CacheDirectory = "zoetrope-engine/%i";
+          CacheDirectoryMode = "0750";
+          # Shared by all instances and read by the sidecar's health checks, also after one has stopped.
+          RuntimeDirectory = "zoetrope-engine";
+          RuntimeDirectoryMode = "0755";
+          RuntimeDirectoryPreserve = "yes";
+          LimitNOFILE = 65536;
+          LimitMEMLOCK = "infinity"; # pinned host memory
+
+          ProtectHome = true;
+          DevicePolicy = "closed";
+          DeviceAllow = devices;
+          # No MemoryDenyWriteExecute: torch and Triton write code and run it.
+          RestrictAddressFamilies = [
+            "AF_UNIX"
+            "AF_INET"
+            "AF_INET6"
+          ];
+          IPAddressDeny = "any";
+          IPAddressAllow = [ "localhost" ] ++ comfyui.reachableFrom;
+          SystemCallFilter = [
+            "@system-service"
+            "~@privileged"
+          ];
+        };
+      };
+    }
+    // lib.mapAttrs' (
+      name: gpu:
+      lib.nameValuePair "zoetrope-comfyui@${name}" {
+        overrideStrategy = "asDropin";
+        environment = {
+          CUDA_DEVICE_ORDER = "PCI_BUS_ID";
+          CUDA_VISIBLE_DEVICES = if gpu.uuid == null then name else gpu.uuid;
+          ZOETROPE_GPU = if gpu.uuid == null then "" else gpu.uuid;
+          ZOETROPE_PORT = toString gpu.port;
+          ZOETROPE_ATTENTION = if gpu.attention == null then cfg.attention else gpu.attention;
+          ZOETROPE_MEMORY = toString (if gpu.memory == null then cfg.memory else gpu.memory);
+        };
+      }
+    ) cfg.gpus;
+  };
+}

@@ -1,0 +1,23 @@
+# What no unit of ours needs, so that none has it. Where a unit differs, it says why.
+{
+  CapabilityBoundingSet = "";
+  AmbientCapabilities = "";
+  KeyringMode = "private";
+  LockPersonality = true;
+  NoNewPrivileges = true;
+  PrivateMounts = true;
+  PrivateTmp = true;
+  ProtectClock = true;
+  ProtectControlGroups = true;
+  ProtectHostname = true;
+  ProtectKernelLogs = true;
+  ProtectKernelModules = true;
+  ProtectKernelTunables = true;
+  ProtectProc = "invisible";
+  ProtectSystem = "strict";
+  RemoveIPC = true;
+  RestrictNamespaces = true;
+  RestrictRealtime = true;
+  RestrictSUIDSGID = true;
+  SystemCallArchitectures = "native";
+}

@@ -1,0 +1,207 @@
+# The models: tens of gigabytes that must never stand in the way of a switch.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkOption types;
+  cfg = config.services.zoetrope;
+  inherit (cfg) models;
+  state = "/var/lib/zoetrope-models";
+  shipped = lib.filter (name: lib.elem name cfg.shippedRecipes) models.recipes;
+  own = lib.filter (name: cfg.extraRecipes ? ${name}) models.recipes;
+
+  row = file: model: "${model.folder}\t${file}\t${if model.bytes == null then "-" else toString model.bytes}\tthis host\n";
+  ownRows = pkgs.writeText "zoetrope-own-models.tsv" (
+    lib.concatStrings (lib.mapAttrsToList row models.files)
+  );
+  # What ComfyUI calls the kinds of models, each a folder.
+  kinds = [
+    "checkpoints"
+    "clip_vision"
+    "controlnet"
+    "diffusion_models"
+    "embeddings"
+    "loras"
+    "text_encoders"
+    "unet"
+    "upscale_models"
+    "vae"
+  ];
+  section = number: path: {
+    "models${toString number}" = {
+      base_path = toString path;
+    }
+    // lib.genAttrs kinds (kind: kind)
+    // {
+      seedvr2 = "SEEDVR2";
+    };
+  };
+in
+{
+  options.services.zoetrope.models = {
+    directory = mkOption {
+      type = types.path;
+      default = state;
+      description = "Where fetched models lie: a state directory, which no garbage collection touches.";
+    };
+    recipes = mkOption {
+      type = types.listOf types.str;
+      default = cfg.recipes;
+      defaultText = lib.literalExpression "config.services.zoetrope.recipes";
+      description = "The recipes whose models are fetched.";
+    };
+    files = mkOption {
+      type = types.attrsOf (
+        types.submodule {
+          options = {
+            url = mkOption {
+              type = types.str;
+              description = "Where the file is fetched from; an address with a fixed revision keeps its hash.";
+            };
+            sha256 = mkOption {
+              type = types.strMatching "[0-9a-f]{64}";
+              description = "The file's SHA-256, as model hubs show it.";
+            };
+            bytes = mkOption {
+              type = types.nullOr types.ints.positive;
+              default = null;
+              description = "The file's size, as model hubs show it; with it a file that is not whole is noticed before each start.";
+            };
+            folder = mkOption {
+              type = types.strMatching "[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*";
+              example = "loras";
+              description = "The folder among the models.";
+            };
+            store = mkOption {
+              type = types.bool;
+              default = false;
+              description = "Whether the file is fetched into the store while the host is built, and kept by its system: for small files.";
+            };
+          };
+        }
+      );
+      default = { };
+      description = "Models of your own, by file name.";
+    };
+    extraDirectories = mkOption {
+      type = types.listOf types.path;
+      default = [ ];
+      example = [ "/srv/models" ];
+      description = "Folders with models that you have already, laid out like ComfyUI's own `models`. They are read only.";
+    };
+    fetch = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether missing models are fetched in the background. Without it they are only looked for.";
+    };
+
+    list = mkOption {
+      type = types.package;
+      internal = true;
+      readOnly = true;
+      default = pkgs.runCommand "zoetrope-models.tsv" { preferLocalBuild = true; } ''
+        ${lib.getExe cfg.package} models manifest --tsv ${
+          lib.concatMapStringsSep " " (name: "--recipes ${lib.escapeShellArg name}") shipped
+        } ${
+          lib.concatMapStringsSep " " (name: "--recipes ${lib.escapeShellArg "${cfg.extraRecipes.${name}}"}") own
+        } > $out
+        cat ${ownRows} >> $out
+      '';
+      description = "Folder, file, size and recipes of each model that this host needs.";
+    };
+    searchPaths = mkOption {
+      type = types.nullOr types.package;
+      internal = true;
+      readOnly = true;
+      default =
+        if models.extraDirectories == [ ] then
+          null
+        else
+          pkgs.writeText "zoetrope-model-paths.yaml" (
+            # JSON is YAML.
+            builtins.toJSON (
+              lib.foldl' (all: one: all // one) { } (lib.imap0 section models.extraDirectories)
+            )
+          );
+      description = "ComfyUI's list of further model folders.";
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    systemd.tmpfiles.settings."10-zoetrope" =
+      lib.optionalAttrs (toString models.directory != state) {
+        ${toString models.directory}.d = {
+          user = "zoetrope";
+          group = "zoetrope";
+          mode = "0755";
+        };
+      }
+      // lib.mapAttrs' (
+        file: model:
+        lib.nameValuePair "${toString models.directory}/${model.folder}/${file}" {
+          "L+".argument = "${pkgs.fetchurl {
+            name = lib.replaceStrings [ " " ] [ "-" ] file;
+            inherit (model) url sha256;
+          }}";
+        }
+      ) (lib.filterAttrs (_: model: model.store) models.files);
+
+    systemd.services.zoetrope-models = {
+      description = "Models for zoetrope's recipes";
+      wants = [ "network-online.target" ];
+      after = [ "network-online.target" ];
+      unitConfig.RequiresMountsFor = [ (toString models.directory) ];
+      # A switch neither waits for it nor breaks off a download; the timer starts it again.
+      restartIfChanged = false;
+      environment.PYTHONUNBUFFERED = "1";
+      serviceConfig = import ./hardening.nix // {
+        Type = "oneshot";
+        NotifyAccess = "main";
+        ExecStart = "${lib.getExe cfg.package} models fetch --notify --config /etc/zoetrope/zoetrope.toml";
+        TimeoutStartSec = "infinity";
+        Slice = "system-zoetrope.slice";
+        Nice = 10;
+        IOSchedulingClass = "idle";
+
+        User = "zoetrope";
+        Group = "zoetrope";
+        UMask = "0022";
+        StateDirectory = "zoetrope-models";
+        StateDirectoryMode = "0755";
+        ReadWritePaths = [ (toString models.directory) ];
+        ProtectHome = true;
+        PrivateDevices = true;
+        DevicePolicy = "closed";
+        PrivateUsers = true;
+        MemoryDenyWriteExecute = true;
+        RestrictAddressFamilies = [
+          "AF_UNIX"
+          "AF_INET"
+          "AF_INET6"
+        ];
+        SystemCallFilter = [
+          "@system-service"
+          "~@privileged @resources"
+        ];
+      };
+    };
+
+    # Nothing requires the service: the timer alone starts it, after the switch is over, and looks again
+    # each hour, which also takes up what a lost connection broke off.
+    systemd.timers.zoetrope-models = lib.mkIf models.fetch {
+      description = "Looks whether models are missing";
+      wantedBy = [ "timers.target" ];
+      restartTriggers = [
+        cfg.settingsFile
+        models.list
+      ];
+      timerConfig = {
+        OnActiveSec = "20s";
+        OnUnitInactiveSec = "1h";
+      };
+    };
+  };
+}

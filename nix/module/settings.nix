@@ -1,0 +1,67 @@
+# The sidecar's TOML: what the options above say, and whatever else an operator wants, checked by the
+# sidecar itself while the host is built.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkDefault mkOption types;
+  cfg = config.services.zoetrope;
+  format = pkgs.formats.toml { };
+  raw = format.generate "zoetrope.toml" cfg.settings;
+in
+{
+  options.services.zoetrope = {
+    settings = mkOption {
+      type = types.submodule { freeformType = format.type; };
+      default = { };
+      example = {
+        jobs.review = false;
+        inbox.duplicates = "new-seed";
+      };
+      description = ''
+        Everything that examples/zoetrope.toml shows. Folders, recipes, engines and the page's address
+        follow from the other options unless they are set here.
+      '';
+    };
+
+    settingsFile = mkOption {
+      type = types.package;
+      internal = true;
+      readOnly = true;
+      default = pkgs.runCommand "zoetrope.toml" { preferLocalBuild = true; } ''
+        # A mistake is one line that says the key and what is allowed.
+        ${lib.getExe cfg.package} serve --check ${raw}
+        cp ${raw} $out
+      '';
+      description = "The settings as a file that `zoetrope serve --check` accepts.";
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    services.zoetrope.settings = {
+      inbox.path = mkDefault (toString cfg.inbox.path);
+      outbox.path = mkDefault (toString cfg.outbox.path);
+      state.path = mkDefault "/var/lib/zoetrope";
+      recipes.path = mkDefault [ "/etc/zoetrope/recipes" ];
+      recipes.default = lib.mkIf (cfg.recipes != [ ]) (mkDefault (lib.head cfg.recipes));
+      engines = mkDefault (
+        lib.mapAttrsToList (name: gpu: {
+          name = "gpu-${name}";
+          url = "http://127.0.0.1:${toString gpu.port}";
+          restart.unit = "zoetrope-comfyui@${name}.service";
+        }) cfg.gpus
+      );
+      web.listen = mkDefault cfg.listen;
+      # Where systemd puts it for this unit; nothing else can read it.
+      web.token_file = lib.mkIf (cfg.tokenFile != null) (mkDefault "/run/credentials/zoetrope.service/token");
+    };
+
+    environment.etc = {
+      "zoetrope/zoetrope.toml".source = cfg.settingsFile;
+    }
+    // lib.mapAttrs' (name: path: lib.nameValuePair "zoetrope/recipes/${name}" { source = path; }) cfg.extraRecipes;
+  };
+}

@@ -1,0 +1,135 @@
+# The sidecar: its users, folders, unit, and the one thing that it may do to another unit.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.zoetrope;
+  inherit (cfg) inbox outbox;
+  folders = [
+    (toString inbox.path)
+    (toString outbox.path)
+  ];
+  home = path: lib.any (top: lib.hasPrefix "${top}/" path) [
+    "/home"
+    "/root"
+    "/run/user"
+  ];
+  address = builtins.match "\\[?(.*[^]])]?:([0-9]+)" cfg.listen;
+  host = lib.elemAt address 0;
+  port = lib.toInt (lib.elemAt address 1);
+  loopback = lib.hasPrefix "127." host || host == "::1" || host == "localhost";
+  units = map (name: "zoetrope-comfyui@${name}.service") (lib.attrNames cfg.gpus);
+in
+{
+  config = lib.mkIf cfg.enable {
+    # Two users: no node pack can read the ledger or the token. They share HTTP, and the models for reading.
+    users.users = {
+      zoetrope = {
+        isSystemUser = true;
+        group = "zoetrope";
+        extraGroups = [ inbox.group ];
+        home = "/var/lib/zoetrope";
+      };
+      zoetrope-engine = {
+        isSystemUser = true;
+        group = "zoetrope-engine";
+        home = "/var/lib/zoetrope-engine";
+      };
+    };
+    users.groups = {
+      zoetrope = { };
+      zoetrope-engine = { };
+    }
+    // lib.optionalAttrs (inbox.group != "zoetrope") { ${inbox.group} = { }; };
+
+    systemd.tmpfiles.settings."10-zoetrope" = {
+      ${toString inbox.path}.d = {
+        user = "zoetrope";
+        inherit (inbox) group mode;
+      };
+      ${toString outbox.path}.d = {
+        user = "zoetrope";
+        inherit (inbox) group;
+        inherit (outbox) mode;
+      };
+    };
+
+    environment.systemPackages = [ cfg.package ];
+    networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall [ port ];
+
+    systemd.slices.system-zoetrope = {
+      description = "zoetrope: pictures in, checked videos out";
+    };
+
+    systemd.services.zoetrope = {
+      description = "zoetrope: pictures in, checked videos out";
+      wantedBy = [ "multi-user.target" ];
+      # Not after ComfyUI: the page is there at once and says how far the engines are.
+      after = [ "network.target" ];
+      # A share has to be there before its folder is looked at; an empty mount point is not an inbox.
+      unitConfig.RequiresMountsFor = folders;
+      restartTriggers = [ cfg.settingsFile ];
+      environment.PYTHONUNBUFFERED = "1";
+
+      serviceConfig = import ./hardening.nix // {
+        Type = "notify";
+        NotifyAccess = "main";
+        ExecStart = "${lib.getExe cfg.package} serve --config /etc/zoetrope/zoetrope.toml";
+        ExecReload = "${pkgs.coreutils}/bin/kill -HUP $MAINPID";
+        WatchdogSec = 30;
+        Restart = "always";
+        RestartSec = 2;
+        TimeoutStopSec = 20;
+        Slice = "system-zoetrope.slice";
+
+        User = "zoetrope";
+        Group = "zoetrope";
+        SupplementaryGroups = [ inbox.group ];
+        UMask = "0007";
+        StateDirectory = "zoetrope";
+        StateDirectoryMode = "0750";
+        LoadCredential = lib.mkIf (cfg.tokenFile != null) [ "token:${cfg.tokenFile}" ];
+
+        ReadWritePaths = lib.filter (path: !(home path)) folders;
+        # An inbox in somebody's home is shown alone; the rest of all homes stays out of sight.
+        ProtectHome = if lib.any home folders then "tmpfs" else true;
+        BindPaths = lib.filter home folders;
+
+        PrivateDevices = true;
+        DevicePolicy = "closed";
+        MemoryDenyWriteExecute = true;
+        RestrictAddressFamilies = [
+          "AF_UNIX"
+          "AF_INET"
+          "AF_INET6"
+        ];
+        # The page may be for a network; the sidecar itself talks to this host's ComfyUI alone.
+        IPAddressDeny = lib.mkIf loopback "any";
+        IPAddressAllow = lib.mkIf loopback "localhost";
+        SystemCallFilter = [
+          "@system-service"
+          "~@privileged @resources"
+        ];
+      };
+    };
+
+    # The ladder ends in a restart of the engine: that verb, for those units, and nothing else.
+    security.polkit.enable = true;
+    security.polkit.extraConfig = ''
+      polkit.addRule(function (action, subject) {
+        var units = ${builtins.toJSON units};
+        if (
+          action.id === "org.freedesktop.systemd1.manage-units" &&
+          subject.user === "zoetrope" &&
+          action.lookup("verb") === "restart" &&
+          units.indexOf(action.lookup("unit")) >= 0
+        ) {
+          return polkit.Result.YES;
+        }
+      });
+    '';
+  };
+}

@@ -1,0 +1,45 @@
+# The shipped node packs: source trees that ComfyUI finds through links in its custom_nodes folder.
+# What writes into its own folder is told another place, and what downloads on first use is told not to:
+# --replace-fail, so that a bump that moves such a line fails the build and not a job.
+{
+  lib,
+  callPackage,
+  stdenvNoCC,
+  fetchSource,
+  pins,
+}:
+let
+  pack =
+    name: patch:
+    let
+      pin = pins.sources.${name};
+    in
+    stdenvNoCC.mkDerivation {
+      pname = "comfyui-node-pack-${name}";
+      inherit (pin) version;
+      src = fetchSource name;
+      postPatch = patch;
+      dontConfigure = true;
+      dontBuild = true;
+      installPhase = ''
+        runHook preInstall
+        cp -r . $out
+        runHook postInstall
+      '';
+      # The folder's name under custom_nodes; some packs look for themselves under their own.
+      passthru.folder = pin.repo;
+      meta = {
+        homepage = "https://github.com/${pin.owner}/${pin.repo}";
+        platforms = [ "x86_64-linux" ];
+      };
+    };
+in
+lib.mapAttrs pack {
+  gguf = "";
+  kjnodes = "";
+  video-helper-suite = "";
+  frame-interpolation = import ./frame-interpolation.nix;
+  res4lyf = import ./res4lyf.nix;
+  seedvr2 = import ./seedvr2.nix;
+  wan-video-wrapper = import ./wan-video-wrapper.nix;
+}

@@ -1,0 +1,57 @@
+# A host evaluated, and everything of it that a test may ask for, as JSON.
+{
+  lib ? import ./lib.nix,
+  modules ? [ ],
+  zoetrope ? "/bin/true",
+  # A module of a test's own.
+  extra ? { },
+}:
+let
+  pkgs = import ./pkgs.nix { inherit lib zoetrope; };
+  fake = {
+    config.services.zoetrope = {
+      package = lib.mkDefault pkgs.fakes.zoetrope;
+      preStart = lib.mkDefault pkgs.fakes.pre-start;
+      comfyui.package = lib.mkDefault pkgs.fakes.comfyui;
+      nodePacks = lib.mkDefault pkgs.fakes.nodePacks;
+    };
+  };
+  host = lib.evalModules {
+    modules = [
+      ./host.nix
+      ../../nix/module
+      fake
+      extra
+    ]
+    ++ map (file: ../.. + "/${file}") modules;
+    specialArgs = { inherit pkgs; };
+  };
+  inherit (host) config;
+  cfg = config.services.zoetrope;
+  rendered = import ./render.nix { inherit config lib pkgs; };
+in
+{
+  inherit rendered;
+  facts = {
+    failed = map (a: a.message) (builtins.filter (a: !a.assertion) config.assertions);
+    inherit (config) warnings;
+    inherit (cfg) settings;
+    units = rendered.units;
+    tmpfiles = rendered.tmpfiles;
+    polkit = config.security.polkit.extraConfig;
+    firewall = config.networking.firewall.allowedTCPPorts;
+    users = config.users;
+    etc = builtins.mapAttrs (_: entry: "${entry.source}") config.environment.etc;
+  };
+  # To be built: all that the units and /etc name.
+  closure = [
+    cfg.package
+    cfg.preStart
+    cfg.comfyui.package
+    pkgs.coreutils
+  ]
+  ++ builtins.attrValues cfg.nodePacks
+  ++ map (entry: entry.source) (builtins.attrValues config.environment.etc)
+  ++ [ cfg.models.list ];
+  settingsFile = cfg.settingsFile;
+}
