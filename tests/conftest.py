@@ -13,7 +13,7 @@ NEEDS = {
     "engine": "ZOETROPE_COMFYUI_URL",
     "gpu": "ZOETROPE_GPU",
     "torch": "ZOETROPE_TORCH_PYTHON",
-    "nixpkgs": "ZOETROPE_NIXPKGS",
+    "nixpkgs": "ZOETROPE_NIXPKGS_LIB",
 }
 
 LEFT_OUT = pytest.StashKey[int]()

@@ -13,6 +13,9 @@ let
   shipped = lib.filter (name: lib.elem name cfg.shippedRecipes) models.recipes;
   own = lib.filter (name: cfg.extraRecipes ? ${name}) models.recipes;
 
+  kept = lib.filterAttrs (_: model: model.store) models.files;
+  fetched = lib.filterAttrs (_: model: !model.store) models.files;
+
   row = file: model: "${model.folder}\t${file}\t${if model.bytes == null then "-" else toString model.bytes}\tthis host\n";
   ownRows = pkgs.writeText "zoetrope-own-models.tsv" (
     lib.concatStrings (lib.mapAttrsToList row models.files)
@@ -131,14 +134,26 @@ in
   };
 
   config = lib.mkIf cfg.enable {
+    # What is to be fetched where. The sidecar's settings know no such table yet, so it is a file of its own.
+    environment.etc."zoetrope/models.toml".source = (pkgs.formats.toml { }).generate "zoetrope-models.toml" {
+      directory = toString models.directory;
+      extra_directories = map toString models.extraDirectories;
+      inherit (models) recipes;
+      files = lib.mapAttrsToList (
+        file: model:
+        { inherit file; inherit (model) folder url sha256; }
+        // lib.optionalAttrs (model.bytes != null) { inherit (model) bytes; }
+      ) fetched;
+    };
+
     systemd.tmpfiles.settings."10-zoetrope" =
-      lib.optionalAttrs (toString models.directory != state) {
-        ${toString models.directory}.d = {
+      lib.genAttrs ([ (toString models.directory) ] ++ map (model: "${toString models.directory}/${model.folder}") (lib.attrValues kept)) (_: {
+        d = {
           user = "zoetrope";
           group = "zoetrope";
           mode = "0755";
         };
-      }
+      })
       // lib.mapAttrs' (
         file: model:
         lib.nameValuePair "${toString models.directory}/${model.folder}/${file}" {
@@ -147,7 +162,7 @@ in
             inherit (model) url sha256;
           }}";
         }
-      ) (lib.filterAttrs (_: model: model.store) models.files);
+      ) kept;
 
     systemd.services.zoetrope-models = {
       description = "Models for zoetrope's recipes";

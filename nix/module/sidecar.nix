@@ -45,17 +45,20 @@ in
     }
     // lib.optionalAttrs (inbox.group != "zoetrope") { ${inbox.group} = { }; };
 
-    systemd.tmpfiles.settings."10-zoetrope" = {
-      ${toString inbox.path}.d = {
-        user = "zoetrope";
-        inherit (inbox) group mode;
-      };
-      ${toString outbox.path}.d = {
-        user = "zoetrope";
-        inherit (inbox) group;
-        inherit (outbox) mode;
-      };
-    };
+    systemd.tmpfiles.settings."10-zoetrope" = lib.mkMerge (
+      map
+        (folder: {
+          ${toString folder.path}.d = {
+            user = "zoetrope";
+            inherit (inbox) group;
+            inherit (folder) mode;
+          };
+        })
+        [
+          inbox
+          outbox
+        ]
+    );
 
     environment.systemPackages = [ cfg.package ];
     networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall [ port ];

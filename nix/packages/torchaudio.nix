@@ -1,4 +1,4 @@
-# Linked against the one torch, whose libraries lie in torch's own folder.
+# Linked against the one torch, which its metadata does not name.
 {
   build,
   cuda,
@@ -13,6 +13,7 @@ build (
       torch
       cuda
     ];
+    dependencies = plain.dependencies ++ [ torch ];
     imports = [ "torchaudio" ];
   }
 )

@@ -39,7 +39,7 @@ in
     units = rendered.units;
     tmpfiles = rendered.tmpfiles;
     polkit = config.security.polkit.extraConfig;
-    firewall = config.networking.firewall.allowedTCPPorts;
+    firewall = builtins.sort builtins.lessThan config.networking.firewall.allowedTCPPorts;
     users = config.users;
     etc = builtins.mapAttrs (_: entry: "${entry.source}") config.environment.etc;
   };

@@ -149,7 +149,10 @@ let
             lib.types.path
             (lib.types.attrsOf value)
             (lib.types.listOf value)
-          ];
+          ]
+          // {
+            description = "TOML value";
+          };
         in
         value;
       generate =

@@ -1,0 +1,17 @@
+{
+  imports = [ ./hardware-configuration.nix ];
+
+  nixpkgs.config.allowUnfree = true;
+  hardware.graphics.enable = true;
+  hardware.nvidia.open = true;
+  services.xserver.videoDrivers = [ "nvidia" ];
+
+  services.zoetrope = {
+    enable = true;
+    inbox = {
+      path = "/srv/pictures/inbox";
+      group = "users";
+    };
+    outbox.path = "/srv/pictures/videos";
+  };
+}

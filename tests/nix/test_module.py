@@ -1,0 +1,261 @@
+"""The module: what a host says becomes settings, units and folders, and contradictions become sentences."""
+
+import pytest
+
+from tests.nix.render import NixError, host
+
+pytestmark = pytest.mark.system("nix-instantiate")
+
+
+def said(text: str, imports: str = "") -> dict:
+    return host(extra=f"{{ services.zoetrope = {{ enable = true; {text} }}; {imports} }}")
+
+
+def test_without_enable_a_host_stays_as_it_is():
+    found = host(extra="{ services.zoetrope.enable = false; }")
+    assert not any("zoetrope" in name for name in found["units"])
+    assert (found["etc"], found["polkit"], found["tmpfiles"]) == ({}, "", {})
+    assert found["users"] == {"users": {}, "groups": {}}
+
+
+def test_enable_alone_makes_a_sound_host():
+    found = said("")
+    assert (found["failed"], found["warnings"]) == ([], [])
+    assert found["settings"] == {
+        "inbox": {"path": "/srv/zoetrope/inbox"},
+        "outbox": {"path": "/srv/zoetrope/outbox"},
+        "state": {"path": "/var/lib/zoetrope"},
+        "recipes": {"path": ["/etc/zoetrope/recipes"], "default": "wan22-i2v-hero"},
+        "engines": [
+            {
+                "name": "gpu-0",
+                "url": "http://127.0.0.1:8188",
+                "restart": {"unit": "zoetrope-comfyui@0.service"},
+            }
+        ],
+        "web": {"listen": "127.0.0.1:8190"},
+    }
+    assert found["firewall"] == []
+
+
+def test_settings_of_the_operator_win():
+    found = said('settings = { inbox.duplicates = "always"; state.path = "/data/state"; };')
+    assert found["settings"]["inbox"] == {"path": "/srv/zoetrope/inbox", "duplicates": "always"}
+    assert found["settings"]["state"] == {"path": "/data/state"}
+
+
+def test_each_gpu_has_a_comfyui_of_its_own():
+    found = said(
+        'gpus = { "0".memory = 24; "1" = { uuid = "GPU-0a"; port = 9000; attention = "flash"; }; };'
+        ' memory = 32; attention = "sdpa";'
+    )
+    first, second = (
+        found["units"][f"zoetrope-comfyui@{n}.service.d/overrides.conf"] for n in (0, 1)
+    )
+    assert 'Environment="ZOETROPE_MEMORY=24"' in first
+    assert 'Environment="ZOETROPE_MEMORY=32"' in second
+    assert 'Environment="ZOETROPE_ATTENTION=sdpa"' in first
+    assert 'Environment="ZOETROPE_ATTENTION=flash"' in second
+    assert 'Environment="ZOETROPE_GPU=GPU-0a"' in second
+    assert 'Environment="CUDA_VISIBLE_DEVICES=GPU-0a"' in second
+    assert 'Environment="ZOETROPE_PORT=9000"' in second
+    assert [engine["url"] for engine in found["settings"]["engines"]] == [
+        "http://127.0.0.1:8188",
+        "http://127.0.0.1:9000",
+    ]
+    wanted = found["units"]["multi-user.target.d/overrides.conf"]
+    assert "Wants=zoetrope-comfyui@0.service zoetrope-comfyui@1.service" in wanted
+
+
+def test_the_inbox_is_for_the_group_and_the_engine_reads_neither():
+    found = said('inbox.group = "family";')
+    lines = found["tmpfiles"]["10-zoetrope"].splitlines()
+    assert "d /srv/zoetrope/inbox 2770 zoetrope family - -" in lines
+    assert "d /srv/zoetrope/outbox 2770 zoetrope family - -" in lines
+    assert found["users"]["users"]["zoetrope"]["extraGroups"] == ["family"]
+    assert "family" in found["users"]["groups"]
+    assert "extraGroups" not in found["users"]["users"]["zoetrope-engine"]
+
+
+def test_an_inbox_in_a_home_is_the_only_thing_seen_of_it():
+    unit = said('inbox.path = "/home/ada/in";')["units"]["zoetrope.service"].splitlines()
+    assert "ProtectHome=tmpfs" in unit
+    assert "BindPaths=/home/ada/in" in unit
+    assert "ReadWritePaths=/home/ada/in" not in unit
+    assert "ReadWritePaths=/srv/zoetrope/outbox" in unit
+
+
+def test_a_token_goes_through_systemd():
+    found = said('listen = "0.0.0.0:8190"; openFirewall = true; tokenFile = "/run/secrets/token";')
+    assert found["failed"] == []
+    assert found["settings"]["web"]["token_file"] == "/run/credentials/zoetrope.service/token"
+    unit = found["units"]["zoetrope.service"].splitlines()
+    assert "LoadCredential=token:/run/secrets/token" in unit
+    assert "IPAddressDeny=any" not in unit
+    assert found["firewall"] == [8190]
+
+
+def test_on_loopback_the_sidecar_talks_to_this_host_alone():
+    unit = said("")["units"]["zoetrope.service"].splitlines()
+    assert "IPAddressDeny=any" in unit
+    assert "IPAddressAllow=localhost" in unit
+
+
+def test_comfyui_may_be_reached_by_those_who_are_named():
+    found = said(
+        'comfyui = { listen = "0.0.0.0"; reachableFrom = [ "192.168.1.0/24" ]; openFirewall = true; };'
+    )
+    unit = found["units"]["zoetrope-comfyui@.service"].splitlines()
+    assert [line for line in unit if line.startswith("IPAddress")] == [
+        "IPAddressAllow=localhost",
+        "IPAddressAllow=192.168.1.0/24",
+        "IPAddressDeny=any",
+    ]
+    assert found["firewall"] == [8188]
+
+
+def test_a_recipe_of_ones_own_lies_in_etc():
+    found = said('extraRecipes.tiny = ./tests/recipes/tiny; recipes = [ "tiny" ];')
+    assert found["failed"] == []
+    assert found["etc"]["zoetrope/recipes/tiny"].endswith("tiny")
+    assert found["settings"]["recipes"]["default"] == "tiny"
+
+
+def test_models_never_stand_in_the_way_of_a_switch():
+    units = said("")["units"]
+    assert "[Install]" not in units["zoetrope-models.service"]
+    assert "X-RestartIfChanged=false" in units["zoetrope-models.service"]
+    assert "WantedBy=timers.target" in units["zoetrope-models.timer"]
+    for name, text in units.items():
+        needs = [line for line in text.splitlines() if line.startswith(("Wants=", "Requires="))]
+        assert not any("zoetrope-models" in line for line in needs), name
+    assert "zoetrope-models.timer" not in said("models.fetch = false;")["units"]
+
+
+def test_a_small_model_may_live_in_the_store():
+    found = said(
+        'models.files."grain.safetensors" = {'
+        f' url = "https://models.example.org/g"; sha256 = "{"0" * 64}"; folder = "loras"; store = true; }};'
+    )
+    (line,) = [each for each in found["tmpfiles"]["10-zoetrope"].splitlines() if "L+" in each]
+    assert line.startswith("L+ /var/lib/zoetrope-models/loras/grain.safetensors ")
+    assert "/nix/store/" in line
+
+
+def test_the_rule_for_polkit_names_units_and_verb():
+    rule = said('gpus = { "0" = { }; "1" = { }; };')["polkit"]
+    assert '["zoetrope-comfyui@0.service","zoetrope-comfyui@1.service"]' in rule
+    assert 'action.lookup("verb") === "restart"' in rule
+    assert 'subject.user === "zoetrope"' in rule
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("inbx = 1;", "services.zoetrope.inbx"),
+        ('gpus."0".memmory = 24;', "services.zoetrope.gpus.0.memmory"),
+        (
+            'gpu.profiles.baseline.memoryClockMhz = 1; gpus."0".profile = "baseline";',
+            "memoryClockMhz",
+        ),
+    ],
+)
+def test_an_unknown_option_is_named(text, option):
+    with pytest.raises(NixError, match="does not exist") as caught:
+        said(text)
+    assert option in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("inbox.path = 1;", "inbox.path"),
+        ('inbox.mode = "777x";', "inbox.mode"),
+        ('listen = "8190";', "listen"),
+        ("gpus = [ ];", "gpus"),
+        ('gpus."0".port = 70000;', "gpus.0.port"),
+        ('gpus."0".uuid = "0";', "gpus.0.uuid"),
+        ('attention = "fast";', "attention"),
+        ("memory = 12;", "memory"),
+        ('tokenFile = "/nix/store/secret";', "tokenFile"),
+        ('models.files.a = { url = "u"; sha256 = "short"; folder = "loras"; };', "sha256"),
+        ("comfyui.environment.X = 1;", "comfyui.environment.X"),
+        ('gpu.profiles.a.powerLimitW = "450"; gpus."0".profile = "a";', "powerLimitW"),
+    ],
+)
+def test_a_wrong_type_is_named(text, option):
+    with pytest.raises(NixError, match="is not of type") as caught:
+        said(text)
+    assert option in str(caught.value)
+
+
+SENTENCES = [
+    (
+        'outbox.path = "/srv/in/out"; inbox.path = "/srv/in";',
+        "lies inside services.zoetrope.inbox.path (/srv/in), so finished videos would be taken",
+    ),
+    ('outbox.path = "/srv/in"; inbox.path = "/srv/in";', "finished videos would be taken"),
+    (
+        'inbox.path = "/srv/out/in"; outbox.path = "/srv/out";',
+        "lies inside services.zoetrope.outbox.path (/srv/out), so new pictures would lie among",
+    ),
+    ('listen = "0.0.0.0:8190";', "there is no token. Set services.zoetrope.tokenFile"),
+    ('listen = "[::]:8190";', "there is no token. Set services.zoetrope.tokenFile"),
+    (
+        'recipes = [ "wan22-i2v-heroo" ];',
+        "names wan22-i2v-heroo, which nobody knows. There are: wan22",
+    ),
+    ('models.recipes = [ "night" ];', "services.zoetrope.extraRecipes.<name> = ./folder"),
+    ("gpus = { };", "services.zoetrope.gpus is empty"),
+    ('gpus = { "0" = { }; "1".port = 8188; };', "two services want one port"),
+    ('gpus."0".port = 8190;', "two services want one port"),
+    ('gpus."a b" = { };', "the name becomes part of a unit's name"),
+    (
+        'gpu.profiles.low = { card = "RTX 5090"; powerLimitW = 350; }; gpus."0".profile = "low";',
+        "takes nothing below 400 W. Set 400 or more, and go further down with maxCoreMhz",
+    ),
+    (
+        'gpus."0".profile = "lost";',
+        "names `lost`, which services.zoetrope.gpu.profiles does not have",
+    ),
+    (
+        'gpu.profiles.a.card = "RTX 4090"; gpus."0" = { card = "RTX 5090"; profile = "a"; };',
+        "Clocks and limits are one card's own",
+    ),
+    ("extraNodePacks.comfyui-GGUF = ./tests;", "which a shipped node pack is called already"),
+    ('comfyui.listen = "0.0.0.0";', "ComfyUI has no login"),
+    ('comfyui.extraArgs = [ "--reserve-vram 2" ];', "one argument holds no blanks"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), SENTENCES)
+def test_a_contradiction_is_a_sentence_that_says_what_to_do(text, sentence):
+    failed = said(text)["failed"]
+    assert any(sentence in message for message in failed), failed
+
+
+def test_a_port_that_services_comfyui_has_is_named():
+    taken = "services.comfyui = { enable = true; port = 8188; };"
+    (message,) = said("", taken)["failed"]
+    assert "services.comfyui and services.zoetrope both want port 8188" in message
+    assert said('gpus."0".port = 8288;', taken)["failed"] == []
+    assert said("", "services.comfyui.enable = false;")["failed"] == []
+
+
+def test_a_blackwell_card_without_a_profile_is_warned_of():
+    (warning,) = said('gpus."0".card = "RTX 5090";')["warnings"]
+    assert "is an RTX 5090 without a baseline profile" in warning
+    assert said('gpus."0".card = "RTX 4090";')["warnings"] == []
+    tuned = 'gpus."0" = { card = "RTX 5090"; profile = "a"; }; gpu.profiles.a.powerLimitW = 400;'
+    assert said(tuned)["warnings"] == []
+
+
+def test_two_cards_without_uuids_are_warned_of():
+    (warning,) = said('gpus = { "0" = { }; "1" = { }; };')["warnings"]
+    assert "0, 1 have no uuid" in warning
+
+
+def test_an_unlimited_or_lowest_power_limit_is_fine():
+    for limit in ("null", "400", "575"):
+        text = f'gpu.profiles.a = {{ card = "RTX 5090"; powerLimitW = {limit}; }}; gpus."0".profile = "a";'
+        assert said(text)["failed"] == []

@@ -1,0 +1,166 @@
+"""The packages, evaluated with an imitation of nixpkgs: what would be fetched, built and linked."""
+
+import json
+
+import pytest
+
+from tests.nix.render import ROOT, NixError, nix
+
+pytestmark = pytest.mark.system("nix-instantiate")
+
+PINS = json.loads((ROOT / "nix" / "pins.json").read_text())
+SCOPE = f"""
+let
+  lib = import {ROOT}/tests/nix/lib.nix;
+  pkgs = import {ROOT}/tests/nix/pkgs.nix {{ inherit lib; }};
+  scope = import {ROOT}/nix/packages {{ inherit pkgs; }};
+  wheel = name: scope.python.pkgs.${{name}}.arguments;
+  names = map (p: p.arguments.pname);
+in
+"""
+
+
+def evaluate(expression: str):
+    return json.loads(
+        nix("nix-instantiate", "--eval", "--strict", "--json", "--expr", SCOPE + expression)
+    )
+
+
+def test_every_index_wheel_is_asked_for_by_the_name_of_its_file():
+    asked = evaluate(
+        "lib.mapAttrs (_: w: { inherit (w) source; }"
+        ' // (if w.source == "PyPI" then { f = (scope.fetchWheel w).arguments; } else { })) scope.pins.wheels'
+    )
+    for name, wheel in PINS["wheels"].items():
+        if wheel["source"] == "PyPI":
+            found = asked[name]["f"]
+            file = "{pname}-{version}-{python}-{abi}-{platform}.whl".format(**found)
+            assert (file, found["hash"]) == (wheel["file"], wheel["hash"])
+            assert (found["format"], found["dist"]) == ("wheel", found["python"])
+
+
+def test_a_release_wheel_keeps_its_name_and_its_address_is_escaped():
+    found = evaluate("(scope.fetchWheel scope.pins.wheels.sageattention).arguments")
+    assert found["name"] == PINS["wheels"]["sageattention"]["file"]
+    assert found["url"].endswith("/sageattention-latest/" + found["name"].replace("+", "%2B"))
+
+
+def test_there_is_one_torch_and_all_who_need_it_share_it():
+    found = evaluate(
+        'map (n: (lib.filter (p: p.arguments.pname == "torch") (wheel n).dependencies)'
+        ' == [ scope.torch ]) [ "torchvision" "torchaudio" "sageattention" "flash-attn" "kornia" ]'
+    )
+    assert found == [True] * 5
+    assert evaluate("scope.torch.arguments.version") == PINS["wheels"]["torch"]["version"]
+
+
+def test_torch_finds_nvidias_libraries_in_one_tree_and_the_driver_elsewhere():
+    torch = evaluate(
+        '{ a = names (wheel "torch").dependencies; b = (wheel "torch").autoPatchelfIgnoreMissingDeps;'
+        ' c = (wheel "torch").appendRunpaths; d = (wheel "torch").preFixup; }'
+    )
+    assert "cuda-wheels" in torch["a"]
+    assert not any(name.startswith("nvidia-") for name in torch["a"])
+    assert torch["b"] == ["libcuda.so.1"]
+    assert any(path.endswith("/nvidia/cudnn/lib") for path in torch["c"])
+    assert "addAutoPatchelfSearchPath" in torch["d"]
+    count = sum(name.startswith("nvidia-") for name in PINS["wheels"])
+    assert evaluate("lib.length scope.python.pkgs.cuda-wheels.arguments.srcs") == count == 15
+
+
+def test_pure_wheels_are_not_patched():
+    assert evaluate('(wheel "einops").nativeBuildInputs') == []
+    assert len(evaluate('map toString (wheel "numpy").nativeBuildInputs')) == 2
+
+
+def test_every_need_of_every_wheel_is_pinned():
+    for name, wheel in PINS["wheels"].items():
+        assert set(wheel["requires"]) <= set(PINS["wheels"]), name
+
+
+def test_the_runtime_holds_every_wheel():
+    found = evaluate("names (scope.python.runtimePackages scope.python.pkgs)")
+    expected = {name for name in PINS["wheels"] if not name.startswith("nvidia-")}
+    assert sorted(found) == sorted(expected | {"cuda-wheels"})
+
+
+def test_sources_are_fetched_at_their_pins():
+    found = evaluate(
+        "lib.mapAttrs (_: p: p.arguments.src.arguments) scope.nodePacks"
+        " // { comfyui = scope.comfyui.arguments.src.arguments; }"
+    )
+    assert set(found) == set(PINS["sources"])
+    for name, pin in PINS["sources"].items():
+        assert {key: found[name][key] for key in ("owner", "repo", "rev", "hash")} == {
+            key: pin[key] for key in ("owner", "repo", "rev", "hash")
+        }
+
+
+def test_a_pack_that_writes_or_downloads_is_mended_or_fails_to_build():
+    patches = evaluate("lib.mapAttrs (_: p: p.arguments.postPatch) scope.nodePacks")
+    for name in ("frame-interpolation", "res4lyf", "seedvr2", "wan-video-wrapper"):
+        assert "--replace-fail" in patches[name]
+        assert "--replace " not in patches[name]
+    for name in ("frame-interpolation", "seedvr2"):
+        assert "nothing is downloaded while jobs run" in patches[name]
+
+
+def test_another_torch_makes_the_kernels_fail_in_words():
+    change = (
+        "(scope.overrideScope (final: prev: { pins = lib.recursiveUpdate prev.pins"
+        ' { wheels.torch.version = "2.12.0"; }; })).sageattention.arguments.pname'
+    )
+    with pytest.raises(
+        NixError, match=r"built for torch 2\.11, and the one torch here is 2\.12\.0"
+    ):
+        evaluate(change)
+
+
+def test_another_cuda_makes_torch_fail_in_words():
+    change = (
+        '(scope.overrideScope (final: prev: { pins = prev.pins // { cuda = "12.8"; }; }))'
+        ".torch.arguments.pname"
+    )
+    with pytest.raises(NixError, match="torch brings the CUDA runtime 13"):
+        evaluate(change)
+
+
+def test_a_source_is_overridden_in_one_place():
+    change = (
+        "(scope.overrideScope (final: prev: { pins = lib.recursiveUpdate prev.pins"
+        ' { sources.gguf.rev = "abc"; }; })).nodePacks.gguf.arguments.src.arguments.rev'
+    )
+    assert evaluate(change) == "abc"
+
+
+def test_comfyui_brings_what_kernels_need_while_they_run():
+    found = evaluate("scope.comfyui.environment")
+    assert found["TRITON_LIBCUDA_PATH"] == "/run/opengl-driver/lib"
+    assert found["TRITON_PTXAS_PATH"].endswith("/triton/backends/nvidia/bin/ptxas")
+    assert found["CC"].endswith("/bin/cc")
+    assert found["LD_LIBRARY_PATH"].startswith("/run/opengl-driver/lib:")
+    assert found["ZOETROPE_MIN_DRIVER"] == PINS["driver"]
+
+
+def test_the_sidecar_is_built_from_the_project_file():
+    found = evaluate(
+        "{ inherit (scope.zoetrope.arguments) pname version; needs = names scope.zoetrope.arguments.dependencies; }"
+    )
+    assert found["pname"] == "zoetrope"
+    assert "aiohttp" in found["needs"]
+
+
+def test_the_sidecars_source_is_what_the_wheel_is_built_from():
+    source = (
+        nix(
+            "nix-instantiate",
+            "--eval",
+            "--read-write-mode",
+            "--expr",
+            SCOPE + "scope.zoetrope.arguments.src",
+        )
+        .strip()
+        .strip('"')
+    )
+    found = {path.name for path in __import__("pathlib").Path(source).iterdir()}
+    assert found == {"LICENSE", "README.md", "pyproject.toml", "service", "workflows"}

@@ -1,0 +1,95 @@
+"""The pins: every wheel's hash is the index's, and Nix' own fetcher takes no other."""
+
+import base64
+import json
+import os
+import sys
+
+import pytest
+
+from tests.nix import index
+from tests.nix.render import ROOT, NixError, nix
+
+sys.path.insert(0, str(ROOT / "nix"))
+import lock
+
+PINS = json.loads((ROOT / "nix" / "pins.json").read_text())
+WHEELS = {name: wheel for name, wheel in PINS["wheels"].items() if wheel["source"] == "PyPI"}
+SMALL = ("trampoline", "annotated-doc", "typing-inspection", "mdurl")
+
+
+def hexadecimal(hash_: str) -> str:
+    return base64.b64decode(hash_.removeprefix("sha256-")).hex()
+
+
+@pytest.fixture(scope="module")
+def links():
+    found = index.ask(PINS["python"], lock.PLATFORMS, WHEELS)
+    if not found:
+        sentence = "the package index cannot be reached"
+        if os.environ.get("ZOETROPE_REQUIRE_SYSTEM"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["sources", "wheels"])
+def test_every_pin_says_what_it_rests_on(kind):
+    for name, pin in PINS[kind].items():
+        assert pin["basis"].startswith(("computed", "index", "published")), name
+        assert len(base64.b64decode(pin["hash"].removeprefix("sha256-"))) == 32, name
+
+
+def test_every_wheel_has_the_hash_that_the_index_names(links):
+    wrong = {
+        name: told
+        for name, wheel in WHEELS.items()
+        for told in [links.get(name, {}).get(wheel["file"], [])]
+        if f"sha256={hexadecimal(wheel['hash'])}" not in {hash_ for _, hash_ in told}
+    }
+    assert wrong == {}
+
+
+@pytest.mark.system("nix-build")
+def test_nix_fetches_a_wheel_and_takes_no_other(links):
+    name, address = next(
+        (name, url)
+        for name in SMALL
+        for url, _ in links[name][WHEELS[name]["file"]]
+        if url.startswith("http")
+    )
+    right = WHEELS[name]["hash"]
+    digit = "A" if right[10] != "A" else "B"
+    wrong = right[:10] + digit + right[11:]
+    fetch = 'import <nix/fetchurl.nix> {{ url = "{}"; hash = "{}"; name = "{}"; }}'
+    path = nix("nix-build", "--no-out-link", "-E", fetch.format(address, right, "right.whl"))
+    assert lock.sri(lock.hash_of(lock.Path(path.strip()))) == right
+    with pytest.raises(NixError, match="hash mismatch"):
+        nix("nix-build", "--no-out-link", "-E", fetch.format(address, wrong, "wrong.whl"))
+
+
+def test_the_needs_of_each_pack_are_met_by_the_lock():
+    assert set(PINS["needs"]) <= set(PINS["sources"]) | {"kernels"}
+    for need in lock.wanted(PINS):
+        requirement = lock.Requirement(need)
+        wheel = WHEELS[lock.canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(wheel["version"]), need
+
+
+def test_only_what_an_environment_asks_for_is_required():
+    metadata = {
+        "name": "a",
+        "requires_dist": [
+            "b>=1",
+            "c ; platform_system == 'Windows'",
+            "d ; python_version < '3.10'",
+            "e ; extra == 'fast'",
+            "f[fast]",
+        ],
+    }
+    assert lock.requires(metadata, "3.12", {}) == ["b", "f"]
+    assert lock.requires(metadata, "3.12", {"a": {"fast"}}) == ["b", "e", "f"]
+
+
+def test_a_hash_is_written_the_way_nix_writes_it():
+    assert lock.sri("0" * 64) == "sha256-" + base64.b64encode(bytes(32)).decode()
