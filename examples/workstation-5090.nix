@@ -8,11 +8,12 @@
 
   services.zoetrope = {
     enable = true;
+    # Made by ada: mkdir -m 2770 ~/inbox ~/videos
     inbox = {
-      path = "/home/ada/zoetrope/inbox";
+      path = "/home/ada/inbox";
       group = "users";
     };
-    outbox.path = "/home/ada/zoetrope/videos";
+    outbox.path = "/home/ada/videos";
 
     memory = 32;
     previews = "latent2rgb";

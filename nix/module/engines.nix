@@ -73,7 +73,9 @@ in
           ZOETROPE_CACHE = "%C/zoetrope-engine/%i";
           ZOETROPE_RUN = "%t/zoetrope-engine";
           ZOETROPE_NODE_PACKS = "${packList}";
-          ZOETROPE_MODELS = toString cfg.models.directory;
+          ZOETROPE_MODELS = lib.concatMapStringsSep ":" toString (
+            [ cfg.models.directory ] ++ cfg.models.extraDirectories
+          );
           ZOETROPE_MODEL_LIST = "${cfg.models.list}";
           ZOETROPE_PREVIEWS = cfg.previews;
           ZOETROPE_EXTRA_ARGS = lib.concatStringsSep " " comfyui.extraArgs;

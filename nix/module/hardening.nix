@@ -20,4 +20,5 @@
   RestrictRealtime = true;
   RestrictSUIDSGID = true;
   SystemCallArchitectures = "native";
+  SystemCallErrorNumber = "EPERM";
 }

@@ -30,7 +30,7 @@ in
       path = mkOption {
         type = types.path;
         default = "/srv/zoetrope/inbox";
-        description = "Where pictures arrive.";
+        description = "Where pictures arrive. Outside of homes the folder is made; in a home its owner makes it, with the group and mode below.";
       };
       group = mkOption {
         type = types.str;

@@ -54,10 +54,13 @@ in
             inherit (folder) mode;
           };
         })
-        [
-          inbox
-          outbox
-        ]
+        # A folder in a home is its owner's to make: systemd-tmpfiles rightly refuses to.
+        (
+          lib.filter (folder: !(home (toString folder.path))) [
+            inbox
+            outbox
+          ]
+        )
     );
 
     environment.systemPackages = [ cfg.package ];
@@ -96,10 +99,11 @@ in
         StateDirectoryMode = "0750";
         LoadCredential = lib.mkIf (cfg.tokenFile != null) [ "token:${cfg.tokenFile}" ];
 
-        ReadWritePaths = lib.filter (path: !(home path)) folders;
+        # A folder that is not there is a sentence on the page and in health, not a unit that fails.
+        ReadWritePaths = map (path: "-${path}") (lib.filter (path: !(home path)) folders);
         # An inbox in somebody's home is shown alone; the rest of all homes stays out of sight.
         ProtectHome = if lib.any home folders then "tmpfs" else true;
-        BindPaths = lib.filter home folders;
+        BindPaths = map (path: "-${path}") (lib.filter home folders);
 
         PrivateDevices = true;
         DevicePolicy = "closed";
@@ -112,9 +116,10 @@ in
         # The page may be for a network; the sidecar itself talks to this host's ComfyUI alone.
         IPAddressDeny = lib.mkIf loopback "any";
         IPAddressAllow = lib.mkIf loopback "localhost";
+        # Its workers bound their own memory and step back in priority (@resources).
         SystemCallFilter = [
           "@system-service"
-          "~@privileged @resources"
+          "~@privileged"
         ];
       };
     };

@@ -78,11 +78,14 @@ def test_the_inbox_is_for_the_group_and_the_engine_reads_neither():
 
 
 def test_an_inbox_in_a_home_is_the_only_thing_seen_of_it():
-    unit = said('inbox.path = "/home/ada/in";')["units"]["zoetrope.service"].splitlines()
+    found = said('inbox.path = "/home/ada/in";')
+    unit = found["units"]["zoetrope.service"].splitlines()
     assert "ProtectHome=tmpfs" in unit
-    assert "BindPaths=/home/ada/in" in unit
-    assert "ReadWritePaths=/home/ada/in" not in unit
-    assert "ReadWritePaths=/srv/zoetrope/outbox" in unit
+    assert "BindPaths=-/home/ada/in" in unit
+    assert not any("ReadWritePaths=" in line and "ada" in line for line in unit)
+    assert "ReadWritePaths=-/srv/zoetrope/outbox" in unit
+    # systemd-tmpfiles refuses folders below one that is not root's.
+    assert "/home/ada" not in found["tmpfiles"]["10-zoetrope"]
 
 
 def test_a_token_goes_through_systemd():
@@ -130,6 +133,14 @@ def test_models_never_stand_in_the_way_of_a_switch():
         needs = [line for line in text.splitlines() if line.startswith(("Wants=", "Requires="))]
         assert not any("zoetrope-models" in line for line in needs), name
     assert "zoetrope-models.timer" not in said("models.fetch = false;")["units"]
+
+
+def test_models_that_somebody_has_already_are_found():
+    found = said('models.extraDirectories = [ "/data/models" "/srv/more" ];')
+    unit = found["units"]["zoetrope-comfyui@.service"]
+    assert 'Environment="ZOETROPE_MODELS=/var/lib/zoetrope-models:/data/models:/srv/more"' in unit
+    assert "--extra-model-paths-config /nix/store/" in unit
+    assert "--extra-model-paths-config" not in said("")["units"]["zoetrope-comfyui@.service"]
 
 
 def test_a_small_model_may_live_in_the_store():
