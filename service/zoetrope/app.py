@@ -8,11 +8,12 @@ import logging
 import os
 import signal
 import uuid
+from collections.abc import Callable
 
 from .engine.comfyui import ComfyEngine
 from .engine.embedded import SCHEME, EmbeddedEngine
 from .engine.protocol import Engine
-from .errors import LedgerError, ZoetropeError
+from .errors import LedgerError, SettingsError, ZoetropeError
 from .graphs.shelf import Recipes, shipped
 from .inbox.intake import Intake
 from .inbox.returned import Returned
@@ -22,6 +23,7 @@ from .jobs.conductor import Conductor
 from .jobs.ledger import Ledger
 from .jobs.outbox import Outbox
 from .logs import set_up
+from .reload import reload
 from .settings import EngineSettings, Settings
 from .systemd import Notifier, Reporter
 from .web.events import Bus
@@ -39,30 +41,65 @@ STOP_SECONDS = 5.0
 class App:
     """The whole service on one event loop."""
 
-    def __init__(self, settings: Settings, notifier: Notifier | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        notifier: Notifier | None = None,
+        read: Callable[[], Settings] | None = None,
+    ) -> None:
         self._settings = settings
+        self._read = read or (lambda: settings)
         self._notifier = notifier or Notifier.from_environ()
         self._bus = Bus(settings.outbox.path)
         self._parts = Parts(settings, self._bus)
         self.server = Server(self._parts)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until told to stop; the page comes first, so that any trouble has a face."""
+    async def run(self, stop: asyncio.Event, again: asyncio.Event | None = None) -> None:
+        """Serve until told to stop; the page comes first, so that any trouble has a face.
+
+        Each time `again` is set, the settings are read again.
+        """
+        again = again or asyncio.Event()
         await self.server.start()
         work = asyncio.create_task(self._work())
         stopping = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+            while True:
+                asked = asyncio.create_task(again.wait())
+                await asyncio.wait((work, stopping, asked), return_when=asyncio.FIRST_COMPLETED)
+                asked.cancel()
+                if work.done() or stopping.done():
+                    break
+                again.clear()
+                work = await self._reload(work)
         finally:
             self._notifier.stopping()
             stopping.cancel()
-            work.cancel()
             try:
-                async with asyncio.timeout(STOP_SECONDS):
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await work
+                await _end(work)
             finally:
                 await self.server.stop()
+
+    async def _reload(self, work: asyncio.Task[None]) -> asyncio.Task[None]:
+        """Read the settings again; what works is begun anew with them, which loses nothing.
+
+        The page and its readers stay, and so does the process.
+        """
+        self._notifier.reloading()
+        try:
+            outcome = reload(self._settings, await asyncio.to_thread(self._read))
+        except SettingsError as error:
+            refused = {"action": "reload-refused"}
+            log.error("the settings stay as they were: %s", error, extra=refused)  # noqa: TRY400
+            self._notifier.ready()
+            return work
+        log.info("%s", outcome, extra={"action": "reload"})
+        if not outcome.changed:
+            self._notifier.ready()
+            return work
+        await _end(work)
+        self._settings = self._parts.settings = outcome.settings
+        return asyncio.create_task(self._work())
 
     async def _work(self) -> None:
         reporter = Reporter(self._notifier, self._parts)
@@ -127,15 +164,28 @@ class App:
                 group.create_task(watcher.run(), name="watcher")
                 group.create_task(intake.run(watcher), name="intake")
         finally:
+            self._parts.conductor = self._parts.intake = self._parts.watcher = None
             await decoder.close()
 
 
-def run(settings: Settings, *, debug: bool = False) -> int:
-    """Run the service until SIGTERM or SIGINT; the answer is the process's exit code."""
+async def _end(work: asyncio.Task[None]) -> None:
+    """Call the work off, and wait until it has let go of everything."""
+    work.cancel()
+    async with asyncio.timeout(STOP_SECONDS):
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+
+def run(read: Callable[[], Settings], *, debug: bool = False) -> int:
+    """Run the service until SIGTERM or SIGINT; the answer is the process's exit code.
+
+    SIGHUP has the settings read again, except at a terminal, where it means that the terminal is gone.
+    """
+    settings = read()
     set_up(journal="JOURNAL_STREAM" in os.environ, debug=debug)
     code = 0
     try:
-        asyncio.run(_until_signalled(settings))
+        asyncio.run(_until_signalled(settings, read))
     except* ZoetropeError as group:
         for error in group.exceptions:
             log.error("%s", error)  # noqa: TRY400 - the sentence says what to do
@@ -143,9 +193,11 @@ def run(settings: Settings, *, debug: bool = False) -> int:
     return code
 
 
-async def _until_signalled(settings: Settings) -> None:
-    stop = asyncio.Event()
+async def _until_signalled(settings: Settings, read: Callable[[], Settings]) -> None:
+    stop, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stop.set)
-    await App(settings).run(stop)
+    if not os.isatty(0):
+        loop.add_signal_handler(signal.SIGHUP, again.set)
+    await App(settings, read=read).run(stop, again)

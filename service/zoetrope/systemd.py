@@ -59,6 +59,11 @@ class Notifier:
         """Say that the service has started."""
         self.send("READY=1", *([f"STATUS={sentence}"] if sentence else []))
 
+    def reloading(self) -> None:
+        """Say that the settings are read again; `ready` ends it."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self.send("RELOADING=1", f"MONOTONIC_USEC={now}", "STATUS=reading the settings again")
+
     def status(self, sentence: str) -> None:
         """Say how things stand, in one line."""
         self.send(f"STATUS={' '.join(sentence.split())}")

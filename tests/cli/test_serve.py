@@ -30,7 +30,7 @@ def test_a_settings_file_that_is_not_there_is_said(tmp_path, run):
 def test_serve_runs_the_service_with_the_settings_and_exits_as_it_says(tmp_path, run, monkeypatch):
     seen = []
     app = types.ModuleType("zoetrope.app")
-    app.run = lambda settings, debug: seen.append(settings) or 1
+    app.run = lambda read, debug: seen.append(read()) or 1
     monkeypatch.setitem(sys.modules, "zoetrope.app", app)
     file = tmp_path / "z.toml"
     file.write_text('[state]\npath = "/var/lib/other"\n')

@@ -96,17 +96,26 @@ class ServiceProcess:
         self.log = root / "service.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, wait: bool = True) -> None:
+    def start(self, *, wait: bool = True, **environ: str) -> None:
         """Start it; by default wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "zoetrope", "serve", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"},
+                env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"} | environ,
             )
         if wait:
             wait_for(f"{self.url}/healthz", self.process)
+
+    def reload(self, old: str, new: str) -> None:
+        """Change the settings file and have it read again, as `systemctl reload` does."""
+        text = self.config.read_text()
+        assert old in text
+        self.config.write_text(text.replace(old, new))
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """Kill it as a power cut would: no handler runs."""

@@ -18,7 +18,8 @@ def free(parts, monkeypatch):
 
         monkeypatch.setattr(disk.os, "statvfs", lambda path: Found)
         state = msgspec.structs.replace(parts.settings.state, min_free_megabytes=least)
-        return msgspec.structs.replace(parts.settings, state=state)
+        settings = msgspec.structs.replace(parts.settings, state=state)
+        return lambda: settings
 
     return set_to
 
@@ -46,7 +47,7 @@ async def test_no_room_is_failing_with_what_to_do(free):
 
 async def test_a_missing_folder_is_failing_with_how_to_make_it(parts):
     parts.settings.outbox.path.rmdir()
-    verdict = await DiskCheck(parts.settings).look()
+    verdict = await DiskCheck(lambda: parts.settings).look()
     assert verdict.level == "failing"
     assert "No such file" in verdict.found
     assert f"install -d -g zoetrope -m 2770 {parts.settings.outbox.path}" in verdict.next_step
@@ -55,7 +56,7 @@ async def test_a_missing_folder_is_failing_with_how_to_make_it(parts):
 async def test_a_folder_that_cannot_be_written_is_failing(parts, monkeypatch):
     inbox = parts.settings.inbox.path
     monkeypatch.setattr(disk.os, "access", lambda path, mode: path != inbox)
-    verdict = await DiskCheck(parts.settings).look()
+    verdict = await DiskCheck(lambda: parts.settings).look()
     assert verdict.level == "failing"
     assert f"inbox.path {inbox} cannot be written" in verdict.found
 
@@ -63,4 +64,4 @@ async def test_a_folder_that_cannot_be_written_is_failing(parts, monkeypatch):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 async def test_permissions_of_a_real_folder_are_seen(parts):
     parts.settings.inbox.path.chmod(0o500)
-    assert (await DiskCheck(parts.settings).look()).level == "failing"
+    assert (await DiskCheck(lambda: parts.settings).look()).level == "failing"

@@ -214,7 +214,7 @@ SENTENCES = [
     ('listen = "[::]:8190";', "there is no token. Set services.zoetrope.tokenFile"),
     (
         'recipes = [ "wan22-i2v-heroo" ];',
-        "names wan22-i2v-heroo, which nobody knows. There are: wan22",
+        "names wan22-i2v-heroo, which nobody knows. There are: ",
     ),
     ('models.recipes = [ "night" ];', "services.zoetrope.extraRecipes.<name> = ./folder"),
     ("gpus = { };", "services.zoetrope.gpus is empty"),

@@ -13,7 +13,7 @@ from .options import Options, common, pass_options
 @common
 @pass_options
 def serve(options: Options, /, config: str | None, check: str | None) -> int:
-    """Run the service until it is told to stop.
+    """Run the service until it is told to stop; SIGHUP (systemctl reload) has the settings read again.
 
     --check looks at the words of the file alone, not at the disks and engines it names; `zoetrope
     health` looks at those.
@@ -24,7 +24,8 @@ def serve(options: Options, /, config: str | None, check: str | None) -> int:
         return _check(check)
     from ..app import run
 
-    return run(settings.load(settings.find_file(config)), debug=options.debug)
+    file = settings.find_file(config)
+    return run(lambda: settings.load(file), debug=options.debug)
 
 
 def _check(file: str) -> int:

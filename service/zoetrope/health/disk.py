@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ..settings import Settings
@@ -17,23 +18,25 @@ class DiskCheck:
 
     name = "disk"
 
-    def __init__(self, settings: Settings) -> None:
-        self._least = settings.state.min_free_megabytes
-        self._folders = {
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings  # asked at each look: a reload may change them
+
+    async def look(self) -> Verdict:
+        """Say which folder is missing, closed or short of room."""
+        settings = self._settings()
+        least = settings.state.min_free_megabytes
+        folders = {
             "state": settings.state.path,
             "inbox": settings.inbox.path,
             "outbox": settings.outbox.path,
         }
-
-    async def look(self) -> Verdict:
-        """Say which folder is missing, closed or short of room."""
         # In a thread: a share whose server is gone blocks whoever asks about it.
         room = await asyncio.to_thread(
-            lambda: {name: _free(path) for name, path in self._folders.items()}
+            lambda: {name: _free(path) for name, path in folders.items()}
         )
         for name, found in room.items():
             if isinstance(found, str):
-                path = self._folders[name]
+                path = folders[name]
                 return Verdict(
                     name=self.name,
                     level="failing",
@@ -42,19 +45,19 @@ class DiskCheck:
                 )
         free = {name: found for name, found in room.items() if isinstance(found, int)}
         tightest = min(free, key=lambda name: free[name])
-        left, path = free[tightest], self._folders[tightest]
-        if left < self._least:
+        left, path = free[tightest], folders[tightest]
+        if left < least:
             return Verdict(
                 name=self.name,
                 level="failing",
-                found=f"{_size(left)} are free on {path}, less than the {_size(self._least)} of state.min_free_megabytes.",
+                found=f"{_size(left)} are free on {path}, less than the {_size(least)} of state.min_free_megabytes.",
                 next_step=f"Free some space: du -xh {path} | sort -h | tail; the queue goes on by itself.",
             )
-        if left < 2 * self._least:
+        if left < 2 * least:
             return Verdict(
                 name=self.name,
                 level="degraded",
-                found=f"{_size(left)} are left on {path}; at {_size(self._least)} the queue pauses.",
+                found=f"{_size(left)} are left on {path}; at {_size(least)} the queue pauses.",
                 next_step=f"Free some space soon: du -xh {path} | sort -h | tail",
             )
         return Verdict(

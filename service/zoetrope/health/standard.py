@@ -21,7 +21,7 @@ def standard(parts: Parts) -> Health:
             *((KernelCheck(parts.settings),) if reported else ()),
             InboxCheck(parts),
             LedgerCheck(parts),
-            DiskCheck(parts.settings),
+            DiskCheck(lambda: parts.settings),
             QueueCheck(parts),
         )
     )
