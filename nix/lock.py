@@ -79,7 +79,7 @@ def sri(hexadecimal: str) -> str:
 
 def requires(metadata: dict[str, Any], python: str, extras: dict[str, set[str]]) -> list[str]:
     """Name the distributions that a wheel needs on the host, with the extras that others asked for."""
-    host = default_environment() | {
+    host = {key: str(value) for key, value in default_environment().items()} | {
         "python_version": python,
         "python_full_version": f"{python}.0",
         "platform_system": "Linux",

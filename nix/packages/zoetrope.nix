@@ -26,7 +26,9 @@ python3Packages.buildPythonApplication {
 
   build-system = [ python3Packages.hatchling ];
   # nixpkgs calls each by the name that pyproject.toml calls it by.
-  dependencies = map (name: python3Packages.${name}) project.dependencies;
+  dependencies = map (
+    need: python3Packages.${lib.head (builtins.match "([A-Za-z0-9_.-]+).*" need)}
+  ) project.dependencies;
   pythonImportsCheck = [ "zoetrope.app" ];
 
   meta = {

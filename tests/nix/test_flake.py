@@ -1,6 +1,7 @@
 """The flake: every file parses, every output is there, and the lock says what pins.json says."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -9,17 +10,15 @@ from tests.nix.render import ROOT, nix
 
 pytestmark = pytest.mark.system("nix-instantiate")
 
-FILES = sorted(
-    line
-    for line in subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "*.nix"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    if (ROOT / line).exists()
-)
+
+def files(*patterns: str) -> list[str]:
+    """List what belongs to the checkout, also before it is committed."""
+    words = ["git", "ls-files", "-co", "--exclude-standard", *patterns]
+    listed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    return sorted(line for line in listed.stdout.splitlines() if (ROOT / line).exists())
+
+
+FILES = files("*.nix")
 PINS = json.loads((ROOT / "nix" / "pins.json").read_text())
 
 # What `import nixpkgs` and `nixpkgs.lib` are, for an evaluation without nixpkgs.
@@ -37,6 +36,11 @@ def test_a_file_parses(file):
 @pytest.fixture(scope="module")
 def flake(tmp_path_factory):
     """The checkout as a flake whose nixpkgs is the stand-in."""
+    # A copy without what git ignores: Nix copies the whole folder into its store.
+    checkout = tmp_path_factory.mktemp("checkout")
+    for name in files():
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, checkout / name)
     nixpkgs = tmp_path_factory.mktemp("nixpkgs")
     for name in ("lib.nix", "pkgs.nix"):
         (nixpkgs / name).write_text((ROOT / "tests" / "nix" / name).read_text())
@@ -50,7 +54,7 @@ def flake(tmp_path_factory):
             nix(
                 *("nix", "eval", "--json", "--offline", "--no-write-lock-file"),
                 *("--override-input", "nixpkgs", f"path:{nixpkgs}"),
-                *(f"path:{ROOT}#{output}", "--apply", apply),
+                *(f"path:{checkout}#{output}", "--apply", apply),
             )
         )
 
