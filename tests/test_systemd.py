@@ -8,12 +8,14 @@ import pytest
 from tests.web.fakes import LaneStatus, make_job, make_parts
 from zoetrope.errors import DiskFull, Reason
 from zoetrope.jobs.job import State
+from zoetrope.jobs.progress import Live
 from zoetrope.systemd import (
     LEDGER_PATIENCE,
     SCAN_PATIENCE,
     Notifier,
     Pulse,
     Reporter,
+    rendering,
     sentence,
     stalled,
     summary,
@@ -97,6 +99,11 @@ def test_the_status_is_one_human_sentence():
     assert summary(counts, [LaneStatus()]) == (
         "2 running, 14 waiting, 1 to review; engine comfyui is up"
     )
+    now = [rendering("cat.png", Live(stage="i2v", engine="e", value=8, maximum=20, fraction=0.424))]
+    assert summary(counts, [LaneStatus()], now=now) == (
+        "rendering cat.png: i2v 42 % (step 8/20), 14 waiting, 1 to review; engine comfyui is up"
+    )
+    assert rendering("cat.png", Live(stage="upscale", engine="e")) == "cat.png: upscale 0 %"
     assert summary({}, [LaneStatus(up=False)]) == "idle; engine comfyui is down"
     assert summary({}, []) == "idle"
     assert summary(counts, [], Reason("x", "The disk is full.", "Free some.")) == (

@@ -95,6 +95,8 @@ in
               "--listen ${comfyui.listen}"
               "--port \${ZOETROPE_PORT}"
               "--disable-auto-launch"
+              # Frames without loss, from one stage to the next; 100 MB would be the limit.
+              "--max-upload-size 2048"
             ]
             ++ lib.optional (cfg.models.searchPaths != null) "--extra-model-paths-config ${cfg.models.searchPaths}"
             ++ [ "$ZOETROPE_COMFYUI_ARGS" ]

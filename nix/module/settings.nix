@@ -52,6 +52,8 @@ in
           name = "gpu-${name}";
           url = "http://127.0.0.1:${toString gpu.port}";
           restart.unit = "zoetrope-comfyui@${name}.service";
+          # What pre-start found: driver, kernels, models.
+          report = "/run/zoetrope-engine/${name}.json";
         }) cfg.gpus
       );
       web.listen = mkDefault cfg.listen;

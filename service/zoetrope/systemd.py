@@ -14,11 +14,14 @@ import msgspec
 from .errors import Reason, ZoetropeError
 from .health.inbox import stale_after
 from .jobs.job import State
+from .jobs.progress import Live
 from .web.parts import LaneStatus, Parts
 
 EVERY = 5.0  # seconds between two looks when no watchdog asks for more
+WHILE_WORKING = 1.0  # the same while there is progress to tell
 SCAN_PATIENCE = 600.0  # seconds that one look through the inbox may take
 LEDGER_PATIENCE = 30.0  # seconds that the ledger may take to answer
+SHOWN = 4  # jobs that the sentence names; a host has an engine or two
 
 
 class Notifier:
@@ -96,20 +99,30 @@ def stalled(pulse: Pulse, *, loop: float, watcher: float, ledger: float) -> str:
     return ""
 
 
+def rendering(name: str, live: Live) -> str:
+    """Say how far one job is: "cat.png: i2v 42 % (step 8/20)"."""
+    step = f" (step {live.value:.0f}/{live.maximum:.0f})" if live.maximum > 1 else ""
+    return f"{name}: {live.stage} {live.fraction:.0%}{step}".replace("%", " %")
+
+
 def summary(
-    counts: Mapping[State, int], lanes: Sequence[LaneStatus], problem: Reason | None = None
+    counts: Mapping[State, int],
+    lanes: Sequence[LaneStatus],
+    problem: Reason | None = None,
+    now: Sequence[str] = (),
 ) -> str:
-    """Say how things stand: "2 running, 14 waiting, 1 to review; engine comfyui is up"."""
+    """Say how things stand: "rendering cat.png: i2v 42 % (step 8/20), 14 waiting; engine gpu-0 is up"."""
     if problem is not None:
         return str(problem)
-    words = [
+    words = [f"rendering {', '.join(now)}"] if now else []
+    words += [
         f"{number} {word}"
         for state, word in (
-            (State.RUNNING, "running"),
+            (State.RUNNING, "" if now else "running"),
             (State.QUEUED, "waiting"),
             (State.REVIEW, "to review"),
         )
-        if (number := counts.get(state, 0))
+        if word and (number := counts.get(state, 0))
     ]
     engines = [f"engine {lane.name} is {'up' if lane.up else 'down'}" for lane in lanes]
     return "; ".join([", ".join(words) or "idle", *([", ".join(engines)] if engines else [])])
@@ -117,11 +130,18 @@ def summary(
 
 async def sentence(parts: Parts) -> str:
     """Say how the whole service stands."""
-    if parts.ledger is None:
+    ledger, conductor = parts.ledger, parts.conductor
+    if ledger is None:
         return str(parts.problem) if parts.problem else "starting"
-    status = parts.conductor.status() if parts.conductor else None
-    counts = await parts.ledger.counts()
-    return summary(counts, status.lanes if status else (), status.paused if status else None)
+    status = conductor.status() if conductor else None
+    counts = await ledger.counts()
+    now = []
+    if conductor is not None and counts.get(State.RUNNING):
+        for row in await ledger.page([State.RUNNING], limit=SHOWN):
+            if (live := conductor.live(row.job.id)) is not None:
+                still = row.job.stills[0].name if row.job.stills else row.job.stem
+                now.append(rendering(still, live))
+    return summary(counts, status.lanes if status else (), status.paused if status else None, now)
 
 
 class Reporter:
@@ -148,8 +168,9 @@ class Reporter:
         """Report again and again; made to be a task."""
         while True:
             await self.once()
-            self._due = self._clock() + self._every
-            await asyncio.sleep(self._every)
+            pause = min(WHILE_WORKING, self._every) if self._working() else self._every
+            self._due = self._clock() + pause
+            await asyncio.sleep(pause)
 
     async def once(self) -> str:
         """Report once; names the part that kept the sign of life back, if one did."""
@@ -182,6 +203,10 @@ class Reporter:
             said = str(error)
         self._answered = self._clock()
         return said
+
+    def _working(self) -> bool:
+        conductor = self._parts.conductor
+        return conductor is not None and any(lane.in_hand for lane in conductor.status().lanes)
 
     def _watcher_patience(self) -> float:
         watcher = self._parts.watcher

@@ -43,15 +43,13 @@ in
     users = config.users;
     etc = builtins.mapAttrs (_: entry: "${entry.source}") config.environment.etc;
   };
-  # To be built: all that the units and /etc name.
-  closure = [
-    cfg.package
-    cfg.preStart
-    cfg.comfyui.package
-    pkgs.coreutils
-  ]
-  ++ builtins.attrValues cfg.nodePacks
-  ++ map (entry: entry.source) (builtins.attrValues config.environment.etc)
-  ++ [ cfg.models.list ];
+  # To be built: all that the units and /etc name; a text's own references are what has to be there.
+  closure = pkgs.writeText "host" (
+    builtins.toJSON [
+      rendered.units
+      rendered.tmpfiles
+      (map (entry: "${entry.source}") (builtins.attrValues config.environment.etc))
+    ]
+  );
   settingsFile = cfg.settingsFile;
 }

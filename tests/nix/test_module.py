@@ -31,6 +31,7 @@ def test_enable_alone_makes_a_sound_host():
                 "name": "gpu-0",
                 "url": "http://127.0.0.1:8188",
                 "restart": {"unit": "zoetrope-comfyui@0.service"},
+                "report": "/run/zoetrope-engine/0.json",
             }
         ],
         "web": {"listen": "127.0.0.1:8190"},

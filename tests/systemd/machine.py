@@ -1,0 +1,210 @@
+"""A machine with systemd as its first process, in a container of its own, with a host's units."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.nix.render import ROOT, build, host, write
+from tests.systemd.image import image
+
+PATIENCE = 60.0
+CHECKOUT = "/opt/zoetrope"
+PYTHON = f"PYTHONPATH={CHECKOUT}/service:{CHECKOUT}/.venv/lib/python3.11/site-packages"
+
+# A package whose programs come from the checkout: in the machine with Debian's Python, while the host
+# is built with this one's.
+PACKAGES = f"""
+  package = pkgs.writeShellScriptBin "zoetrope" ''
+    case "$1 $2" in "models manifest") exit 0 ;; esac
+    [ -d {CHECKOUT} ] || exec {ROOT}/.venv/bin/zoetrope "$@"
+    export {PYTHON}
+    exec /usr/bin/python3 -m zoetrope "$@"
+  '';
+  preStart = pkgs.writeShellScriptBin "zoetrope-pre-start" ''
+    PATH=/usr/bin exec {CHECKOUT}/pre-start.sh
+  '';
+  comfyui.package =
+    let
+      runtime = pkgs.runCommand "comfyui" {{ }} "cp -r ${{{ROOT}/tests/systemd/runtime}} $out";
+    in
+    runtime
+    // {{
+      python = "${{runtime}}/python3";
+      source = "share/comfyui";
+      environment = {{ }};
+      meta.mainProgram = "comfyui";
+    }};
+"""
+
+
+class Machine:
+    """Boots from the image with everything in memory but what a host keeps on its disk."""
+
+    def __init__(self, folder: Path, settings: str, **more_units: str) -> None:
+        """Evaluate a host; `more_units` are unit files beside its own."""
+        self.folder = folder
+        self.srv = folder / "srv"
+        self.units = folder / "units"
+        extra = f"{{ pkgs, lib, ... }}: {{ services.zoetrope = {{ {PACKAGES} {settings} }}; }}"
+        found = host(extra=extra)
+        assert found["failed"] == []
+        build(extra=extra)
+        self.etc: dict[str, str] = found["etc"]
+        self.polkit: str = found["polkit"]
+        write(found["units"] | more_units, self.units)
+        self._link_instances()
+        self.tmpfiles = folder / "tmpfiles"
+        write({f"{name}.conf": text for name, text in found["tmpfiles"].items()}, self.tmpfiles)
+        for kept in ("srv", "state", "engine-state"):
+            (folder / kept).mkdir(exist_ok=True)
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._leader = 0
+
+    def _link_instances(self) -> None:
+        wants = self.units / "multi-user.target.wants"
+        wants.mkdir()
+        (wants / "zoetrope.service").symlink_to("../zoetrope.service")
+        for drop_in in self.units.glob("zoetrope-comfyui@?*.service.d"):
+            name = drop_in.name.removesuffix(".d")
+            (wants / name).symlink_to("../zoetrope-comfyui@.service")
+
+    def boot(self) -> None:
+        """Start it, and wait until systemd is at work."""
+        etc = self.folder / "etc"
+        for name, source in self.etc.items():
+            file = etc / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                file.symlink_to(source)
+        rules = self.folder / "rules"
+        rules.mkdir(exist_ok=True)
+        (rules / "10-host.rules").write_text(self.polkit)
+        binds = {
+            ROOT: CHECKOUT,
+            "/nix/store": "/nix/store",
+            self.units: "/run/systemd/system",
+            etc / "zoetrope": "/etc/zoetrope",
+            rules: "/etc/polkit-1/rules.d",
+            self.tmpfiles: "/etc/tmpfiles.d",
+        }
+        kept = {
+            self.srv: "/srv",
+            self.folder / "state": "/var/lib/zoetrope",
+            self.folder / "engine-state": "/var/lib/zoetrope-engine",
+        }
+        log = (self.folder / "console.log").open("ab")
+        self._nspawn = subprocess.Popen(
+            [
+                *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe"),
+                *("--boot", f"--directory={image()}", "--volatile=overlay", "--private-network"),
+                *(f"--bind-ro={source}:{target}" for source, target in binds.items()),
+                *(f"--bind={source}:{target}" for source, target in kept.items()),
+                f"--machine=zoetrope-{os.getpid()}-{id(self) % 10_000}",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        self._leader = self.until(self._first_process, "systemd to start")
+        self.until(lambda: self.systemctl("is-system-running") != "offline", "systemd to answer")
+
+    def change_settings(self, old: str, new: str) -> None:
+        """Put other settings in the place of the host's, as the next switch would."""
+        file = self.folder / "etc/zoetrope/zoetrope.toml"
+        text = file.read_text()
+        assert old in text
+        file.unlink()
+        file.write_text(text.replace(old, new))
+
+    def _first_process(self) -> int:
+        assert self._nspawn is not None
+        assert self._nspawn.poll() is None, (self.folder / "console.log").read_text()[-2000:]
+        found = subprocess.run(
+            ["pgrep", "-P", str(self._nspawn.pid), "-x", "systemd"], capture_output=True, text=True
+        )
+        return int(found.stdout or 0)
+
+    def run(self, *words: str, user: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command in it, as root or as somebody else."""
+        become = ("runuser", "-u", user, "--") if user else ()
+        return subprocess.run(
+            ["nsenter", "-t", str(self._leader), "-a", *become, *words],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    def systemctl(self, *words: str) -> str:
+        """Ask systemd; whatever the exit code, the words count."""
+        done = self.run("systemctl", "--no-pager", *words)
+        return (done.stdout + done.stderr).strip()
+
+    def show(self, unit: str, name: str) -> str:
+        """Read one property of a unit."""
+        return self.systemctl("show", "--value", "-p", name, unit)
+
+    def journal(self, unit: str) -> str:
+        """Read what a unit has said."""
+        return self.run("journalctl", "--no-pager", "-o", "cat", "-u", unit).stdout
+
+    def get(self, path: str, *, token: str = "", port: int = 8190) -> tuple[int, str]:
+        """Ask the page of the machine, from inside of it."""
+        script = (
+            "import sys, urllib.request, urllib.error\n"
+            "headers = {'Authorization': f'Bearer {sys.argv[2]}'} if sys.argv[2] else {}\n"
+            "request = urllib.request.Request(sys.argv[1], headers=headers)\n"
+            "try:\n"
+            "    answer = urllib.request.urlopen(request, timeout=10)\n"
+            "except urllib.error.HTTPError as error:\n"
+            "    answer = error\n"
+            "except OSError as error:\n"
+            "    print(0, error); sys.exit()\n"
+            "print(answer.status, answer.read().decode())\n"
+        )
+        done = self.run("python3", "-c", script, f"http://127.0.0.1:{port}{path}", token)
+        assert done.returncode == 0, done.stderr
+        status, _, body = done.stdout.partition(" ")
+        return int(status), body
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """List the jobs; none while the page is not there."""
+        status, body = self.get("/api/v1/jobs")
+        return list(json.loads(body)["jobs"]) if status == 200 else []
+
+    def until(self, condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+        """Wait for something to come true."""
+        deadline = time.monotonic() + patience
+        while not (found := condition()):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited in vain for: {what}\n{self.plight()}")
+            time.sleep(0.1)
+        return found
+
+    def plight(self) -> str:
+        """Say how everything is, for a test that fails."""
+        units = ("zoetrope.service", "zoetrope-comfyui@0.service")
+        states = [self.systemctl("status", "-n", "30", "-l", unit) for unit in units]
+        return "\n".join([*states, (self.folder / "console.log").read_text()[-1000:]])
+
+    def stop(self) -> None:
+        """Switch it off as a person would; what hangs is ended."""
+        if self._nspawn is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.run("systemctl", "poweroff")
+        try:
+            self._nspawn.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._nspawn.pid, signal.SIGKILL)
+            self._nspawn.wait()
+        self._nspawn = None

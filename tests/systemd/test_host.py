@@ -1,0 +1,237 @@
+"""A host's units under a real systemd: what a person does to it, and what it does to itself."""
+
+import json
+import os
+import re
+import shutil
+
+import pytest
+from PIL import Image
+
+from tests.nix.render import ROOT
+from tests.systemd.machine import Machine
+
+pytestmark = pytest.mark.system("nix-instantiate", "debootstrap", "systemd-nspawn")
+
+HOST = f"""
+  enable = true;
+  inbox.group = "users";
+  recipes = [ "tiny" ];
+  models.recipes = [ ];
+  models.fetch = false;
+  extraRecipes.tiny = {ROOT}/tests/recipes/tiny;
+  settings.inbox.settle_seconds = 0.3;
+  settings.inbox.ticket_grace_seconds = 0.3;
+  settings.jobs.review = false;
+"""
+SLOW = 'comfyui.environment.REHEARSAL_STEP_SECONDS = "0.4";'
+
+
+def draw(file, colour=0):
+    picture = Image.linear_gradient("L").resize((96, 64)).point(lambda v: (v + colour) % 256)
+    picture.convert("RGB").save(file)
+
+
+def drop(machine, name="cat.png", ticket="", colour=0):
+    """Drop a picture as a member of the share's group does: copied in, then in its place."""
+    draw(machine.srv / name, colour)
+    (machine.srv / name).chmod(0o644)
+    if ticket:
+        (machine.srv / "ticket").write_text(ticket)
+        said = f"/srv/zoetrope/inbox/{name.rpartition('.')[0]}.toml"
+        assert machine.run("cp", "/srv/ticket", said, user="person").returncode == 0
+    done = machine.run("cp", f"/srv/{name}", f"/srv/zoetrope/inbox/{name}", user="person")
+    assert done.returncode == 0, done.stderr
+
+
+def videos(machine):
+    return sorted((machine.srv / "zoetrope/outbox").glob("[!.]*/*.mp4"))
+
+
+def attempts(machine):
+    (job,) = machine.jobs()
+    return [len(stage["attempts"]) for stage in job["stages"]]
+
+
+@pytest.fixture
+def boot(tmp_path):
+    """Boot a host; what goes wrong from here on, as root, is a failure and no reason to skip."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to boot a system in a container")
+    machines = []
+
+    def start(settings="", *, page=True, **more_units):
+        folder = tmp_path / str(len(machines))
+        folder.mkdir(exist_ok=True)
+        machine = Machine(folder, HOST + settings, **more_units)
+        machines.append(machine)
+        machine.boot()
+        if page:
+            machine.until(lambda: machine.get("/healthz")[0] == 200, "the page")
+        return machine
+
+    yield start
+    for machine in machines:
+        machine.stop()
+
+
+def working(machine):
+    return re.search(
+        r"rendering cat.png: i2v \d+ % \(step", machine.systemctl("status", "zoetrope")
+    )
+
+
+def test_a_picture_dropped_by_somebody_else_becomes_a_video(boot):
+    machine = boot(SLOW)
+    assert machine.show("zoetrope.service", "ActiveState") == "active"
+    drop(machine, ticket="steps = 20")
+    machine.until(lambda: working(machine), "systemctl status to say what is rendered")
+    machine.until(lambda: videos(machine), "the video")
+    (video,) = videos(machine)
+    receipt = json.loads((video.parent / "receipt.json").read_text())
+    assert receipt["stages"][0]["attempts"][0]["engine"] == "gpu-0"
+    # The person who dropped it reads it, and can take it away.
+    inside = f"/srv/{video.relative_to(machine.srv)}"
+    assert machine.run("test", "-r", inside, user="person").returncode == 0
+    assert machine.run("rm", inside, user="person").returncode == 0
+    machine.until(
+        lambda: machine.show("zoetrope.service", "StatusText").startswith("idle"), "it to be idle"
+    )
+    status, told = machine.get("/readyz?format=text")
+    assert status == 200, told
+    # Pre-start's choice reached ComfyUI's command line, and its summary the journal.
+    journal = machine.journal("zoetrope-comfyui@0")
+    assert "flags: " in journal
+    assert "attention  sdpa" in journal
+    assert "--use-pytorch-cross-attention" in machine.systemctl("status", "zoetrope-comfyui@0")
+
+
+def test_killed_in_mid_stage_it_goes_on_with_the_same_prompt(boot):
+    machine = boot(SLOW)
+    drop(machine, ticket="steps = 20")
+    machine.until(lambda: working(machine), "the stage")
+    machine.systemctl("kill", "-s", "KILL", "zoetrope")
+    machine.until(lambda: videos(machine), "the video")
+    assert machine.show("zoetrope.service", "NRestarts") == "1"
+    assert attempts(machine) == [1, 1]
+
+
+def test_a_service_that_hangs_is_ended_by_the_watchdog_and_comes_back(boot):
+    quick = "[Service]\nWatchdogSec=3\nTimeoutAbortSec=1\n"
+    machine = boot(SLOW, **{"zoetrope.service.d/quick.conf": quick})
+    drop(machine, ticket="steps = 20")
+    machine.until(lambda: working(machine), "the stage")
+    machine.systemctl("kill", "-s", "STOP", "zoetrope")
+    machine.until(lambda: machine.show("zoetrope.service", "NRestarts") == "1", "a new start")
+    assert "Watchdog timeout" in machine.journal("zoetrope")
+    machine.until(lambda: videos(machine), "the video")
+    assert attempts(machine) == [1, 1]
+
+
+def test_a_reload_takes_new_settings_and_disturbs_no_job(boot):
+    machine = boot(SLOW)
+    drop(machine, ticket="steps = 20")
+    machine.until(lambda: working(machine), "the stage")
+    before = machine.show("zoetrope.service", "MainPID")
+    machine.change_settings('"review" = false', '"review" = true')
+    assert machine.systemctl("reload", "zoetrope") == ""
+    assert machine.show("zoetrope.service", "MainPID") == before
+    machine.until(lambda: videos(machine), "the first video")
+    drop(machine, "dog.png", colour=60)
+    machine.until(lambda: "1 to review" in machine.systemctl("status", "zoetrope"), "a review")
+
+
+def test_switched_off_in_mid_stage_it_goes_on_at_the_next_boot(boot):
+    machine = boot(SLOW)
+    drop(machine, ticket="steps = 20")
+    machine.until(lambda: working(machine), "the stage")
+    machine.stop()
+    assert videos(machine) == []
+    machine.boot()
+    machine.until(lambda: videos(machine), "the video")
+    assert len(machine.jobs()) == 1
+
+
+def test_the_token_reaches_the_service_and_nobody_else(boot, tmp_path):
+    secret = tmp_path / "token"
+    secret.write_text("a-token-of-some-length\n")
+    secret.chmod(0o600)
+    listen = f'listen = "0.0.0.0:8190"; tokenFile = "/srv/{secret.name}";'
+    (tmp_path / "0/srv").mkdir(parents=True)
+    shutil.copy(secret, tmp_path / "0/srv")
+    machine = boot(listen)
+    assert machine.get("/api/v1/jobs")[0] == 401
+    assert machine.get("/api/v1/jobs", token="a-token-of-some-length!")[0] == 401
+    assert machine.get("/api/v1/jobs", token="a-token-of-some-length")[0] == 200
+    for user in ("zoetrope-engine", "person"):
+        found = machine.run("cat", "/run/credentials/zoetrope.service/token", user=user)
+        assert found.returncode != 0
+        assert "a-token" not in found.stdout
+
+
+def test_the_ladder_may_restart_its_engine_and_nothing_else(boot):
+    machine = boot()
+    machine.until(lambda: "engine gpu-0 is up" in machine.systemctl("status", "zoetrope"), "it")
+    first = machine.show("zoetrope-comfyui@0", "InvocationID")
+    order = (
+        "import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8188/rehearsal/faults',"
+        ' data=b\'{"kind": "cuda", "node": "VAEDecode"}\'))'
+    )
+    assert machine.run("python3", "-c", order).returncode == 0
+    drop(machine)
+    machine.until(lambda: videos(machine), "the video")
+    assert machine.show("zoetrope-comfyui@0", "InvocationID") != first
+    assert attempts(machine)[0] == 2
+    for verb, unit in (
+        ("restart", "systemd-journald.service"),
+        ("stop", "zoetrope-comfyui@0.service"),
+        ("start", "systemd-tmpfiles-clean.service"),
+    ):
+        refused = machine.run("systemctl", "--no-ask-password", verb, unit, user="zoetrope")
+        assert refused.returncode != 0, (verb, unit)
+    assert machine.run("systemctl", "restart", "zoetrope-comfyui@0", user="person").returncode != 0
+
+
+def test_a_start_without_its_models_says_which_are_missing(boot):
+    model = f"""
+      models.files."night.safetensors" = {{
+        url = "https://example.org/night"; sha256 = "{"0" * 64}"; folder = "loras"; bytes = 12345;
+      }};
+      comfyui.environment.ZOETROPE_REQUIRE_MODELS = "1";
+    """
+    machine = boot(model)
+    machine.until(
+        lambda: "night.safetensors" in machine.journal("zoetrope-comfyui@0"), "the model's name"
+    )
+    said = machine.journal("zoetrope-comfyui@0")
+    assert re.search(r"FAILED .*loras/night.safetensors", said), said
+    assert "next: Look at the download" in said
+    # The sidecar serves all the same, and says what it waits for.
+    assert machine.get("/healthz")[0] == 200
+    assert "gpu-0 is down" in machine.systemctl("status", "zoetrope")
+    drop(machine)
+    machine.until(lambda: len(machine.jobs()) == 1, "the picture to be taken")
+
+
+def test_state_that_belongs_to_somebody_else_is_taken_over(boot):
+    machine = boot()
+    machine.until(lambda: "engine gpu-0 is up" in machine.systemctl("status", "zoetrope"), "it")
+    machine.systemctl("stop", "zoetrope")
+    machine.run("chown", "-R", "person:users", "/var/lib/zoetrope")
+    machine.systemctl("start", "zoetrope")
+    assert machine.show("zoetrope.service", "ActiveState") == "active"
+    drop(machine)
+    machine.until(lambda: videos(machine), "the video")
+
+
+def test_a_page_whose_port_is_taken_is_a_failed_unit_that_says_so(boot):
+    taker = """[Service]
+Type=exec
+ExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 --directory /srv 8190
+"""
+    wait = "[Unit]\nRequires=taker.service\nAfter=taker.service\n"
+    machine = boot(page=False, **{"taker.service": taker, "zoetrope.service.d/wait.conf": wait})
+    machine.until(lambda: "8190" in machine.journal("zoetrope"), "the port to be named")
+    assert machine.show("zoetrope.service", "ActiveState") != "active"
+    machine.systemctl("stop", "taker")
+    machine.systemctl("restart", "zoetrope")
