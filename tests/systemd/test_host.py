@@ -208,7 +208,7 @@ def test_a_start_without_its_models_says_which_are_missing(boot):
     assert "next: Look at the download" in said
     # The sidecar serves all the same, and says what it waits for.
     assert machine.get("/healthz")[0] == 200
-    assert "gpu-0 is down" in machine.systemctl("status", "zoetrope")
+    machine.until(lambda: "gpu-0 is down" in machine.systemctl("status", "zoetrope"), "the status")
     drop(machine)
     machine.until(lambda: len(machine.jobs()) == 1, "the picture to be taken")
 
