@@ -16,7 +16,7 @@ LONGEST = 450
 # The way of one picture: a part may know what lies below it, never what lies above.
 STREET = ("inbox", "jobs", "graphs", "engine")
 # Values that every part speaks of; they know nobody.
-SHARED = {"jobs.job", "graphs.graph", "graphs.catalog", "errors", "settings"}
+SHARED = {"jobs.job", "graphs.graph", "graphs.catalog", "graphs.loaders", "errors", "settings"}
 
 
 def tracked() -> list[Path]:

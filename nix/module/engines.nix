@@ -98,8 +98,10 @@ in
               # Frames without loss, from one stage to the next; 100 MB would be the limit.
               "--max-upload-size 2048"
             ]
-            ++ lib.optional (cfg.models.searchPaths != null) "--extra-model-paths-config ${cfg.models.searchPaths}"
-            ++ [ "$ZOETROPE_COMFYUI_ARGS" ]
+            ++ [
+              "--extra-model-paths-config ${cfg.models.searchPaths}"
+              "$ZOETROPE_COMFYUI_ARGS"
+            ]
           );
           WorkingDirectory = "%S/zoetrope-engine/%i";
           # Kernels are tested and weights are looked at before ComfyUI is there.

@@ -40,6 +40,7 @@ let
     // lib.genAttrs kinds (kind: kind)
     // {
       seedvr2 = "SEEDVR2";
+      rife = "rife";
     };
   };
 in
@@ -116,30 +117,31 @@ in
       description = "Folder, file, size and recipes of each model that this host needs.";
     };
     searchPaths = mkOption {
-      type = types.nullOr types.package;
+      type = types.package;
       internal = true;
       readOnly = true;
-      default =
-        if models.extraDirectories == [ ] then
-          null
-        else
-          pkgs.writeText "zoetrope-model-paths.yaml" (
-            # JSON is YAML.
-            builtins.toJSON (
-              lib.foldl' (all: one: all // one) { } (lib.imap0 section models.extraDirectories)
-            )
-          );
+      default = pkgs.writeText "zoetrope-model-paths.yaml" (
+        # JSON is YAML. ComfyUI fills in the variable, and tells the sidecar which of RIFE's files are there.
+        builtins.toJSON (
+          {
+            own = {
+              base_path = "\${ZOETROPE_BASE}/models";
+              rife = "rife";
+            };
+          }
+          // lib.foldl' (all: one: all // one) { } (lib.imap0 section models.extraDirectories)
+        )
+      );
       description = "ComfyUI's list of further model folders.";
     };
   };
 
   config = lib.mkIf cfg.enable {
-    # What is to be fetched where. The sidecar's settings know no such table yet, so it is a file of its own.
-    environment.etc."zoetrope/models.toml".source = (pkgs.formats.toml { }).generate "zoetrope-models.toml" {
-      directory = toString models.directory;
-      extra_directories = map toString models.extraDirectories;
+    services.zoetrope.settings.models = {
+      path = lib.mkDefault (toString models.directory);
+      folders = lib.mkDefault (map toString models.extraDirectories);
       inherit (models) recipes;
-      files = lib.mapAttrsToList (
+      extra = lib.mapAttrsToList (
         file: model:
         { inherit file; inherit (model) folder url sha256; }
         // lib.optionalAttrs (model.bytes != null) { inherit (model) bytes; }

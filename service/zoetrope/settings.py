@@ -22,6 +22,9 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+# One component of a path, never hidden: our own part files are.
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[^./\\][^/\\]*$")]
+FolderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +119,26 @@ class WebSettings(Section, frozen=True):
         return is_loopback(self.host)
 
 
+class ExtraModel(Section, frozen=True):
+    """A model file of the operator's own, fetched like the shipped recipes' ones."""
+
+    file: FileName
+    folder: FolderName
+    url: str
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{64}$")]
+    bytes: Positive | None = None
+
+
+class ModelsSettings(Section, frozen=True):
+    """Where models lie, and which of them are fetched; without `path` they are the engine's own matter."""
+
+    path: Path | None = None
+    folders: tuple[Path, ...] = ()
+    recipes: tuple[Name, ...] | None = None  # unset: those of the default recipe
+    extra: tuple[ExtraModel, ...] = ()
+    token_file: Path | None = None
+
+
 class Settings(Section, frozen=True):
     """The whole settings file."""
 
@@ -125,6 +148,7 @@ class Settings(Section, frozen=True):
     recipes: RecipesSettings = RecipesSettings()
     jobs: JobsSettings = JobsSettings()
     engines: tuple[EngineSettings, ...] = (EngineSettings(name="comfyui"),)
+    models: ModelsSettings = ModelsSettings()
     web: WebSettings = WebSettings()
 
     @property
@@ -312,6 +336,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         elif clean[key].is_relative_to(work):
             yield f"{key}: {clean[key]} lies inside {work}, which holds work in progress"
     yield from _engine_contradictions(settings.engines)
+    folders = [*([settings.models.path] if settings.models.path else []), *settings.models.folders]
+    for folder in folders:
+        if not folder.is_absolute():
+            key = "models.path" if folder is settings.models.path else "models.folders"
+            yield f"{key}: found {_show(str(folder))}, allowed is an absolute path"
     yield from _web_contradictions(settings.web)
 
 

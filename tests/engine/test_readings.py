@@ -165,6 +165,6 @@ def test_models_that_no_validation_covers_are_listed():
         "3": Node("UNETLoader", {"unet_name": "x"}),
     }
     assert readings.unchecked_models(graph) == [
-        ("seedvr2_ema_3b.safetensors", "seedvr2"),
-        ("rife49.pth", "custom_nodes"),
+        ("seedvr2_ema_3b.safetensors", ("seedvr2",)),
+        ("rife49.pth", ("rife", "custom_nodes")),
     ]

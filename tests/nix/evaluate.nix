@@ -51,5 +51,6 @@ in
       (map (entry: "${entry.source}") (builtins.attrValues config.environment.etc))
     ]
   );
-  settingsFile = cfg.settingsFile;
+  inherit (cfg) settingsFile;
+  inherit (cfg.models) searchPaths;
 }

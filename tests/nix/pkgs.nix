@@ -167,11 +167,7 @@ let
 
     # What the units name, as things that can be run.
     fakes = {
-      zoetrope = programs "zoetrope" {
-        "bin/zoetrope" = shell ''
-          # The command that lists models is made elsewhere; a host is rendered without it.
-          case "$1 $2" in "models manifest") echo "loras	imitation.safetensors	-	$*" ;; *) exec ${zoetrope} "$@" ;; esac'';
-      };
+      zoetrope = programs "zoetrope" { "bin/zoetrope" = shell ''exec ${zoetrope} "$@"''; };
       pre-start = programs "zoetrope-pre-start" { "bin/zoetrope-pre-start" = shell "exit 0"; };
       comfyui =
         let

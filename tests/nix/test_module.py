@@ -1,8 +1,11 @@
 """The module: what a host says becomes settings, units and folders, and contradictions become sentences."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from tests.nix.render import NixError, host
+from tests.nix.render import NixError, build, host
 
 pytestmark = pytest.mark.system("nix-instantiate")
 
@@ -34,6 +37,12 @@ def test_enable_alone_makes_a_sound_host():
                 "report": "/run/zoetrope-engine/0.json",
             }
         ],
+        "models": {
+            "path": "/var/lib/zoetrope-models",
+            "folders": [],
+            "recipes": ["wan22-i2v-hero"],
+            "extra": [],
+        },
         "web": {"listen": "127.0.0.1:8190"},
     }
     assert found["firewall"] == []
@@ -141,7 +150,27 @@ def test_models_that_somebody_has_already_are_found():
     unit = found["units"]["zoetrope-comfyui@.service"]
     assert 'Environment="ZOETROPE_MODELS=/var/lib/zoetrope-models:/data/models:/srv/more"' in unit
     assert "--extra-model-paths-config /nix/store/" in unit
-    assert "--extra-model-paths-config" not in said("")["units"]["zoetrope-comfyui@.service"]
+    assert found["settings"]["models"]["folders"] == ["/data/models", "/srv/more"]
+
+
+def test_comfyui_can_tell_which_of_rifes_files_are_there():
+    (file,) = build("examples/minimal.nix", part="searchPaths")
+    own = json.loads(Path(file).read_text())["own"]
+    assert own == {"base_path": "${ZOETROPE_BASE}/models", "rife": "rife"}
+
+
+def test_own_models_are_fetched_by_the_sidecars_settings():
+    entry = f'url = "https://m.example.org/g"; sha256 = "{"0" * 64}"; folder = "loras"'
+    found = said(f'models.files."grain.safetensors" = {{ {entry}; bytes = 12; }};')
+    assert found["settings"]["models"]["extra"] == [
+        {
+            "file": "grain.safetensors",
+            "folder": "loras",
+            "url": "https://m.example.org/g",
+            "sha256": "0" * 64,
+            "bytes": 12,
+        }
+    ]
 
 
 def test_a_small_model_may_live_in_the_store():

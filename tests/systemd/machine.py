@@ -23,7 +23,6 @@ PYTHON = f"PYTHONPATH={CHECKOUT}/service:{CHECKOUT}/.venv/lib/python3.11/site-pa
 # is built with this one's.
 PACKAGES = f"""
   package = pkgs.writeShellScriptBin "zoetrope" ''
-    case "$1 $2" in "models manifest") exit 0 ;; esac
     [ -d {CHECKOUT} ] || exec {ROOT}/.venv/bin/zoetrope "$@"
     export {PYTHON}
     exec /usr/bin/python3 -m zoetrope "$@"

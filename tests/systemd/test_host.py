@@ -1,5 +1,6 @@
 """A host's units under a real systemd: what a person does to it, and what it does to itself."""
 
+import hashlib
 import json
 import os
 import re
@@ -18,7 +19,6 @@ HOST = f"""
   inbox.group = "users";
   recipes = [ "tiny" ];
   models.recipes = [ ];
-  models.fetch = false;
   extraRecipes.tiny = {ROOT}/tests/recipes/tiny;
   settings.inbox.settle_seconds = 0.3;
   settings.inbox.ticket_grace_seconds = 0.3;
@@ -211,6 +211,35 @@ def test_a_start_without_its_models_says_which_are_missing(boot):
     machine.until(lambda: "gpu-0 is down" in machine.systemctl("status", "zoetrope"), "the status")
     drop(machine)
     machine.until(lambda: len(machine.jobs()) == 1, "the picture to be taken")
+
+
+def test_models_are_fetched_beside_everything_and_health_tells(boot, tmp_path):
+    content = os.urandom(5_000_000)
+    (tmp_path / "0/srv/hub").mkdir(parents=True)
+    (tmp_path / "0/srv/hub/night.safetensors").write_bytes(content)
+    hub = """[Service]
+Type=exec
+ExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 --directory /srv/hub 9000
+"""
+    model = f"""
+      models.files."night.safetensors" = {{
+        url = "http://127.0.0.1:9000/night.safetensors"; folder = "loras";
+        sha256 = "{hashlib.sha256(content).hexdigest()}"; bytes = {len(content)};
+      }};
+    """
+    machine = boot(model, **{"hub.service": hub})
+    assert machine.show("zoetrope-models.service", "ActiveState") == "inactive"
+    machine.systemctl("start", "hub")
+    machine.systemctl("start", "zoetrope-models")
+    result = machine.show("zoetrope-models.service", "Result")
+    assert result == "success", machine.journal("zoetrope-models")
+    fetched = machine.run("stat", "-c", "%U %s", "/var/lib/zoetrope-models/loras/night.safetensors")
+    assert fetched.stdout == f"zoetrope {len(content)}\n"
+    # ComfyUI's user reads what the sidecar's user has fetched, and cannot change it.
+    path = "/var/lib/zoetrope-models/loras/night.safetensors"
+    assert machine.run("test", "-r", path, user="zoetrope-engine").returncode == 0
+    assert machine.run("test", "-w", path, user="zoetrope-engine").returncode != 0
+    assert re.search(r"ok +models", machine.get("/readyz?format=text")[1])
 
 
 def test_state_that_belongs_to_somebody_else_is_taken_over(boot):

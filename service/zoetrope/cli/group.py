@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Run things": {
         "serve": "Run the service.",
         "rehearse": "Run the rehearsal engine, which needs no GPU.",
+        "models": "See and fetch the model files that recipes need.",
         "demo": "Show the whole way of a picture, faults and all.",
     },
 }

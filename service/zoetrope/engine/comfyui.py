@@ -236,14 +236,17 @@ class ComfyEngine:
 
     async def _missing_models(self, graph: Graph) -> list[str]:
         wanted = readings.unchecked_models(graph)
-        missing = []
-        for listing in {where for _, where in wanted}:
-            try:
+        listed: dict[str, set[str]] = {}
+        for listing in dict.fromkeys(where for _, listings in wanted for where in listings):
+            # An engine without a listing says nothing about its files.
+            with contextlib.suppress(EngineRefused):
                 there = await self._ask(f"/models/{listing}")
-            except EngineRefused:
-                continue  # this engine has no such listing, so nothing can be said
-            names = {str(path).rpartition("/")[2] for path in there}
-            missing += [file for file, where in wanted if where == listing and file not in names]
+                listed[listing] = {str(path).rpartition("/")[2] for path in there}
+        missing = []
+        for file, listings in wanted:
+            told = [listed[where] for where in listings if where in listed]
+            if told and not any(file in names for names in told):
+                missing.append(file)
         return missing
 
     async def _ask(self, path: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import EngineRefused
 from ..graphs.graph import Graph
+from ..graphs.loaders import LOADERS, loaded
 from ..jobs.job import Failure
 from .protocol import (
     MAX_UPLOAD,
@@ -23,17 +24,7 @@ from .protocol import (
 )
 
 # Inputs whose value is a file on the engine's host: not finding one is the host's matter, not the graph's.
-MODEL_INPUTS = frozenset(
-    {"unet_name", "clip_name", "vae_name", "lora_name", "model", "model_name", "ckpt_name"}
-)
-
-# Nodes whose list of models is fixed in their pack: a file that is missing passes ComfyUI's
-# validation and fails after the whole generation. Each with its input, and the listing that tells.
-UNCHECKED_MODELS: Mapping[str, tuple[str, str]] = {
-    "SeedVR2LoadDiTModel": ("model", "seedvr2"),
-    "SeedVR2LoadVAEModel": ("model", "seedvr2"),
-    "RIFE VFI": ("ckpt_name", "custom_nodes"),
-}
+MODEL_INPUTS = frozenset(loader.input for loader in LOADERS.values())
 
 
 def queue_place(queue: Mapping[str, Any], prompt_id: str) -> Queued | Started | None:
@@ -170,14 +161,9 @@ def refusal(status: int, body: Any) -> EngineRefused | None:
     )
 
 
-def unchecked_models(graph: Graph) -> list[tuple[str, str]]:
-    """List the files of a graph that the engine does not check itself, each with where it is listed."""
-    return [
-        (str(node.inputs.get(key, "")), listing)
-        for node in graph.values()
-        if node.class_type in UNCHECKED_MODELS
-        for key, listing in [UNCHECKED_MODELS[node.class_type]]
-    ]
+def unchecked_models(graph: Graph) -> list[tuple[str, tuple[str, ...]]]:
+    """List the files of a graph that the engine does not check itself, each with where it may be listed."""
+    return [(name, loader.listings) for loader, name in loaded(graph) if loader.listings]
 
 
 def stats(body: Mapping[str, Any], features: Mapping[str, Any]) -> Stats:

@@ -9,6 +9,7 @@ from .engine import EngineCheck
 from .inbox import InboxCheck
 from .kernel import KernelCheck
 from .ledger import LedgerCheck
+from .models import ModelsCheck
 from .queue import QueueCheck
 
 
@@ -19,6 +20,7 @@ def standard(parts: Parts) -> Health:
         (
             EngineCheck(parts),
             *((KernelCheck(parts.settings),) if reported else ()),
+            *((ModelsCheck(lambda: parts.settings),) if parts.settings.models.path else ()),
             InboxCheck(parts),
             LedgerCheck(parts),
             DiskCheck(lambda: parts.settings),

@@ -1,0 +1,222 @@
+"""`zoetrope models`: which model files recipes need, which are there, and the rest fetched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import Options, common, pass_options
+
+if TYPE_CHECKING:
+    from ..models.manifest import Model
+    from ..models.store import Found, Store
+    from ..settings import Settings
+
+config = click.option("--config", metavar="FILE", help="The settings; or ZOETROPE_CONFIG, or /etc/zoetrope/zoetrope.toml.")  # fmt: skip
+
+Needed = dict[str, "tuple[Model, tuple[str, ...]]"]
+
+
+@click.group(epilog="\b\nExample:\n  zoetrope models list; zoetrope models fetch")
+def models() -> None:
+    """See which model files recipes need, which are there, and fetch the others.
+
+    Which recipes count is said by models.recipes in the settings, or on the command line.
+    """
+
+
+@models.command("list", epilog="\b\nExample:\n  zoetrope models list wan22-i2v-hero")
+@click.argument("recipes", nargs=-1)
+@config
+@common
+@pass_options
+def list_(options: Options, recipes: tuple[str, ...], config: str | None) -> int:
+    """List every model file with its size and state; exits with 1 while one is not ready."""
+    from ..models.store import READY
+
+    settings, needed = _needed(config, recipes)
+    store = _store(settings)
+    found = [(store.look(model), users) for model, users in needed.values()]
+    _show(options, found)
+    return 0 if all(each.state in READY for each, _ in found) else 1
+
+
+@models.command(epilog="\b\nExample:\n  zoetrope models verify && echo all is well")
+@click.argument("recipes", nargs=-1)
+@config
+@common
+@pass_options
+def verify(options: Options, recipes: tuple[str, ...], config: str | None) -> int:
+    """Compute every file's hash anew; a file that is not right is named, and exits with 1."""
+    from ..models.store import READY
+
+    settings, needed = _needed(config, recipes)
+    store = _store(settings)
+    found = []
+    for model, users in needed.values():
+        if not options.json:
+            click.echo(f"reading {model.path} ...", err=True)
+        found.append((store.verify(model), users))
+    _show(options, found)
+    return 0 if all(each.state in READY for each, _ in found) else 1
+
+
+@models.command(epilog="\b\nExample:\n  zoetrope models fetch wan22-i2v-hero")
+@click.argument("recipes", nargs=-1)
+@click.option("--notify", is_flag=True, help="Tell systemd how far it is, instead of a terminal.")
+@config
+@common
+def fetch(recipes: tuple[str, ...], notify: bool, config: str | None) -> int:
+    """Fetch what recipes need and what is not there; a download that broke off is taken up.
+
+    A file is used only when its hash is right. Ctrl-C keeps what is here already.
+    """
+    from ..logs import set_up
+
+    settings, needed = _needed(config, recipes)
+    set_up()
+    wanted = [model for model, _ in needed.values()]
+    return _until_told(lambda: _fetch(settings, _store(settings), wanted, notify=notify))
+
+
+@models.command(epilog="\b\nExample:\n  zoetrope models manifest --recipes wan22-i2v-hero --tsv")
+@click.option("--recipes", multiple=True, metavar="NAME", help="A recipe, by name or folder; may be repeated.")  # fmt: skip
+@click.option("--tsv", is_flag=True, help="Print lines of folder, file, bytes and recipes, between tabs.")  # fmt: skip
+@config
+@common
+@pass_options
+def manifest(options: Options, recipes: tuple[str, ...], tsv: bool, config: str | None) -> int:
+    """Say what recipes need, without a look at the disk."""
+    import msgspec
+
+    names = tuple(name for words in recipes for name in words.split(",") if name)
+    _, needed = _needed(config, names, only=True)
+    if options.json:
+        click.echo(msgspec.json.encode([model for model, _ in needed.values()]))
+        return 0
+    for model, users in needed.values():
+        size = "-" if model.bytes is None else str(model.bytes)
+        words = (model.folder, model.file, size, ",".join(users))
+        click.echo(("\t" if tsv else "  ").join(words))
+    return 0
+
+
+def _needed(
+    config: str | None, names: Sequence[str], *, only: bool = False
+) -> tuple[Settings, Needed]:
+    """Read the settings, and work out which files the named or configured recipes need."""
+    from .. import settings as settings_file
+    from ..graphs.shelf import Recipes, load, shipped
+    from ..models.manifest import catalogue, needs, together
+
+    settings = settings_file.load(settings_file.find_file(config))
+    shelf = Recipes((shipped(), *settings.recipes.path, settings.state.path / "recipes"))
+    known = catalogue(settings.models)
+    if not names and not only:
+        wanted = settings.models.recipes
+        names = (settings.recipes.default,) if wanted is None else wanted
+    found = []
+    for name in names:
+        recipe = load(Path(name)) if "/" in name else shelf.get(name)
+        found.append((recipe.name, needs(recipe, known)))
+    if not only:
+        # What the operator describes is wanted, whoever uses it.
+        own = [known[f"{extra.folder}/{extra.file}"] for extra in settings.models.extra]
+        found.append(("this host", tuple(own)))
+    return settings, together(found)
+
+
+def _store(settings: Settings) -> Store:
+    from ..errors import SettingsError
+    from ..models.store import Store
+
+    if settings.models.path is None:
+        raise SettingsError(
+            "The settings name no folder for models.",
+            'Set models.path, such as "/var/lib/zoetrope-models".',
+        )
+    return Store(settings.models.path, settings.models.folders)
+
+
+async def _fetch(settings: Settings, store: Store, wanted: Sequence[Model], *, notify: bool) -> int:
+    import aiohttp
+
+    from ..models.fetch import Fetcher, Progress, alone
+    from ..systemd import Notifier
+
+    notifier = Notifier.from_environ() if notify else Notifier()
+    notifier.ready("looking which models are missing")
+    token = ""
+    if settings.models.token_file is not None:
+        token = (await asyncio.to_thread(settings.models.token_file.read_text)).strip()
+    said = ""
+
+    def tell(progress: Progress) -> None:
+        nonlocal said
+        if str(progress) == said:
+            return
+        said = str(progress)
+        notifier.status(said)
+        if not notify:
+            click.echo(f"\r\x1b[K{said}", nl=False)
+
+    with alone(store.path):
+        async with aiohttp.ClientSession() as session:
+            errors = await Fetcher(store, session, token=token, tell=tell).fetch(wanted)
+    if said and not notify:
+        click.echo()
+    for error in errors:
+        click.echo(str(error), err=True)
+    if not errors:
+        notifier.status("all models are there")
+        click.echo("All models are there.")
+    return 1 if errors else 0
+
+
+def _until_told(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run until it is done, or until SIGTERM or Ctrl-C; what is half-fetched stays for the next time."""
+    import signal
+
+    async def run() -> int:
+        task = asyncio.ensure_future(work())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            click.echo("\nStopped; what is here already is kept.", err=True)
+            return 1
+
+    return asyncio.run(run())
+
+
+def _show(options: Options, found: Sequence[tuple[Found, tuple[str, ...]]]) -> None:
+    import msgspec
+
+    if options.json:
+        rows = [
+            {
+                "folder": each.model.folder,
+                "file": each.model.file,
+                "bytes": each.model.bytes,
+                "have": each.have,
+                "state": str(each.state),
+                "path": str(each.path),
+                "recipes": users,
+            }
+            for each, users in found
+        ]
+        click.echo(msgspec.json.encode(rows))
+        return
+    for each, users in found:
+        size = f"{each.model.bytes / 1e9:.2f} GB" if each.model.bytes else "?"
+        share = ""
+        if each.state == "partial" and each.model.bytes:
+            share = f" {each.have / each.model.bytes:.0%}".replace("%", " %")
+        name = each.model.path
+        click.echo(f"{str(each.state) + share:<14} {size:>9}  {name}  ({', '.join(users)})")

@@ -1,0 +1,75 @@
+import msgspec
+import pytest
+
+from zoetrope.health.models import ModelsCheck
+from zoetrope.health.standard import standard
+from zoetrope.models.manifest import catalogue, needs
+from zoetrope.models.store import Store
+from zoetrope.settings import ModelsSettings, Settings
+
+HERO, UPSCALE = "wan22-i2v-hero", "seedvr2-rife-upscale"
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """A check over a folder of models, with a way to put files there that only have the right size."""
+    wanted = ModelsSettings(path=tmp_path / "models", recipes=(UPSCALE,))
+    settings = msgspec.structs.replace(Settings(), models=wanted)
+    store = Store(tmp_path / "models")
+
+    def put(*recipes, but=()):
+        from zoetrope.graphs.shelf import load, shipped
+
+        for recipe in recipes:
+            for model in needs(load(shipped() / recipe), catalogue(ModelsSettings())):
+                target = store.target(model)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if model.file not in but:
+                    with target.open("wb") as sparse:
+                        sparse.truncate(model.bytes)
+
+    check = ModelsCheck(lambda: settings)
+    check.put, check.store = put, store
+    return check
+
+
+async def test_all_files_there_is_ok(asked):
+    asked.put(UPSCALE)
+    verdict = await asked.look()
+    assert (verdict.level, verdict.next_step) == ("ok", "")
+    assert verdict.found == f"All 3 files are there: {UPSCALE}."
+
+
+async def test_missing_files_are_counted_and_the_share_is_told(asked):
+    asked.put(UPSCALE, but=("rife49.pth", "ema_vae_fp16.safetensors"))
+    verdict = await asked.look()
+    assert verdict.level == "degraded"
+    assert verdict.found == f"Not ready: {UPSCALE} needs 2 files, 87 % there."
+    assert "zoetrope models fetch" in verdict.next_step
+
+
+async def test_a_file_of_the_wrong_size_has_to_go_first(asked):
+    asked.put(UPSCALE)
+    wrong = asked.store.path / "rife/rife49.pth"
+    wrong.write_bytes(b"a web page")
+    verdict = await asked.look()
+    assert "needs 1 file," in verdict.found
+    assert str(wrong) in verdict.next_step
+    assert "wrong size" in verdict.next_step
+
+
+async def test_an_unknown_recipe_is_said(asked):
+    wanted = ModelsSettings(path=asked.store.path, recipes=("no-such",))
+    check = ModelsCheck(lambda: msgspec.structs.replace(Settings(), models=wanted))
+    verdict = await check.look()
+    assert verdict.level == "degraded"
+    assert "no-such" in verdict.found
+    assert verdict.next_step
+
+
+def test_without_a_folder_models_are_the_engines_own_matter(parts):
+    names = [check.name for check in standard(parts)._checks]
+    assert "models" not in names
+    wanted = msgspec.structs.replace(parts.settings.models, path=parts.settings.state.path)
+    parts.settings = msgspec.structs.replace(parts.settings, models=wanted)
+    assert "models" in [check.name for check in standard(parts)._checks]
