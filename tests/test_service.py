@@ -208,8 +208,9 @@ def test_a_ledger_that_cannot_be_used_is_told_and_taken_up_once_mended(
         db.close()
     broken = ledger.read_bytes()
     service.start()
-    _, told = until(lambda: (r := readiness(service))[0] == 503 and r, "the trouble to be told")
-    assert ("damaged" if trouble == "damaged" else "newer zoetrope") in told
+    words = "damaged" if trouble == "damaged" else "newer zoetrope"
+    until(lambda: words in readiness(service)[1], "the trouble to be told")
+    assert readiness(service)[0] == 503
     draw(service.inbox / "dog.png", 50)
     time.sleep(0.5)
     assert (service.inbox / "dog.png").exists()
@@ -278,8 +279,10 @@ def test_a_full_disk_pauses_and_goes_on_by_itself(tmp_path, engine):
             while True:
                 file.write(b"\0" * 65536)
         draw(service.inbox / "second.png", 50)
-        _, told = until(lambda: (r := readiness(service))[0] == 503 and r, "the trouble to be told")
-        assert "free" in told
+        until(
+            lambda: (r := readiness(service))[0] == 503 and "are free" in r[1],
+            "the trouble to be told",
+        )
         ballast.unlink()
         until(lambda: len(service.done()) == 2, "the second video")
         assert _states(service) == ["done", "done"]

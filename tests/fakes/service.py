@@ -128,9 +128,17 @@ class ServiceProcess:
         return end(self.process)
 
     def get(self, path: str) -> Any:
-        """Ask the API."""
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
-            return json.load(answer)
+        """Ask the API; the page is there a moment before the ledger, and says 503 until then."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                with error:
+                    if error.code != 503 or time.monotonic() > deadline:
+                        raise
+            time.sleep(0.05)
 
     def done(self) -> list[Path]:
         """List the finished folders; hidden ones are still being built."""

@@ -495,6 +495,8 @@ async def test_orders_that_make_no_sense_are_refused(street):
 
 async def test_a_file_that_no_validation_covers_is_looked_for_first(street, monkeypatch):
     async def listing(path):
+        if path == "/models/rife":
+            raise EngineRefused("The engine has no such listing.")
         assert path == "/models/custom_nodes"
         return ["ComfyUI-Frame-Interpolation/ckpts/rife/rife47.pth"]
 
@@ -506,3 +508,18 @@ async def test_a_file_that_no_validation_covers_is_looked_for_first(street, monk
     with pytest.raises(EngineRefused, match=r"rife49\.pth") as caught:
         await client.submit(graph, "id", tags={})
     assert caught.value.reason.key == "model-missing"
+
+
+@pytest.mark.parametrize("place", ["/models/rife", "/models/custom_nodes"])
+async def test_a_file_that_one_of_the_listings_has_is_there(street, monkeypatch, place):
+    """RIFE's files lie beside its code, or among the models where its code cannot be written."""
+
+    async def listing(path):
+        return ["ckpts/rife/rife49.pth"] if path == place else ["other.pth"]
+
+    client = street.clients[0]
+    monkeypatch.setattr(client, "_ask", listing)
+    from zoetrope.graphs.graph import Node
+
+    graph = {"rife": Node("RIFE VFI", {"ckpt_name": "rife49.pth"})}
+    assert await client._missing_models(graph) == []

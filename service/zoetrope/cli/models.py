@@ -22,6 +22,7 @@ Needed = dict[str, "tuple[Model, tuple[str, ...]]"]
 
 
 @click.group(epilog="\b\nExample:\n  zoetrope models list; zoetrope models fetch")
+@common
 def models() -> None:
     """See which model files recipes need, which are there, and fetch the others.
 
