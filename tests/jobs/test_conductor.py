@@ -12,7 +12,8 @@ import pytest
 
 from tests.fakes.street import RECIPES, Street
 from zoetrope.engine.rehearsal import Fault
-from zoetrope.errors import EngineRefused, IllegalTransition
+from zoetrope.errors import EngineDown, EngineRefused, IllegalTransition
+from zoetrope.jobs import lane
 from zoetrope.jobs.job import Progress, State
 from zoetrope.settings import JobsSettings
 
@@ -143,6 +144,29 @@ async def test_a_lost_cuda_context_restarts_the_engine(street):
     job = await street.becomes(await street.drop(), State.DONE)
     assert street.clients[0].restarts == 1
     assert job.stages[0].relief == ("restart",)
+
+
+async def test_while_a_restart_cannot_be_had_jobs_wait_and_none_fails(street, monkeypatch):
+    monkeypatch.setattr(lane, "HEAL_SECONDS", 0.05)
+    client, real, tries = street.clients[0], street.clients[0].restart, []
+
+    async def refused():
+        tries.append(len(tries))
+        if len(tries) < 4:
+            raise EngineDown("polkit says no.", "Check the rule.", key="restart-failed")
+        await real()
+
+    monkeypatch.setattr(client, "restart", refused)
+    order(street, "cuda", node="KSamplerAdvanced")
+    first, second = await street.drop(), await street.drop(stem="dog", colour=7)
+    await street.until(lambda: len(tries) >= 2)
+    (shown,) = street.conductor.status().lanes
+    assert (shown.up, shown.reason.key) == (False, "restart-failed")
+    for job in (first, second):
+        done = await street.becomes(job, State.DONE, State.FAILED)
+        assert done.state is State.DONE
+    assert len(tries) == 4
+    assert client.restarts == 1
 
 
 async def test_an_engine_that_dies_is_waited_for(street):

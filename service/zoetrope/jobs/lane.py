@@ -19,6 +19,7 @@ log = logging.getLogger("zoetrope.jobs")
 # One runs, one waits in the engine's own queue: its idle gap is then its own, not ours.
 DEPTH = 2
 PROBE_SECONDS = 15.0
+HEAL_SECONDS = 15.0  # between tries to restart an engine whose restart failed
 FIRST_RETRY = 0.25
 LONGEST_RETRY = 5.0
 
@@ -72,6 +73,7 @@ class Lane:
         self._holding: set[str] = set()  # jobs whose prompt the engine still has
         self._tasks: set[asyncio.Task[None]] = set()
         self._restarting = asyncio.Lock()
+        self._broken = False  # a restart was needed and could not be had
 
     @property
     def up(self) -> bool:
@@ -124,11 +126,14 @@ class Lane:
             self._down(Reason("engine-restarting", f"{self.name} is being restarted."))
             try:
                 await self.engine.restart()
+                self._broken = False
             except EngineDown as error:
-                log.error(  # noqa: TRY400 - the sentence says it all
-                    "%s", error, extra={"action": "restart-failed", "engine": self.name}
-                )
+                if not self._broken:
+                    log.error(  # noqa: TRY400 - the sentence says it all
+                        "%s", error, extra={"action": "restart-failed", "engine": self.name}
+                    )
                 self.reason = error.reason
+                self._broken = True
         self._lost.set()
 
     async def free(self) -> None:
@@ -144,9 +149,15 @@ class Lane:
                 async with self._restarting:
                     stats = await self.engine.stats()
             except (EngineDown, EngineRefused) as error:
+                self._broken = False  # whoever comes back is a new process
                 self._down(error.reason)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_RETRY)
+                continue
+            if self._broken:
+                # It answers, but with the process that every job would fail in: all of them wait.
+                await asyncio.sleep(HEAL_SECONDS)
+                await self.restart()
                 continue
             pause = FIRST_RETRY
             self.stats = stats
