@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from zoetrope.engine.comfyui import ComfyEngine
-from zoetrope.engine.rehearsal import RehearsalEngine
+from zoetrope.engine.rehearsal import Fault, FaultKind, RehearsalEngine
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.job import Job, Stage, State, Still, Ticket
@@ -183,3 +186,17 @@ class Street:
             for p in (self.root / "outbox").glob("*/*.mp4")
             if p.parent.name != "review"
         )
+
+
+def order(street: Street, kind: FaultKind, **details: Any) -> None:
+    """Order a fault of the first engine."""
+    street.engines[0].faults.order(Fault(kind, **details))
+
+
+def recipe_with(tmp_path: Path, node: str, key: str, value: object) -> None:
+    """Copy the tiny recipe with one input of its first graph changed."""
+    shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "tiny")
+    file = tmp_path / "recipes" / "tiny" / "i2v.json"
+    graph = json.loads(file.read_text())
+    graph[node]["inputs"][key] = value
+    file.write_text(json.dumps(graph))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import random
 import time
@@ -252,3 +253,8 @@ def picture(settings: Settings) -> Callable[..., Path]:
         return write_picture(settings.inbox.path / name, **options)
 
     return write
+
+
+def no_space(*_args: object, **_kwargs: object) -> None:
+    """Stand in for a copy onto a full disk."""
+    raise OSError(errno.ENOSPC, "No space left on device", "/state/work")

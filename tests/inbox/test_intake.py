@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import time
-from pathlib import Path
 
 import msgspec
 import pytest
 from PIL import Image
 
-from tests.inbox.conftest import until, write_picture, write_recipe
-from zoetrope.errors import Rejected
+from tests.inbox.conftest import until, write_picture
 from zoetrope.inbox import admission
 from zoetrope.inbox.source import StillChanging
 from zoetrope.jobs.job import State, cancel
-
-
-def no_space(*_args, **_kwargs):
-    raise OSError(errno.ENOSPC, "No space left on device", "/state/work")
 
 
 async def test_a_picture_becomes_a_queued_job(world, picture):
@@ -322,180 +315,6 @@ class TestPairs:
         await world.take("loop/cat.start.png", "loop/cat.end.png")
         await world.take("loop/cat.end.png")
         assert len(await world.jobs()) == 1
-
-
-class TestUploads:
-    async def test_an_upload_becomes_a_job(self, world, tmp_path):
-        file = write_picture(tmp_path / "upload")
-        job = await world.intake.take_upload(file, "Жук.png", {"prompt": "x", "seed": 3})
-        assert (job.state, job.origin, job.stem) == (State.QUEUED, "api", "Жук")
-        assert (job.ticket.prompt, job.seed, job.stills[0].name) == ("x", 3, "Жук.png")
-        assert file.exists()
-
-    async def test_two_files_are_a_pair(self, world, tmp_path):
-        files = [write_picture(tmp_path / name, seed=i) for i, name in enumerate("ab")]
-        job = await world.intake.take_upload(
-            files[0], "a.png", {"recipe": "loop"}, end=(files[1], "b.png")
-        )
-        assert [still.name for still in job.stills] == ["a.png", "b.png"]
-
-    async def test_what_is_wrong_is_raised_and_leaves_nothing(self, world, tmp_path):
-        (tmp_path / "upload").write_text("hello")
-        with pytest.raises(Rejected) as refused:
-            await world.intake.take_upload(tmp_path / "upload", "cat.png", {})
-        assert refused.value.reason.key == "picture-unknown"
-        assert await world.jobs() == []
-        assert list(world.settings.work.iterdir()) == []
-
-    async def test_a_truncated_upload_is_refused_at_once(self, world, tmp_path):
-        body = write_picture(tmp_path / "cat.jpg").read_bytes()
-        (tmp_path / "upload").write_bytes(body[: len(body) // 2])
-        with pytest.raises(Rejected) as refused:
-            await world.intake.take_upload(tmp_path / "upload", "cat.jpg", {})
-        assert refused.value.reason.key == "picture-truncated"
-
-    async def test_a_duplicate_names_the_earlier_job(self, world, tmp_path):
-        file = write_picture(tmp_path / "upload")
-        first = await world.intake.take_upload(file, "cat.png", {})
-        with pytest.raises(Rejected) as refused:
-            await world.intake.take_upload(file, "dog.png", {})
-        assert refused.value.reason.key == "duplicate"
-        assert refused.value.job == first.id
-        assert (world.settings.work / first.id).is_dir()
-
-    async def test_a_full_disk_is_raised_as_such(self, world, tmp_path, monkeypatch):
-        file = write_picture(tmp_path / "upload")
-        monkeypatch.setattr(admission, "copy", no_space)
-        with pytest.raises(OSError, match="No space"):
-            await world.intake.take_upload(file, "cat.png", {})
-
-
-class TestTrouble:
-    async def test_a_full_disk_pauses_and_then_it_goes_on(self, world, picture, monkeypatch):
-        with monkeypatch.context() as patch:
-            patch.setattr(admission, "copy", no_space)
-            world.start()
-            picture("cat.png")
-            await until(lambda: world.intake.status.problem)
-            reason = world.intake.status.problem
-            assert reason.key == "disk-full"
-            assert reason.next_step
-            assert await world.jobs() == []
-        (job,) = await world.wait_for_jobs(1)
-        assert job.state is State.QUEUED
-        assert world.intake.status.problem is None
-
-    async def test_room_that_the_operator_wants_free_is_kept_free(self, world, picture):
-        state = msgspec.structs.replace(world.settings.state, min_free_megabytes=10**9)
-        world.settings = msgspec.structs.replace(world.settings, state=state)
-        world.make_intake()
-        world.start()
-        picture("cat.png")
-        await until(lambda: world.intake.status.problem)
-        assert world.intake.status.problem.key == "disk-full"
-        # Nothing was claimed: the picture stands where it was dropped.
-        assert set(world.files()) == {"cat.png"}
-
-    @pytest.mark.parametrize(
-        ("code", "key"), [(errno.EROFS, "inbox-readonly"), (errno.EACCES, "inbox-readonly")]
-    )
-    async def test_a_read_only_inbox_is_said_and_waited_for(
-        self, world, picture, monkeypatch, code, key
-    ):
-        picture("cat.png")
-        real = Path.mkdir
-
-        def mkdir(self, *args, **kwargs):
-            if self.is_relative_to(world.inbox):
-                raise OSError(code, os.strerror(code), str(self))
-            return real(self, *args, **kwargs)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "mkdir", mkdir)
-            world.start()
-            await until(lambda: world.intake.status.problem)
-            assert world.intake.status.problem.key == key
-            assert "claim" in world.intake.status.problem.next_step
-        await world.wait_for_jobs(1, State.QUEUED)
-
-    async def test_files_that_stay_need_no_writable_inbox(self, world, picture, monkeypatch):
-        world.change(claim="copy")
-        picture("cat.png")
-        (world.inbox / "bad.png").write_text("hello")
-
-        def no_write(name):
-            real = getattr(Path, name)
-
-            def checked(self, *args, **kwargs):
-                assert not self.is_relative_to(world.inbox), (name, self)
-                return real(self, *args, **kwargs)
-
-            return checked
-
-        for name in ("mkdir", "rename", "unlink", "write_text", "rmdir"):
-            monkeypatch.setattr(Path, name, no_write(name))
-        world.start()
-        await world.wait_for_jobs(2)
-        why = world.settings.outbox.path / "rejected" / "bad.png.why.txt"
-        await until(why.exists)
-        assert set(world.files()) == {"cat.png", "bad.png"}
-
-    async def test_a_broken_recipe_holds_the_picture_until_it_is_mended(self, world, picture):
-        recipe = write_recipe(world.root / "recipes", "plain") / "recipe.toml"
-        text = recipe.read_text()
-        recipe.write_text("broken")
-        world.start()
-        picture("cat.png")
-        await until(lambda: world.intake.status.held)
-        (held,) = world.intake.status.held
-        assert (held.name, held.reason.key) == ("cat.png", "recipe")
-        assert world.intake.status.problem is None
-        assert await world.jobs() == []
-        recipe.write_text(text)
-        await world.wait_for_jobs(1, State.QUEUED)
-        await until(lambda: not world.intake.status.held)
-
-    async def test_a_mistake_of_ours_costs_no_picture(self, world, picture, monkeypatch, caplog):
-        real = world.ledger.twin
-        failures = [RuntimeError("a bug")]
-
-        async def twin(fingerprint):
-            if failures:
-                raise failures.pop()
-            return await real(fingerprint)
-
-        monkeypatch.setattr(world.ledger, "twin", twin)
-        world.start()
-        picture("cat.png")
-        await world.wait_for_jobs(1, State.QUEUED)
-        assert "a bug" in caplog.text
-
-    async def test_an_inbox_that_goes_away_with_a_claim_gives_it_back_later(
-        self, world, picture, monkeypatch
-    ):
-        away = world.root / "away"
-        real = admission.copy
-        gone = []
-
-        def copy(file, *args):
-            if not gone:
-                world.inbox.rename(away)
-                gone.append(1)
-            return real(file, *args)
-
-        monkeypatch.setattr(admission, "copy", copy)
-        world.start()
-        picture("cat.png")
-        await until(lambda: world.intake.status.problem)
-        assert world.intake.status.problem.key == "inbox-missing"
-        assert not world.inbox.exists()
-        away.rename(world.inbox)
-        (job,) = await world.wait_for_jobs(1)
-        assert job.state is State.QUEUED
-
-    async def test_a_picture_that_is_deleted_meanwhile_is_forgotten(self, world, picture):
-        assert await world.intake.take(world.drop("cat.png")) is None
-        assert await world.jobs() == []
 
 
 class TestLookingAgain:

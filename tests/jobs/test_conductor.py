@@ -10,29 +10,15 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.fakes.street import RECIPES, Street
+from tests.fakes.street import RECIPES, Street, order, recipe_with
 from zoetrope.engine.rehearsal import Fault
-from zoetrope.errors import EngineDown, EngineRefused, IllegalTransition
-from zoetrope.jobs import lane
+from zoetrope.errors import IllegalTransition
 from zoetrope.jobs.job import Progress, State
-from zoetrope.settings import JobsSettings
-
-
-@pytest.fixture
-async def street(tmp_path):
-    street = Street(tmp_path)
-    await street.start()
-    yield street
-    await street.close()
 
 
 async def ask(street: Street, path: str):
     async with aiohttp.ClientSession() as http, http.get(street.engines[0].url + path) as answer:
         return await answer.json()
-
-
-def order(street: Street, kind: str, **details) -> None:
-    street.engines[0].faults.order(Fault(kind, **details))
 
 
 def receipt(street: Street, job) -> dict:
@@ -139,105 +125,6 @@ async def test_a_finished_stage_survives_a_later_failure(street):
     assert len(job.stages[0].attempts) == 1
 
 
-async def test_a_lost_cuda_context_restarts_the_engine(street):
-    order(street, "cuda", node="KSamplerAdvanced")
-    job = await street.becomes(await street.drop(), State.DONE)
-    assert street.clients[0].restarts == 1
-    assert job.stages[0].relief == ("restart",)
-
-
-async def test_while_a_restart_cannot_be_had_jobs_wait_and_none_fails(street, monkeypatch):
-    monkeypatch.setattr(lane, "HEAL_SECONDS", 0.05)
-    client, real, tries = street.clients[0], street.clients[0].restart, []
-
-    async def refused():
-        tries.append(len(tries))
-        if len(tries) < 4:
-            raise EngineDown("polkit says no.", "Check the rule.", key="restart-failed")
-        await real()
-
-    monkeypatch.setattr(client, "restart", refused)
-    order(street, "cuda", node="KSamplerAdvanced")
-    first, second = await street.drop(), await street.drop(stem="dog", colour=7)
-    await street.until(lambda: len(tries) >= 2)
-    (shown,) = street.conductor.status().lanes
-    assert (shown.up, shown.reason.key) == (False, "restart-failed")
-    for job in (first, second):
-        done = await street.becomes(job, State.DONE, State.FAILED)
-        assert done.state is State.DONE
-    assert len(tries) == 4
-    assert client.restarts == 1
-
-
-async def test_an_engine_that_dies_is_waited_for(street):
-    order(street, "slow", seconds=0.1, times=4)
-    order(street, "exit", node="KSamplerAdvanced", step=2)
-    jobs = [await street.drop(), await street.drop(stem="dog")]
-    done = [await street.becomes(job, State.DONE) for job in jobs]
-    failures = [
-        [a.failure.kind for s in job.stages for a in s.attempts if a.failure] for job in done
-    ]
-    # The other prompt had only waited there: losing it is no failure of its own.
-    assert sorted(failures) == [[], ["crash"]]
-    assert len(street.videos()) == 2
-
-
-async def test_an_engine_that_is_down_at_first_is_no_ones_failure(tmp_path):
-    street = Street(tmp_path)
-    url = await street.engines[0].start()
-    await street.engines[0].stop()
-    await street.start()
-    job = await street.drop()
-    await street.until(lambda: street.conductor.status().lanes[0].reason.key == "engine-down")
-    assert (await street.ledger.get(job.id)).state is State.QUEUED
-    await street.engines[0].start(port=int(url.rpartition(":")[2]))
-    job = await street.becomes(job, State.DONE)
-    assert [len(s.attempts) for s in job.stages] == [1, 1]
-    await street.close()
-
-
-async def test_a_silent_socket_is_replaced_by_asking(street):
-    order(street, "silent", times=0)
-    await street.becomes(await street.drop(), State.DONE)
-
-
-async def test_a_dropped_socket_is_opened_again(street):
-    order(street, "drop", node="KSamplerAdvanced", times=3)
-    job = await street.becomes(await street.drop(), State.DONE)
-    assert [len(s.attempts) for s in job.stages] == [1, 1]
-
-
-async def test_a_wedged_sampler_is_found_by_its_silence(tmp_path):
-    street = Street(tmp_path)
-    street.jobs_settings = JobsSettings(patience_seconds=1)
-    await street.start()
-    order(street, "wedged", node="KSamplerAdvanced")
-    job = await street.becomes(await street.drop(), State.DONE)
-    assert job.stages[0].attempts[0].failure.kind == "wedged"
-    assert street.clients[0].restarts == 1
-    await street.close()
-
-
-async def test_an_output_that_vanished_is_made_again(street):
-    order(street, "vanish")
-    job = await street.becomes(await street.drop(), State.DONE)
-    assert [a.failure.kind for a in job.stages[0].attempts[:-1]] == ["vanished"]
-
-
-async def test_a_passing_refusal_of_the_server_is_tried_again(street):
-    order(street, "refuse")
-    job = await street.becomes(await street.drop(), State.DONE)
-    assert job.stages[0].attempts[0].failure.kind == "engine-error"
-
-
-def recipe_with(tmp_path, node: str, key: str, value) -> None:
-    shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "tiny")
-    file = tmp_path / "recipes" / "tiny" / "i2v.json"
-    graph = json.loads(file.read_text())
-    graph[node]["inputs"][key] = value
-    file.write_text(json.dumps(graph))
-
-
 async def test_a_graph_that_the_engine_refuses_rejects_the_job(tmp_path):
     recipe_with(tmp_path, "ks_low", "sampler_name", "eulr")
     street = Street(tmp_path, recipes=tmp_path / "recipes")
@@ -259,26 +146,6 @@ async def test_a_graph_of_which_only_half_is_sound_never_runs(tmp_path):
     await street.becomes(await street.drop(), State.REJECTED)
     queue = await ask(street, "/queue")
     assert queue["queue_pending"] == []
-    await street.close()
-
-
-async def test_a_missing_model_file_is_waited_for(tmp_path):
-    recipe_with(tmp_path, "unet_low", "unet_name", "absent.safetensors")
-    street = Street(tmp_path, recipes=tmp_path / "recipes")
-    await street.start()
-    job = await street.drop()
-
-    async def held():
-        return (await street.ledger.get(job.id)).reason is not None
-
-    async with asyncio.timeout(10):
-        while not await held():
-            await street.changed.wait()
-            street.changed.clear()
-    job = await street.ledger.get(job.id)
-    assert (job.state, job.reason.key) == (State.QUEUED, "model-missing")
-    assert job.stage.attempts == ()
-    assert job.stage.not_before > 0
     await street.close()
 
 
@@ -515,35 +382,3 @@ async def test_orders_that_make_no_sense_are_refused(street):
     for verb in (street.conductor.approve, street.conductor.cancel, street.conductor.retry):
         with pytest.raises(IllegalTransition):
             await verb(job.id)
-
-
-async def test_a_file_that_no_validation_covers_is_looked_for_first(street, monkeypatch):
-    async def listing(path):
-        if path == "/models/rife":
-            raise EngineRefused("The engine has no such listing.")
-        assert path == "/models/custom_nodes"
-        return ["ComfyUI-Frame-Interpolation/ckpts/rife/rife47.pth"]
-
-    client = street.clients[0]
-    monkeypatch.setattr(client, "_ask", listing)
-    from zoetrope.graphs.graph import Node
-
-    graph = {"rife": Node("RIFE VFI", {"ckpt_name": "rife49.pth"})}
-    with pytest.raises(EngineRefused, match=r"rife49\.pth") as caught:
-        await client.submit(graph, "id", tags={})
-    assert caught.value.reason.key == "model-missing"
-
-
-@pytest.mark.parametrize("place", ["/models/rife", "/models/custom_nodes"])
-async def test_a_file_that_one_of_the_listings_has_is_there(street, monkeypatch, place):
-    """RIFE's files lie beside its code, or among the models where its code cannot be written."""
-
-    async def listing(path):
-        return ["ckpts/rife/rife49.pth"] if path == place else ["other.pth"]
-
-    client = street.clients[0]
-    monkeypatch.setattr(client, "_ask", listing)
-    from zoetrope.graphs.graph import Node
-
-    graph = {"rife": Node("RIFE VFI", {"ckpt_name": "rife49.pth"})}
-    assert await client._missing_models(graph) == []
