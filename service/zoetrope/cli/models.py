@@ -30,7 +30,11 @@ def models() -> None:
     """
 
 
-@models.command("list", epilog="\b\nExample:\n  zoetrope models list wan22-i2v-hero")
+@models.command(
+    "list",
+    short_help="List every model file with its size and state.",
+    epilog="\b\nExample:\n  zoetrope models list wan22-i2v-hero",
+)
 @click.argument("recipes", nargs=-1)
 @config
 @common
@@ -46,7 +50,10 @@ def list_(options: Options, recipes: tuple[str, ...], config: str | None) -> int
     return 0 if all(each.state in READY for each, _ in found) else 1
 
 
-@models.command(epilog="\b\nExample:\n  zoetrope models verify && echo all is well")
+@models.command(
+    short_help="Compute every file's hash anew.",
+    epilog="\b\nExample:\n  zoetrope models verify && echo all is well",
+)
 @click.argument("recipes", nargs=-1)
 @config
 @common
@@ -66,7 +73,10 @@ def verify(options: Options, recipes: tuple[str, ...], config: str | None) -> in
     return 0 if all(each.state in READY for each, _ in found) else 1
 
 
-@models.command(epilog="\b\nExample:\n  zoetrope models fetch wan22-i2v-hero")
+@models.command(
+    short_help="Fetch what recipes need and what is not there.",
+    epilog="\b\nExample:\n  zoetrope models fetch wan22-i2v-hero",
+)
 @click.argument("recipes", nargs=-1)
 @click.option("--notify", is_flag=True, help="Tell systemd how far it is, instead of a terminal.")
 @config
