@@ -287,6 +287,7 @@ find_model() {
 # Only whole models are linked, so that ComfyUI never loads half a download.
 link_models() {
   local folder file bytes recipes found size state missing=()
+  local rife=$ZOETROPE_BASE/custom_nodes/ComfyUI-Frame-Interpolation
   [[ -n $ZOETROPE_MODEL_LIST ]] || return 0
   [[ -r $ZOETROPE_MODEL_LIST ]] ||
     fail 2 setting "ZOETROPE_MODEL_LIST $ZOETROPE_MODEL_LIST cannot be read." "Correct it."
@@ -298,6 +299,8 @@ link_models() {
     state=ok
     if [[ -n $found ]]; then
       place_link "$ZOETROPE_BASE/models/$folder/$file" "$found"
+      # RIFE's pack looks beside its own code, unless that is in the store, where ours is told otherwise.
+      [[ $folder != rife || ! -w $rife ]] || place_link "$rife/ckpts/rife/$file" "$found"
     elif [[ $size == - ]]; then
       state=missing
       missing+=("$folder/$file (for $recipes)")

@@ -493,6 +493,21 @@ def test_a_model_outside_the_models_folder_is_a_wrong_setting(host, name):
     assert "outside the models' folder" in done.stdout
 
 
+def test_rife_finds_its_file_beside_its_code_where_that_can_be_written(host):
+    host.model("rife/rife49.pth", 10)
+    host.model("vae/small.safetensors", 10)
+    pack = host.pack("ComfyUI-Frame-Interpolation")
+    done = host.start(NODE_PACKS=f"{pack.name}={pack}")
+    assert done.returncode == 0, done.stderr
+    link = host.base / "custom_nodes" / pack.name / "ckpts/rife/rife49.pth"
+    assert link.readlink() == host.models / "rife/rife49.pth"
+    assert (host.base / "models/rife/rife49.pth").is_symlink()
+    assert not list(pack.rglob("small.safetensors"))
+    (host.models / "rife/rife49.pth").write_bytes(b"half")
+    host.start(NODE_PACKS=f"{pack.name}={pack}")
+    assert not link.is_symlink(), "half a file is not for use"
+
+
 def test_a_model_that_shrank_is_unlinked(host):
     host.model("vae/a.safetensors", 5)
     host.start()
