@@ -32,6 +32,14 @@ in
   config = lib.mkIf cfg.enable {
     networking.firewall.allowedTCPPorts = lib.mkIf comfyui.openFirewall ports;
 
+    # ComfyUI deletes nothing. What was for a job of ours has been fetched from there long ago, or is sent
+    # again; a person's own files lie elsewhere in these folders.
+    systemd.tmpfiles.settings."10-zoetrope" = lib.genAttrs [
+      "/var/lib/zoetrope-engine/*/input/zoetrope"
+      "/var/lib/zoetrope-engine/*/output/zoetrope"
+      "/var/lib/zoetrope-engine/*/temp/zoetrope"
+    ] (_: { e.age = "7d"; });
+
     systemd.targets.multi-user.wants = map (name: "zoetrope-comfyui@${name}.service") (
       lib.attrNames cfg.gpus
     );

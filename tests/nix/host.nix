@@ -76,7 +76,7 @@ in
     systemd.targets = units { };
     systemd.tmpfiles.settings = mkOption {
       type = types.attrsOf (types.attrsOf (types.attrsOf (types.submodule {
-        options = lib.genAttrs [ "user" "group" "mode" "argument" ] (_: mkOption {
+        options = lib.genAttrs [ "user" "group" "mode" "age" "argument" ] (_: mkOption {
           type = types.str;
           default = "-";
         });

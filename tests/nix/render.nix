@@ -74,7 +74,7 @@ let
 
   line =
     path: kind: rule:
-    "${kind} ${path} ${rule.mode} ${rule.user} ${rule.group} - ${rule.argument}\n";
+    "${kind} ${path} ${rule.mode} ${rule.user} ${rule.group} ${rule.age} ${rule.argument}\n";
 in
 {
   units =
