@@ -16,7 +16,15 @@ LONGEST = 450
 # The way of one picture: a part may know what lies below it, never what lies above.
 STREET = ("inbox", "jobs", "graphs", "engine")
 # Values that every part speaks of; they know nobody.
-SHARED = {"jobs.job", "graphs.graph", "graphs.catalog", "graphs.loaders", "errors", "settings"}
+SHARED = {
+    "jobs.job",
+    "graphs.graph",
+    "graphs.catalog",
+    "graphs.loaders",
+    "errors",
+    "settings",
+    "mistakes",
+}
 
 
 def tracked() -> list[Path]:

@@ -9,10 +9,10 @@ from tests.web.fakes import LaneStatus, make_job, make_parts
 from zoetrope.errors import DiskFull, Reason
 from zoetrope.jobs.job import State
 from zoetrope.jobs.progress import Live
+from zoetrope.notifier import Notifier
 from zoetrope.systemd import (
     LEDGER_PATIENCE,
     SCAN_PATIENCE,
-    Notifier,
     Pulse,
     Reporter,
     rendering,

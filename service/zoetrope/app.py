@@ -14,6 +14,8 @@ from .engine.comfyui import ComfyEngine
 from .engine.embedded import SCHEME, EmbeddedEngine
 from .engine.protocol import Engine
 from .errors import LedgerError, SettingsError, ZoetropeError
+from .gpu.tuner import Tuner
+from .gpu.watch import Watch
 from .graphs.shelf import Recipes, shipped
 from .inbox.intake import Intake
 from .inbox.returned import Returned
@@ -23,9 +25,10 @@ from .jobs.conductor import Conductor
 from .jobs.ledger import Ledger
 from .jobs.outbox import Outbox
 from .logs import set_up
+from .notifier import Notifier
 from .reload import reload
 from .settings import EngineSettings, Settings
-from .systemd import Notifier, Reporter
+from .systemd import Reporter
 from .web.events import Bus
 from .web.parts import Parts
 from .web.server import Server
@@ -139,6 +142,7 @@ class App:
         recipes = Recipes((shipped(), *settings.recipes.path, settings.state.path / "recipes"))
         client_id = await ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
         returned = Returned(settings)
+        tuner = Tuner(settings.gpu, settings.engines, Watch())
         conductor = Conductor(
             settings,
             ledger=ledger,
@@ -147,6 +151,7 @@ class App:
             outbox=Outbox(settings.outbox.path),
             explain=returned.explain,
             tell=self._bus.progress,
+            tuner=tuner,
         )
         decoder = Decoder(settings.inbox)
         watcher = Watcher(settings.inbox, sighted=decoder.warm)
@@ -156,15 +161,19 @@ class App:
         self._parts.conductor = conductor
         self._parts.intake = intake
         self._parts.watcher = watcher
+        self._parts.tuner = tuner
         self._notifier.ready()
         log.info("ready; the inbox is %s", settings.inbox.path, extra={"action": "ready"})
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(tuner.watch.run(), name="watch")
+                group.create_task(tuner.run(), name="tuner")
                 group.create_task(conductor.run(), name="conductor")
                 group.create_task(watcher.run(), name="watcher")
                 group.create_task(intake.run(watcher), name="intake")
         finally:
             self._parts.conductor = self._parts.intake = self._parts.watcher = None
+            self._parts.tuner = None
             await decoder.close()
 
 

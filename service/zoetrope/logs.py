@@ -7,7 +7,7 @@ import sys
 from typing import TextIO
 
 # What callers may add with `extra=`; the order is the order in the line.
-FIELDS = ("job", "action", "engine", "kind")
+FIELDS = ("job", "action", "engine", "kind", "card", "to", "outcome", "by")
 
 
 class Lines(logging.Formatter):

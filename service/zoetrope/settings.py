@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import tomli
 
 from .errors import SettingsError
+from .mistakes import decode, mistakes, nearest, show
 
 DEFAULT_FILE = Path("/etc/zoetrope/zoetrope.toml")
 
@@ -90,6 +88,7 @@ class EngineSettings(Section, frozen=True):
 
     name: Name
     url: str = "http://127.0.0.1:8188"
+    gpu: str | None = None  # its card's UUID; needed where the host has several
     restart: Restart | None = None
     report: Path | None = None  # what pre-start.sh found before it started
     silence_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
@@ -139,6 +138,39 @@ class ModelsSettings(Section, frozen=True):
     token_file: Path | None = None
 
 
+NO_MEMORY_CLOCKS = (
+    "memory clocks are never set, because any limit on them slows the fabric inside the card too, by 16 to"
+    " 32 % (NVIDIA/open-gpu-kernel-modules #1265); leave the key out, max_core_mhz is the lever"
+)
+
+
+class ProfileSettings(Section, frozen=True):
+    """Clocks and a power limit for the cards that are meant; what is left out stays as the card has it."""
+
+    refused: ClassVar[dict[str, str]] = dict.fromkeys(
+        (
+            *("max_memory_mhz", "min_memory_mhz", "memory_mhz", "memory_offset_mhz"),
+            *("max_mem_mhz", "mem_offset_mhz", "memory_clock_mhz", "max_memory_clock"),
+        ),
+        NO_MEMORY_CLOCKS,
+    )
+
+    cards: tuple[str, ...] = ("*",)  # UUIDs, names or patterns such as "*5090*"
+    max_core_mhz: Positive | None = None
+    core_offset_mhz: int | None = None  # with a highest clock, an undervolt
+    power_limit_w: Positive | None = None
+
+
+class GpuSettings(Section, frozen=True):
+    """Which profile a card runs at while it works and while it does not: the first of the names that fits it."""
+
+    helper_socket: Path = Path("/run/zoetrope-gpu.sock")
+    working: tuple[Name, ...] = ()
+    idle: tuple[Name, ...] = ()
+    idle_seconds: Seconds = 120.0
+    profiles: dict[Name, ProfileSettings] = {}
+
+
 class Settings(Section, frozen=True):
     """The whole settings file."""
 
@@ -149,6 +181,7 @@ class Settings(Section, frozen=True):
     jobs: JobsSettings = JobsSettings()
     engines: tuple[EngineSettings, ...] = (EngineSettings(name="comfyui"),)
     models: ModelsSettings = ModelsSettings()
+    gpu: GpuSettings = GpuSettings()
     web: WebSettings = WebSettings()
 
     @property
@@ -192,9 +225,9 @@ def parse(text: str, origin: str) -> Settings:
         raw = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise SettingsError(f"{origin}: not valid TOML: {error}.") from error
-    problems = list(_mistakes(raw, Settings, ""))
+    problems = list(mistakes(raw, Settings, ""))
     if not problems:
-        settings = msgspec.convert(raw, Settings, dec_hook=_decode)
+        settings = msgspec.convert(raw, Settings, dec_hook=decode)
         problems = list(_contradictions(settings))
         if not problems:
             return settings
@@ -211,101 +244,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def nearest(word: str, valid: typing.Iterable[str]) -> str:
-    """Offer the valid word that is closest to a mistyped one, or list them all when none is close."""
-    choices = sorted(valid)
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f"did you mean `{close[0]}`?" if close else f"valid are: {', '.join(choices)}."
-
-
-def _decode(wanted: type, value: Any) -> Any:
-    if wanted is Path and isinstance(value, str):
-        return Path(value)
-    raise TypeError(f"cannot turn {type(value).__name__} into {wanted.__name__}")
-
-
-def _mistakes(raw: Any, wanted: Any, where: str) -> Iterator[str]:
-    """Walk the raw tables beside the structs, so that all mistakes are told at once and with their place."""
-    wanted = _bare(wanted)
-    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
-        if not isinstance(raw, dict):
-            yield f"{where}: found {_show(raw)}, a table is allowed here"
-            return
-        hints = typing.get_type_hints(wanted, include_extras=True)
-        for key, value in raw.items():
-            path = f"{where}.{key}" if where else key
-            if key not in hints:
-                yield f"{path}: unknown key; {nearest(key, hints)}"
-            else:
-                yield from _mistakes(value, hints[key], path)
-        for field in msgspec.structs.fields(wanted):
-            if field.required and field.name not in raw:
-                yield f"{where}: the key `{field.name}` is missing"
-        return
-    inner = _element(wanted)
-    if inner is not None and isinstance(raw, list):
-        for index, value in enumerate(raw):
-            yield from _mistakes(value, inner, f"{where}[{index}]")
-        return
-    try:
-        msgspec.convert(raw, wanted, dec_hook=_decode)
-    except msgspec.ValidationError:
-        yield f"{where}: found {_show(raw)}, allowed is {_describe(wanted)}"
-
-
-def _bare(wanted: Any) -> Any:
-    """Drop `| None` where the rest is a table, so that its keys are checked one by one."""
-    if isinstance(wanted, types.UnionType):
-        rest = [part for part in wanted.__args__ if part is not types.NoneType]
-        if len(rest) == 1 and isinstance(rest[0], type) and issubclass(rest[0], msgspec.Struct):
-            return rest[0]
-    return wanted
-
-
-def _element(wanted: Any) -> Any:
-    """The element type of a list that the TOML may hold, if the wanted type is one."""
-    parts = wanted.__args__ if isinstance(wanted, types.UnionType) else (wanted,)
-    for part in parts:
-        if typing.get_origin(part) is tuple:
-            return typing.get_args(part)[0]
-    return None
-
-
-def _describe(wanted: Any) -> str:
-    if isinstance(wanted, types.UnionType):
-        return " or ".join(
-            _describe(part) for part in wanted.__args__ if part is not types.NoneType
-        )
-    origin = typing.get_origin(wanted)
-    if origin is Literal:
-        return " or ".join(f'"{choice}"' for choice in typing.get_args(wanted))
-    if origin is tuple:
-        return f"a list of {_describe(typing.get_args(wanted)[0])}"
-    if origin is Annotated:
-        base, *metas = typing.get_args(wanted)
-        limits = [
-            text
-            for meta in metas
-            for text in (
-                f"at least {meta.ge:g}" if meta.ge is not None else "",
-                f"above {meta.gt:g}" if meta.gt is not None else "",
-                f"at most {meta.le:g}" if meta.le is not None else "",
-                "of letters, digits and . _ - only" if meta.pattern is not None else "",
-            )
-            if text
-        ]
-        return " ".join([_describe(base), ", ".join(limits)]).rstrip()
-    names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-    return (
-        "a path" if wanted is Path else names.get(wanted, getattr(wanted, "__name__", str(wanted)))
-    )
-
-
-def _show(value: Any) -> str:
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _contradictions(settings: Settings) -> Iterator[str]:
     """Name pairs of settings that cannot both hold; no look at the file system."""
     paths = {
@@ -315,7 +253,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     }
     for key, path in paths.items():
         if not path.is_absolute():
-            yield f"{key}: found {_show(str(path))}, allowed is an absolute path"
+            yield f"{key}: found {show(str(path))}, allowed is an absolute path"
     clean = {key: Path(os.path.normpath(path)) for key, path in paths.items()}
     pairs = [
         # The outer key comes first: the second path must not be the first or lie inside it.
@@ -340,7 +278,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     for folder in folders:
         if not folder.is_absolute():
             key = "models.path" if folder is settings.models.path else "models.folders"
-            yield f"{key}: found {_show(str(folder))}, allowed is an absolute path"
+            yield f"{key}: found {show(str(folder))}, allowed is an absolute path"
+    yield from _gpu_contradictions(settings.gpu)
     yield from _web_contradictions(settings.web)
 
 
@@ -352,7 +291,7 @@ def _engine_contradictions(engines: tuple[EngineSettings, ...]) -> Iterator[str]
     for index, engine in enumerate(engines):
         where = f"engines[{index}]"
         if engine.report is not None and not engine.report.is_absolute():
-            yield f"{where}.report: found {_show(str(engine.report))}, allowed is an absolute path"
+            yield f"{where}.report: found {show(str(engine.report))}, allowed is an absolute path"
         if engine.name in names:
             yield f"{where}.name: {engine.name!r} is also the name of engines[{names[engine.name]}]"
         names.setdefault(engine.name, index)
@@ -370,6 +309,29 @@ def _engine_contradictions(engines: tuple[EngineSettings, ...]) -> Iterator[str]
             ways = [way for way in (engine.restart.unit, engine.restart.command) if way]
             if len(ways) != 1:
                 yield f"{where}.restart: allowed is exactly one of `unit` and `command`"
+
+
+def _gpu_contradictions(gpu: GpuSettings) -> Iterator[str]:
+    if not gpu.helper_socket.is_absolute():
+        found = show(str(gpu.helper_socket))
+        yield f"gpu.helper_socket: found {found}, allowed is an absolute path"
+    for role in ("working", "idle"):
+        for name in getattr(gpu, role):
+            if name not in gpu.profiles:
+                told = nearest(name, gpu.profiles) if gpu.profiles else "there are none."
+                yield f"gpu.{role}: there is no profile {name!r}; {told}"
+    for name, profile in gpu.profiles.items():
+        where = f"gpu.profiles.{name}"
+        figures = (profile.max_core_mhz, profile.core_offset_mhz, profile.power_limit_w)
+        if figures == (None, None, None):
+            yield f"{where}: says nothing; set max_core_mhz, power_limit_w or both"
+        elif (profile.core_offset_mhz or 0) > 0 and profile.max_core_mhz is None:
+            yield (
+                f"{where}.core_offset_mhz: an offset of {profile.core_offset_mhz:+d} MHz alone lifts the"
+                " highest clock too, which is an overclock; set max_core_mhz beside it"
+            )
+        if not profile.cards:
+            yield f"{where}.cards: found an empty list; name a UUID or a pattern, or leave the key out"
 
 
 def _web_contradictions(web: WebSettings) -> Iterator[str]:

@@ -31,6 +31,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "serve": "Run the service.",
         "rehearse": "Run the rehearsal engine, which needs no GPU.",
         "models": "See and fetch the model files that recipes need.",
+        "gpu": "See the cards, and set the clocks at which they work.",
+        "gpu-helper": "Run the root helper that sets clocks.",
         "demo": "Show the whole way of a picture, faults and all.",
     },
 }
@@ -54,8 +56,10 @@ class Lazy(click.Group):
         """Import a command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f".{MODULES.get(cmd_name, cmd_name)}", __package__)
-        command: click.Command = getattr(module, cmd_name)
+        module = importlib.import_module(
+            f".{MODULES.get(cmd_name, cmd_name).replace('-', '_')}", __package__
+        )
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(

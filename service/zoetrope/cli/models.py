@@ -157,7 +157,7 @@ async def _fetch(settings: Settings, store: Store, wanted: Sequence[Model], *, n
     import aiohttp
 
     from ..models.fetch import Fetcher, Progress, alone
-    from ..systemd import Notifier
+    from ..notifier import Notifier
 
     notifier = Notifier.from_environ() if notify else Notifier()
     notifier.ready("looking which models are missing")

@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import RecipeError, Rejected
 from ..jobs.job import Scalar, Still, Ticket
-from ..settings import nearest
+from ..mistakes import nearest
 from .graph import Graph, put, swap
 from .recipe_file import Clip, Parameter, RecipeFile, Size, StageSpec
 

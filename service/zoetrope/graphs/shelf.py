@@ -8,7 +8,7 @@ import msgspec
 import tomli
 
 from ..errors import RecipeError, Rejected
-from ..settings import nearest
+from ..mistakes import nearest
 from .graph import Graph, decode
 from .recipe import Recipe
 from .recipe_file import RecipeFile

@@ -15,7 +15,7 @@ from ..errors import NotReadable, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..jobs.job import Scalar, Ticket
-from ..settings import nearest
+from ..mistakes import nearest
 from .entry import cut, safe_stem
 
 MAX_BYTES = 64 * 1024

@@ -22,6 +22,7 @@ from ..errors import (
     ZoetropeError,
     is_disk_full,
 )
+from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..settings import Settings
 from . import job as steps
@@ -62,6 +63,7 @@ class Conductor:
         outbox: Outbox,
         explain: Callable[[Job], Awaitable[None]],
         tell: Callable[[str, Live], None],
+        tuner: Tuner | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -70,6 +72,7 @@ class Conductor:
         self._outbox = outbox
         self._explain = explain
         self._tell = tell
+        self._tuner = tuner
         self._clock = clock
         self._lanes = [Lane(engine, self, clock) for engine in engines]
         self._in_hand: set[str] = set()
@@ -166,6 +169,7 @@ class Conductor:
             embed_graph=self._settings.outbox.embed_graph,
             clock=self._clock,
             tell=self._tell,
+            tuner=self._tuner,
         )
 
     def released(self, job_id: str) -> None:
@@ -246,6 +250,8 @@ class Conductor:
             # Shown before it is asked for, so that whoever hears of the review finds it there.
             await asyncio.to_thread(self._outbox.show_review, after, self._work(job))
         job = await self._ledger.change(job.id, finish)
+        if self._tuner is not None:
+            await self._tuner.sound(attempt.gpu)
         lasting = tuple(r for r in attempt.relief if r not in (ladder.FREE, ladder.RESTART))
         if lasting:
             recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
@@ -269,6 +275,9 @@ class Conductor:
 
     async def _failed(self, lane: Lane, job: Job, outcome: Broke) -> None:
         failure, now = outcome.failure, self._clock()
+        if self._tuner is not None and job.attempt is not None:
+            usage, message = job.attempt.gpu, failure.message
+            await self._tuner.failed(usage, failure.kind, outcome.looks, message)
         decision = ladder.decide(
             failure, steps.with_failure(job, now, failure), await self._means(lane, job)
         )

@@ -20,7 +20,8 @@ from ..engine.protocol import (
     Queued,
     Started,
 )
-from ..errors import EngineRefused, OutputVanished
+from ..errors import EngineDown, EngineRefused, OutputVanished
+from ..gpu.tuner import Stint, Tuner
 from ..graphs.graph import digest
 from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import StageSpec
@@ -48,9 +49,10 @@ class Brought(msgspec.Struct, frozen=True):
 
 
 class Broke(msgspec.Struct, frozen=True):
-    """The attempt failed."""
+    """The attempt failed; `looks` names what its video looks like, if that is why."""
 
     failure: Failure
+    looks: tuple[str, ...] = ()
 
 
 class Gone(msgspec.Struct, frozen=True):
@@ -80,6 +82,7 @@ class Flight:
         embed_graph: bool,
         clock: Callable[[], float],
         tell: Callable[[str, Live], None],
+        tuner: Tuner | None = None,
     ) -> None:
         self.job_id = job_id
         self._engine = engine
@@ -93,6 +96,8 @@ class Flight:
         self._patience = patience
         self._clock = clock
         self._tell = tell
+        self._tuner = tuner
+        self._stint: Stint | None = None  # while the engine works on it
         self._resubmissions = 0
         self._embed_graph = embed_graph
         self._doubt = recovering  # whether the engine may already have the prompt
@@ -104,8 +109,13 @@ class Flight:
     async def run(self, engine_is_done: Callable[[], None]) -> Outcome:
         """Bring the job's present stage home; EngineDown leaves everything as it is, for another run."""
         if self._found is None:
-            ended = await self._until_over()
+            try:
+                ended = await self._until_over()
+            except EngineDown:
+                await self._measured()
+                raise
             engine_is_done()
+            await self._measured()
             if not isinstance(ended, Finished):
                 return ended
             self._found = ended
@@ -136,6 +146,7 @@ class Flight:
             end = await self._follow(attempt, course)
             if end is not None:
                 return end
+            await self._measured()
             self._resubmissions += 1
             if self._resubmissions > MOST_RESUBMISSIONS:
                 return Broke(
@@ -219,6 +230,8 @@ class Flight:
             if isinstance(event, Queued):
                 begun = heard = now
                 continue
+            if self._stint is None and self._tuner is not None:
+                self._stint = self._tuner.started(self._engine.name)
             if not seen:
                 seen = True
                 begun = now
@@ -241,6 +254,14 @@ class Flight:
                     )
                 )
         return None
+
+    async def _measured(self) -> None:
+        """Write down what the engine took of its card, as soon as it is done with the prompt."""
+        stint, self._stint = self._stint, None
+        if stint is None or self._tuner is None:
+            return
+        if (usage := await self._tuner.ended(stint)) is not None:
+            await self._ledger.change(self.job_id, lambda j: steps.measure(j, self._clock(), usage))
 
     def _show(self, course: Course, meter: Meter, elapsed: float) -> None:
         self.live = Live(
@@ -281,7 +302,8 @@ class Flight:
             plain = msgspec.structs.replace(expected, quality=False)
             verdicts.append(await check(self._work / kept.file, plain))
         if doubts := [verdict.sentence for verdict in verdicts if not verdict.sound]:
-            return Broke(Failure(kind="doubtful", message=" ".join(doubts)))
+            looks = tuple(finding.key for each in verdicts for finding in each.findings)
+            return Broke(Failure(kind="doubtful", message=" ".join(doubts)), looks)
         if not self._embed_graph:
             artefacts = [
                 await asyncio.to_thread(identify, self._work / artefact.file)

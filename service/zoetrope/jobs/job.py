@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from ..errors import IllegalTransition, Reason
+from ..gpu.usage import Usage
 from .verify import Verdict
 
 # A fixed namespace makes prompt ids a pure function of job, stage and attempt, on every host.
@@ -108,6 +109,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     submitted: float = 0.0
     started: float | None = None
     ended: float | None = None
+    gpu: Usage | None = None  # what it took of the card
     failure: Failure | None = None
 
 
@@ -262,6 +264,16 @@ def start(job: Job, now: float) -> Job:
         stage, state=Progress.RUNNING, attempts=(*stage.attempts[:-1], last)
     )
     return _step(job, State.RUNNING, now, frozenset({State.QUEUED}), stages=_with_stage(job, stage))
+
+
+def measure(job: Job, now: float, usage: Usage) -> Job:
+    """The engine is done with the open attempt, and this is what it took."""
+    if job.attempt is None:
+        return job
+    stage = _current(job)
+    last = msgspec.structs.replace(stage.attempts[-1], gpu=usage)
+    stage = msgspec.structs.replace(stage, attempts=(*stage.attempts[:-1], last))
+    return msgspec.structs.replace(job, updated=now, stages=_with_stage(job, stage))
 
 
 def finish_stage(

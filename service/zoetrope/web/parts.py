@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..engine.protocol import Stats
 from ..errors import Reason
+from ..gpu.tuner import Tuner
 from ..jobs.job import Job, State
 from ..jobs.ledger import Row
 from ..jobs.progress import Live
@@ -227,4 +228,5 @@ class Parts:
         self.conductor: Conductor | None = None
         self.intake: Intake | None = None
         self.watcher: Watcher | None = None
+        self.tuner: Tuner | None = None
         self.problem: Reason | None = None  # why the ledger, and with it the rest, is not there

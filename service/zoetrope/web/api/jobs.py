@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ...errors import LedgerError
 from ...jobs.job import Job, State
-from ...settings import nearest
+from ...mistakes import nearest
 from ..parts import Conductor, Intake, Ledger, Parts
 from ..problems import BadRequest
 from ..views import JobPage, JobView, view

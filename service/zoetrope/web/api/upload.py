@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ...settings import nearest
+from ...mistakes import nearest
 from ..problems import BadRequest, TooLarge
 
 PIECE = 1024 * 1024

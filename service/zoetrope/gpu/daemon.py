@@ -1,0 +1,332 @@
+"""The root helper: a unix socket, one line a request, names of profiles and nothing else.
+
+It alone may change a card. Whoever asks is checked by the kernel's word (SO_PEERCRED), every change is a line in
+the journal, and what a connection asked for ends with the connection: a service that dies leaves no card tuned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import itertools
+import logging
+import os
+import signal
+import socket
+import stat
+import struct
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from ..errors import Reason, SettingsError
+from ..notifier import Notifier
+from ..settings import GpuSettings
+from .book import BookFile
+from .card import Xid
+from .device import Ears, Nvml
+from .faults import GpuError, GpuLost, is_suspicious, xid_reason
+from .governor import Governor
+from .knobs import Knobs
+from .wire import (
+    LONGEST_REQUEST,
+    Answer,
+    Apply,
+    Asked,
+    BadRequest,
+    Reset,
+    Rest,
+    Soaked,
+    Status,
+    Trouble,
+    Work,
+    decode,
+    encode,
+)
+
+log = logging.getLogger("zoetrope.gpu")
+
+FIRST_FD = 3  # where systemd's socket activation begins
+LOOK_SECONDS = 5.0
+EARS_MILLISECONDS = 500
+SO_PEERGROUPS = 59  # Linux 4.13; Python has no name for it
+MOST_BYTES = 1024  # that getsockopt takes in Python
+MOST_CLIENTS = 16
+
+
+class Peer:
+    """Who is at the other end of a connection, by the kernel's word."""
+
+    def __init__(self, pid: int, uid: int, groups: frozenset[int]) -> None:
+        self.pid = pid
+        self.uid = uid
+        self.groups = groups
+
+    def __str__(self) -> str:
+        return f"uid {self.uid}, pid {self.pid}"
+
+    @classmethod
+    def of(cls, connection: socket.socket) -> Peer:
+        """Ask the kernel."""
+        size = struct.calcsize("3i")
+        pid, uid, gid = struct.unpack(
+            "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        )
+        groups: tuple[int, ...] = ()
+        # More than Python's buffer holds (256 groups) counts as none: refused, not guessed.
+        with contextlib.suppress(OSError):
+            raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, MOST_BYTES)
+            groups = struct.unpack(f"{len(raw) // 4}i", raw)
+        return cls(pid, uid, frozenset((gid, *groups)))
+
+
+class Helper:
+    """Serves the socket, listens for faults, and looks at every card that is tuned."""
+
+    def __init__(
+        self, governor: Governor, nvml: Nvml, group: int | None, notifier: Notifier
+    ) -> None:
+        self._governor = governor
+        self._nvml = nvml
+        self._group = group
+        self._notifier = notifier
+        self._leases = itertools.count(1)
+        self._clients: set[asyncio.Task[None]] = set()
+        self._uuids = [card.uuid for card in nvml.cards()]
+
+    async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
+        """Serve until told to stop; every card is put back at the end, however it comes."""
+        loop = asyncio.get_running_loop()
+        ears = self._nvml.ears()
+        ended = threading.Event()
+
+        def hear() -> None:
+            while not ended.is_set():
+                try:
+                    xid = ears.wait(EARS_MILLISECONDS)
+                except GpuError:
+                    return  # the looks go on, and say what is wrong
+                if xid is not None:
+                    loop.call_soon_threadsafe(self._hear, xid)
+
+        listening = threading.Thread(target=hear, name="ears", daemon=True)
+        try:
+            self._governor.begin()
+            listening.start()
+            server = await asyncio.start_unix_server(
+                self._accept, sock=listener, limit=LONGEST_REQUEST
+            )
+            self._notifier.ready("every card is at stock")
+            looking = asyncio.create_task(self._look())
+            try:
+                await stop.wait()
+            finally:
+                self._notifier.stopping()
+                looking.cancel()
+                server.close()
+        finally:
+            for task in self._clients:
+                task.cancel()
+            self._governor.end()
+            ended.set()
+            await asyncio.to_thread(self._hush, listening, ears)
+
+    @staticmethod
+    def _hush(listening: threading.Thread, ears: Ears) -> None:
+        if listening.ident is not None:
+            listening.join()
+        ears.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        lease = next(self._leases)
+        by = ""
+        try:
+            peer = Peer.of(writer.get_extra_info("socket"))
+            by = str(peer)
+            if not self._allowed(peer):
+                log.warning("refused: %s", peer, extra={"action": "gpu-refused"})
+                reason = Reason(
+                    "gpu-permission",
+                    "You may not change this host's cards.",
+                    "Become a member of the helper's group, or root.",
+                )
+                await self._answer(writer, Answer(reason=reason))
+            elif len(self._clients) > MOST_CLIENTS:
+                reason = Reason("gpu-busy", "Too many clients.", "Try again in a moment.")
+                await self._answer(writer, Answer(reason=reason))
+            else:
+                async for line in _lines(reader):
+                    await self._answer(writer, self._obey(line, lease, by))
+        except BadRequest as error:
+            with contextlib.suppress(ConnectionError):
+                await self._answer(writer, Answer(reason=error.reason))
+        except ConnectionError:
+            pass  # it went away; its lease ends below
+        finally:
+            self._clients.discard(task)
+            self._governor.leave(lease, by)
+            self._tell()
+            writer.close()
+
+    @staticmethod
+    async def _answer(writer: asyncio.StreamWriter, answer: Answer) -> None:
+        writer.write(encode(answer))
+        await writer.drain()
+
+    def _allowed(self, peer: Peer) -> bool:
+        return peer.uid == 0 or (self._group is not None and self._group in peer.groups)
+
+    def _obey(self, line: bytes, lease: int, by: str) -> Answer:
+        """Do what a line asks; the loop has one thread, so there is one change at a time."""
+        reason = None
+        try:
+            self._do(decode(line), lease, by)
+        except GpuError as error:
+            reason = error.reason
+        self._tell()
+        return Answer(reason=reason, cards=self._governor.states())
+
+    def _do(self, asked: Asked, lease: int, by: str) -> None:
+        match asked:
+            case Status():
+                pass
+            case Work(card=card):
+                self._governor.work(card, lease, by)
+            case Rest(card=card):
+                self._governor.rest(card, lease, by)
+            case Apply(card=card, profile=profile):
+                self._governor.apply(card, profile, by)
+            case Reset(card=card):
+                self._governor.reset(card, by)
+            case Soaked(card=card, profile=profile, seconds=seconds):
+                self._governor.soaked(card, profile, seconds)
+            case Trouble(card=card, profile=profile, kind=kind, sentence=sentence):
+                reason = Reason(f"gpu-{kind}", sentence)
+                self._governor.trouble(card, profile, reason, by)
+
+    def _hear(self, xid: Xid) -> None:
+        reason = xid_reason(xid.number)
+        if is_suspicious(xid.number):
+            self._governor.fault(xid.uuid, reason)
+            self._tell()
+        else:
+            log.info("%s", reason.sentence, extra={"action": "xid", "card": xid.uuid})
+
+    async def _look(self) -> None:
+        while True:
+            self._notifier.alive()
+            for uuid in self._uuids:
+                try:
+                    self._governor.look(uuid, self._nvml.read(uuid))
+                except GpuLost as error:
+                    self._governor.fault(uuid, error.reason)
+                except GpuError as error:
+                    log.warning("%s", error, extra={"action": "gpu-look", "card": uuid})
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _tell(self) -> None:
+        """Say in one line how the cards stand: what `systemctl status` shows."""
+        self._notifier.status(
+            "; ".join(
+                f"{state.name}: {state.in_force or 'stock'}" for state in self._governor.states()
+            )
+        )
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Give every line; one that is too long ends the connection, because nobody can say where it stops."""
+    while True:
+        try:
+            line = await reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError:
+            return
+        except asyncio.LimitOverrunError as error:
+            raise BadRequest(
+                f"A request has at most {LONGEST_REQUEST} bytes.", "See docs/gpu.md."
+            ) from error
+        yield line
+
+
+def listener(path: Path | None, group: int | None) -> socket.socket:
+    """Take systemd's socket, or make one that only root and the group can use."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
+        return socket.socket(fileno=FIRST_FD)
+    if path is None:
+        raise SettingsError(
+            "There is no socket from systemd.", "Start zoetrope-gpu.socket, or name one: --socket PATH"
+        )  # fmt: skip
+    path.unlink(missing_ok=True)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        made.bind(str(path))
+    finally:
+        os.umask(before)
+    if group is not None:
+        os.chown(path, -1, group)
+        path.chmod(0o660)
+    made.listen()
+    return made
+
+
+def check_owner(file: Path) -> None:
+    """Refuse settings that somebody but root can write: their profiles would be set with root's power."""
+    meant = file.resolve()
+    about = meant.stat()
+    loose = about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if about.st_uid not in (0, os.geteuid()) or loose:
+        raise SettingsError(
+            f"{meant} can be changed by others than root, and its clocks would be set with root's power.",
+            f"chown root: {meant} && chmod go-w {meant}",
+        )
+
+
+def find_group(name: str) -> int | None:
+    """Give a group's number; without a name, only root may ask."""
+    if not name:
+        return None
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise SettingsError(
+            f"There is no group {name!r}.", "Name one that exists: --group"
+        ) from error
+
+
+def restore(settings: GpuSettings, state: Path) -> None:
+    """Put every card back that an end left tuned: what systemd runs after the helper, however it ended."""
+    with _opened() as nvml:
+        governor = Governor(nvml.cards(), Knobs(nvml), settings, BookFile(state / "book.json"))
+        governor.begin()
+
+
+async def serve(
+    settings: GpuSettings,
+    state: Path,
+    bound: socket.socket,
+    group: int | None,
+    notifier: Notifier | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    with _opened() as nvml:
+        file = BookFile(state / "book.json")
+        governor = Governor(nvml.cards(), Knobs(nvml), settings, file)
+        helper = Helper(governor, nvml, group, notifier or Notifier.from_environ())
+        await helper.run(bound, stop)
+
+
+@contextlib.contextmanager
+def _opened() -> Iterator[Nvml]:
+    nvml = Nvml()
+    try:
+        yield nvml
+    finally:
+        nvml.close()

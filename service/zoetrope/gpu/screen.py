@@ -1,0 +1,110 @@
+"""A card on a terminal: what somebody wants to see who asks how it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..settings import GpuSettings
+from . import probation
+from .card import Card, Reading, User
+from .profile import ProfileError, plan
+from .wire import CardState
+
+GIB = 1024**3
+
+
+def lines(
+    card: Card, reading: Reading, users: Sequence[User], state: CardState | None
+) -> Iterator[str]:
+    """Show a card as it is now, in a few lines."""
+    yield f"{card.short}  {card.uuid}  (driver {card.driver})"
+    yield f"  clocks   {_clocks(card, reading, state)}"
+    yield f"  power    {_power(card, reading)}"
+    heat = "not known" if reading.celsius is None else f"{reading.celsius} °C"
+    slowed = [reason for reason in reading.reasons or () if reason != "idle"]
+    yield f"  heat     {heat}{', slowed down by it' if reading.hot else ''}"
+    if slowed:
+        yield f"  limited  by {', '.join(slowed)}"
+    yield f"  memory   {_memory(reading)}{_load(reading)}"
+    for user in users:
+        taken = "" if user.vram is None else f", {user.vram / GIB:.1f} GiB"
+        yield f"  used by  {user.name or 'a process of somebody else'} (pid {user.pid}{taken})"
+    if state is not None:
+        yield f"  profile  {_profile(state)}"
+        if state.problem is not None:
+            yield f"           {state.problem}"
+
+
+def allowed(card: Card) -> Iterator[str]:
+    """Show what can be set on a card."""
+    yield f"core clock   {f'{card.core} MHz' if card.core else 'not told'}"
+    yield f"core offset  {f'{card.offset} MHz' if card.offset else 'cannot be set (driver 555 or newer can)'}"
+    limit = f"{card.power} W, {card.power_default} W by default" if card.power else "cannot be set"
+    yield f"power limit  {limit}"
+
+
+def profile_lines(card: Card, settings: GpuSettings, state: CardState | None) -> Iterator[str]:
+    """Show how every profile would be on a card, and how far it is trusted."""
+    for name, profile in settings.profiles.items():
+        roles = [role for role in ("working", "idle") if name in getattr(settings, role)]
+        title = f"{name} ({', '.join(roles)})" if roles else name
+        try:
+            steps = ", ".join(str(step) for step in plan(card, name, profile).steps)
+        except ProfileError as error:
+            yield f"{title}: {error.reason.sentence}"
+            continue
+        yield f"{title}: {steps}"
+        known = state.profile(name) if state is not None else None
+        if known is not None:
+            told = probation.told(name, known.record)
+            yield f"  {known.record.trust}{f': {told}' if told else ''}"
+
+
+def _clocks(card: Card, reading: Reading, state: CardState | None) -> str:
+    if reading.core_mhz is None:
+        return "not known"
+    text = f"core {reading.core_mhz} MHz"
+    if state is not None and state.highest_mhz is not None:
+        text += f" (at most {state.highest_mhz} by profile {state.in_force})"
+    elif card.core is not None:
+        text += f" (at most {card.core.high})"
+    if reading.offset_mhz:
+        text += f", offset {reading.offset_mhz:+d} MHz"
+    if reading.memory_mhz is not None:
+        text += f", memory {reading.memory_mhz} MHz"
+    return text if reading.pstate is None else f"{text}, P{reading.pstate}"
+
+
+def _power(card: Card, reading: Reading) -> str:
+    if reading.power_watts is None:
+        return "not known"
+    text = f"{reading.power_watts:.0f} W"
+    if reading.limit_watts is not None:
+        text += f" of {reading.limit_watts:.0f} W"
+        if card.power_default is not None and abs(reading.limit_watts - card.power_default) > 1:
+            text += f" (stock {card.power_default} W)"
+    return text
+
+
+def _memory(reading: Reading) -> str:
+    if reading.vram_used is None or reading.vram_total is None:
+        return "not known"
+    return f"{reading.vram_used / GIB:.1f} of {reading.vram_total / GIB:.1f} GiB"
+
+
+def _load(reading: Reading) -> str:
+    return "" if reading.utilisation is None else f", busy {reading.utilisation} %"
+
+
+def _profile(state: CardState) -> str:
+    if state.held == "":
+        return "stock, held by hand; `zoetrope gpu apply` gives it back to the settings"
+    wanted = state.held if state.held is not None else state.working
+    if not wanted:
+        return "stock; the settings name no working profile for it"
+    known = state.profile(wanted)
+    trust = f", {known.record.trust}" if known is not None else ""
+    if state.in_force:
+        how = "held by hand" if state.role == "held" else state.role
+        return f"{state.in_force} ({how}{trust if state.in_force == wanted else ''})"
+    return f"stock now; {wanted} while it works{trust}"

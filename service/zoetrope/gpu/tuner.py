@@ -1,0 +1,208 @@
+"""Between the queue and the cards: asks the helper for clocks while work runs, measures it, tells how it went.
+
+No job ever fails for it. A helper that is not there, or says no, leaves the card at stock, and the health
+check says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from ..errors import Reason
+from ..settings import EngineSettings, GpuSettings
+from . import wire
+from .card import Card
+from .client import Client
+from .faults import GpuError
+from .profile import declared
+from .usage import STOCK, Meter, Usage
+from .watch import Watch
+
+log = logging.getLogger("zoetrope.gpu")
+
+# Between two questions how the cards stand, so that what a person or the driver did is seen.
+ASK_SECONDS = 15.0
+
+# Failures behind which clocks can be that are too bold, and what they are called at the helper.
+SUSPICIOUS = {"crash": "engine", "cuda": "engine"}
+# The same for what a finished video looks like: NaNs come out black, wrong sums as noise.
+SUSPICIOUS_LOOKS = frozenset({"black", "noise"})
+
+
+class Stint(msgspec.Struct, frozen=True):
+    """One stage at work on a card."""
+
+    card: Card
+    meter: Meter
+
+
+class Tuner:
+    """Clocks and measurements of the cards that engines work on."""
+
+    def __init__(
+        self,
+        settings: GpuSettings,
+        engines: Sequence[EngineSettings],
+        watch: Watch,
+        client: Client | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.watch = watch
+        self.states: dict[str, wire.CardState] = {}
+        self.problem: Reason | None = None  # why the helper is not there, or what it refuses
+        self._settings = settings
+        self._engines = {engine.name: engine for engine in engines}
+        self._client = client or Client(settings.helper_socket)
+        self._clock = clock
+        self._busy: dict[str, int] = {}  # card → stages that run on it
+        self._idle_since: dict[str, float] = {}
+        self._asked: dict[str, type] = {}  # card → what was last asked for it
+        self._wake = asyncio.Event()
+        watch.profile_of = self.profile_of
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the settings want any card tuned."""
+        return bool(self._settings.working or self._settings.idle)
+
+    def card_of(self, engine: str) -> Card | None:
+        """Say on which card an engine works: the one it names, or the only one there is."""
+        cards, found = self.watch.cards, self._engines.get(engine)
+        if found is not None and found.gpu is not None:
+            return self.watch.card(found.gpu)
+        return cards[0] if len(cards) == 1 else None
+
+    def profile_of(self, card: str) -> str:
+        """Name the profile in force on a card; empty is stock."""
+        state = self.states.get(card)
+        return state.in_force if state is not None else ""
+
+    async def run(self) -> None:
+        """Keep the cards as the work needs them, until cancelled; then everything goes back to stock."""
+        try:
+            while True:
+                if self.wanted and self.watch.cards:
+                    await self._bring()
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(self._pause()):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            # The helper puts back what this connection asked for.
+            self._client.close()
+
+    def started(self, engine: str) -> Stint | None:
+        """A stage runs: its card is measured, and is to work."""
+        card = self.card_of(engine)
+        if card is None:
+            return None
+        self._busy[card.uuid] = self._busy.get(card.uuid, 0) + 1
+        self._idle_since.pop(card.uuid, None)
+        self._wake.set()
+        return Stint(card, self.watch.begin(card))
+
+    async def ended(self, stint: Stint | None) -> Usage | None:
+        """The engine is done with it; says what it took."""
+        if stint is None:
+            return None
+        uuid = stint.card.uuid
+        self._busy[uuid] -= 1
+        if not self._busy[uuid]:
+            self._idle_since[uuid] = self._clock()
+        self._wake.set()
+        return await self.watch.end(stint.meter)
+
+    async def sound(self, usage: Usage | None) -> None:
+        """Its video is sound: the profile under which all of it ran has earned that."""
+        if (name := _tuned(usage)) and usage is not None:
+            await self._ask(wire.Soaked(card=usage.card, profile=name, seconds=usage.seconds))
+
+    async def failed(
+        self, usage: Usage | None, kind: str, looks: Sequence[str], sentence: str
+    ) -> None:
+        """It failed; what clocks can be behind goes to the helper."""
+        called = SUSPICIOUS.get(kind) or ("output" if SUSPICIOUS_LOOKS & set(looks) else "")
+        if usage is not None and called:
+            await self._trouble(usage.card, _blamed(usage), called, sentence)
+
+    async def refused(self, engine: str, profile: str, sentence: str) -> None:
+        """A kernel's self-test failed under a profile, before the engine started."""
+        if profile and (card := self.card_of(engine)) is not None:
+            await self._trouble(card.uuid, profile, "selftest", sentence)
+
+    async def _trouble(self, card: str, profile: str, kind: str, sentence: str) -> None:
+        if self.wanted:
+            await self._ask(
+                wire.Trouble(card=card, profile=profile, kind=kind, sentence=sentence[:500])
+            )
+
+    async def _bring(self) -> None:
+        """Ask for what each card should be at, where that has changed; otherwise only how they stand."""
+        asked = False
+        for card in self.watch.cards:
+            if not any(declared(card, self._settings)) and card.uuid not in self.states:
+                continue
+            want = wire.Work if self._busy.get(card.uuid) else self._at_rest(card)
+            if want is None or self._asked.get(card.uuid) is want:
+                continue
+            if await self._ask(want(card=card.uuid)):
+                self._asked[card.uuid] = want
+            asked = True
+        if not asked:
+            await self._ask(wire.Status())
+
+    def _at_rest(self, card: Card) -> type[wire.Rest] | None:
+        since = self._idle_since.get(card.uuid)
+        if since is not None and self._clock() - since < self._settings.idle_seconds:
+            return None
+        return wire.Rest
+
+    async def _ask(self, question: wire.Asked) -> bool:
+        """Ask the helper; says whether it was there."""
+        if not self.wanted:
+            return False
+        try:
+            answer = await self._client.ask(question)
+        except GpuError as error:
+            self._say(error.reason)
+            # With the connection went everything that was asked for.
+            self._asked.clear()
+            self.states.clear()
+            return False
+        self.states = {state.uuid: state for state in answer.cards}
+        if answer.reason is not None or not isinstance(question, wire.Status):
+            self._say(answer.reason)
+        return True
+
+    def _say(self, problem: Reason | None) -> None:
+        if problem is not None and problem != self.problem:
+            log.warning("%s", problem, extra={"action": "gpu"})
+        self.problem = problem
+
+    def _pause(self) -> float:
+        waits = [
+            max(0.05, since + self._settings.idle_seconds - self._clock())
+            for uuid, since in self._idle_since.items()
+            if self._asked.get(uuid) is wire.Work
+        ]
+        return min([ASK_SECONDS, *waits])
+
+
+def _tuned(usage: Usage | None) -> str:
+    """Name the one profile under which all of it ran; empty for stock, or where it changed on the way."""
+    if usage is None or len(usage.profiles) != 1 or usage.profiles[0] == STOCK:
+        return ""
+    return usage.profiles[0]
+
+
+def _blamed(usage: Usage) -> str:
+    """Name the profile that may be at fault; empty where all of it ran at stock."""
+    return next((name for name in reversed(usage.profiles) if name != STOCK), "")

@@ -1,0 +1,129 @@
+"""What is said on the helper's socket: one line of JSON for each request, one for each answer."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..errors import Reason
+from .faults import GpuError
+from .probation import Record
+
+# A request is a few words; whoever sends more is no client of ours.
+LONGEST_REQUEST = 4096
+LONGEST_ANSWER = 1024 * 1024
+
+
+class BadRequest(GpuError):
+    """The helper was asked for something that it does not know."""
+
+    key = "gpu-request"
+
+
+class Request(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"
+):
+    """Something that the helper may be asked for; never figures, only names from the settings."""
+
+
+class Status(Request, frozen=True, tag="status"):
+    """Say how every card stands."""
+
+
+class Work(Request, frozen=True, tag="work"):
+    """Work begins on a card: its working profile counts for as long as this connection is open, or until `rest`."""
+
+    card: str
+
+
+class Rest(Request, frozen=True, tag="rest"):
+    """Nothing works on a card: its idle profile counts for as long as this connection is open."""
+
+    card: str
+
+
+class Apply(Request, frozen=True, tag="apply"):
+    """A person wants a profile, now and until told otherwise; without a name, what the settings say."""
+
+    card: str
+    profile: str | None = None
+
+
+class Reset(Request, frozen=True, tag="reset"):
+    """A person wants a card at stock, now and until told otherwise."""
+
+    card: str
+
+
+class Soaked(Request, frozen=True, tag="soaked"):
+    """A stage ran well under a profile."""
+
+    card: str
+    profile: str
+    seconds: float
+
+
+class Trouble(Request, frozen=True, tag="trouble"):
+    """A stage went wrong in a way that clocks can be behind; `profile` is what was in force, empty for stock."""
+
+    card: str
+    profile: str
+    kind: str
+    sentence: str
+
+
+Asked = Status | Work | Rest | Apply | Reset | Soaked | Trouble
+
+
+class ProfileState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A profile that is meant for a card: its steps, why it does not fit, how far it is trusted."""
+
+    name: str
+    steps: tuple[str, ...] = ()
+    misfit: Reason | None = None
+    record: Record = Record()
+
+
+class CardState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A card as the helper keeps it."""
+
+    uuid: str
+    name: str
+    working: str = ""  # what the settings want for it; empty is stock
+    idle: str = ""
+    held: str | None = None  # what a person chose; empty is stock, None leaves it to the settings
+    in_force: str = ""
+    role: str = "stock"  # working, idle, held or stock
+    since: float = 0.0
+    highest_mhz: int | None = None
+    problem: Reason | None = None  # why it is not as it should be
+    profiles: tuple[ProfileState, ...] = ()
+
+    def profile(self, name: str) -> ProfileState | None:
+        """Find a profile that is meant for this card."""
+        return next((each for each in self.profiles if each.name == name), None)
+
+    @property
+    def chosen(self) -> str:
+        """The profile that counts while the card works; empty is stock."""
+        return self.working if self.held is None else self.held
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What comes back: how the cards stand, and why not if it was refused."""
+
+    reason: Reason | None = None
+    cards: tuple[CardState, ...] = ()
+
+
+def decode(line: bytes) -> Asked:
+    """Read a request, or raise BadRequest with what is wrong about it."""
+    try:
+        found: Asked = msgspec.json.decode(line, type=Asked)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"That is not a request ({error}).", "See docs/gpu.md.") from error
+    return found
+
+
+def encode(message: Asked | Answer) -> bytes:
+    """Write a request or an answer as its line."""
+    return msgspec.json.encode(message) + b"\n"
