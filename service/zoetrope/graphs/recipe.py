@@ -11,8 +11,12 @@ import msgspec
 from ..errors import RecipeError, Rejected
 from ..jobs.job import Scalar, Still, Ticket
 from ..mistakes import nearest
+from . import presets
 from .graph import Graph, put, swap
-from .recipe_file import Clip, Parameter, RecipeFile, Size, StageSpec
+from .recipe_file import Clip, Memory, Parameter, RecipeFile, Size, StageSpec
+
+# A card reports a little less than it is sold as: 15.6 of 16 GB, 79.2 of 80.
+_REPORTED = 0.95
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +25,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     width: int = 0
     height: int = 0
     frames: int = 0
+    kept: int = 0  # of them; a loop's last frame repeats its first and is dropped
     fps: float = 0.0
     seed: int = 0
     parameters: dict[str, Scalar] = {}
@@ -33,6 +38,19 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     file: RecipeFile
     graphs: dict[str, Graph]
+    card: Memory = Memory()  # what the card that it is planned for allows
+
+    def on(self, gigabytes: float) -> Recipe:
+        """Give the recipe as it is on a card with so much memory; 0 is a card that nobody knows yet.
+
+        What smaller cards can do, a larger one can do as well, unless its own profile says otherwise.
+        """
+        sizes = sorted(self.file.memory)
+        card = Memory()
+        for size in [size for size in sizes if size * _REPORTED <= gigabytes] or sizes[:1]:
+            profile = self.file.memory[size]
+            card = Memory(pixels=profile.pixels or card.pixels, set={**card.set, **profile.set})
+        return msgspec.structs.replace(self, card=card)
 
     def stage(self, name: str) -> StageSpec:
         """Find a stage by its name."""
@@ -44,14 +62,41 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     def ticket_keys(self) -> frozenset[str]:
         """Say every key a ticket for this recipe may hold."""
         keys = set(Ticket.__struct_fields__) - {"parameters"}
+        if not self.file.presets:
+            keys -= {"preset"}
         if self.file.size is None:
             keys -= {"width", "height", "auto_resize"}
         if self.file.length is None:
             keys -= {"seconds", "frames"}
         return frozenset(keys) | frozenset(self.file.parameters)
 
-    def plan(self, ticket: Ticket, still: Still, seed: int) -> Plan:
-        """Make a ticket exact, or reject it with what is allowed."""
+    def preset(self, names: tuple[str, ...]) -> dict[str, Scalar]:
+        """Give the values that presets stand for, or reject a name that there is not."""
+        known = self.file.presets
+        for name in names:
+            if name not in known:
+                raise Rejected(
+                    f"The recipe {self.name} has no preset {name!r}; {nearest(name, known)}",
+                    "Mend the ticket and drop it again.",
+                    key="ticket-value",
+                )
+        return presets.together(known[name] for name in names)
+
+    def default(self, name: str) -> Scalar:
+        """Say what a parameter is when nobody asks for anything."""
+        parameter = self.file.parameters[name]
+        if parameter.default is not None:
+            return parameter.default
+        node, _, key = parameter.to[0].partition(".")
+        held: Scalar = next(
+            graph[node].inputs[key]
+            for graph in self.graphs.values()
+            if node in graph and key in graph[node].inputs
+        )
+        return held
+
+    def plan(self, ticket: Ticket, still: Still, seed: int, *, end: Still | None = None) -> Plan:
+        """Make a ticket exact, or reject it with what is allowed; `end` is a pair's other picture."""
         notes: list[str] = []
         parameters = self._parameters(ticket)
         if self.file.clip is not None:
@@ -59,7 +104,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             frames, fps, width, height = still.frames, still.fps, still.width, still.height
         else:
             frames, fps = self._frames(ticket, notes)
-            width, height = self._size(ticket, still, notes)
+            width, height = self._size(ticket, still, frames, notes)
+        may_loop = self.file.length is not None and bool(self.file.length.kept)
+        if loops := may_loop and end is not None and end.sha256 == still.sha256:
+            notes.append("One picture makes a loop; its last frame, the first again, is dropped.")
         if seed > self.file.seed_max or seed < 0:
             raise Rejected(
                 f"The seed {seed} is out of range.",
@@ -70,6 +118,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             width=width,
             height=height,
             frames=frames,
+            kept=frames - loops,
             fps=fps,
             seed=seed,
             parameters=parameters,
@@ -92,8 +141,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             for node, other in easing.swap.items():
                 graph = swap(graph, node, other.class_type, other.inputs)
         values: dict[str, Any] = {}
-        for name, parameter in self.file.parameters.items():
-            values |= dict.fromkeys(parameter.to, plan.parameters.get(name, parameter.default))
+        for parameter in self.file.parameters.values():
+            if parameter.default is not None:
+                values |= _said(parameter, parameter.default)
+        values |= self.card.set
+        for name, value in plan.parameters.items():
+            values |= _said(self.file.parameters[name], value)
         values |= dict.fromkeys(self.file.seed, plan.seed)
         if self.file.size is not None:
             scale = math.prod(easing.scale for easing in reliefs)
@@ -102,6 +155,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             values |= dict.fromkeys(self.file.size.height, _round(plan.height * scale, grid))
         if self.file.length is not None:
             values |= dict.fromkeys(self.file.length.to, plan.frames)
+            values |= dict.fromkeys(self.file.length.kept, plan.kept)
         if self.file.clip is not None:
             values |= dict.fromkeys(self.file.clip.fps, plan.fps * stage.expect.times)
         for easing in reliefs:
@@ -165,7 +219,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             )
         short = min(still.width, still.height)
         if clip.edge:
-            edge = parameters.get(clip.edge, self.file.parameters[clip.edge].default)
+            edge = parameters.get(clip.edge, self.default(clip.edge))
             if short >= float(edge):
                 raise Rejected(
                     f"The video's short edge has {short} pixels; made {edge} it would not grow.",
@@ -195,12 +249,21 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             notes.append(
                 f"{ticket.frames} frames became {frames}: the model makes {length.step}n+1."
             )
+        if length.trained and frames > length.trained:
+            notes.append(
+                f"{frames} frames are more than the {length.trained} that the model has learned:"
+                " colours may drift, and the picture is made smaller to fit the card."
+            )
         return frames, length.fps
 
-    def _size(self, ticket: Ticket, still: Still, notes: list[str]) -> tuple[int, int]:
-        size = self.file.size
+    def _size(self, ticket: Ticket, still: Still, frames: int, notes: list[str]) -> tuple[int, int]:
+        size, length = self.file.size, self.file.length
         if size is None:
             return 0, 0
+        budget = float(self.card.pixels or size.pixels)
+        if length is not None:
+            # What a card holds is pixels times frames, of which the model sees every fourth.
+            budget *= min(1.0, _seen(length.frames, length.step) / _seen(frames, length.step))
         for key, edge in (("width", ticket.width), ("height", ticket.height)):
             if edge is not None and not size.min_edge <= edge <= size.max_edge:
                 raise Rejected(
@@ -210,7 +273,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
                 )
         return fit(
             (still.width, still.height),
-            size,
+            msgspec.structs.replace(size, pixels=int(budget)),
             width=ticket.width,
             height=ticket.height,
             auto=ticket.auto_resize,
@@ -254,10 +317,10 @@ def check(name: str, parameter: Parameter, value: Scalar) -> Scalar:
     step = parameter.step if parameter.type == "int" else None
     if in_range and step and isinstance(value, int):
         in_range = (value - (low or 0)) % step == 0
-    if right_type and in_range and (not parameter.choices or value in parameter.choices):
+    if right_type and in_range and (not parameter.allowed or value in parameter.allowed):
         return float(value) if parameter.type == "float" else value
-    if parameter.choices:
-        allowed = f"one of {', '.join(parameter.choices)}"
+    if parameter.allowed:
+        allowed = f"one of {', '.join(parameter.allowed)}"
     else:
         words = {"text": "a text", "bool": "true or false", "int": "a whole number"}
         allowed = words.get(parameter.type, "a number")
@@ -302,6 +365,15 @@ def fit(
             f"{asked[0]}x{asked[1]} became {found[0]}x{found[1]}: a grid of {size.multiple}."
         )
     return found[0], found[1]
+
+
+def _said(parameter: Parameter, value: Scalar) -> dict[str, Any]:
+    """Say what a parameter's value sets in the graphs."""
+    return {**dict.fromkeys(parameter.to, value), **parameter.options.get(str(value), {})}
+
+
+def _seen(frames: int, step: int) -> int:
+    return (frames - 1) // step + 1
 
 
 def _round(edge: float, multiple: int) -> int:

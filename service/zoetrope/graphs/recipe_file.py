@@ -10,13 +10,16 @@ from ..jobs.job import Scalar
 
 MAX_SEED = 2**64 - 1
 
+# What a place may be set to: a value, or a link to another node's output.
+Setting = Scalar | list[str | int]
+
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something a ticket may set: its type and range, its default, and where it goes in the graphs."""
 
     type: Literal["text", "int", "float", "bool", "choice"]
-    default: Scalar
-    to: tuple[str, ...]
+    default: Scalar | None = None  # without it, what the graphs hold at these places
+    to: tuple[str, ...] = ()
     about: str = ""
     source: str = ""  # where the default comes from
     min: float | None = None
@@ -24,6 +27,29 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     step: float | None = None
     unit: str = ""
     choices: tuple[str, ...] = ()
+    options: dict[str, dict[str, Setting]] = {}  # choices that set more than one value each
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """Every value of a choice."""
+        return self.choices or tuple(self.options)
+
+
+class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A name for several values at once, as a ticket would say them."""
+
+    title: str
+    values: dict[str, Scalar]
+    about: str = ""
+    source: str = ""
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a card with so much memory can do: its pixel budget, and inputs that it allows."""
+
+    about: str = ""
+    pixels: int = 0  # of a clip of the recipe's own length; 0 leaves what smaller cards have
+    set: dict[str, Scalar] = {}
 
 
 class Relief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,7 +105,9 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The pixel budget and grid of the recipe, and where width and height go."""
 
-    pixels: int
+    pixels: int = (
+        0  # left out where memory profiles have budgets: the smallest one's, or the shelf's
+    )
     multiple: int
     width: tuple[str, ...]
     height: tuple[str, ...]
@@ -96,6 +124,10 @@ class Length(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     step: int = 4
     min: int = 5
     max: int = 161
+    trained: int = 0  # frames that the model has learned to make; more of them are possible
+    kept: tuple[
+        str, ...
+    ] = ()  # where it is said how many of them stay: a loop's last repeats its first
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,6 +146,8 @@ class RecipeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     title: str
     guidance: str = ""
+    tags: tuple[Literal["experimental"], ...] = ()
+    packs: tuple[str, ...] = ()  # of nodes, beside ComfyUI's own
     pictures: Literal[1, 2] = 1
     clip: Clip | None = None  # it begins with a video instead of a picture
     size: Size | None = None
@@ -122,3 +156,5 @@ class RecipeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     seed_max: int = MAX_SEED
     stages: tuple[StageSpec, ...]
     parameters: dict[str, Parameter] = {}
+    presets: dict[str, Preset] = {}
+    memory: dict[int, Memory] = {}  # by a card's gigabytes, from which on each holds

@@ -9,16 +9,19 @@ import tomli
 
 from ..errors import RecipeError, Rejected
 from ..mistakes import nearest
+from . import shared, soundness
 from .graph import Graph, decode
 from .recipe import Recipe
 from .recipe_file import RecipeFile
 
 
 def load(folder: Path) -> Recipe:
-    """Read one recipe's folder and check that every place it names exists."""
+    """Read one recipe's folder and what it shares with its neighbours, and check all that it names."""
     origin = folder / "recipe.toml"
     try:
-        file = msgspec.convert(tomli.loads(origin.read_text(encoding="utf-8")), RecipeFile)
+        file = msgspec.convert(
+            tomli.loads(origin.read_text(encoding="utf-8")), RecipeFile, str_keys=True
+        )
     except OSError as error:
         raise RecipeError(f"{origin}: cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
@@ -30,9 +33,10 @@ def load(folder: Path) -> Recipe:
             graphs[stage.graph] = decode(path.read_bytes(), str(path))
         except OSError as error:
             raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
-    recipe = Recipe(name=folder.name, file=file, graphs=graphs)
-    _check_places(recipe, origin)
-    return recipe
+    common = shared.read(_shared_by(folder))
+    recipe = Recipe(name=folder.name, file=shared.completed(file, common), graphs=graphs)
+    soundness.check(recipe, origin)
+    return recipe.on(0)
 
 
 class Recipes:
@@ -67,7 +71,8 @@ class Recipes:
                 key="recipe-unknown",
             )
         stamp = tuple(
-            (entry.name, entry.stat().st_mtime_ns) for entry in sorted(origin.parent.iterdir())
+            (entry.name, entry.stat().st_mtime_ns)
+            for entry in (*sorted(origin.parent.iterdir()), _shared_by(origin.parent))
         )
         known = self._loaded.get(name)
         if known is None or known[0] != stamp:
@@ -87,33 +92,7 @@ def shipped() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[3] / "workflows"
 
 
-def _check_places(recipe: Recipe, origin: Path) -> None:
-    file = recipe.file
-    if len({stage.name for stage in file.stages}) != len(file.stages) or not file.stages:
-        raise RecipeError(f"{origin}: stages need to be there, and to have names of their own.")
-    shared: list[str] = [*file.seed]
-    shared += [place for parameter in file.parameters.values() for place in parameter.to]
-    shared += [*file.size.width, *file.size.height] if file.size else []
-    shared += [*file.length.to] if file.length else []
-    shared += [*file.clip.fps] if file.clip else []
-    if file.clip and file.clip.edge and file.clip.edge not in file.parameters:
-        raise RecipeError(f"{origin}: there is no parameter {file.clip.edge!r}.")
-    for place in shared:
-        if not any(_has(graph, place) for graph in recipe.graphs.values()):
-            raise RecipeError(f"{origin}: no graph has the place {place!r}.")
-    for stage in file.stages:
-        graph = recipe.graphs[stage.graph]
-        own = [stage.prefix, stage.picture, stage.end_picture, stage.source]
-        own += [stage.handoff.prefix] if stage.handoff else []
-        for place in [p for p in own if p] + [p for r in stage.relief for p in r.set]:
-            swapped = {node for relief in stage.relief for node in relief.swap}
-            if not _has(graph, place) and place.partition(".")[0] not in swapped:
-                raise RecipeError(f"{origin}: {stage.graph} has no place {place!r}.")
-        for output in (stage.output, *([stage.handoff.output] if stage.handoff else [])):
-            if output not in graph:
-                raise RecipeError(f"{origin}: {stage.graph} has no node {output!r}.")
-
-
-def _has(graph: Graph, place: str) -> bool:
-    node, _, key = place.partition(".")
-    return node in graph and key in graph[node].inputs
+def _shared_by(folder: Path) -> Path:
+    """Find what a recipe shares with its neighbours; a shelf without it of its own has the shipped."""
+    own = folder.parent / shared.FILE
+    return own if own.is_file() else shipped() / shared.FILE

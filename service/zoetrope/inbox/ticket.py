@@ -123,9 +123,9 @@ def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
     valid = recipe.ticket_keys()
     fields: dict[str, Any] = {}
     parameters: dict[str, Scalar] = {}
-    for key, value in {**flat, **inner}.items():
-        if value is None:
-            continue  # JSON's way to leave something out
+    # JSON says None to leave something out.
+    said = {key: value for key, value in {**flat, **inner}.items() if value is not None}
+    for key in said:
         if key not in valid:
             raise Rejected(
                 f"The ticket's key {key!r} is unknown to the recipe {recipe.name};"
@@ -133,6 +133,8 @@ def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
                 _MEND,
                 key="ticket-key",
             )
+    named = _presets(said.pop("preset", ()))
+    for key, value in overlay(recipe.preset(named), said).items():
         if key in _KINDS:
             fields[key] = _field(key, value)
         elif isinstance(value, str | int | float | bool):
@@ -140,8 +142,15 @@ def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
         else:
             raise _wrong_type(key, value, "a text, a number, or true or false")
     _check_ranges(fields, recipe)
-    fields["recipe"] = recipe.name
+    fields |= {"recipe": recipe.name, "preset": named}
     return msgspec.convert({**fields, _PARAMETERS: parameters}, Ticket)
+
+
+def _presets(value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise _wrong_type("preset", value, "a name, or a list of names")
+    return tuple(dict.fromkeys(names))
 
 
 def find(recipes: Recipes, values: Mapping[str, Any], folder: str, default: str) -> Recipe:

@@ -63,6 +63,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the person asked for; absent values are the recipe's to decide."""
 
     recipe: str
+    preset: tuple[str, ...] = ()  # what they stand for is said in the other values
     prompt: str | None = None
     negative: str | None = None
     seed: int | None = None

@@ -1,0 +1,126 @@
+"""The check of a recipe before it is used: all that it names is there, and says the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecipeError, Rejected
+from ..settings import nearest
+from . import presets
+from .graph import Graph
+from .recipe import Recipe
+from .recipe import check as check_value
+from .recipe_file import Parameter, Setting
+
+
+def check(recipe: Recipe, origin: Path) -> None:
+    """Raise RecipeError for the first thing that a recipe's author has to mend."""
+    try:
+        _check_stages(recipe)
+        _check_shared(recipe)
+        for name, parameter in recipe.file.parameters.items():
+            _check_parameter(recipe, name, parameter)
+        _check_presets(recipe)
+        _check_memory(recipe)
+    except RecipeError as error:
+        raise RecipeError(f"{origin}: {error.reason.sentence}", "Mend the recipe.") from error
+
+
+def _check_stages(recipe: Recipe) -> None:
+    file = recipe.file
+    if len({stage.name for stage in file.stages}) != len(file.stages) or not file.stages:
+        raise RecipeError("stages need to be there, and to have names of their own.")
+    for stage in file.stages:
+        graph = recipe.graphs[stage.graph]
+        own = [stage.prefix, stage.picture, stage.end_picture, stage.source]
+        own += [stage.handoff.prefix] if stage.handoff else []
+        swapped = {node for relief in stage.relief for node in relief.swap}
+        for place in [p for p in own if p] + [p for r in stage.relief for p in r.set]:
+            if not _has(graph, place) and place.partition(".")[0] not in swapped:
+                raise RecipeError(f"{stage.graph} has no place {place!r}.")
+        handed = [stage.handoff.output] if stage.handoff else []
+        for node in (stage.output, *handed, *swapped):
+            if node not in graph:
+                raise RecipeError(f"{stage.graph} has no node {node!r}.")
+
+
+def _check_shared(recipe: Recipe) -> None:
+    file = recipe.file
+    places = [*file.seed]
+    places += [*file.size.width, *file.size.height] if file.size else []
+    places += [*file.length.to, *file.length.kept] if file.length else []
+    places += [*file.clip.fps] if file.clip else []
+    _need(recipe, places)
+    if file.clip and file.clip.edge and file.clip.edge not in file.parameters:
+        raise RecipeError(f"there is no parameter {file.clip.edge!r}.")
+
+
+def _check_parameter(recipe: Recipe, name: str, parameter: Parameter) -> None:
+    _need(recipe, parameter.to)
+    for settings in parameter.options.values():
+        _need(recipe, settings)
+        for setting in settings.values():
+            _check_link(recipe, setting)
+    if parameter.default is None and not parameter.to:
+        raise RecipeError(
+            f"the parameter {name} has neither a default nor a place to read it from."
+        )
+    if parameter.default is None:
+        held = list(_held(recipe, parameter.to))
+        if any(value != held[0] for value in held):
+            raise RecipeError(f"the graphs hold different values for {name}: {held}.")
+    _check_value(name, parameter, recipe.default(name))
+
+
+def _check_presets(recipe: Recipe) -> None:
+    possible, parameters = presets.keys(recipe.file), recipe.file.parameters
+    for title, preset in recipe.file.presets.items():
+        for name, value in preset.values.items():
+            if name not in possible:
+                raise RecipeError(f"the preset {title} sets {name!r}; {nearest(name, possible)}")
+            if name in parameters:
+                _check_value(name, parameters[name], value)
+
+
+def _check_memory(recipe: Recipe) -> None:
+    size, memory = recipe.file.size, recipe.file.memory
+    if size is not None and not size.pixels:
+        raise RecipeError(
+            "neither [size] nor the smallest [memory] says how many pixels there are."
+        )
+    for profile in memory.values():
+        _need(recipe, profile.set)
+
+
+def _check_value(name: str, parameter: Parameter, value: Any) -> None:
+    try:
+        check_value(name, parameter, value)
+    except Rejected as error:
+        raise RecipeError(error.reason.sentence.replace("The ticket's", "the value")) from error
+
+
+def _check_link(recipe: Recipe, setting: Setting) -> None:
+    if isinstance(setting, list) and not any(
+        setting[0] in graph for graph in recipe.graphs.values()
+    ):
+        raise RecipeError(f"no graph has the node {setting[0]!r}.")
+
+
+def _need(recipe: Recipe, places: Iterable[str]) -> None:
+    for place in places:
+        if not any(_has(graph, place) for graph in recipe.graphs.values()):
+            raise RecipeError(f"no graph has the place {place!r}.")
+
+
+def _held(recipe: Recipe, places: Iterable[str]) -> Iterable[Any]:
+    for place in places:
+        node, _, key = place.partition(".")
+        graphs = [graph for graph in recipe.graphs.values() if _has(graph, place)]
+        yield from (graph[node].inputs[key] for graph in graphs)
+
+
+def _has(graph: Graph, place: str) -> bool:
+    node, _, key = place.partition(".")
+    return node in graph and key in graph[node].inputs
