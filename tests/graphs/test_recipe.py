@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,11 +6,12 @@ from hypothesis import strategies as st
 from tests.conftest import RECIPES
 from zoetrope.errors import Rejected
 from zoetrope.graphs.recipe import Recipe, fit
-from zoetrope.graphs.recipe_file import Size
+from zoetrope.graphs.recipe_file import Memory, Parameter, Relief, Size
 from zoetrope.graphs.shelf import load
 from zoetrope.jobs.job import Still, Ticket
 
 TINY = load(RECIPES / "tiny")
+FILES = {"picture": "zoetrope/a.png", "end_picture": "", "source": "zoetrope/b.mp4"}
 
 
 def still(width: int = 640, height: int = 480) -> Still:
@@ -30,9 +32,8 @@ def plan(recipe: Recipe = TINY, seed: int = 7, **asked):
 
 
 def graph(stage: str = "i2v", relief: tuple[str, ...] = (), **asked):
-    names = {"picture": "zoetrope/a.png", "end_picture": "", "source": "zoetrope/b.mp4"}
     spec = TINY.stage(stage)
-    return TINY.build(plan(**asked), spec, files=names, prefix="p/1", relief=relief)
+    return TINY.build(plan(**asked), spec, files=FILES, prefix="p/1", relief=relief)
 
 
 def test_defaults_fill_the_graph():
@@ -209,6 +210,108 @@ def test_a_video_that_the_recipe_cannot_use_is_refused(given, key):
 def test_a_larger_size_is_possible_where_the_ticket_asks_for_one():
     ticket = Ticket(recipe=UPSCALE.name, parameters={"resolution": 1440})
     assert UPSCALE.plan(ticket, video(size=(1080, 1920)), 7).parameters["resolution"] == 1440
+
+
+def with_file(**changes) -> Recipe:
+    return msgspec.structs.replace(TINY, file=msgspec.structs.replace(TINY.file, **changes))
+
+
+def test_a_parameter_without_a_default_leaves_what_the_graph_holds():
+    steps = msgspec.structs.replace(TINY.file.parameters["steps"], default=None)
+    recipe = with_file(parameters=TINY.file.parameters | {"steps": steps})
+    held = recipe.graphs["i2v.json"]["ks_high"].inputs["steps"]
+    built = recipe.build(plan(recipe), TINY.stage("i2v"), files=FILES, prefix="p")
+    assert recipe.default("steps") == built["ks_high"].inputs["steps"] == held
+    asked = plan(recipe, parameters={"steps": held + 1})
+    built = recipe.build(asked, TINY.stage("i2v"), files=FILES, prefix="p")
+    assert built["ks_high"].inputs["steps"] == built["ks_low"].inputs["steps"] == held + 1
+
+
+def test_a_choice_may_set_several_places_and_links():
+    options = {"plain": {}, "odd": {"ks_high.steps": 3, "ks_low.latent_image": ["cond", 2]}}
+    order = Parameter(type="choice", default="plain", options=options)
+    recipe = with_file(parameters={"order": order})
+
+    def built(**asked):
+        planned = plan(recipe, parameters=asked)
+        return recipe.build(planned, TINY.stage("i2v"), files=FILES, prefix="p")
+
+    assert built() == built(order="plain")
+    assert built(order="odd")["ks_high"].inputs["steps"] == 3
+    assert built(order="odd")["ks_low"].inputs["latent_image"] == ["cond", 2]
+    with pytest.raises(Rejected, match="one of plain, odd"):
+        built(order="even")
+
+
+CARDS = {
+    16: Memory(pixels=4096, set={"ks_high.steps": 5, "ks_low.steps": 5}),
+    24: Memory(pixels=9216, set={"ks_low.steps": 6}),
+    80: Memory(set={"ks_low.steps": 7}),
+}
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "pixels", "steps"),
+    [
+        (0, 4096, (5, 5)),
+        (11.6, 4096, (5, 5)),
+        (15.5, 4096, (5, 5)),
+        (22, 4096, (5, 5)),
+        (23.5, 9216, (5, 6)),
+        (31.4, 9216, (5, 6)),
+        (79.2, 9216, (5, 7)),
+    ],
+)
+def test_a_card_can_what_smaller_ones_can_and_more(gigabytes, pixels, steps):
+    recipe = with_file(memory=CARDS).on(gigabytes)
+    planned = recipe.plan(Ticket(recipe="tiny"), still(64, 64), 7)
+    built = recipe.build(planned, TINY.stage("i2v"), files=FILES, prefix="p")
+    assert planned.width * planned.height == pixels
+    assert (built["ks_high"].inputs["steps"], built["ks_low"].inputs["steps"]) == steps
+
+
+def test_the_ticket_comes_before_the_card_and_relief_before_both():
+    recipe = with_file(memory=CARDS).on(24)
+    asked = plan(recipe, parameters={"steps": 9}, width=128, height=128)
+    built = recipe.build(asked, TINY.stage("i2v"), files=FILES, prefix="p")
+    assert (built["ks_high"].inputs["steps"], built["ks_low"].inputs["steps"]) == (9, 9)
+    assert (asked.width, asked.height) == (128, 128)
+    eased = msgspec.structs.replace(
+        TINY.stage("i2v"), relief=(Relief(name="few", set={"ks_low.steps": 2}),)
+    )
+    built = recipe.build(asked, eased, files=FILES, prefix="p", relief=("few",))
+    assert (built["ks_high"].inputs["steps"], built["ks_low"].inputs["steps"]) == (9, 2)
+
+
+def test_a_larger_picture_is_expected_to_take_longer():
+    recipe = with_file(memory=CARDS)
+    spec = TINY.stage("i2v")
+    small, large = (recipe.on(gb).plan(Ticket(recipe="tiny"), still(), 7) for gb in (16, 24))
+    assert recipe.estimate(large, spec) > 2 * recipe.estimate(small, spec)
+
+
+@given(frames=st.integers(5, 81), gigabytes=st.floats(0, 200))
+def test_no_clip_needs_more_than_its_card_holds(frames, gigabytes):
+    recipe = with_file(memory=CARDS).on(gigabytes)
+    planned = recipe.plan(Ticket(recipe="tiny", frames=frames), still(64, 64), 7)
+    budget = recipe.card.pixels * ((TINY.file.length.frames - 1) // 4 + 1)
+    seen = (planned.frames - 1) // 4 + 1
+    smallest = 32 * 32 * seen
+    assert planned.width * planned.height * seen <= max(1.7 * budget, smallest)
+
+
+def test_one_picture_twice_loses_its_last_frame_where_the_recipe_makes_loops():
+    length = msgspec.structs.replace(TINY.file.length, kept=("cond.batch_size",))
+    other = msgspec.structs.replace(still(), sha256="1" * 64)
+    for recipe, end, kept in (
+        (with_file(length=length), still(), 4),
+        (with_file(length=length), other, 5),
+        (with_file(length=length), None, 5),
+        (TINY, still(), 5),
+    ):
+        planned = recipe.plan(Ticket(recipe="tiny"), still(), 7, end=end)
+        assert (planned.frames, planned.kept) == (5, kept)
+        assert bool(planned.notes) is (kept == 4)
 
 
 def test_a_whole_number_keeps_to_its_steps():

@@ -32,6 +32,21 @@ def edit(shelf, old: str, new: str) -> None:
         ('picture = "image.image"', 'picture = "image.nothing"', "image.nothing"),
         ('name = "upscale"', 'name = "i2v"', "names of their own"),
         ("[size]", "[size", "recipe.toml"),
+        (
+            'default = 4\nmin = 2\nmax = 100\nto = ["ks_high.steps", "ks_low.steps"]',
+            'to = ["ks_high.steps", "ks_high.start_at_step"]',
+            r"different values for steps: \[4, 0\]",
+        ),
+        ("default = 4\n", "default = 1\n", "the value steps = 1 is not possible"),
+        ("pixels = 4096\n", "pixels = 0\nmin_edge_ = 1\n", "min_edge_"),
+        ("[size]", '[memory.24]\nset = { "cond.odd" = 1 }\n[size]', "cond.odd"),
+        ("[size]", '[memory.large]\nabout = "x"\n[size]', r"\$\.memory"),
+        ("[size]", '[presets.p]\ntitle = "x"\nvalues = { step = 1 }\n[size]', "`steps`"),
+        ("[size]", '[presets.p]\ntitle = "x"\nvalues = { steps = 1 }\n[size]', "steps = 1"),
+        ('to = ["ks_high.cfg"]', "", "cfg sets nothing"),
+        ('to = ["ks_high.cfg"]', 'options = { a = { "cond.x" = 1 } }', "cond.x"),
+        ('to = ["ks_high.cfg"]', 'options = { a = { "ks_high.model" = ["x", 0] } }', "'x'"),
+        ("[stages.relief.swap.decode]", "[stages.relief.swap.decoder]", "decoder"),
     ],
 )
 def test_a_recipe_that_names_what_is_not_there_is_its_authors_to_mend(shelf, old, new, told):

@@ -76,9 +76,10 @@ def forms(recipe: Recipe) -> Iterator[tuple[str, Graph]]:
                 if wish.get(edge, 1080) == 480:
                     continue  # no larger than the clip that it is made from
                 yield f"{stage.name} {gigabytes} {wish}", build(card, stage, **wish)
-            for count in range(1, len(names) + 1):
+            longest = {"frames": recipe.file.length.max} if recipe.file.length else {}
+            for count in range(len(names) + 1):
                 relief = names[:count]
-                yield f"{stage.name} {gigabytes} {relief}", build(card, stage, relief)
+                yield f"{stage.name} {gigabytes} {relief}", build(card, stage, relief, **longest)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from tests.inbox.conftest import write_recipe
@@ -182,3 +183,62 @@ def test_a_ticket_that_is_a_link_is_not_read(tmp_path):
     with pytest.raises(Rejected) as refused:
         tickets.read(tmp_path / "cat.toml")
     assert refused.value.reason.key == "ticket-link"
+
+
+@pytest.fixture
+def with_presets(tmp_path):
+    write_recipe(tmp_path, "plain")
+    (tmp_path / "shared.toml").write_text(
+        """
+        [presets.long]
+        title = "Long"
+        values = { seconds = 1, steps = 30 }
+        [presets.quiet]
+        title = "Quiet"
+        values = { prompt = "No talking." }
+        [presets.still]
+        title = "Still"
+        values = { prompt = "No zoom." }
+        """
+    )
+    return Recipes((tmp_path,))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('preset = "long"', {"seconds": 1.0, "parameters": {"steps": 30}}),
+        ('preset = "long"\nsteps = 9', {"seconds": 1.0, "parameters": {"steps": 9}}),
+        ('preset = "long"\nframes = 9', {"frames": 9, "parameters": {"steps": 30}}),
+        ('preset = ["quiet", "still"]', {"prompt": "No talking. No zoom."}),
+        ('preset = ["quiet", "quiet"]', {"prompt": "No talking."}),
+        ('preset = "quiet"\nprompt = "She turns."', {"prompt": "She turns."}),
+        ("preset = []", {}),
+    ],
+)
+def test_a_preset_stands_for_values_and_the_tickets_own_come_first(with_presets, text, found):
+    ticket = msgspec.to_builtins(parse(text, with_presets))
+    assert {k: v for k, v in ticket.items() if k not in ("recipe", "preset")} == found
+
+
+def test_a_ticket_remembers_the_presets_that_it_named(with_presets):
+    assert parse('preset = ["still", "quiet"]', with_presets).preset == ("still", "quiet")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ("preset = 'quite'", "ticket-value", "did you mean `quiet`?"),
+        ("preset = 3", "ticket-value", "a name, or a list of names"),
+        ("preset = ['quiet', 3]", "ticket-value", "a name, or a list of names"),
+    ],
+)
+def test_a_preset_that_there_is_not_is_said(with_presets, text, key, words):
+    found = reason(text, with_presets)
+    assert found.key == key
+    assert words in found.sentence
+
+
+def test_a_recipe_without_presets_knows_no_such_key(tmp_path, with_presets):
+    (tmp_path / "shared.toml").write_text("")
+    assert reason("preset = 'quiet'", with_presets).key == "ticket-key"

@@ -63,6 +63,8 @@ def _check_parameter(recipe: Recipe, name: str, parameter: Parameter) -> None:
         _need(recipe, settings)
         for setting in settings.values():
             _check_link(recipe, setting)
+    if not parameter.to and not parameter.options:
+        raise RecipeError(f"the parameter {name} sets nothing.")
     if parameter.default is None and not parameter.to:
         raise RecipeError(
             f"the parameter {name} has neither a default nor a place to read it from."
