@@ -29,7 +29,9 @@ def zoetrope(*words) -> subprocess.CompletedProcess[str]:
 
 def test_a_receipt_gives_the_same_graphs_and_seed_again(service):
     draw(service.inbox / "cat.png")
-    (service.inbox / "cat.toml").write_text('prompt = "Beat 1 (0-1s): zoom"\nframes = 9\nsteps = 6')
+    (service.inbox / "cat.toml").write_text(
+        'preset = "no-talking"\nprompt = "Beat 1 (0-1s): zoom"\nframes = 9\nsteps = 6'
+    )
     (first,) = until(service.done, "the video")
     done = zoetrope("reproduce", first / "receipt.json", "--sync", "--url", service.url)
     assert done.returncode == 0, done.stderr
@@ -42,10 +44,8 @@ def test_a_receipt_gives_the_same_graphs_and_seed_again(service):
     )
     assert new["parent"] == old["job"]
     assert new["plan"] == old["plan"]
-    assert (new["ticket"]["prompt"], new["ticket"]["parameters"]) == (
-        old["ticket"]["prompt"],
-        old["ticket"]["parameters"],
-    )
+    for key in ("prompt", "negative", "parameters"):
+        assert new["ticket"][key] == old["ticket"][key]
 
 
 def test_another_picture_is_another_graph_and_is_told(service, tmp_path):

@@ -25,10 +25,12 @@ def test_every_flag_reaches_the_ticket(service, run, picture, tmp_path):
         "-w", 832, "--height", 480, "-l", 81, "--seed", 2**63, "--name", "turn",
         "--no-auto-resize", "--no-review", "--set", "steps=6", "--set", "cfg=3.5",
         "--set", "fast=true", "--set", "sampler=euler", "--set", "note=a=b", "--set", "list=[1]",
+        "--preset", "lcm", "--preset", "no-talking",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert ticket(service) == {
         "recipe": "tiny",
+        "preset": ["lcm", "no-talking"],
         "prompt": "she turns",
         "negative": "blur",
         "width": 832,

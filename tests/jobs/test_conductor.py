@@ -5,12 +5,15 @@ import errno
 import hashlib
 import json
 import shutil
+from unittest.mock import AsyncMock
 
 import aiohttp
 import msgspec
 import pytest
 
 from tests.fakes.street import RECIPES, Street, order, recipe_with
+from zoetrope.engine.comfyui import ComfyEngine
+from zoetrope.engine.protocol import Stats
 from zoetrope.engine.rehearsal import Fault
 from zoetrope.errors import IllegalTransition
 from zoetrope.jobs.job import Progress, State
@@ -52,6 +55,24 @@ async def test_a_receipt_names_the_attention_kernel_that_was_reported(tmp_path):
             for attempt in stage["attempts"]
         }
         assert kernels == {"sageattn"}
+    finally:
+        await street.close()
+
+
+async def test_a_job_has_the_size_that_its_card_allows(tmp_path, monkeypatch):
+    shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "tiny")
+    with (tmp_path / "recipes" / "tiny" / "recipe.toml").open("a") as file:
+        file.write("\n[memory.24]\npixels = 16384\n")
+    street = Street(tmp_path, recipes=tmp_path / "recipes")
+    told = Stats(version="0.27.1", device="a card", vram_total=int(23.6 * 2**30))
+    monkeypatch.setattr(ComfyEngine, "stats", AsyncMock(return_value=told))
+    await street.start()
+    try:
+        job = await street.becomes(await street.drop(), State.DONE)
+        paper = receipt(street, job)
+        assert (paper["plan"]["width"], paper["plan"]["height"]) == (128, 128)
+        assert paper["stages"][0]["verdicts"][0]["measured"]["width"] == 128
+        assert {a["memory"] for stage in paper["stages"] for a in stage["attempts"]} == {23.6}
     finally:
         await street.close()
 

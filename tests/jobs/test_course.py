@@ -3,9 +3,23 @@ import pytest
 
 from tests.conftest import RECIPES
 from zoetrope.errors import RecipeError
-from zoetrope.graphs.shelf import load
-from zoetrope.jobs.course import FORM_BYTES, Course
-from zoetrope.jobs.job import Artefact, Job, Progress, Stage, State, Still, Ticket, submit
+from zoetrope.graphs.recipe_file import Memory
+from zoetrope.graphs.shelf import load, shipped
+from zoetrope.jobs.course import FORM_BYTES, Course, expectation
+from zoetrope.jobs.job import (
+    Artefact,
+    Failure,
+    Job,
+    Progress,
+    Stage,
+    State,
+    Still,
+    Ticket,
+    finish_stage,
+    start,
+    submit,
+    try_again,
+)
 
 TINY = load(RECIPES / "tiny")
 CLIP = Artefact(file="i2v-1.mp4", size=10_000, sha256="c" * 64)
@@ -73,6 +87,67 @@ def test_both_files_of_an_attempt_have_names_of_their_own():
     graph = Course(TINY, fresh, (), max_upload=0).graph({"picture": "a.png"})
     prefixes = [graph[node].inputs["filename_prefix"] for node in ("save", "keep")]
     assert prefixes == ["zoetrope/00000000-i2v-1", "zoetrope/00000000-i2v-1-whole"]
+
+
+CARDS = {16: Memory(), 24: Memory(pixels=16384), 80: Memory(pixels=65536)}
+SIZED = msgspec.structs.replace(TINY, file=msgspec.structs.replace(TINY.file, memory=CARDS))
+FRESH = msgspec.structs.replace(job(), stages=(Stage(name="i2v"), Stage(name="upscale")))
+
+
+def test_a_job_is_planned_for_the_card_that_it_goes_to():
+    sizes = {
+        gb: Course(SIZED, FRESH, (), max_upload=0, memory=gb).plan.width for gb in (0.0, 23.6, 79.2)
+    }
+    assert sizes == {0.0: 64, 23.6: 128, 79.2: 256}
+
+
+def test_an_open_attempt_keeps_the_size_of_the_card_that_it_was_decided_for():
+    begun = submit(FRESH, 2.0, "e", memory=23.6)
+    course = Course(SIZED, begun, (), max_upload=0, memory=79.2)
+    assert (course.plan.width, course.memory) == (128, 23.6)
+    assert expectation(SIZED, course.spec, begun).width == 128
+
+
+def test_a_clip_keeps_its_size_on_whatever_card_it_goes_on():
+    made = finish_stage(start(submit(FRESH, 2.0, "e", memory=23.6), 3.0), 4.0, (CLIP,))
+    course = Course(SIZED, made, (), max_upload=0, memory=79.2)
+    assert (course.spec.name, course.plan.width, course.memory) == ("upscale", 128, 79.2)
+
+
+def test_a_stage_that_failed_is_planned_anew_for_the_next_card():
+    failure = Failure(kind="oom", message="no room")
+    failed = try_again(start(submit(FRESH, 2.0, "e", memory=79.2), 3.0), 4.0, failure, ())
+    assert Course(SIZED, failed, (), max_upload=0, memory=23.6).plan.width == 128
+
+
+def test_the_recipe_is_that_of_the_card_in_all_its_settings():
+    cards = {16: Memory(), 24: Memory(set={"ks_high.steps": 9})}
+    recipe = msgspec.structs.replace(
+        TINY,
+        file=msgspec.structs.replace(
+            TINY.file,
+            memory=cards,
+            parameters={k: v for k, v in TINY.file.parameters.items() if k != "steps"},
+        ),
+    )
+    for gigabytes, steps in ((15.6, 4), (23.6, 9)):
+        course = Course(recipe, FRESH, (), max_upload=0, memory=gigabytes)
+        assert course.graph({"picture": "a.png"})["ks_high"].inputs["steps"] == steps
+
+
+@pytest.mark.parametrize(("second", "frames"), [("a", 80), ("b", 81)])
+def test_of_a_loop_one_frame_fewer_is_expected(second, frames):
+    flf = load(shipped() / "wan22-flf")
+    first = FRESH.stills[0]
+    last = msgspec.structs.replace(first, sha256=second * 64, file="upright-end.png")
+    pair = msgspec.structs.replace(FRESH, stills=(first, last), stages=(Stage(name="flf"),))
+    course = Course(flf, pair, (), max_upload=0)
+    assert course.files() == {"picture": "upright.png", "end_picture": "upright-end.png"}
+    assert expectation(flf, course.spec, pair).frames == frames
+    assert (
+        course.graph({"picture": "a.png", "end_picture": "b.png"})["frames"].inputs["length"]
+        == frames
+    )
 
 
 def test_a_recipe_that_keeps_frames_at_a_node_it_lacks_is_refused(tmp_path):

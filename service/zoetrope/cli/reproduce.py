@@ -54,7 +54,9 @@ def reproduce(options: Options, /, receipt: Path, sync: bool) -> int:
 
 def ticket_of(told: dict[str, Any]) -> dict[str, Any]:
     """Turn a receipt into the ticket that asks for the same: the seed made explicit, no second review."""
-    ticket = {key: value for key, value in told["ticket"].items() if key != "parameters"}
+    # What its presets stood for then is said by the other values.
+    unsaid = {"parameters", "preset"}
+    ticket = {key: value for key, value in told["ticket"].items() if key not in unsaid}
     return {
         **ticket,
         **told["ticket"].get("parameters", {}),

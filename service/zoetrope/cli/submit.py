@@ -19,6 +19,7 @@ FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 # The flag's own name, and the key of the ticket that it sets.
 KEYS = {
     "recipe": "recipe",
+    "presets": "preset",
     "prompt": "prompt",
     "negative": "negative",
     "width": "width",
@@ -52,6 +53,13 @@ KEYS = {
     help="The last picture, for recipes that take two; or END_IMAGE.",
 )
 @click.option("-r", "--recipe", metavar="NAME", help="The recipe; by default the service's.")
+@click.option(
+    "--preset",
+    "presets",
+    multiple=True,
+    metavar="NAME",
+    help="A preset of the recipe; may be repeated.",
+)
 @click.option(
     "-p",
     "--prompt",
@@ -192,7 +200,7 @@ def _ticket(ctx: click.Context, flags: dict[str, Any], sets: tuple[str, ...]) ->
         if ctx.get_parameter_source("length") is ParameterSource.COMMANDLINE:
             raise click.UsageError("--length and --seconds say the same; give one of them.", ctx)
         flags = {**flags, "length": None}
-    ticket = {KEYS[flag]: value for flag, value in flags.items() if value is not None}
+    ticket = {KEYS[flag]: value for flag, value in flags.items() if value not in (None, ())}
     for pair in sets:
         key, equals, text = pair.partition("=")
         if not key or not equals:

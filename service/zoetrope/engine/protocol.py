@@ -89,6 +89,11 @@ class Stats(msgspec.Struct, frozen=True):
     max_upload: int = MAX_UPLOAD
     attention: str = ""  # the kernel in use, as far as it is known
 
+    @property
+    def gigabytes(self) -> float:
+        """The card's memory; what the rehearsal tells is the host's own, and no card's."""
+        return 0.0 if self.rehearsal else round(self.vram_total / 2**30, 1)
+
 
 class Engine(Protocol):
     """One engine; every call may raise EngineDown, and those that ask for work EngineRefused."""

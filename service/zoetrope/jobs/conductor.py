@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..engine.protocol import MAX_UPLOAD, Engine
+from ..engine.protocol import Engine, Stats
 from ..errors import (
     IllegalTransition,
     NotFound,
@@ -27,7 +27,7 @@ from ..graphs.shelf import Recipes
 from ..settings import Settings
 from . import job as steps
 from . import ladder, receipt
-from .course import size_key
+from .course import planned, size_key
 from .flight import Broke, Brought, Flight, Gone, Outcome
 from .job import ENDED, Failure, Job, State
 from .lane import Lane, LaneStatus
@@ -160,10 +160,7 @@ class Conductor:
             ledger=self._ledger,
             recipes=self._recipes,
             work=self._settings.work,
-            card=lane.stats.device if lane.stats else "",
-            version=lane.stats.version if lane.stats else "",
-            max_upload=lane.stats.max_upload if lane.stats else MAX_UPLOAD,
-            attention=lane.stats.attention if lane.stats else "",
+            stats=lane.stats or Stats(version=""),
             patience=self._settings.jobs.patience_seconds,
             recovering=recovering,
             embed_graph=self._settings.outbox.embed_graph,
@@ -255,7 +252,7 @@ class Conductor:
         lasting = tuple(r for r in attempt.relief if r not in (ladder.FREE, ladder.RESTART))
         if lasting:
             recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
-            plan = recipe.plan(job.ticket, job.stills[0], job.seed)
+            plan = planned(recipe, job)
             card = lane.stats.device if lane.stats else ""
             await self._ledger.remember_rung(recipe.name, stage.name, size_key(plan), card, lasting)
         log.info("stage %s finished", stage.name, extra={"job": job.short, "action": "stage-done"})
@@ -263,7 +260,7 @@ class Conductor:
 
     async def _publish(self, job: Job) -> None:
         recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
-        plan = recipe.plan(job.ticket, job.stills[0], job.seed)
+        plan = planned(recipe, job)
         now = self._clock()
         paper = receipt.encode(receipt.write(job, plan, now))
         work = self._work(job)

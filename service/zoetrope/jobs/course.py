@@ -18,13 +18,21 @@ class Course:
     """What a job's present stage asks of an engine, worked out from its recipe."""
 
     def __init__(
-        self, recipe: Recipe, job: Job, relief: tuple[str, ...], *, max_upload: int
+        self,
+        recipe: Recipe,
+        job: Job,
+        relief: tuple[str, ...],
+        *,
+        max_upload: int,
+        memory: float = 0.0,
     ) -> None:
         stage = job.stage
         assert stage is not None
-        self.recipe = recipe
+        # The open attempt was decided for one card, whatever is asked of now.
+        self.memory = job.attempt.memory if job.attempt else memory
+        self.recipe = recipe.on(self.memory)
         self.spec = recipe.stage(stage.name)
-        self.plan = recipe.plan(job.ticket, job.stills[0], job.seed)
+        self.plan = planned(recipe, job, memory)
         self.relief = job.attempt.relief if job.attempt else relief
         self.number = job.attempt.number if job.attempt else len(stage.attempts) + 1
         self.estimate = recipe.estimate(self.plan, self.spec)
@@ -87,13 +95,24 @@ class Course:
         return whole if whole is not None and fits else clip
 
 
+def planned(recipe: Recipe, job: Job, memory: float = 0.0) -> Plan:
+    """Make a job's ticket exact for the card that its first stage ran on, or for one of so much memory."""
+    attempts = job.stages[0].attempts if job.stages else ()
+    # What was made, or is being made, has its size, whichever card goes on with it.
+    if attempts and attempts[-1].failure is None:
+        memory = attempts[-1].memory
+    first, last = job.stills[0], job.stills[-1]
+    other = last if recipe.file.pictures == 2 else None
+    return recipe.on(memory).plan(job.ticket, first, job.seed, end=other)
+
+
 def expectation(recipe: Recipe, spec: StageSpec, job: Job) -> Expected:
     """Say what a stage's video has to be, by recipe and plan."""
-    plan = recipe.plan(job.ticket, job.stills[0], job.seed)
+    plan = planned(recipe, job)
     relief = tuple(rung for stage in job.stages for rung in stage.relief)
     width, height = recipe.expected_size(plan, spec, relief)
     return Expected(
-        frames=(plan.frames - 1) * spec.expect.times + 1 if plan.frames else 0,
+        frames=(plan.kept - 1) * spec.expect.times + 1 if plan.kept else 0,
         fps=plan.fps * spec.expect.times,
         width=width,
         height=height,

@@ -19,6 +19,7 @@ from ..engine.protocol import (
     Interrupted,
     Queued,
     Started,
+    Stats,
 )
 from ..errors import EngineDown, EngineRefused, OutputVanished
 from ..gpu.tuner import Stint, Tuner
@@ -27,7 +28,7 @@ from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import StageSpec
 from ..graphs.shelf import Recipes
 from . import job as steps
-from .course import Course, expectation, size_key
+from .course import Course, expectation, planned, size_key
 from .job import ENDED, Artefact, Attempt, Failure, Job, State
 from .ledger import Ledger
 from .progress import Live, Meter, eta, is_stuck
@@ -73,10 +74,7 @@ class Flight:
         ledger: Ledger,
         recipes: Recipes,
         work: Path,
-        card: str,
-        version: str,
-        max_upload: int,
-        attention: str,
+        stats: Stats,
         patience: float,
         recovering: bool,
         embed_graph: bool,
@@ -89,10 +87,7 @@ class Flight:
         self._ledger = ledger
         self._recipes = recipes
         self._work = work / job_id
-        self._card = card
-        self._version = version
-        self._max_upload = max_upload
-        self._attention = attention
+        self._stats = stats
         self._patience = patience
         self._clock = clock
         self._tell = tell
@@ -133,7 +128,13 @@ class Flight:
                 return Gone()
             recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
             rungs = await self._relief(job, recipe)
-            course = Course(recipe, job, rungs, max_upload=self._max_upload)
+            course = Course(
+                recipe,
+                job,
+                rungs,
+                max_upload=self._stats.max_upload,
+                memory=self._stats.gigabytes,
+            )
             if job.attempt is None:
                 job = await self._ledger.change(self.job_id, self._decided(course))
             attempt = job.attempt
@@ -163,8 +164,9 @@ class Flight:
             self._engine.name,
             graph=graph,
             source=course.source,
-            version=self._version,
-            attention=self._attention,
+            version=self._stats.version,
+            attention=self._stats.attention,
+            memory=course.memory,
             relief=course.relief,
         )
 
@@ -198,8 +200,8 @@ class Flight:
         assert stage is not None
         if stage.attempts or stage.relief:
             return stage.relief
-        plan = recipe.plan(job.ticket, job.stills[0], job.seed)
-        known = await self._ledger.rung(recipe.name, stage.name, size_key(plan), self._card)
+        size = size_key(planned(recipe, job, self._stats.gigabytes))
+        known = await self._ledger.rung(recipe.name, stage.name, size, self._stats.device)
         allowed = recipe.reliefs(recipe.stage(stage.name), job.ticket)
         return tuple(rung for rung in known if rung in allowed)
 

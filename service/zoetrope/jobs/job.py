@@ -105,6 +105,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = ""  # the file of the stage before that it works on
     version: str = ""  # of the engine
     attention: str = ""  # the kernel that the engine was started with
+    memory: float = 0.0  # of its card, in gigabytes; 0 where that is not known
     state: Progress = Progress.SUBMITTED
     relief: tuple[str, ...] = ()
     submitted: float = 0.0
@@ -221,6 +222,7 @@ def submit(
     source: str = "",
     version: str = "",
     attention: str = "",
+    memory: float = 0.0,
     relief: tuple[str, ...] | None = None,
 ) -> Job:
     """Decide the next attempt's prompt id; written down before the engine hears of it."""
@@ -235,6 +237,7 @@ def submit(
         source=source,
         version=version,
         attention=attention,
+        memory=memory,
         relief=stage.relief if relief is None else relief,
         submitted=now,
     )
