@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RecipeError, Rejected
-from ..settings import nearest
+from ..mistakes import nearest
 from . import presets
 from .graph import Graph
 from .recipe import Recipe
