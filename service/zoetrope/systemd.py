@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from .errors import Reason, ZoetropeError
+from .gpu.card import Reading
 from .health.inbox import stale_after
 from .jobs.job import State
 from .jobs.progress import Live
@@ -47,11 +48,22 @@ def rendering(name: str, live: Live) -> str:
     return f"{name}: {live.stage} {live.fraction:.0%}{step}".replace("%", " %")
 
 
+def glance(readings: Iterable[Reading]) -> str:
+    """Say how the cards are in two figures each: "GPU 61 °C 2100 MHz"."""
+    told = [
+        f"{reading.celsius} °C {reading.core_mhz} MHz"
+        for reading in readings
+        if reading.celsius is not None and reading.core_mhz is not None
+    ]
+    return f"GPU {', '.join(told)}" if told else ""
+
+
 def summary(
     counts: Mapping[State, int],
     lanes: Sequence[LaneStatus],
     problem: Reason | None = None,
     now: Sequence[str] = (),
+    cards: str = "",
 ) -> str:
     """Say how things stand: "rendering cat.png: i2v 42 % (step 8/20), 14 waiting; engine gpu-0 is up"."""
     if problem is not None:
@@ -67,7 +79,8 @@ def summary(
         if word and (number := counts.get(state, 0))
     ]
     engines = [f"engine {lane.name} is {'up' if lane.up else 'down'}" for lane in lanes]
-    return "; ".join([", ".join(words) or "idle", *([", ".join(engines)] if engines else [])])
+    told = [", ".join(words) or "idle", ", ".join(engines), cards]
+    return "; ".join(text for text in told if text)
 
 
 async def sentence(parts: Parts) -> str:
@@ -83,7 +96,15 @@ async def sentence(parts: Parts) -> str:
             if (live := conductor.live(row.job.id)) is not None:
                 still = row.job.stills[0].name if row.job.stills else row.job.stem
                 now.append(rendering(still, live))
-    return summary(counts, status.lanes if status else (), status.paused if status else None, now)
+    # Only at work: an idle host's line stands still, and so does its journal.
+    tuner = parts.tuner if now else None
+    return summary(
+        counts,
+        status.lanes if status else (),
+        status.paused if status else None,
+        now,
+        glance(tuner.watch.latest.values()) if tuner is not None else "",
+    )
 
 
 class Reporter:

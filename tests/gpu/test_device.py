@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pynvml
 import pytest
@@ -58,6 +59,9 @@ def test_who_uses_a_card_is_named_as_far_as_it_may_be_seen(here, tmp_path):
     assert nvml.users(uid(0)) == ()
     with subprocess.Popen(["sleep", "60"]) as sleeper:
         simulated.set(user_pid=sleeper.pid, user_vram=7e9)
+        # A process has no words yet at the very moment in which it begins.
+        while not process_name(sleeper.pid, Path("/proc")):
+            assert sleeper.poll() is None
         (user,) = nvml.users(uid(0))
         sleeper.kill()
     assert (user.pid, user.name, user.vram) == (sleeper.pid, "sleep", 7_000_000_000)

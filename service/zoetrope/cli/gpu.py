@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,12 +14,11 @@ if TYPE_CHECKING:
     from ..errors import Reason
     from ..gpu.card import Card
     from ..gpu.device import Nvml
-    from ..gpu.wire import Asked, CardState
+    from ..gpu.wire import Apply, CardState, Reset
     from ..settings import Settings
 
 config = click.option("--config", metavar="FILE", help="The settings; or ZOETROPE_CONFIG, or /etc/zoetrope/zoetrope.toml.")  # fmt: skip
 which = click.option("--card", metavar="CARD", default="*", help="A UUID, a name or a pattern such as '*5090*'; by default every card.")  # fmt: skip
-GIB = 1024**3
 
 
 @click.group(epilog="\b\nExample:\n  zoetrope gpu status\n  zoetrope gpu apply baseline --dry-run")
@@ -105,13 +103,15 @@ def profiles(options: Options, config: str | None) -> int:
 @click.option("--dry-run", is_flag=True, help="Say what would be set, and set nothing.")
 @config
 @common
-def apply(name: str | None, card: str, dry_run: bool, config: str | None) -> int:
+@pass_options
+def apply(options: Options, name: str | None, card: str, dry_run: bool, config: str | None) -> int:
     """Set a profile now and until told otherwise; what barred it is forgiven, and its probation begins anew.
 
     Without NAME, cards go back to what the settings say: their working profile while they work.
     """
     from ..errors import ZoetropeError
     from ..gpu import wire
+    from ..gpu.profile import choose
 
     settings = _settings(config)
     if name is not None and name not in settings.gpu.profiles:
@@ -121,9 +121,14 @@ def apply(name: str | None, card: str, dry_run: bool, config: str | None) -> int
         told = nearest(name, known) if known else "the settings have none: [gpu.profiles.NAME]."
         raise ZoetropeError(f"There is no profile {name!r}; {told}", key="gpu-profile")
     cards = _cards(card)
+    if name is not None:
+        # Of several cards, those that it is for; if it is for none of them, each says so.
+        meant = tuple(each for each in cards if choose(each, [name], settings.gpu.profiles))
+        cards = meant or cards
     if dry_run:
         return _dry_run(settings, cards, name)
-    return _ask_each(settings, [wire.Apply(card=each.uuid, profile=name) for each in cards])
+    questions = [wire.Apply(card=each.uuid, profile=name) for each in cards]
+    return _ask_each(options, settings, questions)
 
 
 @gpu.command(
@@ -133,11 +138,13 @@ def apply(name: str | None, card: str, dry_run: bool, config: str | None) -> int
 @which
 @config
 @common
-def reset(card: str, config: str | None) -> int:
+@pass_options
+def reset(options: Options, card: str, config: str | None) -> int:
     """Put cards back to stock now; they stay there until `zoetrope gpu apply`."""
     from ..gpu import wire
 
-    return _ask_each(_settings(config), [wire.Reset(card=each.uuid) for each in _cards(card)])
+    questions = [wire.Reset(card=each.uuid) for each in _cards(card)]
+    return _ask_each(options, _settings(config), questions)
 
 
 @gpu.command(
@@ -230,19 +237,30 @@ def _dry_run(settings: Settings, cards: Sequence[Card], name: str | None) -> int
     return code
 
 
-def _ask_each(settings: Settings, questions: Sequence[Asked]) -> int:
+def _ask_each(options: Options, settings: Settings, questions: Sequence[Apply | Reset]) -> int:
     """Ask the helper one thing after the other; all are tried, and any refusal is a failure."""
+    import msgspec
+
     from ..gpu.client import ask_once
 
     code = 0
+    changed = []
     for question in questions:
-        answer = ask_once(Path(settings.gpu.helper_socket), question)
+        answer = ask_once(settings.gpu.helper_socket, question)
         if answer.reason is not None:
             click.echo(str(answer.reason), err=True)
             code = 1
             continue
-        for state in answer.cards:
-            if state.uuid == getattr(question, "card", ""):
-                now = f"profile {state.in_force}" if state.in_force else "stock"
-                click.echo(f"{state.name} ({state.uuid}): {now}")
+        changed += [state for state in answer.cards if state.uuid == question.card]
+    if options.json:
+        click.echo(msgspec.json.encode(changed))
+        return code
+    for state in changed:
+        click.echo(f"{state.name} ({state.uuid}): {_now(state)}")
     return code
+
+
+def _now(state: CardState) -> str:
+    if state.in_force:
+        return f"profile {state.in_force}"
+    return f"stock; {state.chosen} while it works" if state.chosen else "stock"

@@ -25,6 +25,7 @@ class Client:
     """One connection, kept open, because what it asks for lasts as long as it does."""
 
     def __init__(self, path: Path) -> None:
+        self.connections = 0  # so many there were; a new one has asked for nothing yet
         self._path = path
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._one = asyncio.Lock()
@@ -53,6 +54,7 @@ class Client:
             self._streams = await asyncio.open_unix_connection(
                 str(self._path), limit=LONGEST_ANSWER
             )
+            self.connections += 1
         reader, writer = self._streams
         writer.write(encode(question))
         await writer.drain()

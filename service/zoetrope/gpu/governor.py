@@ -133,7 +133,8 @@ class Governor:
         self._write()
         self._stand(uuid).role = "stock"
         # Everything, whoever has set it: this is what somebody reaches for when in doubt.
-        self._release(uuid, by, knobs=_known_knobs(card))
+        if (failed := self._release(uuid, by, knobs=_known_knobs(card))) is not None:
+            raise failed
 
     def soaked(self, uuid: str, name: str, seconds: float) -> None:
         """A stage ran well under a profile."""
@@ -208,7 +209,8 @@ class Governor:
         stand.role = role if name else "stock"
         stand.problem = None
         if not name:
-            self._release(uuid, by)
+            if (failed := self._release(uuid, by)) is not None:
+                raise failed
             return
         try:
             worked_out = plan(card, name, self._settings.profiles[name])
@@ -216,7 +218,8 @@ class Governor:
             _check_usable(name, record)
             if stand.in_force == worked_out:
                 return
-            self._release(uuid, by)
+            if (failed := self._release(uuid, by)) is not None:
+                raise failed
             self._attempt(uuid, worked_out, by)
             stand.role = role
         except GpuError as error:
@@ -273,11 +276,13 @@ class Governor:
             case "offset":
                 self._knobs.shift_core(card, step.value)
 
-    def _release(self, uuid: str, by: str, knobs: tuple[Knob, ...] | None = None) -> None:
-        """Put a card back to stock, if it is not there."""
+    def _release(
+        self, uuid: str, by: str, knobs: tuple[Knob, ...] | None = None
+    ) -> GpuError | None:
+        """Put a card back to stock, if it is not there; gives what hindered it."""
         stand, page = self._stand(uuid), self._book.page(uuid)
         if page.mark is None and knobs is None:
-            return
+            return None
         if knobs is not None:
             since = self._clock()
             profile = page.mark.profile if page.mark else ""
@@ -285,24 +290,27 @@ class Governor:
             self._set_page(uuid, mark=mark)
         stand.in_force = None
         stand.since = self._clock()
-        self._undo_mark(uuid, by)
+        return self._undo_mark(uuid, by)
 
-    def _undo_mark(self, uuid: str, by: str) -> None:
+    def _undo_mark(self, uuid: str, by: str) -> GpuError | None:
         """Undo what a mark names; the mark goes when the card is back, and stays when it could not be."""
         page = self._book.page(uuid)
         card, mark = self._cards.get(uuid), page.mark
         if mark is None or card is None:
-            return
-        if not self._put_back(card, mark.knobs, by):
-            self._write()
-            return
+            return None
+        failed = self._put_back(card, mark.knobs, by)
         if (record := page.records.get(mark.profile)) is not None:
-            self._remember(uuid, mark.profile, record, probation.Released())
-        self._set_page(uuid, mark=None)
+            if failed is None:
+                self._remember(uuid, mark.profile, record, probation.Released())
+            elif isinstance(failed, GpuLost):
+                self._remember(uuid, mark.profile, record, probation.Trouble(failed.reason))
+        if failed is None:
+            self._set_page(uuid, mark=None)
         self._write()
+        return failed
 
-    def _put_back(self, card: Card, knobs: tuple[Knob, ...], by: str) -> bool:
-        """Turn knobs back; says whether all of them went."""
+    def _put_back(self, card: Card, knobs: tuple[Knob, ...], by: str) -> GpuError | None:
+        """Turn knobs back, as many as go; gives what hindered one."""
         failed: GpuError | None = None
         for knob in knobs:
             try:
@@ -325,9 +333,9 @@ class Governor:
             log.error("%s: not back to stock: %s", card.short, failed, extra=extra)
             if stand is not None:
                 stand.problem = failed.reason
-            return False
+            return failed
         log.info("%s: stock", card.short, extra=extra)
-        return True
+        return None
 
     # The book.
 

@@ -22,6 +22,10 @@ class ProfileError(GpuError):
 
     key = "gpu-profile"
 
+    def __init__(self, sentence: str, next_step: str = "", *, why: str = "") -> None:
+        super().__init__(sentence, next_step)
+        self.why = why  # the reasons alone, for where it is clear which profile and card are meant
+
 
 class Step(msgspec.Struct, frozen=True):
     """One knob and its value: MHz, MHz or watts."""
@@ -100,6 +104,7 @@ def plan(card: Card, name: str, profile: ProfileSettings) -> Plan:
         raise ProfileError(
             f"Profile {name} does not fit {card.short} ({card.uuid}): {'; '.join(wrong)}.",
             "Change it in the settings; zoetrope gpu profiles shows what the card allows.",
+            why="; ".join(wrong),
         )
     steps: list[Step] = []
     # From the outside in: the lock stands before the offset lifts the curve under it.
@@ -126,15 +131,6 @@ def declared(card: Card, settings: GpuSettings) -> tuple[str, str]:
         choose(card, settings.working, settings.profiles),
         choose(card, settings.idle, settings.profiles),
     )
-
-
-def is_tried(card: Card, profile: ProfileSettings) -> bool:
-    """Tell whether a profile fits a card, without saying why not."""
-    try:
-        plan(card, "", profile)
-    except ProfileError:
-        return False
-    return True
 
 
 def _fingerprint(card: Card, steps: Iterable[Step]) -> str:

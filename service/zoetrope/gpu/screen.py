@@ -51,13 +51,13 @@ def profile_lines(card: Card, settings: GpuSettings, state: CardState | None) ->
         try:
             steps = ", ".join(str(step) for step in plan(card, name, profile).steps)
         except ProfileError as error:
-            yield f"{title}: {error.reason.sentence}"
+            yield f"{title}: does not fit: {error.why}"
             continue
         yield f"{title}: {steps}"
         known = state.profile(name) if state is not None else None
         if known is not None:
             told = probation.told(name, known.record)
-            yield f"  {known.record.trust}{f': {told}' if told else ''}"
+            yield f"  {told if told is not None else f'Profile {name} is trusted.'}"
 
 
 def _clocks(card: Card, reading: Reading, state: CardState | None) -> str:

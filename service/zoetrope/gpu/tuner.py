@@ -138,6 +138,14 @@ class Tuner:
         if profile and (card := self.card_of(engine)) is not None:
             await self._trouble(card.uuid, profile, "selftest", sentence)
 
+    async def order(self, question: wire.Apply | wire.Reset) -> None:
+        """Pass a person's wish on; a refusal raises what the helper says."""
+        answer = await self._client.ask(question)
+        self.states = {state.uuid: state for state in answer.cards}
+        if answer.reason is not None:
+            raise GpuError(answer.reason.sentence, answer.reason.next_step, key=answer.reason.key)
+        self._say(None)
+
     async def _trouble(self, card: str, profile: str, kind: str, sentence: str) -> None:
         if self.wanted:
             await self._ask(
@@ -169,14 +177,18 @@ class Tuner:
         """Ask the helper; says whether it was there."""
         if not self.wanted:
             return False
+        connection = self._client.connections
         try:
             answer = await self._client.ask(question)
         except GpuError as error:
             self._say(error.reason)
-            # With the connection went everything that was asked for.
             self._asked.clear()
             self.states.clear()
             return False
+        if self._client.connections != connection:
+            # With the old connection went everything that was asked for on it.
+            self._asked.clear()
+            self._wake.set()
         self.states = {state.uuid: state for state in answer.cards}
         if answer.reason is not None or not isinstance(question, wire.Status):
             self._say(answer.reason)

@@ -40,8 +40,8 @@ class Check(Protocol):
         """What is looked at, in one word."""
         ...
 
-    async def look(self) -> Verdict:
-        """Look, and say what was found."""
+    async def look(self) -> Verdict | None:
+        """Look, and say what was found; None where there is nothing to look at."""
         ...
 
 
@@ -67,12 +67,13 @@ class Health:
         """Give the present verdicts; many askers at once cause one look."""
         async with self._one:
             if self._last is None or self._clock() - self._last[0] >= self._keep:
-                verdicts = await asyncio.gather(*(self._ask(check) for check in self._checks))
+                asked = await asyncio.gather(*(self._ask(check) for check in self._checks))
+                verdicts = [verdict for verdict in asked if verdict is not None]
                 report = Report(level=worst(verdicts), checks=tuple(verdicts), taken=time.time())
                 self._last = (self._clock(), report)
             return self._last[1]
 
-    async def _ask(self, check: Check) -> Verdict:
+    async def _ask(self, check: Check) -> Verdict | None:
         try:
             async with asyncio.timeout(self._patience):
                 return await check.look()

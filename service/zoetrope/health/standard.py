@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from ..web.parts import Parts
 from .base import Health
+from .baseline import BaselineCheck
+from .card import CardCheck
 from .disk import DiskCheck
 from .engine import EngineCheck
+from .heat import HeatCheck
 from .inbox import InboxCheck
 from .kernel import KernelCheck
 from .ledger import LedgerCheck
 from .models import ModelsCheck
+from .profile import ProfileCheck
 from .queue import QueueCheck
 
 
@@ -21,6 +25,10 @@ def standard(parts: Parts) -> Health:
             EngineCheck(parts),
             *((KernelCheck(parts.settings),) if reported else ()),
             *((ModelsCheck(lambda: parts.settings),) if parts.settings.models.path else ()),
+            CardCheck(parts),
+            HeatCheck(parts),
+            ProfileCheck(parts),
+            BaselineCheck(parts),
             InboxCheck(parts),
             LedgerCheck(parts),
             DiskCheck(lambda: parts.settings),

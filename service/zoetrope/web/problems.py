@@ -21,6 +21,8 @@ from ..errors import (
     ZoetropeError,
     is_disk_full,
 )
+from ..gpu.client import HelperDown
+from ..gpu.faults import GpuError
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ STATUSES: dict[type[ZoetropeError], int] = {
     EngineRefused: 502,
     LedgerError: 503,
     DiskFull: 507,
+    HelperDown: 503,
+    GpuError: 409,
 }
 
 
@@ -96,8 +100,8 @@ def problem(error: BaseException) -> Problem:
             (status for kind, status in STATUSES.items() if isinstance(error, kind)),
             500,
         )
-        if error.reason.key == "duplicate":
-            status = 409
+        # Two keys say more than their family does.
+        status = {"duplicate": 409, "gpu-not-found": 404}.get(error.reason.key, status)
         return Problem(
             type=BLANK,
             title=HTTPStatus(status).phrase,

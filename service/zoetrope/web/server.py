@@ -13,8 +13,10 @@ from ..health.base import Health
 from ..health.standard import standard
 from . import login, page
 from .api.events import PAUSE, Events
+from .api.gpu import GpuApi
 from .api.health import HealthApi
 from .api.jobs import Jobs
+from .api.metrics import MetricsApi
 from .api.status import StatusApi
 from .api.upload import clear
 from .guard import access, add_headers, guard
@@ -41,6 +43,8 @@ def make_app(
             *HealthApi(health or standard(parts)).routes(),
             *StatusApi(parts).routes(),
             *Jobs(parts).routes(),
+            *GpuApi(parts).routes(),
+            *MetricsApi(parts).routes(),
             *Events(parts, pause=pause).routes(),
         ]
     )

@@ -39,7 +39,7 @@ def as_text(report: Report) -> str:
     """Write a report as lines for a terminal."""
     lines: list[str] = [report.level]
     for verdict in report.checks:
-        lines.append(f"{verdict.level:<9} {verdict.name:<7} {verdict.found}")
+        lines.append(f"{verdict.level:<9} {verdict.name:<8} {verdict.found}")
         if verdict.next_step:
-            lines.append(f"{'':<17} next: {verdict.next_step}")
+            lines.append(f"{'':<18} next: {verdict.next_step}")
     return "\n".join(lines) + "\n"

@@ -1,0 +1,53 @@
+"""Are the cards there that engines work on, and does their driver answer?"""
+
+from __future__ import annotations
+
+from ..web.parts import Parts
+from .base import Verdict
+
+
+class CardCheck:
+    """Compares the cards that the settings name with those that the driver shows."""
+
+    name = "card"
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def look(self) -> Verdict | None:
+        """Say which cards there are; a host without one has nothing to say, unless an engine names one."""
+        tuner = self._parts.tuner
+        if tuner is None or not tuner.watch.looked.is_set():
+            return None
+        watch, settings = tuner.watch, self._parts.settings
+        named = {engine.gpu: engine.name for engine in settings.engines if engine.gpu is not None}
+        if watch.problem is not None:
+            reason = watch.problem
+            return self._failing(reason.sentence, reason.next_step)
+        if watch.lost:
+            reasons = list(watch.lost.values())
+            names = ", ".join(card.short for card in watch.cards if card.uuid in watch.lost)
+            return self._failing(f"{names}: {reasons[0].sentence}", reasons[0].next_step)
+        missing = {uuid: name for uuid, name in named.items() if watch.card(uuid) is None}
+        if missing:
+            told = ", ".join(f"{name} ({uuid})" for uuid, name in missing.items())
+            return self._failing(
+                f"The card of {told} is not seen.",
+                "See what is there: nvidia-smi -L; then mend engines[].gpu, or look at the card.",
+            )
+        if not watch.cards:
+            return None
+        told = ", ".join(f"{card.short} (driver {card.driver})" for card in watch.cards)
+        unnamed = [engine.name for engine in settings.engines if engine.gpu is None]
+        if tuner.wanted and len(watch.cards) > 1 and unnamed:
+            return Verdict(
+                name=self.name,
+                level="degraded",
+                found=f"{told}. Nobody says on which of them {', '.join(unnamed)} works,"
+                " so it is neither tuned nor measured.",
+                next_step="Name its card in the settings: engines[].gpu (nvidia-smi -L).",
+            )
+        return Verdict(name=self.name, level="ok", found=f"{told}.")
+
+    def _failing(self, found: str, next_step: str) -> Verdict:
+        return Verdict(name=self.name, level="failing", found=found, next_step=next_step)

@@ -1,0 +1,40 @@
+"""Does heat slow a card down?"""
+
+from __future__ import annotations
+
+from ..web.parts import Parts
+from .base import Verdict
+
+
+class HeatCheck:
+    """Reads why each card runs slower than it could."""
+
+    name = "heat"
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def look(self) -> Verdict | None:
+        """Say how warm the cards are, and which of them heat slows down."""
+        tuner = self._parts.tuner
+        if tuner is None or not tuner.watch.cards:
+            return None
+        warm: list[str] = []
+        hot: list[str] = []
+        for card in tuner.watch.cards:
+            reading = tuner.watch.latest.get(card.uuid)
+            if reading is None or reading.celsius is None:
+                continue
+            told = f"{card.short}: {reading.celsius} °C"
+            if reading.hot and reading.core_mhz is not None:
+                told += f", slowed down to {reading.core_mhz} MHz"
+            (hot if reading.hot else warm).append(told)
+        if hot:
+            return Verdict(
+                name=self.name,
+                level="degraded",
+                found=f"{'; '.join(hot)}.",
+                next_step="Clean its filters and give it air, or set a lower max_core_mhz or power_limit_w"
+                " in its profile: less heat, and steadier times.",
+            )
+        return Verdict(name=self.name, level="ok", found=f"{'; '.join(warm) or 'Not told'}.")

@@ -1,0 +1,35 @@
+"""The figures that a monitoring system asks for, in Prometheus' text format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from ..parts import Parts
+
+if TYPE_CHECKING:
+    from ..gauges import Gauges
+
+
+class MetricsApi:
+    """The request for metrics."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._gauges: Gauges | None = None
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes of this area."""
+        return [web.get("/metrics", self.metrics)]
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Give every figure."""
+        if self._gauges is None:
+            # Late, because most hosts are asked by nobody.
+            from ..gauges import Gauges
+
+            self._gauges = Gauges(self._parts)
+        # As bytes: the content type names a version, which aiohttp's own setter refuses.
+        body, content_type = self._gauges.text()
+        return web.Response(body=body, headers={"Content-Type": content_type})
