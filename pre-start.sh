@@ -319,9 +319,26 @@ link_models() {
   warn models "$named" "$step"
 }
 
+# While a clock profile is in force, the kernels are tried under it too, in short, at every start: a result
+# that differs from the one at stock clocks means that the clocks are too bold, and is told as such.
+tuned_test() {
+  local file=$ZOETROPE_ROOT/run/zoetrope-gpu/$card code=0
+  [[ -r $file ]] || return 0
+  read -r tuned _ <"$file" || true
+  [[ -n $tuned ]] || return 0
+  fact profile "$tuned"
+  [[ -s $1 ]] || return 0
+  "$ZOETROPE_PYTHON" "$runtime/selftest.py" "${words[@]}" --quick --out "$scratch/tuned.json" || code=$?
+  if [[ -s $scratch/tuned.json ]]; then
+    fact tuned "$scratch/tuned.json"
+  else
+    fact tuned-broke "$code"
+  fi
+}
+
 # One result is kept for each driver, card, set of packages, wish and version of the test.
 self_test() {
-  local key result code=0 words=(--wish "$ZOETROPE_ATTENTION")
+  local key result code=0 tuned='' words=(--wish "$ZOETROPE_ATTENTION")
   [[ $ZOETROPE_SELFTEST == full ]] || words+=(--quick)
   key=$({
     printf '%s\n' "$driver" "$card" "${words[*]}" "$(readlink -f "$ZOETROPE_PYTHON")"
@@ -329,6 +346,7 @@ self_test() {
     cat "$runtime/selftest.py" "$runtime/kernels.py"
   } | sha256sum | cut -c1-16)
   result=$ZOETROPE_CACHE/selftest-$key.json
+  tuned_test "$result"
   if [[ ! -s $result ]]; then
     result=$scratch/selftest.json
     "$ZOETROPE_PYTHON" "$runtime/selftest.py" "${words[@]}" --out "$result" || code=$?
@@ -347,7 +365,7 @@ self_test() {
         "Look at the unit's DeviceAllow, and at: nvidia-smi -L"
     use_cpu no-cuda "There is a card, but torch does not see it: ComfyUI runs on the CPU." \
       "Look at the unit's DeviceAllow, and at the torch build: $ZOETROPE_PYTHON -c 'import torch; torch.cuda.init()'"
-  elif ((!check)) && [[ $result != "$ZOETROPE_CACHE"/* ]] && grep -q '"settled": true' "$result"; then
+  elif ((!check)) && [[ -z $tuned && $result != "$ZOETROPE_CACHE"/* ]] && grep -q '"settled": true' "$result"; then
     cp "$result" "$ZOETROPE_CACHE/.selftest-$key.part"
     mv -f "$ZOETROPE_CACHE/.selftest-$key.part" "$ZOETROPE_CACHE/selftest-$key.json"
   fi

@@ -16,6 +16,7 @@
       "0" = {
         uuid = "GPU-5c8e0f0c-7d3b-4f0e-9a51-3f1d3c1f2a44";
         card = "RTX 4090";
+        profile = "cool";
         memory = 24;
       };
       "1" = {
@@ -24,6 +25,12 @@
         memory = 80;
         attention = "flash";
       };
+    };
+
+    # The card in the narrow slot.
+    gpu.profiles.cool = {
+      card = "RTX 4090";
+      maxCoreMhz = 2400;
     };
 
     # Compilation costs minutes after each change of size; these cards do many sizes.

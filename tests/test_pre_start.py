@@ -552,6 +552,67 @@ def test_a_result_is_kept_until_driver_card_packages_wish_or_extent_change(host)
     assert host.report["driver"] == "590.1"
 
 
+def under(host, profile):
+    """Have the helper say which profile is in force."""
+    file = host.root / "run/zoetrope-gpu" / UUID
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{profile}\n")
+
+
+def test_under_a_profile_the_kernels_are_tried_again_at_every_start(host):
+    host.driver()
+    host.start()
+    assert host.report["profile"] == ""
+    under(host, "baseline")
+    for number in (2, 3):
+        host.start()
+        assert len(host.calls) == number
+        assert "--quick" in host.calls[-1]
+    assert (host.report["profile"], host.report["mismatch"]) == ("baseline", [])
+    assert host.report["chosen"] == "sageattn"
+
+
+def test_a_kernel_that_is_right_at_stock_and_wrong_under_a_profile_is_told(host):
+    host.driver()
+    host.start()
+    under(host, "bold")
+    host.answers(outcome(kernels=[SDPA, kernel("sageattn", reason="cosine 0.1 is below 0.99")]))
+    done = host.start()
+    (found,) = host.report["mismatch"]
+    assert (found["name"], found["reason"]) == ("sageattn", "cosine 0.1 is below 0.99")
+    # The flags follow the result at stock, to which the helper puts the card back.
+    assert host.report["chosen"] == "sageattn"
+    assert "profile bold: sageattn: cosine 0.1" in done.stdout
+
+
+def test_a_kernel_that_is_refused_at_stock_too_blames_no_profile(host):
+    host.driver()
+    refused = outcome(kernels=[SDPA, kernel("sageattn", reason="wrong")], chosen="sdpa")
+    host.answers(refused)
+    host.start()
+    under(host, "bold")
+    host.start()
+    assert host.report["mismatch"] == []
+
+
+def test_a_self_test_that_breaks_under_a_profile_is_told(host):
+    host.driver()
+    host.start()
+    under(host, "bold")
+    host.answers(None, code=134)
+    host.start()
+    assert "exit code 134" in host.report["mismatch"][0]["reason"]
+
+
+def test_a_first_result_under_a_profile_is_not_kept_as_the_one_at_stock(host):
+    host.driver()
+    under(host, "bold")
+    host.start()
+    (host.root / "run/zoetrope-gpu" / UUID).unlink()
+    host.start()
+    assert len(host.calls) == 2
+
+
 def test_a_result_that_may_change_is_not_kept(host):
     host.answers(outcome(settled=False))
     host.start()

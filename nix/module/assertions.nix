@@ -24,16 +24,32 @@ let
 
   unnamed = lib.filter (name: cfg.gpus.${name}.uuid == null) (lib.attrNames cfg.gpus);
 
-  profileChecks = lib.mapAttrsToList (
+  profileChecks = lib.concatLists (
+    lib.mapAttrsToList (
     name: profile:
     let
       floor = if profile.card == null then null else cards.${profile.card}.floor or null;
+      offset = if profile.coreOffsetMhz == null then 0 else profile.coreOffsetMhz;
     in
+    [
+    {
+      assertion = profile.maxCoreMhz != null || profile.coreOffsetMhz != null || profile.powerLimitW != null;
+      message = "services.zoetrope.gpu.profiles.${name} says nothing. Set maxCoreMhz, powerLimitW or both.";
+    }
+    {
+      assertion = offset <= 0 || profile.maxCoreMhz != null;
+      message = "services.zoetrope.gpu.profiles.${name}.coreOffsetMhz is ${toString offset} without maxCoreMhz, which lifts the highest clock too: an overclock. Set maxCoreMhz beside it for an undervolt.";
+    }
     {
       assertion = floor == null || profile.powerLimitW == null || profile.powerLimitW >= floor;
       message = "services.zoetrope.gpu.profiles.${name}.powerLimitW is ${toString profile.powerLimitW}, and the driver of an ${toString profile.card} takes nothing below ${toString floor} W. Set ${toString floor} or more, and go further down with maxCoreMhz, which does lower the power.";
     }
-  ) cfg.gpu.profiles;
+    ]
+    ) cfg.gpu.profiles
+  );
+
+  wanted = lib.unique (map (gpu: [ gpu.profile gpu.idleProfile ]) (lib.attrValues cfg.gpus));
+  told = gpu: gpu.uuid != null || (gpu.profile != null && (cfg.gpu.profiles.${gpu.profile} or { card = null; }).card != null);
   gpuChecks = lib.concatLists (
     lib.mapAttrsToList (
       name: gpu:
@@ -48,6 +64,10 @@ let
         {
           assertion = gpu.profile == null || profile != null;
           message = "services.zoetrope.gpus.\"${name}\".profile names `${toString gpu.profile}`, which services.zoetrope.gpu.profiles does not have. Declare it there, or name one of: ${lib.concatStringsSep ", " (lib.attrNames cfg.gpu.profiles)}.";
+        }
+        {
+          assertion = gpu.idleProfile == null || cfg.gpu.profiles ? ${toString gpu.idleProfile};
+          message = "services.zoetrope.gpus.\"${name}\".idleProfile names `${toString gpu.idleProfile}`, which services.zoetrope.gpu.profiles does not have. Declare it there, or name one of: ${lib.concatStringsSep ", " (lib.attrNames cfg.gpu.profiles)}.";
         }
         {
           assertion = gpu.card == null || profile == null || profile.card == null || profile.card == gpu.card;
@@ -99,6 +119,10 @@ in
       {
         assertion = blank == [ ];
         message = "services.zoetrope.comfyui.extraArgs has `${lib.concatStringsSep "`, `" blank}`: one argument holds no blanks. Write each word as an element of its own.";
+      }
+      {
+        assertion = lib.length wanted == 1 || lib.all told (lib.attrValues cfg.gpus);
+        message = "services.zoetrope.gpus: the cards have different profiles and cannot be told apart. Give each its uuid (nvidia-smi -L).";
       }
     ]
     ++ profileChecks

@@ -7,6 +7,7 @@
     ./settings.nix
     ./sidecar.nix
     ./engines.nix
+    ./tuning.nix
     ./assertions.nix
   ];
 }

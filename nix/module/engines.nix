@@ -16,17 +16,6 @@ let
   packList = pkgs.writeText "zoetrope-node-packs" (
     lib.concatStrings (lib.mapAttrsToList (name: path: "${name}=${path}\n") packs)
   );
-
-  # The two kinds of class names that drivers use; a name that is not there allows nothing.
-  # nixpkgs #331069: one class too few, and the GPU is invisible without a word.
-  devices = [
-    "char-nvidia rw"
-    "char-nvidiactl rw"
-    "char-nvidia-caps rw"
-    "char-nvidia-frontend rw"
-    "char-nvidia-modeset rw"
-    "char-nvidia-uvm rw"
-  ];
 in
 {
   config = lib.mkIf cfg.enable {
@@ -137,7 +126,7 @@ in
 
           ProtectHome = true;
           DevicePolicy = "closed";
-          DeviceAllow = devices;
+          DeviceAllow = import ./devices.nix;
           # No MemoryDenyWriteExecute: torch and Triton write code and run it.
           RestrictAddressFamilies = [
             "AF_UNIX"

@@ -12,18 +12,26 @@ let
   card = types.nullOr (types.enum (lib.attrNames cards));
   positive = types.nullOr types.ints.positive;
 
-  # The names here are those of the settings' future [gpu] table; the sidecar does not read them yet, so
-  # they are a file of their own, for the root helper.
-  table = profile: lib.filterAttrs (_: value: value != null) {
-    inherit (profile) card;
+  # Which cards a profile is for: those that name it, where they can be told apart; else all of its kind.
+  users = name: lib.filter (gpu: gpu.profile == name || gpu.idleProfile == name) (lib.attrValues cfg.gpus);
+  meant =
+    name: profile:
+    let
+      uuids = map (gpu: gpu.uuid) (users name);
+    in
+    if uuids != [ ] && !(lib.elem null uuids) then
+      uuids
+    else if profile.card != null then
+      [ "*${profile.card}*" ]
+    else
+      [ "*" ];
+  table = name: profile: lib.filterAttrs (_: value: value != null) {
+    cards = meant name profile;
     max_core_mhz = profile.maxCoreMhz;
     core_offset_mhz = profile.coreOffsetMhz;
     power_limit_w = profile.powerLimitW;
   };
-  instance = name: gpu: lib.filterAttrs (_: value: value != null) {
-    inherit (gpu) uuid card profile;
-    unit = "zoetrope-comfyui@${name}.service";
-  };
+  named = role: lib.unique (lib.filter (name: name != null) (map (gpu: gpu.${role}) (lib.attrValues cfg.gpus)));
 in
 {
   options.services.zoetrope = {
@@ -54,7 +62,13 @@ in
                 type = types.nullOr types.str;
                 default = null;
                 example = "baseline";
-                description = "The name of the profile in `gpu.profiles` at which this card runs.";
+                description = "The name of the profile in `gpu.profiles` at which this card works; null is stock.";
+              };
+              idleProfile = mkOption {
+                type = types.nullOr types.str;
+                default = null;
+                example = "quiet";
+                description = "The name of the profile at which this card waits for work; null is stock.";
               };
               attention = mkOption {
                 type = types.nullOr (types.enum [
@@ -123,9 +137,10 @@ in
   };
 
   config = lib.mkIf (cfg.enable && cfg.gpu.profiles != { }) {
-    environment.etc."zoetrope/gpu.toml".source = (pkgs.formats.toml { }).generate "zoetrope-gpu.toml" {
-      profiles = lib.mapAttrs (_: table) cfg.gpu.profiles;
-      gpus = lib.mapAttrs instance cfg.gpus;
+    services.zoetrope.settings.gpu = {
+      profiles = lib.mapAttrs table cfg.gpu.profiles;
+      working = lib.mkDefault (named "profile");
+      idle = lib.mkDefault (named "idleProfile");
     };
   };
 }

@@ -48,13 +48,17 @@ in
       recipes.path = mkDefault [ "/etc/zoetrope/recipes" ];
       recipes.default = lib.mkIf (cfg.recipes != [ ]) (mkDefault (lib.head cfg.recipes));
       engines = mkDefault (
-        lib.mapAttrsToList (name: gpu: {
-          name = "gpu-${name}";
-          url = "http://127.0.0.1:${toString gpu.port}";
-          restart.unit = "zoetrope-comfyui@${name}.service";
-          # What pre-start found: driver, kernels, models.
-          report = "/run/zoetrope-engine/${name}.json";
-        }) cfg.gpus
+        lib.mapAttrsToList (
+          name: gpu:
+          {
+            name = "gpu-${name}";
+            url = "http://127.0.0.1:${toString gpu.port}";
+            restart.unit = "zoetrope-comfyui@${name}.service";
+            # What pre-start found: driver, kernels, models.
+            report = "/run/zoetrope-engine/${name}.json";
+          }
+          // lib.optionalAttrs (gpu.uuid != null) { gpu = gpu.uuid; }
+        ) cfg.gpus
       );
       web.listen = mkDefault cfg.listen;
       # Where systemd puts it for this unit; nothing else can read it.

@@ -78,7 +78,11 @@ in
       # A share has to be there before its folder is looked at; an empty mount point is not an inbox.
       unitConfig.RequiresMountsFor = folders;
       restartTriggers = [ cfg.settingsFile ];
-      environment.PYTHONUNBUFFERED = "1";
+      environment = {
+        PYTHONUNBUFFERED = "1";
+        # Where the driver's libraries are: the cards are read through NVML.
+        LD_LIBRARY_PATH = "/run/opengl-driver/lib";
+      };
 
       serviceConfig = import ./hardening.nix // {
         Type = "notify";
@@ -105,8 +109,9 @@ in
         ProtectHome = if lib.any home folders then "tmpfs" else true;
         BindPaths = map (path: "-${path}") (lib.filter home folders);
 
-        PrivateDevices = true;
+        # It reads the cards; setting anything on them is the helper's.
         DevicePolicy = "closed";
+        DeviceAllow = import ./devices.nix;
         MemoryDenyWriteExecute = true;
         RestrictAddressFamilies = [
           "AF_UNIX"

@@ -104,7 +104,7 @@ def _pairs(words: Sequence[str]) -> list[list[str]]:
     return groups
 
 
-def compose(facts: Facts, tested: Report) -> Report:
+def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
     """Make the report that the sidecar reads."""
     cpu = one(facts, "mode") == "cpu"
     memory = "cpu" if cpu else profile(one(facts, "memory") or "auto", tested.get("memory"))
@@ -149,6 +149,8 @@ def compose(facts: Facts, tested: Report) -> Report:
             }
             for kernel in tested.get("kernels", [])
         ],
+        "profile": one(facts, "profile"),
+        "mismatch": mismatch(facts, tested, tuned),
         "flags": [] if troubles else launch,
         "models": [
             {
@@ -167,6 +169,20 @@ def compose(facts: Facts, tested: Report) -> Report:
     }
 
 
+def mismatch(facts: Facts, tested: Report, tuned: Report) -> list[dict[str, str]]:
+    """Name what is right at stock clocks and wrong at the profile that is in force."""
+    right = {kernel["name"] for kernel in tested.get("kernels", []) if kernel["verdict"] == "ok"}
+    found = [
+        {"name": kernel["name"], "verdict": "refused", "reason": kernel["reason"]}
+        for kernel in tuned.get("kernels", [])
+        if kernel["name"] in right and kernel["verdict"] == "refused"
+    ]
+    if code := one(facts, "tuned-broke"):
+        reason = f"the self-test ended with exit code {code}"
+        found.append({"name": "self-test", "verdict": "refused", "reason": reason})
+    return found
+
+
 def page(report: Report) -> str:
     """Write the report as a page for the journal."""
     lines: list[tuple[str, str]] = []
@@ -183,6 +199,11 @@ def page(report: Report) -> str:
             lines.append(("", f"{text}, relative L1 {kernel['rel_l1']:.4f}"))
         else:
             lines.append(("", f"{kernel['verdict']:<8} {kernel['name']}: {kernel['reason']}"))
+    if report["profile"]:
+        wrong = ", ".join(f"{each['name']}: {each['reason']}" for each in report["mismatch"])
+        lines.append(
+            ("clocks", f"profile {report['profile']}: {wrong or 'the same results as at stock'}")
+        )
     lines.append(("memory", f"profile {report['memory']}"))
     states = [pack["state"] for pack in report["packs"]]
     packs = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
@@ -220,6 +241,12 @@ def write(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def load(path: str) -> Report:
+    """Read what a self-test found; nothing if there was none."""
+    found: Report = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    return found
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run one of the commands."""
     if list(arguments) == ["runtime"]:
@@ -230,10 +257,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     command, run, instance = arguments
     facts = read(sys.stdin.read())
-    tested: Report = {}
-    if path := one(facts, "selftest"):
-        tested = json.loads(Path(path).read_text(encoding="utf-8"))
-    report = compose(facts, tested)
+    report = compose(facts, load(one(facts, "selftest")), load(one(facts, "tuned")))
     if command == "write":
         write(Path(run) / f"{instance}.json", json.dumps(report, indent=2) + "\n")
         if not report["problem"]:  # a failed start leaves the flags of the last good one alone

@@ -75,6 +75,7 @@ class HelperProcess:
         self.process = None
         self.lines = []
         self.group = ""
+        self.more_environ = {}
 
     @property
     def command(self):
@@ -85,7 +86,7 @@ class HelperProcess:
 
     @property
     def environ(self):
-        return {**os.environ, **self.simulated.environ}
+        return {**os.environ, **self.simulated.environ, **self.more_environ}
 
     def start(self, *, ready=True):
         self.socket.unlink(missing_ok=True)

@@ -350,6 +350,19 @@ def test_who_may_ask_is_the_kernels_word(helper, groups, allowed):
     assert (found.simulated.get("setters", None) > 0) is allowed
 
 
+def test_which_profile_is_in_force_can_be_read_by_what_starts_an_engine(helper, tmp_path):
+    found = helper(start=False)
+    run = tmp_path / "run"
+    run.mkdir()
+    found.more_environ["RUNTIME_DIRECTORY"] = str(run)
+    found.start()
+    found.ask(wire.Apply(card=CARD, profile="baseline"))
+    assert (run / CARD).read_text() == "baseline\n"
+    assert (run / CARD).stat().st_mode & 0o777 == 0o644
+    found.ask(wire.Reset(card=CARD))
+    assert not (run / CARD).exists()
+
+
 def test_settings_that_others_can_write_are_refused(helper):
     found = helper(start=False)
     found.config.chmod(0o666)

@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+import itertools
+import json
+import os
+import time
 
 import pytest
 
 from tests.fakes.nvml.simulated import uid
 from zoetrope.gpu import wire
+from zoetrope.gpu.device import Nvml
 from zoetrope.gpu.probation import Trust
 from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.usage import Usage
@@ -40,7 +45,10 @@ def tune(helper):
         )
         settings = parse(text, "zoetrope.toml").gpu
         with found.simulated.here():
-            tuner = Tuner(settings, engines, Watch())
+            # Ten seconds from one look to the next, so that a test's stage is as long as a real one.
+            ticks = itertools.count(0.0, 10.0)
+            watch = Watch(lambda: Nvml(clock=lambda: next(ticks)))
+            tuner = Tuner(settings, engines, watch)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(tuner.watch.run())]
                 await tuner.watch.looked.wait()
@@ -61,7 +69,7 @@ async def test_a_stage_works_at_its_profile_and_rest_comes_after_a_while(tune):
         await until(lambda: found.simulated.tuning() == BASELINE)
         await until(lambda: tuner.profile_of(uid(0)) == "baseline")
         found.simulated.set(load=1.0, vram_used=9e9)
-        for _ in range(40):
+        for _ in range(200):
             await tuner.watch.look()
         usage = await tuner.ended(stint)
         assert usage.profiles == ("baseline",)
@@ -116,6 +124,22 @@ async def test_what_clocks_can_be_behind(tune, kind, looks):
         usage = Usage(card=uid(0), name="x", profiles=("stock", "baseline"), seconds=9.0)
         await tuner.failed(usage, kind, looks, "It went wrong.")
         assert tuner.states[uid(0)].profile("baseline").record.trust is Trust.BARRED
+        await tuner.ended(stint)
+
+
+async def test_a_self_test_that_differs_under_the_profile_bars_it(tune, tmp_path):
+    report = tmp_path / "0.json"
+    async with tune(engines=(EngineSettings(name="e0", report=report),)) as (tuner, found):
+        await until(lambda: found.simulated.tuning() == QUIET)
+        kernel = {"name": "sageattn", "verdict": "refused", "reason": "cosine 0.1"}
+        told = {"schema": 1, "profile": "quiet", "mismatch": [kernel]}
+        report.write_text(json.dumps(told))
+        later = time.time() + 5
+        os.utime(report, (later, later))
+        stint = tuner.started("e0")
+        record = lambda: tuner.states[uid(0)].profile("quiet").record  # noqa: E731
+        await until(lambda: uid(0) in tuner.states and record().trust is Trust.BARRED)
+        assert "sageattn: cosine 0.1" in record().why.sentence
         await tuner.ended(stint)
 
 

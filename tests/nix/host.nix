@@ -72,6 +72,10 @@ in
       };
     };
     systemd.timers = units { timerConfig = sections; };
+    systemd.sockets = units {
+      socketConfig = sections;
+      listenStreams = names;
+    };
     systemd.slices = units { sliceConfig = sections; };
     systemd.targets = units { };
     systemd.tmpfiles.settings = mkOption {

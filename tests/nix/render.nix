@@ -80,6 +80,13 @@ in
   units =
     all "service" service config.systemd.services
     // all "timer" (unit: head unit + "\n[Timer]\n" + section unit.timerConfig + install unit) config.systemd.timers
+    // all "socket" (
+      unit:
+      head unit
+      + "\n[Socket]\n"
+      + section (unit.socketConfig // { ListenStream = unit.listenStreams; })
+      + install unit
+    ) config.systemd.sockets
     // all "slice" (unit: head unit + "\n[Slice]\n" + section unit.sliceConfig + install unit) config.systemd.slices
     // targets;
   tmpfiles = lib.mapAttrs (

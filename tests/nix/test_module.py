@@ -256,6 +256,19 @@ SENTENCES = [
         "takes nothing below 400 W. Set 400 or more, and go further down with maxCoreMhz",
     ),
     (
+        'gpu.profiles.a.card = "RTX 5090"; gpus."0".profile = "a";',
+        "gpu.profiles.a says nothing. Set maxCoreMhz, powerLimitW or both",
+    ),
+    (
+        'gpu.profiles.a.coreOffsetMhz = 200; gpus."0".profile = "a";',
+        "coreOffsetMhz is 200 without maxCoreMhz, which lifts the highest clock too: an overclock",
+    ),
+    ('gpus."0".idleProfile = "lost";', "idleProfile names `lost`"),
+    (
+        'gpu.profiles.a.maxCoreMhz = 2000; gpus = { "0".profile = "a"; "1" = { }; };',
+        "the cards have different profiles and cannot be told apart. Give each its uuid",
+    ),
+    (
         'gpus."0".profile = "lost";',
         "names `lost`, which services.zoetrope.gpu.profiles does not have",
     ),
@@ -291,6 +304,43 @@ def test_a_blackwell_card_without_a_profile_is_warned_of():
     assert said(tuned)["warnings"] == []
 
 
+def test_profiles_are_for_the_cards_that_name_them():
+    text = """
+      gpu.profiles = {
+        a.maxCoreMhz = 2000;
+        b = { card = "RTX 5090"; powerLimitW = 450; };
+        c.maxCoreMhz = 1000;
+      };
+      gpus."0" = { uuid = "GPU-00000000"; profile = "a"; idleProfile = "c"; };
+      gpus."1" = { uuid = "GPU-11111111"; idleProfile = "c"; };
+    """
+    found = said(text)["settings"]
+    assert found["gpu"]["profiles"] == {
+        "a": {"cards": ["GPU-00000000"], "max_core_mhz": 2000},
+        # Nobody's by default, to be applied by hand.
+        "b": {"cards": ["*RTX 5090*"], "power_limit_w": 450},
+        "c": {"cards": ["GPU-00000000", "GPU-11111111"], "max_core_mhz": 1000},
+    }
+    assert (found["gpu"]["working"], found["gpu"]["idle"]) == (["a"], ["c"])
+    assert [engine["gpu"] for engine in found["engines"]] == ["GPU-00000000", "GPU-11111111"]
+
+
+def test_a_profile_of_a_card_without_uuid_is_for_its_kind():
+    found = said('gpu.profiles.a.maxCoreMhz = 2000; gpus."0".profile = "a";')["settings"]
+    assert found["gpu"]["profiles"]["a"]["cards"] == ["*"]
+    assert "gpu" not in found["engines"][0]
+
+
+def test_without_a_profile_nobody_can_set_clocks():
+    units = said("")["units"]
+    assert not {name for name in units if name.startswith("zoetrope-gpu.")}
+    tuned = said('gpu.profiles.a.maxCoreMhz = 2000; gpus."0".profile = "a";')["units"]
+    for line in ("ListenStream=/run/zoetrope-gpu.sock", "SocketMode=0660", "SocketGroup=zoetrope"):
+        assert line in tuned["zoetrope-gpu.socket"]
+    assert "ExecStopPost=" in tuned["zoetrope-gpu.service"]
+    assert "--restore" in tuned["zoetrope-gpu.service"]
+
+
 def test_two_cards_without_uuids_are_warned_of():
     (warning,) = said('gpus = { "0" = { }; "1" = { }; };')["warnings"]
     assert "0, 1 have no uuid" in warning
@@ -298,5 +348,5 @@ def test_two_cards_without_uuids_are_warned_of():
 
 def test_an_unlimited_or_lowest_power_limit_is_fine():
     for limit in ("null", "400", "575"):
-        text = f'gpu.profiles.a = {{ card = "RTX 5090"; powerLimitW = {limit}; }}; gpus."0".profile = "a";'
+        text = f'gpu.profiles.a = {{ card = "RTX 5090"; powerLimitW = {limit}; maxCoreMhz = 2600; }}; gpus."0".profile = "a";'
         assert said(text)["failed"] == []

@@ -86,10 +86,14 @@ def test_a_wrong_key_would_be_noticed(folder):
     [
         ("zoetrope.service", 2.0),
         ("zoetrope-models.service", 2.0),
+        ("zoetrope-gpu.service", 3.0),
         ("zoetrope-comfyui@0.service", 4.5),
     ],
 )
 def test_units_are_shut_tight(folder, unit, most):
+    if not (folder / unit).exists():
+        assert unit == "zoetrope-gpu.service"  # hosts without a profile have none
+        return
     done = subprocess.run(
         [
             "systemd-analyze",

@@ -19,11 +19,16 @@ USERS = (
     ("useradd", "--system", "--gid", "zoetrope-engine", "zoetrope-engine"),
     ("useradd", "--create-home", "--gid", "users", "person"),
 )
+# Mount points, so that what a service keeps can outlive a boot.
+MOUNTED = (
+    *("var/lib/zoetrope", "var/lib/zoetrope-engine", "var/lib/zoetrope-gpu"),
+    *("opt/zoetrope", "nix/store"),
+)
 
 
 def image() -> Path:
     """Give the image's folder; the first call takes a minute or two."""
-    wanted = hashlib.sha256(repr((SUITE, PACKAGES, USERS)).encode()).hexdigest()[:12]
+    wanted = hashlib.sha256(repr((SUITE, PACKAGES, USERS, MOUNTED)).encode()).hexdigest()[:12]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zoetrope-tests"
     home.mkdir(parents=True, exist_ok=True)
     final = home / f"{SUITE}-{wanted}"
@@ -50,6 +55,5 @@ def _make(folder: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for command in USERS:
         subprocess.run(["chroot", str(folder), *command], check=True, capture_output=True)
-    # The unit's mount point, so that what a service keeps can outlive a boot.
-    for mounted in ("var/lib/zoetrope", "var/lib/zoetrope-engine", "opt/zoetrope", "nix/store"):
+    for mounted in MOUNTED:
         (folder / mounted).mkdir(parents=True, exist_ok=True)

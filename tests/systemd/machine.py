@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,16 @@ PACKAGES = f"""
 class Machine:
     """Boots from the image with everything in memory but what a host keeps on its disk."""
 
-    def __init__(self, folder: Path, settings: str, **more_units: str) -> None:
-        """Evaluate a host; `more_units` are unit files beside its own."""
+    def __init__(
+        self,
+        folder: Path,
+        settings: str,
+        *,
+        binds: Mapping[Path, str] | None = None,
+        **more_units: str,
+    ) -> None:
+        """Evaluate a host; `binds` are seen in it at these paths, `more_units` are unit files beside its own."""
+        self._binds = dict(binds or {})
         self.folder = folder
         self.srv = folder / "srv"
         self.units = folder / "units"
@@ -62,7 +70,7 @@ class Machine:
         self._link_instances()
         self.tmpfiles = folder / "tmpfiles"
         write({f"{name}.conf": text for name, text in found["tmpfiles"].items()}, self.tmpfiles)
-        for kept in ("srv", "state", "engine-state"):
+        for kept in ("srv", "state", "engine-state", "gpu-state"):
             (folder / kept).mkdir(exist_ok=True)
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
@@ -74,6 +82,10 @@ class Machine:
         for drop_in in self.units.glob("zoetrope-comfyui@?*.service.d"):
             name = drop_in.name.removesuffix(".d")
             (wants / name).symlink_to("../zoetrope-comfyui@.service")
+        if (self.units / "zoetrope-gpu.socket").exists():
+            sockets = self.units / "sockets.target.wants"
+            sockets.mkdir()
+            (sockets / "zoetrope-gpu.socket").symlink_to("../zoetrope-gpu.socket")
 
     def boot(self) -> None:
         """Start it, and wait until systemd is at work."""
@@ -98,6 +110,8 @@ class Machine:
             self.srv: "/srv",
             self.folder / "state": "/var/lib/zoetrope",
             self.folder / "engine-state": "/var/lib/zoetrope-engine",
+            self.folder / "gpu-state": "/var/lib/zoetrope-gpu",
+            **self._binds,
         }
         log = (self.folder / "console.log").open("ab")
         self._nspawn = subprocess.Popen(
@@ -194,6 +208,13 @@ class Machine:
         units = ("zoetrope.service", "zoetrope-comfyui@0.service")
         states = [self.systemctl("status", "-n", "30", "-l", unit) for unit in units]
         return "\n".join([*states, (self.folder / "console.log").read_text()[-1000:]])
+
+    def cut(self) -> None:
+        """End it as a power cut does: no unit hears of it."""
+        assert self._nspawn is not None
+        os.kill(self._leader, signal.SIGKILL)
+        self._nspawn.wait(timeout=40)
+        self._nspawn = None
 
     def stop(self) -> None:
         """Switch it off as a person would; what hangs is ended."""

@@ -34,6 +34,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     chosen: str = ""
     fell_back: str = ""  # why another kernel is in use than was wished
     kernels: tuple[Kernel, ...] = ()
+    profile: str = ""  # of clocks, that was in force
+    mismatch: tuple[Kernel, ...] = ()  # right at stock clocks, and wrong at that profile
     flags: tuple[str, ...] = ()
     warnings: tuple[Reason, ...] = ()
     problem: Reason | None = None  # why the engine was not started

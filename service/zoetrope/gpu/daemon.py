@@ -85,12 +85,18 @@ class Helper:
     """Serves the socket, listens for faults, and looks at every card that is tuned."""
 
     def __init__(
-        self, governor: Governor, nvml: Nvml, group: int | None, notifier: Notifier
+        self,
+        governor: Governor,
+        nvml: Nvml,
+        group: int | None,
+        notifier: Notifier,
+        run: Path | None = None,
     ) -> None:
         self._governor = governor
         self._nvml = nvml
         self._group = group
         self._notifier = notifier
+        self._run = run  # where others read which profile is in force; gone with the helper
         self._leases = itertools.count(1)
         self._clients: set[asyncio.Task[None]] = set()
         self._uuids = [card.uuid for card in nvml.cards()]
@@ -229,12 +235,19 @@ class Helper:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _tell(self) -> None:
-        """Say in one line how the cards stand: what `systemctl status` shows."""
-        self._notifier.status(
-            "; ".join(
-                f"{state.name}: {state.in_force or 'stock'}" for state in self._governor.states()
-            )
-        )
+        """Say how the cards stand: in one line for systemd, and in a file each for pre-start.sh."""
+        states = self._governor.states()
+        told = (f"{state.name}: {state.in_force or 'stock'}" for state in states)
+        self._notifier.status("; ".join(told))
+        if self._run is None:
+            return
+        for state in states:
+            file = self._run / state.uuid
+            if state.in_force:
+                file.write_text(f"{state.in_force}\n")
+                file.chmod(0o644)
+            else:
+                file.unlink(missing_ok=True)
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
@@ -319,7 +332,14 @@ async def serve(
     with _opened() as nvml:
         file = BookFile(state / "book.json")
         governor = Governor(nvml.cards(), Knobs(nvml), settings, file)
-        helper = Helper(governor, nvml, group, notifier or Notifier.from_environ())
+        run = os.environ.get("RUNTIME_DIRECTORY")
+        helper = Helper(
+            governor,
+            nvml,
+            group,
+            notifier or Notifier.from_environ(),
+            Path(run) if run else None,
+        )
         await helper.run(bound, stop)
 
 

@@ -16,6 +16,7 @@ import msgspec
 from ..errors import Reason
 from ..settings import EngineSettings, GpuSettings
 from . import wire
+from .canary import Canary
 from .card import Card
 from .client import Client
 from .faults import GpuError
@@ -60,6 +61,7 @@ class Tuner:
         self._engines = {engine.name: engine for engine in engines}
         self._client = client or Client(settings.helper_socket)
         self._clock = clock
+        self._canary = Canary(engines)
         self._busy: dict[str, int] = {}  # card → stages that run on it
         self._idle_since: dict[str, float] = {}
         self._asked: dict[str, type] = {}  # card → what was last asked for it
@@ -86,8 +88,10 @@ class Tuner:
     async def run(self) -> None:
         """Keep the cards as the work needs them, until cancelled; then everything goes back to stock."""
         try:
+            await self.watch.looked.wait()
             while True:
                 if self.wanted and self.watch.cards:
+                    await self._tell_mismatches()
                     await self._bring()
                 self._wake.clear()
                 try:
@@ -133,10 +137,11 @@ class Tuner:
         if usage is not None and called:
             await self._trouble(usage.card, _blamed(usage), called, sentence)
 
-    async def refused(self, engine: str, profile: str, sentence: str) -> None:
-        """A kernel's self-test failed under a profile, before the engine started."""
-        if profile and (card := self.card_of(engine)) is not None:
-            await self._trouble(card.uuid, profile, "selftest", sentence)
+    async def _tell_mismatches(self) -> None:
+        """Pass on what self-tests before engines' starts found wrong under a profile."""
+        for mismatch in self._canary.look():
+            if (card := self.card_of(mismatch.engine)) is not None:
+                await self._trouble(card.uuid, mismatch.profile, "selftest", mismatch.sentence)
 
     async def order(self, question: wire.Apply | wire.Reset) -> None:
         """Pass a person's wish on; a refusal raises what the helper says."""
