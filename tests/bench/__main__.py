@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import engine, host, street
+from tests.bench import engine, gpu, host, street
 from tests.bench.table import Figure, render
 
 OUT = Path(__file__).parents[2] / "build" / "bench.json"
@@ -24,7 +24,9 @@ def main() -> None:
     """Run the measurements that were asked for; all by default."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
-        "--only", nargs="*", help="overhead gap burst makespan engine verify demo ledger help idle"
+        "--only",
+        nargs="*",
+        help="overhead gap burst makespan engine verify demo ledger help idle cards helper sampling",
     )
     parser.add_argument("--burst", type=int, default=5000, help="pictures of the burst")
     parser.add_argument("--idle", type=float, default=60, help="seconds of idleness")
@@ -39,6 +41,9 @@ def main() -> None:
         "demo": engine.demo,
         "ledger": host.ledger,
         "help": lambda _: host.help_time(),
+        "cards": gpu.glance,
+        "helper": gpu.helper,
+        "sampling": gpu.sampling,
         "idle": partial(host.idle, seconds=asked.idle),
     }
     figures: list[Figure] = []

@@ -90,10 +90,11 @@ class Tuner:
         try:
             await self.watch.looked.wait()
             while True:
+                # Before looking, so that what happens meanwhile is looked at again.
+                self._wake.clear()
                 if self.wanted and self.watch.cards:
                     await self._tell_mismatches()
                     await self._bring()
-                self._wake.clear()
                 try:
                     async with asyncio.timeout(self._pause()):
                         await self._wake.wait()
