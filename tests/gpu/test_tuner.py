@@ -16,7 +16,7 @@ from zoetrope.gpu.probation import Trust
 from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.usage import Usage
 from zoetrope.gpu.watch import Watch
-from zoetrope.settings import EngineSettings, parse
+from zoetrope.settings import EngineSettings, Restart, parse
 
 pytestmark = pytest.mark.system("gcc")
 
@@ -103,15 +103,15 @@ async def test_sound_stages_earn_trust_and_suspicious_failures_lose_it(tune):
             await tuner.sound(usage)
         assert tuner.states[uid(0)].profile("baseline").record.trust is Trust.TRUSTED
         # Out of memory and a wrong length are no fault of clocks.
-        await tuner.failed(usage, "oom", (), "Out of memory.")
-        await tuner.failed(usage, "doubtful", ("frames",), "It has 80 frames.")
+        await tuner.failed("e0", usage, "oom", (), "Out of memory.")
+        await tuner.failed("e0", usage, "doubtful", ("frames",), "It has 80 frames.")
         assert found.simulated.tuning() == BASELINE
-        await tuner.failed(usage, "doubtful", ("black",), "It is black.")
+        await tuner.failed("e0", usage, "doubtful", ("black",), "It is black.")
         assert found.simulated.tuning() == STOCK
         record = tuner.states[uid(0)].profile("baseline").record
         assert (record.trust, record.why.sentence) == (Trust.BARRED, "It is black.")
         stock = Usage(card=uid(0), name="RTX 5090", profiles=("stock",), seconds=500.0)
-        await tuner.failed(stock, "doubtful", ("black",), "It is black.")
+        await tuner.failed("e0", stock, "doubtful", ("black",), "It is black.")
         assert tuner.states[uid(0)].profile("baseline").record.at_stock_too
         await tuner.ended(stint)
 
@@ -122,8 +122,28 @@ async def test_what_clocks_can_be_behind(tune, kind, looks):
         stint = tuner.started("e0")
         await until(lambda: tuner.profile_of(uid(0)) == "baseline")
         usage = Usage(card=uid(0), name="x", profiles=("stock", "baseline"), seconds=9.0)
-        await tuner.failed(usage, kind, looks, "It went wrong.")
+        await tuner.failed("e0", usage, kind, looks, "It went wrong.")
         assert tuner.states[uid(0)].profile("baseline").record.trust is Trust.BARRED
+        await tuner.ended(stint)
+
+
+@pytest.mark.parametrize(("restarts", "trust"), [("0", Trust.PROBATION), ("1", Trust.BARRED)])
+async def test_an_engine_that_somebody_restarted_did_not_crash(
+    tune, tmp_path, monkeypatch, restarts, trust
+):
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(
+        f"#!/bin/sh\n[ $1 = show ] && [ $4 = comfyui.service ] && echo {restarts}\n"
+    )
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    engines = (EngineSettings(name="e0", restart=Restart(unit="comfyui.service")),)
+    async with tune(engines=engines) as (tuner, _):
+        stint = tuner.started("e0")
+        await until(lambda: tuner.profile_of(uid(0)) == "baseline")
+        usage = Usage(card=uid(0), name="x", profiles=("baseline",), seconds=9.0)
+        await tuner.failed("e0", usage, "crash", (), "The engine died.")
+        assert tuner.states[uid(0)].profile("baseline").record.trust is trust
         await tuner.ended(stint)
 
 

@@ -124,3 +124,22 @@ def test_a_host_that_lost_power_begins_at_stock_and_two_in_a_row_bar_the_profile
         lambda: list((machine.srv / "zoetrope/outbox").glob("[!.]*/*.mp4")), "the video", 120
     )
     assert cards.tuning() == STOCK
+
+
+def test_an_engine_that_is_restarted_on_purpose_blames_no_profile_and_one_that_dies_does(tuned):
+    machine, cards = tuned
+    drop(machine)
+    machine.until(lambda: cards.tuning() == BASELINE, "the working profile")
+    machine.run("systemctl", "restart", "zoetrope-comfyui@0.service")
+
+    def attempts():
+        jobs = machine.jobs()
+        return len(jobs[0]["stages"][0]["attempts"]) if jobs else 0
+
+    machine.until(lambda: attempts() == 2, "the second attempt")
+    machine.until(lambda: cards.tuning() == BASELINE, "the working profile")
+    assert "on probation" in zoetrope(machine, "gpu", "profiles").stdout
+    machine.run("systemctl", "kill", "-s", "KILL", "zoetrope-comfyui@0.service")
+    machine.until(lambda: attempts() == 3, "the third attempt")
+    assert "Profile baseline is barred" in zoetrope(machine, "gpu", "profiles").stdout
+    assert cards.tuning() == STOCK

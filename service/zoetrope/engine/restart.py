@@ -9,6 +9,7 @@ from ..errors import EngineDown
 from ..settings import Restart
 
 TIMEOUT = 180.0
+ASK_SECONDS = 10.0
 
 
 def command_line(restart: Restart) -> tuple[str, ...]:
@@ -54,3 +55,26 @@ async def restart_engine(restart: Restart) -> None:
             "Check that the service may restart the unit (polkit), or the command itself.",
             key="restart-failed",
         )
+
+
+async def died_by_itself(restart: Restart | None) -> bool:
+    """Tell whether the engine's present process took the place of one that died, and was not put there on purpose.
+
+    systemd counts its own restarts of a unit, and begins anew when somebody restarts it. Where there is nobody to
+    ask, an engine that is gone has died.
+    """
+    if restart is None or not restart.unit:
+        return True
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *("systemctl", "show", "--property=NRestarts", "--value", restart.unit),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(ASK_SECONDS):
+            told, _ = await process.communicate()
+    except (OSError, TimeoutError):
+        return True
+    count = told.decode(errors="replace").strip()
+    return not count.isdecimal() or int(count) > 0

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from ..engine.restart import died_by_itself
 from ..errors import Reason
 from ..settings import EngineSettings, GpuSettings
 from . import wire
@@ -131,11 +132,15 @@ class Tuner:
             await self._ask(wire.Soaked(card=usage.card, profile=name, seconds=usage.seconds))
 
     async def failed(
-        self, usage: Usage | None, kind: str, looks: Sequence[str], sentence: str
+        self, engine: str, usage: Usage | None, kind: str, looks: Sequence[str], sentence: str
     ) -> None:
         """It failed; what clocks can be behind goes to the helper."""
         called = SUSPICIOUS.get(kind) or ("output" if SUSPICIOUS_LOOKS & set(looks) else "")
-        if usage is not None and called:
+        if usage is None or not called:
+            return
+        # A host that is switched to a new configuration stops its engines in mid-stage.
+        found = self._engines.get(engine)
+        if kind != "crash" or await died_by_itself(found.restart if found else None):
             await self._trouble(usage.card, _blamed(usage), called, sentence)
 
     async def _tell_mismatches(self) -> None:
