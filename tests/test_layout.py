@@ -21,6 +21,7 @@ SHARED = {
     "graphs.graph",
     "graphs.catalog",
     "graphs.loaders",
+    "graphs.schedules",
     "errors",
     "settings",
     "mistakes",

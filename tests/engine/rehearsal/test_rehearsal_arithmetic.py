@@ -12,8 +12,8 @@ from zoetrope.engine.rehearsal.drift import shift_between
 from zoetrope.engine.rehearsal.nodes.interpolate import interpolated
 from zoetrope.engine.rehearsal.nodes.upscale import _target_size, _windows
 from zoetrope.engine.rehearsal.sampling import enter, evaluations, integrate, leave, noise
-from zoetrope.engine.rehearsal.schedules import SCHEDULERS, beta_quantile, segment, sigmas
 from zoetrope.engine.rehearsal.values import Scene, Trajectory
+from zoetrope.graphs.schedules import SCHEDULERS, beta_quantile, segment, sigmas
 
 # Taken from ComfyUI's own tables, shift 8 and 20 steps: levels 0, 5, 10 and 19.
 KNOWN = {

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ....graphs.schedules import segment, sigmas
 from .. import codec, motion
 from ..execute import Context
 from ..sampling import enter, integrate, leave, noise
-from ..schedules import segment, sigmas
 from ..values import Conditioning, Latent, Model, Result, Samples, Scene, Trajectory
 from .registry import plays
 

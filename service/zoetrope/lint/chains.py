@@ -1,0 +1,112 @@
+"""The way of a model from its file to a sampler: LoRAs, shifts and patches on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from ..graphs.catalog import Catalog
+from .classes import LORAS, WEIGHTS
+from .filenames import Tag, tag
+from .reading import Reading
+from .wiring import Link
+
+#: Longer chains are not followed to their end.
+LONGEST = 256
+
+_MODELS = ("MODEL", "WANVIDEOMODEL")
+
+
+class Lora(msgspec.Struct, frozen=True):
+    """One LoRA on a model."""
+
+    node: str
+    input: str  # where its file is named
+    strength_input: str
+    strength: int | float | None
+    tag: Tag
+
+    @property
+    def active(self) -> bool:
+        """Whether it changes the model at all."""
+        return self.strength != 0
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """What a sampler's model is made of; nodes are listed from the sampler to the loader."""
+
+    nodes: tuple[str, ...]
+    loader: str | None  # None where the way to a file could not be followed
+    tag: Tag
+    loras: tuple[Lora, ...]
+    shift: int | float | None  # None where no node sets it
+    shift_node: str | None
+
+    @property
+    def distilled(self) -> bool:
+        """Whether weights or a LoRA were trained to need few steps without guidance."""
+        return self.tag.distilled or any(lora.tag.distilled and lora.active for lora in self.loras)
+
+
+def walk(reading: Reading, link: Link | None) -> Chain:
+    """Follow a model from a sampler back to the file it is loaded from."""
+    nodes: list[str] = []
+    loras: list[Lora] = []
+    seen: set[str] = set()
+    shift: int | float | None = None
+    shift_node: str | None = None
+    loader: str | None = None
+    while link is not None and link.node not in seen and len(nodes) < LONGEST:
+        node_id = link.node
+        seen.add(node_id)
+        nodes.append(node_id)
+        class_type = reading.class_of(node_id)
+        # The patch that is nearest to the sampler is the one that counts.
+        if class_type == "ModelSamplingSD3" and shift_node is None:
+            shift, shift_node = reading.number(node_id, "shift"), node_id
+        loras += _loras(reading, node_id)
+        if class_type in WEIGHTS:
+            loader = node_id
+            break
+        name = _model_input(reading.catalog, class_type, reading, node_id)
+        link = reading.source(node_id, name) if name else None
+    file = reading.text(loader, WEIGHTS[reading.class_of(loader)]) if loader else None
+    return Chain(tuple(nodes), loader, tag(file or ""), tuple(loras), shift, shift_node)
+
+
+def _model_input(catalog: Catalog, class_type: str, reading: Reading, node_id: str) -> str | None:
+    """Name the one input that a node passes its model on from; a merge of two has none."""
+    signature = catalog.get(class_type)
+    if signature is None:
+        return "model" if reading.linked(node_id, "model") else None
+    names = [name for name, item in signature.inputs.items() if item.type in _MODELS]
+    return names[0] if len(names) == 1 else None
+
+
+def _loras(reading: Reading, node_id: str) -> Iterator[Lora]:
+    """List the LoRAs that a node of the chain adds; the wrapper's come over an input of their own."""
+    class_type = reading.class_of(node_id)
+    if class_type in LORAS:
+        yield _lora(reading, node_id, "lora_name", LORAS[class_type])
+    elif class_type in {"WanVideoModelLoader", "WanVideoSetLoRAs"}:
+        yield from _selected(reading, reading.source(node_id, "lora"))
+
+
+def _selected(reading: Reading, link: Link | None) -> Iterator[Lora]:
+    seen: set[str] = set()
+    while link is not None and link.node not in seen and len(seen) < LONGEST:
+        seen.add(link.node)
+        class_type = reading.class_of(link.node)
+        if class_type == "WanVideoLoraSelect":
+            yield _lora(reading, link.node, "lora", "strength")
+        elif class_type == "WanVideoLoraSelectMulti":
+            for i in range(5):
+                if reading.text(link.node, f"lora_{i}") not in {None, "none"}:
+                    yield _lora(reading, link.node, f"lora_{i}", f"strength_{i}")
+        link = reading.source(link.node, "prev_lora")
+
+
+def _lora(reading: Reading, node_id: str, name: str, strength: str) -> Lora:
+    file = reading.text(node_id, name) or ""
+    return Lora(node_id, name, strength, reading.number(node_id, strength), tag(file))

@@ -1,0 +1,80 @@
+"""What the linter may know beside the graph: the host, the recipe, the picture, the catalogues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import takewhile
+
+import msgspec
+
+from ..graphs import catalog as catalogs
+from ..graphs.catalog import Catalog
+
+#: Weights that a host refuses unless its operator says otherwise: all-in-one merges, and the
+#: generation before this one. WAN 2.1's VAE and LoRAs are none of these.
+DENIED_MODELS = (r"rapid", r"(?:^|_)aio(?:_|$)", r"wan_?2_?1_.*(?:i2v|t2v)")
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine that will run the graph; what is not known is None, and rules about it are silent."""
+
+    memory_gb: float | None = None
+    ram_gb: float | None = None
+    architecture: str = ""  # such as "sm_89" or "sm_120"
+    kernels: frozenset[str] | None = None  # Python packages, such as "sageattention"
+    flags: tuple[str, ...] = ()
+    denied_models: tuple[str, ...] = DENIED_MODELS
+
+    @property
+    def blackwell(self) -> bool | None:
+        """Whether the card is of the Blackwell generation, if that is known."""
+        digits = self.architecture.removeprefix("sm_").rstrip("af")
+        return int(digits) >= 100 if digits.isdigit() else None
+
+    @property
+    def everywhere_sage(self) -> bool:
+        """Whether the engine's own flag puts SageAttention into every model."""
+        return any(flag.split("=")[0] == "--use-sage-attention" for flag in self.flags)
+
+    @property
+    def half_sums(self) -> bool:
+        """Whether the engine's flags let matrix products add up in half precision."""
+        words = " ".join(self.flags).replace("--fast=", "--fast ").split()
+        if "--fast" not in words:
+            return False
+        after = words[words.index("--fast") + 1 :]
+        chosen = list(takewhile(lambda word: not word.startswith("--"), after))
+        return not chosen or "fp16_accumulation" in chosen
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """What the recipe says of its graph."""
+
+    tags: frozenset[str] = frozenset()
+    aspect: str = ""  # such as "9:16"
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """The picture (or the video's frames) that goes in."""
+
+    width: int
+    height: int
+    alpha: bool = False
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything beside the graph."""
+
+    catalog: Catalog
+    host: Host = Host()
+    recipe: Recipe = Recipe()
+    picture: Picture | None = None
+    #: The files (`folder/file`) whose size and hash are known; None if nobody looked.
+    pinned: frozenset[str] | None = None
+    #: Rules that do not count for this graph, each with the reason.
+    ignore: Mapping[str, str] = {}
+
+
+def pinned_context(**facts: object) -> Context:
+    """Give a context of the ComfyUI version that the recipes are written for."""
+    return msgspec.structs.replace(Context(catalog=catalogs.load()), **facts)

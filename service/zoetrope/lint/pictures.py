@@ -1,0 +1,145 @@
+"""Where pictures come from, and what happens to them on the way: size, number, rate."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .classes import (
+    CANVASES,
+    DECODERS,
+    INTERPOLATORS,
+    SAME_COUNT,
+    SAME_SIZE,
+    VIDEO_LOADERS,
+    VIDEO_MAKERS,
+)
+from .reading import Reading
+from .stages import KINDS, REACH
+from .wiring import Link
+
+
+class Canvas(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that decides how large and how long a clip becomes."""
+
+    node: str
+    length_input: str
+    width: int | None
+    height: int | None
+    length: int | None
+
+    @property
+    def frames(self) -> int | None:
+        """How many frames really come out: four a latent, and the first."""
+        return None if self.length is None else (self.length - 1) // 4 * 4 + 1
+
+    @property
+    def tokens(self) -> float | None:
+        """How much attention has to look at, for 14B weights."""
+        if self.width is None or self.height is None or self.length is None:
+            return None
+        return ((self.length - 1) // 4 + 1) * (self.width / 16) * (self.height / 16)
+
+
+class Trail(msgspec.Struct, frozen=True, kw_only=True):
+    """The way of pictures back from an input: nodes from there to the last that is understood."""
+
+    nodes: tuple[str, ...]
+    decoder: str | None = None
+    loader: str | None = None
+    sampler: str | None = None
+    multiplier: int | None = 1  # of the frame rate; None if an interpolator's is not known
+    same_size: bool = True
+    same_count: bool = True
+
+
+class Playback(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that gives frames a rate."""
+
+    node: str
+    input: str
+    fps: int | float | None
+    trail: Trail
+
+
+def canvases(reading: Reading) -> dict[str, Canvas]:
+    """Read every node that decides size and length."""
+    return {
+        node_id: Canvas(
+            node=node_id,
+            length_input=CANVASES[reading.class_of(node_id)],
+            width=reading.whole(node_id, "width"),
+            height=reading.whole(node_id, "height"),
+            length=reading.whole(node_id, CANVASES[reading.class_of(node_id)]),
+        )
+        for node_id in reading.of(*CANVASES)
+    }
+
+
+def playbacks(reading: Reading) -> tuple[Playback, ...]:
+    """Read every node that gives frames a rate."""
+    return tuple(
+        Playback(
+            node=node_id,
+            input=VIDEO_MAKERS[reading.class_of(node_id)],
+            fps=reading.number(node_id, VIDEO_MAKERS[reading.class_of(node_id)]),
+            trail=trace(reading, node_id, "images"),
+        )
+        for node_id in reading.of(*VIDEO_MAKERS)
+    )
+
+
+def trace(reading: Reading, node_id: str, name: str) -> Trail:
+    """Follow pictures back from an input to the sampler, the decoder or the file they come from."""
+    nodes: list[str] = []
+    multiplier: int | None = 1
+    same_size = same_count = True
+    link = reading.source(node_id, name)
+    end: dict[str, str | None] = {}
+    while link is not None and link.node not in nodes and len(nodes) < REACH // 8:
+        nodes.append(link.node)
+        class_type = reading.class_of(link.node)
+        if class_type in DECODERS:
+            end = {"decoder": link.node, "sampler": sampler_of(reading, link.node)}
+            break
+        if class_type in VIDEO_LOADERS:
+            end = {"loader": link.node}
+            break
+        if class_type in INTERPOLATORS:
+            times = reading.whole(link.node, "multiplier")
+            multiplier = None if times is None or multiplier is None else multiplier * times
+        same_size &= class_type in SAME_SIZE
+        same_count &= class_type in SAME_COUNT | INTERPOLATORS or "SeedVR2" in class_type
+        link = _before(reading, link)
+    return Trail(
+        nodes=tuple(nodes),
+        multiplier=multiplier,
+        same_size=same_size,
+        same_count=same_count,
+        **end,
+    )
+
+
+def _before(reading: Reading, link: Link) -> Link | None:
+    """Step to the first pictures that a node is given."""
+    signature = reading.catalog.get(reading.class_of(link.node))
+    names = (
+        [name for name, item in signature.inputs.items() if item.type == "IMAGE"]
+        if signature
+        else ["images", "image", "frames"]
+    )
+    return next((found for name in names if (found := reading.source(link.node, name))), None)
+
+
+def sampler_of(reading: Reading, decoder: str) -> str | None:
+    """Find the sampler whose latent a decoder decodes, through nodes that only pass it on."""
+    link = reading.source(decoder, "samples")
+    seen: set[str] = set()
+    while link is not None and link.node not in seen and len(seen) < REACH // 8:
+        if reading.class_of(link.node) in KINDS:
+            return link.node
+        seen.add(link.node)
+        signature = reading.catalog.get(reading.class_of(link.node))
+        inputs = signature.inputs.items() if signature else ()
+        names = [name for name, item in inputs if item.type == "LATENT"]
+        link = reading.source(link.node, names[0]) if len(names) == 1 else None
+    return None

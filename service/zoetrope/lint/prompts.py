@@ -1,0 +1,93 @@
+"""The texts behind a sampler's conditioning, and what can be read from them without a model."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from .reading import Reading
+from .stages import Stage
+
+Side = Literal["positive", "negative"]
+
+_DEEPEST = 64
+
+_BEAT = re.compile(r"(\d+(?:\.\d+)?)\s*(?:-|–|to)\s*(\d+(?:\.\d+)?)\s*s(?:ec(?:onds?)?)?\b", re.IGNORECASE)  # noqa: RUF001
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_WIDE = re.compile(r"[぀-ヿ㐀-鿿가-힯]")
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """One text that conditions a sampler; None where it is not known."""
+
+    node: str
+    input: str
+    text: str | None
+
+
+def texts(reading: Reading, stage: Stage, side: Side) -> tuple[Prompt, ...]:
+    """Find the texts behind one side of a sampler's conditioning."""
+    if stage.runtime == "wrapper":
+        start = [(stage.node, "text_embeds", side)]
+    else:
+        guider = reading.source(stage.node, "guider")
+        holder = guider.node if guider else stage.node
+        plain = reading.class_of(holder) == "BasicGuider"
+        if plain and side == "negative":
+            return ()
+        start = [(holder, "conditioning" if plain else side, side)]
+    return tuple(_follow(reading, start))
+
+
+def _follow(reading: Reading, waiting: list[tuple[str, str, Side]]) -> list[Prompt]:
+    found: list[Prompt] = []
+    seen: set[tuple[str, str]] = set()
+    while waiting and len(seen) < _DEEPEST:
+        node_id, name, side = waiting.pop()
+        link = reading.source(node_id, name)
+        if link is None or (link.node, side) in seen:
+            continue
+        seen.add((link.node, side))
+        class_type = reading.class_of(link.node)
+        if class_type == "ConditioningZeroOut":
+            continue
+        if class_type == "CLIPTextEncode":
+            found.append(Prompt(link.node, "text", reading.text(link.node, "text")))
+            continue
+        if class_type in {"WanVideoTextEncode", "WanVideoTextEncodeCached"}:
+            prompt = f"{side}_prompt"
+            found.append(Prompt(link.node, prompt, reading.text(link.node, prompt)))
+            continue
+        signature = reading.catalog.get(class_type)
+        if signature is None:
+            continue
+        outputs = signature.output_names
+        output = outputs[link.slot] if 0 <= link.slot < len(outputs) else ""
+        if side in signature.inputs and (output == side or class_type == "WanVideoTextEmbedBridge"):
+            waiting.append((link.node, side, side))
+            continue
+        kinds = {"CONDITIONING", "WANVIDEOTEXTEMBEDS"}
+        nag = {"nag_text_embeds"}
+        waiting += [
+            (link.node, key, side)
+            for key, item in signature.inputs.items()
+            if item.type in kinds and key not in nag and key != _other(side)
+        ]
+    return found
+
+
+def _other(side: Side) -> Side:
+    return "negative" if side == "positive" else "positive"
+
+
+def last_beat(text: str) -> float | None:
+    """Give the second at which the last beat of a prompt ends; None if it has no beats."""
+    ends = [float(found[2]) for found in _BEAT.finditer(text[:20_000]) if len(found[2]) < 9]
+    return max(ends, default=None)
+
+
+def estimated_tokens(text: str) -> int:
+    """Guess a text's tokens from below: one a word, and one for two wide characters."""
+    return len(_WORD.findall(text)) + len(_WIDE.findall(text)) // 2

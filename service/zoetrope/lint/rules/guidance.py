@@ -1,0 +1,195 @@
+"""C: guidance, samplers and schedulers."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from ..classes import NAG
+from ..evaluations import evaluations_a_step
+from ..findings import Hit, Put, quote
+from ..prompts import Prompt
+from ..registry import rule
+from ..stages import Stage
+from ..subject import Subject
+
+_UNSHIFTED = {"karras", "exponential", "kl_optimal"}
+_NOISY = re.compile(r"sde|ancestral")
+
+
+@rule(
+    "C001",
+    "error",
+    title="guidance on distilled weights",
+    why="Distilled weights have their guidance built in: more of it burns and flashes, and costs double.",
+    fix="Use CFG 1.0.",
+    source="official template; community notes: below 2 at most",
+)
+def guided_twice(subject: Subject) -> Iterator[Hit]:
+    """Find distilled stages with CFG above 2."""
+    for stage in subject.wan_stages:
+        if stage.chain.distilled and stage.cfg is not None and stage.cfg > 2:
+            yield _cfg(stage, 1.0)
+
+
+@rule(
+    "C002",
+    "warn",
+    title="little guidance on the high-noise expert",
+    why="Motion is decided in the noisy steps; without guidance there the model ignores what the prompt"
+    " asks to move.",
+    fix="Use CFG 3.5 on the high-noise expert.",
+    source="hero document",
+)
+def unguided_motion(subject: Subject) -> Iterator[Hit]:
+    """Find undistilled high-noise stages with CFG below 2."""
+    for stage in subject.wan_stages:
+        undistilled = stage.expert == "high" and not stage.chain.distilled
+        if undistilled and stage.cfg is not None and stage.cfg < 2:
+            yield _cfg(stage, 3.5)
+
+
+def _cfg(stage: Stage, better: float) -> Hit:
+    node_id, name = stage.place("cfg")
+    found = f"{name} = {quote(stage.cfg)}"
+    return Hit(node=node_id, input=name, found=found, changes=(Put(node_id, name, better),))
+
+
+@rule(
+    "C003",
+    "info",
+    title="negative prompt without effect",
+    why="At CFG 1.0 the model is not asked about the negative prompt at all.",
+    fix="Raise CFG, use NAG, or leave the negative prompt empty.",
+    source="ComfyUI samplers.py: cfg 1.0 drops the negative pass",
+)
+def unheard_negative(subject: Subject) -> Iterator[Hit]:
+    """Find negative prompts that only stages at CFG 1.0 are given."""
+    users: dict[Prompt, list[Stage]] = defaultdict(list)
+    for stage in subject.wan_stages:
+        for prompt in subject.texts(stage, "negative"):
+            users[prompt].append(stage)
+    for prompt, stages in users.items():
+        unheard = all(stage.cfg == 1 and not _has_nag(subject, stage) for stage in stages)
+        if unheard and prompt.text and prompt.text.strip():
+            yield Hit(node=prompt.node, input=prompt.input, found="every stage has cfg = 1")
+
+
+def _has_nag(subject: Subject, stage: Stage) -> bool:
+    classes = {subject.read.class_of(node_id) for node_id in stage.chain.nodes}
+    return bool(classes & NAG) or any(subject.near(stage, "WanVideoApplyNAG"))
+
+
+@rule(
+    "C004",
+    "warn",
+    title="NAG beside guidance",
+    why="NAG stands in for the negative prompt where there is no guidance; steps with CFG above 1 do"
+    " not use it.",
+    fix="Use CFG 1.0, or take NAG away.",
+    source="community notes on NAG",
+)
+def idle_nag(subject: Subject) -> Iterator[Hit]:
+    """Find NAG on models that are sampled with CFG above 1."""
+    for stage in subject.wan_stages:
+        if stage.cfg is None or stage.cfg <= 1:
+            continue
+        nodes = [n for n in stage.chain.nodes if subject.read.class_of(n) == "WanVideoNAG"]
+        for node_id in [*nodes, *subject.near(stage, "WanVideoApplyNAG")]:
+            yield Hit(node=node_id, found=f"{stage.node} has cfg = {quote(stage.cfg)}")
+
+
+@rule(
+    "C005",
+    "warn",
+    title="scheduler that does not follow the shift",
+    why="These schedules are drawn between the ends of the noise alone; what the shift does to the"
+    " steps between is lost.",
+    fix="Use simple or beta.",
+    source="ComfyUI samplers.py; every official template uses simple",
+)
+def unshifted_schedule(subject: Subject) -> Iterator[Hit]:
+    """Find WAN stages with karras, exponential or kl_optimal."""
+    for stage in subject.wan_stages:
+        if stage.scheduler in _UNSHIFTED:
+            node_id, name = stage.place("scheduler")
+            put = (Put(node_id, name, "simple"),)
+            found = f"{name} = {quote(stage.scheduler)}"
+            yield Hit(node=node_id, input=name, found=found, changes=put)
+
+
+@rule(
+    "C006",
+    "warn",
+    title="sampler that adds noise",
+    why="It adds noise in each step; with few steps, or on a latent that was handed over, there is no"
+    " time to take it out again.",
+    fix="Use euler.",
+    source="community notes on sde samplers",
+)
+def noisy_sampler(subject: Subject) -> Iterator[Hit]:
+    """Find sde and ancestral samplers on distilled weights or in second stages."""
+    for stage in subject.wan_stages:
+        if _NOISY.search(stage.sampler) and (stage.chain.distilled or stage.previous):
+            node_id, name = stage.place("sampler")
+            put = (Put(node_id, name, "euler"),) if name == "sampler_name" else ()
+            own = () if stage.runtime == "res4lyf" else put
+            found = f"{name} = {quote(stage.sampler)}"
+            yield Hit(node=node_id, input=name, found=found, changes=own)
+
+
+@rule(
+    "C007",
+    "info",
+    title="several evaluations a step",
+    why="The sampler asks the model several times in each step, and takes that much longer; compare it"
+    " with others at the same number of evaluations.",
+    fix="Divide the steps by the evaluations of each.",
+    source="RES4LYF; community notes on res_2s",
+)
+def costly_sampler(subject: Subject) -> Iterator[Hit]:
+    """Find samplers that ask the model more than once in a step."""
+    for stage in subject.wan_stages:
+        times = evaluations_a_step(stage.sampler)
+        if times > 1:
+            node_id, name = stage.place("sampler")
+            steps = f": {stage.ran * times} for {stage.ran} steps" if stage.ran else ""
+            found = f"{quote(stage.sampler)} evaluates {times} times a step{steps}"
+            yield Hit(node=node_id, input=name, found=found)
+
+
+@rule(
+    "C008",
+    "warn",
+    title="strong guidance in few steps",
+    why="Each step goes too far: pictures burn and flash.",
+    fix="Lower CFG, or use more steps.",
+    source="community notes on burns and flashes",
+)
+def burning_guidance(subject: Subject) -> Iterator[Hit]:
+    """Find stages with CFG above 6 in twelve steps or fewer."""
+    for stage in subject.wan_stages:
+        if stage.cfg is None or stage.steps is None:
+            continue
+        if stage.cfg > 6 and stage.steps <= 12:
+            node_id, name = stage.place("cfg")
+            found = f"{name} = {quote(stage.cfg)} with {stage.steps} steps"
+            yield Hit(node=node_id, input=name, found=found)
+
+
+@rule(
+    "C009",
+    "error",
+    title="RES4LYF's latent in a core sampler",
+    why="RES4LYF hands its noise and its place in the schedule over inside the latent; a core sampler"
+    " reads neither and begins at another level.",
+    fix="Go on with ClownsharkChainsampler.",
+    source="ClownsharkBatwing/RES4LYF #233",
+)
+def foreign_latent(subject: Subject) -> Iterator[Hit]:
+    """Find core samplers that go on with the latent of a RES4LYF sampler."""
+    for first, second in subject.pairs:
+        if first.runtime == "res4lyf" and second.runtime == "core":
+            found = f"latent of {first.class_type} {first.node}"
+            yield Hit(node=second.node, input="latent_image", found=found)

@@ -1,0 +1,193 @@
+"""P: what the texts say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..findings import Hit, Put
+from ..prompts import Prompt, Side, estimated_tokens, last_beat
+from ..registry import rule
+from ..stages import Stage
+from ..subject import Subject
+
+_RATIO = re.compile(r"\(\s*(\d+\s*:\s*\d+)")
+_BRACKETED_RATIO = re.compile(r"\(\s*(\d+\s*:\s*\d+)\s*\)?")
+_MOST_TOKENS = 512
+_MOST_READ = 20_000
+_FPS = {"14b": 16, "5b": 24}
+
+_MOVE = re.compile(
+    r"\b(?:dolly|doll(?:ies|ying)|pans?|panning|zoom(?:s|ing)?|orbit(?:s|ing)?|tilts?|tilting"
+    r"|crane shot|tracking shot|push(?:es)?[- ]in|pull(?:s)?[- ](?:out|back)"
+    r"|camera (?:moves?|movement|motion|follows?|glides?|circles?|rises?))\b",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"\b(?:no|not|without|never|static|fixed|locked|avoid)\b[^.,;]{0,30}$", re.IGNORECASE)
+_BANNED_MOVE = re.compile(
+    r"\b(?:camera (?:movement|motion|move|moves|shake)|zoom(?:ing)?|pan(?:ning)?|dolly)\b", re.IGNORECASE
+)
+_MOUTH = re.compile(
+    r"mouth|\blips?\b|\blip[- ]|talking|speaking|speech|dialogue|\bjaw\b|\bteeth\b|tongue", re.IGNORECASE
+)
+_VERB = re.compile(
+    r"\b(?:is|are|was|has|have|looks?|turns?|moves?|walks?|runs?|stands?|sits?|smiles?|breathes?"
+    r"|blinks?|opens?|closes?|raises?|lifts?|lowers?|holds?|waves?|jumps?|dances?|falls?|rises?"
+    r"|drifts?|flows?|sways?|stirs?|settles?|leans?|reaches|begins?|starts?|stays?|keeps?|comes?"
+    r"|goes|shines?|glows?|flickers?|spins?|rotates?|follows?|approaches|enters?|leaves)\b",
+    re.IGNORECASE,
+)
+_KEYWORDS = 5
+_KEYWORD_LENGTH = 3
+
+
+def _prompts(subject: Subject, side: Side) -> Iterator[tuple[Stage, Prompt]]:
+    """List each text once, with the first WAN sampler that it conditions."""
+    seen: set[Prompt] = set()
+    for stage in subject.wan_stages:
+        for prompt in subject.texts(stage, side):
+            if prompt not in seen:
+                seen.add(prompt)
+                yield stage, prompt
+
+
+@rule(
+    "P001",
+    "error",
+    title="ratio in brackets",
+    why="`(16:9)` is read as a weight for the text in the brackets, and can break the picture.",
+    fix="Write the ratio without brackets, or leave it out.",
+    source="community notes on prompt weights",
+)
+def bracketed_ratio(subject: Subject) -> Iterator[Hit]:
+    """Find ratios in brackets in positive prompts."""
+    for _, prompt in _prompts(subject, "positive"):
+        found = _RATIO.search(prompt.text or "")
+        if found and prompt.text:
+            plain = _BRACKETED_RATIO.sub(r"\1", prompt.text)
+            put = (Put(prompt.node, prompt.input, plain),)
+            shown = f"'{found[0]}' in the prompt"
+            yield Hit(node=prompt.node, input=prompt.input, found=shown, changes=put)
+
+
+@rule(
+    "P002",
+    "info",
+    title="prompt longer than the clip",
+    why="What is to happen after the last frame is pressed into the frames before it, or never happens.",
+    fix="End the last beat with the clip, or make the clip longer.",
+    source="hero document: beats",
+)
+def late_beats(subject: Subject) -> Iterator[Hit]:
+    """Find beats that end more than a quarter of a second after the clip."""
+    for stage, prompt in _prompts(subject, "positive"):
+        end = last_beat(prompt.text or "")
+        lengths = [
+            canvas.frames
+            for node_id, canvas in subject.canvases.items()
+            if node_id in subject.around(stage) and canvas.frames is not None
+        ]
+        fps = _FPS.get(stage.chain.tag.size)
+        if end is None or not lengths or fps is None:
+            continue
+        seconds = (max(lengths) - 1) / fps
+        if end > seconds + 0.25:
+            found = f"the last beat ends at {end:g} s, the clip at {seconds:g} s"
+            yield Hit(node=prompt.node, input=prompt.input, found=found)
+
+
+@rule(
+    "P003",
+    "info",
+    title="camera move that the negative prompt bans",
+    why="One prompt asks for what the other forbids; what wins changes from seed to seed.",
+    fix="Take the move out of one of the two.",
+    source="hero document and lightning notes, put together",
+)
+def banned_move(subject: Subject) -> Iterator[Hit]:
+    """Find camera moves in the positive prompt where the negative one bans them."""
+    for stage in subject.wan_stages:
+        banned = [
+            found[0]
+            for prompt in subject.texts(stage, "negative")
+            if (found := _BANNED_MOVE.search((prompt.text or "")[:_MOST_READ]))
+        ]
+        for prompt in subject.texts(stage, "positive") if banned else ():
+            if move := _asked_move((prompt.text or "")[:_MOST_READ]):
+                clash = f"'{move}' here, and '{banned[0]}' in the negative prompt"
+                yield Hit(node=prompt.node, input=prompt.input, found=clash)
+
+
+def _asked_move(text: str) -> str:
+    for found in _MOVE.finditer(text):
+        if not _DENIED.search(text[max(0, found.start() - 40) : found.start()]):
+            return found[0]
+    return ""
+
+
+@rule(
+    "P004",
+    "info",
+    title="nothing keeps the mouth still",
+    why="WAN likes to make faces talk.",
+    fix="Add to the negative prompt: talking, speaking, mouth opening, lip movement.",
+    source="host guide: mouth prevention",
+)
+def free_mouth(subject: Subject) -> Iterator[Hit]:
+    """Find guided stages of recipes for faces without a word about mouths."""
+    if "faces" not in subject.context.recipe.tags:
+        return
+    for stage in subject.wan_stages:
+        if stage.cfg is None or stage.cfg <= 1:
+            continue
+        negatives = subject.texts(stage, "negative")
+        known = [*negatives, *subject.texts(stage, "positive")]
+        if any(prompt.text is None or _MOUTH.search(prompt.text) for prompt in known):
+            continue
+        place = negatives[0] if negatives else None
+        yield Hit(
+            node=place.node if place else stage.node,
+            input=place.input if place else "negative",
+            found="no word about mouths",
+        )
+
+
+@rule(
+    "P005",
+    "warn",
+    title="prompt that is empty or too long",
+    why="WAN reads 512 tokens: without any the picture decides alone, and those after them are cut off.",
+    fix="Say in a few sentences what moves.",
+    source="Wan-Video/Wan2.2 shared_config.py: text_len 512",
+)
+def empty_or_long(subject: Subject) -> Iterator[Hit]:
+    """Find positive prompts without a word, or with more than the model reads."""
+    for _, prompt in _prompts(subject, "positive"):
+        if prompt.text is None:
+            continue
+        tokens = estimated_tokens(prompt.text)
+        if not prompt.text.strip():
+            yield Hit(node=prompt.node, input=prompt.input, found="an empty prompt")
+        elif tokens > _MOST_TOKENS:
+            found = f"at least about {tokens} tokens"
+            yield Hit(node=prompt.node, input=prompt.input, found=found)
+
+
+@rule(
+    "P006",
+    "hint",
+    title="list of keywords",
+    why="WAN was trained on sentences; a list names things, but not what they do.",
+    fix="Write sentences that say who does what.",
+    source="host guide: natural language",
+)
+def keyword_list(subject: Subject) -> Iterator[Hit]:
+    """Find positive prompts that are short phrases between commas, without a verb."""
+    for _, prompt in _prompts(subject, "positive"):
+        text = (prompt.text or "")[:_MOST_READ]
+        phrases = [len(phrase.split()) for phrase in text.split(",") if phrase.strip()]
+        if len(phrases) < _KEYWORDS or _VERB.search(text):
+            continue
+        if sorted(phrases)[len(phrases) // 2] <= _KEYWORD_LENGTH:
+            found = f"{len(phrases)} phrases between commas, and no verb"
+            yield Hit(node=prompt.node, input=prompt.input, found=found)

@@ -1,0 +1,249 @@
+"""Z: whether the server would take the graph at all, and whether something comes out of it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from ...graphs.catalog import Input
+from ...graphs.catalog import Node as Signature
+from ...graphs.graph import Node
+from ..findings import Hit, Put, quote
+from ..registry import rule
+from ..subject import Subject
+from ..wiring import fits, link_of
+
+#: Inputs that name files inside the engine's own folders.
+_FILE_INPUTS = ("image", "video", "file", "filename_prefix", "audio", "latent", "directory")
+_OUTSIDE = re.compile(r"^(?:[/\\~]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)")
+
+
+@rule(
+    "Z001",
+    "error",
+    title="unknown node class",
+    why="This ComfyUI with its node packs has no such node; the server refuses the whole graph.",
+    fix="Use a node that the pinned version has, or add the pack that brings it.",
+    source="ComfyUI execution.py: missing_node_type",
+)
+def unknown_class(subject: Subject) -> Iterator[Hit]:
+    """Find nodes of classes that the catalogue does not have."""
+    for node_id, node in subject.nodes.items():
+        if subject.catalog.get(node.class_type) is None:
+            yield Hit(node=node_id, found=f"class {quote(node.class_type)}")
+
+
+@rule(
+    "Z002",
+    "error",
+    title="required input missing",
+    why="The server answers required_input_missing, even where the node declares a default.",
+    fix="Write the input; the recorded default is the safe choice.",
+    source="ComfyUI execution.py: required_input_missing",
+)
+def required_input_missing(subject: Subject) -> Iterator[Hit]:
+    """Find required inputs that nodes on the way to an output lack."""
+    for node_id, node, signature in _judged(subject):
+        for name, item in signature.inputs.items():
+            if not item.required or name in node.inputs or _filled(name, item, node.inputs):
+                continue
+            default = item.default if item.has_default else next(iter(item.options or ()), None)
+            put = () if default is None or item.is_link else (Put(node_id, name, default),)
+            yield Hit(node=node_id, input=name, found=f"{name} is missing", changes=put)
+
+
+@rule(
+    "Z003",
+    "error",
+    title="not in API format",
+    why="The server takes nodes by their ids, each with class_type and inputs.",
+    fix="Export the workflow with `Export (API)`.",
+    source="ComfyUI server: POST /prompt",
+)
+def not_api_format(subject: Subject) -> Iterator[Hit]:
+    """Find what is not a node, and graphs that the page saved for itself."""
+    if subject.wiring.page_format:
+        yield Hit(found="a workflow in the page's own format")
+        return
+    for node_id, reason in subject.wiring.malformed.items():
+        yield Hit(node=node_id, found=f"the entry {quote(node_id)} {reason}")
+
+
+@rule(
+    "Z004",
+    "error",
+    title="link that leads nowhere or to the wrong thing",
+    why="The server cannot run a node whose input comes from nothing or is of another type.",
+    fix="Connect the input to an output of its type.",
+    source="ComfyUI execution.py: bad_linked_input, return_type_mismatch, dependency_cycle",
+)
+def bad_link(subject: Subject) -> Iterator[Hit]:
+    """Find links to nodes or outputs that do not exist, of the wrong type, or in a circle."""
+    circle = _circle(subject)
+    for node_id, node, signature in _judged(subject):
+        for name, value in node.inputs.items():
+            if isinstance(value, list) and (problem := _broken(subject, signature, name, value)):
+                yield Hit(node=node_id, input=name, found=f"{name} {problem}")
+        if node_id in circle:
+            yield Hit(node=node_id, found="its links lead in a circle, back to itself")
+
+
+@rule(
+    "Z005",
+    "warn",
+    title="value off its grid",
+    why="The page's own fields go in steps; the server checks only the ends and takes any value"
+    " between, which the model's grid does not have.",
+    fix="Round to the next step.",
+    source="ComfyUI execution.py, nodes_wan.py",
+)
+def off_grid(subject: Subject) -> Iterator[Hit]:
+    """Find whole numbers that are between two steps of their input."""
+    for node_id, node in subject.nodes.items():
+        signature = subject.catalog.get(node.class_type)
+        for name, item in signature.inputs.items() if signature else ():
+            # A default that its own pack puts between two steps is nobody's mistake.
+            if not isinstance(item.step, int) or item.step < 2 or name not in node.inputs:
+                continue
+            value = subject.read.number(node_id, name)
+            base = int(item.min or 0)
+            if value is None or value == item.default or value <= base:
+                continue
+            if (value - base) % item.step:
+                near = base + round((value - base) / item.step) * item.step
+                yield Hit(
+                    node=node_id,
+                    input=name,
+                    found=f"{name} = {quote(value)}, in steps of {item.step} from {base}",
+                    fix=f"Write {near}.",
+                    changes=(Put(node_id, name, near),),
+                )
+
+
+@rule(
+    "Z006",
+    "error",
+    title="nothing comes out",
+    why="The server refuses a graph without an output node: prompt_no_outputs.",
+    fix="Add a node that saves, such as SaveVideo.",
+    source="ComfyUI execution.py: prompt_no_outputs",
+)
+def no_output(subject: Subject) -> Iterator[Hit]:
+    """Find graphs without any output node."""
+    if not any(subject.is_output(node_id) for node_id in subject.nodes):
+        yield Hit(found="no node saves or shows anything")
+
+
+@rule(
+    "Z007",
+    "warn",
+    title="two outputs with one prefix",
+    why="Files of two outputs that share a prefix cannot be told apart by name.",
+    fix="Give each output a prefix of its own.",
+    source="hero document: outputs are collected by name",
+)
+def shared_prefix(subject: Subject) -> Iterator[Hit]:
+    """Find output nodes that save under the prefix of another."""
+    users: dict[str, list[str]] = defaultdict(list)
+    for node_id, node in subject.nodes.items():
+        prefix = subject.read.text(node_id, "filename_prefix") if node.inputs else None
+        if prefix and subject.is_output(node_id):
+            users[prefix].append(node_id)
+    for prefix, nodes in users.items():
+        for node_id in nodes[1:]:
+            yield Hit(
+                node=node_id,
+                input="filename_prefix",
+                found=f"{quote(prefix)} is also the prefix of {nodes[0]}",
+                changes=(Put(node_id, "filename_prefix", f"{prefix}-{node_id}"),),
+            )
+
+
+@rule(
+    "Z008",
+    "error",
+    title="path outside the engine's folders",
+    why="Files are read from the engine's input folder and written to its output folder; any other"
+    " place is refused there, or worse, is not.",
+    fix="Use a name relative to the input or output folder, without `..`.",
+    source="operations: a graph stays in its folders",
+)
+def path_escapes(subject: Subject) -> Iterator[Hit]:
+    """Find file names that are absolute or climb out of their folder."""
+    for node_id, node in subject.nodes.items():
+        for name in _FILE_INPUTS:
+            if name in node.inputs:
+                path = subject.read.text(node_id, name)
+                if path is not None and _OUTSIDE.search(path.strip()):
+                    yield Hit(node=node_id, input=name, found=f"{name} = {quote(path)}")
+
+
+def _judged(subject: Subject) -> Iterator[tuple[str, Node, Signature]]:
+    """List the nodes that the server looks into, each with its signature."""
+    for node_id, node in subject.nodes.items():
+        signature = subject.catalog.get(node.class_type)
+        if signature is not None and node_id in subject.reachable:
+            yield node_id, node, signature
+
+
+def _filled(name: str, item: Input, inputs: dict[str, object]) -> bool:
+    """Whether a growing input has at least the slots that it needs."""
+    if item.slots is None:
+        return False
+    return item.slots.min == 0 or any(key.startswith(f"{name}.") for key in inputs)
+
+
+def _broken(subject: Subject, signature: Signature, name: str, value: list[object]) -> str:
+    """Say what is wrong with a link; empty if nothing is."""
+    item = signature.inputs.get(name)
+    if item is not None and item.multiselect:
+        return ""
+    link = link_of(value)
+    if link is None:
+        return "is a list, but no link of a node and an output"
+    node = subject.nodes.get(link.node)
+    if node is None:
+        return f"comes from {quote(link.node)}, which does not exist"
+    above = subject.catalog.get(node.class_type)
+    if above is None:
+        return ""
+    if not 0 <= link.slot < len(above.outputs):
+        return (
+            f"comes from output {quote(link.slot)} of {link.node}, which has {len(above.outputs)}"
+        )
+    # Choices of the older interface take no link but one of any type.
+    if item is None or item.slots is not None or item.type.startswith("COMFY_"):
+        return ""
+    given = above.outputs[link.slot]
+    return "" if fits(given, item.type) else f"is a {item.type}, but {link.node} gives {given}"
+
+
+def _circle(subject: Subject) -> frozenset[str]:
+    """Find the nodes whose links lead back to themselves: what is left when all ends are taken away."""
+    above = {
+        node_id: {link.node for _, link in subject.read.links(node_id)} for node_id in subject.nodes
+    }
+    left = _without_ends(above)
+    below: dict[str, set[str]] = {node_id: set() for node_id in left}
+    for node_id in left:
+        for other in above[node_id] & left:
+            below[other].add(node_id)
+    return frozenset(_without_ends(below))
+
+
+def _without_ends(links: dict[str, set[str]]) -> set[str]:
+    """Take away nodes without links, and then those whose links are gone, until none is left."""
+    users: dict[str, list[str]] = defaultdict(list)
+    counts = {}
+    for node_id, others in links.items():
+        counts[node_id] = len(others)
+        for other in others:
+            users[other].append(node_id)
+    ends = [node_id for node_id, count in counts.items() if not count]
+    while ends:
+        for user in users[ends.pop()]:
+            counts[user] -= 1
+            if not counts[user]:
+                ends.append(user)
+    return {node_id for node_id, count in counts.items() if count}

@@ -1,0 +1,181 @@
+"""A graph under the linter: everything that several rules ask about, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+from ..graphs.graph import Node
+from . import pictures, prompts, stages, upscalers
+from .classes import DECODERS, VAES, WEIGHTS
+from .facts import Context
+from .filenames import Tag, tag
+from .pictures import Canvas, Playback, Trail
+from .prompts import Prompt, Side
+from .reading import Reading
+from .stages import Stage
+from .upscalers import Upscaler
+from .wiring import Wiring
+
+
+class Weights(NamedTuple):
+    """A node that loads diffusion weights."""
+
+    node: str
+    input: str
+    tag: Tag
+
+
+class Pair(NamedTuple):
+    """Two samplers, the second of which goes on with the first one's latent."""
+
+    first: Stage
+    second: Stage
+
+
+class Subject:
+    """What rules look at."""
+
+    def __init__(self, wiring: Wiring, context: Context) -> None:
+        self.wiring = wiring
+        self.context = context
+        self.catalog = context.catalog
+        self.host = context.host
+        self.read = Reading(wiring.nodes, context.catalog)
+        self._around: dict[str, frozenset[str]] = {}
+        self._texts: dict[tuple[str, Side], tuple[Prompt, ...]] = {}
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """All nodes that could be read."""
+        return self.wiring.nodes
+
+    @cached_property
+    def reachable(self) -> frozenset[str]:
+        """The nodes that the server runs: outputs and all above them, or all if nothing is saved."""
+        waiting = [node_id for node_id in self.nodes if self.is_output(node_id)]
+        if not waiting:
+            return frozenset(self.nodes)
+        seen: set[str] = set()
+        while waiting:
+            node_id = waiting.pop()
+            if node_id not in seen:
+                seen.add(node_id)
+                waiting += [link.node for _, link in self.read.links(node_id)]
+        return frozenset(seen)
+
+    def is_output(self, node_id: str) -> bool:
+        """Whether the server begins with this node."""
+        signature = self.catalog.get(self.read.class_of(node_id))
+        return signature is not None and signature.output_node
+
+    @cached_property
+    def weights(self) -> tuple[Weights, ...]:
+        """Every diffusion model that is loaded, with its file's tag."""
+        found = (
+            (node_id, WEIGHTS[self.read.class_of(node_id)]) for node_id in self.read.of(*WEIGHTS)
+        )
+        return tuple(
+            Weights(node_id, name, tag(file))
+            for node_id, name in found
+            if (file := self.read.text(node_id, name))
+        )
+
+    @cached_property
+    def stages(self) -> dict[str, Stage]:
+        """Every sampler, by its node."""
+        return stages.find(self.read)
+
+    @cached_property
+    def wan_stages(self) -> tuple[Stage, ...]:
+        """Every sampler whose weights are of the WAN family."""
+        return tuple(stage for stage in self.stages.values() if stage.wan)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every two samplers that are joined by a latent."""
+        return tuple(
+            Pair(self.stages[stage.previous], stage)
+            for stage in self.stages.values()
+            if stage.previous is not None and stage.previous != stage.node
+        )
+
+    @cached_property
+    def handoffs(self) -> tuple[Pair, ...]:
+        """The pairs in which one expert of WAN 2.2 hands over to an expert."""
+        return tuple(pair for pair in self.pairs if pair.first.expert and pair.second.expert)
+
+    @cached_property
+    def heads(self) -> frozenset[str]:
+        """The samplers that go on with nobody's latent."""
+        return frozenset(node_id for node_id, stage in self.stages.items() if not stage.previous)
+
+    def around(self, stage: Stage) -> frozenset[str]:
+        """Give the nodes that condition a sampler."""
+        if stage.node not in self._around:
+            self._around[stage.node] = stages.around(self.read, stage)
+        return self._around[stage.node]
+
+    def near(self, stage: Stage, *class_types: str) -> Iterator[str]:
+        """List the nodes of some classes that condition a sampler, in the order of the graph."""
+        wanted = self.around(stage)
+        return (node_id for node_id in self.read.of(*class_types) if node_id in wanted)
+
+    def texts(self, stage: Stage, side: Side) -> tuple[Prompt, ...]:
+        """Give the texts behind one side of a sampler's conditioning."""
+        key = (stage.node, side)
+        if key not in self._texts:
+            self._texts[key] = prompts.texts(self.read, stage, side)
+        return self._texts[key]
+
+    @cached_property
+    def canvases(self) -> dict[str, Canvas]:
+        """Every node that decides size and length."""
+        return pictures.canvases(self.read)
+
+    @cached_property
+    def large_canvases(self) -> tuple[Canvas, ...]:
+        """The canvases of clips that 14B weights make."""
+        used = {
+            node_id
+            for stage in self.wan_stages
+            if stage.chain.tag.large
+            for node_id in self.around(stage) & self.canvases.keys()
+        }
+        return tuple(canvas for node_id, canvas in self.canvases.items() if node_id in used)
+
+    @cached_property
+    def playbacks(self) -> tuple[Playback, ...]:
+        """Every node that gives frames a rate."""
+        return pictures.playbacks(self.read)
+
+    @cached_property
+    def upscalers(self) -> tuple[Upscaler, ...]:
+        """Every SeedVR2 upscaler."""
+        return upscalers.find(self.read)
+
+    def canvas_of(self, trail: Trail) -> Canvas | None:
+        """Find the canvas of the clip that a trail ends in."""
+        stage = self.stages.get(trail.sampler or "")
+        seen: set[str] = set()
+        while stage is not None and stage.node not in seen:
+            seen.add(stage.node)
+            if found := self.around(stage) & self.canvases.keys():
+                return self.canvases[min(found)]
+            stage = self.stages.get(stage.previous or "")
+        return None
+
+    @cached_property
+    def vaes(self) -> dict[str, frozenset[str]]:
+        """The samplers that each VAE encodes or decodes for."""
+        users: dict[str, set[str]] = {node_id: set() for node_id in self.read.of(*VAES)}
+        for stage in self.stages.values():
+            for node_id in self.around(stage) & users.keys():
+                users[node_id].add(stage.node)
+        for decoder in self.read.of(*DECODERS):
+            vae = self.read.source(decoder, "vae")
+            sampler = pictures.sampler_of(self.read, decoder)
+            if vae is not None and vae.node in users and sampler is not None:
+                users[vae.node].add(sampler)
+        return {node_id: frozenset(found) for node_id, found in users.items()}
