@@ -14,7 +14,9 @@ Side = Literal["positive", "negative"]
 
 _DEEPEST = 64
 
-_BEAT = re.compile(r"(\d+(?:\.\d+)?)\s*(?:-|–|to)\s*(\d+(?:\.\d+)?)\s*s(?:ec(?:onds?)?)?\b", re.IGNORECASE)  # noqa: RUF001
+_BEAT = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(?:-|–|to)\s*(\d+(?:\.\d+)?)\s*s(?:ec(?:onds?)?)?\b", re.IGNORECASE
+)
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _WIDE = re.compile(r"[぀-ヿ㐀-鿿가-힯]")
 

@@ -10,25 +10,26 @@ from ..findings import Hit, Put, quote
 from ..registry import rule
 from ..subject import Subject
 
+#: Where SageAttention can be chosen, by class.
 _SAGE_INPUTS = {
     "PathchSageAttentionKJ": "sage_attention",
     "DiffusionModelLoaderKJ": "sage_attention",
+    "GGUFLoaderKJ": "attention_override",
+    "WanVideoModelLoader": "attention_mode",
 }
+_SAGE_3 = ("sageattn3", "sageattn_3")
 _FEW_STEPS = 8
 _ROOMY_GB = 48
 
 
 def _sage(subject: Subject, chain: Chain) -> bool:
     """Whether a node of the chain turns SageAttention on."""
-    for node_id in chain.nodes:
-        class_type = subject.read.class_of(node_id)
-        if class_type in _SAGE_INPUTS:
-            if subject.read.text(node_id, _SAGE_INPUTS[class_type]) not in {None, "disabled"}:
-                return True
-        name = {"GGUFLoaderKJ": "attention_override", "WanVideoModelLoader": "attention_mode"}
-        if class_type in name and "sage" in (subject.read.text(node_id, name[class_type]) or ""):
-            return True
-    return False
+    modes = (
+        subject.read.text(node_id, _SAGE_INPUTS[class_type]) or ""
+        for node_id in chain.nodes
+        if (class_type := subject.read.class_of(node_id)) in _SAGE_INPUTS
+    )
+    return any(mode == "auto" or "sage" in mode for mode in modes)
 
 
 @rule(
@@ -45,8 +46,9 @@ def four_bit_attention(subject: Subject) -> Iterator[Hit]:
     for class_type, name in _SAGE_INPUTS.items():
         for node_id in subject.read.of(class_type):
             mode = subject.read.text(node_id, name) or ""
-            if mode.startswith("sageattn3"):
-                put = (Put(node_id, name, "auto"),)
+            if mode.startswith(_SAGE_3):
+                better = "sageattn" if class_type == "WanVideoModelLoader" else "auto"
+                put = (Put(node_id, name, better),)
                 yield Hit(node=node_id, input=name, found=f"{name} = {quote(mode)}", changes=put)
 
 

@@ -23,12 +23,16 @@ _MOVE = re.compile(
     r"|camera (?:moves?|movement|motion|follows?|glides?|circles?|rises?))\b",
     re.IGNORECASE,
 )
-_DENIED = re.compile(r"\b(?:no|not|without|never|static|fixed|locked|avoid)\b[^.,;]{0,30}$", re.IGNORECASE)
+_DENIED = re.compile(
+    r"\b(?:no|not|without|never|static|fixed|locked|avoid)\b[^.,;]{0,30}$", re.IGNORECASE
+)
 _BANNED_MOVE = re.compile(
-    r"\b(?:camera (?:movement|motion|move|moves|shake)|zoom(?:ing)?|pan(?:ning)?|dolly)\b", re.IGNORECASE
+    r"\b(?:camera (?:movement|motion|move|moves|shake)|zoom(?:ing)?|pan(?:ning)?|dolly)\b",
+    re.IGNORECASE,
 )
 _MOUTH = re.compile(
-    r"mouth|\blips?\b|\blip[- ]|talking|speaking|speech|dialogue|\bjaw\b|\bteeth\b|tongue", re.IGNORECASE
+    r"mouth|\blips?\b|\blip[- ]|talking|speaking|speech|dialogue|\bjaw\b|\bteeth\b|tongue",
+    re.IGNORECASE,
 )
 _VERB = re.compile(
     r"\b(?:is|are|was|has|have|looks?|turns?|moves?|walks?|runs?|stands?|sits?|smiles?|breathes?"

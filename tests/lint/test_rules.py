@@ -1,0 +1,166 @@
+"""Every rule speaks where it should, is silent where it should, and what it would change mends the graph."""
+
+from collections import Counter
+
+import pytest
+
+from tests.lint.case import beside
+from tests.lint.cases import CASES
+from tests.lint.graphs import (
+    changed,
+    clownshark,
+    control,
+    first_and_last,
+    full,
+    hero,
+    lightning,
+    small,
+    text_to_video,
+    tiled,
+    upscale,
+    wrapper,
+)
+from zoetrope.lint.engine import lint
+from zoetrope.lint.findings import SEVERITIES
+from zoetrope.lint.fix import mend
+from zoetrope.lint.rules import RULES
+
+ERRORS = [
+    "Z001",
+    "Z002",
+    "Z003",
+    "Z004",
+    "Z006",
+    "Z008",
+    "M001",
+    "M002",
+    "M003",
+    "M004",
+    "M005",
+    "M006",
+    "M007",
+    "M008",
+    "M009",
+    "L001",
+    "L002",
+    "L003",
+    "S001",
+    "S002",
+    "S003",
+    "S004",
+    "S005",
+    "C001",
+    "C009",
+    "F001",
+    "F004",
+    "E001",
+    "V003",
+    "U001",
+    "U002",
+    "U007",
+    "R002",
+    "A007",
+    "P001",
+    "W002",
+    "W003",
+]
+INFOS = [
+    "M013",
+    "L006",
+    "S008",
+    "S009",
+    "S013",
+    "C003",
+    "C007",
+    "F007",
+    "E002",
+    "V002",
+    "U006",
+    "A002",
+    "P002",
+    "P003",
+    "P004",
+]
+FAMILIES = {
+    "Z": 8, "M": 14, "L": 7, "S": 15, "C": 9, "F": 8, "E": 3, "V": 3, "U": 12, "R": 4, "A": 7, "P": 6,
+    "I": 1, "W": 3,
+}  # fmt: skip
+
+SOUND = {
+    "hero": hero,
+    "lightning": lightning,
+    "small": small,
+    "text-to-video": text_to_video,
+    "first-and-last": first_and_last,
+    "control": control,
+    "clownshark": clownshark,
+    "upscale": upscale,
+    "full": full,
+    "wrapper": wrapper,
+    "tiled": tiled,
+}
+
+names = [f"{case.rule}-{i}" for i, case in enumerate(CASES)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=names)
+def test_the_rule_speaks_of_the_bad_graph(case):
+    places = {
+        f"{finding.node}.{finding.input}".strip(".")
+        for finding in lint(case.bad, case.bad_context)
+        if finding.rule == case.rule
+    }
+    assert case.place in places
+
+
+@pytest.mark.parametrize("case", CASES, ids=names)
+def test_the_rule_is_silent_about_the_good_graph(case):
+    findings = lint(case.good, case.good_context)
+    assert [finding for finding in findings if finding.rule == case.rule] == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=names)
+def test_what_the_rule_would_change_mends_the_graph(case):
+    before = lint(case.bad, case.bad_context)
+    changeable = {f.node + f.input for f in before if f.rule == case.rule and f.changes}
+    after = lint(mend(case.bad, case.bad_context, {case.rule}).graph, case.bad_context)
+    assert not changeable & {f.node + f.input for f in after if f.rule == case.rule}
+    assert set(errors(after)) <= set(errors(before))
+
+
+@pytest.mark.parametrize("build", SOUND.values(), ids=SOUND)
+def test_graphs_as_people_run_them_have_no_error_and_no_warning(build):
+    assert [f for f in lint(build(), beside()) if f.severity in {"error", "warn"}] == []
+
+
+def test_no_rule_is_without_a_case():
+    assert set(RULES) == {case.rule for case in CASES}
+
+
+def test_there_are_as_many_rules_in_each_family_as_were_agreed():
+    assert Counter(rule_id[0] for rule_id in RULES) == FAMILIES
+
+
+def test_severities_are_those_that_were_agreed():
+    agreed = dict.fromkeys(RULES, "warn") | dict.fromkeys(ERRORS, "error")
+    agreed |= dict.fromkeys(INFOS, "info") | {"P006": "hint"}
+    assert {rule.id: rule.severity for rule in RULES.values()} == agreed
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_rule_says_what_why_and_what_to_do(rule):
+    assert rule.severity in SEVERITIES
+    assert rule.why.endswith(".")
+    assert rule.fix.endswith(".")
+    assert rule.source
+    assert rule.check.__doc__
+
+
+def test_unknown_facts_silence_the_rules_that_need_them():
+    graph = changed(full(), upvae__decode_tiled=False, dit__attention_mode="sageattn_3")
+    needy = {"F005", "U009", "U010", "M010", "F006", "F007", "A006"}
+    assert not needy & {finding.rule for finding in lint(graph, beside())}
+
+
+def errors(findings):
+    return [(f.rule, f.node, f.input) for f in findings if f.severity == "error"]
