@@ -31,7 +31,7 @@ def _link(value):
     if not isinstance(value, At):
         return value
     name, _, slot = value.partition(":")
-    return [name, int(slot or 0)]
+    return [str(name), int(slot or 0)]
 
 
 def changed(graph, **changes):

@@ -13,9 +13,12 @@ from .stages import Stage
 Side = Literal["positive", "negative"]
 
 _DEEPEST = 64
+_MOST_READ = 20_000
 
+# Bounded, and begun at a number's first digit alone: long rows of digits are then no trap.
+_SECOND = r"(?<![\d.])(\d{1,6}(?:\.\d{1,3})?)"
 _BEAT = re.compile(
-    r"(\d+(?:\.\d+)?)\s*(?:-|–|to)\s*(\d+(?:\.\d+)?)\s*s(?:ec(?:onds?)?)?\b", re.IGNORECASE
+    rf"{_SECOND}\s*(?:-|\u2013|to)\s*{_SECOND}\s*s(?:ec(?:onds?)?)?\b", re.IGNORECASE
 )
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _WIDE = re.compile(r"[぀-ヿ㐀-鿿가-힯]")
@@ -86,10 +89,11 @@ def _other(side: Side) -> Side:
 
 def last_beat(text: str) -> float | None:
     """Give the second at which the last beat of a prompt ends; None if it has no beats."""
-    ends = [float(found[2]) for found in _BEAT.finditer(text[:20_000]) if len(found[2]) < 9]
+    ends = [float(found[2]) for found in _BEAT.finditer(text[:_MOST_READ])]
     return max(ends, default=None)
 
 
 def estimated_tokens(text: str) -> int:
     """Guess a text's tokens from below: one a word, and one for two wide characters."""
-    return len(_WORD.findall(text)) + len(_WIDE.findall(text)) // 2
+    wide = len(_WIDE.findall(text))
+    return len(_WORD.findall(_WIDE.sub(" ", text))) + wide // 2

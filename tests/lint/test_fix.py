@@ -1,0 +1,104 @@
+"""Mending is pure, leaves alone what it should, and does in one go what has one answer."""
+
+import pytest
+
+from tests.lint.case import beside
+from tests.lint.graphs import HIGH, LOW, At, changed, control, full, hero, upscale
+from zoetrope.graphs.graph import Node, digest
+from zoetrope.lint.engine import lint
+from zoetrope.lint.findings import Drop, Put, Swap
+from zoetrope.lint.fix import apply, mend
+
+
+def test_a_sound_graph_stays_as_it_is():
+    mended = mend(hero(), beside())
+    assert mended.graph == hero()
+    assert mended.findings == ()
+
+
+def test_the_graph_that_is_given_is_not_changed():
+    graph = changed(full(), cond__length=72, dit__offload_device="none")
+    before = digest(graph)
+    mend(graph, beside())
+    assert digest(graph) == before
+
+
+def test_many_faults_are_mended_together():
+    graph = changed(
+        full(),
+        cond__length=72,
+        cond__width=500,
+        ks_low__start_at_step=7,
+        ks_low__add_noise="enable",
+        ks_high__return_with_leftover_noise="disable",
+        ks_low__return_with_leftover_noise="enable",
+        upscale__batch_size=12,
+        upscale__seed=2**40 + 5,
+        rife__dtype=None,
+        final__fps=16.0,
+    )
+    mended = mend(graph, beside())
+    inputs = {name: node.inputs for name, node in mended.graph.items()}
+
+    assert [f for f in lint(mended.graph, beside()) if f.severity in {"error", "warn"}] == []
+    assert inputs["cond"]["length"] == 73
+    assert inputs["cond"]["width"] == 496
+    assert inputs["ks_low"]["start_at_step"] == 5
+    assert inputs["upscale"]["batch_size"] == 13
+    assert inputs["upscale"]["seed"] == 5
+    assert inputs["rife"]["dtype"] == "float32"
+    assert inputs["final"]["fps"] == 32.0
+    assert {"F001", "F004", "S002", "S004", "S005", "S006", "U003", "U007", "Z002", "R002"} <= {
+        finding.rule for finding in mended.findings
+    }
+
+
+def test_only_the_rules_that_are_named_are_mended():
+    graph = changed(hero(), cond__length=72, shift_low__shift=6.0)
+    mended = mend(graph, beside(), {"F001"})
+    assert mended.graph["cond"].inputs["length"] == 73
+    assert mended.graph["shift_low"].inputs["shift"] == 6.0
+
+
+def test_the_control_node_becomes_the_picture_node_and_keeps_its_links():
+    graph = changed(control(), unet_high__unet_name=HIGH, unet_low__unet_name=LOW)
+    cond = mend(graph, beside(), {"M004"}).graph["cond"]
+
+    assert cond.class_type == "WanImageToVideo"
+    assert cond.inputs["start_image"] == ["image", 0]
+    assert cond.inputs["positive"] == ["pos", 0]
+    assert cond.inputs["length"] == 81
+    assert not {"ref_image", "control_video"} & cond.inputs.keys()
+
+
+def test_a_start_picture_that_is_there_already_is_kept():
+    graph = changed(control(), unet_high__unet_name=HIGH, unet_low__unet_name=LOW)
+    graph = changed({**graph, "other": graph["image"]}, cond__start_image=At("other"))
+    assert mend(graph, beside(), {"M004"}).graph["cond"].inputs["start_image"] == ["other", 0]
+
+
+def test_a_value_from_elsewhere_is_written_into_the_node_itself():
+    number = Node(class_type="PrimitiveInt", inputs={"value": 72})
+    graph = changed({**hero(), "number": number}, cond__length=At("number"))
+    mended = mend(graph, beside(), {"F001"}).graph
+    assert mended["cond"].inputs["length"] == 73
+    assert mended["number"] == number
+
+
+def test_a_node_keeps_its_title():
+    old = changed(hero(), cond__length=72)
+    graph = {**old, "cond": Node(old["cond"].class_type, old["cond"].inputs, {"title": "Clip"})}
+    assert mend(graph, beside()).graph["cond"].meta == {"title": "Clip"}
+
+
+@pytest.mark.parametrize("length", range(1, 90))
+def test_any_length_becomes_the_nearest_that_the_model_makes(length):
+    graph = changed(hero(), cond__length=length)
+    mended = mend(graph, beside(), {"F001"}).graph["cond"].inputs["length"]
+    assert mended % 4 == 1
+    assert abs(mended - length) <= 2
+
+
+def test_changes_of_nodes_that_are_not_there_do_nothing():
+    for change in (Put("x", "y", 1), Drop("x", "y"), Swap("x", "Y", {})):
+        assert apply(upscale(), change) == upscale()

@@ -1,0 +1,72 @@
+"""The texts behind a sampler are found, and what they say of time and length is read."""
+
+import pytest
+
+from tests.lint.graphs import At, changed, hero, node, text_to_video, wrapper
+from zoetrope.graphs import catalog
+from zoetrope.lint import stages
+from zoetrope.lint.prompts import Prompt, estimated_tokens, last_beat, texts
+from zoetrope.lint.reading import Reading
+
+
+def found(graph, side, sampler="ks_low"):
+    reading = Reading(graph, catalog.load())
+    return texts(reading, stages.find(reading)[sampler], side)
+
+
+def test_the_text_is_found_behind_the_picture_node_on_its_own_side():
+    graph = hero(text="yes", negative="no")
+    assert found(graph, "positive") == (Prompt("pos", "text", "yes"),)
+    assert found(graph, "negative") == (Prompt("neg", "text", "no"),)
+
+
+def test_the_text_is_found_right_before_the_sampler():
+    assert [prompt.node for prompt in found(text_to_video(), "negative")] == ["neg"]
+
+
+def test_a_conditioning_of_zeros_has_no_text():
+    zero = node("ConditioningZeroOut", conditioning=At("pos"))
+    graph = changed({**hero(), "zero": zero}, cond__negative=At("zero"))
+    assert found(graph, "negative") == ()
+
+
+def test_combined_texts_are_all_found():
+    graph = {
+        **hero(),
+        "more": node("CLIPTextEncode", clip=At("clip"), text="more"),
+        "both": node("ConditioningCombine", conditioning_1=At("pos"), conditioning_2=At("more")),
+    }
+    graph = changed(graph, cond__positive=At("both"))
+    assert {prompt.node for prompt in found(graph, "positive")} == {"pos", "more"}
+
+
+def test_a_text_from_elsewhere_is_followed_and_an_unknown_one_is_none():
+    words = node("PrimitiveStringMultiline", value="from elsewhere")
+    graph = changed({**hero(), "words": words}, pos__text=At("words"))
+    assert found(graph, "positive")[0].text == "from elsewhere"
+    graph = changed(graph, words=node("Somebody"))
+    assert found(graph, "positive")[0].text is None
+
+
+def test_the_wrappers_texts_are_found_on_one_node():
+    assert [p.input for p in found(wrapper(), "positive")] == ["positive_prompt"]
+    assert [p.input for p in found(wrapper(), "negative")] == ["negative_prompt"]
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("Beat 1 (0-2s): a. Beat 2 (2-4.5s): b.", 4.5),
+        ("From 0 to 3 seconds she walks.", 3.0),
+        ("0\u20136 s: all of it", 6.0),
+        ("3-5 people", None),
+        ("", None),
+    ],
+)
+def test_the_last_beat_is_read(text, end):
+    assert last_beat(text) == end
+
+
+def test_tokens_are_estimated_from_below():
+    assert estimated_tokens("one two, three") == 3
+    assert estimated_tokens("静止不动的画面") == 3

@@ -1,0 +1,152 @@
+"""Whatever is in a graph, the linter answers, and soon."""
+
+import json
+import random
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.lint.case import beside
+from tests.lint.graphs import At, clownshark, full, hero, node, wrapper
+from zoetrope.graphs.graph import Node, encode
+from zoetrope.lint.engine import lint
+from zoetrope.lint.fix import mend
+from zoetrope.lint.rules import RULES
+
+CONTEXT = beside(memory_gb=16, ram_gb=32, kernels=frozenset(), tags=["faces", "flf", "loop"],
+                 picture={"width": 100, "height": 200, "alpha": True}, aspect="9:16",
+                 pinned=frozenset())  # fmt: skip
+
+BASES = [full(), wrapper(), clownshark()]
+PLACES = [(i, n, k) for i, graph in enumerate(BASES) for n in graph for k in graph[n].inputs]
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(min_value=10**30, max_value=10**40),
+    st.floats(),
+    st.text(max_size=40),
+    st.sampled_from([-(10**400), float("nan"), float("inf"), "9" * 5000, -1, 0]),
+)
+links = st.tuples(
+    st.sampled_from([*full(), "nobody", ""]), st.integers(min_value=-2, max_value=5)
+).map(list)
+values = st.one_of(
+    scalars,
+    links,
+    st.lists(scalars, max_size=3),
+    st.dictionaries(st.text(max_size=5), scalars, max_size=2),
+)
+
+
+def never_broken(graph):
+    found = lint(graph, CONTEXT)
+    assert [finding.found for finding in found if finding.rule == "X001"] == []
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(PLACES), values, st.sampled_from(PLACES), values)
+def test_any_value_in_any_two_inputs_is_survived(first, one, second, two):
+    graph = dict(BASES[first[0]])
+    for (_, name, key), value in ((first, one), (second, two)):
+        if name in graph:
+            old = graph[name]
+            graph[name] = Node(class_type=old.class_type, inputs={**old.inputs, key: value})
+    never_broken(graph)
+    mend(graph, CONTEXT)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.text(max_size=8), st.recursive(scalars, st.lists, max_leaves=5)))
+def test_any_document_is_survived(document):
+    never_broken(document)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_any_rewiring_is_survived(chance):
+    graph = encode(full())
+    names = list(graph)
+    for entry in graph.values():
+        for key, value in entry["inputs"].items():
+            if isinstance(value, list) and chance.random() < 0.4:
+                entry["inputs"][key] = [chance.choice(names), chance.randrange(4)]
+    never_broken(graph)
+
+
+@pytest.mark.parametrize("value", [10**5000, -(10**5000), float("nan"), float("inf"), "9" * 5000])
+def test_absurd_numbers_in_every_input_at_once_are_survived(value):
+    for graph in BASES:
+        never_broken(
+            {
+                name: Node(
+                    class_type=old.class_type,
+                    inputs={k: v if isinstance(v, list) else value for k, v in old.inputs.items()},
+                )
+                for name, old in graph.items()
+            }
+        )
+
+
+def test_deep_nesting_is_survived():
+    deep = []
+    for _ in range(50_000):
+        deep = [deep]
+    graph = encode(hero())
+    graph["cond"]["inputs"] |= {"length": deep, "width": {"__value__": deep}}
+    graph["pos"]["_meta"] = {"zoetrope_ignore": deep, "title": deep}
+    never_broken(graph)
+
+
+@pytest.mark.parametrize("length", [20_000])
+def test_long_rows_of_models_samplers_and_switches_are_survived(length):
+    graph = hero()
+    for i in range(length):
+        before = At(f"x{i - 1}") if i else At("unet_high")
+        kinds = ("LoraLoaderModelOnly", "ComfySwitchNode", "KSampler", "ImageScale", "PrimitiveInt")
+        names = ("model", "on_true", "latent_image", "image", "value")
+        i_kind = i % len(kinds)
+        graph[f"x{i}"] = node(kinds[i_kind], **{names[i_kind]: before, "switch": before})
+    never_broken(graph)
+
+
+def large(megabytes):
+    """Many heroes side by side, until the file is as large as asked for."""
+    one = json.dumps(encode(full()))
+    copies = int(megabytes * 1e6 / len(one)) + 1
+    graph = {}
+    for i in range(copies):
+        for name, entry in json.loads(one).items():
+            inputs = {
+                k: [f"{i}-{v[0]}", v[1]] if isinstance(v, list) else v
+                for k, v in entry["inputs"].items()
+            }
+            graph[f"{i}-{name}"] = {**entry, "inputs": inputs}
+    return graph
+
+
+def test_a_graph_of_five_megabytes_is_linted_wholly():
+    graph = large(5)
+    broken = random.Random(4).choice([name for name in graph if name.endswith("-cond")])
+    graph[broken]["inputs"]["length"] = 72
+
+    assert broken in {f.node for f in never_broken(graph) if f.rule == "F001"}
+
+
+def test_prompts_of_megabytes_are_read():
+    for text in ("word " * 1_000_000, "(" * 2_000_000, "1" * 2_000_000, "静" * 500_000, "pan,"):
+        never_broken(hero(text=text * (1 if len(text) > 9 else 200_000), negative="zoom"))
+
+
+def test_all_rules_over_a_graph_of_forty_nodes_are_quick():
+    """Far above what it takes: it guards against a rule that looks at everything again and again."""
+    graph = {**full(), **{f"w-{name}": n for name, n in wrapper().items()}}
+    graph |= {f"n{i}": node("PreviewImage", images=At("image")) for i in range(40 - len(graph))}
+    began = time.perf_counter()
+    for _ in range(1000):
+        lint(graph, CONTEXT, RULES)
+    assert time.perf_counter() - began < 20
