@@ -78,7 +78,11 @@ def test_any_rewiring_is_survived(chance):
     never_broken(graph)
 
 
-@pytest.mark.parametrize("value", [10**5000, -(10**5000), float("nan"), float("inf"), "9" * 5000])
+@pytest.mark.parametrize(
+    "value",
+    [10**5000, -(10**5000), float("nan"), float("inf"), "9" * 5000],
+    ids=["huge", "tiny", "nan", "infinite", "digits"],
+)
 def test_absurd_numbers_in_every_input_at_once_are_survived(value):
     for graph in BASES:
         never_broken(
