@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import engine, gpu, host, street
+from tests.bench import engine, gpu, host, lint, street
 from tests.bench.table import Figure, render
 
 OUT = Path(__file__).parents[2] / "build" / "bench.json"
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="*",
-        help="overhead gap burst makespan engine verify demo ledger help idle cards helper sampling",
+        help="overhead gap burst makespan engine verify demo ledger help lint cards helper sampling idle",
     )
     parser.add_argument("--burst", type=int, default=5000, help="pictures of the burst")
     parser.add_argument("--idle", type=float, default=60, help="seconds of idleness")
@@ -41,6 +41,7 @@ def main() -> None:
         "demo": engine.demo,
         "ledger": host.ledger,
         "help": lambda _: host.help_time(),
+        "lint": lambda _: lint.all_rules(),
         "cards": gpu.glance,
         "helper": gpu.helper,
         "sampling": gpu.sampling,

@@ -3,11 +3,12 @@
 import pytest
 
 from tests.lint.case import beside
-from tests.lint.graphs import HIGH, LOW, At, changed, control, full, hero, upscale
+from tests.lint.graphs import HIGH, LOW, At, changed, control, full, hero
 from zoetrope.graphs.graph import Node, digest
 from zoetrope.lint.engine import lint
 from zoetrope.lint.findings import Drop, Put, Swap
-from zoetrope.lint.fix import apply, mend
+from zoetrope.lint.fix import changed as mended_node
+from zoetrope.lint.fix import mend
 
 
 def test_a_sound_graph_stays_as_it_is():
@@ -99,6 +100,16 @@ def test_any_length_becomes_the_nearest_that_the_model_makes(length):
     assert abs(mended - length) <= 2
 
 
-def test_changes_of_nodes_that_are_not_there_do_nothing():
-    for change in (Put("x", "y", 1), Drop("x", "y"), Swap("x", "Y", {})):
-        assert apply(upscale(), change) == upscale()
+def test_each_change_does_what_it_says_and_keeps_the_rest():
+    node = Node("A", {"b": 1, "c": 2}, {"title": "T"})
+
+    assert mended_node(node, Put("x", "b", 3)) == Node("A", {"b": 3, "c": 2}, {"title": "T"})
+    assert mended_node(node, Drop("x", "b")) == Node("A", {"c": 2}, {"title": "T"})
+    assert mended_node(node, Drop("x", "z")) == node
+    assert mended_node(node, Swap("x", "B", {"d": 4})) == Node("B", {"d": 4}, {"title": "T"})
+
+
+def test_a_node_that_changes_its_class_has_its_values_mended_as_well():
+    graph = changed(control(), unet_high__unet_name=HIGH, unet_low__unet_name=LOW, cond__length=72)
+    cond = mend(graph, beside()).graph["cond"]
+    assert (cond.class_type, cond.inputs["length"]) == ("WanImageToVideo", 73)

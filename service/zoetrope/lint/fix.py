@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -12,7 +13,10 @@ from .facts import Context
 from .findings import Change, Drop, Finding, Put, Swap
 
 # One change may bring another finding to light; more rounds than this would be a quarrel of two rules.
-_ROUNDS = 4
+_ROUNDS = 8
+
+#: Stands for every input of a node.
+_ALL = "*"
 
 
 class Mended(msgspec.Struct, frozen=True):
@@ -24,46 +28,43 @@ class Mended(msgspec.Struct, frozen=True):
 
 def mend(graph: Graph, context: Context, rules: Collection[str] | None = None) -> Mended:
     """Apply the changes of all findings that have some, or of those of the rules that are named."""
+    better = dict(graph)
     done: list[Finding] = []
     for _ in range(_ROUNDS):
         waiting = [
             finding
-            for finding in lint(graph, context)
+            for finding in lint(better, context)
             if finding.changes and (rules is None or finding.rule in rules)
         ]
         if not waiting:
             break
-        touched: set[tuple[str, str]] = set()
+        touched: dict[str, set[str]] = defaultdict(set)
         for finding in waiting:
             # The worst is mended first; what it has changed is looked at anew in the next round.
-            places = {place for change in finding.changes for place in _places(change)}
-            if not places & touched:
-                touched |= places
-                for change in finding.changes:
-                    graph = apply(graph, change)
-                done.append(finding)
-    return Mended(graph, tuple(done))
+            if any(_clashes(change, touched) for change in finding.changes):
+                continue
+            for change in finding.changes:
+                touched[change.node].add(_ALL if isinstance(change, Swap) else change.input)
+                if change.node in better:
+                    better[change.node] = changed(better[change.node], change)
+            done.append(finding)
+    return Mended(better, tuple(done))
 
 
-def apply(graph: Graph, change: Change) -> Graph:
-    """Make one change; a node that is not there is left alone."""
-    node = graph.get(change.node)
-    if node is None:
-        return graph
+def changed(node: Node, change: Change) -> Node:
+    """Make one change to a node."""
     inputs = dict(node.inputs)
-    class_type = node.class_type
     match change:
         case Put(input=name, value=value):
             inputs[name] = value
         case Drop(input=name):
             inputs.pop(name, None)
-        case Swap(class_type=class_type, inputs=inputs):
-            pass
-    return {**graph, change.node: Node(class_type=class_type, inputs=inputs, meta=node.meta)}
+        case Swap(class_type=class_type):
+            return Node(class_type=class_type, inputs=dict(change.inputs), meta=node.meta)
+    return Node(class_type=node.class_type, inputs=inputs, meta=node.meta)
 
 
-def _places(change: Change) -> tuple[tuple[str, str], ...]:
-    """Name what a change touches: an input, or with a new class all of a node."""
-    if isinstance(change, Swap):
-        return tuple((change.node, name) for name in ("", *change.inputs))
-    return ((change.node, change.input),)
+def _clashes(change: Change, touched: Mapping[str, set[str]]) -> bool:
+    """Say whether a change was found on a node that is no longer as it was."""
+    before = touched.get(change.node, set())
+    return bool(before) if isinstance(change, Swap) else bool({_ALL, change.input} & before)

@@ -14,8 +14,11 @@ from .classes import (
     VIDEO_MAKERS,
 )
 from .reading import Reading
-from .stages import KINDS, REACH
+from .stages import KINDS
 from .wiring import Link
+
+#: Longer ways are not followed.
+_LONGEST = 100
 
 
 class Canvas(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +98,7 @@ def trace(reading: Reading, node_id: str, name: str) -> Trail:
     same_size = same_count = True
     link = reading.source(node_id, name)
     end: dict[str, str | None] = {}
-    while link is not None and link.node not in nodes and len(nodes) < REACH // 8:
+    while link is not None and link.node not in nodes and len(nodes) < _LONGEST:
         nodes.append(link.node)
         class_type = reading.class_of(link.node)
         if class_type in DECODERS:
@@ -134,7 +137,7 @@ def sampler_of(reading: Reading, decoder: str) -> str | None:
     """Find the sampler whose latent a decoder decodes, through nodes that only pass it on."""
     link = reading.source(decoder, "samples")
     seen: set[str] = set()
-    while link is not None and link.node not in seen and len(seen) < REACH // 8:
+    while link is not None and link.node not in seen and len(seen) < _LONGEST:
         if reading.class_of(link.node) in KINDS:
             return link.node
         seen.add(link.node)

@@ -16,7 +16,7 @@ Runtime = Literal["core", "res4lyf", "wrapper"]
 Place = tuple[str, str]
 
 #: No more nodes than this are looked at around one sampler.
-REACH = 2000
+REACH = 500
 
 #: Longer rows of chained samplers are not followed back.
 _LONGEST_CHAIN = 16
@@ -277,6 +277,11 @@ def _custom(reading: Reading, node_id: str) -> Iterator[tuple[str, Place]]:
     if sigmas is not None and reading.class_of(sigmas.node) == "BasicScheduler":
         for setting in ("scheduler", "steps", "denoise"):
             yield setting, (sigmas.node, setting)
+    schedule = reading.source(node_id, "scheduler")
+    if schedule is not None and reading.class_of(schedule.node).startswith("WanVideoScheduler"):
+        names = {"start": "start_step", "end": "end_step"}
+        for setting in ("scheduler", "steps", "shift", "start", "end"):
+            yield setting, (schedule.node, names.get(setting, setting))
     if (guider := reading.source(node_id, "guider")) is not None:
         yield "model", (guider.node, "model")
         if reading.class_of(guider.node) == "CFGGuider":

@@ -118,9 +118,9 @@ class Subject:
         return self._around[stage.node]
 
     def near(self, stage: Stage, *class_types: str) -> Iterator[str]:
-        """List the nodes of some classes that condition a sampler, in the order of the graph."""
-        wanted = self.around(stage)
-        return (node_id for node_id in self.read.of(*class_types) if node_id in wanted)
+        """List the nodes of some classes that condition a sampler."""
+        nodes = self.around(stage)
+        return iter(sorted(n for n in nodes if self.read.class_of(n) in class_types))
 
     def texts(self, stage: Stage, side: Side) -> tuple[Prompt, ...]:
         """Give the texts behind one side of a sampler's conditioning."""
@@ -134,16 +134,21 @@ class Subject:
         """Every node that decides size and length."""
         return pictures.canvases(self.read)
 
+    def canvases_of(self, stage: Stage) -> tuple[Canvas, ...]:
+        """Give the canvases that condition a sampler."""
+        nodes = sorted(node_id for node_id in self.around(stage) if node_id in self.canvases)
+        return tuple(self.canvases[node_id] for node_id in nodes)
+
     @cached_property
     def large_canvases(self) -> tuple[Canvas, ...]:
         """The canvases of clips that 14B weights make."""
-        used = {
-            node_id
+        found = {
+            canvas.node: canvas
             for stage in self.wan_stages
             if stage.chain.tag.large
-            for node_id in self.around(stage) & self.canvases.keys()
+            for canvas in self.canvases_of(stage)
         }
-        return tuple(canvas for node_id, canvas in self.canvases.items() if node_id in used)
+        return tuple(found.values())
 
     @cached_property
     def playbacks(self) -> tuple[Playback, ...]:
@@ -151,8 +156,8 @@ class Subject:
         return pictures.playbacks(self.read)
 
     @cached_property
-    def upscalers(self) -> tuple[Upscaler, ...]:
-        """Every SeedVR2 upscaler."""
+    def upscalers(self) -> dict[str, Upscaler]:
+        """Every SeedVR2 upscaler, by its node."""
         return upscalers.find(self.read)
 
     def canvas_of(self, trail: Trail) -> Canvas | None:
@@ -161,8 +166,8 @@ class Subject:
         seen: set[str] = set()
         while stage is not None and stage.node not in seen:
             seen.add(stage.node)
-            if found := self.around(stage) & self.canvases.keys():
-                return self.canvases[min(found)]
+            if found := self.canvases_of(stage):
+                return found[0]
             stage = self.stages.get(stage.previous or "")
         return None
 
@@ -171,7 +176,7 @@ class Subject:
         """The samplers that each VAE encodes or decodes for."""
         users: dict[str, set[str]] = {node_id: set() for node_id in self.read.of(*VAES)}
         for stage in self.stages.values():
-            for node_id in self.around(stage) & users.keys():
+            for node_id in self.near(stage, *VAES):
                 users[node_id].add(stage.node)
         for decoder in self.read.of(*DECODERS):
             vae = self.read.source(decoder, "vae")

@@ -23,9 +23,9 @@ class Upscaler(msgspec.Struct, frozen=True, kw_only=True):
     trail: Trail
 
 
-def find(reading: Reading) -> tuple[Upscaler, ...]:
-    """Read every SeedVR2VideoUpscaler."""
-    return tuple(_read(reading, node_id) for node_id in reading.of("SeedVR2VideoUpscaler"))
+def find(reading: Reading) -> dict[str, Upscaler]:
+    """Read every SeedVR2VideoUpscaler, each by its node."""
+    return {node_id: _read(reading, node_id) for node_id in reading.of("SeedVR2VideoUpscaler")}
 
 
 def _read(reading: Reading, node_id: str) -> Upscaler:

@@ -55,9 +55,8 @@ def wrong_speed(subject: Subject) -> Iterator[Hit]:
         if times is None or playback.fps is None or not is_large(subject, playback):
             continue
         wanted = LARGE_FPS * times
-        # Interpolation that the rate does not know of is for another rule to tell.
-        slow = playback.fps < wanted and SLOW_MOTION in subject.context.recipe.tags
-        if playback.fps not in {wanted, LARGE_FPS} and not slow:
+        meant = playback.fps < wanted and SLOW_MOTION in subject.context.recipe.tags
+        if playback.fps != wanted and not meant:
             yield other_rate(playback, wanted)
 
 

@@ -47,7 +47,7 @@ def other_rate(playback: Playback, wanted: float) -> Hit:
 )
 def interpolated_first(subject: Subject) -> Iterator[Hit]:
     """Find upscalers whose frames come from an interpolator."""
-    for upscaler in subject.upscalers:
+    for upscaler in subject.upscalers.values():
         for node_id in upscaler.trail.nodes:
             if subject.read.class_of(node_id) in INTERPOLATORS:
                 yield Hit(node=node_id, found=f"{upscaler.node} upscales its frames")
@@ -56,13 +56,13 @@ def interpolated_first(subject: Subject) -> Iterator[Hit]:
 @rule(
     "R002",
     "error",
-    title="interpolated frames at the old rate",
-    why="There are more frames than before, and at the old rate they show everything in slow motion.",
+    title="interpolated frames shown too slowly",
+    why="There are more frames than before; at a rate that did not grow with them everything is slow.",
     fix="Multiply the rate as the frames were, or tag the recipe slow-motion.",
     source="official frame interpolation template",
 )
-def interpolated_at_old_rate(subject: Subject) -> Iterator[Hit]:
-    """Find videos with interpolated frames whose rate is still that of the source."""
+def interpolated_but_slow(subject: Subject) -> Iterator[Hit]:
+    """Find videos with interpolated frames whose rate did not grow as their number did."""
     if SLOW_MOTION in subject.context.recipe.tags:
         return
     for playback in subject.playbacks:
@@ -70,7 +70,7 @@ def interpolated_at_old_rate(subject: Subject) -> Iterator[Hit]:
         if times is None or times < 2:
             continue
         base = _base_rate(subject, playback)
-        if base is not None and playback.fps == base:
+        if base is not None and playback.fps is not None and playback.fps < base * times:
             yield other_rate(playback, base * times)
         elif _links_source_rate(subject, playback):
             found = f"{playback.input} is the rate of the source, for {times} times the frames"
@@ -120,14 +120,15 @@ def filling_memory(subject: Subject) -> Iterator[Hit]:
     """Find RIFE that clears its cache seldom after a large upscale, or needs more than the host has."""
     for node_id in subject.read.of("RIFE VFI"):
         trail = trace(subject.read, node_id, "frames")
-        upscaler = next((u for u in subject.upscalers if u.node in trail.nodes), None)
+        found = subject.upscalers
+        upscaler = next((found[n] for n in trail.nodes if n in found), None)
         interval = subject.read.whole(node_id, "clear_cache_after_n_frames")
         large = upscaler is not None and (upscaler.resolution or 0) >= 1080
         if large and interval is not None and interval > _PATIENT:
             name = "clear_cache_after_n_frames"
             put = (Put(node_id, name, 10),)
-            found = f"{name} = {quote(interval)} at {upscaler.resolution if upscaler else 0} lines"
-            yield Hit(node=node_id, input=name, found=found, changes=put)
+            shown = f"{name} = {quote(interval)} at {upscaler.resolution if upscaler else 0} lines"
+            yield Hit(node=node_id, input=name, found=shown, changes=put)
             continue
         needed = _gigabytes(subject.canvas_of(trail), upscaler, trail)
         ram = subject.host.ram_gb

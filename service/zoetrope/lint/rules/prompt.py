@@ -86,11 +86,7 @@ def late_beats(subject: Subject) -> Iterator[Hit]:
     """Find beats that end more than a quarter of a second after the clip."""
     for stage, prompt in _prompts(subject, "positive"):
         end = last_beat(prompt.text or "")
-        lengths = [
-            canvas.frames
-            for node_id, canvas in subject.canvases.items()
-            if node_id in subject.around(stage) and canvas.frames is not None
-        ]
+        lengths = [c.frames for c in subject.canvases_of(stage) if c.frames is not None]
         fps = _FPS.get(stage.chain.tag.size)
         if end is None or not lengths or fps is None:
             continue

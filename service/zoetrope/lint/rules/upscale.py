@@ -24,7 +24,7 @@ _LARGEST_SEED = 2**32 - 1
 )
 def padded_window(subject: Subject) -> Iterator[Hit]:
     """Find batch sizes that are not one more than a multiple of four."""
-    for upscaler in subject.upscalers:
+    for upscaler in subject.upscalers.values():
         if upscaler.batch is not None and upscaler.batch % 4 != 1:
             yield _batch(upscaler, (upscaler.batch + 2) // 4 * 4 + 1)
 
@@ -40,7 +40,7 @@ def padded_window(subject: Subject) -> Iterator[Hit]:
 )
 def tiny_window(subject: Subject) -> Iterator[Hit]:
     """Find batch sizes below five."""
-    for upscaler in subject.upscalers:
+    for upscaler in subject.upscalers.values():
         if upscaler.batch is not None and upscaler.batch < _FEWEST:
             yield _batch(upscaler, _FEWEST)
 
@@ -64,7 +64,7 @@ def _batch(upscaler: Upscaler, better: int) -> Hit:
 )
 def overlap_too_long(subject: Subject) -> Iterator[Hit]:
     """Find overlaps that are not shorter than the window."""
-    for upscaler in subject.upscalers:
+    for upscaler in subject.upscalers.values():
         if upscaler.batch is None or not upscaler.overlap or upscaler.overlap < upscaler.batch:
             continue
         put = (Put(upscaler.node, "temporal_overlap", max(0, min(4, upscaler.batch - 1))),)
@@ -82,7 +82,7 @@ def overlap_too_long(subject: Subject) -> Iterator[Hit]:
 )
 def short_last_window(subject: Subject) -> Iterator[Hit]:
     """Find clips that whole windows do not cover, where windows need not be uniform."""
-    for upscaler in subject.upscalers:
+    for upscaler in subject.upscalers.values():
         canvas = subject.canvas_of(upscaler.trail)
         if upscaler.uniform is not False or not upscaler.batch or canvas is None:
             continue
@@ -106,7 +106,7 @@ def short_last_window(subject: Subject) -> Iterator[Hit]:
 )
 def seed_too_large(subject: Subject) -> Iterator[Hit]:
     """Find SeedVR2 seeds of more than 32 bits."""
-    for upscaler in subject.upscalers:
+    for upscaler in subject.upscalers.values():
         seed = subject.read.value(upscaler.node, "seed")
         if isinstance(seed, int) and seed > _LARGEST_SEED:
             put = (Put(upscaler.node, "seed", seed % (_LARGEST_SEED + 1)),)
@@ -123,7 +123,7 @@ def seed_too_large(subject: Subject) -> Iterator[Hit]:
 )
 def no_upscale(subject: Subject) -> Iterator[Hit]:
     """Find upscalers whose resolution is at most the short edge of their input."""
-    for upscaler in subject.upscalers:
+    for upscaler in subject.upscalers.values():
         edge = _short_edge(subject, upscaler)
         if edge is not None and upscaler.resolution is not None and upscaler.resolution <= edge:
             found = f"resolution = {quote(upscaler.resolution)} for a short edge of {quote(edge)}"

@@ -76,7 +76,7 @@ def nowhere_to_cache(subject: Subject) -> Iterator[Hit]:
 )
 def too_many_blocks(subject: Subject) -> Iterator[Hit]:
     """Find more blocks to swap than the loaded model has."""
-    for upscaler in subject.upscalers:
+    for upscaler in subject.upscalers.values():
         most = _BLOCKS.get(upscaler.model.size)
         if upscaler.dit is None or most is None:
             continue
@@ -101,7 +101,7 @@ def too_much_for_16_gb(subject: Subject) -> Iterator[Hit]:
     memory = subject.host.memory_gb
     if memory is None or memory >= 24:
         return
-    for upscaler in subject.upscalers:
+    for upscaler in subject.upscalers.values():
         if upscaler.batch is not None and upscaler.batch > _LARGEST_BATCH_ON_16_GB:
             put = (Put(upscaler.node, "batch_size", 13),)
             found = f"batch_size = {quote(upscaler.batch)} on {memory:g} GB"
