@@ -153,6 +153,38 @@ def lightning(**size):
     }
 
 
+def switchable(fast):
+    """The official graph: one switch puts the LoRAs on, and steps, split and CFG with them."""
+    graph = lightning()
+
+    def either(slow, quick):
+        return node("ComfySwitchNode", switch=At("fast"), on_false=At(slow), on_true=At(quick))
+
+    for name, slow, quick in (("steps", 20, 4), ("split", 9, 2)):
+        graph[f"{name}_slow"] = node("PrimitiveInt", value=slow)
+        graph[f"{name}_quick"] = node("PrimitiveInt", value=quick)
+        graph[name] = either(f"{name}_slow", f"{name}_quick")
+    graph |= {
+        "fast": node("PrimitiveBoolean", value=fast),
+        "cfg_slow": node("PrimitiveFloat", value=3.5),
+        "cfg_quick": node("PrimitiveFloat", value=1.0),
+        "cfg": either("cfg_slow", "cfg_quick"),
+        "model_high": either("unet_high", "lora_high"),
+        "model_low": either("unet_low", "lora_low"),
+    }
+    return changed(
+        graph,
+        shift_high__model=At("model_high"),
+        shift_low__model=At("model_low"),
+        ks_high__steps=At("steps"),
+        ks_low__steps=At("steps"),
+        ks_high__end_at_step=At("split"),
+        ks_low__start_at_step=At("split"),
+        ks_high__cfg=At("cfg"),
+        ks_low__cfg=At("cfg"),
+    )
+
+
 def small():
     """The 5B model: one sampler, its own latent and VAE, 24 frames a second."""
     return {

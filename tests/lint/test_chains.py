@@ -7,8 +7,7 @@ from zoetrope.lint.reading import Reading
 
 
 def chain(graph, sampler="ks_high"):
-    reading = Reading(graph, catalog.load())
-    return walk(reading, reading.source(sampler, "model"))
+    return walk(Reading(graph, catalog.load()), sampler)
 
 
 def test_the_way_leads_to_the_file():
@@ -69,6 +68,22 @@ def test_a_merge_ends_the_way_because_nobody_can_say_which_expert_it_is():
 
     assert found.loader is None
     assert not found.tag.wan
+
+
+def test_what_is_missing_and_what_is_unknown_are_told_apart():
+    missing = chain(changed(hero(), unet_high=None))
+    unknown = chain(changed(hero(), unet_high=node("LoaderOfTomorrow")))
+    unnamed = chain(changed(hero(), unet_high__unet_name=At("vae")))
+
+    assert (missing.dangling, unknown.dangling, unnamed.dangling) == (True, False, False)
+    assert not any(found.whole or found.undistilled for found in (missing, unknown, unnamed))
+    assert chain(hero()).undistilled
+
+
+def test_a_shift_behind_a_node_that_nobody_knows_is_not_known():
+    graph = {**hero(), "odd": node("PatchOfTomorrow", model=At("shift_high"))}
+    found = chain(changed(graph, ks_high__model=At("odd")))
+    assert (found.shift, found.shift_node, found.loader) == (None, None, "unet_high")
 
 
 def test_a_circle_ends_where_it_began():

@@ -7,6 +7,7 @@ import pytest
 from tests.lint.case import beside
 from tests.lint.cases import CASES
 from tests.lint.graphs import (
+    At,
     changed,
     clownshark,
     control,
@@ -14,12 +15,15 @@ from tests.lint.graphs import (
     full,
     hero,
     lightning,
+    node,
     small,
+    switchable,
     text_to_video,
     tiled,
     upscale,
     wrapper,
 )
+from zoetrope.graphs.graph import Node
 from zoetrope.lint.engine import lint
 from zoetrope.lint.findings import SEVERITIES
 from zoetrope.lint.fix import mend
@@ -89,6 +93,8 @@ FAMILIES = {
 SOUND = {
     "hero": hero,
     "lightning": lightning,
+    "switched-slow": lambda: switchable(fast=False),
+    "switched-fast": lambda: switchable(fast=True),
     "small": small,
     "text-to-video": text_to_video,
     "first-and-last": first_and_last,
@@ -99,6 +105,15 @@ SOUND = {
     "wrapper": wrapper,
     "tiled": tiled,
 }
+
+#: A host and a picture of which everything is known, and good enough for all of the graphs.
+ALL_KNOWN = beside(
+    memory_gb=80,
+    ram_gb=256,
+    architecture="sm_120",
+    kernels=frozenset({"sageattention"}),
+    picture={"width": 480, "height": 832},
+)
 
 names = [f"{case.rule}-{i}" for i, case in enumerate(CASES)]
 
@@ -160,6 +175,46 @@ def test_unknown_facts_silence_the_rules_that_need_them():
     graph = changed(full(), upvae__decode_tiled=False, dit__attention_mode="sageattn_3")
     needy = {"F005", "U009", "U010", "M010", "F006", "F007", "A006"}
     assert not needy & {finding.rule for finding in lint(graph, beside())}
+
+
+PLACES = [
+    pytest.param(build, name, key, id=f"{title}-{name}.{key}")
+    for title, build in SOUND.items()
+    for name, entry in build().items()
+    for key in entry.inputs
+]
+
+
+@pytest.mark.parametrize(("build", "name", "key"), PLACES)
+def test_no_rule_speaks_of_a_value_that_nobody_knows(build, name, key):
+    graph = {**build(), "somebody": node("Somebody")}
+    known = {finding.rule for finding in lint(graph, ALL_KNOWN)}
+    unknown = changed(graph, **{f"{name}__{key}": At("somebody")})
+    assert {finding.rule for finding in lint(unknown, ALL_KNOWN)} <= known
+
+
+@pytest.mark.parametrize("build", SOUND.values(), ids=SOUND)
+def test_no_rule_but_one_speaks_of_a_node_that_nobody_knows(build):
+    graph = build()
+    known = {finding.rule for finding in lint(graph, ALL_KNOWN)} | {"Z001"}
+    for name, entry in graph.items():
+        unknown = {**graph, name: Node(class_type="Somebody", inputs=entry.inputs)}
+        told = {finding.rule for finding in lint(unknown, ALL_KNOWN)} - known
+        assert told <= ({"Z006"} if entry.class_type == "SaveVideo" else set()), name
+
+
+def test_a_switch_decides_which_rules_speak():
+    slow, fast = (
+        {
+            f.rule
+            for f in lint(
+                changed(switchable(on), cfg_slow__value=1.0, cfg_quick__value=3.5), beside()
+            )
+        }
+        for on in (False, True)
+    )
+    assert ("C002" in slow, "C001" in slow) == (True, False)
+    assert ("C002" in fast, "C001" in fast) == (False, True)
 
 
 def errors(findings):

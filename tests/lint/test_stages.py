@@ -66,6 +66,20 @@ def test_the_wrappers_sampler_has_its_settings_under_other_names():
     assert (low.previous, low.end, low.ran) == ("ks_high", -1, 15)
 
 
+def test_the_wrappers_newer_sampler_has_its_schedule_in_a_node_of_its_own():
+    schedule = node("WanVideoSchedulerv2", scheduler="euler", steps=20, shift=5.0, start_step=5)
+    inputs = {**wrapper()["ks_low"].inputs, "scheduler": ["schedule", 0]}
+    graph = {**wrapper(), "schedule": schedule, "ks_low": node("WanVideoSamplerv2", **inputs)}
+    low = found(graph)["ks_low"]
+    assert (low.steps, low.shift, low.start, low.ran) == (20, 5.0, 5, 15)
+    assert low.place("start") == ("schedule", "start_step")
+
+
+def test_a_stage_whose_end_is_not_known_ran_nobody_knows_how_long():
+    graph = changed({**hero(), "odd": node("Somebody")}, ks_high__end_at_step=At("odd"))
+    assert found(graph)["ks_high"].ran is None
+
+
 def test_a_custom_sampler_is_read_over_the_nodes_before_it():
     high = found(custom())["ks_high"]
     assert (high.cfg, high.steps, high.end, high.sampler) == (3.5, 20, 5, "euler")

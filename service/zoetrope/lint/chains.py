@@ -42,37 +42,59 @@ class Chain(msgspec.Struct, frozen=True):
     loras: tuple[Lora, ...]
     shift: int | float | None  # None where no node sets it
     shift_node: str | None
+    dangling: bool = False  # it ends in a link to nothing
+    whole: bool = True  # every node and every file on it is known
 
     @property
     def distilled(self) -> bool:
         """Whether weights or a LoRA were trained to need few steps without guidance."""
         return self.tag.distilled or any(lora.tag.distilled and lora.active for lora in self.loras)
 
+    @property
+    def undistilled(self) -> bool:
+        """Whether it is certain that nothing on it is distilled."""
+        return self.whole and not self.distilled
 
-def walk(reading: Reading, link: Link | None) -> Chain:
-    """Follow a model from a sampler back to the file it is loaded from."""
+
+def walk(reading: Reading, sampler: str, model: str = "model") -> Chain:
+    """Follow a model from a sampler's input back to the file it is loaded from."""
+    link = reading.source(sampler, model)
+    dangling = reading.dangles(sampler, model)
     nodes: list[str] = []
     loras: list[Lora] = []
     seen: set[str] = set()
     shift: int | float | None = None
     shift_node: str | None = None
     loader: str | None = None
+    whole = True
     while link is not None and link.node not in seen and len(nodes) < LONGEST:
         node_id = link.node
         seen.add(node_id)
         nodes.append(node_id)
         class_type = reading.class_of(node_id)
         # The patch that is nearest to the sampler is the one that counts.
-        if class_type == "ModelSamplingSD3" and shift_node is None:
+        if class_type == "ModelSamplingSD3" and shift_node is None and whole:
             shift, shift_node = reading.number(node_id, "shift"), node_id
+        elif reading.catalog.get(class_type) is None or class_type.startswith("ModelSampling"):
+            whole = whole and class_type == "ModelSamplingSD3"
         loras += _loras(reading, node_id)
         if class_type in WEIGHTS:
             loader = node_id
             break
         name = _model_input(reading.catalog, class_type, reading, node_id)
         link = reading.source(node_id, name) if name else None
+        dangling = name is not None and reading.dangles(node_id, name)
     file = reading.text(loader, WEIGHTS[reading.class_of(loader)]) if loader else None
-    return Chain(tuple(nodes), loader, tag(file or ""), tuple(loras), shift, shift_node)
+    return Chain(
+        nodes=tuple(nodes),
+        loader=loader,
+        tag=tag(file or ""),
+        loras=tuple(loras),
+        shift=shift,
+        shift_node=shift_node,
+        dangling=dangling and loader is None,
+        whole=whole and bool(file) and all(lora.tag.name for lora in loras),
+    )
 
 
 def _model_input(catalog: Catalog, class_type: str, reading: Reading, node_id: str) -> str | None:

@@ -8,6 +8,8 @@ import re
 _STAGES = re.compile(r"(?:_|\dh)(\d{1,2})s(?:_|$)")
 
 
-def evaluations_a_step(sampler: str) -> int:
-    """Count a step's evaluations for samplers whose name tells; one for all others."""
+def evaluations_a_step(sampler: str) -> int | None:
+    """Count a step's evaluations for samplers whose name tells, one for all others; None without a name."""
+    if not sampler:
+        return None
     return max(1, int(found[1])) if (found := _STAGES.search(sampler)) else 1

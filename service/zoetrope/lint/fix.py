@@ -45,8 +45,7 @@ def mend(graph: Graph, context: Context, rules: Collection[str] | None = None) -
                 continue
             for change in finding.changes:
                 touched[change.node].add(_ALL if isinstance(change, Swap) else change.input)
-                if change.node in better:
-                    better[change.node] = changed(better[change.node], change)
+                better[change.node] = changed(better[change.node], change)
             done.append(finding)
     return Mended(better, tuple(done))
 

@@ -110,6 +110,8 @@ def trace(reading: Reading, node_id: str, name: str) -> Trail:
         if class_type in INTERPOLATORS:
             times = reading.whole(link.node, "multiplier")
             multiplier = None if times is None or multiplier is None else multiplier * times
+        if reading.catalog.get(class_type) is None:
+            multiplier = None
         same_size &= class_type in SAME_SIZE
         same_count &= class_type in SAME_COUNT | INTERPOLATORS or "SeedVR2" in class_type
         link = _before(reading, link)

@@ -52,6 +52,12 @@ class Reading:
         link = link_of(self.raw(node_id, name))
         return link is not None and link.node in self.nodes
 
+    def dangles(self, node_id: str, name: str) -> bool:
+        """Say whether an input has no value at all, or a link to a node that does not exist."""
+        raw = self.raw(node_id, name)
+        link = link_of(raw)
+        return raw is None if link is None else link.node not in self.nodes
+
     def links(self, node_id: str) -> Iterator[tuple[str, Link]]:
         """List a node's inputs that have a link to a node that exists."""
         for name, value in self.nodes[node_id].inputs.items():
@@ -86,11 +92,6 @@ class Reading:
         if isinstance(found, str):
             return {"enable": True, "disable": False, "true": True, "false": False}.get(found)
         return None if found is None else bool(found)
-
-    def literal(self, node_id: str, name: str) -> str | None:
-        """Give a text that is written in the node itself."""
-        found = self.raw(node_id, name)
-        return found if isinstance(found, str) else None
 
     def _value(self, node_id: str, name: str, depth: int) -> Scalar | None:
         inputs = self.nodes[node_id].inputs

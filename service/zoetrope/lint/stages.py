@@ -123,7 +123,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
             return self.own_shift
         if self.chain.shift_node is not None:
             return self.chain.shift
-        return DEFAULT_SHIFT if self.wan else None
+        return DEFAULT_SHIFT if self.wan and self.chain.whole else None
 
     @property
     def shift_place(self) -> Place | None:
@@ -137,7 +137,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
         """How many steps it really runs."""
         if self.run is not None and self.run >= 0:
             return self.run
-        if self.steps is None:
+        known = {"run": self.run, "start": self.start, "end": self.end, "steps": self.steps}
+        if self.steps is None or any(known[key] is None for key in known.keys() & self.places):
             return None
         end = self.steps if self.end is None or self.end < 0 else min(self.end, self.steps)
         return max(0, end - (self.start or 0))
@@ -173,7 +174,7 @@ def around(reading: Reading, stage: Stage) -> frozenset[str]:
         if node_id in seen or reading.class_of(node_id) in KINDS:
             continue
         seen.add(node_id)
-        waiting += [link.node for _, link in reading.links(node_id)]
+        waiting += [link.node for name, link in reading.links(node_id) if name != "model"]
     return frozenset(seen)
 
 
@@ -192,8 +193,9 @@ def _stage(reading: Reading, node_id: str, chains: dict[Link | None, Chain]) -> 
     places |= dict(_custom(reading, node_id))
     holder = places.pop("model", (node_id, "model"))[0]
     model = reading.source(holder, "model")
-    if model not in chains:
-        chains[model] = walk(reading, model)
+    chain = chains.get(model) if model is not None else None
+    if chain is None:
+        chain = chains[model] = walk(reading, holder)
     latent = _latent(reading, node_id, kind.latent)
     follows = latent is not None and reading.class_of(latent.node) in KINDS
 
@@ -214,7 +216,7 @@ def _stage(reading: Reading, node_id: str, chains: dict[Link | None, Chain]) -> 
         node=node_id,
         class_type=class_type,
         runtime=kind.runtime,
-        chain=chains[model],
+        chain=chain,
         places=places,
         model=model,
         previous=latent.node if latent is not None and follows else None,

@@ -71,6 +71,17 @@ class Subject:
         return signature is not None and signature.output_node
 
     @cached_property
+    def strangers(self) -> bool:
+        """Whether there are nodes of classes that nobody knows: what those do cannot be ruled out."""
+        return any(self.catalog.get(node.class_type) is None for node in self.nodes.values())
+
+    @cached_property
+    def decoded(self) -> frozenset[str]:
+        """The samplers whose latents are decoded to frames."""
+        found = (pictures.sampler_of(self.read, node_id) for node_id in self.read.of(*DECODERS))
+        return frozenset(node_id for node_id in found if node_id is not None)
+
+    @cached_property
     def weights(self) -> tuple[Weights, ...]:
         """Every diffusion model that is loaded, with its file's tag."""
         found = (
@@ -105,11 +116,6 @@ class Subject:
     def handoffs(self) -> tuple[Pair, ...]:
         """The pairs in which one expert of WAN 2.2 hands over to an expert."""
         return tuple(pair for pair in self.pairs if pair.first.expert and pair.second.expert)
-
-    @cached_property
-    def heads(self) -> frozenset[str]:
-        """The samplers that go on with nobody's latent."""
-        return frozenset(node_id for node_id, stage in self.stages.items() if not stage.previous)
 
     def around(self, stage: Stage) -> frozenset[str]:
         """Give the nodes that condition a sampler."""

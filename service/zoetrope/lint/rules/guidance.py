@@ -45,7 +45,7 @@ def guided_twice(subject: Subject) -> Iterator[Hit]:
 def unguided_motion(subject: Subject) -> Iterator[Hit]:
     """Find undistilled high-noise stages with CFG below 2."""
     for stage in subject.wan_stages:
-        undistilled = stage.expert == "high" and not stage.chain.distilled
+        undistilled = stage.expert == "high" and stage.chain.undistilled
         if undistilled and stage.cfg is not None and stage.cfg < 2:
             yield _cfg(stage, 3.5)
 
@@ -66,12 +66,17 @@ def _cfg(stage: Stage, better: float) -> Hit:
 )
 def unheard_negative(subject: Subject) -> Iterator[Hit]:
     """Find negative prompts that only stages at CFG 1.0 are given."""
+    # A node that nobody knows may listen to it.
+    if subject.strangers:
+        return
     users: dict[Prompt, list[Stage]] = defaultdict(list)
-    for stage in subject.wan_stages:
+    for stage in subject.stages.values():
         for prompt in subject.texts(stage, "negative"):
             users[prompt].append(stage)
     for prompt, stages in users.items():
-        unheard = all(stage.cfg == 1 and not _has_nag(subject, stage) for stage in stages)
+        unheard = any(stage.wan for stage in stages) and all(
+            stage.cfg == 1 and not _has_nag(subject, stage) for stage in stages
+        )
         if unheard and prompt.text and prompt.text.strip():
             yield Hit(node=prompt.node, input=prompt.input, found="every stage has cfg = 1")
 
@@ -152,7 +157,7 @@ def costly_sampler(subject: Subject) -> Iterator[Hit]:
     """Find samplers that ask the model more than once in a step."""
     for stage in subject.wan_stages:
         times = evaluations_a_step(stage.sampler)
-        if times > 1:
+        if times is not None and times > 1:
             node_id, name = stage.place("sampler")
             steps = f": {stage.ran * times} for {stage.ran} steps" if stage.ran else ""
             found = f"{quote(stage.sampler)} evaluates {times} times a step{steps}"

@@ -60,8 +60,9 @@ def half_distilled(subject: Subject) -> Iterator[Hit]:
     """Find pairs in which one stage alone is distilled, with settings that both share."""
     for first, second in subject.handoffs:
         shared = first.steps == second.steps and first.cfg == second.cfg
-        if shared and first.chain.distilled != second.chain.distilled:
-            bare = second if first.chain.distilled else first
+        for bare, other in ((first, second), (second, first)):
+            if not (shared and bare.chain.undistilled and other.chain.distilled):
+                continue
             found = f"no distillation LoRA on the {bare.expert}-noise expert alone"
             yield Hit(node=bare.node, input="model", found=found)
 

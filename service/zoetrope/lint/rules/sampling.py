@@ -47,7 +47,7 @@ def hasty_motion(subject: Subject) -> Iterator[Hit]:
 def _high_shares(subject: Subject) -> Iterator[tuple[float, Pair]]:
     for pair in subject.handoffs:
         first = pair.first
-        if first.expert == "high" and not first.chain.distilled and first.steps and first.ran:
+        if first.expert == "high" and first.chain.undistilled and first.steps and first.ran:
             yield first.ran / first.steps, pair
 
 
@@ -85,9 +85,10 @@ def too_few_steps(subject: Subject) -> Iterator[Hit]:
     """Find undistilled stages with fewer than fifteen evaluations of the model."""
     for stage in subject.wan_stages:
         # The official graph for speech runs ten steps.
-        if stage.chain.distilled or stage.steps is None or stage.chain.tag.task == "s2v":
+        if not stage.chain.undistilled or stage.chain.tag.task == "s2v":
             continue
-        if stage.steps * evaluations_a_step(stage.sampler) < 15:
+        times = evaluations_a_step(stage.sampler)
+        if stage.steps is not None and times is not None and stage.steps * times < 15:
             node_id, name = stage.place("steps")
             yield Hit(node=node_id, input=name, found=f"{name} = {stage.steps}")
 

@@ -118,9 +118,8 @@ def noise_added_again(subject: Subject) -> Iterator[Hit]:
 )
 def noise_left_at_the_end(subject: Subject) -> Iterator[Hit]:
     """Find last stages that do not denoise to the end."""
-    followed = {pair.first.node for pair in subject.pairs}
     for stage in subject.stages.values():
-        if stage.node in followed or stage.runtime != "core":
+        if stage.node not in subject.decoded or stage.runtime != "core":
             continue
         if stage.leftover is True:
             node_id, name = stage.place("leftover")

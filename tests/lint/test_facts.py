@@ -1,0 +1,41 @@
+"""What is known of a host is read from its flags and its card."""
+
+import pytest
+
+from zoetrope.graphs import catalog
+from zoetrope.lint.facts import Host, pinned_context
+
+
+@pytest.mark.parametrize(
+    ("architecture", "blackwell"),
+    [("sm_120", True), ("sm_100a", True), ("sm_89", False), ("sm_90a", False), ("", None)],
+)
+def test_blackwell_cards_are_known_by_their_architecture(architecture, blackwell):
+    assert Host(architecture=architecture).blackwell is blackwell
+
+
+@pytest.mark.parametrize(
+    ("flags", "half"),
+    [
+        ((), False),
+        (("--fast",), True),
+        (("--fast", "--lowvram"), True),
+        (("--fast", "fp16_accumulation", "autotune"), True),
+        (("--fast autotune",), False),
+        (("--fast=fp16_accumulation",), True),
+        (("--fast", "autotune", "--x", "fp16_accumulation"), False),
+    ],
+)
+def test_half_precision_sums_are_known_by_the_flags(flags, half):
+    assert Host(flags=flags).half_sums is half
+
+
+def test_sage_everywhere_is_known_by_the_flag():
+    assert Host(flags=("--use-sage-attention",)).everywhere_sage
+    assert not Host(flags=("--use-flash-attention",)).everywhere_sage
+
+
+def test_a_context_is_of_the_version_that_recipes_are_written_for():
+    context = pinned_context(host=Host(memory_gb=16))
+    assert context.catalog.comfyui == catalog.PINNED
+    assert context.host.memory_gb == 16
