@@ -1,7 +1,10 @@
 """The noise at the hand-off is that of the official configurations and templates."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from zoetrope.graphs.schedules import SCHEDULERS
 from zoetrope.lint import sigma
 
 
@@ -58,6 +61,7 @@ def test_nothing_is_left_after_the_last_step():
         ("simple", 0, 8.0, 0),
         ("simple", 10**18, 8.0, 5),
         ("simple", 20, 0.0, 5),
+        ("simple", 20, 6.5e-108, 5),
         ("simple", 20, float("nan"), 5),
         ("simple", 20, 8.0, 21),
         ("simple", 20, 8.0, -1),
@@ -65,3 +69,14 @@ def test_nothing_is_left_after_the_last_step():
 )
 def test_what_is_not_known_is_none(scheduler, steps, shift, step):
     assert sigma.handoff(scheduler, steps, shift, step) is None
+
+
+@given(
+    st.sampled_from(sorted(SCHEDULERS)),
+    st.integers(-1, 250),
+    st.floats(),
+    st.integers(-1, 250),
+)
+def test_what_is_known_is_a_share_of_the_noise(scheduler, steps, shift, step):
+    left = sigma.handoff(scheduler, steps, shift, step)
+    assert left is None or -1e-9 <= left <= 1 + 1e-9
