@@ -38,6 +38,12 @@ GGUF_LOW = "Wan2.2-I2V-A14B-LowNoise-Q4_K_M.gguf"
 GGUF_HIGH = "Wan2.2-I2V-A14B-HighNoise-Q4_K_M.gguf"
 
 
+def summed(**inputs):
+    """The hero with a length from a formula."""
+    graph = {**hero(), "sum": node("ComfyMathExpression", **inputs)}
+    return changed(graph, cond__length=At("sum:1"))
+
+
 def page_format():
     return {"nodes": [{"id": 1, "type": "LoadImage"}], "links": [], "version": 0.4}
 
@@ -109,6 +115,12 @@ CASES = (
         at="decode",
     ),
     case("Z002", good=upscale(), bad=changed(upscale(), rife__dtype=None), at="rife.dtype"),
+    case(
+        "Z002",
+        good=summed(**{"expression": "a", "values.a": 81}),
+        bad=summed(expression="81"),
+        at="sum.values",
+    ),
     case("Z003", good=hero(), bad=page_format()),
     case(
         "Z004",

@@ -125,6 +125,22 @@ CASES = (
         bad=changed(full(), upscale__uniform_batch_size=False),
         at="upscale.uniform_batch_size",
     ),
+    case(
+        "U006",
+        good=changed(
+            full(),
+            cut=node("ImageFromBatch", image=At("decode"), batch_index=0, length=13),
+            upscale__image=At("cut"),
+            upscale__uniform_batch_size=False,
+        ),
+        bad=changed(
+            full(),
+            upscale__uniform_batch_size=False,
+            upscale__batch_size=33,
+            upscale__temporal_overlap=0,
+        ),
+        at="upscale.uniform_batch_size",
+    ),
     case("U007", good=upscale(), bad=changed(upscale(), upscale__seed=2**32), at="upscale.seed"),
     case(
         "U008",
@@ -206,6 +222,13 @@ CASES = (
         good=changed(upscale(), rife__clear_cache_after_n_frames=20),
         bad=changed(upscale(), rife__clear_cache_after_n_frames=30),
         at="rife.clear_cache_after_n_frames",
+    ),
+    case(
+        "R004",
+        good=changed(full(), rife__frames=At("decode")),
+        bad=changed(full(), rife__frames=At("decode"), cond__width=4096, cond__height=4096),
+        at="rife",
+        facts={"ram_gb": 8},
     ),
     case(
         "R004", good=full(), bad=full(), at="rife", facts={"ram_gb": 3}, good_facts={"ram_gb": 64}

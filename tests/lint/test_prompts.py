@@ -70,3 +70,23 @@ def test_the_last_beat_is_read(text, end):
 def test_tokens_are_estimated_from_below():
     assert estimated_tokens("one two, three") == 3
     assert estimated_tokens("静止不动的画面") == 3
+
+
+def test_a_guider_without_a_negative_side_has_one_text():
+    guider = node("BasicGuider", model=At("shift_low"), conditioning=At("pos"))
+    sampler = node("SamplerCustomAdvanced", guider=At("guider"), latent_image=At("cond:2"))
+    graph = {**hero(), "guider": guider, "ks_low": sampler}
+    assert [prompt.node for prompt in found(graph, "positive")] == ["pos"]
+    assert found(graph, "negative") == ()
+
+
+def test_a_negative_text_for_nag_is_not_the_text_that_is_guided_by():
+    nag = node(
+        "WanVideoApplyNAG",
+        original_text_embeds=At("text"),
+        nag_text_embeds=At("other"),
+        nag_scale=11.0,
+    )
+    other = node("WanVideoTextEncode", t5=At("t5"), positive_prompt="nag", negative_prompt="")
+    graph = changed({**wrapper(), "nag": nag, "other": other}, ks_low__text_embeds=At("nag"))
+    assert [prompt.node for prompt in found(graph, "positive")] == ["text"]

@@ -132,3 +132,26 @@ def test_numbers_are_read_as_the_server_reads_them_and_absurd_ones_are_none(valu
 @given(st.one_of(st.integers(), st.floats(), st.text(), st.none(), st.booleans()))
 def test_no_value_makes_reading_a_number_fail(value):
     as_number(value)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"expression": "a +", "values.a": 1},
+        {"expression": "a", "values.a": At("nobody")},
+        {"expression": At("nobody"), "values.a": 1},
+    ],
+)
+def test_a_formula_that_cannot_be_worked_out_gives_nothing(inputs):
+    graph = {"f": node("ComfyMathExpression", **inputs), "x": node("KSampler", steps=At("f:1"))}
+    assert reading(graph).value("x", "steps") is None
+
+
+def test_words_that_mean_true_or_false_are_read_as_such():
+    found = reading({"x": node("X", a="enable", b="disable", c=1, d="maybe")})
+    assert [found.flag("x", name) for name in "abcde"] == [True, False, True, None, None]
+
+
+def test_a_missing_input_and_a_link_to_nobody_both_dangle_and_a_value_does_not():
+    found = reading({"x": node("X", a=At("nobody"), b=1, c=At("x"))})
+    assert [found.dangles("x", name) for name in "abcd"] == [True, False, False, True]
