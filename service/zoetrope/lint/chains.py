@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ..graphs.catalog import Catalog
 from .classes import LORAS, WEIGHTS
 from .filenames import Tag, tag
 from .reading import Reading
@@ -56,10 +55,10 @@ class Chain(msgspec.Struct, frozen=True):
         return self.whole and not self.distilled
 
 
-def walk(reading: Reading, sampler: str, model: str = "model") -> Chain:
-    """Follow a model from a sampler's input back to the file it is loaded from."""
-    link = reading.source(sampler, model)
-    dangling = reading.dangles(sampler, model)
+def walk(reading: Reading, sampler: str) -> Chain:
+    """Follow a model from a sampler back to the file it is loaded from."""
+    link = reading.source(sampler, "model")
+    dangling = reading.dangles(sampler, "model")
     nodes: list[str] = []
     loras: list[Lora] = []
     seen: set[str] = set()
@@ -72,16 +71,17 @@ def walk(reading: Reading, sampler: str, model: str = "model") -> Chain:
         seen.add(node_id)
         nodes.append(node_id)
         class_type = reading.class_of(node_id)
-        # The patch that is nearest to the sampler is the one that counts.
-        if class_type == "ModelSamplingSD3" and shift_node is None and whole:
-            shift, shift_node = reading.number(node_id, "shift"), node_id
+        if class_type == "ModelSamplingSD3":
+            # The patch that is nearest to the sampler is the one that counts.
+            if shift_node is None and whole:
+                shift, shift_node = reading.number(node_id, "shift"), node_id
         elif reading.catalog.get(class_type) is None or class_type.startswith("ModelSampling"):
-            whole = whole and class_type == "ModelSamplingSD3"
+            whole = False
         loras += _loras(reading, node_id)
         if class_type in WEIGHTS:
             loader = node_id
             break
-        name = _model_input(reading.catalog, class_type, reading, node_id)
+        name = _model_input(reading, node_id)
         link = reading.source(node_id, name) if name else None
         dangling = name is not None and reading.dangles(node_id, name)
     file = reading.text(loader, WEIGHTS[reading.class_of(loader)]) if loader else None
@@ -97,9 +97,9 @@ def walk(reading: Reading, sampler: str, model: str = "model") -> Chain:
     )
 
 
-def _model_input(catalog: Catalog, class_type: str, reading: Reading, node_id: str) -> str | None:
+def _model_input(reading: Reading, node_id: str) -> str | None:
     """Name the one input that a node passes its model on from; a merge of two has none."""
-    signature = catalog.get(class_type)
+    signature = reading.catalog.get(reading.class_of(node_id))
     if signature is None:
         return "model" if reading.linked(node_id, "model") else None
     names = [name for name, item in signature.inputs.items() if item.type in _MODELS]
