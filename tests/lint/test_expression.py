@@ -1,7 +1,7 @@
 """Formulas are worked out exactly, or not at all."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoetrope.lint.expression import evaluate
@@ -48,6 +48,7 @@ def test_what_cannot_be_known_is_none(formula):
     assert evaluate(formula, {"a": 5}) is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_no_text_makes_it_fail(text):
     evaluate(text, {"a": 1, "b": 2.5})

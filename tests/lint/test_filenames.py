@@ -1,7 +1,7 @@
 """File names that are in use tell family, task, expert, size, distillation and quantisation."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoetrope.lint.filenames import tag
@@ -59,6 +59,7 @@ def test_an_expert_that_is_spelled_out_outweighs_a_plain_word():
     assert tag("wan2.2_i2v_high_low_merge_14B.safetensors").expert == ""
 
 
+@settings(deadline=None)
 @given(st.text(max_size=2000))
 def test_any_name_has_a_tag(name):
     assert tag(name).name == name

@@ -37,6 +37,15 @@ def test_an_interpolation_that_nobody_knows_makes_the_rate_unknown():
     assert trail(graph).multiplier is None
 
 
+def test_interpolators_multiply_and_an_absurd_multiple_is_none():
+    row = {"r0": full()["rife"]}
+    for i in range(1, 20):
+        row[f"r{i}"] = changed(row, x=row["r0"], x__frames=At(f"r{i - 1}"))["x"]
+    graph = {**full(), **row}
+    assert trail(changed(graph, final__images=At("r1"))).multiplier == 4
+    assert trail(changed(graph, final__images=At("r19"))).multiplier is None
+
+
 def test_a_circle_of_pictures_has_an_end():
     graph = changed(full(), upscale__image=At("rife"))
     assert trail(graph).sampler is None

@@ -1,7 +1,7 @@
 """Values are followed through constants, formulas and switches, and never without end."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lint.graphs import At, changed, hero, node
@@ -129,6 +129,7 @@ def test_numbers_are_read_as_the_server_reads_them_and_absurd_ones_are_none(valu
     assert as_number(value) == number
 
 
+@settings(deadline=None)
 @given(st.one_of(st.integers(), st.floats(), st.text(), st.none(), st.booleans()))
 def test_no_value_makes_reading_a_number_fail(value):
     as_number(value)

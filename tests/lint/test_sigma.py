@@ -1,7 +1,7 @@
 """The noise at the hand-off is that of the official configurations and templates."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoetrope.graphs.schedules import SCHEDULERS
@@ -71,6 +71,7 @@ def test_what_is_not_known_is_none(scheduler, steps, shift, step):
     assert sigma.handoff(scheduler, steps, shift, step) is None
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(SCHEDULERS)),
     st.integers(-1, 250),

@@ -4,7 +4,7 @@ import pytest
 
 from tests.lint.case import beside
 from tests.lint.cases_host import SEVEN, cached, sage
-from tests.lint.cases_sampling import loop, nag, single
+from tests.lint.cases_sampling import loop, nag, single, slow_upscale
 from tests.lint.graphs import (
     At,
     changed,
@@ -146,6 +146,9 @@ EDGES = [
     bad("C008", changed(hero(), ks_high__cfg=6.1, ks_high__steps=12)),
     good("C008", changed(hero(), ks_high__cfg=6.1, ks_high__steps=13)),
     good("R002", changed(upscale(), final__fps=At("parts:3"))),
+    bad("R002", slow_upscale(final__fps=31.0)),
+    good("R002", slow_upscale(final__fps=16.0, parts__select_every_nth=2)),
+    good("R002", slow_upscale(final__fps=16.0, parts__force_rate=0)),
     good("R004", changed(upscale(), rife__clear_cache_after_n_frames=99, upscale__resolution=1078)),
     bad("R004", full(), ram_gb=3.6),
     good("R004", full(), ram_gb=3.8),

@@ -17,6 +17,8 @@ from .reading import Reading
 from .stages import KINDS
 from .wiring import Link
 
+#: No interpolation makes more of a frame than this.
+_MOST_TIMES = 1000
 #: Longer ways are not followed.
 _LONGEST = 100
 
@@ -110,6 +112,8 @@ def trace(reading: Reading, node_id: str, name: str) -> Trail:
         if class_type in INTERPOLATORS:
             times = reading.whole(link.node, "multiplier")
             multiplier = None if times is None or multiplier is None else multiplier * times
+            if multiplier is not None and multiplier > _MOST_TIMES:
+                multiplier = None
         if reading.catalog.get(class_type) is None:
             multiplier = None
         same_size &= class_type in SAME_SIZE

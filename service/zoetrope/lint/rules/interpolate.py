@@ -81,8 +81,9 @@ def _base_rate(subject: Subject, playback: Playback) -> float | None:
     if is_large(subject, playback):
         return LARGE_FPS
     loader = playback.trail.loader
-    rate = subject.read.number(loader, "force_rate") if loader else None
-    return rate or None
+    if loader is None or subject.read.number(loader, "select_every_nth") not in {None, 1}:
+        return None
+    return subject.read.number(loader, "force_rate") or None
 
 
 def _links_source_rate(subject: Subject, playback: Playback) -> bool:
