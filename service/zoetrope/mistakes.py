@@ -107,6 +107,7 @@ def _describe(wanted: Any) -> str:
                 f"above {meta.gt:g}" if meta.gt is not None else "",
                 f"at most {meta.le:g}" if meta.le is not None else "",
                 "of letters, digits and . _ - only" if meta.pattern is not None else "",
+                f"with at least {meta.min_length} letters" if meta.min_length is not None else "",
             )
             if text
         ]

@@ -20,6 +20,8 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+RuleId = Annotated[str, msgspec.Meta(pattern=r"^[A-Z][0-9]{3}$")]
+Reasoned = Annotated[str, msgspec.Meta(min_length=3)]
 # One component of a path, never hidden: our own part files are.
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[^./\\][^/\\]*$")]
 FolderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
@@ -171,6 +173,12 @@ class GpuSettings(Section, frozen=True):
     profiles: dict[Name, ProfileSettings] = {}
 
 
+class LintSettings(Section, frozen=True):
+    """Rules of the linter that do not count on this host, each with the reason in words."""
+
+    ignore: dict[RuleId, Reasoned] = {}
+
+
 class Settings(Section, frozen=True):
     """The whole settings file."""
 
@@ -182,6 +190,7 @@ class Settings(Section, frozen=True):
     engines: tuple[EngineSettings, ...] = (EngineSettings(name="comfyui"),)
     models: ModelsSettings = ModelsSettings()
     gpu: GpuSettings = GpuSettings()
+    lint: LintSettings = LintSettings()
     web: WebSettings = WebSettings()
 
     @property

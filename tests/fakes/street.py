@@ -25,6 +25,7 @@ from zoetrope.settings import (
     EngineSettings,
     InboxSettings,
     JobsSettings,
+    LintSettings,
     OutboxSettings,
     Settings,
     StateSettings,
@@ -66,6 +67,7 @@ class Street:
         self.changed = asyncio.Event()
         self.embed_graph = False
         self.jobs_settings = JobsSettings(patience_seconds=20)
+        self.lint_settings = LintSettings()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -87,6 +89,7 @@ class Street:
                 for n, engine in enumerate(self.engines)
             ),
             jobs=self.jobs_settings,
+            lint=self.lint_settings,
         )
         self.settings.outbox.path.mkdir(exist_ok=True)
         self.ledger = await Ledger.open(self.settings.ledger_file)

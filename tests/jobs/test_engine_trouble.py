@@ -103,7 +103,7 @@ async def test_a_passing_refusal_of_the_server_is_tried_again(street):
 
 
 async def test_a_missing_model_file_is_waited_for(tmp_path):
-    recipe_with(tmp_path, "unet_low", "unet_name", "absent.safetensors")
+    recipe_with(tmp_path, "unet_low", "unet_name", "wan2.2_i2v_low_noise_absent.safetensors")
     street = Street(tmp_path, recipes=tmp_path / "recipes")
     await street.start()
     job = await street.drop()

@@ -34,6 +34,7 @@ from .lane import Lane, LaneStatus
 from .ledger import Ledger
 from .outbox import Outbox
 from .progress import Live
+from .proof import Proofreader
 from .verify import CheckerDown
 
 log = logging.getLogger("zoetrope.jobs")
@@ -73,6 +74,7 @@ class Conductor:
         self._explain = explain
         self._tell = tell
         self._tuner = tuner
+        self._proof = Proofreader(settings)
         self._clock = clock
         self._lanes = [Lane(engine, self, clock) for engine in engines]
         self._in_hand: set[str] = set()
@@ -166,6 +168,7 @@ class Conductor:
             embed_graph=self._settings.outbox.embed_graph,
             clock=self._clock,
             tell=self._tell,
+            proof=self._proof,
             tuner=self._tuner,
         )
 

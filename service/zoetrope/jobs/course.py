@@ -7,7 +7,7 @@ from pathlib import Path
 from ..graphs.graph import Graph
 from ..graphs.recipe import Plan, Recipe
 from ..graphs.recipe_file import StageSpec
-from .job import Artefact, Job
+from .job import Artefact, Job, Still
 from .verify import Expected
 
 # The borders of a multipart form need some room beside the file.
@@ -43,6 +43,11 @@ class Course:
     def source(self) -> str:
         """The work file of an earlier stage that the graph reads, if it reads one."""
         return self._source.file if self._source else ""
+
+    @property
+    def still(self) -> Still:
+        """The picture, or the video's first frame, that the job began with."""
+        return self._job.stills[0]
 
     def files(self) -> dict[str, str]:
         """Name the work files that the graph reads, by what they are to it."""

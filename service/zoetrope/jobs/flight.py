@@ -32,6 +32,7 @@ from .course import Course, expectation, planned, size_key
 from .job import ENDED, Artefact, Attempt, Failure, Job, State
 from .ledger import Ledger
 from .progress import Live, Meter, eta, is_stuck
+from .proof import Proofreader
 from .verify import Verdict, check
 
 log = logging.getLogger("zoetrope.jobs")
@@ -80,6 +81,7 @@ class Flight:
         embed_graph: bool,
         clock: Callable[[], float],
         tell: Callable[[str, Live], None],
+        proof: Proofreader,
         tuner: Tuner | None = None,
     ) -> None:
         self.job_id = job_id
@@ -91,6 +93,7 @@ class Flight:
         self._patience = patience
         self._clock = clock
         self._tell = tell
+        self._proof = proof
         self._tuner = tuner
         self._stint: Stint | None = None  # while the engine works on it
         self._resubmissions = 0
@@ -136,7 +139,8 @@ class Flight:
                 memory=self._stats.gigabytes,
             )
             if job.attempt is None:
-                job = await self._ledger.change(self.job_id, self._decided(course))
+                warned = await asyncio.to_thread(self._proof.read, course, self._engine.name)
+                job = await self._ledger.change(self.job_id, self._decided(course, warned))
             attempt = job.attempt
             assert attempt is not None
             try:
@@ -154,7 +158,7 @@ class Flight:
                     Failure(kind="crash", message="The engine keeps forgetting the prompt.")
                 )
 
-    def _decided(self, course: Course) -> Callable[[Job], Job]:
+    def _decided(self, course: Course, warned: tuple[str, ...]) -> Callable[[Job], Job]:
         # Without the names of files that are each attempt's own: equal work has equal digests.
         names = {kind: "" if kind == "source" else name for kind, name in course.names().items()}
         graph = digest(course.graph(names, prefix=""))
@@ -168,6 +172,7 @@ class Flight:
             attention=self._stats.attention,
             memory=course.memory,
             relief=course.relief,
+            lint=warned,
         )
 
     async def _see_to_it(self, job: Job, attempt: Attempt, course: Course) -> None:

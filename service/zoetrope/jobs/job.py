@@ -112,6 +112,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started: float | None = None
     ended: float | None = None
     gpu: Usage | None = None  # what it took of the card
+    lint: tuple[str, ...] = ()  # what the linter warns of in its graph
     failure: Failure | None = None
 
 
@@ -224,6 +225,7 @@ def submit(
     attention: str = "",
     memory: float = 0.0,
     relief: tuple[str, ...] | None = None,
+    lint: tuple[str, ...] = (),
 ) -> Job:
     """Decide the next attempt's prompt id; written down before the engine hears of it."""
     stage = _current(job)
@@ -240,6 +242,7 @@ def submit(
         memory=memory,
         relief=stage.relief if relief is None else relief,
         submitted=now,
+        lint=lint,
     )
     stage = msgspec.structs.replace(
         stage,

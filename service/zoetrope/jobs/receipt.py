@@ -77,8 +77,14 @@ def write(job: Job, plan: Plan, now: float) -> Receipt:
             )
             for stage in job.stages
         ),
-        notes=(*plan.notes, *changes),
+        notes=(*plan.notes, *changes, *_warnings(job)),
     )
+
+
+def _warnings(job: Job) -> tuple[str, ...]:
+    """Say what the linter warned of in the graphs that made the video."""
+    made = [(stage, stage.attempts[-1]) for stage in job.stages if stage.attempts]
+    return tuple(f"{stage.name}: {told}" for stage, attempt in made for told in attempt.lint)
 
 
 def handed(job: Job, stage: Stage) -> Handed | None:

@@ -1,0 +1,104 @@
+"""Every stage's graph is read by the linter before an engine hears of it: a known trap costs no GPU time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..engine.runtime import RuntimeUnknown, read
+from ..errors import Rejected
+from ..settings import Settings
+from .course import Course
+
+if TYPE_CHECKING:
+    from ..lint.facts import Context, Host
+    from ..lint.findings import Finding
+
+# The engine knows better than any recording which nodes it has, and checks these itself.
+THE_ENGINES = dict.fromkeys(("Z001", "Z002", "Z004"), "the engine checks it against the nodes that it has")  # fmt: skip
+
+# What the linter calls the packages of the kernels that the self-test found right.
+PACKAGES = {"sageattn": "sageattention", "flash_attn": "flash_attn", "sageattn3": "sageattn3"}
+
+
+class Proofreader:
+    """Reads graphs with what is known of the host, the recipe and the picture."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._reports = {engine.name: engine.report for engine in settings.engines}
+
+    def read(self, course: Course, engine: str) -> tuple[str, ...]:
+        """Give what the receipt should say of the stage's graph; an error in it raises Rejected."""
+        # Late, so that an idle service does not hold a hundred rules.
+        from ..lint.engine import lint
+
+        found = lint(course.graph(course.names()), self._context(course, engine))
+        errors = [finding for finding in found if finding.severity == "error"]
+        if errors:
+            raise Rejected(
+                f"The graph of stage {course.spec.name} would go wrong: {_told(errors)}",
+                " ".join(dict.fromkeys(finding.fix for finding in errors))
+                + f" See zoetrope rules {errors[0].rule}.",
+                key="lint",
+            )
+        return tuple(line(finding) for finding in found if finding.severity == "warn")
+
+    def _context(self, course: Course, engine: str) -> Context:
+        import msgspec
+
+        from ..lint.facts import Picture, Recipe
+
+        still = course.still
+        tags: set[str] = set(course.recipe.file.tags)
+        if "experimental" in tags:
+            tags.add("experimental.low_to_high")
+        if course.recipe.file.pictures == 2:
+            tags.add("flf")
+        return msgspec.structs.replace(
+            self._base,
+            host=self._host(course, engine),
+            recipe=Recipe(tags=frozenset(tags)),
+            picture=Picture(width=still.width, height=still.height),
+            ignore={**THE_ENGINES, **self._settings.lint.ignore},
+        )
+
+    def _host(self, course: Course, engine: str) -> Host:
+        from ..lint.facts import Host
+
+        host = Host(memory_gb=course.memory or None)
+        report = self._reports.get(engine)
+        if report is None:
+            return host
+        try:
+            found = read(report)
+        except RuntimeUnknown:
+            return host  # the kernel check says why
+        right = {kernel.name for kernel in found.kernels if kernel.verdict == "ok"}
+        return Host(
+            memory_gb=course.memory or None,
+            kernels=frozenset(PACKAGES.get(name, name) for name in right) or None,
+            flags=found.flags,
+        )
+
+    @cached_property
+    def _base(self) -> Context:
+        from ..lint.facts import pinned_context
+        from ..models.manifest import catalogue
+
+        known = catalogue(self._settings.models)
+        pinned = frozenset(key for key, model in known.items() if model.bytes and model.sha256)
+        return pinned_context(pinned=pinned)
+
+
+def line(finding: Finding) -> str:
+    """Write a finding as one line: which rule, where, what, and what to do."""
+    place = ".".join(text for text in (finding.node, finding.input) if text)
+    return f"{finding.rule} {f'{place}: ' if place else ''}{finding.found}. {finding.fix}"
+
+
+def _told(errors: Sequence[Finding]) -> str:
+    return "; ".join(
+        f"{finding.rule} {finding.title or finding.node}: {finding.found}" for finding in errors
+    )
