@@ -27,6 +27,11 @@ SECTIONS: dict[str, dict[str, str]] = {
         "job": "Show one job with everything that was tried.",
         "health": "Ask every check, and say what to do next.",
     },
+    "Check graphs": {
+        "lint": "Say what would go wrong in a graph.",
+        "rules": "List the linter's rules, or explain one.",
+        "catalog": "Record and compare node signatures.",
+    },
     "Run things": {
         "serve": "Run the service.",
         "rehearse": "Run the rehearsal engine, which needs no GPU.",

@@ -121,11 +121,11 @@ class _Packed(msgspec.Struct, kw_only=True):
 
 
 def versions() -> tuple[str, ...]:
-    """Return the ComfyUI versions that have a shipped catalogue."""
+    """Name the versions that are recorded, the oldest first."""
     folder = resources.files(__package__) / "catalogs"
-    return tuple(
-        sorted(f.name.removesuffix(".json") for f in folder.iterdir() if f.name.endswith(".json"))
-    )
+    names = [entry.name.removesuffix(".json") for entry in folder.iterdir()]
+    found = [name for name in names if name[:1].isdigit()]
+    return tuple(sorted(found, key=lambda name: tuple(int(part) for part in name.split("."))))
 
 
 @cache

@@ -49,17 +49,14 @@ class Proofreader:
         import msgspec
 
         from ..lint.facts import Picture, Recipe
+        from ..lint.source import tags_of
 
         still = course.still
-        tags: set[str] = set(course.recipe.file.tags)
-        if "experimental" in tags:
-            tags.add("experimental.low_to_high")
-        if course.recipe.file.pictures == 2:
-            tags.add("flf")
+        tags = tags_of(course.recipe.file.tags, pictures=course.recipe.file.pictures)
         return msgspec.structs.replace(
             self._base,
             host=self._host(course, engine),
-            recipe=Recipe(tags=frozenset(tags)),
+            recipe=Recipe(tags=tags),
             picture=Picture(width=still.width, height=still.height),
             ignore={**THE_ENGINES, **self._settings.lint.ignore},
         )

@@ -1,0 +1,163 @@
+"""`zoetrope lint`: what would go wrong in a graph, before a GPU is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import show
+from .options import Options, common, pass_options
+
+if TYPE_CHECKING:
+    from ..lint.facts import Context
+    from ..lint.findings import Finding
+
+COLOURS = {"error": "red", "warn": "yellow", "info": "blue", "hint": None}
+ON_GITHUB = {"error": "error", "warn": "warning", "info": "notice", "hint": "notice"}
+
+
+@click.command(
+    epilog="\b\nExample:\n  zoetrope lint workflow.json\n  zoetrope lint workflow.json --fix"
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True, help="How findings are written.")  # fmt: skip
+@click.option("--fix", is_flag=True, help="Mend what has one mechanical answer, in the file itself.")  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Only errors and warnings.")
+@click.option("--memory", type=click.FloatRange(min=1), metavar="GB", help="The card's memory.")
+@click.option("--arch", metavar="SM", help="The card's architecture, such as sm_89 or sm_120.")
+@click.option("--kernels", metavar="NAME,...", help="The attention packages that are installed.")
+@click.option("--flags", metavar="WORDS", help="ComfyUI's own launch flags.")
+@click.option("--engine", metavar="URL", help="A running ComfyUI, whose own nodes and card count.")
+@click.option("--catalog", metavar="VERSION|FILE", help="Recorded nodes instead of the pinned version's.")  # fmt: skip
+@click.option("--tag", multiple=True, help="What is meant, such as slow-motion; may be repeated.")
+@click.option("--ignore", multiple=True, metavar="ID=REASON", help="A rule that does not count, and why.")  # fmt: skip
+@common
+@pass_options
+def lint(
+    options: Options,
+    files: tuple[str, ...],
+    form: str,
+    fix: bool,
+    quiet: bool,
+    memory: float | None,
+    arch: str | None,
+    kernels: str | None,
+    flags: str | None,
+    engine: str | None,
+    catalog: str | None,
+    tag: tuple[str, ...],
+    ignore: tuple[str, ...],
+) -> int:
+    """Say what is wrong or doubtful in graphs in API format; a folder stands for its recipe's graphs.
+
+    A graph beside a recipe.toml is judged with it. Exits with 1 if there is an error.
+    """
+    from ..lint.facts import Host, Recipe, pinned_context
+    from ..lint.source import Source, gather, mended
+    from .nodes import fetch, named
+
+    base = pinned_context(
+        host=Host(
+            memory_gb=memory,
+            architecture=arch or "",
+            kernels=frozenset(kernels.split(",")) if kernels is not None else None,
+            flags=tuple((flags or "").split()),
+        ),
+        ignore=_ignores(ignore),
+    )
+    import msgspec
+
+    if engine is not None or catalog is not None:
+        nodes = fetch(engine) if engine is not None else named(catalog or "")
+        base = msgspec.structs.replace(base, catalog=nodes)
+
+    def context(source: Source) -> Context:
+        tags = frozenset(tag) | source.tags
+        return msgspec.structs.replace(base, recipe=Recipe(tags=tags))
+
+    found: list[tuple[Path, tuple[Finding, ...]]] = []
+    for source in gather([Path(file) for file in files]):
+        if fix and (done := mended(source, context(source))):
+            count = len(done)
+            click.echo(f"{source.file}: {count} mended ({', '.join(done)})", err=True)
+        found.append((source.file, source.lint(context(source))))
+    if quiet:
+        found = [
+            (file, tuple(f for f in findings if f.severity in ("error", "warn")))
+            for file, findings in found
+        ]
+    _write("json" if options.json else form, found)
+    return int(any(f.severity == "error" for _, findings in found for f in findings))
+
+
+def _ignores(words: Sequence[str]) -> dict[str, str]:
+    ignores = {}
+    for word in words:
+        rule, sign, reason = word.partition("=")
+        if not sign or not reason.strip():
+            raise click.UsageError(
+                f"--ignore {word!r}: write ID=REASON; an ignore carries a reason."
+            )
+        ignores[rule.strip().upper()] = reason.strip()
+    return ignores
+
+
+def _write(form: str, found: Sequence[tuple[Path, Sequence[Finding]]]) -> None:
+    if form == "json":
+        import msgspec
+
+        rows = [
+            {"file": str(file), **msgspec.to_builtins(finding)}
+            for file, findings in found
+            for finding in findings
+        ]
+        click.echo(msgspec.json.encode(rows))
+        return
+    lines = _github if form == "github" else _text
+    for file, findings in found:
+        for line in lines(file, findings):
+            click.echo(line)
+    if form == "text":
+        click.echo(_summary(found))
+
+
+def _text(file: Path, findings: Sequence[Finding]) -> Iterator[str]:
+    if not findings:
+        return
+    yield click.style(show.clean(str(file)), bold=True)
+    for finding in findings:
+        severity = click.style(f"{finding.severity:<5}", fg=COLOURS[finding.severity])
+        place = ".".join(text for text in (finding.node, finding.input) if text)
+        title = f" ({finding.title})" if finding.title and finding.title != finding.node else ""
+        where = f"{place}{title}: " if place else ""
+        yield f"  {severity} {finding.rule}  {show.clean(f'{where}{finding.found}')}"
+        yield f"              why: {show.clean(finding.why)}"
+        yield f"              fix: {show.clean(finding.fix)}{' (--fix)' if finding.changes else ''}"
+
+
+def _github(file: Path, findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings:
+        kind = ON_GITHUB[finding.severity]
+        text = f"{finding.node} {finding.found}. {finding.why} {finding.fix}".strip()
+        # As GitHub's runner wants it: these would end the command or its message.
+        for letter, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
+            text = text.replace(letter, code)
+        yield f"::{kind} file={file},title={finding.rule}::{text}"
+
+
+def _summary(found: Sequence[tuple[Path, Sequence[Finding]]]) -> str:
+    counts = {"error": 0, "warn": 0, "info": 0, "hint": 0}
+    for _, findings in found:
+        for finding in findings:
+            counts[finding.severity] += 1
+    names = {"error": "error", "warn": "warning", "info": "note", "hint": "hint"}
+    words = [
+        f"{count} {names[severity]}{'' if count == 1 else 's'}"
+        for severity, count in counts.items()
+        if count
+    ]
+    graphs = f"{len(found)} graph{'' if len(found) == 1 else 's'}"
+    return f"{', '.join(words)} in {graphs}." if words else f"Nothing to say of {graphs}."

@@ -1,0 +1,60 @@
+"""Where the command line takes node signatures from: a running ComfyUI, a file, or a recorded version."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import EngineDown, ZoetropeError
+from ..graphs import catalog
+from ..graphs.catalog import Catalog, from_object_info
+
+PATIENCE = 60.0  # a large ComfyUI lists its files before it answers
+
+
+def fetch(url: str) -> Catalog:
+    """Ask a running ComfyUI for its nodes."""
+    if not url.startswith(("http://", "https://")):
+        raise ZoetropeError(f"{url!r} is no address.", "Give one such as http://127.0.0.1:8188.", key="url")  # fmt: skip
+    base = url.rstrip("/")
+    stats = _get(f"{base}/system_stats")
+    version = str((stats.get("system") or {}).get("comfyui_version") or "unknown")
+    return from_object_info(_get(f"{base}/object_info"), comfyui=version)
+
+
+def named(name: str) -> Catalog:
+    """Read a recorded version, or a file that `zoetrope catalog record` made."""
+    if Path(name).is_file():
+        try:
+            return catalog.decode(Path(name).read_bytes())
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ZoetropeError(
+                f"{name} is no catalogue ({error}).", "Make one: zoetrope catalog record.", key="catalog"
+            ) from error  # fmt: skip
+    versions = catalog.versions()
+    if name not in versions:
+        raise ZoetropeError(
+            f"There is no catalogue {name!r}.",
+            f"There are: {', '.join(versions)}; or name a file.",
+            key="catalog",
+        )
+    return catalog.load(name)
+
+
+def _get(url: str) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310 - checked above
+            found = json.load(answer)
+    except (OSError, ValueError) as error:
+        raise EngineDown(
+            f"{url} does not answer as ComfyUI does ({error}).",
+            "See that it runs, and its address.",
+        ) from error
+    if not isinstance(found, dict):
+        raise EngineDown(f"{url} does not answer as ComfyUI does.", "See that it is one.")
+    return found

@@ -1,0 +1,129 @@
+"""Where a graph that is to be read lies: a file, alone or beside its recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from ..errors import RecipeError
+from ..graphs.graph import decode, encode
+from .engine import lint
+from .facts import Context
+from .findings import Finding
+from .fix import mend
+
+MOST_BYTES = 64 * 1024 * 1024
+REVERSE_ORDER = "experimental.low_to_high"
+
+
+class Source:
+    """One graph as it lies on the disk, and what its recipe says of it."""
+
+    def __init__(
+        self, file: Path, document: Any, twice: Sequence[str], tags: frozenset[str]
+    ) -> None:
+        self.file = file
+        self.document = document
+        self.tags = tags
+        self._twice = tuple(twice)  # node ids that the file has more than once
+
+    def lint(self, context: Context) -> tuple[Finding, ...]:
+        """List what is to be said of it."""
+        doubled = tuple(
+            Finding(
+                rule="Z009",
+                severity="error",
+                node=name,
+                found="two nodes of the file have this id",
+                why="Only the last of them counts, and nobody sees which one that is.",
+                fix="Give each node an id of its own.",
+                source="ComfyUI API format",
+            )
+            for name in self._twice
+        )
+        return (*doubled, *lint(self.document, context))
+
+
+def gather(paths: Sequence[Path]) -> Iterator[Source]:
+    """Read files, and the graphs of recipes' folders."""
+    for path in paths:
+        if path.is_dir():
+            graphs = sorted(path.glob("*.json"))
+            if not (path / "recipe.toml").is_file() or not graphs:
+                raise RecipeError(
+                    f"{path} is no recipe: it has no recipe.toml, or no graph.",
+                    "Name a graph's file, or a recipe's folder.",
+                )
+            yield from (read(file) for file in graphs)
+        else:
+            yield read(path)
+
+
+def read(file: Path) -> Source:
+    """Read one graph; what is no JSON at all is an error, what is no graph is the linter's to say."""
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise RecipeError(f"{file} is larger than any graph ({MOST_BYTES >> 20} MB).")
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"{file} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{file} is not UTF-8 text.", "Save it as UTF-8.") from error
+    twice: list[str] = []
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(found)
+        if len(made) < len(found) and all(isinstance(value, dict) for _, value in found):
+            names = [name for name, _ in found]
+            twice.extend(sorted({name for name in names if names.count(name) > 1}))
+        return made
+
+    try:
+        document = json.loads(text, object_pairs_hook=pairs)
+    except RecursionError as error:
+        raise RecipeError(f"{file} is nested deeper than any graph.") from error
+    except ValueError as error:
+        raise RecipeError(f"{file} is not JSON ({error}).") from error
+    if not isinstance(document, dict):
+        raise RecipeError(
+            f"{file} is no graph: it holds no object of nodes.", "Export it with `Export (API)`."
+        )
+    return Source(file, document, twice, _tags(file.parent / "recipe.toml"))
+
+
+def mended(source: Source, context: Context) -> tuple[str, ...]:
+    """Mend a graph in its file, and name the rules that were mended; a file that is no graph stays as it is."""
+    graph = decode(source.file.read_bytes(), str(source.file))
+    done = mend(graph, context)
+    if not done.findings:
+        return ()
+    text = json.dumps(encode(done.graph), indent=1, ensure_ascii=False) + "\n"
+    part = source.file.with_name(f".{source.file.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(source.file)
+    source.document = json.loads(text)
+    return tuple(finding.rule for finding in done.findings)
+
+
+def _tags(recipe: Path) -> frozenset[str]:
+    if not recipe.is_file():
+        return frozenset()
+    try:
+        said = tomli.loads(recipe.read_text(encoding="utf-8"))
+    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{recipe} is not valid TOML ({error}).") from error
+    return tags_of(said.get("tags", ()), pictures=said.get("pictures", 1))
+
+
+def tags_of(tags: Sequence[str], *, pictures: int) -> frozenset[str]:
+    """Say in the linter's words what a recipe says of itself."""
+    found = {str(tag) for tag in tags}
+    if "experimental" in found:
+        found.add(REVERSE_ORDER)
+    if pictures == 2:
+        found.add("flf")
+    return frozenset(found)

@@ -1,0 +1,54 @@
+"""docs/rules.md says what the rules say; UPDATE_DOCS=1 writes it anew."""
+
+import os
+from pathlib import Path
+
+from zoetrope.lint.rules import RULES
+
+PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
+FAMILIES = {
+    "Z": "The graph itself",
+    "M": "Models",
+    "L": "LoRAs",
+    "S": "Steps, shift and the hand-over between the experts",
+    "C": "Guidance and samplers",
+    "F": "Frames and size",
+    "E": "First and last frame",
+    "V": "Decoding",
+    "U": "Upscaling",
+    "R": "Interpolation",
+    "A": "Attention, compilation, caches",
+    "P": "Prompts",
+    "I": "The picture",
+    "W": "WanVideoWrapper",
+}
+HEAD = """# Rules
+
+What `zoetrope lint` looks for, and what every job's graph is read for before an engine hears of it: an error refuses the job, a
+warning goes into its receipt. `zoetrope rules ID` shows one of them, `zoetrope lint FILE --fix` mends those with a mechanical
+answer. A rule is ignored with a reason: for a host in the settings (`[lint] ignore`), for a node in its
+`_meta.zoetrope_ignore`, for once with `--ignore ID=REASON`.
+
+This page is written from the rules; `UPDATE_DOCS=1 .venv/bin/python -m pytest tests/lint/test_rules_page.py` writes it anew.
+"""
+
+
+def page():
+    lines = [HEAD]
+    for letter, title in FAMILIES.items():
+        lines.append(f"## {title}\n")
+        for rule in sorted(RULES.values(), key=lambda rule: rule.id):
+            if rule.id.startswith(letter):
+                lines.append(f"**{rule.id}** ({rule.severity}) {rule.title}  ")
+                lines.append(f"{rule.why} *{rule.fix}* Source: {rule.source}\n")
+    return "\n".join(lines)
+
+
+def test_every_rule_has_a_family():
+    assert {rule_id[0] for rule_id in RULES} == set(FAMILIES)
+
+
+def test_the_page_says_what_the_rules_say():
+    if os.environ.get("UPDATE_DOCS"):
+        PAGE.write_text(page())
+    assert PAGE.read_text() == page()
