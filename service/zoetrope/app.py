@@ -159,7 +159,9 @@ class App:
         ledger.listen(self._bus.job)
         self._parts.ledger = ledger
         self._parts.conductor = conductor
+        self._parts.recipes = recipes
         self._parts.intake = intake
+        self._parts.counter = intake.counter
         self._parts.watcher = watcher
         self._parts.tuner = tuner
         self._notifier.ready()
@@ -173,7 +175,7 @@ class App:
                 group.create_task(intake.run(watcher), name="intake")
         finally:
             self._parts.conductor = self._parts.intake = self._parts.watcher = None
-            self._parts.tuner = None
+            self._parts.tuner = self._parts.counter = self._parts.recipes = None
             await decoder.close()
 
 

@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+# `Annotated[int, ...] | None` is the old form, `int | None` the new one.
+_UNIONS = (types.UnionType, typing.Union)
+
 
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Offer the valid word that is closest to a mistyped one, or list them all when none is close."""
@@ -55,7 +58,7 @@ def mistakes(raw: Any, wanted: Any, where: str) -> Iterator[str]:
             try:
                 msgspec.convert(key, named)
             except msgspec.ValidationError:
-                yield f"{path}: the name {show(key)} is not one; allowed is {_describe(named)}"
+                yield f"{path}: the name {show(key)} is not one; allowed is {describe(named)}"
             yield from mistakes(value, inner, path)
         return
     inner = _element(wanted)
@@ -66,13 +69,13 @@ def mistakes(raw: Any, wanted: Any, where: str) -> Iterator[str]:
     try:
         msgspec.convert(raw, wanted, dec_hook=decode)
     except msgspec.ValidationError:
-        yield f"{where}: found {show(raw)}, allowed is {_describe(wanted)}"
+        yield f"{where}: found {show(raw)}, allowed is {describe(wanted)}"
 
 
 def _bare(wanted: Any) -> Any:
     """Drop `| None` where the rest is a table, so that its keys are checked one by one."""
-    if isinstance(wanted, types.UnionType):
-        rest = [part for part in wanted.__args__ if part is not types.NoneType]
+    if typing.get_origin(wanted) in _UNIONS:
+        rest = [part for part in typing.get_args(wanted) if part is not types.NoneType]
         if len(rest) == 1 and isinstance(rest[0], type) and issubclass(rest[0], msgspec.Struct):
             return rest[0]
     return wanted
@@ -80,23 +83,23 @@ def _bare(wanted: Any) -> Any:
 
 def _element(wanted: Any) -> Any:
     """The element type of a list that the TOML may hold, if the wanted type is one."""
-    parts = wanted.__args__ if isinstance(wanted, types.UnionType) else (wanted,)
+    parts = typing.get_args(wanted) if typing.get_origin(wanted) in _UNIONS else (wanted,)
     for part in parts:
         if typing.get_origin(part) is tuple:
             return typing.get_args(part)[0]
     return None
 
 
-def _describe(wanted: Any) -> str:
-    if isinstance(wanted, types.UnionType):
-        return " or ".join(
-            _describe(part) for part in wanted.__args__ if part is not types.NoneType
-        )
+def describe(wanted: Any) -> str:
+    """Say in words what a type allows."""
     origin = typing.get_origin(wanted)
+    if origin in _UNIONS:
+        parts = [part for part in typing.get_args(wanted) if part is not types.NoneType]
+        return " or ".join(describe(part) for part in parts)
     if origin is Literal:
         return " or ".join(f'"{choice}"' for choice in typing.get_args(wanted))
     if origin is tuple:
-        return f"a list of {_describe(typing.get_args(wanted)[0])}"
+        return f"a list of {describe(typing.get_args(wanted)[0])}"
     if origin is Annotated:
         base, *metas = typing.get_args(wanted)
         limits = [
@@ -111,7 +114,7 @@ def _describe(wanted: Any) -> str:
             )
             if text
         ]
-        return " ".join([_describe(base), ", ".join(limits)]).rstrip()
+        return " ".join([describe(base), ", ".join(limits)]).rstrip()
     names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
     return (
         "a path" if wanted is Path else names.get(wanted, getattr(wanted, "__name__", str(wanted)))

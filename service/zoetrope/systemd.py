@@ -13,6 +13,7 @@ from .gpu.card import Reading
 from .health.inbox import stale_after
 from .jobs.job import State
 from .jobs.progress import Live
+from .jobs.question import Question
 from .notifier import Notifier
 from .web.parts import LaneStatus, Parts
 
@@ -92,7 +93,7 @@ async def sentence(parts: Parts) -> str:
     counts = await ledger.counts()
     now = []
     if conductor is not None and counts.get(State.RUNNING):
-        for row in await ledger.page([State.RUNNING], limit=SHOWN):
+        for row in await ledger.page(Question(states=(State.RUNNING,), limit=SHOWN)):
             if (live := conductor.live(row.job.id)) is not None:
                 still = row.job.stills[0].name if row.job.stills else row.job.stem
                 now.append(rendering(still, live))

@@ -18,6 +18,7 @@ from tests.bench.table import Figure, percentile
 from tests.fakes.service import EngineProcess, ServiceProcess
 from zoetrope.jobs.job import Artefact, Attempt, Job, Progress, Stage, State, Still, Ticket
 from zoetrope.jobs.ledger import Ledger
+from zoetrope.jobs.question import Question
 
 
 def finished_job(number: int, state: State = State.DONE) -> Job:
@@ -95,7 +96,10 @@ def ledger(root: Path, count: int = 100_000) -> Iterator[Figure]:
             note = f"median {1000 * statistics.median(times):.2f} ms"
             figures.append(Figure(name, 1000 * percentile(times, 0.99), "ms", 5, note=note))
 
-        await timed("ledger list of 50, p99", lambda n: ledger.page(before=count - n * 100 % count))
+        await timed(
+            "ledger list of 50, p99",
+            lambda n: ledger.page(Question(before=count - n * 100 % count)),
+        )
         await timed("ledger get, p99", lambda n: ledger.get(ids[n * 199 % count]))
         await timed("ledger claim-next, p99", lambda _: ledger.next(5.0))
         await ledger.close()

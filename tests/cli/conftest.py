@@ -77,8 +77,8 @@ class Service:
 
     def drive_uploads(self, fate="done"):
         """Take every uploaded job to its end, as conductor and engine would."""
-        intake = self.parts.intake
-        take = intake.take_upload
+        counter = self.parts.counter
+        take = counter.take_upload
         tasks = []
 
         async def take_and_drive(*args, **more):
@@ -86,7 +86,7 @@ class Service:
             tasks.append(asyncio.create_task(self.drive(job.id, fate)))
             return job
 
-        intake.take_upload = take_and_drive
+        counter.take_upload = take_and_drive
 
     async def drive(self, job_id, fate):
         ledger, bus = self.ledger, self.parts.bus

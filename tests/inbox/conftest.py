@@ -22,6 +22,7 @@ from zoetrope.inbox.still import Decoder
 from zoetrope.inbox.watcher import Watcher
 from zoetrope.jobs.job import Job, State
 from zoetrope.jobs.ledger import Ledger
+from zoetrope.jobs.question import Question
 from zoetrope.settings import (
     InboxSettings,
     OutboxSettings,
@@ -168,7 +169,7 @@ class World:
         self.tasks = []
 
     async def jobs(self) -> list[Job]:
-        return [row.job for row in reversed(await self.ledger.page(limit=1000))]
+        return [row.job for row in reversed(await self.ledger.page(Question(limit=1000)))]
 
     async def job(self) -> Job:
         (job,) = await self.jobs()

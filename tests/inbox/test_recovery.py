@@ -217,7 +217,7 @@ async def test_work_of_a_job_and_of_an_upload_on_its_way_stays(world, picture):
     job = await world.take("cat.png")
     upload = world.settings.work / "abc"
     upload.mkdir()
-    world.intake._uploads.add("abc")
+    world.intake.counter._in_hand.add("abc")
     await world.intake.recover()
     assert (world.settings.work / job.id).is_dir()
     assert upload.is_dir()

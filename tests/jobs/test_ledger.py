@@ -9,6 +9,7 @@ from zoetrope.errors import DiskFull, IllegalTransition, LedgerError, NotFound
 from zoetrope.jobs import job as steps
 from zoetrope.jobs.job import Job, Stage, State, Ticket
 from zoetrope.jobs.ledger import Ledger
+from zoetrope.jobs.question import NEWEST, Question
 from zoetrope.jobs.schema import MIGRATIONS
 
 
@@ -126,12 +127,12 @@ async def test_pages_walk_all_jobs_newest_first_without_gaps(ledger):
     for job in jobs:
         await ledger.add(job, claim=job.id)
     seen: list[str] = []
-    before = None
-    while page := await ledger.page(limit=7, before=before):
+    before = NEWEST
+    while page := await ledger.page(Question(limit=7, before=before)):
         seen += [row.job.stem for row in page]
         before = page[-1].seq
     assert seen == [f"cat{i}" for i in reversed(range(25))]
-    failed = await ledger.page([State.FAILED, State.CANCELLED], limit=100)
+    failed = await ledger.page(Question(states=(State.FAILED, State.CANCELLED), limit=100))
     assert [row.job.stem for row in failed] == [f"cat{i}" for i in reversed(range(0, 25, 3))]
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from tests.conftest import RECIPES
 from zoetrope.engine.protocol import Stats
 from zoetrope.errors import Reason, Rejected
+from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox.intake import Held
 from zoetrope.jobs import job as steps
 from zoetrope.jobs.job import Job, Progress, Stage, State, Still, Ticket
@@ -113,13 +115,19 @@ class IntakeStatus(msgspec.Struct, kw_only=True):
 
 
 class Intake:
-    """Makes a job of what is uploaded, unless the ticket asks for a refusal."""
+    """Takes nothing from the inbox."""
+
+    def __init__(self) -> None:
+        self.status = IntakeStatus()
+
+
+class Counter:
+    """Makes a job of what is handed over, unless the ticket asks for a refusal."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.taken: list[dict[str, object]] = []
         self.error: Exception | None = None
-        self.status = IntakeStatus()
 
     async def take_upload(
         self,
@@ -148,6 +156,22 @@ class Intake:
             stem=Path(name).stem,
             stills=(msgspec.structs.replace(STILL, name=name),),
         )
+        return await self.ledger.add(job, claim=job.id)
+
+    async def again(
+        self, earlier: Job, files: tuple[tuple[Path, str], ...], changes: dict[str, object]
+    ) -> Job:
+        self.taken.append(
+            {"files": [(file.read_bytes(), name) for file, name in files], "ticket": changes}
+        )
+        job = make_job(origin="api", stem=earlier.stem, stills=earlier.stills, parent=earlier.id)
+        return await self.ledger.add(job, claim=job.id)
+
+    async def take_named(self, path: str, ticket: dict[str, object]) -> Job:
+        self.taken.append({"path": path, "ticket": ticket})
+        if self.error is not None:
+            raise self.error
+        job = make_job(stem=Path(path).stem)
         return await self.ledger.add(job, claim=job.id)
 
 
@@ -179,6 +203,8 @@ async def make_parts(home: Path, extra: str = "") -> Parts:
     ledger.listen(parts.bus.job)
     parts.ledger = ledger
     parts.conductor = Conductor(ledger)
-    parts.intake = Intake(ledger)
+    parts.intake = Intake()
+    parts.counter = Counter(ledger)
+    parts.recipes = Recipes((RECIPES,))
     parts.watcher = Watcher()
     return parts

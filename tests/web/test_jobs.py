@@ -10,6 +10,9 @@ from zoetrope.jobs.job import State
 from zoetrope.jobs.progress import Live
 
 
+AS_JSON = {"Content-Type": "application/json"}
+
+
 async def problem(response, status, key):
     assert response.status == status, await response.text()
     assert response.content_type == "application/problem+json"
@@ -154,7 +157,9 @@ async def test_a_decision_that_the_state_does_not_allow_is_a_conflict(client, pa
 async def test_a_decision_with_a_broken_body_changes_nothing(client, parts, body):
     (job,) = await add(parts, State.REVIEW)
     await problem(
-        await client.post(f"/api/v1/jobs/{job.id}/decline", data=body), 400, "bad-request"
+        await client.post(f"/api/v1/jobs/{job.id}/decline", data=body, headers=AS_JSON),
+        400,
+        "bad-request",
     )
     assert (await parts.ledger.get(job.id)).state is State.REVIEW
 
@@ -180,7 +185,7 @@ async def test_an_upload_becomes_a_job(client, parts):
     assert response.status == 201
     body = await response.json()
     assert response.headers["Location"] == f"/api/v1/jobs/{body['id']}"
-    (taken,) = parts.intake.taken
+    (taken,) = parts.counter.taken
     assert taken["bytes"] == b"picture"
     assert taken["name"] == "cat.png"
     assert taken["ticket"] == {"prompt": "she turns"}
@@ -189,7 +194,7 @@ async def test_an_upload_becomes_a_job(client, parts):
 
 async def test_an_upload_can_bring_a_last_picture(client, parts):
     await client.post("/api/v1/jobs", data=form(end=b"last"))
-    assert parts.intake.taken[0]["end"] == (b"last", "end.png")
+    assert parts.counter.taken[0]["end"] == (b"last", "end.png")
 
 
 async def test_nothing_is_left_of_an_upload_afterwards(client, parts):
@@ -221,7 +226,7 @@ async def test_a_file_name_is_only_ever_a_name(client, parts, sent, kept):
         headers={"Content-Type": "multipart/form-data; boundary=x"},
     )
     assert response.status == 201, await response.text()
-    assert parts.intake.taken[0]["name"] == kept
+    assert parts.counter.taken[0]["name"] == kept
 
 
 async def test_a_refused_ticket_is_unprocessable(client):
@@ -234,7 +239,7 @@ async def test_a_refused_ticket_is_unprocessable(client):
 async def test_a_duplicate_is_a_conflict_that_names_the_earlier_job(client, parts):
     error = Rejected("The same was made before.", key="duplicate")
     error.job = "abc"
-    parts.intake.error = error
+    parts.counter.error = error
     body = await problem(await client.post("/api/v1/jobs", data=form()), 409, "duplicate")
     assert body["job"] == "abc"
 
@@ -249,7 +254,7 @@ async def test_a_duplicate_is_a_conflict_that_names_the_earlier_job(client, part
     ],
 )
 async def test_an_error_of_the_service_is_a_problem_document(client, parts, error, status, key):
-    parts.intake.error = error
+    parts.counter.error = error
     response = await client.post("/api/v1/jobs", data=form())
     body = await problem(response, status, key)
     assert "secret" not in json.dumps(body)
@@ -268,7 +273,7 @@ async def test_an_error_of_the_service_is_a_problem_document(client, parts, erro
 )
 async def test_a_form_that_cannot_be_used_is_a_bad_request(client, parts, data, key):
     await problem(await client.post("/api/v1/jobs", data=data), 400, key)
-    assert parts.intake.taken == []
+    assert parts.counter.taken == []
     assert list((parts.settings.state.path / "uploads").iterdir()) == []
 
 
@@ -296,7 +301,7 @@ async def test_a_broken_form_is_a_bad_request(client, parts, body, content_type)
     response = await client.post("/api/v1/jobs", data=body, headers={"Content-Type": content_type})
     assert response.status == 400, await response.text()
     assert response.content_type == "application/problem+json"
-    assert parts.intake.taken == []
+    assert parts.counter.taken == []
 
 
 async def test_an_upload_that_says_it_is_too_large_is_refused_before_it_is_read(serve):
@@ -326,7 +331,7 @@ async def test_an_upload_that_turns_out_too_large_is_refused(serve, tmp_path):
 
 async def test_without_a_ledger_every_job_request_says_why(client, parts):
     kept, parts.ledger = parts.ledger, None
-    parts.conductor = parts.intake = None
+    parts.conductor = parts.intake = parts.counter = None
     parts.problem = Reason("ledger", "ledger.db is damaged.", "Restore a backup.")
     for request in (
         client.get("/api/v1/jobs"),

@@ -155,7 +155,8 @@ class Admission:
             raise self._unwanted_pair(parcel, recipe)
         stills = await self._stills(parcel, other.id, draft, recipe)
         pair = (*stills, *other.stills) if half == "start" else (*other.stills, *stills)
-        recipe.plan(draft.ticket, pair[0], self._seed(draft.ticket, recipe))
+        seed = self._seed(draft.ticket, recipe)
+        notes = recipe.plan(draft.ticket, pair[0], seed, end=pair[-1]).notes
         fingerprint = _fingerprint(pair, draft.ticket)
         await turn()
         async with self._commit:
@@ -168,6 +169,7 @@ class Admission:
                     ticket=draft.ticket,
                     seed=seed,
                     fingerprint=fingerprint,
+                    notes=notes,
                     stages=self._stages(recipe, draft.ticket),
                 )
             except Duplicate as error:
@@ -240,7 +242,9 @@ class Admission:
         stills: tuple[Still, ...],
         turn: Callable[[], Awaitable[None]],
     ) -> Job:
-        recipe.plan(draft.ticket, stills[0], self._seed(draft.ticket, recipe))
+        end = stills[-1] if len(stills) > 1 else None
+        seed = self._seed(draft.ticket, recipe)
+        notes = recipe.plan(draft.ticket, stills[0], seed, end=end).notes
         fingerprint = _fingerprint(stills, draft.ticket)
         await turn()
         async with self._commit:
@@ -254,6 +258,7 @@ class Admission:
                 stills,
                 seed,
                 fingerprint=fingerprint,
+                notes=notes,
                 stages=self._stages(recipe, draft.ticket),
             )
             return await self._write(job, parcel)
@@ -300,6 +305,7 @@ class Admission:
         state: State = State.QUEUED,
         half: str = "",
         fingerprint: str = "",
+        notes: tuple[str, ...] = (),
         stages: tuple[Stage, ...] = (),
     ) -> Job:
         now = self._clock()
@@ -317,6 +323,7 @@ class Admission:
             ticket=ticket,
             seed=seed,
             fingerprint=fingerprint,
+            notes=notes,
             stages=stages,
         )
 

@@ -10,12 +10,12 @@ import stat
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from ..errors import Reason, Rejected
-from .entry import CLAIMED, REFUSED, WHY, Kind, classify, cut, shown
+from ..errors import NotFound, Reason, Rejected
+from .entry import CLAIMED, REFUSED, WHY, Kind, classify, cut, shown, ticket_names
 
 # A fixed namespace makes a copied file's claim the same on every scan and after every restart.
 COPIES = uuid.UUID("0c9a4a0e-8a1f-5f0e-b5a5-6a2f9f0d6c31")
@@ -92,6 +92,29 @@ class Claims:
                 self._apart.add(first)
         root = self._inbox / first / CLAIMED / claim_id
         return self._rename(root, pictures, tickets, shared)
+
+    def take_named(self, path: str) -> Claim:
+        """Claim one picture that somebody named, with its tickets; no link and no way out is followed."""
+        entry = classify(path)
+        plain = PurePosixPath(path).as_posix() == path and not path.startswith("/")
+        if not plain or "\0" in path or entry.kind is not Kind.PICTURE:
+            raise NotFound(
+                f"{shown(path)[:200]!r} is no picture's path in the inbox.",
+                "Give it relative to the inbox: cat.png, or FOLDER/cat.png.",
+                key="picture-missing",
+            )
+        claim = None
+        if not (self._inbox / entry.folder).is_symlink() and (self._inbox / path).is_file():
+            folder = f"{entry.folder}/" if entry.folder else ""
+            beside = (folder + name for name in ticket_names(entry.stem, entry.half))
+            claim = self.take((path,), tuple(beside))
+        if claim is None:
+            raise NotFound(
+                f"There is no {shown(path)[:200]!r} in the inbox.",
+                "It may have been taken already: `zoetrope jobs` lists what became of it.",
+                key="picture-missing",
+            )
+        return claim
 
     def _rename(
         self, root: Path, pictures: tuple[str, ...], tickets: tuple[str, ...], shared: bool

@@ -9,17 +9,16 @@ import itertools
 import logging
 import os
 import random
-import shutil
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ..errors import NotFound, NotReadable, Reason, RecipeError, Rejected, ZoetropeError
+from ..errors import NotReadable, Reason, RecipeError, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
 from ..jobs.job import Job, State
 from ..jobs.ledger import Ledger
@@ -27,11 +26,12 @@ from ..settings import Settings
 from . import source
 from .admission import Admission, LookAgain
 from .claim import Claim, Claims
+from .counter import Counter, has_work
 from .entry import shown
 from .gather import Drop
-from .parcel import from_claim, from_upload, read_values
+from .parcel import from_claim, read_values
 from .still import Decoder
-from .trouble import check_room, trouble_of
+from .trouble import find_room, trouble_of
 from .watcher import Watcher
 
 log = logging.getLogger("zoetrope.inbox")
@@ -118,7 +118,15 @@ class Intake:
         self._changed = asyncio.Event()
         self._last_turn = asyncio.Event()
         self._last_turn.set()
-        self._uploads: set[str] = set()  # ids of uploads on their way
+        self.counter = Counter(
+            settings,
+            ledger,
+            recipes,
+            self._claims,
+            self._admission,
+            new_id=new_id,
+            accepted=self._tell_accepted,
+        )
         self._accepted = self._refused = 0
 
     @property
@@ -149,9 +157,9 @@ class Intake:
             else:
                 found.append(_Work(claim=claim, arrived=self._clock()))
         self._found = deque(found)
-        kept = {work.claim.id for work in found if work.claim} | self._uploads
+        kept = {work.claim.id for work in found if work.claim} | self.counter.in_hand
         for folder in await asyncio.to_thread(_folders, self._settings.work):
-            if folder.name not in kept and not await self._has_work(folder.name):
+            if folder.name not in kept and not await has_work(self._ledger, folder.name):
                 await asyncio.to_thread(source.remove, folder)
 
     async def run(self, watcher: Watcher) -> None:
@@ -184,36 +192,6 @@ class Intake:
     async def take(self, drop: Drop) -> Job | None:
         """Take one drop through; None if its files are gone or it has to be looked at again."""
         return await self._take(_Work(drop=drop), _no_turn)
-
-    async def take_upload(
-        self,
-        file: Path,
-        name: str,
-        ticket: Mapping[str, Any],
-        *,
-        end: tuple[Path, str] | None = None,
-        parent: str = "",
-    ) -> Job:
-        """Take an uploaded picture, or pair, the same way; what is wrong with it is raised as Rejected.
-
-        The files are copied; the caller removes its own. A Duplicate holds the earlier job.
-        """
-        files = ((file, name),) if end is None else ((file, name), end)
-        parcel = from_upload(self._new_id(), files, ticket, parent)
-        self._uploads.add(parcel.id)
-        try:
-            await asyncio.to_thread(self._check_room)
-            job = await self._admission.admit(parcel, self._admission.draft(parcel), _no_turn)
-        except Exception:
-            # What a cancelled request leaves is cleared away at the next start.
-            with contextlib.suppress(ZoetropeError):
-                if not await self._has_work(parcel.id):
-                    await asyncio.to_thread(source.remove, self._settings.work / parcel.id)
-            raise
-        finally:
-            self._uploads.discard(parcel.id)
-        self._tell_accepted(job)
-        return job
 
     def _start(self, work: _Work) -> None:
         before, self._last_turn = self._last_turn, asyncio.Event()
@@ -311,7 +289,7 @@ class Intake:
     async def _claim(self, work: _Work) -> bool:
         drop = work.drop
         assert drop is not None
-        await asyncio.to_thread(self._check_room)
+        await asyncio.to_thread(find_room, self._settings)
         claim = await asyncio.to_thread(
             self._claims.take,
             tuple(entry.path for entry in drop.pictures),
@@ -399,20 +377,6 @@ class Intake:
             log.error("%s waits: %s", work.name, reason, extra={"action": "held"})
         self._held[work.name] = Held(work.name, reason)
         self._look_later(work, self._hold_seconds)
-
-    async def _has_work(self, job_id: str) -> bool:
-        """Whether there is a job that may still need its work folder."""
-        try:
-            job = await self._ledger.get(job_id)
-        except NotFound:
-            return False
-        # What the intake refused lies in the inbox's own folder; what was refused later only here.
-        return job.state is not State.REJECTED or bool(job.stages)
-
-    def _check_room(self) -> None:
-        work = self._settings.work
-        work.mkdir(parents=True, exist_ok=True)
-        check_room(self._settings, shutil.disk_usage(work).free)
 
 
 async def _no_turn() -> None:

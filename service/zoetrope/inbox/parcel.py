@@ -57,8 +57,13 @@ def from_upload(
     files: tuple[tuple[Path, str], ...],
     values: Mapping[str, Any],
     parent: str = "",
+    *,
+    stem: str = "",
 ) -> Parcel:
-    """Make a parcel of uploaded files; with two of them, the second is the last frame."""
+    """Make a parcel of uploaded files; with two of them, the second is the last frame.
+
+    Without a stem, the first one's name says it.
+    """
     halves = ("start", "end") if len(files) > 1 else ("",)
     base, dot, _ = files[0][1].rpartition("/")[2].rpartition(".")
     return Parcel(
@@ -67,7 +72,7 @@ def from_upload(
             Part(file=file, name=name, half=half)
             for (file, name), half in zip(files, halves, strict=True)
         ),
-        stem=safe_stem(base if dot else files[0][1]),
+        stem=stem or safe_stem(base if dot else files[0][1]),
         origin="api",
         values=values,
         own_ticket=True,

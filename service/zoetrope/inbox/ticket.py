@@ -99,6 +99,26 @@ def overlay(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return values
 
 
+def repeated(earlier: Ticket, changes: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Give an earlier ticket's values with some of them changed; a seed is only said by the changes.
+
+    A preset among the changes says more than the earlier ticket, and the other changes more than it.
+    """
+    # What the earlier presets stood for is said by its other values.
+    said = msgspec.structs.asdict(earlier)
+    values = {k: v for k, v in said.items() if k not in {"preset", "seed", _PARAMETERS, "recipe"}}
+    values |= earlier.parameters
+    if recipe.name != earlier.recipe:
+        known = recipe.ticket_keys()
+        values = {key: value for key, value in values.items() if key in known}
+    inner = changes.get(_PARAMETERS) or {}
+    if not isinstance(inner, dict):
+        raise _wrong_type(_PARAMETERS, inner, "a table")
+    flat = {**{k: v for k, v in changes.items() if k != _PARAMETERS}, **inner}
+    wished = overlay(recipe.preset(_presets(flat.get("preset") or ())), flat)
+    return {**overlay(values, wished), "recipe": recipe.name}
+
+
 def recipe_name(values: Mapping[str, Any], folder: str, default: str) -> str:
     """Say which recipe counts: the ticket's, else the folder's, else the default."""
     named = values.get("recipe")

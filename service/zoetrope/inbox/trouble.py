@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 from ..errors import DiskFull, Reason, ZoetropeError, is_disk_full
@@ -47,6 +48,12 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
         f"The inbox cannot go on: {error}.",
         "Look at the disk or share; the inbox tries again by itself.",
     )
+
+
+def find_room(settings: Settings) -> None:
+    """Make the work folder, and raise when its disk has too little room left."""
+    settings.work.mkdir(parents=True, exist_ok=True)
+    check_room(settings, shutil.disk_usage(settings.work).free)
 
 
 def check_room(settings: Settings, free: int) -> None:

@@ -148,6 +148,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seed: int = 0
     fingerprint: str = ""
     stages: tuple[Stage, ...] = ()
+    notes: tuple[str, ...] = ()  # what of the ticket was corrected, for a person to hear of
     parent: str = ""  # the job this one repeats
     reason: Reason | None = None
     outbox: str = ""  # the published folder's name

@@ -15,6 +15,7 @@ import msgspec
 
 from ..errors import DiskFull, LedgerError, NotFound, is_disk_full
 from .job import Job, State
+from .question import Question, words
 from .schema import connect, open_file
 
 T = TypeVar("T")
@@ -93,6 +94,11 @@ class Ledger:
                 self._db.execute("INSERT OR IGNORE INTO claims VALUES (?, ?)", (claim, job_id))
             if after is not before:
                 self._update(after)
+                if (told := words(after)) != words(before):
+                    self._db.execute(
+                        "UPDATE words SET text = ? WHERE seq = (SELECT seq FROM jobs WHERE id = ?)",
+                        (told, job_id),
+                    )
             return before, after
 
         before, after = await self._write(work)
@@ -207,26 +213,11 @@ class Ledger:
 
         return await self._run(work)
 
-    async def page(
-        self, states: Iterable[State] = (), *, limit: int = 50, before: int | None = None
-    ) -> list[Row]:
-        """List jobs, newest first, a page at a time; `before` is the last page's smallest seq."""
-        wanted = list(states)
-        last = before if before is not None else 2**62
+    async def page(self, question: Question) -> list[Row]:
+        """List jobs, newest first, a page at a time."""
 
         def work() -> list[Row]:
-            if wanted:
-                # One index walk per state, merged: a filter never reads more than the page.
-                one = (
-                    "SELECT * FROM (SELECT seq, body FROM jobs WHERE state = ? AND seq < ?"
-                    " ORDER BY seq DESC LIMIT ?)"
-                )
-                query = " UNION ALL ".join([one] * len(wanted))
-                values = [v for state in wanted for v in (str(state), last, limit)]
-            else:
-                query = "SELECT seq, body FROM jobs WHERE seq < ?"
-                values = [last]
-            rows = self._db.execute(f"{query} ORDER BY seq DESC LIMIT ?", (*values, limit))
+            rows = self._db.execute(*question.sql())
             return [Row(seq, self._decode(body)) for seq, body in rows]
 
         return await self._run(work)
@@ -326,11 +317,12 @@ class Ledger:
         return self._decode(row[0])
 
     def _insert(self, job: Job) -> None:
-        self._db.execute(
+        added = self._db.execute(
             "INSERT INTO jobs (id, state, folder, stem, recipe, fingerprint, not_before, updated,"
             " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (job.id, *self._columns(job)),
         )
+        self._db.execute("INSERT INTO words VALUES (?, ?)", (added.lastrowid, words(job)))
 
     def _update(self, job: Job) -> None:
         self._db.execute(

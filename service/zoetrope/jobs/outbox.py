@@ -6,12 +6,16 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-from .job import Job
+from .job import Job, Progress, Stage, State
 
 REVIEW = "review"
+RECEIPT = "receipt.json"
+
+Kind = Literal["source", "stage", "review", "poster", "video", "receipt"]
 
 
 def folder_name(job: Job, *, whole: bool = False) -> str:
@@ -19,22 +23,62 @@ def folder_name(job: Job, *, whole: bool = False) -> str:
     return f"{_plain(job.stem)}-{job.id if whole else job.short}"
 
 
-def contents(job: Job) -> dict[str, str]:
-    """Say which work file becomes which published file, apart from the receipt."""
-    files: dict[str, str] = {}
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a job: what it is, and its name in the work folder and in the published one."""
+
+    kind: Kind
+    name: str  # plain and the same for every job, so that no text from outside is ever an address
+    work: str  # "" for the receipt, which is only published
+    published: str
+    stage: str = ""
+
+
+def pieces(job: Job) -> tuple[Piece, ...]:
+    """List everything that a job has to show: sources, each stage's clips, poster, videos, receipt."""
+    found: list[Piece] = []
     for still, name in zip(job.stills, ("source", "source-end"), strict=False):
-        files[f"{name}{Path(still.source).suffix}"] = still.source
+        file = f"{name}{Path(still.source).suffix}"
+        found.append(Piece(kind="source", name=file, work=still.source, published=file))
     title = _plain(job.ticket.name or job.stem)
+    looked_at = reviewed(job)
     for stage in job.stages:
         last = stage is job.stages[-1]
+        kind: Kind = "video" if last else "review" if stage is looked_at else "stage"
         for number, artefact in enumerate(stage.artefacts):
-            suffix = Path(artefact.file).suffix
-            count = f"-{number + 1}" if number else ""
-            name = f"{title}{count}" if last else f"stages/{stage.name}{count}"
-            files[f"{name}{suffix}"] = artefact.file
-        if stage.poster:
-            files["poster.jpg"] = stage.poster  # the last stage's is the one that stays
-    return files
+            end = f"{f'-{number + 1}' if number else ''}{Path(artefact.file).suffix}"
+            published = f"{title}{end}" if last else f"stages/{stage.name}{end}"
+            if any(piece.published == published for piece in found):
+                published = f"{title}-video{end}"  # a clip called "source" made "source.mp4"
+            found.append(
+                Piece(
+                    kind=kind,
+                    name=f"video{end}" if last else f"stage-{stage.name}{end}",
+                    work=artefact.file,
+                    published=published,
+                    stage=stage.name,
+                )
+            )
+    # The last stage's poster is the one that stays.
+    for stage in [stage for stage in job.stages if stage.poster][-1:]:
+        poster = "poster.jpg"
+        found.append(
+            Piece(kind="poster", name=poster, work=stage.poster, published=poster, stage=stage.name)
+        )
+    if job.outbox:
+        found.append(Piece(kind="receipt", name=RECEIPT, work="", published=RECEIPT))
+    return tuple(found)
+
+
+def reviewed(job: Job) -> Stage | None:
+    """Find the stage that a person is asked to look at."""
+    if job.state is not State.REVIEW:
+        return None
+    return next((stage for stage in reversed(job.stages) if stage.state is Progress.DONE), None)
+
+
+def contents(job: Job) -> dict[str, str]:
+    """Say which work file becomes which published file, apart from the receipt."""
+    return {piece.published: piece.work for piece in pieces(job) if piece.work}
 
 
 class Outbox:
@@ -50,7 +94,7 @@ class Outbox:
             name = folder_name(job, whole=True)
         if self._owner(name) != job.id:
             files: dict[str, Path | bytes] = {k: work / v for k, v in contents(job).items()}
-            self._build(name, {**files, "receipt.json": receipt}, link=True)
+            self._build(name, {**files, RECEIPT: receipt}, link=True)
         self.clear_review(job)
         return name
 
@@ -73,7 +117,7 @@ class Outbox:
         if not folder.exists():
             return None
         try:
-            receipt = msgspec.json.decode((folder / "receipt.json").read_bytes())
+            receipt = msgspec.json.decode((folder / RECEIPT).read_bytes())
             return str(receipt["job"])
         except (OSError, msgspec.DecodeError, KeyError, TypeError):
             return ""

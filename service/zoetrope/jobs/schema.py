@@ -7,7 +7,11 @@ import sqlite3
 from pathlib import Path
 from typing import TextIO
 
+import msgspec
+
 from ..errors import LedgerError
+from .job import Job
+from .question import words
 
 APPLICATION_ID = 0x5A6F6574  # "Zoet": tells our files from any other SQLite database
 
@@ -44,6 +48,13 @@ MIGRATIONS: tuple[str, ...] = (
       UPDATE counts SET jobs = jobs - 1 WHERE state = old.state;
       INSERT INTO counts VALUES (new.state, 1) ON CONFLICT (state) DO UPDATE SET jobs = jobs + 1;
     END;
+    """,
+    # The words are casefolded by a function of ours; triggers would need it in every program that writes.
+    """
+    CREATE INDEX jobs_by_recipe ON jobs (recipe, seq);
+    CREATE INDEX jobs_by_recipe_and_state ON jobs (recipe, state, seq);
+    CREATE TABLE words (seq INTEGER PRIMARY KEY, text TEXT NOT NULL);
+    INSERT INTO words SELECT seq, words_of(body) FROM jobs;
     """,
 )
 
@@ -114,6 +125,8 @@ def _migrate(connection: sqlite3.Connection, file: Path) -> None:
             f" {len(MIGRATIONS)}).",
             "Run the newer version again, or restore the ledger from before the upgrade.",
         )
+    decode = msgspec.json.Decoder(Job).decode
+    connection.create_function("words_of", 1, lambda body: words(decode(body)))
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(
             f"BEGIN IMMEDIATE; {script} PRAGMA application_id = {APPLICATION_ID};"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from ..engine.protocol import Stats
-from ..errors import Reason
+from ..errors import LedgerError, Reason
 from ..gpu.tuner import Tuner
+from ..graphs.shelf import Recipes
 from ..jobs.job import Job, State
 from ..jobs.ledger import Row
 from ..jobs.progress import Live
+from ..jobs.question import Question
 from ..settings import Settings
 from .events import Bus
 
@@ -166,12 +168,16 @@ class IntakeStatus(Protocol):
 
 
 class Intake(Protocol):
-    """Who makes jobs of pictures."""
+    """Who makes jobs of what lies in the inbox."""
 
     @property
     def status(self) -> IntakeStatus:
         """What it does."""
         ...
+
+
+class Counter(Protocol):
+    """Who makes jobs of what somebody hands over and waits for."""
 
     async def take_upload(
         self,
@@ -185,6 +191,16 @@ class Intake(Protocol):
         """Make a job of an uploaded picture, or raise Rejected."""
         ...
 
+    async def again(
+        self, earlier: Job, files: tuple[tuple[Path, str], ...], changes: dict[str, object]
+    ) -> Job:
+        """Make another job of an earlier one's pictures."""
+        ...
+
+    async def take_named(self, path: str, ticket: dict[str, object]) -> Job:
+        """Make a job of a picture that lies in the inbox."""
+        ...
+
 
 class Ledger(Protocol):
     """The part of the ledger that is read here."""
@@ -195,9 +211,7 @@ class Ledger(Protocol):
         """Find a job by the beginning of its id."""
         ...
 
-    async def page(
-        self, states: Iterable[State] = (), *, limit: int = 50, before: int | None = None
-    ) -> list[Row]:
+    async def page(self, question: Question) -> list[Row]:
         """List jobs, newest first."""
         ...
 
@@ -227,6 +241,40 @@ class Parts:
         self.ledger: Ledger | None = None
         self.conductor: Conductor | None = None
         self.intake: Intake | None = None
+        self.counter: Counter | None = None
+        self.recipes: Recipes | None = None
         self.watcher: Watcher | None = None
         self.tuner: Tuner | None = None
         self.problem: Reason | None = None  # why the ledger, and with it the rest, is not there
+
+    @property
+    def uploads(self) -> Path:
+        """The folder in which requests keep files while they last."""
+        return self.settings.state.path / "uploads"
+
+    async def find(self, prefix: str) -> Job:
+        """Find a job by the beginning of its id, as people write it."""
+        return await self.need_ledger().find(prefix.lower())
+
+    def need_ledger(self) -> Ledger:
+        """Give the ledger, or say why it is not there."""
+        return self.ledger or self._missing()
+
+    def need_conductor(self) -> Conductor:
+        """Give the conductor, or say why it is not there."""
+        return self.conductor or self._missing()
+
+    def need_counter(self) -> Counter:
+        """Give the counter, or say why it is not there."""
+        return self.counter or self._missing()
+
+    def need_recipes(self) -> Recipes:
+        """Give the recipes, or say why they are not there."""
+        return self.recipes or self._missing()
+
+    def _missing(self) -> NoReturn:
+        if (reason := self.problem) is not None:
+            raise LedgerError(reason.sentence, reason.next_step, key=reason.key)
+        raise LedgerError(
+            "The service is still starting.", "Try again in a moment.", key="starting"
+        )

@@ -66,7 +66,27 @@ class Unauthorized(ZoetropeError):
     key = "token"
 
 
+class WrongType(ZoetropeError):
+    """The body is of a type that this address does not take."""
+
+    key = "media-type"
+
+
+class BadRange(ZoetropeError):
+    """The request asks for a part of a file that there is not."""
+
+    key = "range"
+
+    def __init__(self, asked: str, size: int) -> None:
+        super().__init__(
+            f"The Range {asked[:100]!r} names no part of {size} bytes.",
+            f"Ask for bytes=0-{max(0, size - 1)}, or a part of it.",
+        )
+        self.size = size
+
+
 STATUSES |= {BadRequest: 400, TooLarge: 413, Forbidden: 403, Unauthorized: 401}
+STATUSES |= {WrongType: 415, BadRange: 416}
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -161,7 +181,10 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
             LOG.exception("%s %s failed", request.method, request.path)
         elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             LOG.warning("%s %s: the disk is full", request.method, request.path)
-        return answer(found)
+        response = answer(found)
+        if isinstance(error, BadRange):
+            response.headers["Content-Range"] = f"bytes */{error.size}"
+        return response
 
 
 def _http_detail(error: web.HTTPException) -> str:

@@ -12,11 +12,16 @@ from ..errors import ZoetropeError
 from ..health.base import Health
 from ..health.standard import standard
 from . import login, page
+from .api.artefacts import ArtefactsApi
+from .api.engines import EnginesApi
 from .api.events import PAUSE, Events
 from .api.gpu import GpuApi
 from .api.health import HealthApi
 from .api.jobs import Jobs
 from .api.metrics import MetricsApi
+from .api.openapi import OpenApi
+from .api.recipes import RecipesApi
+from .api.settings import SettingsApi
 from .api.status import StatusApi
 from .api.upload import clear
 from .guard import access, add_headers, guard
@@ -36,18 +41,21 @@ def make_app(
     who = access(parts.settings.web)
     app = web.Application(middlewares=[as_problems, guard(who)], client_max_size=SMALL)
     app.on_response_prepare.append(add_headers)
-    app.add_routes(
-        [
-            *page.routes(),
-            *login.routes(who),
-            *HealthApi(health or standard(parts)).routes(),
-            *StatusApi(parts).routes(),
-            *Jobs(parts).routes(),
-            *GpuApi(parts).routes(),
-            *MetricsApi(parts).routes(),
-            *Events(parts, pause=pause).routes(),
-        ]
-    )
+    endpoints = [
+        *HealthApi(health or standard(parts)).endpoints(),
+        *StatusApi(parts).endpoints(),
+        *Jobs(parts).endpoints(),
+        *ArtefactsApi(parts).endpoints(),
+        *RecipesApi(parts).endpoints(),
+        *EnginesApi(parts).endpoints(),
+        *SettingsApi(parts).endpoints(),
+        *GpuApi(parts).endpoints(),
+        *MetricsApi(parts).endpoints(),
+        *Events(parts, pause=pause).endpoints(),
+    ]
+    endpoints += OpenApi(endpoints, token=who.digest is not None).endpoints()
+    routes = [each.route() for each in endpoints]
+    app.add_routes([*page.routes(), *login.routes(who), *routes])
 
     async def end_streams(_: web.Application) -> None:
         parts.bus.close()
@@ -69,7 +77,7 @@ class Server:
         """Listen; what a crash left of uploads is removed first."""
         settings = self._parts.settings
         app = make_app(self._parts, self._health)
-        await asyncio.to_thread(clear, settings.state.path / "uploads")
+        await asyncio.to_thread(clear, self._parts.uploads)
         # No line in the journal for each request: a page that is open asks all day.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()

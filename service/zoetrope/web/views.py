@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
 from ..errors import Reason
-from ..jobs.job import Failure, Job, Stage, State, Ticket
-from ..jobs.outbox import REVIEW, folder_name
+from ..jobs.job import ENDED, Failure, Job, Progress, Stage, State, Ticket
+from ..jobs.outbox import REVIEW, Kind, Piece, folder_name, pieces
 from ..jobs.progress import Live
 
 
@@ -66,6 +67,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[StageView, ...] = ()
     live: Live | None = None
     outbox: str = ""
+    poster: str = ""  # an address, as `video` is: of what is to be looked at now
+    video: str = ""
+    warnings: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
 
 
@@ -74,6 +78,23 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
 
     jobs: tuple[JobView, ...]
     next: str | None = None
+
+
+class ArtefactView(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a job; `url` is where its bytes are, in whole or in part."""
+
+    name: str
+    kind: Kind
+    stage: str = ""
+    type: str
+    size: int
+    url: str
+
+
+class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Every file of a job that is there."""
+
+    artefacts: tuple[ArtefactView, ...]
 
 
 class EngineView(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +111,12 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     vram_free: int = 0
     rehearsal: bool = False
     in_hand: tuple[str, ...] = ()
+
+
+class Engines(msgspec.Struct, frozen=True, kw_only=True):
+    """Every engine of the settings."""
+
+    engines: tuple[EngineView, ...]
 
 
 class HeldView(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +152,9 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 
 def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
     """Show a job; `outbox` is the folder of the settings."""
+    # The first of each kind is the one that is shown.
+    shown = {piece.kind: piece for piece in reversed(pieces(job))}
+    playable = shown.get("video" if job.outbox else "review")
     return JobView(
         id=job.id,
         short=job.short,
@@ -148,8 +178,22 @@ def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
         stages=tuple(_stage(stage) for stage in job.stages),
         live=live if job.state in (State.QUEUED, State.RUNNING) else None,
         outbox=_place(job, outbox),
+        poster=address(job, shown.get("poster")),
+        video=address(job, playable),
+        warnings=warnings(job),
         actions=actions(job),
     )
+
+
+def masked(url: str) -> str:
+    """Show an address without the password or token that may be in it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "?"
+    host = parts.netloc.rpartition("@")[2]
+    query = "&".join(f"{pair.partition('=')[0]}=..." for pair in parts.query.split("&") if pair)
+    return urlunsplit((parts.scheme, host, parts.path, query, ""))
 
 
 def actions(job: Job) -> tuple[str, ...]:
@@ -159,10 +203,37 @@ def actions(job: Job) -> tuple[str, ...]:
             return ("approve", "decline", "cancel")
         case State.WAITING | State.QUEUED | State.RUNNING:
             return ("cancel",)
-        case State.FAILED | State.CANCELLED if job.stages and job.stills:
-            return ("retry",)
+        case State.FAILED | State.CANCELLED if can_repeat(job):
+            return ("retry", "again")
+        case _ if can_repeat(job):
+            return ("again",)
         case _:
             return ()
+
+
+def can_repeat(job: Job) -> bool:
+    """Tell whether a job's picture was good enough to begin with, so that more can be made of it."""
+    return job.state in ENDED and bool(job.stages and job.stills)
+
+
+def address(job: Job, piece: Piece | None) -> str:
+    """Give the address of a file of a job; it changes when the file becomes another one."""
+    if piece is None:
+        return ""
+    version = f"?v={quote(piece.work, safe='')}" if piece.work else ""
+    return f"/api/v1/jobs/{job.id}/artefacts/{quote(piece.name, safe='')}{version}"
+
+
+def warnings(job: Job) -> tuple[str, ...]:
+    """Say what is not quite as it was asked for, or could be better."""
+    found = list(job.notes)
+    for still in dict.fromkeys(job.stills):
+        found += [f"{still.name}: {change}" for change in still.changes]
+    for stage in job.stages:
+        if stage.relief and stage.state is Progress.DONE:
+            means = ", ".join(stage.relief)
+            found.append(f"The stage {stage.name} came through with less memory: {means}.")
+    return tuple(found)
 
 
 def _stage(stage: Stage) -> StageView:

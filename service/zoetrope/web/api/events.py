@@ -7,6 +7,7 @@ import contextlib
 
 from aiohttp import web
 
+from ..endpoint import Endpoint
 from ..parts import Parts
 
 PAUSE = 15.0  # seconds of silence before a comment shows that the line is alive
@@ -20,9 +21,17 @@ class Events:
         self._parts = parts
         self._pause = pause
 
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes of this area."""
-        return [web.get("/api/v1/events", self.stream, allow_head=False)]
+    def endpoints(self) -> list[Endpoint]:
+        """Give the addresses of this area."""
+        return [
+            Endpoint(
+                method="GET",
+                path="/api/v1/events",
+                handler=self.stream,
+                gives={"text/event-stream": str},
+                head=False,
+            )
+        ]
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Tell what happens until the reader leaves, the service stops, or the reader falls behind."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
 
-from ...errors import Reason
+from ...errors import LedgerError, Reason
 from ...gpu.card import Card, Reading
-from ...gpu.report import Video, tabulate
+from ...gpu.report import Row, Video, tabulate
 from ...gpu.wire import Apply, CardState, Reset
 from ...jobs.job import Job, State
+from ..endpoint import JSON, Endpoint, read_body, read_query, reply
 from ..parts import Parts
-from ..problems import BadRequest
-from .jobs import unavailable
 
 PAGE = 200
 MOST = 10_000
@@ -36,6 +36,12 @@ class GpuView(msgspec.Struct, frozen=True, kw_only=True):
     problem: Reason | None = None
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """How many of the last finished videos count."""
+
+    last: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = 1000
+
+
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which profile is wanted; null gives the card back to the settings."""
 
@@ -48,33 +54,48 @@ class GpuApi:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes of this area."""
+    def endpoints(self) -> list[Endpoint]:
+        """Give the addresses of this area."""
+        refused = (400, 404, 409, 413, 415, 503)
         return [
-            web.get("/api/v1/gpu", self.cards),
-            web.get("/api/v1/gpu/report", self.report),
-            web.post("/api/v1/gpu/{uuid}/apply", self.apply),
-            web.post("/api/v1/gpu/{uuid}/reset", self.reset),
+            Endpoint(method="GET", path="/api/v1/gpu", handler=self.cards, gives={JSON: GpuView}),
+            Endpoint(
+                method="GET",
+                path="/api/v1/gpu/report",
+                handler=self.report,
+                gives={JSON: tuple[Row, ...]},
+                query=Wanted,
+                problems=(400,),
+            ),
+            Endpoint(
+                method="POST",
+                path="/api/v1/gpu/{uuid}/apply",
+                handler=self.apply,
+                gives={JSON: GpuView},
+                takes={JSON: Wish},
+                problems=refused,
+            ),
+            Endpoint(
+                method="POST",
+                path="/api/v1/gpu/{uuid}/reset",
+                handler=self.reset,
+                gives={JSON: GpuView},
+                problems=refused,
+            ),
         ]
 
     async def cards(self, _: web.Request) -> web.Response:
         """Say how every card is."""
-        return _json(self._view())
+        return reply(self._view())
 
     async def report(self, request: web.Request) -> web.Response:
         """Say what the last finished videos took, by recipe, card and profile."""
-        text = request.query.get("last", "1000")
-        if not text.isdecimal() or not 1 <= int(text) <= MOST:
-            raise BadRequest(f"last is {text[:40]!r}; allowed is a number from 1 to {MOST}.")
-        videos = [video async for video in self._videos(int(text))]
-        return _json(tabulate(videos))
+        last = read_query(request, Wanted).last
+        return reply(tabulate([video async for video in self._videos(last)]))
 
     async def apply(self, request: web.Request) -> web.Response:
         """Bring a card to a profile now, and until told otherwise."""
-        try:
-            wish = msgspec.json.decode(await request.read() or b"{}", type=Wish)
-        except msgspec.DecodeError as error:
-            raise BadRequest(f"That is no wish for a profile ({error}).") from error
+        wish = await read_body(request, Wish, how='Send JSON such as {"profile": "baseline"}.')
         return await self._ask(Apply(card=request.match_info["uuid"], profile=wish.profile))
 
     async def reset(self, request: web.Request) -> web.Response:
@@ -83,9 +104,11 @@ class GpuApi:
 
     async def _ask(self, question: Apply | Reset) -> web.Response:
         if (tuner := self._parts.tuner) is None:
-            raise unavailable(self._parts)
+            raise LedgerError(
+                "The service is still starting.", "Try again in a moment.", key="starting"
+            )
         await tuner.order(question)
-        return _json(self._view())
+        return reply(self._view())
 
     def _view(self) -> GpuView:
         if (tuner := self._parts.tuner) is None:
@@ -123,7 +146,3 @@ def _video(job: Job) -> Video:
     usages = [stage.attempts[-1].gpu for stage in job.stages if stage.attempts]
     known = tuple(usage for usage in usages if usage is not None)
     return Video(job.ticket.recipe, known if len(known) == len(usages) else ())
-
-
-def _json(content: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(content), content_type="application/json")

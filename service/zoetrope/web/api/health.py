@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from aiohttp import web
 
 from ...health.base import Health, Report
+from ..endpoint import JSON, Endpoint, read_query, reply
 
 STATUS = {"ok": 200, "degraded": 200, "failing": 503}
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """In which form the verdicts are wanted."""
+
+    format: Literal["json", "text"] = "json"
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """That the service answers at all."""
+
+    status: Literal["alive"] = "alive"
 
 
 class HealthApi:
@@ -16,23 +31,38 @@ class HealthApi:
     def __init__(self, health: Health) -> None:
         self._health = health
 
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes of this area."""
-        return [web.get("/healthz", self.alive), web.get("/readyz", self.ready)]
+    def endpoints(self) -> list[Endpoint]:
+        """Give the addresses of this area."""
+        return [
+            Endpoint(
+                method="GET",
+                path="/healthz",
+                handler=self.alive,
+                gives={JSON: Alive},
+            ),
+            Endpoint(
+                method="GET",
+                path="/readyz",
+                handler=self.ready,
+                gives={JSON: Report, "text/plain": str},
+                also=(503,),
+                query=Wanted,
+                problems=(400,),
+            ),
+        ]
 
     async def alive(self, _: web.Request) -> web.Response:
         """Answer at all: the process lives and its event loop turns."""
-        return web.json_response({"status": "alive"})
+        return reply(Alive())
 
     async def ready(self, request: web.Request) -> web.Response:
         """Give every check's verdict; 503 only when something does not work."""
+        asked = read_query(request, Wanted)
         report = await self._health.report()
         status = STATUS[report.level]
-        if request.query.get("format") == "text":
+        if asked.format == "text":
             return web.Response(text=as_text(report), status=status)
-        return web.Response(
-            body=msgspec.json.encode(report), status=status, content_type="application/json"
-        )
+        return reply(report, status)
 
 
 def as_text(report: Report) -> str:

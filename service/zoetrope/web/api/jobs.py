@@ -1,28 +1,30 @@
-"""Jobs over HTTP: list, look, upload, and decide."""
+"""Jobs over HTTP: list, look, hand in, decide, and make once more."""
 
 from __future__ import annotations
 
-import re
-from typing import NoReturn
+import asyncio
+import hashlib
+import os
+from pathlib import Path
 
-import msgspec
 from aiohttp import web
 
-from ...errors import LedgerError
-from ...jobs.job import Job, State
-from ...mistakes import nearest
-from ..parts import Conductor, Intake, Ledger, Parts
-from ..problems import BadRequest
+from ...errors import Rejected
+from ...jobs.job import Job
+from ...jobs.outbox import Piece, pieces
+from ...jobs.question import Question
+from ..endpoint import JSON, Endpoint, read_body, read_json, read_query, reply
+from ..files import opened
+from ..forms import Creation, InboxForm, Listing, TicketForm, UploadForm, Why, values
+from ..parts import Parts
 from ..views import JobPage, JobView, view
-from .upload import receive
+from .artefacts import place
+from .upload import FORM, receive, room
 
-MOST = 200  # jobs a page
-
-
-class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a decision: why, in the person's own words."""
-
-    why: str = ""
+HOW_WHY = 'Send {"why": "..."} as application/json, or no body at all.'
+HOW_TICKET = 'Send what is to be different as application/json, such as {"seed": 7}.'
+HOW_PATH = 'Send {"path": "cat.png"} as application/json, with the ticket\'s keys beside it.'
+PIECE = 1024 * 1024
 
 
 class Jobs:
@@ -31,27 +33,73 @@ class Jobs:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes of this area."""
+    def endpoints(self) -> list[Endpoint]:
+        """Give the addresses of this area."""
+        job = {JSON: JobView}
+        made = (400, 404, 409, 413, 415, 422, 507)
         return [
-            web.get("/api/v1/jobs", self.listing),
-            web.post("/api/v1/jobs", self.create),
-            web.get("/api/v1/jobs/{id}", self.one),
-            web.post("/api/v1/jobs/{id}/approve", self.approve),
-            web.post("/api/v1/jobs/{id}/decline", self.decline),
-            web.post("/api/v1/jobs/{id}/cancel", self.cancel),
-            web.post("/api/v1/jobs/{id}/retry", self.retry),
+            Endpoint(
+                method="GET",
+                path="/api/v1/jobs",
+                handler=self.listing,
+                gives={JSON: JobPage},
+                query=Listing,
+                problems=(400,),
+            ),
+            Endpoint(
+                method="POST",
+                path="/api/v1/jobs",
+                handler=self.create,
+                gives=job,
+                status=201,
+                query=Creation,
+                takes={FORM: UploadForm, JSON: InboxForm},
+                needs_body=True,
+                problems=made,
+            ),
+            Endpoint(
+                method="GET",
+                path="/api/v1/jobs/{id}",
+                handler=self.one,
+                gives=job,
+                problems=(404,),
+            ),
+            *(
+                Endpoint(
+                    method="POST",
+                    path=f"/api/v1/jobs/{{id}}/{handler.__name__}",
+                    handler=handler,
+                    gives=job,
+                    takes={JSON: Why},
+                    problems=(400, 404, 409, 413, 415),
+                )
+                for handler in (self.approve, self.decline, self.cancel, self.retry)
+            ),
+            Endpoint(
+                method="POST",
+                path="/api/v1/jobs/{id}/again",
+                handler=self.again,
+                gives=job,
+                status=201,
+                takes={JSON: TicketForm},
+                problems=made,
+            ),
         ]
 
     async def listing(self, request: web.Request) -> web.Response:
         """List jobs, newest first, a page at a time."""
-        states = _states(request.query.get("state", ""))
-        limit = _number(request, "limit", 50, least=1, most=MOST)
-        before = _number(request, "before", None, least=0, most=2**62)
-        # One row more than asked for tells whether there is a next page.
-        rows = await self._ledger.page(states, limit=(limit or 0) + 1, before=before)
-        shown, more = rows[:limit], rows[limit:]
-        return _json(
+        asked = read_query(request, Listing)
+        question = Question(
+            states=asked.state,
+            recipe=asked.recipe,
+            text=asked.q,
+            # One row more than asked for tells whether there is a next page.
+            limit=asked.limit + 1,
+            before=asked.before,
+        )
+        rows = await self._parts.need_ledger().page(question)
+        shown, more = rows[: asked.limit], rows[asked.limit :]
+        return reply(
             JobPage(
                 jobs=tuple(self._view(row.job) for row in shown),
                 next=str(shown[-1].seq) if more else None,
@@ -60,123 +108,100 @@ class Jobs:
 
     async def one(self, request: web.Request) -> web.Response:
         """Show one job."""
-        return _json(self._view(await self._find(request)))
+        return reply(self._view(await self._find(request)))
 
     async def create(self, request: web.Request) -> web.Response:
-        """Make a job of an uploaded picture; `?parent=ID` asks for an earlier job once more."""
-        intake = self._intake
-        parent = request.query.get("parent", "")
-        if not re.fullmatch(r"([0-9a-f]{32})?", parent):
-            raise BadRequest(f"The parent {parent[:40]!r} is no job's id.", key="parent")
-        settings = self._parts.settings
-        async with receive(
-            request,
-            settings.state.path / "uploads",
-            limit=settings.web.max_upload_megabytes * 1024 * 1024,
-        ) as upload:
-            job = await intake.take_upload(
+        """Make a job of a picture: an uploaded one, or one that lies in the inbox."""
+        parent = read_query(request, Creation).parent
+        counter = self._parts.need_counter()
+        if request.content_type == JSON:
+            ticket = values(await read_json(request, how=HOW_PATH), InboxForm, how=HOW_PATH)
+            path = str(ticket.pop("path"))
+            return self._made(await counter.take_named(path, ticket))
+        limit = self._parts.settings.web.max_upload_megabytes * 1024 * 1024
+        async with receive(request, self._parts.uploads, limit=limit) as upload:
+            job = await counter.take_upload(
                 *upload.image, upload.ticket, end=upload.end, parent=parent
             )
-        response = _json(self._view(job), status=201)
-        response.headers["Location"] = f"/api/v1/jobs/{job.id}"
-        return response
+        return self._made(job)
 
     async def approve(self, request: web.Request) -> web.Response:
         """Let a reviewed job go on."""
-        await _why(request)
+        await self._why(request)
         job = await self._find(request)
-        return _json(self._view(await self._conductor.approve(job.id)))
+        return reply(self._view(await self._parts.need_conductor().approve(job.id)))
 
     async def decline(self, request: web.Request) -> web.Response:
         """End a reviewed job."""
-        why = await _why(request)
+        why = await self._why(request)
         job = await self._find(request)
-        return _json(self._view(await self._conductor.decline(job.id, why)))
+        return reply(self._view(await self._parts.need_conductor().decline(job.id, why)))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Take a job back."""
-        why = await _why(request)
+        why = await self._why(request)
         job = await self._find(request)
-        return _json(self._view(await self._conductor.cancel(job.id, why)))
+        return reply(self._view(await self._parts.need_conductor().cancel(job.id, why)))
 
     async def retry(self, request: web.Request) -> web.Response:
         """Try a failed or cancelled job again."""
-        await _why(request)
+        await self._why(request)
         job = await self._find(request)
-        return _json(self._view(await self._conductor.retry(job.id)))
+        return reply(self._view(await self._parts.need_conductor().retry(job.id)))
+
+    async def again(self, request: web.Request) -> web.Response:
+        """Make a new job of an earlier one's pictures; the body says what of its ticket changes."""
+        changes = values(await read_json(request, how=HOW_TICKET), TicketForm, how=HOW_TICKET)
+        job = await self._find(request)
+        counter = self._parts.need_counter()
+        if not (job.stages and job.stills):
+            raise Rejected(
+                f"Job {job.short} never had all of its pictures.", "Send them again.", key="source"
+            )
+        sources = [piece for piece in pieces(job) if piece.kind == "source"]
+        async with room(self._parts.uploads) as own:
+            files = [
+                (await self._copy(job, piece, own, still.sha256), still.name)
+                for piece, still in zip(sources, job.stills, strict=True)
+            ]
+            return self._made(await counter.again(job, tuple(files), changes))
+
+    async def _copy(self, job: Job, piece: Piece, own: Path, sha256: str) -> Path:
+        """Copy a job's source where nobody else can reach it, and see that it is still the same."""
+        target = own / piece.name
+        async with opened(*place(self._parts.settings, job, piece)) as file:
+            found = await asyncio.to_thread(_copied, file.handle, target)
+        if found != sha256:
+            raise Rejected(
+                f"The file {piece.published} is not the one any more that job {job.short} was made"
+                " from.",
+                "Send the picture again.",
+                key="source-changed",
+            )
+        return target
 
     async def _find(self, request: web.Request) -> Job:
-        return await self._ledger.find(request.match_info["id"].lower())
+        return await self._parts.find(request.match_info["id"])
+
+    async def _why(self, request: web.Request) -> str:
+        return (await read_body(request, Why, how=HOW_WHY)).why[:1000]
+
+    def _made(self, job: Job) -> web.Response:
+        response = reply(self._view(job), status=201)
+        response.headers["Location"] = f"/api/v1/jobs/{job.id}"
+        return response
 
     def _view(self, job: Job) -> JobView:
         conductor = self._parts.conductor
         live = conductor.live(job.id) if conductor is not None else None
         return view(job, self._parts.settings.outbox.path, live)
 
-    @property
-    def _ledger(self) -> Ledger:
-        return self._parts.ledger or self._missing()
 
-    @property
-    def _conductor(self) -> Conductor:
-        return self._parts.conductor or self._missing()
-
-    @property
-    def _intake(self) -> Intake:
-        return self._parts.intake or self._missing()
-
-    def _missing(self) -> NoReturn:
-        raise unavailable(self._parts)
-
-
-def unavailable(parts: Parts) -> LedgerError:
-    """Say why the parts that know of jobs are not there."""
-    if (reason := parts.problem) is not None:
-        return LedgerError(reason.sentence, reason.next_step, key=reason.key)
-    return LedgerError("The service is still starting.", "Try again in a moment.", key="starting")
-
-
-def _states(text: str) -> list[State]:
-    states = []
-    for name in filter(None, text.split(",")):
-        try:
-            states.append(State(name))
-        except ValueError:
-            raise BadRequest(
-                f"There is no state {name!r}; {nearest(name, list(State))}", key="state"
-            ) from None
-    return states
-
-
-def _number(
-    request: web.Request, name: str, default: int | None, *, least: int, most: int
-) -> int | None:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    # A number of a query is plain digits: int() alone would take "1_0" and " 7".
-    if not (text.isascii() and text.isdecimal() and least <= int(text[:20]) <= most):
-        raise BadRequest(
-            f"The query's {name} is {text[:40]!r}; allowed is a whole number from {least} to {most}.",
-            key=name,
-        )
-    return int(text)
-
-
-async def _why(request: web.Request) -> str:
-    """Read a decision's body, which may be absent."""
-    body = await request.read()
-    if not body:
-        return ""
-    try:
-        return msgspec.json.decode(body, type=Why).why[:1000]
-    except msgspec.DecodeError as error:
-        raise BadRequest(
-            f"The body cannot be read: {error}.", 'Send {"why": "..."} or no body at all.'
-        ) from error
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(value), status=status, content_type="application/json"
-    )
+def _copied(handle: int, target: Path) -> str:
+    """Copy an open file; gives the hash of what was copied."""
+    digest = hashlib.sha256()
+    with target.open("xb") as made:
+        while piece := os.read(handle, PIECE):
+            digest.update(piece)
+            made.write(piece)
+    return digest.hexdigest()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from ..endpoint import Endpoint
 from ..parts import Parts
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ class MetricsApi:
         self._parts = parts
         self._gauges: Gauges | None = None
 
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes of this area."""
-        return [web.get("/metrics", self.metrics)]
+    def endpoints(self) -> list[Endpoint]:
+        """Give the addresses of this area."""
+        return [
+            Endpoint(method="GET", path="/metrics", handler=self.metrics, gives={"text/plain": str})
+        ]
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Give every figure."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 from aiohttp import web
 
 from ... import __version__
 from ...systemd import summary
-from ..parts import LaneStatus, Parts
-from ..views import EngineView, HeldView, InboxView, StatusView
+from ..endpoint import JSON, Endpoint, reply
+from ..parts import Parts
+from ..views import HeldView, InboxView, StatusView
+from .engines import engines
 
 
 class StatusApi:
@@ -20,9 +21,16 @@ class StatusApi:
         self._parts = parts
         self._started = time.time()
 
-    def routes(self) -> list[web.RouteDef]:
-        """Give the routes of this area."""
-        return [web.get("/api/v1/status", self.status)]
+    def endpoints(self) -> list[Endpoint]:
+        """Give the addresses of this area."""
+        return [
+            Endpoint(
+                method="GET",
+                path="/api/v1/status",
+                handler=self.status,
+                gives={JSON: StatusView},
+            )
+        ]
 
     async def status(self, _: web.Request) -> web.Response:
         """Say how the service stands; answers even while the ledger is not open."""
@@ -39,10 +47,10 @@ class StatusApi:
             counts={str(state): number for state, number in counts.items()},
             paused=paused,
             problem=problem,
-            engines=tuple(_engine(lane) for lane in lanes),
+            engines=engines(parts),
             inbox=self._inbox(),
         )
-        return web.Response(body=msgspec.json.encode(shown), content_type="application/json")
+        return reply(shown)
 
     def _inbox(self) -> InboxView | None:
         if self._parts.watcher is None:
@@ -60,24 +68,3 @@ class StatusApi:
                 for held in (taking.held if taking else ())
             ),
         )
-
-
-def _engine(lane: LaneStatus) -> EngineView:
-    view = EngineView(
-        name=lane.name,
-        url=lane.url,
-        up=lane.up,
-        since=lane.since,
-        reason=lane.reason,
-        in_hand=tuple(lane.in_hand),
-    )
-    if (stats := lane.stats) is None:
-        return view
-    return msgspec.structs.replace(
-        view,
-        version=stats.version,
-        device=stats.device,
-        vram_total=stats.vram_total,
-        vram_free=stats.vram_free,
-        rehearsal=stats.rehearsal,
-    )

@@ -15,13 +15,19 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ...mistakes import nearest
-from ..problems import BadRequest, TooLarge
+from ..endpoint import decode
+from ..forms import UploadForm, values
+from ..problems import BadRequest, TooLarge, WrongType
 
 PIECE = 1024 * 1024
 TICKET_BYTES = 64 * 1024
 NAME_LETTERS = 200
+PARTS = UploadForm.__struct_fields__
 
+FORM = "multipart/form-data"
 HOW = "Send multipart/form-data with the file `image`, and if needed `end` and `ticket` (JSON)."
+
+HOW_TICKET = 'Send a JSON object, such as {"prompt": "she turns"}.'
 
 
 class Upload(msgspec.Struct):
@@ -35,14 +41,21 @@ class Upload(msgspec.Struct):
 @contextlib.asynccontextmanager
 async def receive(request: web.Request, folder: Path, *, limit: int) -> AsyncIterator[Upload]:
     """Write the parts of a request into a folder of their own; what is left there at the end is removed."""
-    if request.content_type != "multipart/form-data":
-        raise BadRequest(f"The body is {request.content_type}, not a form.", HOW, key="multipart")
+    if request.content_type != FORM:
+        raise WrongType(f"The body is {request.content_type[:100]}, not a form.", HOW)
     # The borders between parts need some room beside the files.
     if (request.content_length or 0) > limit + TICKET_BYTES + 16 * 1024:
         _too_large(limit)
+    async with room(folder) as own:
+        yield await _read(request, own, limit)
+
+
+@contextlib.asynccontextmanager
+async def room(folder: Path) -> AsyncIterator[Path]:
+    """Make a folder for one request's files, and remove it with what is left there at the end."""
     own = await asyncio.to_thread(_make, folder)
     try:
-        yield await _read(request, own, limit)
+        yield own
     finally:
         await asyncio.to_thread(shutil.rmtree, own, True)
 
@@ -59,8 +72,8 @@ async def _read(request: web.Request, own: Path, limit: int) -> Upload:
     try:
         async for part in await request.multipart():
             name = part.name if isinstance(part, BodyPartReader) else None
-            if not isinstance(part, BodyPartReader) or name not in ("image", "end", "ticket"):
-                hint = nearest(name, ["image", "end", "ticket"]) if name else "it has no name."
+            if not isinstance(part, BodyPartReader) or name not in PARTS:
+                hint = nearest(name, PARTS) if name else "it has no name."
                 raise BadRequest(f"The part {name!r} is unknown; {hint}", HOW, key="part")
             if name in files or (name == "ticket" and ticket is not None):
                 raise BadRequest(f"The part {name!r} is there twice.", HOW, key="part")
@@ -95,14 +108,7 @@ async def _ticket(part: BodyPartReader) -> dict[str, object]:
         text += piece
         if len(text) > TICKET_BYTES:
             raise BadRequest("The ticket is too long.", "64 KiB are enough for any.", key="ticket")
-    try:
-        return msgspec.json.decode(bytes(text), type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(
-            f"The ticket cannot be read: {error}.",
-            'Send a JSON object, such as {"prompt": "she turns"}.',
-            key="ticket",
-        ) from error
+    return values(decode(bytes(text), how=HOW_TICKET, key="ticket"), how=HOW_TICKET)
 
 
 def _file_name(given: str | None, part: str) -> str:

@@ -1,0 +1,139 @@
+"""The counter: takes what somebody hands over and waits for, where the inbox takes what is left there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import NotFound, Rejected, ZoetropeError
+from ..graphs.shelf import Recipes
+from ..jobs.job import Job, State
+from ..jobs.ledger import Ledger
+from ..settings import Settings
+from . import source
+from . import ticket as tickets
+from .admission import Admission, LookAgain
+from .claim import Claims
+from .parcel import Parcel, from_claim, from_upload, read_values
+from .trouble import find_room
+
+
+class Counter:
+    """Makes jobs at once, or says at once why not: uploads, earlier jobs again, named pictures."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        recipes: Recipes,
+        claims: Claims,
+        admission: Admission,
+        *,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        accepted: Callable[[Job], None],
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._recipes = recipes
+        self._claims = claims
+        self._admission = admission
+        self._new_id = new_id
+        self._accepted = accepted
+        self._in_hand: set[str] = set()
+
+    @property
+    def in_hand(self) -> frozenset[str]:
+        """The ids of what is on its way to becoming a job."""
+        return frozenset(self._in_hand)
+
+    async def take_upload(
+        self,
+        file: Path,
+        name: str,
+        ticket: Mapping[str, Any],
+        *,
+        end: tuple[Path, str] | None = None,
+        parent: str = "",
+    ) -> Job:
+        """Take an uploaded picture, or pair; what is wrong with it is raised as Rejected.
+
+        The files are copied; the caller removes its own. A Duplicate holds the earlier job.
+        """
+        files = ((file, name),) if end is None else ((file, name), end)
+        return await self._take(from_upload(self._new_id(), files, ticket, parent))
+
+    async def again(
+        self, earlier: Job, files: tuple[tuple[Path, str], ...], changes: Mapping[str, Any]
+    ) -> Job:
+        """Make another job of an earlier one's pictures, with some of its ticket changed.
+
+        The files are copied; the caller removes its own. Without a seed among the changes, one is drawn.
+        """
+        name = tickets.recipe_name(changes, "", earlier.ticket.recipe)
+        values = tickets.repeated(earlier.ticket, changes, self._recipes.get(name))
+        parcel = from_upload(self._new_id(), files, values, earlier.id, stem=earlier.stem)
+        return await self._take(parcel)
+
+    async def take_named(self, path: str, ticket: Mapping[str, Any]) -> Job:
+        """Take a picture that lies in the inbox, with a ticket that says more than the one beside it.
+
+        What is wrong with it is raised, and the picture lies again where it lay.
+        """
+        claim = await asyncio.to_thread(self._claims.take_named, path)
+        try:
+            values = await asyncio.to_thread(read_values, claim, self._settings.inbox.path)
+            parcel = msgspec.structs.replace(
+                from_claim(claim, 0.0), values=tickets.overlay(values, ticket), own_ticket=True
+            )
+            if not claim.moved:
+                # What stays in the inbox may have been taken before; it is taken as often as asked.
+                ids = (claim.id, *claim.others)
+                parcel = msgspec.structs.replace(parcel, id=self._new_id(), claims=ids)
+            job = await self._take(parcel)
+        except Exception:
+            await asyncio.to_thread(self._claims.put_back, claim)
+            raise
+        await asyncio.to_thread(self._claims.release, claim)
+        return job
+
+    async def _take(self, parcel: Parcel) -> Job:
+        self._in_hand.add(parcel.id)
+        try:
+            await asyncio.to_thread(find_room, self._settings)
+            job = await self._admission.admit(parcel, self._admission.draft(parcel), _no_turn)
+        except Exception as error:
+            # What a cancelled request leaves is cleared away at the next start.
+            with contextlib.suppress(ZoetropeError):
+                if not await has_work(self._ledger, parcel.id):
+                    await asyncio.to_thread(source.remove, self._settings.work / parcel.id)
+            if isinstance(error, LookAgain):
+                raise Rejected(
+                    "The picture is still being written.",
+                    "Ask again when it is complete.",
+                    key="picture-changing",
+                ) from error
+            raise
+        finally:
+            self._in_hand.discard(parcel.id)
+        self._accepted(job)
+        return job
+
+
+async def has_work(ledger: Ledger, job_id: str) -> bool:
+    """Whether there is a job that may still need its work folder."""
+    try:
+        job = await ledger.get(job_id)
+    except NotFound:
+        return False
+    # What the intake refused lies in the inbox's own folder; what was refused later only here.
+    return job.state is not State.REJECTED or bool(job.stages)
+
+
+async def _no_turn() -> None:
+    return

@@ -1,0 +1,60 @@
+"""The engines over HTTP."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from ..endpoint import JSON, Endpoint, reply
+from ..parts import LaneStatus, Parts
+from ..views import Engines, EngineView, masked
+
+
+class EnginesApi:
+    """The request about the engines."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def endpoints(self) -> list[Endpoint]:
+        """Give the addresses of this area."""
+        return [
+            Endpoint(
+                method="GET",
+                path="/api/v1/engines",
+                handler=self.listing,
+                gives={JSON: Engines},
+            )
+        ]
+
+    async def listing(self, _: web.Request) -> web.Response:
+        """List every engine, whether it answers, and which jobs it has in hand."""
+        self._parts.need_conductor()
+        return reply(Engines(engines=engines(self._parts)))
+
+
+def engines(parts: Parts) -> tuple[EngineView, ...]:
+    """Show every engine; none while nobody speaks to them."""
+    lanes = parts.conductor.status().lanes if parts.conductor else ()
+    return tuple(_engine(lane) for lane in lanes)
+
+
+def _engine(lane: LaneStatus) -> EngineView:
+    view = EngineView(
+        name=lane.name,
+        url=masked(lane.url),
+        up=lane.up,
+        since=lane.since,
+        reason=lane.reason,
+        in_hand=tuple(lane.in_hand),
+    )
+    if (stats := lane.stats) is None:
+        return view
+    return msgspec.structs.replace(
+        view,
+        version=stats.version,
+        device=stats.device,
+        vram_total=stats.vram_total,
+        vram_free=stats.vram_free,
+        rehearsal=stats.rehearsal,
+    )

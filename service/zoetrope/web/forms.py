@@ -1,0 +1,112 @@
+"""What a request may say, as structs: handlers read with them, and the description of the API comes from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from ..jobs.job import Scalar, State
+from ..jobs.question import NEWEST
+from .endpoint import check
+
+MOST = 200  # jobs a page
+
+# What a file is in a form; only the media type can be said of it.
+Bytes = Annotated[
+    str, msgspec.Meta(extra_json_schema={"contentMediaType": "application/octet-stream"})
+]
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs are wanted."""
+
+    state: Annotated[
+        tuple[State, ...], msgspec.Meta(description="Only jobs in one of these states.")
+    ] = ()
+    recipe: Annotated[
+        str, msgspec.Meta(max_length=200, description="Only jobs of this recipe.")
+    ] = ""
+    q: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=200,
+            description="Only jobs whose names, id or prompt hold each of these words.",
+        ),
+    ] = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MOST, description="How many at most.")] = 50
+    before: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=NEWEST, description="The cursor `next` of the page before."),
+    ] = NEWEST
+
+
+class Creation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a new job beside its picture and its ticket."""
+
+    parent: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^([0-9a-f]{32})?$",
+            description="The earlier job that is wanted once more; then a twin is no duplicate.",
+        ),
+    ] = ""
+
+
+class Taking(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file is wanted."""
+
+    download: Annotated[
+        bool, msgspec.Meta(description="Whether a browser is to save it instead of showing it.")
+    ] = False
+    v: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=300, description="Means nothing; makes another file another address."
+        ),
+    ] = ""
+
+
+class Why(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A decision's reason, in the person's own words; it may be left out."""
+
+    why: str = ""
+
+
+class TicketForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a ticket may say; every further key is a parameter of the recipe."""
+
+    recipe: str | None = None
+    preset: str | tuple[str, ...] | None = None
+    prompt: str | None = None
+    negative: str | None = None
+    seed: int | None = None
+    seconds: float | None = None
+    frames: int | None = None
+    width: int | None = None
+    height: int | None = None
+    name: str | None = None
+    review: bool | None = None
+    auto_resize: bool | None = None
+    parameters: dict[str, Scalar | None] | None = None
+
+
+class InboxForm(TicketForm, frozen=True, kw_only=True, omit_defaults=True):
+    """A picture that lies in the inbox, by its path there, and its ticket."""
+
+    path: str
+
+
+class UploadForm(msgspec.Struct, frozen=True, kw_only=True):
+    """A form with a picture, for some recipes a second one, and a ticket."""
+
+    image: Bytes
+    end: Bytes = ""
+    ticket: TicketForm = TicketForm()
+
+
+def values(raw: dict[str, Any], kind: type[TicketForm] = TicketForm, *, how: str) -> dict[str, Any]:
+    """Check a ticket that came as JSON; gives its values in the flat form that tickets have."""
+    said = {key: value for key, value in raw.items() if key in kind.__struct_fields__}
+    check(said, kind, how=how)
+    return raw

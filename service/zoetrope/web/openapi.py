@@ -1,0 +1,146 @@
+"""The description of the API as an OpenAPI 3.1 document, made from the endpoints and the structs that they use."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from .. import __version__
+from .endpoint import Endpoint, JobId, addresses
+from .guard import COOKIE, OPEN
+from .problems import Problem
+
+PROBLEM = "application/problem+json"
+REFS = "#/components/schemas/{name}"
+# What the places in an address may hold; all others are plain names.
+PLACES: Mapping[str, Any] = {"id": JobId}
+# What any address may answer: not who may ask, not able now, and a fault of ours.
+ANYWHERE = (403, 500, 503)
+ABOUT = (
+    "Every error is a problem document (RFC 9457) with `key` for programs, `detail` and `next_step`"
+    " for people. HEAD is answered wherever GET is."
+)
+
+Document = dict[str, Any]
+
+
+def document(endpoints: Iterable[Endpoint], *, token: bool) -> Document:
+    """Describe a service's API; `token` says whether one is needed to use it."""
+    found = list(endpoints)
+    schemas = _Schemas(found)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "zoetrope", "version": __version__, "description": ABOUT},
+        "paths": {
+            path: {
+                each.method.lower(): _operation(each, schemas, token=token and path not in OPEN)
+                for each in those
+            }
+            for path, those in addresses(found)
+        },
+        "components": {
+            "schemas": schemas.components,
+            **({"securitySchemes": _schemes()} if token else {}),
+        },
+        **({"security": [{name: []} for name in _schemes()]} if token else {}),
+    }
+
+
+class _Schemas:
+    """The JSON schemas of every type that endpoints name; structs are told once, for all."""
+
+    def __init__(self, endpoints: list[Endpoint]) -> None:
+        self._types: list[Any] = [Problem, str, *PLACES.values()]
+        for each in endpoints:
+            self._types += [*each.gives.values(), *each.takes.values()]
+            if each.query is not None:
+                self._types += typing.get_type_hints(each.query, include_extras=True).values()
+        self._types = [kind for kind in self._types if kind is not bytes]
+        self._found, self.components = msgspec.json.schema_components(
+            self._types, ref_template=REFS
+        )
+
+    def of(self, kind: Any) -> dict[str, Any]:
+        """Give the schema of a type."""
+        if kind is bytes:
+            return {}  # as OpenAPI 3.1 says that a body is bytes: by saying nothing
+        # By identity: an Annotated type compares equal to another with the same marks.
+        return dict(next(s for t, s in zip(self._types, self._found, strict=True) if t is kind))
+
+
+def _operation(endpoint: Endpoint, schemas: _Schemas, *, token: bool) -> Document:
+    words = " ".join((endpoint.handler.__doc__ or "").split())
+    operation: Document = {
+        "operationId": _name(endpoint),
+        "summary": words.partition(";")[0].rstrip("."),
+        "description": words,
+        "parameters": [*_places(endpoint, schemas), *_query(endpoint, schemas)],
+        "responses": _responses(endpoint, schemas, token=token),
+    }
+    if endpoint.takes:
+        operation["requestBody"] = {
+            "required": endpoint.needs_body,
+            "content": {media: {"schema": schemas.of(k)} for media, k in endpoint.takes.items()},
+        }
+    if not token:
+        operation["security"] = []
+    return operation
+
+
+def _responses(endpoint: Endpoint, schemas: _Schemas, *, token: bool) -> Document:
+    content = {media: {"schema": schemas.of(kind)} for media, kind in endpoint.gives.items()}
+    responses: Document = {}
+    for status in (endpoint.status, *endpoint.also):
+        responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
+    problem = {"schema": schemas.of(Problem)}
+    for status in sorted({*ANYWHERE, *endpoint.problems, *((401,) if token else ())}):
+        own = responses.get(str(status), {"content": {}})
+        responses[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {**own["content"], PROBLEM: problem},
+        }
+    return responses
+
+
+def _places(endpoint: Endpoint, schemas: _Schemas) -> list[Document]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": schemas.of(PLACES.get(name, str)),
+        }
+        for name in re.findall(r"{(\w+)}", endpoint.path)
+    ]
+
+
+def _query(endpoint: Endpoint, schemas: _Schemas) -> list[Document]:
+    if endpoint.query is None:
+        return []
+    hints = typing.get_type_hints(endpoint.query, include_extras=True)
+    found = []
+    for field in msgspec.structs.fields(endpoint.query):
+        schema = schemas.of(hints[field.name])
+        said = {"description": schema.pop("description", "")}
+        if schema.get("type") == "array":
+            said |= {"style": "form", "explode": False}
+        found.append({"name": field.name, "in": "query", **said, "schema": schema})
+    return found
+
+
+def _name(endpoint: Endpoint) -> str:
+    """Name an operation after its area and its handler."""
+    owner = type(getattr(endpoint.handler, "__self__", None)).__name__
+    return f"{owner.removesuffix('Api').lower()}.{getattr(endpoint.handler, '__name__', 'answer')}"
+
+
+def _schemes() -> Document:
+    return {
+        "token": {"type": "http", "scheme": "bearer"},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+    }
