@@ -1,13 +1,18 @@
 import asyncio
 import json
+import socket
+import tracemalloc
 
 import msgspec
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from tests.web.fakes import make_job
-from zoetrope.jobs.job import State
+from zoetrope.jobs.job import State, Ticket
 from zoetrope.jobs.progress import Live
-from zoetrope.web.events import BACKLOG, Bus, Reader
+from zoetrope.web.events import BACKLOG, BACKLOG_BYTES, KEPT, KEPT_BYTES, Bus, Reader
+from zoetrope.web.server import make_app
+from zoetrope.web.views import view
 
 
 class Handle:
@@ -111,29 +116,71 @@ async def test_a_returning_reader_gets_what_it_missed(bus):
     assert [data["id"] for _, data in events[1:]] == [jobs[1].id, jobs[2].id]
 
 
+LOST = [
+    ("hello", {"resumed": False}),
+    ("resync", {"why": "Events are missing; ask for the jobs again."}),
+]
+
+
 async def test_a_reader_that_was_away_too_long_is_told_to_ask_again(bus):
     bus.job(make_job())
     old = f"{bus.era}-1"
     for _ in range(5):  # one more than is kept
         bus.job(make_job())
-    events = await seen(bus.subscribe(old))
-    assert events == [("hello", {"resumed": False})]
+    assert await seen(bus.subscribe(old)) == LOST
 
 
-@pytest.mark.parametrize("name", ["", "x", "other-1", "{era}-9", "{era}-", "{era}--1", "{era}-٣"])
+async def test_what_is_kept_is_bounded_in_bytes_as_well(tmp_path):
+    job = make_job()
+    bus = Bus(tmp_path, kept_bytes=2 * len(msgspec.json.encode(view(job, tmp_path))))
+    for _ in range(10):
+        bus.job(job)
+    kept = [seq for seq in range(11) if await seen(bus.subscribe(f"{bus.era}-{seq}")) != LOST]
+    assert kept == [8, 9, 10]
+
+
+async def test_a_reader_that_missed_more_than_a_backlog_is_given_all_that_is_kept(tmp_path):
+    bus = Bus(tmp_path)
+    for _ in range(KEPT):
+        bus.job(make_job())
+    reader = bus.subscribe(f"{bus.era}-0")
+    bus.job(make_job())
+    assert not reader.closed
+    assert len(await reader.take(0)) == 1 + KEPT + 1
+    for _ in range(BACKLOG):
+        bus.job(make_job())
+    assert not reader.closed
+    bus.job(make_job())
+    assert reader.too_slow
+
+
+async def test_a_new_reader_is_not_told_that_it_missed_anything(bus):
+    bus.job(make_job())
+    assert await seen(bus.subscribe(None)) == LOST[:1]
+
+
+@pytest.mark.parametrize("name", ["x", "other-1", "{era}-9", "{era}-", "{era}--1", "{era}-٣"])
 async def test_an_id_of_another_life_does_not_resume(bus, name):
     bus.job(make_job())
-    events = await seen(bus.subscribe(name.format(era=bus.era)))
-    assert events == [("hello", {"resumed": False})]
+    assert await seen(bus.subscribe(name.format(era=bus.era))) == LOST
 
 
 async def test_a_reader_that_does_not_read_is_let_go(bus):
     reader = bus.subscribe()
-    for _ in range(BACKLOG):
+    for _ in range(BACKLOG + 1):
         bus.job(make_job())
     assert reader.closed
     assert reader.too_slow
     assert await reader.take(timeout=10) == []
+
+
+async def test_a_few_events_of_great_length_are_a_backlog_too(bus):
+    reader = bus.subscribe()
+    large = make_job(ticket=Ticket(recipe="r", prompt="x" * (BACKLOG_BYTES // 2)))
+    bus.job(large)
+    assert not reader.closed
+    bus.job(large)
+    assert reader.too_slow
 
 
 async def test_progress_alone_never_fills_a_backlog(bus, timers):
@@ -197,6 +244,30 @@ async def test_a_silent_stream_shows_that_it_is_alive(client):
     response = await client.get("/api/v1/events")
     assert (await lines(response, ": still here"))[-1]
     response.close()
+
+
+async def test_a_client_that_never_reads_is_dropped_and_costs_little(parts):
+    app = make_app(parts, patience=0.1)
+    large = make_job(ticket=Ticket(recipe="r", prompt="x" * 50_000))
+    async with TestClient(TestServer(app)) as client:
+        with socket.socket() as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.connect((client.server.host, client.server.port))
+            line.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            async with asyncio.timeout(10):
+                while not parts.bus.readers:
+                    await asyncio.sleep(0)
+                tracemalloc.start()
+                sent = 0
+                while parts.bus.readers:
+                    parts.bus.job(large)
+                    sent += 50_000
+                    await asyncio.sleep(0)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+    # What is kept for those who come back, and one reader's backlog.
+    assert peak < KEPT_BYTES + BACKLOG_BYTES + 2_000_000
+    assert sent > peak
 
 
 async def test_the_streams_end_when_the_service_stops(client, parts):

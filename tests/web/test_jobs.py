@@ -9,7 +9,6 @@ from zoetrope.errors import EngineDown, LedgerError, Reason, Rejected
 from zoetrope.jobs.job import State
 from zoetrope.jobs.progress import Live
 
-
 AS_JSON = {"Content-Type": "application/json"}
 
 

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -17,10 +17,13 @@ from ..jobs.job import Job, State
 from ..jobs.progress import Live
 from .views import view
 
-Kind = Literal["hello", "job", "progress", "health"]
+Kind = Literal["hello", "resync", "job", "progress", "health"]
 
 KEPT = 512  # job and health events that a returning reader can still be given
+KEPT_BYTES = 4 * 1024 * 1024
 BACKLOG = 256  # events that a reader may be behind before it is let go
+BACKLOG_BYTES = 1024 * 1024
+WRITE = 64 * 1024  # bytes that are handed to the line at once
 PACE = 0.25  # seconds between two progress events of one job
 
 
@@ -46,6 +49,12 @@ class Hello(msgspec.Struct, frozen=True):
     resumed: bool
 
 
+class Resync(msgspec.Struct, frozen=True):
+    """The reader's place is lost: something may have happened that it is not told any more."""
+
+    why: str = "Events are missing; ask for the jobs again."
+
+
 class Handle(Protocol):
     """A call that is still to come."""
 
@@ -59,21 +68,26 @@ Later = Callable[[float, Callable[[], None]], Handle]
 class Reader:
     """One listener's backlog; progress of a job replaces its earlier progress that was not yet read."""
 
-    def __init__(self, backlog: int = BACKLOG) -> None:
-        self._limit = backlog
-        self._events: deque[Event] = deque()
+    def __init__(self, missed: Sequence[Event] = ()) -> None:
+        # What a returning reader missed is as long as what is kept, and does not count.
+        self._events: deque[Event] = deque(missed)
         self._progress: dict[str, Event] = {}
+        self._room = BACKLOG + len(self._events)
+        self._bytes = 0  # of the events that came since it began
         self._wake = asyncio.Event()
         self.closed = False
         self.too_slow = False
 
     def put(self, event: Event) -> None:
         """Add an event, or close the reader when it is too far behind."""
+        if self.closed:
+            return
         if event.kind == "progress":
             self._progress[event.subject] = event
         else:
             self._events.append(event)
-        if len(self._events) + len(self._progress) > self._limit:
+            self._bytes += len(event.data)
+        if len(self._events) + len(self._progress) > self._room or self._bytes > BACKLOG_BYTES:
             self.too_slow = True
             self.close()
         self._wake.set()
@@ -95,6 +109,7 @@ class Reader:
         taken = sorted([*self._events, *self._progress.values()], key=lambda event: event.seq)
         self._events.clear()
         self._progress.clear()
+        self._room, self._bytes = BACKLOG, 0
         return taken
 
 
@@ -106,6 +121,7 @@ class Bus:
         outbox: Path,
         *,
         kept: int = KEPT,
+        kept_bytes: int = KEPT_BYTES,
         clock: Callable[[], float] = time.monotonic,
         later: Later | None = None,
     ) -> None:
@@ -115,7 +131,9 @@ class Bus:
         # Sequence numbers begin anew with each start of the service; the era tells them apart.
         self.era = secrets.token_hex(4)
         self._seq = 0
-        self._kept: deque[Event] = deque(maxlen=kept)
+        self._kept: deque[Event] = deque()
+        self._room = (kept, kept_bytes)
+        self._bytes = 0  # of the events that are kept
         self._forgotten = 0  # the seq of the newest event that is no longer kept
         self._told: dict[str, tuple[float, Event]] = {}  # each running job's last progress
         self._held: dict[str, tuple[Handle, Live]] = {}  # progress that came too soon after another
@@ -153,14 +171,15 @@ class Bus:
 
     def subscribe(self, last_id: str | None = None) -> Reader:
         """Begin to listen; with the id of the last event read, what came after it is given first."""
-        reader = Reader()
         after = self._place(last_id)
         hello = msgspec.json.encode(Hello(resumed=after is not None))
-        reader.put(Event(self._seq if after is None else after, "hello", "", hello))
+        missed = [Event(self._seq if after is None else after, "hello", "", hello)]
         if after is not None:
-            for event in [*self._kept, *(event for _, event in self._told.values())]:
-                if event.seq > after:
-                    reader.put(event)
+            known = [*self._kept, *(event for _, event in self._told.values())]
+            missed += [event for event in known if event.seq > after]
+        elif last_id:
+            missed.append(Event(self._seq, "resync", "", msgspec.json.encode(Resync())))
+        reader = Reader(missed)
         self._readers.add(reader)
         return reader
 
@@ -193,16 +212,16 @@ class Bus:
             yield b"retry: 1000\n\n"
             while not reader.closed:
                 events = await reader.take(pause)
-                # Data is JSON of one line, so that no line break can end the field early.
-                yield (
-                    b"".join(
-                        f"id: {self.name(event)}\nevent: {event.kind}\ndata: ".encode()
-                        + event.data
-                        + b"\n\n"
-                        for event in events
-                    )
-                    or b": still here\n\n"
-                )
+                piece = b"" if events else b": still here\n\n"
+                for event in events:
+                    # Data is JSON of one line, so that no line break can end the field early.
+                    head = f"id: {self.name(event)}\nevent: {event.kind}\ndata: "
+                    piece += b"%b%b\n\n" % (head.encode(), event.data)
+                    if len(piece) > WRITE:
+                        yield piece
+                        piece = b""
+                if piece:
+                    yield piece
         finally:
             self.leave(reader)
 
@@ -223,9 +242,13 @@ class Bus:
         self._told[job_id] = (self._clock(), self._send("progress", job_id, data))
 
     def _keep(self, kind: Kind, subject: str, data: bytes) -> None:
-        if len(self._kept) == self._kept.maxlen:
-            self._forgotten = self._kept[0].seq
         self._kept.append(self._send(kind, subject, data))
+        self._bytes += len(data)
+        most, most_bytes = self._room
+        while len(self._kept) > most or self._bytes > most_bytes:
+            gone = self._kept.popleft()
+            self._forgotten = gone.seq
+            self._bytes -= len(gone.data)
 
     def _send(self, kind: Kind, subject: str, data: bytes) -> Event:
         self._seq += 1

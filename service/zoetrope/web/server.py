@@ -14,7 +14,7 @@ from ..health.standard import standard
 from . import login, page
 from .api.artefacts import ArtefactsApi
 from .api.engines import EnginesApi
-from .api.events import PAUSE, Events
+from .api.events import PATIENCE, PAUSE, Events
 from .api.gpu import GpuApi
 from .api.health import HealthApi
 from .api.jobs import Jobs
@@ -24,6 +24,7 @@ from .api.recipes import RecipesApi
 from .api.settings import SettingsApi
 from .api.status import StatusApi
 from .api.upload import clear
+from .endpoint import Endpoint
 from .guard import access, add_headers, guard
 from .parts import Parts
 from .problems import as_problems
@@ -35,14 +36,33 @@ SMALL = 64 * 1024  # bytes of any body that is not an upload
 
 
 def make_app(
-    parts: Parts, health: Health | None = None, *, pause: float = PAUSE
+    parts: Parts,
+    health: Health | None = None,
+    *,
+    pause: float = PAUSE,
+    patience: float = PATIENCE,
 ) -> web.Application:
     """Put the application together; parts that are missing now may be filled in later."""
     who = access(parts.settings.web)
     app = web.Application(middlewares=[as_problems, guard(who)], client_max_size=SMALL)
     app.on_response_prepare.append(add_headers)
-    endpoints = [
-        *HealthApi(health or standard(parts)).endpoints(),
+    events = Events(parts, pause=pause, patience=patience)
+    found = api(parts, health or standard(parts), events)
+    found += OpenApi(found, token=who.digest is not None).endpoints()
+    routes = [each.route() for each in found]
+    app.add_routes([*page.routes(), *login.routes(who), *routes])
+
+    async def end_streams(_: web.Application) -> None:
+        parts.bus.close()
+
+    app.on_shutdown.append(end_streams)
+    return app
+
+
+def api(parts: Parts, health: Health, events: Events) -> list[Endpoint]:
+    """List every address of the API but the one that describes them."""
+    return [
+        *HealthApi(health).endpoints(),
         *StatusApi(parts).endpoints(),
         *Jobs(parts).endpoints(),
         *ArtefactsApi(parts).endpoints(),
@@ -51,17 +71,8 @@ def make_app(
         *SettingsApi(parts).endpoints(),
         *GpuApi(parts).endpoints(),
         *MetricsApi(parts).endpoints(),
-        *Events(parts, pause=pause).endpoints(),
+        *events.endpoints(),
     ]
-    endpoints += OpenApi(endpoints, token=who.digest is not None).endpoints()
-    routes = [each.route() for each in endpoints]
-    app.add_routes([*page.routes(), *login.routes(who), *routes])
-
-    async def end_streams(_: web.Application) -> None:
-        parts.bus.close()
-
-    app.on_shutdown.append(end_streams)
-    return app
 
 
 class Server:

@@ -17,9 +17,10 @@ PATIENCE = 20.0  # seconds that a reader may take for one write
 class Events:
     """The request for the event stream."""
 
-    def __init__(self, parts: Parts, *, pause: float = PAUSE) -> None:
+    def __init__(self, parts: Parts, *, pause: float = PAUSE, patience: float = PATIENCE) -> None:
         self._parts = parts
         self._pause = pause
+        self._patience = patience
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -48,7 +49,7 @@ class Events:
             # A reader that is gone or does not read is no error: it comes back when it wants to.
             with contextlib.suppress(ConnectionError, TimeoutError):
                 async for piece in events:
-                    async with asyncio.timeout(PATIENCE):
+                    async with asyncio.timeout(self._patience):
                         await response.write(piece)
                 return response
         if request.transport is not None:

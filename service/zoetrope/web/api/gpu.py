@@ -13,6 +13,7 @@ from ...gpu.card import Card, Reading
 from ...gpu.report import Row, Video, tabulate
 from ...gpu.wire import Apply, CardState, Reset
 from ...jobs.job import Job, State
+from ...jobs.question import Question
 from ..endpoint import JSON, Endpoint, read_body, read_query, reply
 from ..parts import Parts
 
@@ -130,15 +131,17 @@ class GpuApi:
     async def _videos(self, last: int) -> AsyncIterator[Video]:
         if (ledger := self._parts.ledger) is None:
             return
-        before: int | None = None
+        question = Question(states=(State.DONE,), limit=min(PAGE, last))
         while last > 0:
-            rows = await ledger.page([State.DONE], limit=min(PAGE, last), before=before)
+            rows = await ledger.page(question)
             for row in rows:
                 yield _video(row.job)
-            if len(rows) < PAGE:
+            if len(rows) < question.limit:
                 return
-            before = rows[-1].seq
             last -= len(rows)
+            question = msgspec.structs.replace(
+                question, before=rows[-1].seq, limit=min(PAGE, last)
+            )
 
 
 def _video(job: Job) -> Video:
