@@ -15,6 +15,7 @@ def test_the_stream_is_taken_up_again_after_a_restart(service):
     service.stop()
     service.start(f"127.0.0.1:{port}")
     assert b"false" in next(events).data  # another life of the service: nothing is resumed
+    assert next(events).kind == "resync"
     service.add(State.QUEUED)
     assert next(events).kind == "job"
     assert lost

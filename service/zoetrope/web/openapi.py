@@ -45,6 +45,7 @@ def document(endpoints: Iterable[Endpoint], *, token: bool) -> Document:
         },
         "components": {
             "schemas": schemas.components,
+            "responses": _problems(found, schemas),
             **({"securitySchemes": _schemes()} if token else {}),
         },
         **({"security": [{name: []} for name in _schemes()]} if token else {}),
@@ -97,14 +98,24 @@ def _responses(endpoint: Endpoint, schemas: _Schemas, *, token: bool) -> Documen
     responses: Document = {}
     for status in (endpoint.status, *endpoint.also):
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
-    problem = {"schema": schemas.of(Problem)}
     for status in sorted({*ANYWHERE, *endpoint.problems, *((401,) if token else ())}):
-        own = responses.get(str(status), {"content": {}})
-        responses[str(status)] = {
-            "description": HTTPStatus(status).phrase,
-            "content": {**own["content"], PROBLEM: problem},
-        }
+        if (own := responses.get(str(status))) is not None:
+            own["content"] = {**content, PROBLEM: {"schema": schemas.of(Problem)}}
+        else:
+            responses[str(status)] = {"$ref": f"#/components/responses/problem-{status}"}
     return responses
+
+
+def _problems(found: list[Endpoint], schemas: _Schemas) -> Document:
+    """Describe each status with which a problem document can come, once for all operations."""
+    statuses = {*ANYWHERE, 401, *(status for each in found for status in each.problems)}
+    return {
+        f"problem-{status}": {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM: {"schema": schemas.of(Problem)}},
+        }
+        for status in sorted(statuses)
+    }
 
 
 def _places(endpoint: Endpoint, schemas: _Schemas) -> list[Document]:
