@@ -111,10 +111,7 @@ def repeated(earlier: Ticket, changes: Mapping[str, Any], recipe: Recipe) -> dic
     if recipe.name != earlier.recipe:
         known = recipe.ticket_keys()
         values = {key: value for key, value in values.items() if key in known}
-    inner = changes.get(_PARAMETERS) or {}
-    if not isinstance(inner, dict):
-        raise _wrong_type(_PARAMETERS, inner, "a table")
-    flat = {**{k: v for k, v in changes.items() if k != _PARAMETERS}, **inner}
+    flat = {**{k: v for k, v in changes.items() if k != _PARAMETERS}, **_inner(changes)}
     wished = overlay(recipe.preset(_presets(flat.get("preset") or ())), flat)
     return {**overlay(values, wished), "recipe": recipe.name}
 
@@ -129,9 +126,7 @@ def recipe_name(values: Mapping[str, Any], folder: str, default: str) -> str:
 
 def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
     """Check every value and make the ticket; what the recipe knows by name goes to its parameters."""
-    inner = values.get(_PARAMETERS, {})
-    if not isinstance(inner, dict):
-        raise _wrong_type(_PARAMETERS, inner, "a table")
+    inner = _inner(values)
     flat = {key: value for key, value in values.items() if key != _PARAMETERS}
     for key in inner:
         if key in flat:
@@ -164,6 +159,13 @@ def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
     _check_ranges(fields, recipe)
     fields |= {"recipe": recipe.name, "preset": named}
     return msgspec.convert({**fields, _PARAMETERS: parameters}, Ticket)
+
+
+def _inner(values: Mapping[str, Any]) -> dict[str, Any]:
+    inner = values.get(_PARAMETERS)
+    if inner is not None and not isinstance(inner, dict):
+        raise _wrong_type(_PARAMETERS, inner, "a table")
+    return inner or {}
 
 
 def _presets(value: Any) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ class InboxForm(TicketForm, frozen=True, kw_only=True, omit_defaults=True):
     path: str
 
 
-class UploadForm(msgspec.Struct, frozen=True, kw_only=True):
+class UploadForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A form with a picture, for some recipes a second one, and a ticket."""
 
     image: Bytes

@@ -66,10 +66,15 @@ class _Schemas:
             self._types, ref_template=REFS
         )
 
+    def content(self, kinds: Mapping[str, Any]) -> Document:
+        """Describe a body in each of its media types; that it is bytes is said by saying nothing."""
+        return {
+            media: {} if kind is bytes else {"schema": self.of(kind)}
+            for media, kind in kinds.items()
+        }
+
     def of(self, kind: Any) -> dict[str, Any]:
         """Give the schema of a type."""
-        if kind is bytes:
-            return {}  # as OpenAPI 3.1 says that a body is bytes: by saying nothing
         # By identity: an Annotated type compares equal to another with the same marks.
         return dict(next(s for t, s in zip(self._types, self._found, strict=True) if t is kind))
 
@@ -86,7 +91,7 @@ def _operation(endpoint: Endpoint, schemas: _Schemas, *, token: bool) -> Documen
     if endpoint.takes:
         operation["requestBody"] = {
             "required": endpoint.needs_body,
-            "content": {media: {"schema": schemas.of(k)} for media, k in endpoint.takes.items()},
+            "content": schemas.content(endpoint.takes),
         }
     if not token:
         operation["security"] = []
@@ -94,7 +99,7 @@ def _operation(endpoint: Endpoint, schemas: _Schemas, *, token: bool) -> Documen
 
 
 def _responses(endpoint: Endpoint, schemas: _Schemas, *, token: bool) -> Document:
-    content = {media: {"schema": schemas.of(kind)} for media, kind in endpoint.gives.items()}
+    content = schemas.content(endpoint.gives)
     responses: Document = {}
     for status in (endpoint.status, *endpoint.also):
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}

@@ -7,6 +7,7 @@ import contextlib
 import logging
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ..errors import ZoetropeError
 from ..health.base import Health
@@ -31,8 +32,16 @@ from .problems import as_problems
 
 LOG = logging.getLogger(__name__)
 
+# What aiohttp says of requests that are no HTTP, with a traceback each: anybody could fill the journal.
+HTTP = logging.getLogger("zoetrope.web.http")
+HTTP.addFilter(lambda record: not isinstance(_cause(record), HttpProcessingError))
+
 LOOK = 10.0  # seconds between two looks at the health while somebody watches
 SMALL = 64 * 1024  # bytes of any body that is not an upload
+
+
+def _cause(record: logging.LogRecord) -> BaseException | None:
+    return record.exc_info[1] if record.exc_info else None
 
 
 def make_app(
@@ -90,7 +99,7 @@ class Server:
         app = make_app(self._parts, self._health)
         await asyncio.to_thread(clear, self._parts.uploads)
         # No line in the journal for each request: a page that is open asks all day.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+        self._runner = web.AppRunner(app, access_log=None, logger=HTTP, shutdown_timeout=5.0)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, settings.web.host, settings.web.port).start()
