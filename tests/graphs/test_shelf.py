@@ -69,3 +69,11 @@ def test_the_first_folder_wins_and_unknown_names_get_a_hint(shelf):
         recipes.get("tinny")
     with pytest.raises(Rejected):
         recipes.get("../tiny")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "\0", "x" * 5000, "\udcff", "mine/"])
+def test_a_name_that_is_no_folders_is_unknown_and_nothing_worse(shelf, name):
+    with pytest.raises(Rejected) as refused:
+        Recipes((shelf,)).get(name)
+    assert refused.value.reason.key == "recipe-unknown"
+    assert len(str(refused.value)) < 500

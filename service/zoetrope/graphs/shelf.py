@@ -60,16 +60,15 @@ class Recipes:
 
     def get(self, name: str) -> Recipe:
         """Load a recipe by name; the first folder that has it wins."""
-        for folder in self._folders:
-            origin = folder / name / "recipe.toml"
-            if "/" not in name and origin.is_file():
-                break
-        else:
+        # Looked up among what is there, never on the disk: a name may be anything a ticket can say.
+        if name not in (names := self.names()):
             raise Rejected(
-                f"There is no recipe {name!r}; {nearest(name, self.names())}",
+                f"There is no recipe {name[:100]!r}; {nearest(name[:100], names)}",
                 "Rename the folder or mend the ticket.",
                 key="recipe-unknown",
             )
+        places = (folder / name / "recipe.toml" for folder in self._folders)
+        origin = next(place for place in places if place.is_file())
         stamp = tuple(
             (entry.name, entry.stat().st_mtime_ns)
             for entry in (*sorted(origin.parent.iterdir()), _shared_by(origin.parent))

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from ..errors import NotFound, Reason, Rejected
-from .entry import CLAIMED, REFUSED, WHY, Kind, classify, cut, shown, ticket_names
+from .entry import CLAIMED, REFUSED, WHY, Entry, Kind, classify, cut, shown, ticket_names
 
 # A fixed namespace makes a copied file's claim the same on every scan and after every restart.
 COPIES = uuid.UUID("0c9a4a0e-8a1f-5f0e-b5a5-6a2f9f0d6c31")
@@ -104,7 +104,7 @@ class Claims:
                 key="picture-missing",
             )
         claim = None
-        if not (self._inbox / entry.folder).is_symlink() and (self._inbox / path).is_file():
+        if self._lies_here(entry):
             folder = f"{entry.folder}/" if entry.folder else ""
             beside = (folder + name for name in ticket_names(entry.stem, entry.half))
             claim = self.take((path,), tuple(beside))
@@ -115,6 +115,14 @@ class Claims:
                 key="picture-missing",
             )
         return claim
+
+    def _lies_here(self, entry: Entry) -> bool:
+        """Tell whether a name leads to a file, and not through a link."""
+        # A name that no file can have (too long, not to be encoded) leads nowhere.
+        with contextlib.suppress(OSError, ValueError):
+            if not (self._inbox / entry.folder).is_symlink():
+                return stat.S_ISREG((self._inbox / entry.path).lstat().st_mode)
+        return False
 
     def _rename(
         self, root: Path, pictures: tuple[str, ...], tickets: tuple[str, ...], shared: bool

@@ -53,7 +53,8 @@ async def receive(request: web.Request, folder: Path, *, limit: int) -> AsyncIte
 @contextlib.asynccontextmanager
 async def room(folder: Path) -> AsyncIterator[Path]:
     """Make a folder for one request's files, and remove it with what is left there at the end."""
-    own = await asyncio.to_thread(_make, folder)
+    # Not on a thread: a request that is cancelled while it waits for one would leave the folder behind.
+    own = _make(folder)
     try:
         yield own
     finally:
