@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
 import uuid
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from zoetrope.jobs import job as steps
 from zoetrope.jobs.job import Job, Stage, State, Ticket
 from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.question import NEWEST, Question
-from zoetrope.jobs.schema import MIGRATIONS
+from zoetrope.jobs.schema import APPLICATION_ID, MIGRATIONS
 
 
 def make(state: State = State.QUEUED, **changes) -> Job:
@@ -206,6 +207,21 @@ async def test_a_page_torn_in_the_middle_is_found_by_the_check(tmp_path):
     data[middle : middle + 4096] = b"\x5a" * 4096
     file.write_bytes(data)
     assert await ledger.check() is not None
+    await ledger.close()
+
+
+async def test_a_ledger_of_an_earlier_schema_is_lifted_and_its_jobs_are_found(tmp_path):
+    job = make(State.DONE, stem="Größe")
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.executescript(
+            f"{MIGRATIONS[0]} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+        )
+        row = (job.id, "done", "", job.stem, "r", "", 0.0, 0.0, msgspec.json.encode(job))
+        columns = "id, state, folder, stem, recipe, fingerprint, not_before, updated, body"
+        db.execute(f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        db.commit()
+    ledger = await Ledger.open(tmp_path / "ledger.db")
+    assert [row.job for row in await ledger.page(Question(text="GRÖSSE"))] == [job]
     await ledger.close()
 
 

@@ -290,7 +290,7 @@ async def test_html_that_is_sent_comes_back_as_json_text(client, parts):
         ("/api/v1/jobs", {"data": made}),
         (f"/api/v1/jobs/{review.id}/decline", {"json": {"why": HTML}}),
         (f"/api/v1/jobs/{review.id}/decline", {"json": {HTML: HTML}}),
-        (f"/api/v1/jobs/{review.id}/again", {"json": {"recipe": HTML}}),
+        (f"/api/v1/jobs/{review.id}/again", {"json": {"recipe": {HTML: HTML}}}),
         ("/api/v1/jobs", {"json": {"path": HTML, "seed": HTML}}),
     ):
         response = await client.post(path, **body)

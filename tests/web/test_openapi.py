@@ -4,8 +4,10 @@ from pathlib import Path
 import msgspec
 
 from zoetrope.health.standard import standard
+from zoetrope.settings import Settings
 from zoetrope.web.api.events import Events
 from zoetrope.web.api.openapi import OpenApi
+from zoetrope.web.api.settings import plain
 from zoetrope.web.openapi import document
 from zoetrope.web.server import api
 
@@ -65,9 +67,6 @@ async def test_a_token_is_asked_for_where_the_service_has_one(parts):
 
 
 async def test_the_settings_that_are_shown_are_what_the_document_says(client, parts):
-    from zoetrope.settings import Settings
-    from zoetrope.web.api.settings import plain
-
     body = await (await client.get("/api/v1/settings")).read()
     shown = msgspec.json.decode(body, type=plain(Settings))
     assert shown.inbox.path == str(parts.settings.inbox.path)
