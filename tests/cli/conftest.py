@@ -78,15 +78,18 @@ class Service:
     def drive_uploads(self, fate="done"):
         """Take every uploaded job to its end, as conductor and engine would."""
         counter = self.parts.counter
-        take = counter.take_upload
         tasks = []
 
-        async def take_and_drive(*args, **more):
-            job = await take(*args, **more)
-            tasks.append(asyncio.create_task(self.drive(job.id, fate)))
-            return job
+        def driven(take):
+            async def take_and_drive(*args, **more):
+                job = await take(*args, **more)
+                tasks.append(asyncio.create_task(self.drive(job.id, fate)))
+                return job
 
-        counter.take_upload = take_and_drive
+            return take_and_drive
+
+        counter.take_upload = driven(counter.take_upload)
+        counter.again = driven(counter.again)
 
     async def drive(self, job_id, fate):
         ledger, bus = self.ledger, self.parts.bus

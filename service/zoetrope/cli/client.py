@@ -82,6 +82,10 @@ class Client:
         """Ask for one job."""
         return self.get(f"/api/v1/jobs/{quote(job, safe='')}")
 
+    def recipe(self, name: str) -> bytes:
+        """Ask for one recipe."""
+        return self.get(f"/api/v1/recipes/{quote(name, safe='')}")
+
     def jobs(self, states: str, limit: int | None) -> Iterator[JobView]:
         """List jobs page by page, all of them or the newest few."""
         query: dict[str, str | int] = {"state": states} if states else {}
@@ -99,6 +103,11 @@ class Client:
         """Approve, decline, retry or cancel a job."""
         body = json.dumps({"why": why}).encode() if why else b""
         return self._ask("POST", f"/api/v1/jobs/{quote(job, safe='')}/{action}", body)[1]
+
+    def again(self, job: str, changes: Mapping[str, object]) -> bytes:
+        """Ask for another video of a job's picture."""
+        body = json.dumps(changes).encode()
+        return self._ask("POST", f"/api/v1/jobs/{quote(job, safe='')}/again", body)[1]
 
     def upload(
         self,

@@ -15,6 +15,7 @@ from .options import Options, common_at_top
 SECTIONS: dict[str, dict[str, str]] = {
     "Make videos": {
         "submit": "Send pictures to the service.",
+        "again": "Make another video of a job's picture, with changes.",
         "reproduce": "Make a video once more from its receipt.",
         "approve": "Let a reviewed job go on.",
         "decline": "End a reviewed job.",
@@ -25,6 +26,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "status": "Show the service at one look.",
         "jobs": "List jobs, newest first.",
         "job": "Show one job with everything that was tried.",
+        "recipes": "List recipes, or all that one of them can be asked for.",
         "health": "Ask every check, and say what to do next.",
     },
     "Check graphs": {

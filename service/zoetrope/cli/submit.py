@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ..web.views import JobView
-from . import show
+from . import show, values
 from .client import Client, Refused, decode
 from .options import Options, common, pass_options
 
@@ -201,20 +200,4 @@ def _ticket(ctx: click.Context, flags: dict[str, Any], sets: tuple[str, ...]) ->
             raise click.UsageError("--length and --seconds say the same; give one of them.", ctx)
         flags = {**flags, "length": None}
     ticket = {KEYS[flag]: value for flag, value in flags.items() if value not in (None, ())}
-    for pair in sets:
-        key, equals, text = pair.partition("=")
-        if not key or not equals:
-            raise click.UsageError(f"--set {pair!r} is not KEY=VALUE.", ctx)
-        if key in ticket:
-            raise click.UsageError(f"--set {key} says what a flag or variable says too.", ctx)
-        ticket[key] = _scalar(text)
-    return ticket
-
-
-def _scalar(text: str) -> str | int | float | bool:
-    """Read a value as a ticket would hold it: numbers and true/false as such, all else as text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, str | int | float | bool) else text
+    return ticket | values.read(sets, ticket)
