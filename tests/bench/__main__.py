@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import engine, gpu, host, lint, street
+from tests.bench import engine, gpu, host, lint, street, web
 from tests.bench.table import Figure, render
 
 OUT = Path(__file__).parents[2] / "build" / "bench.json"
@@ -26,7 +26,8 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="*",
-        help="overhead gap burst makespan engine verify demo ledger help lint cards helper sampling idle",
+        help="overhead gap burst makespan engine verify demo ledger answers upload readers help lint cards"
+        " helper sampling idle",
     )
     parser.add_argument("--burst", type=int, default=5000, help="pictures of the burst")
     parser.add_argument("--idle", type=float, default=60, help="seconds of idleness")
@@ -40,6 +41,9 @@ def main() -> None:
         "verify": engine.verification,
         "demo": engine.demo,
         "ledger": host.ledger,
+        "answers": web.answers,
+        "upload": web.upload,
+        "readers": web.readers,
         "help": lambda _: host.help_time(),
         "lint": lambda _: lint.all_rules(),
         "cards": gpu.glance,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -24,15 +25,16 @@ def family(pid: int) -> list[int]:
 
 def memory_megabytes(pid: int) -> float:
     """Add up the proportional set sizes of a family: shared pages count once."""
-    total = 0
-    for number in family(pid):
-        try:
-            for line in Path(f"/proc/{number}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1])
-        except OSError:
-            continue
-    return total / 1000
+    return sum(own_megabytes(number) for number in family(pid))
+
+
+def own_megabytes(pid: int) -> float:
+    """Give the proportional set size of one process; 0 when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1000
 
 
 def processor_seconds(pid: int) -> float:
@@ -48,18 +50,24 @@ def processor_seconds(pid: int) -> float:
 
 
 class PeakMemory:
-    """Samples a family's memory on a thread of its own, while the context lasts."""
+    """Samples memory, by default a family's, on a thread of its own, while the context lasts."""
 
-    def __init__(self, pid: int, every: float = 0.2) -> None:
+    def __init__(
+        self,
+        pid: int,
+        every: float = 0.2,
+        measure: Callable[[int], float] = memory_megabytes,
+    ) -> None:
         self._pid = pid
         self._every = every
+        self._measure = measure
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self.peak = 0.0
 
     def _sample(self) -> None:
         while not self._end.wait(self._every):
-            self.peak = max(self.peak, memory_megabytes(self._pid))
+            self.peak = max(self.peak, self._measure(self._pid))
 
     def __enter__(self) -> PeakMemory:
         self._thread.start()
