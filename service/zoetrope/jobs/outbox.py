@@ -37,7 +37,7 @@ def pieces(job: Job) -> tuple[Piece, ...]:
     """List everything that a job has to show: sources, each stage's clips, poster, videos, receipt."""
     found: list[Piece] = []
     for still, name in zip(job.stills, ("source", "source-end"), strict=False):
-        file = f"{name}{Path(still.source).suffix}"
+        file = f"{name}{_suffix(still.source)}"
         found.append(Piece(kind="source", name=file, work=still.source, published=file))
     title = _plain(job.ticket.name or job.stem)
     looked_at = reviewed(job)
@@ -45,7 +45,7 @@ def pieces(job: Job) -> tuple[Piece, ...]:
         last = stage is job.stages[-1]
         kind: Kind = "video" if last else "review" if stage is looked_at else "stage"
         for number, artefact in enumerate(stage.artefacts):
-            end = f"{f'-{number + 1}' if number else ''}{Path(artefact.file).suffix}"
+            end = f"{f'-{number + 1}' if number else ''}{_suffix(artefact.file)}"
             published = f"{title}{end}" if last else f"stages/{stage.name}{end}"
             if any(piece.published == published for piece in found):
                 published = f"{title}-video{end}"  # a clip called "source" made "source.mp4"
@@ -139,6 +139,12 @@ class Outbox:
             _sync(folder)
         hidden.rename(final)
         _sync(final.parent)
+
+
+def _suffix(file: str) -> str:
+    """Give a file name's end; a path object would take as long as all the rest of a listing."""
+    _, dot, end = file.rpartition(".")
+    return f"{dot}{end}"
 
 
 def _plain(name: str) -> str:
