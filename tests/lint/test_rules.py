@@ -131,7 +131,7 @@ def test_the_rule_speaks_of_the_bad_graph(case):
 @pytest.mark.parametrize("case", CASES, ids=names)
 def test_the_rule_is_silent_about_the_good_graph(case):
     findings = lint(case.good, case.good_context)
-    assert [finding for finding in findings if finding.rule == case.rule] == []
+    assert [finding for finding in findings if finding.rule in {case.rule, "X001"}] == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=names)
@@ -189,7 +189,7 @@ PLACES = [
 def test_no_rule_speaks_of_a_value_that_nobody_knows(build, name, key):
     graph = {**build(), "somebody": node("Somebody")}
     known = {finding.rule for finding in lint(graph, ALL_KNOWN)}
-    unknown = changed(graph, **{f"{name}__{key}": At("somebody")})
+    unknown = changed(graph, **{f"{name}__{key}": At("somebody")})  # a failing rule is news as well
     assert {finding.rule for finding in lint(unknown, ALL_KNOWN)} <= known
 
 
