@@ -151,6 +151,11 @@ class Tuner:
 
     async def order(self, question: wire.Apply | wire.Reset) -> None:
         """Pass a person's wish on; a refusal raises what the helper says."""
+        if self.watch.card(question.card) is None:
+            raise GpuError(
+                f"This host has no card {question.card}.", "See what is there: GET /api/v1/gpu",
+                key="gpu-not-found",
+            )  # fmt: skip
         answer = await self._client.ask(question)
         self.states = {state.uuid: state for state in answer.cards}
         if answer.reason is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..graphs.graph import Graph
 from ..graphs.recipe import Plan, Recipe
 from ..graphs.recipe_file import StageSpec
-from .job import Artefact, Job, Still
+from .job import Artefact, Job, Still, Ticket
 from .verify import Expected
 
 # The borders of a multipart form need some room beside the file.
@@ -48,6 +48,11 @@ class Course:
     def still(self) -> Still:
         """The picture, or the video's first frame, that the job began with."""
         return self._job.stills[0]
+
+    @property
+    def ticket(self) -> Ticket:
+        """What the person asked for."""
+        return self._job.ticket
 
     def files(self) -> dict[str, str]:
         """Name the work files that the graph reads, by what they are to it."""

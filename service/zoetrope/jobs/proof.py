@@ -58,7 +58,7 @@ class Proofreader:
             host=self._host(course, engine),
             recipe=Recipe(tags=tags),
             picture=Picture(width=still.width, height=still.height),
-            ignore={**THE_ENGINES, **self._settings.lint.ignore},
+            ignore={**THE_ENGINES, **_budgeted(course), **self._settings.lint.ignore},
         )
 
     def _host(self, course: Course, engine: str) -> Host:
@@ -87,6 +87,14 @@ class Proofreader:
         known = catalogue(self._settings.models)
         pinned = frozenset(key for key, model in known.items() if model.bytes and model.sha256)
         return pinned_context(pinned=pinned)
+
+
+def _budgeted(course: Course) -> dict[str, str]:
+    """Leave the size alone where the recipe chose it, within its own budget for this card."""
+    asked = course.ticket
+    if any((asked.width, asked.height, asked.frames, asked.seconds)):
+        return {}
+    return {"F005": "the recipe's own budget for this card"}
 
 
 def line(finding: Finding) -> str:

@@ -139,9 +139,7 @@ class GpuApi:
             if len(rows) < question.limit:
                 return
             last -= len(rows)
-            question = msgspec.structs.replace(
-                question, before=rows[-1].seq, limit=min(PAGE, last)
-            )
+            question = msgspec.structs.replace(question, before=rows[-1].seq, limit=min(PAGE, last))
 
 
 def _video(job: Job) -> Video:
