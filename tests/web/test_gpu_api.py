@@ -51,8 +51,13 @@ async def test_every_card_with_its_reading_and_its_profile(client, cards):
     assert card["lost"] is None
 
 
+async def test_a_card_that_is_not_there_is_not_found(client, cards):
+    answer = await client.post("/api/v1/gpu/GPU-x/apply", json={"profile": "baseline"})
+    assert answer.status == 404
+
+
 async def test_a_wish_that_cannot_be_is_a_problem_document(client, cards):
-    answer = await client.post(f"/api/v1/gpu/{uid(0)}/apply", data=b'{"profil": 1}')
+    answer = await client.post(f"/api/v1/gpu/{uid(0)}/apply", json={"profil": 1})
     assert answer.status == 400
     # No helper runs here.
     answer = await client.post(f"/api/v1/gpu/{uid(0)}/reset")
@@ -66,7 +71,7 @@ async def test_what_the_helper_refuses_has_its_status(client, cards, key, status
         raise GpuError("No.", "Do this.", key=key)
 
     monkeypatch.setattr(cards, "order", refuse)
-    answer = await client.post(f"/api/v1/gpu/{uid(0)}/apply", data=b'{"profile": "baseline"}')
+    answer = await client.post(f"/api/v1/gpu/{uid(0)}/apply", json={"profile": "baseline"})
     assert answer.status == status
     assert (await answer.json())["key"] == key
 
