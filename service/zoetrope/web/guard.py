@@ -18,7 +18,8 @@ from ..settings import WebSettings, is_loopback
 from .problems import Forbidden, Unauthorized
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN = frozenset({"/healthz", "/login", "/page/page.css"})  # answered without the token
+# Answered without the token.
+OPEN = frozenset({"/healthz", "/login", "/page/page.css", "/page/icon.svg"})
 COOKIE = "zoetrope"
 SHORTEST_TOKEN = 16
 

@@ -1,0 +1,32 @@
+// What a person may do with a job, as buttons.
+
+import { post } from "./api.js";
+import { button } from "./element.js";
+import { attempt, say } from "./notice.js";
+
+const LABELS = { approve: "Approve", decline: "Decline", cancel: "Cancel", retry: "Try again" };
+const DONE = { approve: "approved", decline: "declined", cancel: "cancelled", retry: "queued again" };
+
+/** Sends an order and takes the job's new standing in. */
+export async function decide(library, job, action, why = "") {
+  const changed = await attempt(() => post(`/jobs/${job.id}/${action}`, why ? { why } : undefined));
+  if (!changed) return;
+  library.put(changed);
+  say(`${job.name} was ${DONE[action] ?? action}.`);
+}
+
+/** Makes a new job of an old one; without a seed, the service draws one. */
+export async function again(library, job, changes = {}) {
+  const made = await attempt(() => post(`/jobs/${job.id}/again`, changes));
+  if (!made) return false;
+  library.put(made);
+  say(`${job.name} is queued once more, with the seed ${made.seed}.`);
+  return true;
+}
+
+/** Makes the button for one of a job's actions. */
+export function deciding(library, job, action, { why = () => "", ...attributes } = {}) {
+  const label = LABELS[action] ?? action;
+  const call = () => decide(library, job, action, why());
+  return button(label, call, { "aria-label": `${label} ${job.name}`, ...attributes });
+}

@@ -1,0 +1,146 @@
+// The drum that pictures are dropped into: they lie in it as frames until the video is asked for.
+
+import { button, byId, draw, make, tell } from "./element.js";
+import { count } from "./format.js";
+import { Parcel } from "./parcel.js";
+import { Ticket } from "./ticket.js";
+
+const EDGE = 96; // pixels of a thumbnail's longer edge, on any screen
+
+/** The form for new videos. */
+export class Drop {
+  #files = []; // each with its frame
+  #ticket = new Ticket("new");
+
+  constructor(library, recipes) {
+    this.library = library;
+    this.recipes = recipes;
+    this.form = byId("drop-form");
+    this.choice = byId("drop-recipe");
+    byId("drop-fields").append(this.#ticket.node);
+    this.#ticket.show(null);
+    this.#listen();
+    this.#show();
+  }
+
+  get #recipe() {
+    return this.recipes.get(this.choice.value) ?? this.recipes.standard ?? null;
+  }
+
+  #listen() {
+    this.recipes.addEventListener("change", () => this.#offer());
+    this.choice.addEventListener("change", () => this.#choose());
+    byId("files").addEventListener("change", ({ target }) => {
+      this.#add([...target.files]);
+      target.value = "";
+    });
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    this.form.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.form.requestSubmit();
+    });
+    byId("swap").addEventListener("click", () => {
+      this.#files.reverse();
+      this.#show();
+    });
+    // A picture dropped beside the drum must not replace the page, so the whole page catches it.
+    for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+      document.addEventListener(kind, (event) => {
+        if (!event.dataTransfer?.types.includes("Files")) return;
+        event.preventDefault();
+        this.form.classList.toggle("over", kind === "dragenter" || kind === "dragover");
+        if (kind === "drop") this.#add([...event.dataTransfer.files]);
+      });
+    }
+    addEventListener("paste", ({ clipboardData }) => this.#add([...(clipboardData?.files ?? [])]));
+  }
+
+  #offer() {
+    const before = this.choice.value;
+    const options = this.recipes.all.map(({ name, title, tags }) => {
+      const told = tags?.includes("experimental") ? `${title || name} (experimental)` : title || name;
+      return make("option", { value: name }, told);
+    });
+    this.choice.replaceChildren(...options);
+    this.choice.value = this.recipes.get(before) ? before : this.recipes.standard?.name ?? "";
+    byId("drop-choice").hidden = !options.length;
+    this.#choose();
+  }
+
+  #choose() {
+    const recipe = this.#recipe;
+    this.#ticket.show(recipe);
+    tell(byId("drop-guidance"), recipe?.guidance?.trim() ?? "");
+    byId("drop-about").hidden = !recipe?.guidance;
+    this.#show();
+  }
+
+  #add(files) {
+    if (!files.length) return;
+    this.#files.push(...files.map((file) => ({ file, frame: frame(file) })));
+    this.#show();
+    byId("make").focus({ preventScroll: true });
+  }
+
+  #show() {
+    const recipe = this.#recipe;
+    const pairs = recipe?.pictures === 2;
+    const many = Math.ceil(this.#files.length / (pairs ? 2 : 1));
+    byId("dropped").replaceChildren(...this.#files.map((each, number) => {
+      const place = pairs ? make("span", { class: "place" }, number % 2 ? "last" : "first") : null;
+      const away = button("×", () => this.#remove(each), { class: "away", "aria-label": `Leave ${each.file.name} out` });
+      return make("li", {}, each.frame, place, make("span", { class: "name" }, each.file.name), away);
+    }));
+    byId("swap").hidden = !(pairs && this.#files.length === 2);
+    const wanted = pairs ? "the first and the last picture" : recipe?.clip ? "videos" : "pictures";
+    tell(byId("drop-words"), `Drop ${wanted} here`);
+    byId("make").disabled = !many;
+    byId("make").textContent = many > 1 ? `Make ${count(many, "video")}` : "Make the video";
+  }
+
+  #remove(each) {
+    this.#files = this.#files.filter((other) => other !== each);
+    this.#show();
+    byId("files").focus();
+  }
+
+  #send() {
+    if (!this.#files.length) return byId("files").focus();
+    const recipe = this.#recipe;
+    const ticket = { ...(recipe ? { recipe: recipe.name } : {}), ...this.#ticket.values() };
+    const each = recipe?.pictures === 2 ? 2 : 1;
+    const files = this.#files.map(({ file }) => file);
+    this.#files = [];
+    this.#ticket.clear();
+    this.#show();
+    // One after the other: the first job can begin while the second picture is still on its way.
+    let before = Promise.resolve();
+    for (let at = 0; at < files.length; at += each) {
+      const parcel = new Parcel(this.library, files.slice(at, at + each), ticket);
+      byId("sending").append(parcel.node);
+      before = before.then(() => parcel.send());
+    }
+    return byId("files").focus({ preventScroll: true });
+  }
+}
+
+function frame(file) {
+  const canvas = make("canvas", { width: EDGE, height: EDGE, "aria-hidden": "true" });
+  if (!file.type.startsWith("image/")) return reel();
+  createImageBitmap(file).then((image) => {
+    const scale = EDGE / Math.max(image.width, image.height);
+    canvas.width = Math.max(1, Math.round(image.width * scale));
+    canvas.height = Math.max(1, Math.round(image.height * scale));
+    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+    image.close();
+  }, () => canvas.replaceWith(reel())); // HEIC, for one, only the service can read
+  return canvas;
+}
+
+// What stands for a picture that the browser cannot draw.
+function reel() {
+  const bars = [8, 20, 32, 44].map((x) => draw("rect", { x, y: 12, width: 6, height: 34, rx: 1 }));
+  return draw("svg", { viewBox: "0 0 58 58", class: "reel", "aria-hidden": "true" }, ...bars);
+}

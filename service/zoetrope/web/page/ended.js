@@ -1,0 +1,56 @@
+// What did not become a video: why, and what to do next.
+
+import { again, deciding } from "./decide.js";
+import { button, byId, make, tell } from "./element.js";
+import { moment } from "./format.js";
+import { attempt } from "./notice.js";
+import { Rows } from "./rows.js";
+
+/** Shows failed, refused and cancelled jobs. */
+export function showEnded(library, { repeat }) {
+  const shelf = library.ended;
+  const rows = new Rows(byId("ended-rows"), (job) => row(library, job, repeat), byId("ended-title"));
+  shelf.addEventListener("change", () => {
+    rows.show(shelf.jobs);
+    byId("ended").hidden = !shelf.jobs.length;
+    byId("ended-more").hidden = !shelf.more;
+  });
+  byId("ended-more").addEventListener("click", () => attempt(() => shelf.extend()));
+}
+
+function row(library, first, repeat) {
+  const state = make("span", { class: "state" });
+  const why = make("p", { class: "why" });
+  const next = make("p", { class: "next" });
+  const about = make("p", { class: "quiet" });
+  const tried = make("p", { class: "quiet" });
+  const acts = make("div", { class: "acts" });
+  const node = make("li", { class: "job", "data-job": first.id },
+    make("div", { class: "what" }, make("h3", {}, state, " ", first.name), about, why, next, tried), acts);
+  return {
+    node,
+    show(job) {
+      node.dataset.state = job.state;
+      tell(state, job.state);
+      tell(about, `${job.recipe}, ${moment(job.updated)}`);
+      tell(why, job.reason?.sentence ?? "");
+      tell(next, job.reason?.next_step ? `What to do: ${job.reason.next_step}` : "");
+      tell(tried, attempts(job));
+      const retry = job.actions.includes("retry") ? deciding(library, job, "retry") : null;
+      // A picture that was refused was given back; there is nothing to make a video of.
+      const other = job.pictures.length && job.state !== "rejected"
+        ? [
+            button("Another seed", () => again(library, job), { class: "plain", "aria-label": `Make ${job.name} again with another seed` }),
+            button("Change…", () => repeat(job), { class: "plain", "aria-label": `Change the prompt of ${job.name} and make it again` }),
+          ]
+        : [];
+      if (!acts.contains(document.activeElement)) acts.replaceChildren(...(retry ? [retry] : []), ...other);
+    },
+  };
+}
+
+function attempts(job) {
+  const tries = job.stages.flatMap((stage) =>
+    stage.attempts.filter((each) => each.failure).map((each) => `${stage.name}: ${each.failure.message}`));
+  return [...new Set(tries)].slice(-3).join(" ");
+}

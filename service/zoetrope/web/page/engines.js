@@ -1,0 +1,31 @@
+// The engines, and the inbox: what the service works with.
+
+import { byId, make } from "./element.js";
+import { because, moment, size } from "./format.js";
+
+/** Shows the engines as the status tells them; `name` finds a job's name by its id. */
+export function showEngines(engines, name) {
+  byId("engines-rows").replaceChildren(...engines.map((engine) => {
+    const state = make("span", { class: `state ${engine.up ? "ok" : "failing"}` }, engine.up ? "up" : "away");
+    const kind = [engine.rehearsal ? "rehearsal" : "ComfyUI", engine.version].filter(Boolean).join(" ");
+    const memory = engine.vram_total > 1024 ** 3 ? `${size(engine.vram_free)} of ${size(engine.vram_total)} free` : "";
+    const hand = engine.in_hand.map(name).filter(Boolean);
+    return make("li", {},
+      make("h4", {}, state, " ", engine.name),
+      make("p", { class: "quiet" }, [kind, engine.device, memory].filter(Boolean).join(", ")),
+      hand.length ? make("p", { class: "line" }, `Works on ${hand.join(" and ")}.`) : null,
+      engine.up ? null : make("p", { class: "why" }, because(engine.reason) || `Away since ${moment(engine.since)}.`));
+  }));
+}
+
+/** Shows what keeps pictures in the inbox from becoming jobs. */
+export function showInbox(inbox) {
+  const troubles = [
+    ...(inbox?.problem ? [because(inbox.problem)] : []),
+    ...(inbox?.held ?? []).map((held) => `${held.name} waits: ${because(held.reason)}`),
+    ...(inbox?.unreadable ?? []).map((file) => `${file} cannot be read. Make it readable for the service's group.`),
+  ];
+  byId("inbox-path").textContent = inbox?.path ?? "";
+  byId("inbox").hidden = !inbox;
+  byId("inbox-rows").replaceChildren(...troubles.map((trouble) => make("li", { class: "why" }, trouble)));
+}

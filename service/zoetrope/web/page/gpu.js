@@ -1,0 +1,120 @@
+// The cards: how they run, against what their profile asks of them, and the switch between profiles.
+
+import { find, post } from "./api.js";
+import { byId, button, make, tell } from "./element.js";
+import { because } from "./format.js";
+import { attempt, say } from "./notice.js";
+import { Plot } from "./plot.js";
+
+const PACE = 2000; // ms between two readings
+const GIB = 1024 ** 3;
+const SETTINGS = "\u0000settings"; // no profile can be called that
+const STOCK = "\u0000stock";
+
+/** The strip of cards; it is not there where the service knows of none. */
+export class Gpu {
+  #cards = new Map();
+  #absent = false;
+
+  /** Begins to look, as long as somebody looks at the page. */
+  async watch() {
+    while (!this.#absent) {
+      if (!document.hidden) await this.#look();
+      await new Promise((resolve) => setTimeout(resolve, PACE));
+    }
+  }
+
+  async #look() {
+    let found;
+    try {
+      found = await find("/gpu");
+    } catch {
+      return; // the banner tells that the service is away
+    }
+    this.#absent = found === null;
+    const cards = found?.cards ?? [];
+    byId("gpu").hidden = !cards.length;
+    tell(byId("gpu-problem"), because(found?.problem));
+    const wanted = new Set(cards.map(({ card }) => card.uuid));
+    for (const [uuid, view] of this.#cards) if (!wanted.has(uuid)) (view.node.remove(), this.#cards.delete(uuid));
+    for (const each of cards) this.#card(each.card).show(each);
+  }
+
+  #card(card) {
+    let view = this.#cards.get(card.uuid);
+    if (!view) {
+      view = new CardView(card);
+      this.#cards.set(card.uuid, view);
+      byId("gpu-cards").append(view.node);
+    }
+    return view;
+  }
+}
+
+class CardView {
+  #known = "";
+
+  constructor(card) {
+    this.card = card;
+    this.clock = new Plot("Clock", "MHz");
+    this.power = new Plot("Power", "W");
+    this.heat = new Plot("Temperature", "°C");
+    this.memory = new Plot("Memory", "GB");
+    this.state = make("p", { class: "line" });
+    this.slowed = make("p", { class: "quiet" });
+    this.why = make("p", { class: "why" });
+    this.choice = make("select", { "aria-label": `Profile of ${card.name}` });
+    this.switch = make("div", { class: "acts" }, this.choice,
+      button("Apply", () => this.#apply(), { class: "plain", "aria-label": `Apply the profile to ${card.name}` }));
+    this.node = make("li", { class: "card" }, make("h4", {}, card.name),
+      make("div", { class: "plots" }, this.clock.node, this.power.node, this.heat.node, this.memory.node),
+      this.state, this.slowed, this.why, this.switch);
+  }
+
+  show({ card, reading, lost, state }) {
+    this.card = card;
+    const high = state?.highest_mhz ?? null;
+    this.clock.add(reading?.core_mhz, { mark: high });
+    this.power.add(reading?.power_watts, { mark: reading?.limit_watts ?? null });
+    this.heat.add(reading?.celsius, { top: 90 });
+    const gib = (bytes) => (typeof bytes === "number" ? bytes / GIB : null);
+    this.memory.add(gib(reading?.vram_used), { mark: gib(reading?.vram_total), digits: 1 });
+    tell(this.state, standing(state));
+    const reasons = (reading?.reasons ?? []).filter((reason) => reason !== "idle");
+    tell(this.slowed, reasons.length ? `Held back by: ${reasons.join(", ")}.` : "");
+    tell(this.why, because(lost) || because(state?.problem));
+    this.#offer(state);
+  }
+
+  #offer(state) {
+    const profiles = state?.profiles ?? [];
+    this.switch.hidden = !profiles.length;
+    const held = state?.held ?? null;
+    const known = JSON.stringify([profiles.map(({ name, record }) => [name, record?.trust]), held]);
+    // A list that is open must not change under the hand.
+    if (known === this.#known || document.activeElement === this.choice) return;
+    this.#known = known;
+    const option = (value, text) => make("option", { value }, text);
+    this.choice.replaceChildren(
+      option(SETTINGS, "as the settings say"), option(STOCK, "stock"),
+      ...profiles.map(({ name, steps, record }) => option(name, [name, record?.trust, ...(steps ?? [])].filter(Boolean).join(", "))));
+    this.choice.value = held === null ? SETTINGS : held || STOCK;
+  }
+
+  async #apply() {
+    const wanted = this.choice.value;
+    const path = `/gpu/${encodeURIComponent(this.card.uuid)}`;
+    const order = wanted === STOCK ? post(`${path}/reset`) : post(`${path}/apply`, { profile: wanted === SETTINGS ? null : wanted });
+    const done = await attempt(async () => (await order) ?? true);
+    if (done) say(`${this.card.name}: the profile was changed.`);
+  }
+}
+
+function standing(state) {
+  if (!state) return "";
+  const profile = state.profiles?.find(({ name }) => name === state.in_force);
+  const trust = profile?.record?.trust;
+  const name = state.in_force ? `Profile ${state.in_force}` : "Stock clocks";
+  const role = { working: "while it works", idle: "while it rests", held: "chosen by hand" }[state.role] ?? "";
+  return `${[name, role, trust].filter(Boolean).join(", ")}.`;
+}

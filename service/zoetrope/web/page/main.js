@@ -1,0 +1,118 @@
+// The page put together: asks for everything once, then follows the event stream.
+
+import { checks, get } from "./api.js";
+import { Drop } from "./drop.js";
+import { byId, tell } from "./element.js";
+import { showEnded } from "./ended.js";
+import { showEngines, showInbox } from "./engines.js";
+import { because, count } from "./format.js";
+import { showGallery } from "./gallery.js";
+import { Gpu } from "./gpu.js";
+import { showHealth } from "./health.js";
+import { Library } from "./library.js";
+import { complain, say, settle } from "./notice.js";
+import { showQueue } from "./queue.js";
+import { Recipes } from "./recipes.js";
+import { Repeat } from "./repeat.js";
+import { showReview } from "./review.js";
+import { Stream } from "./stream.js";
+
+const SOON = 400; // ms in which several reasons to ask for the status become one question
+const NOW_AND_THEN = 15000; // ms between two looks at what no event tells
+const AGAIN = 1000; // ms until a service that is still starting is asked again
+const NEWS = {
+  review: "waits for your look", done: "is finished", failed: "failed", rejected: "was refused", cancelled: "was cancelled",
+};
+
+const library = new Library();
+const recipes = new Recipes();
+const repeat = new Repeat(library, recipes);
+const context = { recipes, repeat: (job) => repeat.open(job) };
+new Drop(library, recipes);
+showReview(library, context);
+showQueue(library);
+showGallery(library, context);
+showEnded(library, context);
+
+// ---- head
+
+let version = "";
+let timer = 0;
+
+async function status() {
+  const found = await get("/status");
+  tell(byId("summary"), found.summary);
+  tell(byId("paused"), because(found.problem ?? found.paused));
+  showEngines(found.engines, (id) => library.find(id)?.name);
+  showInbox(found.inbox);
+  tell(byId("version"), `zoetrope ${found.version}`);
+  byId("renewed").hidden = !version || version === found.version;
+  version ||= found.version;
+}
+
+function statusSoon() {
+  timer ||= setTimeout(() => {
+    timer = 0;
+    status().catch(() => {}); // the banner tells that the service is away
+  }, SOON);
+}
+
+function title() {
+  const waiting = library.review.jobs.length;
+  tell(byId("look-link"), waiting ? `${count(waiting, "clip waits", "clips wait")} for your look` : "");
+  document.title = `${waiting ? `(${waiting}) ` : ""}zoetrope`;
+  byId("drum").classList.toggle("turning", library.queue.jobs.some((job) => job.state === "running"));
+}
+
+// ---- news
+
+let wanted = 0;
+
+async function everything() {
+  const mine = (wanted += 1);
+  for (;;) {
+    try {
+      await Promise.all([library.load(), status(), recipes.load(), checks().then(showHealth)]);
+      document.body.dataset.ready = "";
+      return;
+    } catch (problem) {
+      if (mine !== wanted) return; // it was begun anew meanwhile
+      if (problem.status && problem.status !== 503) return complain(problem);
+      tell(byId("summary"), problem.words);
+      await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    }
+  }
+}
+
+const stream = new Stream();
+stream.addEventListener("live", ({ detail: resumed }) => {
+  byId("away").hidden = true;
+  delete document.body.dataset.lost;
+  // Unless the stream went on where it ended, events may have been missed.
+  if (resumed) statusSoon();
+  else everything();
+});
+stream.addEventListener("lost", () => {
+  byId("away").hidden = false;
+  document.body.dataset.lost = "";
+});
+stream.addEventListener("job", ({ detail }) => {
+  library.put(detail);
+  statusSoon();
+});
+stream.addEventListener("progress", ({ detail }) => library.progress(detail));
+stream.addEventListener("gone", ({ detail }) => library.remove(detail.id));
+stream.addEventListener("health", ({ detail }) => {
+  showHealth(detail);
+  statusSoon();
+});
+library.addEventListener("moved", ({ detail: { job } }) => {
+  if (NEWS[job.state]) say(`${job.name} ${NEWS[job.state]}.`);
+});
+for (const shelf of library.shelves) shelf.addEventListener("change", title);
+byId("settle").addEventListener("click", settle);
+byId("reload").addEventListener("click", () => location.reload());
+setInterval(() => document.hidden || document.body.dataset.lost !== undefined || statusSoon(), NOW_AND_THEN);
+
+stream.open();
+new Gpu().watch();

@@ -1,0 +1,65 @@
+// What is being made, and what waits for its turn.
+
+import { byId, make, tell } from "./element.js";
+import { deciding } from "./decide.js";
+import { because, count, moment } from "./format.js";
+import { Rows } from "./rows.js";
+import { Slits, standing } from "./slits.js";
+
+const ORDER = ["running", "queued", "waiting"];
+
+/** Shows the queue. */
+export function showQueue(library) {
+  const shelf = library.queue;
+  const rows = new Rows(byId("queue-rows"), (job) => row(library, job), byId("queue-title"));
+  shelf.addEventListener("change", () => {
+    rows.show(inTurn(shelf.jobs));
+    const running = shelf.jobs.filter((job) => job.state === "running").length;
+    tell(byId("queue-count"), shelf.jobs.length ? `${running} running, ${count(shelf.jobs.length - running, "waits", "wait")}` : "");
+    byId("queue-empty").hidden = shelf.jobs.length > 0 || !shelf.loaded;
+  });
+  library.addEventListener("progress", ({ detail }) => rows.get(detail.id)?.advance(detail));
+}
+
+// Jobs are started in the order in which they came.
+function inTurn(jobs) {
+  const place = (job) => ORDER.indexOf(job.state);
+  return jobs.sort((one, other) => place(one) - place(other) || one.created - other.created);
+}
+
+function row(library, first) {
+  const slits = new Slits();
+  const frame = make("span", { class: "thumb" });
+  const line = make("p", { class: "line" });
+  const why = make("p", { class: "why" });
+  const about = make("p", { class: "quiet" });
+  const acts = make("div", { class: "acts" }, deciding(library, first, "cancel", { class: "plain" }));
+  const node = make("li", { class: "job", "data-job": first.id },
+    frame, make("div", { class: "what" }, make("h3", {}, first.name), about, slits.node, line, why), acts);
+  const advance = (job) => {
+    slits.show(job);
+    tell(line, standing(job));
+  };
+  return {
+    node,
+    advance,
+    show(job) {
+      node.dataset.state = job.state;
+      picture(frame, job.poster);
+      const seed = job.stages.length ? `, seed ${job.seed}` : "";
+      tell(about, `${job.recipe}${seed}, since ${moment(job.created)}`);
+      tell(why, because(job.reason));
+      acts.hidden = !job.actions.includes("cancel");
+      advance(job);
+    },
+  };
+}
+
+/** Puts a job's picture into its frame, once there is one. */
+export function picture(frame, url) {
+  const shown = frame.querySelector("img");
+  if (!url || shown?.getAttribute("src") === url) return;
+  const image = make("img", { src: url, alt: "", loading: "lazy", decoding: "async" });
+  image.addEventListener("error", () => image.remove());
+  frame.replaceChildren(image);
+}

@@ -1,0 +1,90 @@
+// What waits for a person's look: the clip beside the picture that it was made of.
+
+import { find } from "./api.js";
+import { again, deciding } from "./decide.js";
+import { button, byId, make, tell } from "./element.js";
+import { because, count } from "./format.js";
+import { frames, player } from "./player.js";
+import { Rows } from "./rows.js";
+
+/** Shows what waits for a look, one large and the others in a strip to choose from. */
+export function showReview(library, { recipes, repeat }) {
+  const shelf = library.review;
+  const stage = byId("review-stage");
+  let chosen = null;
+  const choose = (id) => {
+    chosen = id;
+    show();
+  };
+  const rows = new Rows(byId("review-strip"), (job) => choice(job, choose), byId("review-title"));
+  function show() {
+    const jobs = shelf.jobs.reverse(); // who came first waits longest
+    const job = shelf.get(chosen) ?? jobs[0];
+    chosen = job?.id ?? null;
+    byId("review").hidden = !jobs.length;
+    tell(byId("review-count"), jobs.length ? count(jobs.length, "clip") : "");
+    byId("review-strip").hidden = jobs.length < 2;
+    rows.show(jobs);
+    for (const each of jobs) rows.get(each.id).mark(each.id === chosen);
+    if (!job) return stage.replaceChildren();
+    const shown = stage.firstElementChild;
+    if (shown?.dataset.job === job.id && shown.dataset.updated === String(job.updated)) return undefined;
+    const held = stage.contains(document.activeElement);
+    stage.replaceChildren(open(library, job, recipes, repeat));
+    if (held) byId("review-title").focus();
+    return undefined;
+  }
+  shelf.addEventListener("change", show);
+}
+
+function choice(job, choose) {
+  const pick = make("button", { type: "button", class: "pick", "aria-label": `Look at ${job.name}` },
+    job.poster ? make("img", { src: job.poster, alt: "" }) : null, make("span", {}, job.name));
+  pick.addEventListener("click", () => choose(job.id));
+  return {
+    node: make("li", {}, pick),
+    show() {},
+    mark: (on) => pick.setAttribute("aria-current", String(on)),
+  };
+}
+
+function open(library, job, recipes, repeat) {
+  const done = job.stages.filter((stage) => stage.state === "done").at(-1);
+  const next = job.stages.filter((stage) => stage.state !== "done").map((stage) => stage.name);
+  const video = player(job, { loop: true });
+  const source = make("figure", { class: "frame" }, make("figcaption", {}, "Your picture"));
+  const clip = make("figure", { class: "frame" },
+    make("figcaption", {}, `The clip of ${done?.name ?? "the first stage"}`),
+    job.video ? video : make("p", { class: "quiet" }, `It lies in ${job.outbox}`),
+    job.video ? frames(video, recipes.rate(job.recipe)) : null);
+  const why = make("input", { type: "text", maxlength: 1000, autocomplete: "off", placeholder: "why, if you like" });
+  const prompt = job.ticket?.prompt;
+  const node = make("article", { "data-job": job.id, "data-updated": job.updated, "aria-label": job.name },
+    make("h3", {}, job.name),
+    make("p", { class: "quiet" }, `${job.recipe}, seed ${job.seed}${next.length ? `; then ${next.join(", ")}` : ""}`),
+    prompt ? make("p", { class: "prompt" }, prompt) : null,
+    make("div", { class: "pair" }, source, clip),
+    ...(job.warnings ?? []).map((warning) => make("p", { class: "why" }, warning)),
+    job.reason ? make("p", { class: "why" }, because(job.reason)) : null,
+    make("div", { class: "acts" },
+      deciding(library, job, "approve", { class: "main" }),
+      button("Another seed", () => again(library, job), { "aria-label": `Make ${job.name} again with another seed` }),
+      button("Change and try…", () => repeat(job), { "aria-label": `Change the prompt of ${job.name} and try again` }),
+      make("span", { class: "declining" },
+        deciding(library, job, "decline", { why: () => why.value.trim() }),
+        make("label", {}, make("span", { class: "unseen" }, `Why ${job.name} is declined`), why))),
+    make("p", { class: "quiet" }, "Another try becomes a job of its own; this clip stays here until you decide."));
+  showSource(job, source).catch(() => {}); // the clip can be judged without it
+  return node;
+}
+
+async function showSource(job, figure) {
+  const found = await find(`/jobs/${job.id}/artefacts`);
+  const sources = (found?.artefacts ?? []).filter((each) => each.kind === "source");
+  figure.append(...sources.map((each, number) => {
+    const { width, height, name } = job.pictures[number] ?? {};
+    if (each.type.startsWith("video/")) return make("video", { src: each.url, controls: true, loop: true, width, height, "aria-label": name });
+    return make("img", { src: each.url, alt: `The picture ${name ?? ""}`, width, height });
+  }));
+  figure.hidden = !sources.length;
+}

@@ -1,0 +1,51 @@
+// Progress as a drum shows it: light through slits, one row of them for each stage.
+
+import { make } from "./element.js";
+import { percent, span } from "./format.js";
+
+/** The slits of one job. */
+export class Slits {
+  #bars = new Map();
+
+  constructor() {
+    this.node = make("div", { class: "slits" });
+  }
+
+  /** Lights them as far as the job is. */
+  show(job) {
+    const names = job.stages.map((stage) => stage.name);
+    if (names.join() !== [...this.#bars.keys()].join()) {
+      this.#bars = new Map(names.map((name) => [name, make("progress", { max: 1, value: 0 })]));
+      this.node.replaceChildren(...this.#bars.values());
+    }
+    for (const stage of job.stages) {
+      const bar = this.#bars.get(stage.name);
+      const done = fraction(job, stage);
+      bar.value = done;
+      bar.setAttribute("aria-label", `${stage.name} of ${job.name}`);
+      bar.setAttribute("aria-valuetext", percent(done));
+    }
+  }
+}
+
+function fraction(job, stage) {
+  if (stage.state === "done") return 1;
+  return job.live?.stage === stage.name ? job.live.fraction : 0;
+}
+
+/** Where a job stands, in words. */
+export function standing(job) {
+  const at = job.stages.findIndex((stage) => stage.state !== "done");
+  if (job.state === "waiting") return `The ${job.half} picture is here; the other half is missing.`;
+  if (job.state === "queued" && job.reason) return "Waits.";
+  if (at < 0) return job.stages.length ? "The video is put into the outbox." : "";
+  const stage = job.stages[at];
+  const place = job.stages.length > 1 ? ` (${at + 1} of ${job.stages.length})` : "";
+  const attempt = stage.attempts.length > 1 ? `, attempt ${stage.attempts.length}` : "";
+  const name = `${stage.name}${place}${attempt}`;
+  if (!job.live) return job.state === "running" ? name : `Next: ${name}`;
+  const { value, maximum, fraction: done, eta } = job.live;
+  const step = maximum > 1 ? `, step ${Math.round(value)} of ${Math.round(maximum)}` : "";
+  const left = eta === null || eta === undefined ? "" : `, about ${span(eta)} left`;
+  return `${name}: ${percent(done)}${step}${left}`;
+}

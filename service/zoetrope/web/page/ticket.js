@@ -1,0 +1,134 @@
+// The ticket: what is asked for beside the picture. Its fields are what the recipe says it can be asked for.
+
+import { make } from "./element.js";
+import { words } from "./format.js";
+
+const OWN = new Set(["prompt", "negative"]); // fields that every recipe has, in places of their own
+
+/** The fields of a ticket; `values()` gives what was filled in, as the API takes it. */
+export class Ticket {
+  #recipe = null;
+  #inputs = new Map(); // key → its input
+
+  /** `id` tells the fields of two tickets on one page apart. */
+  constructor(id, { presets = true } = {}) {
+    this.id = id;
+    this.presets = presets;
+    this.node = make("div", { class: "fields" });
+  }
+
+  /** Shows the fields of a recipe, which may be unknown, filled in as an earlier ticket was. */
+  show(recipe, ticket = null) {
+    const kept = ticket ?? this.values();
+    this.#recipe = recipe;
+    this.#inputs.clear();
+    const prompt = make("textarea", { rows: 3, placeholder: "Beat 1 (0-2s): she turns. Beat 2 (2-5s): …" });
+    const seed = make("input", { type: "text", inputmode: "numeric", pattern: "[0-9]*", autocomplete: "off", placeholder: "drawn" });
+    this.node.replaceChildren(...[
+      this.#field("prompt", "Prompt", prompt, kept.prompt ?? ""),
+      this.#presets(kept.preset ?? []),
+      this.#field("seed", "Seed", seed, kept.seed ?? ""),
+      this.#more(kept),
+    ].filter(Boolean));
+  }
+
+  /** Gives what was filled in; what was left empty is the recipe's to decide. */
+  values() {
+    const found = {};
+    const parameters = {};
+    for (const [key, { input, type, inner }] of this.#inputs) {
+      const value = read(input, type);
+      if (value !== null) (inner ? parameters : found)[key] = value;
+    }
+    const chosen = [...this.node.querySelectorAll("input[name=preset]:checked")].map((box) => box.value);
+    if (chosen.length) found.preset = chosen;
+    if (Object.keys(parameters).length) found.parameters = parameters;
+    return found;
+  }
+
+  /** Gives the difference to an earlier ticket: what was emptied is null, which takes it back. */
+  changes(ticket) {
+    const now = this.values();
+    const changes = {};
+    for (const [key, { inner }] of this.#inputs) {
+      const [before, after] = inner ? [ticket.parameters?.[key], now.parameters?.[key]] : [ticket[key], now[key]];
+      if ((before ?? null) !== (after ?? null)) changes[key] = after ?? null;
+    }
+    return changes;
+  }
+
+  /** Empties what belongs to one picture alone. */
+  clear() {
+    for (const key of ["prompt", "seed"]) this.#inputs.get(key).input.value = "";
+  }
+
+  #field(key, label, input, value, { type = "text", inner = false, about = "" } = {}) {
+    input.id = `${this.id}-${key}`;
+    input.value = value;
+    this.#inputs.set(key, { input, type: key === "seed" ? "int" : type, inner });
+    const told = about ? make("small", { id: `${input.id}-about`, class: "quiet" }, about) : null;
+    if (told) input.setAttribute("aria-describedby", told.id);
+    return make("div", { class: "field" }, make("label", { for: input.id }, label), input, told);
+  }
+
+  #presets(chosen) {
+    const known = this.presets ? this.#recipe?.presets ?? [] : [];
+    if (!known.length) return null;
+    const box = ({ name, title, about }) =>
+      make("label", { class: "chip", title: about || null },
+        make("input", { type: "checkbox", name: "preset", value: name, checked: chosen.includes(name) }), title || name);
+    const told = make("summary");
+    const boxes = make("fieldset", { class: "chips" }, make("legend", { class: "unseen" }, "Presets"), ...known.map(box));
+    const show = () => {
+      const names = known.filter(({ name }) => boxes.querySelector(`[value="${CSS.escape(name)}"]`).checked);
+      told.textContent = `Presets: ${names.map(({ title, name }) => title || name).join(", ") || "none"}`;
+    };
+    boxes.addEventListener("change", show);
+    show();
+    return make("details", { class: "more" }, told, boxes);
+  }
+
+  #more(kept) {
+    const recipe = this.#recipe;
+    const fields = [this.#field("negative", "Not wanted", make("textarea", { rows: 2 }), kept.negative ?? "")];
+    if (recipe?.length) {
+      const seconds = make("input", { type: "number", min: 0, step: "any", placeholder: standardSeconds(recipe.length) });
+      fields.push(this.#field("seconds", "Seconds", seconds, kept.seconds ?? "", { type: "float" }));
+    }
+    for (const [name, spec] of Object.entries(recipe?.parameters ?? {})) {
+      if (OWN.has(name)) continue;
+      const label = `${words(name)}${spec.unit ? ` (${spec.unit})` : ""}`;
+      const given = { type: spec.type, inner: true, about: spec.about };
+      fields.push(this.#field(name, label, input(spec), kept.parameters?.[name] ?? "", given));
+    }
+    return make("details", { class: "more" }, make("summary", {}, "More"), ...fields);
+  }
+}
+
+function input(spec) {
+  const standard = spec.default ?? "";
+  if (spec.type === "choice" || spec.type === "bool") {
+    const options = spec.type === "bool" ? ["true", "false"] : names(spec.options);
+    const none = make("option", { value: "" }, `${standard} (the recipe's own)`);
+    return make("select", {}, none, ...options.map((name) => make("option", { value: name }, name)));
+  }
+  if (spec.type === "text") return make("input", { type: "text", placeholder: standard, autocomplete: "off" });
+  return make("input", { type: "number", min: spec.min, max: spec.max, step: spec.step ?? (spec.type === "int" ? 1 : "any"), placeholder: standard });
+}
+
+function names(options) {
+  return Array.isArray(options) ? options : Object.keys(options ?? {});
+}
+
+function read(input, type) {
+  const text = input.value.trim();
+  if (!text) return null;
+  if (type === "bool") return text === "true";
+  // A seed can be larger than what a number holds exactly; the service says what it may be.
+  if (type === "int" || type === "float") return Number.isSafeInteger(Number(text)) || type === "float" ? Number(text) : text;
+  return text;
+}
+
+function standardSeconds({ frames, fps }) {
+  return frames && fps ? String(Math.round(((frames - 1) / fps) * 10) / 10) : null;
+}
