@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from .guard import COOKIE, Access
-from .page import file
+from .page import file, refusal
 
 MONTH = 30 * 24 * 3600
 
@@ -22,7 +22,7 @@ def routes(access: Access) -> list[web.RouteDef]:
         fields = await request.post()
         token = fields.get("token", "")
         if not isinstance(token, str) or not access.opens(token.strip()):
-            return file("login.html", status=401)
+            return refusal()
         found = web.Response(status=303, headers={"Location": "/"})
         found.set_cookie(
             COOKIE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from pathlib import Path
 
 from aiohttp import web
@@ -21,6 +22,11 @@ def _read(name: str) -> bytes:
     return (HERE / name).read_bytes()
 
 
+@functools.cache
+def _tag(name: str) -> str:
+    return f'"{hashlib.sha256(_read(name)).hexdigest()[:16]}"'
+
+
 def file(name: str, status: int = 200) -> web.Response:
     """Answer with one of the page's files."""
     return web.Response(
@@ -28,15 +34,27 @@ def file(name: str, status: int = 200) -> web.Response:
         status=status,
         content_type=TYPES[Path(name).suffix],
         charset="utf-8",
-        headers={"Cache-Control": "no-cache"},
+        headers={"Cache-Control": "no-cache", "ETag": _tag(name)},
     )
+
+
+def refusal() -> web.Response:
+    """Answer with the login page that says that the token was wrong."""
+    response = file("login.html", status=401)
+    response.body = _read("login.html").replace(b'role="alert" hidden', b'role="alert"')
+    del response.headers["ETag"]
+    return response
 
 
 def routes() -> list[web.RouteDef]:
     """Give the page's routes, one for each file, so that no path from outside reaches the disk."""
 
     def serve(name: str) -> web.RouteDef:
-        async def handler(_: web.Request) -> web.Response:
+        async def handler(request: web.Request) -> web.Response:
+            # A browser keeps the files and asks each time whether they are still the same.
+            known = {tag.strip() for tag in request.headers.get("If-None-Match", "").split(",")}
+            if _tag(name) in known:
+                return web.Response(status=304, headers={"ETag": _tag(name)})
             return file(name)
 
         return web.get("/" if name == "index.html" else f"/page/{name}", handler)

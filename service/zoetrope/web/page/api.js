@@ -67,6 +67,11 @@ export async function checks() {
   return body.checks ? body : refuse(response.status, body);
 }
 
+/** Gives the address under which a browser saves a file instead of showing it. */
+export function saving(url) {
+  return `${url}${url.includes("?") ? "&" : "?"}download=1`;
+}
+
 /** Tells whether the service answers at all. */
 export async function alive(patience = 5000) {
   try {

@@ -59,13 +59,12 @@ export class Drop {
 
   #offer() {
     const before = this.choice.value;
-    const options = this.recipes.all.map(({ name, title, tags }) => {
-      const told = tags?.includes("experimental") ? `${title || name} (experimental)` : title || name;
-      return make("option", { value: name }, told);
+    const options = this.recipes.all.map(({ name, title, tags, problem }) => {
+      const told = problem ? " (has to be mended)" : tags?.includes("experimental") ? " (experimental)" : "";
+      return make("option", { value: name, disabled: Boolean(problem) }, (title || name) + told);
     });
     this.choice.replaceChildren(...options);
     this.choice.value = this.recipes.get(before) ? before : this.recipes.standard?.name ?? "";
-    byId("drop-choice").hidden = !options.length;
     this.#choose();
   }
 

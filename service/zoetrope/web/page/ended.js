@@ -37,8 +37,7 @@ function row(library, first, repeat) {
       tell(next, job.reason?.next_step ? `What to do: ${job.reason.next_step}` : "");
       tell(tried, attempts(job));
       const retry = job.actions.includes("retry") ? deciding(library, job, "retry") : null;
-      // A picture that was refused was given back; there is nothing to make a video of.
-      const other = job.pictures.length && job.state !== "rejected"
+      const other = job.actions.includes("again")
         ? [
             button("Another seed", () => again(library, job), { class: "plain", "aria-label": `Make ${job.name} again with another seed` }),
             button("Change…", () => repeat(job), { class: "plain", "aria-label": `Change the prompt of ${job.name} and make it again` }),

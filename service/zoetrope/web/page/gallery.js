@@ -1,10 +1,11 @@
 // The finished videos, as frames of a strip.
 
+import { saving } from "./api.js";
 import { button, byId, make, tell } from "./element.js";
 import { again } from "./decide.js";
 import { moment } from "./format.js";
 import { attempt } from "./notice.js";
-import { player } from "./player.js";
+import { print } from "./player.js";
 import { details } from "./receipt.js";
 import { Rows } from "./rows.js";
 
@@ -55,9 +56,9 @@ function card(library, job, repeat) {
       tell(warned, (shown.warnings ?? []).join(" "));
       tell(place, shown.video ? "" : shown.outbox);
       save.hidden = !shown.video;
-      if (shown.video && save.getAttribute("href") !== `${shown.video}?download=1`) {
-        save.href = `${shown.video}?download=1`;
-        frame.replaceChildren(player(shown));
+      if (shown.video && save.getAttribute("href") !== saving(shown.video)) {
+        save.href = saving(shown.video);
+        frame.replaceChildren(...print(shown));
       }
     },
   };

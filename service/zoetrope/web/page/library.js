@@ -40,11 +40,6 @@ export class Library extends EventTarget {
     this.dispatchEvent(new CustomEvent("progress", { detail: job }));
   }
 
-  /** Forgets a job that the service forgot. */
-  remove(id) {
-    for (const shelf of this.shelves) shelf.remove(id);
-  }
-
   /** Finds a job on any shelf. */
   find(id) {
     return this.shelves.map((shelf) => shelf.get(id)).find(Boolean);

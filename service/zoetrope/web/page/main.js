@@ -101,7 +101,6 @@ stream.addEventListener("job", ({ detail }) => {
   statusSoon();
 });
 stream.addEventListener("progress", ({ detail }) => library.progress(detail));
-stream.addEventListener("gone", ({ detail }) => library.remove(detail.id));
 stream.addEventListener("health", ({ detail }) => {
   showHealth(detail);
   statusSoon();

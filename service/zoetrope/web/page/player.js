@@ -1,62 +1,78 @@
 // A video in its frame, and its frames one by one.
 
-import { button, make } from "./element.js";
+import { button, draw, make } from "./element.js";
 
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** Makes a player; a looping one starts by itself, silently, unless motion is not wanted. */
-export function player(job, { loop = false } = {}) {
+function video(job, attributes) {
   const first = job.pictures[0];
-  const video = make("video", {
-    controls: !loop, playsinline: true, loop, "aria-label": `Video of ${job.name}`,
-    preload: loop ? "auto" : "none",
+  return make("video", {
+    playsinline: true, "aria-label": `Video of ${job.name}`,
     // The size of the source keeps the place until the video's own is known.
     width: first?.width, height: first?.height,
-    src: job.video || null, poster: job.poster || null,
+    src: job.video, poster: job.poster || null, ...attributes,
   });
-  video.muted = true;
-  if (loop && !CALM.matches) video.autoplay = true;
-  return video;
+}
+
+/** Makes a clip that begins again and again, silently; by itself, unless motion is not wanted. */
+export function loop(job) {
+  const clip = video(job, { loop: true, preload: "auto" });
+  clip.muted = true;
+  clip.autoplay = !CALM.matches;
+  return clip;
+}
+
+/** Makes a video that shows its poster until it is asked to play, in place. */
+export function print(job) {
+  const shown = video(job, { preload: "none" });
+  const start = button("", () => {
+    shown.controls = true;
+    start.remove();
+    shown.focus();
+    return shown.play().catch(() => {}); // the controls say why not
+  }, { class: "start", "aria-label": `Play ${job.name}` });
+  start.append(draw("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, draw("path", { d: "M7 4v16l13-8z" })));
+  return [shown, start];
 }
 
 /** Makes what a looping player is steered by: play, and a slider whose every step is a frame. */
-export function frames(video, rate) {
+export function frames(clip, rate) {
   const slider = make("input", { type: "range", class: "frames", min: 0, max: 0, value: 0, step: 1 });
   slider.setAttribute("aria-label", "Frame");
   const told = make("output", { class: "quiet" }, "frame –");
-  const last = () => Math.max(0, Math.round(video.duration * rate) - 1);
+  const last = () => Math.max(0, Math.round(clip.duration * rate) - 1);
   const show = () => {
-    const at = Math.min(last(), Math.floor(video.currentTime * rate + 0.01));
+    const at = Math.min(last(), Math.floor(clip.currentTime * rate + 0.01));
     slider.value = at;
     slider.setAttribute("aria-valuetext", `frame ${at + 1} of ${last() + 1}`);
     told.textContent = `frame ${at + 1} of ${last() + 1}`;
   };
-  video.addEventListener("loadedmetadata", () => {
+  clip.addEventListener("loadedmetadata", () => {
     slider.max = last();
     show();
   });
   slider.addEventListener("input", () => {
-    video.pause();
+    clip.pause();
     // The middle of a frame, so that rounding cannot show its neighbour.
-    video.currentTime = (Number(slider.value) + 0.5) / rate;
+    clip.currentTime = (Number(slider.value) + 0.5) / rate;
   });
-  video.addEventListener("seeked", show);
+  clip.addEventListener("seeked", show);
   const follow = () => {
-    if (!video.isConnected) return;
-    if (!video.paused) show();
-    video.requestVideoFrameCallback?.(follow);
+    if (!clip.isConnected) return;
+    if (!clip.paused) show();
+    clip.requestVideoFrameCallback?.(follow);
   };
-  video.requestVideoFrameCallback?.(follow);
-  return make("div", { class: "scrub" }, playing(video), slider, told);
+  clip.requestVideoFrameCallback?.(follow);
+  return make("div", { class: "scrub" }, playing(clip), slider, told);
 }
 
-function playing(video) {
-  const turn = () => (video.paused ? video.play().catch(() => {}) : video.pause());
+function playing(clip) {
+  const turn = () => (clip.paused ? clip.play().catch(() => {}) : clip.pause());
   const pressed = button("Play", turn, { class: "plain" });
   const show = () => {
-    pressed.textContent = video.paused ? "Play" : "Pause";
+    pressed.textContent = clip.paused ? "Play" : "Pause";
   };
-  for (const kind of ["play", "pause"]) video.addEventListener(kind, show);
-  video.addEventListener("click", turn);
+  for (const kind of ["play", "pause"]) clip.addEventListener(kind, show);
+  clip.addEventListener("click", turn);
   return pressed;
 }

@@ -1,6 +1,6 @@
 // How a video was made, from its receipt.
 
-import { find } from "./api.js";
+import { find, saving } from "./api.js";
 import { make } from "./element.js";
 import { percent, span, words } from "./format.js";
 
@@ -68,6 +68,6 @@ function energy(stages) {
 
 function downloads(artefacts) {
   if (!artefacts.length) return [];
-  const link = ({ name, url }) => make("li", {}, make("a", { href: `${url}?download=1`, download: name }, name));
+  const link = ({ name, url }) => make("li", {}, make("a", { href: saving(url), download: name }, name));
   return [make("ul", { class: "files", "aria-label": "Files" }, ...artefacts.map(link))];
 }

@@ -1,17 +1,17 @@
 // The recipes that the service knows, and what may be asked of each.
 
-import { find } from "./api.js";
+import { get } from "./api.js";
 
 const RATE = 16; // frames a second of WAN's clips, where a recipe is not known
 
-/** The recipes by name; empty where the service does not tell them. */
+/** The recipes by name. */
 export class Recipes extends EventTarget {
   #all = new Map();
 
   /** Asks for them. */
   async load() {
-    const found = await find("/recipes");
-    this.#all = new Map((found?.recipes ?? []).map((recipe) => [recipe.name, recipe]));
+    const found = await get("/recipes");
+    this.#all = new Map((found.recipes).map((recipe) => [recipe.name, recipe]));
     this.dispatchEvent(new Event("change"));
   }
 

@@ -4,7 +4,7 @@ import { find } from "./api.js";
 import { again, deciding } from "./decide.js";
 import { button, byId, make, tell } from "./element.js";
 import { because, count } from "./format.js";
-import { frames, player } from "./player.js";
+import { frames, loop } from "./player.js";
 import { Rows } from "./rows.js";
 
 /** Shows what waits for a look, one large and the others in a strip to choose from. */
@@ -51,19 +51,19 @@ function choice(job, choose) {
 function open(library, job, recipes, repeat) {
   const done = job.stages.filter((stage) => stage.state === "done").at(-1);
   const next = job.stages.filter((stage) => stage.state !== "done").map((stage) => stage.name);
-  const video = player(job, { loop: true });
+  const clip = job.video ? loop(job) : null;
   const source = make("figure", { class: "frame" }, make("figcaption", {}, "Your picture"));
-  const clip = make("figure", { class: "frame" },
+  const made = make("figure", { class: "frame" },
     make("figcaption", {}, `The clip of ${done?.name ?? "the first stage"}`),
-    job.video ? video : make("p", { class: "quiet" }, `It lies in ${job.outbox}`),
-    job.video ? frames(video, recipes.rate(job.recipe)) : null);
+    clip ?? make("p", { class: "quiet" }, `It lies in ${job.outbox}`),
+    clip ? frames(clip, recipes.rate(job.recipe)) : null);
   const why = make("input", { type: "text", maxlength: 1000, autocomplete: "off", placeholder: "why, if you like" });
   const prompt = job.ticket?.prompt;
   const node = make("article", { "data-job": job.id, "data-updated": job.updated, "aria-label": job.name },
     make("h3", {}, job.name),
     make("p", { class: "quiet" }, `${job.recipe}, seed ${job.seed}${next.length ? `; then ${next.join(", ")}` : ""}`),
     prompt ? make("p", { class: "prompt" }, prompt) : null,
-    make("div", { class: "pair" }, source, clip),
+    make("div", { class: "pair" }, source, made),
     ...(job.warnings ?? []).map((warning) => make("p", { class: "why" }, warning)),
     job.reason ? make("p", { class: "why" }, because(job.reason)) : null,
     make("div", { class: "acts" },

@@ -61,11 +61,6 @@ export class Shelf extends EventTarget {
     this.#say();
   }
 
-  /** Forgets a job. */
-  remove(id) {
-    if (this.#jobs.delete(id)) this.#say();
-  }
-
   #query() {
     const text = this.text ? `&q=${encodeURIComponent(this.text)}` : "";
     return `/jobs?state=${[...this.states].join(",")}&limit=${this.limit}${text}`;

@@ -2,7 +2,7 @@
 
 import { alive } from "./api.js";
 
-const KINDS = ["job", "progress", "health", "gone"];
+const KINDS = ["job", "progress", "health"];
 const RETRY = 2000; // ms until a stream that was refused is asked for again
 const SILENCE = 25000; // ms without an event after which the service is asked whether it lives
 

@@ -108,16 +108,12 @@ export class Ticket {
 function input(spec) {
   const standard = spec.default ?? "";
   if (spec.type === "choice" || spec.type === "bool") {
-    const options = spec.type === "bool" ? ["true", "false"] : names(spec.options);
+    const options = spec.type === "bool" ? ["true", "false"] : spec.options ?? [];
     const none = make("option", { value: "" }, `${standard} (the recipe's own)`);
     return make("select", {}, none, ...options.map((name) => make("option", { value: name }, name)));
   }
   if (spec.type === "text") return make("input", { type: "text", placeholder: standard, autocomplete: "off" });
   return make("input", { type: "number", min: spec.min, max: spec.max, step: spec.step ?? (spec.type === "int" ? 1 : "any"), placeholder: standard });
-}
-
-function names(options) {
-  return Array.isArray(options) ? options : Object.keys(options ?? {});
 }
 
 function read(input, type) {

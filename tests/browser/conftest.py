@@ -1,0 +1,153 @@
+"""The real service with a rehearsal engine, and a real browser that opens its page."""
+
+import io
+import json
+import shutil
+import time
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Error, sync_playwright
+
+from tests.fakes.service import EngineProcess, ServiceProcess
+from zoetrope.demo.picture import draw
+
+PATIENCE = 20.0
+DESK = {"viewport": {"width": 1280, "height": 900}}
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+
+
+@pytest.fixture(scope="session")
+def picture() -> bytes:
+    """A small picture in which something can be seen."""
+    file = io.BytesIO()
+    draw().resize((208, 120)).save(file, "PNG")
+    return file.getvalue()
+
+
+class Engine(EngineProcess):
+    """The engine, which can be told to be slow."""
+
+    @contextmanager
+    def slowed(self, seconds: float):
+        fault = json.dumps({"kind": "slow", "seconds": seconds, "times": 0}).encode()
+        urllib.request.urlopen(f"{self.url}/rehearsal/faults", fault).close()
+        try:
+            yield
+        finally:
+            self.mended()
+
+    def fail(self, **fault) -> None:
+        urllib.request.urlopen(f"{self.url}/rehearsal/faults", json.dumps(fault).encode()).close()
+
+    def mended(self) -> None:
+        order = urllib.request.Request(f"{self.url}/rehearsal/faults", method="DELETE")
+        urllib.request.urlopen(order).close()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    engine = Engine(tmp_path_factory.mktemp("engine") / "home")
+    engine.start()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="module")
+def service(engine, tmp_path_factory):
+    service = ServiceProcess(tmp_path_factory.mktemp("service"), engine.url)
+    text = service.config.read_text()
+    service.config.write_text(text.replace("review = false", ""))
+    service.start()
+    yield service
+    service.stop()
+
+
+# No longer than a module: while Playwright is there, its event loop runs, and others cannot.
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One person's browser; what it complains about has to be named beforehand."""
+
+    def __init__(self, browser, url: str, expected: tuple[str, ...] = (), **options):
+        self.context = browser.new_context(base_url=url, **(DESK | options))
+        self.context.set_default_timeout(PATIENCE * 1000)
+        self.cards: list[dict] = []  # as the address of the cards tells them
+        self.context.route("**/api/v1/gpu", self._tell_cards)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.bytes: dict[str, int] = {}
+        self._expected = expected
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog {dialog.message}"))
+        self.page.on("console", self._hear)
+
+    def _tell_cards(self, route) -> None:
+        route.fulfill(json={"problem": None, "cards": self.cards})
+
+    def _hear(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.text} {message.location.get('url', '')}")
+
+    def open(self, path: str = "/"):
+        """Open the page and wait until it is filled."""
+        self.page.goto(path)
+        self.page.locator("body[data-ready]").wait_for()
+        return self.page
+
+    def close(self) -> None:
+        self.context.close()
+        unexpected = [c for c in self.complaints if not any(e in c for e in self._expected)]
+        assert not unexpected
+
+
+@pytest.fixture
+def visit(browser, service):
+    """Open the page as somebody; with `expected`, the complaints that belong to the test."""
+    visits: list[Visit] = []
+
+    def make(path: str = "/", **options):
+        visits.append(Visit(browser, service.url, **options))
+        return visits[-1].open(path)
+
+    yield make
+    for each in visits:
+        each.close()
+
+
+def drop(page, name: str, content: bytes, kind: str = "image/png") -> None:
+    """Drag a file onto the page, as a file manager would."""
+    transfer = page.evaluate_handle(
+        """([name, bytes, type]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(bytes)], name, { type }));
+            return transfer;
+        }""",
+        [name, list(content), kind],
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event("#drop-form", event, {"dataTransfer": transfer})
+
+
+def choose(page, name: str, content: bytes) -> None:
+    """Put a picture into the drum by the file chooser."""
+    page.set_input_files("#files", {"name": name, "mimeType": "image/png", "buffer": content})
+
+
+def until(page, script: str, patience: float = PATIENCE):
+    """Wait until something is true on the page; its CSP forbids Playwright's own way of waiting."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if found := page.evaluate(script):
+            return found
+        page.wait_for_timeout(25)
+    raise Error(f"{script} did not become true within {patience:.0f} s")

@@ -1,0 +1,126 @@
+"""A person makes a video on the page, from the dropped picture to the playing video."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import choose, drop, until
+
+pytestmark = pytest.mark.system("chromium")
+
+
+def test_a_dropped_picture_becomes_a_video_that_plays_without_one_reload(
+    visit, engine, service, picture
+):
+    page = visit()
+    page.evaluate("() => { window.opened = 1; }")
+    drop(page, "dusk.png", picture)
+    expect(page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")).to_have_count(
+        1
+    )
+    page.get_by_label("Prompt").first.fill("Beat 1 (0-2s): the drum turns.")
+    page.get_by_label("Seed").first.fill("1834")
+    with engine.slowed(0.15):
+        page.get_by_role("button", name="Make the video").click()
+        until(page, PARTLY)
+        row = page.locator("#queue-rows li")
+        expect(row).to_contain_text(
+            re.compile(r"i2v \(1 of 2\): \d+ %, step \d of \d, about \d+ s")
+        )
+        expect(page.locator("#drum")).to_have_class("turning")
+    review = page.get_by_role("region", name="Waits for your look")
+    expect(review.get_by_role("article", name="dusk.png")).to_contain_text("the drum turns")
+    expect(page).to_have_title("(1) zoetrope")
+    clip = review.get_by_label("Video of dusk.png")
+    until(page, "document.querySelector('#review-stage video').currentTime > 0")
+    expect(review.get_by_alt_text("The picture dusk.png")).to_have_js_property("naturalWidth", 208)
+    # Frame by frame: the slider stops the clip and shows where it is.
+    review.get_by_label("Frame").fill("2")
+    expect(review.get_by_text("frame 3 of 5")).to_be_visible()
+    expect(clip).to_have_js_property("paused", True)
+    review.get_by_role("button", name="Approve dusk.png").click()
+
+    finished = page.locator("#gallery-rows li.print")
+    expect(finished).to_contain_text("dusk")
+    expect(page).to_have_title("zoetrope")
+    video = finished.get_by_label("Video of dusk.png")
+    expect(video).to_have_js_property("paused", True)
+    finished.get_by_role("button", name="Play dusk.png").click()
+    until(page, "document.querySelector('#gallery-rows video').currentTime > 0")
+    assert page.evaluate("window.opened") == 1
+    assert service.done_named("dusk")
+
+
+PARTLY = (
+    "(() => { const bar = document.querySelector('#queue-rows progress');"
+    " return bar && bar.value > 0 && bar.value < 1; })()"
+)
+
+
+def test_the_receipt_tells_how_a_video_was_made_and_gives_its_files(visit, picture):
+    page = visit()
+    card = page.locator("#gallery-rows li.print").first
+    card.get_by_text("How it was made").click()
+    for fact in ("the drum turns", "1834", "tiny", "5 frames at 16 a second"):
+        expect(card.locator("dl")).to_contain_text(fact)
+    expect(card.get_by_role("list", name="Stages").get_by_role("listitem")).to_have_count(2)
+    with page.expect_download() as saved:
+        card.get_by_role("link", name="Download dusk.png").click()
+    assert saved.value.suggested_filename == "dusk.mp4"
+    with page.expect_download() as saved:
+        card.get_by_role("link", name="source.png").click()
+    assert saved.value.path().read_bytes() == picture
+
+
+def test_another_seed_and_other_words_become_jobs_of_their_own(visit, service, picture):
+    page = visit()
+    card = page.locator("#gallery-rows li.print").first
+    card.get_by_role("button", name="again with another seed").click()
+    review = page.get_by_role("region", name="Waits for your look")
+    expect(review.get_by_role("article")).to_be_visible()
+    review.get_by_role("button", name=re.compile("^Change the prompt")).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Prompt")).to_have_value("Beat 1 (0-2s): the drum turns.")
+    dialog.get_by_label("Prompt").fill("The drum stands still.")
+    dialog.get_by_role("button", name="Make it again").click()
+    expect(dialog).to_be_hidden()
+    # Two clips: a strip to choose from.
+    strip = page.locator("#review-strip li")
+    expect(strip).to_have_count(2)
+    strip.nth(1).get_by_role("button").click()
+    expect(review.get_by_role("article")).to_contain_text("The drum stands still.")
+    review.get_by_label("Why dusk.png is declined").fill("it should turn")
+    review.get_by_role("button", name="Decline dusk.png").click()
+    ended = page.get_by_role("region", name="Did not become a video")
+    expect(ended.get_by_role("listitem")).to_contain_text("it should turn")
+    seeds = {job["seed"] for job in service.get("/api/v1/jobs")["jobs"]}
+    assert len(seeds) == 3
+
+
+def test_the_gallery_finds_a_video_by_its_words(visit, picture, service):
+    page = visit()
+    cards = page.locator("#gallery-rows li.print")
+    expect(cards).to_have_count(1)
+    search = page.get_by_role("searchbox", name="Search videos")
+    search.fill("no such words")
+    expect(cards).to_have_count(0)
+    expect(page.get_by_text("No video has these words")).to_be_visible()
+    search.fill("drum turns")
+    expect(cards).to_have_count(1)
+
+
+def test_pictures_can_be_left_out_and_a_queued_job_taken_back(visit, engine, picture):
+    page = visit()
+    choose(page, "one.png", picture)
+    choose(page, "two.png", picture)
+    expect(page.get_by_role("button", name="Make 2 videos")).to_be_enabled()
+    page.get_by_role("button", name="Leave one.png out").click()
+    with engine.slowed(0.3):
+        page.get_by_role("button", name="Make the video").click()
+        page.get_by_role("button", name="Cancel two.png").click()
+        ended = page.get_by_role("region", name="Did not become a video")
+        expect(ended.get_by_role("listitem").filter(has_text="two.png")).to_contain_text(
+            "cancelled"
+        )
+    expect(page.locator("#queue-rows li")).to_have_count(0)
