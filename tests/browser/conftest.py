@@ -8,7 +8,7 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Error, expect, sync_playwright
 
 from tests.fakes.service import EngineProcess, ServiceProcess
 from zoetrope.demo.picture import draw
@@ -64,6 +64,31 @@ def service(engine, tmp_path_factory):
     service.stop()
 
 
+def make_job(service, picture: bytes, stem: str, state: str, **ticket) -> dict:
+    """Drop a picture into the inbox and wait until its job is where it shall be."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in ticket.items()]
+    (service.inbox / f"{stem}.toml").write_text("\n".join(lines))
+    (service.inbox / f"{stem}.png").write_bytes(picture)
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for job in service.get(f"/api/v1/jobs?state={state}&limit=200")["jobs"]:
+            if job["stem"] == stem:
+                return job
+        time.sleep(0.05)
+    raise AssertionError(f"{stem} did not become {state}")
+
+
+WORDS = "Beat 1 (0-2s): the drum turns."
+
+
+@pytest.fixture(scope="module")
+def finished(service, picture):
+    """One finished video, whatever else happens in the module."""
+    return make_job(
+        service, picture, "finished", "done", prompt=WORDS, seed=1834, review=False, steps=6
+    )
+
+
 # No longer than a module: while Playwright is there, its event loop runs, and others cannot.
 @pytest.fixture(scope="module")
 def browser():
@@ -78,10 +103,10 @@ def browser():
 class Visit:
     """One person's browser; what it complains about has to be named beforehand."""
 
-    def __init__(self, browser, url: str, expected: tuple[str, ...] = (), **options):
+    def __init__(self, browser, url: str, expected: tuple[str, ...] = (), cards=(), **options):
         self.context = browser.new_context(base_url=url, **(DESK | options))
         self.context.set_default_timeout(PATIENCE * 1000)
-        self.cards: list[dict] = []  # as the address of the cards tells them
+        self._cards = list(cards)  # as their address tells them; this machine may have some
         self.context.route("**/api/v1/gpu", self._tell_cards)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
@@ -92,7 +117,7 @@ class Visit:
         self.page.on("console", self._hear)
 
     def _tell_cards(self, route) -> None:
-        route.fulfill(json={"problem": None, "cards": self.cards})
+        route.fulfill(json={"problem": None, "cards": self._cards})
 
     def _hear(self, message) -> None:
         if message.type in ("error", "warning"):
@@ -141,6 +166,15 @@ def drop(page, name: str, content: bytes, kind: str = "image/png") -> None:
 def choose(page, name: str, content: bytes) -> None:
     """Put a picture into the drum by the file chooser."""
     page.set_input_files("#files", {"name": name, "mimeType": "image/png", "buffer": content})
+
+
+def look_at(page, name: str) -> None:
+    """Choose a clip where several wait."""
+    page.locator("#review-strip li", has_text=name).first.wait_for(state="attached")
+    choice = page.get_by_role("button", name=f"Look at {name}")
+    if choice.first.is_visible():
+        choice.first.click()
+    expect(page.get_by_role("article", name=name)).to_be_visible()
 
 
 def until(page, script: str, patience: float = PATIENCE):

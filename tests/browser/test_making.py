@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import choose, drop, until
+from tests.browser.conftest import WORDS, choose, drop, look_at, make_job, until
 
 pytestmark = pytest.mark.system("chromium")
 
@@ -21,17 +21,14 @@ def test_a_dropped_picture_becomes_a_video_that_plays_without_one_reload(
     )
     page.get_by_label("Prompt").first.fill("Beat 1 (0-2s): the drum turns.")
     page.get_by_label("Seed").first.fill("1834")
-    with engine.slowed(0.15):
+    with engine.slowed(0.2):
         page.get_by_role("button", name="Make the video").click()
-        until(page, PARTLY)
-        row = page.locator("#queue-rows li")
-        expect(row).to_contain_text(
-            re.compile(r"i2v \(1 of 2\): \d+ %, step \d of \d, about \d+ s")
-        )
+        until(page, UNDER_WAY)
         expect(page.locator("#drum")).to_have_class("turning")
     review = page.get_by_role("region", name="Waits for your look")
-    expect(review.get_by_role("article", name="dusk.png")).to_contain_text("the drum turns")
-    expect(page).to_have_title("(1) zoetrope")
+    expect(page).to_have_title(re.compile(r"^\(\d+\) zoetrope$"))
+    look_at(page, "dusk.png")
+    expect(review.get_by_role("article")).to_contain_text("the drum turns")
     clip = review.get_by_label("Video of dusk.png")
     until(page, "document.querySelector('#review-stage video').currentTime > 0")
     expect(review.get_by_alt_text("The picture dusk.png")).to_have_js_property("naturalWidth", 208)
@@ -41,73 +38,92 @@ def test_a_dropped_picture_becomes_a_video_that_plays_without_one_reload(
     expect(clip).to_have_js_property("paused", True)
     review.get_by_role("button", name="Approve dusk.png").click()
 
-    finished = page.locator("#gallery-rows li.print")
-    expect(finished).to_contain_text("dusk")
-    expect(page).to_have_title("zoetrope")
+    finished = page.locator("#gallery-rows li.print").filter(has_text="dusk")
     video = finished.get_by_label("Video of dusk.png")
     expect(video).to_have_js_property("paused", True)
     finished.get_by_role("button", name="Play dusk.png").click()
-    until(page, "document.querySelector('#gallery-rows video').currentTime > 0")
+    until(page, "document.querySelector('#gallery-rows [aria-label*=dusk]').currentTime > 0")
     assert page.evaluate("window.opened") == 1
     assert service.done_named("dusk")
 
 
-PARTLY = (
-    "(() => { const bar = document.querySelector('#queue-rows progress');"
-    " return bar && bar.value > 0 && bar.value < 1; })()"
-)
+# The slits are partly lit, and the line beside them says the same in words.
+UNDER_WAY = """(() => {
+    const row = document.querySelector("#queue-rows li");
+    const bar = row?.querySelector("progress");
+    const line = row?.querySelector(".line").textContent ?? "";
+    return bar?.value > 0 && bar.value < 1
+        && /^i2v \\(1 of 2\\): \\d+ %, step \\d of \\d, about \\d+ s left$/.test(line);
+})()"""
 
 
-def test_the_receipt_tells_how_a_video_was_made_and_gives_its_files(visit, picture):
+def test_the_receipt_tells_how_a_video_was_made_and_gives_its_files(visit, finished, picture):
     page = visit()
-    card = page.locator("#gallery-rows li.print").first
+    card = page.locator(f"#gallery-rows [data-job='{finished['id']}']")
     card.get_by_text("How it was made").click()
-    for fact in ("the drum turns", "1834", "tiny", "5 frames at 16 a second"):
+    for fact in (WORDS, "1834", "tiny", "Steps", "5 frames at 16 a second"):
         expect(card.locator("dl")).to_contain_text(fact)
     expect(card.get_by_role("list", name="Stages").get_by_role("listitem")).to_have_count(2)
     with page.expect_download() as saved:
-        card.get_by_role("link", name="Download dusk.png").click()
-    assert saved.value.suggested_filename == "dusk.mp4"
+        card.get_by_role("link", name="Download finished.png").click()
+    assert saved.value.suggested_filename == "finished.mp4"
     with page.expect_download() as saved:
         card.get_by_role("link", name="source.png").click()
     assert saved.value.path().read_bytes() == picture
 
 
-def test_another_seed_and_other_words_become_jobs_of_their_own(visit, service, picture):
+def test_another_seed_makes_another_job(visit, finished, service):
     page = visit()
-    card = page.locator("#gallery-rows li.print").first
+    card = page.locator(f"#gallery-rows [data-job='{finished['id']}']")
     card.get_by_role("button", name="again with another seed").click()
+    expect(page.get_by_role("status")).to_contain_text("finished.png is queued once more")
+    again = [
+        job
+        for job in service.get("/api/v1/jobs")["jobs"]
+        if job["parent"] == finished["id"] and job["seed"] != finished["seed"]
+    ]
+    assert len(again) == 1
+
+
+def test_a_clip_in_review_can_be_tried_with_other_words_and_then_declined(visit, service, picture):
+    make_job(service, picture, "still", "review", prompt=WORDS, steps=7)
+    page = visit()
     review = page.get_by_role("region", name="Waits for your look")
     expect(review.get_by_role("article")).to_be_visible()
-    review.get_by_role("button", name=re.compile("^Change the prompt")).click()
+    look_at(page, "still.png")
+    review.get_by_role("button", name="Change the prompt of still.png and try again").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_label("Prompt")).to_have_value("Beat 1 (0-2s): the drum turns.")
+    expect(dialog.get_by_label("Prompt")).to_have_value(WORDS)
     dialog.get_by_label("Prompt").fill("The drum stands still.")
     dialog.get_by_role("button", name="Make it again").click()
     expect(dialog).to_be_hidden()
-    # Two clips: a strip to choose from.
-    strip = page.locator("#review-strip li")
+    # Two clips: a strip to choose from, the older one first.
+    strip = page.locator("#review-strip li", has_text="still.png")
     expect(strip).to_have_count(2)
     strip.nth(1).get_by_role("button").click()
     expect(review.get_by_role("article")).to_contain_text("The drum stands still.")
-    review.get_by_label("Why dusk.png is declined").fill("it should turn")
-    review.get_by_role("button", name="Decline dusk.png").click()
+    review.get_by_label("Why still.png is declined").fill("it should turn")
+    review.get_by_role("button", name="Decline still.png").click()
+    expect(strip).to_have_count(1)
     ended = page.get_by_role("region", name="Did not become a video")
-    expect(ended.get_by_role("listitem")).to_contain_text("it should turn")
-    seeds = {job["seed"] for job in service.get("/api/v1/jobs")["jobs"]}
-    assert len(seeds) == 3
+    expect(ended.get_by_role("listitem").filter(has_text="still.png")).to_contain_text(
+        "it should turn"
+    )
+    jobs = [job for job in service.get("/api/v1/jobs")["jobs"] if job["stem"] == "still"]
+    assert len({job["seed"] for job in jobs}) == 2
+    assert all(job["ticket"]["parameters"]["steps"] == 7 for job in jobs)
 
 
-def test_the_gallery_finds_a_video_by_its_words(visit, picture, service):
+def test_the_gallery_finds_a_video_by_its_words(visit, finished):
     page = visit()
-    cards = page.locator("#gallery-rows li.print")
-    expect(cards).to_have_count(1)
+    card = page.locator(f"#gallery-rows [data-job='{finished['id']}']")
+    expect(card).to_be_visible()
     search = page.get_by_role("searchbox", name="Search videos")
     search.fill("no such words")
-    expect(cards).to_have_count(0)
+    expect(card).to_have_count(0)
     expect(page.get_by_text("No video has these words")).to_be_visible()
     search.fill("drum turns")
-    expect(cards).to_have_count(1)
+    expect(card).to_be_visible()
 
 
 def test_pictures_can_be_left_out_and_a_queued_job_taken_back(visit, engine, picture):
@@ -123,4 +139,4 @@ def test_pictures_can_be_left_out_and_a_queued_job_taken_back(visit, engine, pic
         expect(ended.get_by_role("listitem").filter(has_text="two.png")).to_contain_text(
             "cancelled"
         )
-    expect(page.locator("#queue-rows li")).to_have_count(0)
+    expect(page.locator("#queue-rows li").filter(has_text="two.png")).to_have_count(0)

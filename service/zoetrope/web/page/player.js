@@ -39,7 +39,7 @@ export function print(job) {
 export function frames(clip, rate) {
   const slider = make("input", { type: "range", class: "frames", min: 0, max: 0, value: 0, step: 1 });
   slider.setAttribute("aria-label", "Frame");
-  const told = make("output", { class: "quiet" }, "frame –");
+  const told = make("span", { class: "quiet" }, "frame –"); // an output would be read aloud at every frame
   const last = () => Math.max(0, Math.round(clip.duration * rate) - 1);
   const show = () => {
     const at = Math.min(last(), Math.floor(clip.currentTime * rate + 0.01));
