@@ -15,6 +15,8 @@ from zoetrope.demo.picture import draw
 
 PATIENCE = 20.0
 DESK = {"viewport": {"width": 1280, "height": 900}}
+# Two cores share a browser, an engine and a service.
+expect.set_options(timeout=PATIENCE * 1000)
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 
 
@@ -67,7 +69,8 @@ def service(engine, tmp_path_factory):
 def make_job(service, picture: bytes, stem: str, state: str, **ticket) -> dict:
     """Drop a picture into the inbox and wait until its job is where it shall be."""
     lines = [f"{key} = {json.dumps(value)}" for key, value in ticket.items()]
-    (service.inbox / f"{stem}.toml").write_text("\n".join(lines))
+    if lines:
+        (service.inbox / f"{stem}.toml").write_text("\n".join(lines))
     (service.inbox / f"{stem}.png").write_bytes(picture)
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -106,8 +109,9 @@ class Visit:
     def __init__(self, browser, url: str, expected: tuple[str, ...] = (), cards=(), **options):
         self.context = browser.new_context(base_url=url, **(DESK | options))
         self.context.set_default_timeout(PATIENCE * 1000)
-        self._cards = list(cards)  # as their address tells them; this machine may have some
-        self.context.route("**/api/v1/gpu", self._tell_cards)
+        self._cards = cards  # as their address tells them; None leaves that to the service
+        if cards is not None:
+            self.context.route("**/api/v1/gpu", self._tell_cards)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.bytes: dict[str, int] = {}
@@ -117,7 +121,7 @@ class Visit:
         self.page.on("console", self._hear)
 
     def _tell_cards(self, route) -> None:
-        route.fulfill(json={"problem": None, "cards": self._cards})
+        route.fulfill(json={"problem": None, "cards": list(self._cards)})
 
     def _hear(self, message) -> None:
         if message.type in ("error", "warning"):

@@ -30,7 +30,8 @@ HEADERS = {
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    # With "no-referrer", browsers send the login's form with `Origin: null`.
+    "Referrer-Policy": "same-origin",
     "Server": "zoetrope",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

@@ -11,7 +11,7 @@ export function showEngines(engines, name) {
     const memory = engine.vram_total > 1024 ** 3 ? `${size(engine.vram_free)} of ${size(engine.vram_total)} free` : "";
     const hand = engine.in_hand.map(name).filter(Boolean);
     return make("li", {},
-      make("h4", {}, state, " ", engine.name),
+      make("h3", {}, state, " ", engine.name),
       make("p", { class: "quiet" }, [kind, engine.device, memory].filter(Boolean).join(", ")),
       hand.length ? make("p", { class: "line" }, `Works on ${hand.join(" and ")}.`) : null,
       engine.up ? null : make("p", { class: "why" }, because(engine.reason) || `Away since ${moment(engine.since)}.`));

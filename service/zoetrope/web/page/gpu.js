@@ -66,7 +66,7 @@ class CardView {
     this.choice = make("select", { "aria-label": `Profile of ${card.name}` });
     this.switch = make("div", { class: "acts" }, this.choice,
       button("Apply", () => this.#apply(), { class: "plain", "aria-label": `Apply the profile to ${card.name}` }));
-    this.node = make("li", { class: "card" }, make("h4", {}, card.name),
+    this.node = make("li", { class: "card" }, make("h3", {}, card.name),
       make("div", { class: "plots" }, this.clock.node, this.power.node, this.heat.node, this.memory.node),
       this.state, this.slowed, this.why, this.switch);
   }

@@ -23,7 +23,7 @@ export function showHealth(report) {
 
 function row({ name, level, found, next_step: next }) {
   return make("li", {},
-    make("h4", {}, make("span", { class: `state ${level}` }, level), " ", name),
+    make("h3", {}, make("span", { class: `state ${level}` }, level), " ", name),
     make("p", {}, found),
     next ? make("p", { class: "next" }, `What to do: ${next}`) : null);
 }

@@ -88,6 +88,7 @@ const stream = new Stream();
 stream.addEventListener("live", ({ detail: resumed }) => {
   byId("away").hidden = true;
   delete document.body.dataset.lost;
+  settle(); // what could not be done then can be tried now
   // Unless the stream went on where it ended, events may have been missed.
   if (resumed) statusSoon();
   else everything();

@@ -21,18 +21,17 @@ export function showReview(library, { recipes, repeat }) {
     const jobs = shelf.jobs.reverse(); // who came first waits longest
     const job = shelf.get(chosen) ?? jobs[0];
     chosen = job?.id ?? null;
+    const held = byId("review").contains(document.activeElement);
     byId("review").hidden = !jobs.length;
     tell(byId("review-count"), jobs.length ? count(jobs.length, "clip") : "");
     byId("review-strip").hidden = jobs.length < 2;
     rows.show(jobs);
     for (const each of jobs) rows.get(each.id).mark(each.id === chosen);
-    if (!job) return stage.replaceChildren();
     const shown = stage.firstElementChild;
-    if (shown?.dataset.job === job.id && shown.dataset.updated === String(job.updated)) return undefined;
-    const held = stage.contains(document.activeElement);
-    stage.replaceChildren(open(library, job, recipes, repeat));
-    if (held) byId("review-title").focus();
-    return undefined;
+    if (job && shown?.dataset.job === job.id && shown.dataset.updated === String(job.updated)) return;
+    stage.replaceChildren(...(job ? [open(library, job, recipes, repeat)] : []));
+    // Who worked here with the keyboard goes on here, or where the job went.
+    if (held && !byId("review").contains(document.activeElement)) byId(job ? "review-title" : "queue-title").focus();
   }
   shelf.addEventListener("change", show);
 }

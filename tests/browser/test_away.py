@@ -1,0 +1,67 @@
+"""The service goes away and comes back, and it asks who is there."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit, make_job
+from tests.fakes.service import ServiceProcess
+
+pytestmark = pytest.mark.system("chromium")
+
+TOKEN = "a-token-that-is-long-enough-0123456789"
+
+
+def test_a_killed_service_is_told_and_the_page_catches_up_by_itself(visit, service, picture):
+    make_job(service, picture, "before", "review")
+    page = visit(expected=("ERR_", "status of 503"))
+    expect(page.locator("#review").get_by_role("article", name="before.png")).to_be_visible()
+    page.evaluate("() => { window.opened = 1; }")
+    service.kill()
+    banner = page.locator("#away")
+    expect(banner).to_be_visible()
+    # What it last knew stays in sight, and an order says that it was not taken.
+    expect(page.get_by_role("article", name="before.png")).to_be_visible()
+    page.get_by_role("button", name="Approve before.png").click()
+    expect(page.locator("#notice")).to_contain_text("The service does not answer.")
+    service.start()
+    make_job(service, picture, "meanwhile", "review", steps=5)
+    expect(banner).to_be_hidden()
+    expect(page.get_by_role("button", name="Look at meanwhile.png")).to_be_visible()
+    page.get_by_role("button", name="Approve before.png").click()
+    expect(page.locator("#gallery-rows li", has_text="before")).to_be_visible()
+    expect(page.locator("#notice")).to_be_hidden()
+    assert page.evaluate("window.opened") == 1
+
+
+@pytest.fixture
+def guarded(engine, tmp_path):
+    """A service that wants a token."""
+    service = ServiceProcess(tmp_path, engine.url)
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    text = service.config.read_text()
+    service.config.write_text(text.replace("[web]", f'[web]\ntoken_file = "{token}"'))
+    service.start()
+    yield service
+    service.stop()
+
+
+def test_the_login_lets_in_who_knows_the_token_and_nobody_else(browser, guarded):
+    someone = Visit(browser, guarded.url, expected=("status of 401",))
+    page = someone.page
+    page.goto("/")
+    expect(page).to_have_url(f"{guarded.url}/login")
+    expect(page.get_by_label("Token", exact=True)).to_be_focused()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    page.keyboard.type("not the token")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("This is not the token of this service.")
+    page.get_by_label("Token", exact=True).fill(TOKEN)
+    page.get_by_role("button", name="Log in").click()
+    page.locator("body[data-ready]").wait_for()
+    expect(page.get_by_role("heading", name="New video")).to_be_visible()
+    # Once the cookie is gone, the next question leads back to the login.
+    someone.context.clear_cookies()
+    page.reload()
+    expect(page).to_have_url(f"{guarded.url}/login")
+    someone.close()
