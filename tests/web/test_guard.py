@@ -85,7 +85,7 @@ async def test_with_a_token_everything_but_healthz_needs_it(serve, tmp_path):
     (tmp_path / "token").write_text(TOKEN + "\n")
     client = await serve(f'token_file = "{tmp_path}/token"')
     assert (await client.get("/healthz")).status == 200
-    for path in ("/readyz", "/api/v1/jobs", "/api/v1/events", "/api/v1/status", "/page/live.js"):
+    for path in ("/readyz", "/api/v1/jobs", "/api/v1/events", "/api/v1/status", "/page/main.js"):
         response = await client.get(path)
         assert response.status == 401, path
         assert response.headers["WWW-Authenticate"] == "Bearer"

@@ -31,12 +31,35 @@ def test_the_page_has_no_inline_script_or_style_and_loads_nothing_from_elsewhere
     assert "://" not in text
 
 
-def test_the_script_writes_text_and_never_markup():
-    text = (FILES / "live.js").read_text()
-    assert "textContent" in text
+@pytest.mark.parametrize("script", sorted(FILES.glob("*.js")), ids=lambda path: path.name)
+def test_a_module_writes_text_and_never_markup_and_fits_in_the_head(script):
+    text = script.read_text()
     assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|\.style\b", text
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function|\.style\b", text
     )
+    assert text.startswith("// "), "says in a sentence what it is"
+    assert len(text.splitlines()) <= 400
+    assert all(re.fullmatch(r"\./\w+\.js", name) for name in re.findall(r'from "(.*)"', text))
+
+
+def test_every_module_and_every_element_that_is_asked_for_is_there():
+    texts = {path.name: path.read_text() for path in FILES.glob("*.js")}
+    wanted = {name for text in texts.values() for name in re.findall(r'from "\./(.*)"', text)}
+    assert wanted | {"main.js"} == texts.keys()
+    ids = re.findall(r' id="([^"]+)"', (FILES / "index.html").read_text())
+    assert len(set(ids)) == len(ids)
+    asked = {name for text in texts.values() for name in re.findall(r'byId\("([^"]+)"\)', text)}
+    # What the fields of tickets are called is put together when they are made.
+    assert {name for name in asked if not name.startswith("repeat-prompt")} <= set(ids)
+
+
+async def test_a_file_that_the_browser_has_is_not_sent_again(client):
+    first = await client.get("/page/main.js")
+    again = await client.get("/page/main.js", headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status == 304
+    assert await again.read() == b""
+    other = await client.get("/page/main.js", headers={"If-None-Match": '"other"'})
+    assert other.status == 200
 
 
 async def test_the_login_leads_home_when_there_is_no_token(client):

@@ -25,11 +25,12 @@ export function loop(job) {
 /** Makes a video that shows its poster until it is asked to play, in place. */
 export function print(job) {
   const shown = video(job, { preload: "none" });
-  const start = button("", () => {
+  const start = button("", async () => {
     shown.controls = true;
+    await shown.play().catch(() => {}); // the controls say why not
+    // Not before: the key that pressed the button would reach the video and stop it.
+    if (document.activeElement === start) shown.focus();
     start.remove();
-    shown.focus();
-    return shown.play().catch(() => {}); // the controls say why not
   }, { class: "start", "aria-label": `Play ${job.name}` });
   start.append(draw("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, draw("path", { d: "M7 4v16l13-8z" })));
   return [shown, start];
