@@ -1,5 +1,6 @@
 """A person makes a video on the page, from the dropped picture to the playing video."""
 
+import json
 import re
 
 import pytest
@@ -140,3 +141,77 @@ def test_pictures_can_be_left_out_and_a_queued_job_taken_back(visit, engine, pic
             "cancelled"
         )
     expect(page.locator("#queue-rows li").filter(has_text="two.png")).to_have_count(0)
+
+
+RECIPE = {
+    "name": "two",
+    "title": "From one picture to another",
+    "default": True,
+    "pictures": 2,
+    "presets": [{"name": "calm", "title": "Hardly moves", "about": "", "values": {}}],
+    "parameters": {
+        "strength": {"type": "float", "default": 1.0, "min": 0, "max": 2, "about": "of the LoRA"},
+        "sampler": {"type": "choice", "default": "euler", "options": ["euler", "heun"]},
+        "loop": {"type": "bool", "default": False},
+    },
+    "length": {"frames": 81, "fps": 16, "step": 4, "min": 5, "max": 121, "trained": 81},
+    "stages": [],
+}
+
+
+def test_what_a_recipe_can_be_asked_for_can_be_filled_in(visit, picture):
+    page = visit(expected=("status of 503",))
+    page.route("**/api/v1/recipes", lambda route: route.fulfill(json={"recipes": [RECIPE]}))
+    page.reload()
+    page.locator("body[data-ready]").wait_for()
+    form = page.get_by_role("region", name="New video")
+    expect(form).to_contain_text("Drop the first and the last picture here")
+    choose(page, "first.png", picture)
+    choose(page, "last.png", picture + b"another")
+    expect(form.get_by_role("button", name="Make the video")).to_be_enabled()
+    form.get_by_role("button", name="Swap first and last").click()
+    form.get_by_text("Presets: none").click()
+    form.get_by_label("Hardly moves").check()
+    expect(form.get_by_text("Presets: Hardly moves")).to_be_visible()
+    form.get_by_text("More").click()
+    expect(form.get_by_label("Seconds")).to_have_attribute("placeholder", "5")
+    form.get_by_label("Strength").fill("0.8")
+    form.get_by_label("Sampler").select_option("heun")
+    form.get_by_label("Loop").select_option("false")
+    refusal = {"detail": "Not today.", "next_step": "Come back."}
+    page.route("**/api/v1/jobs", lambda route: route.fulfill(status=503, json=refusal))
+    with page.expect_request("**/api/v1/jobs") as sent:
+        form.get_by_role("button", name="Make the video").click()
+    parts = sent.value.post_data_buffer
+    assert parts.index(b"another") < parts.index(b'name="end"')
+    ticket = json.loads(re.search(rb'name="ticket"\r\n\r\n(.*?)\r\n', parts)[1])
+    assert ticket == {
+        "recipe": "two",
+        "preset": ["calm"],
+        "parameters": {"strength": 0.8, "sampler": "heun", "loop": False},
+    }
+    expect(form.get_by_role("alert")).to_have_text("Not today. Come back.")
+
+
+def test_of_a_long_queue_the_running_one_is_seen_first(visit, finished):
+    page = visit()
+    waiting = [
+        finished | {"id": f"{n:032x}", "state": "queued", "name": f"{n}.png", "created": n}
+        for n in range(150)
+    ]
+    states = {
+        "running": [finished | {"id": "f" * 32, "state": "running", "created": 9e9}],
+        "queued": waiting,
+    }
+
+    def listing(route) -> None:
+        state = re.search(r"state=(\w+)", route.request.url)[1]
+        route.fulfill(json={"jobs": states.get(state, []), "next": None})
+
+    page.route("**/api/v1/jobs?*", listing)
+    page.reload()
+    rows = page.locator("#queue-rows li")
+    expect(rows).to_have_count(100)
+    expect(rows.first).to_contain_text("finished.png")
+    expect(rows.nth(1)).to_contain_text("0.png")
+    expect(page.get_by_text("51 more wait behind these.")).to_be_visible()

@@ -11,6 +11,9 @@ const GIB = 1024 ** 3;
 const SETTINGS = "\u0000settings"; // no profile can be called that
 const STOCK = "\u0000stock";
 
+// What the stream knows: who is away need not be asked.
+const away = () => document.body.dataset.lost !== undefined;
+
 /** The strip of cards; it is not there where the service knows of none. */
 export class Gpu {
   #cards = new Map();
@@ -19,7 +22,7 @@ export class Gpu {
   /** Begins to look, as long as somebody looks at the page. */
   async watch() {
     while (!this.#absent) {
-      if (!document.hidden) await this.#look();
+      if (!document.hidden && !away()) await this.#look();
       await new Promise((resolve) => setTimeout(resolve, PACE));
     }
   }

@@ -3,6 +3,7 @@
 import { Shelf } from "./shelf.js";
 
 const PAGE = 24;
+const MANY = 200; // the most that the service gives at once
 
 /** All jobs that the page knows. */
 export class Library extends EventTarget {
@@ -10,8 +11,8 @@ export class Library extends EventTarget {
 
   constructor() {
     super();
-    this.review = new Shelf(["review"], 50);
-    this.queue = new Shelf(["waiting", "queued", "running"], 200);
+    this.review = new Shelf(["review"], MANY, { whole: true });
+    this.queue = new Shelf(["running", "queued", "waiting"], MANY, { whole: true });
     this.gallery = new Shelf(["done"], PAGE);
     this.ended = new Shelf(["failed", "rejected", "cancelled"], PAGE);
     this.shelves = [this.review, this.queue, this.gallery, this.ended];

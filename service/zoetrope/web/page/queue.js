@@ -6,6 +6,7 @@ import { because, count, moment } from "./format.js";
 import { Rows } from "./rows.js";
 import { Slits, standing } from "./slits.js";
 
+const SHOWN = 100;
 const ORDER = ["running", "queued", "waiting"];
 
 /** Shows the queue. */
@@ -13,7 +14,8 @@ export function showQueue(library) {
   const shelf = library.queue;
   const rows = new Rows(byId("queue-rows"), (job) => row(library, job), byId("queue-title"));
   shelf.addEventListener("change", () => {
-    rows.show(inTurn(shelf.jobs));
+    rows.show(inTurn(shelf.jobs).slice(0, SHOWN));
+    tell(byId("queue-more"), shelf.jobs.length > SHOWN ? `${shelf.jobs.length - SHOWN} more wait behind these.` : "");
     const running = shelf.jobs.filter((job) => job.state === "running").length;
     tell(byId("queue-count"), shelf.jobs.length ? `${running} running, ${count(shelf.jobs.length - running, "waits", "wait")}` : "");
     byId("queue-empty").hidden = shelf.jobs.length > 0 || !shelf.loaded;

@@ -8,10 +8,11 @@ const RATE = 16; // frames a second of WAN's clips, where a recipe is not known
 export class Recipes extends EventTarget {
   #all = new Map();
 
-  /** Asks for them. */
+  /** Asks for them; nobody who is filling in a ticket is disturbed where nothing changed. */
   async load() {
-    const found = await get("/recipes");
-    this.#all = new Map((found.recipes).map((recipe) => [recipe.name, recipe]));
+    const { recipes } = await get("/recipes");
+    if (JSON.stringify(recipes) === JSON.stringify(this.all)) return;
+    this.#all = new Map(recipes.map((recipe) => [recipe.name, recipe]));
     this.dispatchEvent(new Event("change"));
   }
 

@@ -2,15 +2,18 @@
 
 import { get } from "./api.js";
 
-/** Jobs in some states, newest first; more of them come from the service when asked for. */
+const PAGES = 5; // of one state that are asked for where all of them are wanted
+
+/** Jobs in some states, newest first; more of them come from the service when asked for, or at once where all are wanted. */
 export class Shelf extends EventTarget {
   #jobs = new Map();
   #next = null;
   #asked = 0;
 
-  constructor(states, limit) {
+  constructor(states, limit, { whole = false } = {}) {
     super();
     this.states = new Set(states);
+    this.whole = whole;
     this.text = ""; // what their names or prompts have to hold
     this.loaded = false;
     this.limit = limit;
@@ -34,21 +37,21 @@ export class Shelf extends EventTarget {
   /** Asks for the newest ones anew. */
   async load() {
     const asked = (this.#asked += 1);
-    const page = await get(this.#query());
+    const { jobs, next } = this.whole ? await this.#all() : await this.#page([...this.states]);
     if (asked !== this.#asked) return; // another search was begun meanwhile
     const before = this.#jobs;
     this.#jobs = new Map();
-    for (const job of page.jobs) this.#jobs.set(job.id, newer(before.get(job.id), job));
-    this.#next = page.next ?? null;
+    for (const job of jobs) this.#jobs.set(job.id, newer(before.get(job.id), job));
+    this.#next = next;
     this.loaded = true;
     this.#say();
   }
 
   /** Asks for older ones. */
   async extend() {
-    const page = await get(`${this.#query()}&before=${encodeURIComponent(this.#next)}`);
-    for (const job of page.jobs) if (!this.#jobs.has(job.id)) this.#jobs.set(job.id, job);
-    this.#next = page.next ?? null;
+    const { jobs, next } = await this.#page([...this.states], this.#next);
+    for (const job of jobs) if (!this.#jobs.has(job.id)) this.#jobs.set(job.id, job);
+    this.#next = next;
     this.#say();
   }
 
@@ -61,9 +64,25 @@ export class Shelf extends EventTarget {
     this.#say();
   }
 
-  #query() {
+  // Each state for itself: what runs is found, however many wait.
+  async #all() {
+    const jobs = [];
+    for (const state of this.states) {
+      let next = null;
+      for (let page = 0; page === 0 || (next && page < PAGES); page += 1) {
+        const found = await this.#page([state], next);
+        jobs.push(...found.jobs);
+        next = found.next;
+      }
+    }
+    return { jobs, next: null };
+  }
+
+  async #page(states, before = null) {
     const text = this.text ? `&q=${encodeURIComponent(this.text)}` : "";
-    return `/jobs?state=${[...this.states].join(",")}&limit=${this.limit}${text}`;
+    const from = before === null ? "" : `&before=${encodeURIComponent(before)}`;
+    const { jobs, next = null } = await get(`/jobs?state=${states.join(",")}&limit=${this.limit}${text}${from}`);
+    return { jobs, next };
   }
 
   #wanted(job) {
