@@ -97,7 +97,7 @@ export class Ticket {
     }
     for (const [name, spec] of Object.entries(recipe?.parameters ?? {})) {
       if (OWN.has(name)) continue;
-      const label = `${words(name)}${spec.unit ? ` (${spec.unit})` : ""}`;
+      const label = `${words(name)}${spec.unit && spec.unit !== name ? ` (${spec.unit})` : ""}`;
       const given = { type: spec.type, inner: true, about: spec.about };
       fields.push(this.#field(name, label, input(spec), kept.parameters?.[name] ?? "", given));
     }
