@@ -44,22 +44,19 @@ def test_a_card_shows_its_clock_against_its_profile(visit):
     expect(strip.get_by_role("img", name="Clock over the last minutes: 2385 to 2385 MHz")).to_be_visible()  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("wanted", "address", "body"),
-    [
+def test_the_switch_orders_a_profile(visit):
+    page = visit(cards=[card()])
+    page.route("**/api/v1/gpu/GPU-1/*", lambda route: route.fulfill(json={}))
+    for wanted, address, body in [
         ("cold, untried, power limit 250 W", "apply", {"profile": "cold"}),
         ("stock", "reset", None),
         ("as the settings say", "apply", {"profile": None}),
-    ],
-)
-def test_the_switch_orders_a_profile(visit, wanted, address, body):
-    page = visit(cards=[card()])
-    page.route("**/api/v1/gpu/GPU-1/*", lambda route: route.fulfill(json={}))
-    page.get_by_label("Profile of NVIDIA GeForce RTX 5080").select_option(wanted)
-    with page.expect_request("**/api/v1/gpu/GPU-1/*") as order:
-        page.get_by_role("button", name="Apply the profile").click()
-    assert order.value.url.endswith(address)
-    assert order.value.post_data_json == body
+    ]:
+        page.get_by_label("Profile of NVIDIA GeForce RTX 5080").select_option(wanted)
+        with page.expect_request("**/api/v1/gpu/GPU-1/*") as order:
+            page.get_by_role("button", name="Apply the profile").click()
+        assert order.value.url.endswith(address)
+        assert order.value.post_data_json == body
 
 
 def test_a_lost_card_says_so(visit):
