@@ -160,6 +160,15 @@ class TestNamed:
         assert (await world.take("cat.png")).id == first.id
         assert len(await world.jobs()) == 2
 
+    async def test_what_is_wanted_once_more_is_no_duplicate(self, world):
+        world.change(claim="copy")
+        write_picture(world.inbox / "cat.png")
+        first = await world.intake.counter.take_named("cat.png", {})
+        with pytest.raises(Rejected):
+            await world.intake.counter.take_named("cat.png", {})
+        second = await world.intake.counter.take_named("cat.png", {}, parent=first.id)
+        assert second.parent == first.id
+
     async def test_a_half_waits_for_the_other(self, world):
         write_picture(world.inbox / "loop" / "cat.start.png")
         job = await world.intake.counter.take_named("loop/cat.start.png", {"prompt": "y"})

@@ -167,8 +167,8 @@ class Counter:
         job = make_job(origin="api", stem=earlier.stem, stills=earlier.stills, parent=earlier.id)
         return await self.ledger.add(job, claim=job.id)
 
-    async def take_named(self, path: str, ticket: dict[str, object]) -> Job:
-        self.taken.append({"path": path, "ticket": ticket})
+    async def take_named(self, path: str, ticket: dict[str, object], *, parent: str = "") -> Job:
+        self.taken.append({"path": path, "ticket": ticket, "parent": parent})
         if self.error is not None:
             raise self.error
         job = make_job(stem=Path(path).stem)

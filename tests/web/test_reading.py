@@ -188,9 +188,13 @@ async def test_a_job_without_all_of_its_pictures_cannot_be_made_again(client, pa
 
 
 async def test_a_picture_of_the_inbox_is_taken_by_its_path(client, parts):
-    response = await client.post("/api/v1/jobs", json={"path": "flf/cat.png", "seed": 7})
+    response = await client.post(
+        f"/api/v1/jobs?parent={'a' * 32}", json={"path": "flf/cat.png", "seed": 7}
+    )
     assert response.status == 201
-    assert parts.counter.taken == [{"path": "flf/cat.png", "ticket": {"seed": 7}}]
+    assert parts.counter.taken == [
+        {"path": "flf/cat.png", "ticket": {"seed": 7}, "parent": "a" * 32}
+    ]
 
 
 # What a job says of itself

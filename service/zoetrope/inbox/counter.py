@@ -80,7 +80,7 @@ class Counter:
         parcel = from_upload(self._new_id(), files, values, earlier.id, stem=earlier.stem)
         return await self._take(parcel)
 
-    async def take_named(self, path: str, ticket: Mapping[str, Any]) -> Job:
+    async def take_named(self, path: str, ticket: Mapping[str, Any], *, parent: str = "") -> Job:
         """Take a picture that lies in the inbox, with a ticket that says more than the one beside it.
 
         What is wrong with it is raised, and the picture lies again where it lay.
@@ -89,7 +89,10 @@ class Counter:
         try:
             values = await asyncio.to_thread(read_values, claim, self._settings.inbox.path)
             parcel = msgspec.structs.replace(
-                from_claim(claim, 0.0), values=tickets.overlay(values, ticket), own_ticket=True
+                from_claim(claim, 0.0),
+                values=tickets.overlay(values, ticket),
+                own_ticket=True,
+                parent=parent,
             )
             if not claim.moved:
                 # What stays in the inbox may have been taken before; it is taken as often as asked.

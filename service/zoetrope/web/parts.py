@@ -197,7 +197,7 @@ class Counter(Protocol):
         """Make another job of an earlier one's pictures."""
         ...
 
-    async def take_named(self, path: str, ticket: dict[str, object]) -> Job:
+    async def take_named(self, path: str, ticket: dict[str, object], *, parent: str = "") -> Job:
         """Make a job of a picture that lies in the inbox."""
         ...
 

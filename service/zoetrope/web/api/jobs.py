@@ -117,7 +117,7 @@ class Jobs:
         if request.content_type == JSON:
             ticket = values(await read_json(request, how=HOW_PATH), InboxForm, how=HOW_PATH)
             path = str(ticket.pop("path"))
-            return self._made(await counter.take_named(path, ticket))
+            return self._made(await counter.take_named(path, ticket, parent=parent))
         limit = self._parts.settings.web.max_upload_megabytes * 1024 * 1024
         async with receive(request, self._parts.uploads, limit=limit) as upload:
             job = await counter.take_upload(
