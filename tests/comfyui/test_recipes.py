@@ -1,0 +1,117 @@
+"""Every shipped recipe on a real ComfyUI with the real node packs: its graphs are accepted, and run on tiny weights.
+
+The server's tiny models answer to the real files' names (links beside them will do), among them
+`loras/` and `unet/` (GGUF); SeedVR2's tiny model is `SEEDVR2/tiny_seedvr2_3b.safetensors`.
+"""
+
+import asyncio
+import uuid
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoetrope.engine.comfyui import ComfyEngine
+from zoetrope.engine.protocol import Finished
+from zoetrope.graphs.graph import put
+from zoetrope.graphs.shelf import Recipes, shipped
+from zoetrope.inbox.ticket import resolve
+from zoetrope.jobs.job import Still
+from zoetrope.settings import EngineSettings
+
+pytestmark = pytest.mark.engine
+
+SHELF = Recipes((shipped(),))
+# Its source is not among the packs that the tests' ComfyUI has.
+ABSENT = {"wan22-i2v-wrapper"}
+STAGES = [
+    (name, spec.name)
+    for name in SHELF.names()
+    if name not in ABSENT
+    for spec in SHELF.get(name).file.stages
+]
+# What differs on a host without a card: nothing else does.
+WITHOUT_A_CARD = {
+    "SeedVR2LoadDiTModel": {
+        # The pack looks at the hash of a file with the real name, so the tiny one keeps its own.
+        "model": "tiny_seedvr2_3b.safetensors",
+        "device": "cpu", "offload_device": "none", "blocks_to_swap": 0, "attention_mode": "sdpa",
+        "swap_io_components": False, "cache_model": False,
+    },
+    "SeedVR2LoadVAEModel": {"device": "cpu", "offload_device": "none", "cache_model": False},
+    "SeedVR2VideoUpscaler": {"resolution": 96, "max_resolution": 0, "offload_device": "none"},
+}  # fmt: skip
+PATIENCE = 240
+
+
+@pytest.fixture
+async def engine(real_url):
+    engine = ComfyEngine(EngineSettings(name="real", url=real_url), f"test-{uuid.uuid4().hex}")
+    await engine.start()
+    yield engine
+    await engine.close()
+
+
+def draw(folder):
+    picture = Image.effect_noise((64, 64), 40).convert("RGB")
+    picture.save(folder / "still.png")
+    with av.open(str(folder / "clip.mp4"), "w") as video:
+        stream = video.add_stream("libx264", rate=16)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for shade in range(5):
+            frame = np.full((64, 64, 3), 40 * shade, dtype=np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")):
+                video.mux(packet)
+        for packet in stream.encode():
+            video.mux(packet)
+
+
+def small(recipe, spec, files, order=""):
+    """Build a stage's graph for a clip of five frames."""
+    clip = recipe.file.clip
+    still = Still(
+        name="x", sha256="0" * 64, size=1, format="PNG", width=64, height=64, source="x", file="x",
+        frames=5 if clip else 0, fps=16.0 if clip else 0.0,
+    )  # fmt: skip
+    asked = {} if clip else {"frames": 5, "width": 256, "height": 256}
+    if order:
+        asked["order"] = order
+    ticket = resolve(asked, recipe)
+    plan = recipe.plan(ticket, still, uuid.uuid4().int % 2**31, end=still)
+    graph = recipe.build(plan, spec, files=files, prefix=f"zoetrope/{uuid.uuid4().hex}")
+    for name, node in graph.items():
+        changes = WITHOUT_A_CARD.get(node.class_type, {})
+        graph = put(graph, {f"{name}.{key}": value for key, value in changes.items()})
+    return graph
+
+
+@pytest.mark.parametrize(("name", "stage"), STAGES)
+async def test_every_stage_of_every_recipe_runs(engine, tmp_path, name, stage):
+    draw(tmp_path)
+    recipe = SHELF.get(name)
+    spec = recipe.stage(stage)
+    files = {
+        "picture": await engine.upload(tmp_path / "still.png", "still.png"),
+        "end_picture": await engine.upload(tmp_path / "still.png", "still.png"),
+        "source": await engine.upload(tmp_path / "clip.mp4", "clip.mp4"),
+    }
+    prompt_id = str(uuid.uuid4())
+    await engine.submit(small(recipe, spec, files), prompt_id, tags={})
+    async with asyncio.timeout(PATIENCE):
+        *_, end = [event async for event in engine.follow(prompt_id)]
+    assert isinstance(end, Finished), end
+    assert [output for output in end.outputs if output.node == spec.output]
+
+
+async def test_the_experiment_runs_in_its_other_order_too(engine, tmp_path):
+    draw(tmp_path)
+    recipe = SHELF.get("wan22-two-pass")
+    name = await engine.upload(tmp_path / "still.png", "still.png")
+    graph = small(recipe, recipe.file.stages[0], {"picture": name}, order="low-high")
+    prompt_id = str(uuid.uuid4())
+    await engine.submit(graph, prompt_id, tags={})
+    async with asyncio.timeout(PATIENCE):
+        *_, end = [event async for event in engine.follow(prompt_id)]
+    assert isinstance(end, Finished), end
