@@ -24,11 +24,7 @@ from zoetrope.settings import EngineSettings
 pytestmark = pytest.mark.engine
 
 SHELF = Recipes((shipped(),))
-STAGES = [
-    (name, spec.name)
-    for name in SHELF.names()
-    for spec in SHELF.get(name).file.stages
-]
+STAGES = [(name, spec.name) for name in SHELF.names() for spec in SHELF.get(name).file.stages]
 # What differs on a host without a card: nothing else does.
 WITHOUT_A_CARD = {
     # The wrapper wants a VAE of the real size, and experts as wide as a real one, be their weights what they may.

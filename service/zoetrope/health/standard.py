@@ -13,6 +13,7 @@ from .inbox import InboxCheck
 from .kernel import KernelCheck
 from .ledger import LedgerCheck
 from .models import ModelsCheck
+from .pace import PaceCheck
 from .profile import ProfileCheck
 from .queue import QueueCheck
 
@@ -33,5 +34,6 @@ def standard(parts: Parts) -> Health:
             LedgerCheck(parts),
             DiskCheck(lambda: parts.settings),
             QueueCheck(parts),
+            PaceCheck(parts),
         )
     )

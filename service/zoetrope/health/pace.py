@@ -1,0 +1,79 @@
+"""Do stages take as long as they do on this host as a rule?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from ..errors import RecipeError
+from ..jobs.course import planned
+from ..jobs.job import Job, State
+from ..jobs.pace import Run, Slow, judge, runs
+from ..jobs.question import Question
+from ..web.parts import Parts
+from .base import Verdict
+
+LOOKED_AT = 200  # of the last finished videos
+KEEP = 60.0  # seconds; finished videos come every few minutes
+
+
+class PaceCheck:
+    """Compares the last video's stages with those before it, and with the recipe's own estimate."""
+
+    name = "pace"
+
+    def __init__(self, parts: Parts, clock: Callable[[], float] = time.monotonic) -> None:
+        self._parts = parts
+        self._clock = clock
+        self._last: tuple[float, Verdict | None] | None = None
+
+    async def look(self) -> Verdict | None:
+        """Say which stage of the last video was slow, and the likely causes in order."""
+        if self._last is None or self._clock() - self._last[0] >= KEEP:
+            self._last = (self._clock(), await self._judge())
+        return self._last[1]
+
+    async def _judge(self) -> Verdict | None:
+        ledger = self._parts.ledger
+        if ledger is None:
+            return None
+        rows = await ledger.page(Question(states=(State.DONE,), limit=LOOKED_AT))
+        if not rows:
+            return None
+        last, *before = [row.job for row in rows]
+        earlier = [run for job in before for run in runs(job)]
+        found = []
+        for run in runs(last):
+            slow = judge(run, earlier, await asyncio.to_thread(self._estimate, last, run))
+            if slow is not None:
+                found.append(slow)
+        if not found:
+            return Verdict(
+                name=self.name, level="ok", found="The last video took as long as usual."
+            )
+        return Verdict(
+            name=self.name,
+            level="degraded",
+            found=" ".join(_told(slow) for slow in found),
+            next_step=f"Likely, in this order: {'; '.join(found[0].causes)}.",
+        )
+
+    def _estimate(self, job: Job, run: Run) -> float | None:
+        recipes = self._parts.recipes
+        if recipes is None:
+            return None
+        try:
+            recipe = recipes.get(job.ticket.recipe)
+            return recipe.estimate(planned(recipe, job), recipe.stage(run.stage))
+        except (RecipeError, LookupError):
+            return None  # the recipe is gone or was changed since
+
+
+def _told(slow: Slow) -> str:
+    run = slow.run
+    against = "the recipe's estimate is" if slow.estimated else "as a rule it takes"
+    return (
+        f"Stage {run.stage} of {run.job} ({run.recipe}) took {run.seconds:.0f} s; {against}"
+        f" {slow.usual:.0f} s."
+    )

@@ -1,0 +1,145 @@
+"""How long stages take on this host, and what is likely behind one that took longer: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import TypeVar
+
+import msgspec
+
+from .job import Attempt, Job, Progress
+
+Value = TypeVar("Value")
+
+# As many stages of a kind as make a baseline; fewer are compared with the recipe's own estimate.
+ENOUGH = 5
+MOST = 50
+SLOW = 1.35  # times the baseline
+SLOWER_THAN_ESTIMATED = 2.0  # the estimate is for a 16 GB card, so only a gross miss counts
+CLOCKS = 0.93  # a mean clock below this share of the usual one slows a stage by itself
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage that was made, and what can make it slow."""
+
+    recipe: str
+    stage: str
+    card: str
+    work: float  # pixels times frames, so that sizes can be compared
+    seconds: float
+    attention: str = ""
+    relief: tuple[str, ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+    mhz: float | None = None
+    profile: str = ""
+    slowed_by: tuple[str, ...] = ()
+    version: str = ""
+    job: str = ""
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """What it may be compared with."""
+        return (self.recipe, self.stage, self.card)
+
+
+class Slow(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage that took longer than its like: how much, and why, the likeliest first."""
+
+    run: Run
+    usual: float  # seconds that its like would have taken
+    estimated: bool  # by the recipe, for want of enough stages on this host
+    causes: tuple[str, ...]
+
+
+def runs(job: Job) -> list[Run]:
+    """Take what a finished job tells of its stages; a stage without a measured video tells nothing."""
+    found = []
+    for stage in job.stages:
+        measured = next((v.measured for v in stage.verdicts if v.measured is not None), None)
+        if stage.state is not Progress.DONE or not stage.attempts or measured is None:
+            continue
+        attempt = stage.attempts[-1]
+        seconds = _seconds(attempt)
+        if seconds is None:
+            continue
+        usage = attempt.gpu
+        asked = {"seed": "", **job.ticket.parameters}
+        found.append(
+            Run(
+                recipe=job.ticket.recipe,
+                stage=stage.name,
+                card=usage.card if usage is not None else attempt.engine,
+                work=float(measured.width * measured.height * max(1, measured.frames)),
+                seconds=seconds,
+                attention=attempt.attention,
+                relief=attempt.relief,
+                parameters=tuple(
+                    sorted((key, str(value)) for key, value in asked.items() if value)
+                ),
+                mhz=usage.mean_core_mhz if usage is not None else None,
+                profile=usage.profile if usage is not None else "",
+                slowed_by=usage.slowed_by if usage is not None else (),
+                version=attempt.version,
+                job=job.short,
+            )
+        )
+    return found
+
+
+def judge(last: Run, before: Iterable[Run], estimate: float | None) -> Slow | None:
+    """Compare a stage with its like on this host, or with the recipe's estimate while there are too few."""
+    like = [run for run in before if run.kind == last.kind and run.work > 0][:MOST]
+    if len(like) >= ENOUGH and last.work > 0:
+        usual = median(run.seconds / run.work for run in like) * last.work
+        if last.seconds <= SLOW * usual:
+            return None
+        causes = _causes(last, like)
+        return Slow(run=last, usual=usual, estimated=False, causes=causes)
+    if estimate is None or last.seconds <= SLOWER_THAN_ESTIMATED * estimate:
+        return None
+    return Slow(run=last, usual=estimate, estimated=True, causes=_causes(last, like))
+
+
+def _causes(last: Run, like: Sequence[Run]) -> tuple[str, ...]:
+    """Name what differs from its like, in the order in which it is worth a look."""
+    found = []
+    usual = _commonest([run.attention for run in like])
+    if usual and last.attention != usual:
+        found.append(
+            f"the attention kernel is {last.attention or 'not known'}, and was {usual}: zoetrope health"
+        )
+    usual_asked = _commonest([run.parameters for run in like])
+    if usual_asked is not None and last.parameters != usual_asked:
+        told = ", ".join(f"{key} {value}" for key, value in last.parameters) or "the defaults"
+        found.append(f"the parameters are others ({told})")
+    if last.relief and last.relief != _commonest([run.relief for run in like]):
+        found.append(f"it ran with less memory at a time ({', '.join(last.relief)})")
+    clocks = [run.mhz for run in like if run.mhz is not None]
+    if last.mhz is not None and clocks and last.mhz < CLOCKS * median(clocks):
+        why = f", limited by {', '.join(last.slowed_by)}" if last.slowed_by else ""
+        found.append(
+            f"the core clock was {last.mhz:.0f} MHz, and is {median(clocks):.0f} as a rule{why}:"
+            " zoetrope gpu status"
+        )
+    if (version := _commonest([run.version for run in like])) and last.version != version:
+        found.append(f"ComfyUI is {last.version}, and was {version}")
+    if not found:
+        found += [
+            "a LoRA that was not loaded (look for `lora key not loaded` in ComfyUI's log)",
+            "blocks or the text encoder that wait in host memory, or a host that swaps",
+            "compilation after a change of size, or none where there was some",
+        ]
+    return tuple(found)
+
+
+def _commonest(values: Sequence[Value]) -> Value | None:
+    return max(values, key=values.count, default=None)
+
+
+def _seconds(attempt: Attempt) -> float | None:
+    if attempt.gpu is not None and attempt.gpu.seconds > 0:
+        return attempt.gpu.seconds
+    if attempt.started is None or attempt.ended is None:
+        return None
+    return attempt.ended - attempt.started
