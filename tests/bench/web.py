@@ -43,8 +43,8 @@ def answers(root: Path, count: int = 100_000, parallel: int = 50) -> Iterator[Fi
     try:
         wait_until(lambda: service.get("/api/v1/jobs?limit=1"), 30)
         for name, path, asked, target in (
-            ("/healthz", "/healthz", 5000, 20.0),
-            ("list of 50 jobs", "/api/v1/jobs", 2000, 100.0),
+            ("/healthz", "/healthz", 5000, 50.0),
+            ("list of 50 jobs", "/api/v1/jobs", 2000, 250.0),
             ("list of one recipe's", "/api/v1/jobs?recipe=tiny&state=done", 2000, None),
         ):
             times = asyncio.run(_ask(service.url + path, asked, parallel))

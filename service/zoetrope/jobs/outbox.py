@@ -47,7 +47,7 @@ def pieces(job: Job) -> tuple[Piece, ...]:
         for number, artefact in enumerate(stage.artefacts):
             end = f"{f'-{number + 1}' if number else ''}{_suffix(artefact.file)}"
             published = f"{title}{end}" if last else f"stages/{stage.name}{end}"
-            if any(piece.published == published for piece in found):
+            if last and any(piece.published == published for piece in found):
                 published = f"{title}-video{end}"  # a clip called "source" made "source.mp4"
             found.append(
                 Piece(

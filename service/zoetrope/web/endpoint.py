@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -46,9 +47,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return web.post(self.path, self.handler)
 
 
+@functools.cache
+def hints_of(kind: type[msgspec.Struct]) -> Mapping[str, Any]:
+    """Give the types of a struct's fields; to work them out takes longer than to read a query with them."""
+    return typing.get_type_hints(kind, include_extras=True)
+
+
 def read_query(request: web.Request, kind: type[Kind]) -> Kind:
     """Read a request's query; what is wrong with it is told with what is allowed."""
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = hints_of(kind)
     values: dict[str, Any] = {}
     for name, text in request.query.items():
         if name not in hints:

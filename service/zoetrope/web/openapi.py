@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import typing
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import msgspec
 
 from .. import __version__
-from .endpoint import Endpoint, JobId, addresses
+from .endpoint import Endpoint, JobId, addresses, hints_of
 from .guard import COOKIE, OPEN
 from .problems import Problem
 
@@ -60,7 +59,7 @@ class _Schemas:
         for each in endpoints:
             self._types += [*each.gives.values(), *each.takes.values()]
             if each.query is not None:
-                self._types += typing.get_type_hints(each.query, include_extras=True).values()
+                self._types += hints_of(each.query).values()
         self._types = [kind for kind in self._types if kind is not bytes]
         self._found, self.components = msgspec.json.schema_components(
             self._types, ref_template=REFS
@@ -138,7 +137,7 @@ def _places(endpoint: Endpoint, schemas: _Schemas) -> list[Document]:
 def _query(endpoint: Endpoint, schemas: _Schemas) -> list[Document]:
     if endpoint.query is None:
         return []
-    hints = typing.get_type_hints(endpoint.query, include_extras=True)
+    hints = hints_of(endpoint.query)
     found = []
     for field in msgspec.structs.fields(endpoint.query):
         schema = schemas.of(hints[field.name])
