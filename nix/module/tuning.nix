@@ -6,18 +6,22 @@
 }:
 let
   cfg = config.services.zoetrope;
-  helper = "${lib.getExe cfg.package} gpu-helper --config /etc/zoetrope/zoetrope.toml --group zoetrope";
+  helper = "${lib.getExe cfg.package} gpu-helper --config /etc/zoetrope/zoetrope.toml --group zoetrope-gpu";
 in
 {
   # Without a profile there is nothing to set, and nobody who could.
   config = lib.mkIf (cfg.enable && cfg.gpu.profiles != { }) {
+    # A group of its own: whoever shares the inbox has no say in clocks.
+    users.groups.zoetrope-gpu = { };
+    systemd.services.zoetrope.serviceConfig.SupplementaryGroups = [ "zoetrope-gpu" ];
+
     systemd.sockets.zoetrope-gpu = {
       description = "zoetrope: who may have clocks set";
       wantedBy = [ "sockets.target" ];
       listenStreams = [ "/run/zoetrope-gpu.sock" ];
       socketConfig = {
         SocketMode = "0660";
-        SocketGroup = "zoetrope";
+        SocketGroup = "zoetrope-gpu";
         RemoveOnStop = true;
       };
     };

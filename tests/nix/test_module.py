@@ -335,7 +335,11 @@ def test_without_a_profile_nobody_can_set_clocks():
     units = said("")["units"]
     assert not {name for name in units if name.startswith("zoetrope-gpu.")}
     tuned = said('gpu.profiles.a.maxCoreMhz = 2000; gpus."0".profile = "a";')["units"]
-    for line in ("ListenStream=/run/zoetrope-gpu.sock", "SocketMode=0660", "SocketGroup=zoetrope"):
+    for line in (
+        "ListenStream=/run/zoetrope-gpu.sock",
+        "SocketMode=0660",
+        "SocketGroup=zoetrope-gpu",
+    ):
         assert line in tuned["zoetrope-gpu.socket"]
     assert "ExecStopPost=" in tuned["zoetrope-gpu.service"]
     assert "--restore" in tuned["zoetrope-gpu.service"]

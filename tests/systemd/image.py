@@ -15,6 +15,7 @@ PACKAGES = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "polkitd", "pyt
 USERS = (
     ("groupadd", "--system", "zoetrope"),
     ("groupadd", "--system", "zoetrope-engine"),
+    ("groupadd", "--system", "zoetrope-gpu"),
     ("useradd", "--system", "--gid", "zoetrope", "--groups", "users", "zoetrope"),
     ("useradd", "--system", "--gid", "zoetrope-engine", "zoetrope-engine"),
     ("useradd", "--create-home", "--gid", "users", "person"),

@@ -33,11 +33,13 @@ def tuned(boot, tmp_path):
     state.unlink()
 
 
-def zoetrope(machine, *words, user=""):
+def zoetrope(machine, *words, user="", group=""):
+    become = ("runuser", "-u", user or "root", "-g", group, "--") if group else ()
     return machine.run(
+        *become,
         *("env", *PYTHON.split(), "LD_LIBRARY_PATH=/run/opengl-driver/lib"),
         *("python3", "-m", "zoetrope", *words),
-        user=user,
+        user="" if group else user,
     )
 
 
@@ -101,7 +103,11 @@ def test_whoever_is_not_of_the_group_is_refused(tuned):
     done = zoetrope(machine, "gpu", "apply", "baseline", user="zoetrope-engine")
     assert done.returncode == 1
     assert cards.get("setters", None) == 0
+    # Of the share's group, and of the helper's.
     done = zoetrope(machine, "gpu", "apply", "baseline", user="zoetrope")
+    assert done.returncode == 1
+    assert cards.get("setters", None) == 0
+    done = zoetrope(machine, "gpu", "apply", "baseline", user="zoetrope", group="zoetrope-gpu")
     assert done.returncode == 0, done.stderr
     assert cards.tuning() == BASELINE
 

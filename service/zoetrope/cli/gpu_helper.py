@@ -6,12 +6,12 @@ import click
 
 from .options import common
 
-GROUP = "zoetrope"
+GROUP = "zoetrope-gpu"
 
 
 @click.command(
     "gpu-helper",
-    epilog="\b\nExample:\n  zoetrope gpu-helper --socket /run/zoetrope-gpu.sock --group zoetrope",
+    epilog="\b\nExample:\n  zoetrope gpu-helper --socket /run/zoetrope-gpu.sock",
 )
 @click.option("--config", metavar="FILE", help="The settings, which only root may be able to change; or ZOETROPE_CONFIG, or /etc/zoetrope/zoetrope.toml.")  # fmt: skip
 @click.option("--socket", metavar="PATH", help="Listen here; without it, on the socket that systemd hands over.")  # fmt: skip

@@ -88,7 +88,7 @@ def _read(line: bytes) -> Answer:
 def _down(path: Path, error: BaseException) -> HelperDown:
     if isinstance(error, PermissionError):
         return HelperDown(
-            f"You may not use {path}.", "Become a member of the group zoetrope, or root.", key="gpu-permission"
+            f"You may not use {path}.", "Become a member of the group zoetrope-gpu, or root.", key="gpu-permission"
         )  # fmt: skip
     if isinstance(error, FileNotFoundError):
         return HelperDown(

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from ..errors import RecipeError
+from ..errors import ZoetropeError
 from ..jobs.course import planned
 from ..jobs.job import Job, State
 from ..jobs.pace import Run, Slow, judge, runs
@@ -66,7 +66,7 @@ class PaceCheck:
         try:
             recipe = recipes.get(job.ticket.recipe)
             return recipe.estimate(planned(recipe, job), recipe.stage(run.stage))
-        except (RecipeError, LookupError):
+        except (ZoetropeError, LookupError):
             return None  # the recipe is gone or was changed since
 
 

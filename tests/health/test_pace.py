@@ -1,0 +1,41 @@
+"""The check of how long stages take."""
+
+import msgspec
+
+from tests.jobs.test_pace import make
+from zoetrope.health.pace import PaceCheck
+
+
+async def finish(parts, seconds, attention="sageattn"):
+    job = make(ended=10.0 + seconds)
+    stage = job.stages[0]
+    attempt = msgspec.structs.replace(stage.attempts[0], attention=attention)
+    stage = msgspec.structs.replace(stage, attempts=(attempt,))
+    number = len(await parts.ledger.all_in(job.state))
+    job = msgspec.structs.replace(job, id=f"{number:032x}", stages=(stage,))
+    await parts.ledger.add(job, claim=job.id)
+
+
+async def test_before_the_first_video_there_is_nothing_to_say(parts):
+    assert await PaceCheck(parts).look() is None
+
+
+async def test_a_slow_stage_is_degraded_with_its_likely_causes(parts):
+    for _ in range(6):
+        await finish(parts, 100.0)
+    assert (await PaceCheck(parts).look()).level == "ok"
+    await finish(parts, 300.0, attention="sdpa")
+    verdict = await PaceCheck(parts).look()
+    assert verdict.level == "degraded"
+    assert "took 300 s; as a rule it takes 100 s." in verdict.found
+    assert verdict.next_step.startswith("Likely, in this order: the attention kernel is sdpa")
+
+
+async def test_it_is_not_worked_out_anew_at_every_look(parts):
+    now = [0.0]
+    check = PaceCheck(parts, clock=lambda: now[0])
+    assert await check.look() is None
+    await finish(parts, 100.0)
+    assert await check.look() is None
+    now[0] = 61.0
+    assert (await check.look()).level == "ok"

@@ -1,0 +1,108 @@
+"""Stages against their like on this host: when one was slow, and what is likely behind it."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoetrope.gpu.usage import Usage
+from zoetrope.jobs.job import Attempt, Job, Progress, Stage, State, Ticket
+from zoetrope.jobs.pace import ENOUGH, Run, judge, runs
+from zoetrope.jobs.verify import Measured, Verdict
+
+USUAL = Run(
+    recipe="hero", stage="i2v", card="GPU-1", work=1000.0, seconds=100.0, attention="sageattn",
+    mhz=2700.0, profile="baseline", version="0.27.1", parameters=(("steps", "20"),),
+)  # fmt: skip
+HISTORY = [USUAL] * ENOUGH
+
+
+def slow(**changes):
+    return judge(msgspec.structs.replace(USUAL, seconds=200.0, **changes), HISTORY, None)
+
+
+@given(st.floats(1, 134))
+def test_a_stage_within_its_usual_time_is_fine(seconds):
+    assert judge(msgspec.structs.replace(USUAL, seconds=seconds), HISTORY, None) is None
+
+
+def test_a_larger_video_may_take_longer():
+    twice = msgspec.structs.replace(USUAL, seconds=200.0, work=2000.0)
+    assert judge(twice, HISTORY, None) is None
+
+
+def test_one_outlier_makes_no_baseline():
+    history = [*HISTORY, msgspec.structs.replace(USUAL, seconds=10_000.0)]
+    assert judge(msgspec.structs.replace(USUAL, seconds=200.0), history, None).usual == 100.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"attention": "sdpa"}, "the attention kernel is sdpa, and was sageattn"),
+        ({"parameters": (("steps", "40"),)}, "the parameters are others (steps 40)"),
+        ({"relief": ("tiled-decode",)}, "less memory at a time (tiled-decode)"),
+        ({"mhz": 1800.0, "slowed_by": ("heat (software)",)}, "1800 MHz, and is 2700 as a rule, limited by heat"),
+        ({"version": "0.28.0"}, "ComfyUI is 0.28.0, and was 0.27.1"),
+        ({}, "a LoRA that was not loaded"),
+    ],
+)  # fmt: skip
+def test_what_differs_is_named_first(changes, words):
+    found = slow(**changes)
+    assert found.usual == pytest.approx(100.0)
+    assert words in found.causes[0]
+
+
+def test_causes_stand_in_the_order_in_which_they_are_worth_a_look():
+    causes = slow(attention="sdpa", parameters=(), mhz=1000.0).causes
+    assert [cause.split()[1] for cause in causes] == ["attention", "parameters", "core"]
+
+
+def test_without_enough_of_its_like_the_recipes_estimate_counts():
+    few = HISTORY[: ENOUGH - 1]
+    assert judge(msgspec.structs.replace(USUAL, seconds=190.0), few, 100.0) is None
+    found = judge(msgspec.structs.replace(USUAL, seconds=210.0), few, 100.0)
+    assert found.estimated
+    assert found.usual == 100.0
+    assert judge(msgspec.structs.replace(USUAL, seconds=9999.0), few, None) is None
+
+
+def test_another_card_recipe_or_stage_is_nothing_to_compare_with():
+    for changes in ({"card": "GPU-2"}, {"recipe": "lightning"}, {"stage": "upscale"}):
+        other = msgspec.structs.replace(USUAL, seconds=9999.0, **changes)
+        assert judge(other, HISTORY, None) is None
+
+
+def make(gpu=None, started=10.0, ended=40.0, **changes):
+    attempt = Attempt(
+        number=1, prompt_id="x", engine="e0", state=Progress.DONE, attention="sageattn",
+        started=started, ended=ended, gpu=gpu,
+    )  # fmt: skip
+    measured = msgspec.convert(
+        {
+            "frames": 81, "fps": 16.0, "duration": 5.0, "width": 480, "height": 832, "codec": "h264",
+            "size": 1, "luma": 100.0, "dark": 0.0, "clipped": 0.0, "motion": 1.0, "repeated": 0.0,
+            "grain": [0.0, 0.0, 0.0], "colour": 1.0,
+        },
+        Measured,
+    )  # fmt: skip
+    stage = Stage(
+        name="i2v", state=Progress.DONE, attempts=(attempt,),
+        verdicts=(Verdict(file="i2v.mp4", measured=measured),),
+    )  # fmt: skip
+    return Job(
+        id="ab" * 16, created=1.0, updated=2.0, state=State.DONE, stem="cat",
+        ticket=Ticket(recipe="hero", parameters={"steps": 30}), stages=(stage,), **changes,
+    )  # fmt: skip
+
+
+def test_what_a_finished_job_tells():
+    (run,) = runs(make())
+    assert (run.seconds, run.card, run.work) == (30.0, "e0", 81 * 480 * 832)
+    assert run.parameters == (("steps", "30"),)
+    usage = Usage(
+        card="GPU-1", name="RTX 5090", profiles=("baseline",), seconds=25.0, mean_core_mhz=2700
+    )
+    (run,) = runs(make(gpu=usage))
+    assert (run.seconds, run.card, run.mhz, run.profile) == (25.0, "GPU-1", 2700, "baseline")
+    assert runs(make(started=None)) == []
