@@ -1,0 +1,135 @@
+"""The tables of docs/recipes.md say what the recipes hold."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from zoetrope.graphs import catalog
+from zoetrope.graphs.recipe import Recipe
+from zoetrope.graphs.recipe_file import Preset, Relief
+from zoetrope.graphs.shelf import Recipes, shipped
+from zoetrope.lint.rules import RULES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+SHELF = Recipes((shipped(),))
+ALL = [SHELF.get(name) for name in SHELF.names()]
+NODES = catalog.load().nodes
+SPAN = re.compile(r"`([^`]+)`")
+
+
+def table(heading: str) -> list[list[str]]:
+    """Give the cells of the first table below a heading, without its first two lines."""
+    section = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def held(recipe: Recipe, place: str) -> set[object]:
+    """Find what a recipe holds: at a key of [size] or [length], a parameter, or a node's input."""
+    section, _, key = place.partition(".")
+    if section in ("size", "length"):
+        owner = getattr(recipe.file, section)
+        return set() if owner is None else {getattr(owner, key)}
+    if not key:
+        return {recipe.default(place)} if place in recipe.file.parameters else set()
+    return {
+        graph[section].inputs[key]
+        for graph in recipe.graphs.values()
+        if section in graph and key in graph[section].inputs
+    }
+
+
+def eased(relief: Relief, place: str) -> set[object]:
+    """Find what a relief sets a node's input to."""
+    node, _, key = place.partition(".")
+    swapped = relief.swap[node].inputs if node in relief.swap else {}
+    return {
+        values[name] for values, name in ((swapped, key), (relief.set, place)) if name in values
+    }
+
+
+def same(found: object, said: str) -> bool:
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return float(found) == float(said)
+    return str(found) == said
+
+
+def mistakes(cell: str) -> list[str]:
+    """Read a cell from left to right: recipes, their presets and reliefs, and what is said of each."""
+    found: list[str] = []
+    recipes: list[Recipe] = ALL
+    within: Preset | Relief | None = None
+    for span in SPAN.findall(cell):
+        recipe = recipes[0]
+        place, equals, value = span.partition(" = ")
+        reliefs = {r.name: r for stage in recipe.file.stages for r in stage.relief}
+        if equals:
+            if isinstance(within, Preset):
+                values = {within.values[place]} if place in within.values else set()
+            elif within is not None:
+                values = eased(within, place)
+            else:
+                values = set().union(*(held(each, place) for each in recipes))
+            if not values or not all(same(each, value) for each in values):
+                found.append(f"{span}: {values}")
+        elif span in SHELF.names():
+            recipes, within = [SHELF.get(span)], None
+        elif len(recipes) == 1 and span in recipe.file.presets:
+            within = recipe.file.presets[span]
+        elif len(recipes) == 1 and span in reliefs:
+            within = reliefs[span]
+        elif span in NODES:
+            classes = {
+                node.class_type for graph in recipe.graphs.values() for node in graph.values()
+            }
+            if len(recipes) > 1 or span not in classes:
+                found.append(f"{span} is not in {recipe.name}")
+        elif span not in RULES:
+            found.append(f"{span}: what is that?")
+    return found
+
+
+@pytest.mark.parametrize("row", table("Where documents disagree"), ids=lambda row: row[0][:50])
+def test_what_we_do_where_documents_disagree_is_what_the_recipes_do(row):
+    documents, template, ours = row
+    assert documents
+    assert template
+    assert SPAN.search(ours), "nothing of it can be checked"
+    assert mistakes(ours) == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "`wan22-i2v-hero` `split = 6`",
+        "`wan22-i2v-hero` `faithful` `split = 5`",
+        "`wan22-i2v-hero` `tiled-decode` `decode.temporal_size = 64`",
+        "`wan22-i2v-hero` `ks_high.sampler_name = lcm`",
+        "`wan22-i2v-hero` `no_such_thing = 1`",
+        "`wan22-i2v-hero` `Wan22FunControlToVideo`",
+        "`length.fps = 24`",
+        "`Z999`",
+    ],
+)
+def test_a_table_that_is_stale_is_seen(cell):
+    assert mistakes(cell)
+
+
+def test_every_recipes_estimate_is_explained():
+    said = {SPAN.findall(recipe)[0]: seconds for recipe, seconds, _ in table("How long it takes")}
+    assert said == {
+        recipe.name: " + ".join(f"{stage.estimate_seconds:g}" for stage in recipe.file.stages)
+        for recipe in ALL
+    }
+
+
+def test_every_preset_is_in_the_table_of_presets():
+    named = {name for row in table("Presets") for name in SPAN.findall(row[0])}
+    assert named == {name for recipe in ALL for name in recipe.file.presets}
+
+
+def test_rules_that_help_with_prompts_are_rules():
+    section = PAGE.partition("## Writing prompts\n")[2].partition("\n## ")[0]
+    named = {span for span in SPAN.findall(section) if re.fullmatch(r"[A-Z]\d{3}", span)}
+    assert {"P001", "P006"} <= named <= set(RULES)
