@@ -696,6 +696,15 @@ def test_every_flag_that_we_give_is_one_of_the_pinned_comfyuis():
     assert ours.union(*publish.EXCLUSIVE) <= set(known)
 
 
+def test_the_page_on_nixos_names_only_flags_that_comfyui_knows():
+    known = (ROOT / "tests/runtime/comfyui-0.27.1-flags.txt").read_text().split()
+    page = (ROOT / "docs" / "nixos.md").read_text()
+    section = page.partition("## ComfyUI's flags\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(--[a-z0-9-]+)", section))
+    assert named
+    assert named <= set(known)
+
+
 # ---- wrong settings
 
 

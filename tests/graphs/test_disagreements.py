@@ -1,6 +1,7 @@
 """The tables of docs/recipes.md say what the recipes hold."""
 
 import re
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,11 @@ import pytest
 from zoetrope.graphs import catalog
 from zoetrope.graphs.recipe import Recipe
 from zoetrope.graphs.recipe_file import Preset, Relief
+from zoetrope.graphs.shared import read
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.lint.rules import RULES
+from zoetrope.models.manifest import catalogue, needs
+from zoetrope.settings import ModelsSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
 SHELF = Recipes((shipped(),))
@@ -133,3 +137,23 @@ def test_rules_that_help_with_prompts_are_rules():
     section = PAGE.partition("## Writing prompts\n")[2].partition("\n## ")[0]
     named = {span for span in SPAN.findall(section) if re.fullmatch(r"[A-Z]\d{3}", span)}
     assert {"P001", "P006"} <= named <= set(RULES)
+
+
+def test_what_models_and_frames_take_of_the_hosts_memory_is_reckoned_right():
+    known = catalogue(ModelsSettings())
+    rows = [row for row in table("Cards") if re.fullmatch(r"[\d.]+", row[-1])]
+    assert len(rows) >= 5
+    for what, gigabytes in rows:
+        if name := SPAN.search(what):
+            found = sum(model.bytes or 0 for model in needs(SHELF.get(name[1]), known))
+        else:
+            found = 3 * 4 * prod(map(int, re.findall(r"\d+", what)))  # three channels in fp32
+        assert f"{found / 1e9:.1f}" == gigabytes, what
+
+
+def test_a_budgets_tokens_are_counted_right():
+    for profile in read(shipped() / "shared.toml").memory.values():
+        width, height = map(int, re.findall(r"(\d+)x(\d+)", profile.about)[0])
+        assert width * height <= profile.pixels
+        tokens = profile.pixels / 16**2 * 21
+        assert f"{tokens / 1000:.0f} thousand" in profile.about
