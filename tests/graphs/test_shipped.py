@@ -9,7 +9,7 @@ import pytest
 from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
 from zoetrope.engine.rehearsal.validate import Lists, validate
 from zoetrope.graphs import catalog
-from zoetrope.graphs.graph import Graph, decode, encode
+from zoetrope.graphs.graph import Graph, decode, encode, put
 from zoetrope.graphs.loaders import loaded
 from zoetrope.graphs.recipe import Recipe
 from zoetrope.graphs.recipe_file import StageSpec
@@ -285,3 +285,20 @@ def test_the_heros_profiles_are_those_of_the_recipe_that_upscales_alone():
     hero, own = SHELF.get("wan22-i2v-hero"), SHELF.get("seedvr2-rife-upscale")
     for gigabytes, profile in own.file.memory.items():
         assert msgspec.structs.replace(hero.file.memory[gigabytes], pixels=0) == profile
+
+
+def test_the_heros_two_stages_together_are_its_combined_graph():
+    graphs = SHELF.get("wan22-i2v-hero").graphs
+    folder = shipped() / "wan22-i2v-hero"
+    combined = decode((folder / "workflow.json").read_bytes(), "combined")
+    # What only carries the clip from one job to the other is not needed in one graph.
+    apart = {
+        key: node
+        for graph in graphs.values()
+        for key, node in graph.items()
+        if key not in ("keep", "load", "parts")
+    }
+    assert set(apart) == set(combined)
+    apart = put(apart, {"upscale.image": combined["upscale"].inputs["image"]})
+    for key, node in apart.items():
+        assert (node.class_type, node.inputs) == (combined[key].class_type, combined[key].inputs)
