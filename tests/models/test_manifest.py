@@ -71,3 +71,10 @@ def test_a_broken_catalogue_is_an_error_with_its_place(tmp_path):
     (tmp_path / "models.toml").write_text('[[model]]\nfile = "x"\nfolder = "vae"\nsize = 3\n')
     with pytest.raises(RecipeError, match="size"):
         catalogue(ModelsSettings(), tmp_path / "models.toml")
+
+
+def test_the_page_names_every_kind_of_file_whose_hash_nobody_knows():
+    page = (shipped().parent / "docs" / "models.md").read_text(encoding="utf-8")
+    unknown = {model.file for model in KNOWN.values() if not (model.bytes and model.sha256)}
+    kinds = {re.search(r"(\w+)\.gguf$", file)[1] for file in unknown}
+    assert kinds == set(re.findall(r"Q\d_\w+", page))
