@@ -157,6 +157,7 @@ class App:
         watcher = Watcher(settings.inbox, sighted=decoder.warm)
         intake = Intake(settings, ledger, recipes, decoder)
         ledger.listen(self._bus.job)
+        ledger.witness(self._parts.tally.see)
         self._parts.ledger = ledger
         self._parts.conductor = conductor
         self._parts.recipes = recipes

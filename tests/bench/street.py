@@ -129,6 +129,6 @@ def _history(url: str, prompt: str) -> dict[str, Any]:
 
 def _count(service: ServiceProcess, state: str) -> int:
     with sqlite3.connect(f"file:{service.state / 'ledger.db'}?mode=ro", uri=True) as db:
-        row = db.execute("SELECT jobs FROM counts WHERE state = ?", (state,)).fetchone()
+        row = db.execute("SELECT sum(jobs) FROM tally WHERE state = ?", (state,)).fetchone()
     db.close()
-    return int(row[0]) if row else 0
+    return int(row[0] or 0)

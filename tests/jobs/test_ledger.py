@@ -144,6 +144,29 @@ async def test_counts_follow_every_change(ledger):
     assert (counts[State.QUEUED], counts[State.CANCELLED], counts[State.DONE]) == (2, 1, 0)
 
 
+async def test_the_tally_knows_recipe_and_state_and_follows_both(ledger):
+    jobs = [await ledger.add(make(), claim=str(i)) for i in range(3)]
+    recipe = jobs[0].ticket.recipe
+    await ledger.change(jobs[0].id, lambda j: steps.cancel(j, 2.0))
+    other = msgspec.structs.replace(jobs[1].ticket, recipe="other")
+    await ledger.change(jobs[1].id, lambda j: msgspec.structs.replace(j, ticket=other))
+    assert {key: number for key, number in (await ledger.tally()).items() if number} == {
+        (recipe, State.CANCELLED): 1,
+        ("other", State.QUEUED): 1,
+        (recipe, State.QUEUED): 1,
+    }
+
+
+async def test_a_witness_hears_what_a_job_was_before(ledger):
+    heard = []
+    ledger.witness(lambda before, after: heard.append((before, after)))
+    new = await ledger.add(make(), claim="1")
+    await ledger.add(make(), claim="1")
+    await ledger.change(new.id, lambda j: j)
+    ended = await ledger.change(new.id, lambda j: steps.cancel(j, 2.0))
+    assert heard == [(None, new), (new, ended)]
+
+
 async def test_a_job_is_found_by_the_beginning_of_its_id(ledger):
     one = await ledger.add(make(id="aa11" + "0" * 28), claim="1")
     await ledger.add(make(id="aa22" + "0" * 28), claim="2")
@@ -222,6 +245,7 @@ async def test_a_ledger_of_an_earlier_schema_is_lifted_and_its_jobs_are_found(tm
         db.commit()
     ledger = await Ledger.open(tmp_path / "ledger.db")
     assert [row.job for row in await ledger.page(Question(text="GRÖSSE"))] == [job]
+    assert await ledger.tally() == {("r", State.DONE): 1}
     await ledger.close()
 
 

@@ -60,6 +60,7 @@ class LaneStatus(msgspec.Struct, kw_only=True):
     stats: Stats | None = Stats(version="0.27.1", device="RTX 5080", vram_total=16, vram_free=8)
     since: float = 0.0
     in_hand: tuple[str, ...] = ()
+    reconnects: int = 0
 
 
 class Status(msgspec.Struct, kw_only=True):
@@ -201,6 +202,7 @@ async def make_parts(home: Path, extra: str = "") -> Parts:
     parts = Parts(made, Bus(made.outbox.path))
     ledger = await Ledger.open(made.ledger_file)
     ledger.listen(parts.bus.job)
+    ledger.witness(parts.tally.see)
     parts.ledger = ledger
     parts.conductor = Conductor(ledger)
     parts.intake = Intake()

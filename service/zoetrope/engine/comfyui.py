@@ -194,6 +194,11 @@ class ComfyEngine:
         await self._send("/free", json={"unload_models": True, "free_memory": True})
 
     @property
+    def reconnects(self) -> int:
+        """How often the socket was opened again."""
+        return self._socket.reconnects if self._socket is not None else 0
+
+    @property
     def can_restart(self) -> bool:
         """Whether the settings name a way to restart it."""
         return self._settings.restart is not None

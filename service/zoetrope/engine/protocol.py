@@ -135,6 +135,11 @@ class Engine(Protocol):
         """Ask the engine to unload models and empty its caches when it is idle."""
 
     @property
+    def reconnects(self) -> int:
+        """How often the stream of events was opened again."""
+        ...
+
+    @property
     def can_restart(self) -> bool:
         """Whether we know a way to restart it."""
         ...

@@ -42,6 +42,7 @@ class Socket:
         self._streams: dict[str, asyncio.Queue[Message | bool]] = {}
         self._connected = False
         self._renewed = time.monotonic()
+        self._ever = False  # whether there was a connection at all
         self.reconnects = 0
 
     def start(self) -> None:
@@ -86,7 +87,8 @@ class Socket:
                     max_msg_size=0,
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 ) as socket:
-                    self._connected = True
+                    self.reconnects += self._ever
+                    self._connected = self._ever = True
                     pause = FIRST_PAUSE
                     self._doubt()
                     async for message in socket:
@@ -95,7 +97,6 @@ class Socket:
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.debug("no socket: %s", error, extra={"action": "socket-lost"})
             self._connected = False
-            self.reconnects += 1
             self._doubt()
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -34,6 +34,7 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
     stats: Stats | None
     since: float
     in_hand: tuple[str, ...]
+    reconnects: int
 
 
 class Dispatcher(Protocol):
@@ -95,6 +96,7 @@ class Lane:
             stats=self.stats,
             since=self.since,
             in_hand=tuple(self.flights),
+            reconnects=self.engine.reconnects,
         )
 
     def wake(self) -> None:

@@ -20,6 +20,7 @@ from .schema import connect, open_file
 
 T = TypeVar("T")
 Listener = Callable[[Job], None]
+Witness = Callable[[Job | None, Job], None]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ class Ledger:
         self._db = connection
         self._lock = lock
         self._thread = thread
-        self._listeners: list[Listener] = []
+        self._witnesses: list[Witness] = []
         self._decode = msgspec.json.Decoder(Job).decode
         self._encode = msgspec.json.Encoder().encode
         self.last_progress = time.monotonic()
@@ -64,7 +65,11 @@ class Ledger:
 
     def listen(self, listener: Listener) -> None:
         """Have a function called, on the event loop, with every job that was just written."""
-        self._listeners.append(listener)
+        self._witnesses.append(lambda _, job: listener(job))
+
+    def witness(self, witness: Witness) -> None:
+        """Have a function called like a listener, with what the job was before as well; None for a new one."""
+        self._witnesses.append(witness)
 
     async def add(self, job: Job, *, claim: str) -> Job:
         """Write a new job; the same claim gives the job that was written the first time."""
@@ -79,7 +84,7 @@ class Ledger:
 
         stored, new = await self._write(work)
         if new:
-            self._tell(stored)
+            self._tell(None, stored)
         return stored
 
     async def change(
@@ -103,21 +108,22 @@ class Ledger:
 
         before, after = await self._write(work)
         if after is not before:
-            self._tell(after)
+            self._tell(before, after)
         return after
 
     async def publish(self, job_id: str, step: Callable[[Job], Job], made: Iterable[str]) -> Job:
         """Take the last step and remember the hashes of what was published, in one transaction."""
         hashes = [(sha256, job_id) for sha256 in made]
 
-        def work() -> Job:
-            after = step(self._get(job_id))
+        def work() -> tuple[Job, Job]:
+            before = self._get(job_id)
+            after = step(before)
             self._update(after)
             self._db.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?)", hashes)
-            return after
+            return before, after
 
-        after = await self._write(work)
-        self._tell(after)
+        before, after = await self._write(work)
+        self._tell(before, after)
         return after
 
     async def get(self, job_id: str) -> Job:
@@ -238,8 +244,18 @@ class Ledger:
         """Say how many jobs are in each state."""
 
         def work() -> dict[State, int]:
-            found = dict(self._db.execute("SELECT state, jobs FROM counts").fetchall())
+            rows = self._db.execute("SELECT state, sum(jobs) FROM tally GROUP BY state")
+            found = dict(rows.fetchall())
             return {state: found.get(str(state), 0) for state in State}
+
+        return await self._run(work)
+
+    async def tally(self) -> dict[tuple[str, State], int]:
+        """Say how many jobs of each recipe are in each state."""
+
+        def work() -> dict[tuple[str, State], int]:
+            rows = self._db.execute("SELECT recipe, state, jobs FROM tally")
+            return {(recipe, State(state)): jobs for recipe, state, jobs in rows}
 
         return await self._run(work)
 
@@ -306,9 +322,9 @@ class Ledger:
     def _db_file(self) -> Path:
         return Path(self._lock.name).with_suffix(".db")
 
-    def _tell(self, job: Job) -> None:
-        for listener in self._listeners:
-            listener(job)
+    def _tell(self, before: Job | None, after: Job) -> None:
+        for witness in self._witnesses:
+            witness(before, after)
 
     def _get(self, job_id: str) -> Job:
         row = self._db.execute("SELECT body FROM jobs WHERE id = ?", (job_id,)).fetchone()

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from ..errors import ZoetropeError
 from ..gpu.card import REASONS, Reading
 from ..gpu.tuner import Tuner
 from ..gpu.usage import STOCK
-from .parts import Parts
+from ..jobs.job import Job, State
+from .parts import LaneStatus, Parts
+from .tally import Histogram, Tally
 
 MEGAHERTZ = 1_000_000
+LEDGER_SECONDS = 3.0  # that the ledger may take; a scrape is given up after ten
+OTHER = "other"  # stands for recipes that are not on the shelf: a ticket may say any name
 
 # Base units, as Prometheus wants them.
 READINGS: tuple[tuple[str, str, Callable[[Reading], float | None]], ...] = (
@@ -28,25 +42,127 @@ READINGS: tuple[tuple[str, str, Callable[[Reading], float | None]], ...] = (
 )  # fmt: skip
 
 
-class Gauges(Collector):
+class Gauges:
     """Collects from the parts that are there."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, *, now: Callable[[], float] = time.time) -> None:
         self._parts = parts
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
+        self._now = now
 
-    def text(self) -> tuple[bytes, str]:
+    async def text(self) -> tuple[bytes, str]:
         """Give all of it, and the content type that says which format it is."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        parts = self._parts
+        lanes = parts.conductor.status().lanes if parts.conductor is not None else ()
+        families = [*counted(parts.tally), *engines(lanes)]
+        # A ledger that does not answer is the health's matter; the other figures do not wait for it.
+        with contextlib.suppress(ZoetropeError, TimeoutError):
+            async with asyncio.timeout(LEDGER_SECONDS):
+                families += await self._queue(lanes)
+        if (tuner := parts.tuner) is not None and tuner.watch.cards:
+            families += gpu(tuner)
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(Taken(families))
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+    async def _queue(self, lanes: Sequence[LaneStatus]) -> list[Metric]:
+        if (ledger := self._parts.ledger) is None:
+            return []
+        shelf = self._parts.recipes
+        known = await asyncio.to_thread(shelf.names) if shelf is not None else ()
+        in_hand = [job for lane in lanes for job in lane.in_hand]
+        first = await ledger.next(math.inf, without=in_hand)
+        return [jobs(await ledger.tally(), known), oldest(first, self._now())]
+
+
+class Taken(Collector):
+    """Figures that were taken a moment ago, because the library cannot wait for them."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
 
     def collect(self) -> Iterable[Metric]:
-        """Give every family that has something to tell."""
-        if (tuner := self._parts.tuner) is not None and tuner.watch.cards:
-            yield from _gpu(tuner)
+        """Give every family."""
+        return self._families
 
 
-def _gpu(tuner: Tuner) -> Iterator[Metric]:
+def jobs(tally: Mapping[tuple[str, State], int], known: Collection[str]) -> Metric:
+    """Give the number of jobs in each state, a line for every state of a recipe that has jobs."""
+    found: dict[str, dict[State, int]] = {}
+    for (recipe, state), number in tally.items():
+        states = found.setdefault(recipe if recipe in known else OTHER, dict.fromkeys(State, 0))
+        states[state] += number
+    family = GaugeMetricFamily("zoetrope_jobs", "Jobs in each state.", labels=("recipe", "state"))
+    for recipe, states in sorted(found.items()):
+        for state, number in states.items():
+            family.add_metric((recipe, str(state)), number)
+    return family
+
+
+def oldest(first: Job | None, now: float) -> Metric:
+    """Give the age of the job that has waited longest for an engine, 0 while none waits."""
+    age = max(0.0, now - waits_since(first)) if first is not None else 0.0
+    return GaugeMetricFamily(
+        "zoetrope_oldest_waiting_job_seconds",
+        "How long the oldest job that no engine has yet has waited; 0 while none waits.",
+        value=age,
+    )
+
+
+def waits_since(job: Job) -> float:
+    """Say from when a queued job waits; being looked at and held again does not begin the wait anew."""
+    if job.reason is None:
+        return job.updated
+    ends = [attempt.ended or 0.0 for stage in job.stages for attempt in stage.attempts]
+    return max([job.created, *ends])
+
+
+def engines(lanes: Sequence[LaneStatus]) -> Iterator[Metric]:
+    """Say of each engine whether it answers, and how often its socket was opened again."""
+    up = GaugeMetricFamily("zoetrope_engine_up", "1 while the engine answers.", labels=("engine",))
+    reconnects = CounterMetricFamily(
+        "zoetrope_engine_socket_reconnects",
+        "Times that the engine's WebSocket was opened again.",
+        labels=("engine",),
+    )
+    for lane in lanes:
+        up.add_metric((lane.name,), float(lane.up))
+        reconnects.add_metric((lane.name,), lane.reconnects)
+    yield from (up, reconnects)
+
+
+def counted(tally: Tally) -> Iterator[Metric]:
+    """Give what has happened since the process started."""
+    seconds = HistogramMetricFamily(
+        "zoetrope_stage_seconds",
+        "Seconds from the engine's start on a stage until its checked files were here.",
+        labels=("recipe", "stage"),
+    )
+    for (recipe, stage), histogram in sorted(tally.stages.items()):
+        _add(seconds, (recipe, stage), histogram)
+    energy = HistogramMetricFamily(
+        "zoetrope_video_energy_joules",
+        "Energy that the cards took for a finished video, failed attempts included.",
+        labels=("recipe",),
+    )
+    for recipe, histogram in sorted(tally.videos.items()):
+        _add(energy, (recipe,), histogram)
+    rungs = CounterMetricFamily(
+        "zoetrope_rungs_climbed",
+        "Reliefs that were added after an attempt failed, such as a smaller batch.",
+        labels=("rung",),
+    )
+    for rung, number in sorted(tally.rungs.items()):
+        rungs.add_metric((rung,), number)
+    refusals = CounterMetricFamily(
+        "zoetrope_rejections", "Jobs that were refused, by the reason's key.", labels=("reason",)
+    )
+    for key, number in sorted(tally.refusals.items()):
+        refusals.add_metric((key,), number)
+    yield from (seconds, energy, rungs, refusals)
+
+
+def gpu(tuner: Tuner) -> Iterator[Metric]:
+    """Give what the cards of this host do, and under which profile."""
     labels = ("uuid", "card")
     cards = [(card, tuner.watch.latest.get(card.uuid)) for card in tuner.watch.cards]
     for name, about, value in READINGS:
@@ -83,6 +199,14 @@ def _gpu(tuner: Tuner) -> Iterator[Metric]:
         trust = str(known.record.trust) if known is not None else ""
         profile.add_metric((*key, name, trust), 1.0)
     yield from (energy, limited, lost, profile)
+
+
+def _add(family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram) -> None:
+    buckets = [
+        (str(bound) if math.isfinite(bound) else "+Inf", float(count))
+        for bound, count in histogram.buckets()
+    ]
+    family.add_metric(labels, buckets=buckets, sum_value=histogram.sum)
 
 
 def _times(value: float | None, factor: float) -> float | None:

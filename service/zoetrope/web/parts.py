@@ -16,6 +16,7 @@ from ..jobs.progress import Live
 from ..jobs.question import Question
 from ..settings import Settings
 from .events import Bus
+from .tally import Tally
 
 
 class LaneStatus(Protocol):
@@ -54,6 +55,11 @@ class LaneStatus(Protocol):
     @property
     def in_hand(self) -> tuple[str, ...]:
         """The ids of the jobs it holds."""
+        ...
+
+    @property
+    def reconnects(self) -> int:
+        """How often its stream of events was opened again."""
         ...
 
 
@@ -219,6 +225,10 @@ class Ledger(Protocol):
         """Count the jobs in each state."""
         ...
 
+    async def tally(self) -> dict[tuple[str, State], int]:
+        """Count the jobs of each recipe in each state."""
+        ...
+
     async def next(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
         """Find the oldest job whose time has come."""
         ...
@@ -245,6 +255,7 @@ class Parts:
         self.recipes: Recipes | None = None
         self.watcher: Watcher | None = None
         self.tuner: Tuner | None = None
+        self.tally = Tally()
         self.problem: Reason | None = None  # why the ledger, and with it the rest, is not there
 
     @property

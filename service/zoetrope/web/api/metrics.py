@@ -34,5 +34,5 @@ class MetricsApi:
 
             self._gauges = Gauges(self._parts)
         # As bytes: the content type names a version, which aiohttp's own setter refuses.
-        body, content_type = self._gauges.text()
+        body, content_type = await self._gauges.text()
         return web.Response(body=body, headers={"Content-Type": content_type})
