@@ -209,6 +209,7 @@ async def test_a_socket_that_somebody_took_over_is_taken_back(engine, monkeypatc
                 steps += isinstance(event, Step)
             assert isinstance(event, Finished)
             await thief.close()
+        assert client.reconnects > 0
     assert steps > 0  # the last two samplers' steps were heard again
 
 
@@ -225,6 +226,7 @@ async def test_an_engine_that_is_not_there_is_down_for_every_call(unused_port, p
         ):
             with pytest.raises(EngineDown, match="does not answer"):
                 await call
+        assert client.reconnects == 0
 
 
 @pytest.fixture

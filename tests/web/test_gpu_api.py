@@ -122,6 +122,7 @@ async def test_gauges_are_in_base_units_and_read_by_a_real_parser(client, cards)
     assert found["zoetrope_gpu_lost"] == (labels, 0.0)
     profile = {**labels, "profile": "baseline", "trust": "on probation"}
     assert found["zoetrope_gpu_profile_info"] == (profile, 1.0)
+    assert found["zoetrope_gpu_profile_barred"] == ({**labels, "profile": "baseline"}, 0.0)
     # What the card does not tell is left out, not zero.
     assert "zoetrope_gpu_memory_clock_hertz" not in found
 

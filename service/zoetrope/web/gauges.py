@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from ..errors import ZoetropeError
 from ..gpu.card import REASONS, Reading
+from ..gpu.probation import Trust
 from ..gpu.tuner import Tuner
 from ..gpu.usage import STOCK
 from ..jobs.job import Job, State
@@ -185,6 +186,11 @@ def gpu(tuner: Tuner) -> Iterator[Metric]:
         "1 for the profile in force and how far it is trusted.",
         labels=(*labels, "profile", "trust"),
     )
+    barred = GaugeMetricFamily(
+        "zoetrope_gpu_profile_barred",
+        "1 for a profile under which something went wrong; its card works at stock.",
+        labels=(*labels, "profile"),
+    )
     for card, reading in cards:
         key = (card.uuid, card.short)
         lost.add_metric(key, float(card.uuid in tuner.watch.lost))
@@ -198,7 +204,9 @@ def gpu(tuner: Tuner) -> Iterator[Metric]:
         name = known.name if known is not None else STOCK
         trust = str(known.record.trust) if known is not None else ""
         profile.add_metric((*key, name, trust), 1.0)
-    yield from (energy, limited, lost, profile)
+        for each in state.profiles if state is not None else ():
+            barred.add_metric((*key, each.name), float(each.record.trust is Trust.BARRED))
+    yield from (energy, limited, lost, profile, barred)
 
 
 def _add(family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram) -> None:
