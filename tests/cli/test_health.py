@@ -12,6 +12,7 @@ def test_a_healthy_service_exits_with_0(service, run):
         ["ok", "ledger"],
         ["ok", "disk"],
         ["ok", "queue"],
+        ["ok", "clock"],
     ]
 
 

@@ -20,6 +20,7 @@ async def test_readyz_gives_every_checks_verdict(client):
         "ledger",
         "disk",
         "queue",
+        "clock",
     ]
 
 

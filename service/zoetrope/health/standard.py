@@ -6,6 +6,7 @@ from ..web.parts import Parts
 from .base import Health
 from .baseline import BaselineCheck
 from .card import CardCheck
+from .clock import ClockCheck
 from .disk import DiskCheck
 from .engine import EngineCheck
 from .heat import HeatCheck
@@ -16,6 +17,7 @@ from .models import ModelsCheck
 from .pace import PaceCheck
 from .profile import ProfileCheck
 from .queue import QueueCheck
+from .work import WorkCheck
 
 
 def standard(parts: Parts) -> Health:
@@ -35,5 +37,7 @@ def standard(parts: Parts) -> Health:
             DiskCheck(lambda: parts.settings),
             QueueCheck(parts),
             PaceCheck(parts),
+            WorkCheck(parts),
+            ClockCheck(parts),
         )
     )

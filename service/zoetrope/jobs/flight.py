@@ -31,7 +31,7 @@ from . import job as steps
 from .course import Course, expectation, planned, size_key
 from .job import ENDED, Artefact, Attempt, Failure, Job, State
 from .ledger import Ledger
-from .progress import Live, Meter, eta, is_stuck
+from .progress import Live, Meter, eta, silence
 from .proof import Proofreader
 from .verify import Verdict, check
 
@@ -112,6 +112,8 @@ class Flight:
             except EngineDown:
                 await self._measured()
                 raise
+            finally:
+                self._expect_nothing()
             engine_is_done()
             await self._measured()
             if not isinstance(ended, Finished):
@@ -245,14 +247,15 @@ class Flight:
                 await self._ledger.change(self.job_id, lambda j: steps.start(j, self._clock()))
             if not isinstance(event, Started):
                 heard = now
-            self._show(course, meter, now - begun)
-            if is_stuck(
+            allowed = silence(
                 silent=now - heard,
                 elapsed=now - begun,
                 fraction=meter.fraction,
                 estimate=course.estimate,
                 patience=self._patience,
-            ):
+            )
+            self._show(course, meter, now - begun, now - heard, allowed)
+            if now - heard > allowed:
                 await self._engine.withdraw(attempt.prompt_id)
                 return Broke(
                     Failure(
@@ -270,7 +273,15 @@ class Flight:
         if (usage := await self._tuner.ended(stint)) is not None:
             await self._ledger.change(self.job_id, lambda j: steps.measure(j, self._clock(), usage))
 
-    def _show(self, course: Course, meter: Meter, elapsed: float) -> None:
+    def _expect_nothing(self) -> None:
+        """The engine is done, or gone: that nothing moves there means nothing from here on."""
+        if self.live is not None:
+            self.live = msgspec.structs.replace(self.live, silence=0.0)
+
+    def _show(
+        self, course: Course, meter: Meter, elapsed: float, silent: float, allowed: float
+    ) -> None:
+        now = self._clock()
         self.live = Live(
             stage=course.spec.name,
             engine=self._engine.name,
@@ -278,8 +289,10 @@ class Flight:
             value=meter.value,
             maximum=meter.maximum,
             fraction=meter.fraction,
-            started=self._clock() - elapsed,
+            started=now - elapsed,
             eta=eta(elapsed, meter.fraction, course.estimate),
+            moved=now - silent,
+            silence=allowed,
         )
         self._tell(self.job_id, self.live)
 

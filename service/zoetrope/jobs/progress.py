@@ -1,4 +1,4 @@
-"""How far a stage is, how long it will take, and when its silence means that it is stuck."""
+"""How far a stage is, how long it will take, and how long it may be silent before it counts as stuck."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     fraction: float = 0.0
     started: float = 0.0
     eta: float | None = None
+    moved: float = 0.0  # unix time of its last sign of progress
+    silence: float = 0.0  # seconds that may pass until the next; 0 once the engine is done with it
 
 
 class Meter:
@@ -79,15 +81,14 @@ def eta(elapsed: float, fraction: float, estimate: float) -> float | None:
     return max(0.0, trust * paced + (1 - trust) * max(0.0, estimate - elapsed))
 
 
-def is_stuck(
+def silence(
     *, silent: float, elapsed: float, fraction: float, estimate: float, patience: float
-) -> bool:
-    """Tell whether a stage that said nothing for `silent` seconds is to be given up.
+) -> float:
+    """Say how long a stage that has said nothing for `silent` seconds may go on so until it counts as stuck.
 
     The limit grows with what the stage is expected to take, by the recipe and by its own pace, so
     that a slow card is not mistaken for a stuck one.
     """
     # The pace up to the last sign of life: silence must not stretch its own limit.
     paced = (elapsed - silent) / fraction if fraction > 0.05 else 0.0
-    expected = max(estimate, paced)
-    return silent > max(patience, expected / 2)
+    return max(patience, max(estimate, paced) / 2)

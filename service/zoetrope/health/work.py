@@ -1,0 +1,72 @@
+"""Does an engine that answers also work?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ..jobs.progress import Live
+from ..web.parts import LaneStatus, Parts
+from .base import Verdict, ago
+
+WORRY = 2 / 3  # of the silence that a stage may keep, after which it is told
+# Beyond the limit, in which the conductor takes the stage back by itself.
+GRACE = 60.0
+
+
+class WorkCheck:
+    """Looks for stages that run and have not moved for long, by the limits that the conductor goes by."""
+
+    name = "work"
+
+    def __init__(self, parts: Parts, *, now: Callable[[], float] = time.time) -> None:
+        self._parts = parts
+        self._now = now
+
+    async def look(self) -> Verdict | None:
+        """Say how far the running stages are, or which of them does not move; None while none runs."""
+        if (conductor := self._parts.conductor) is None:
+            return None
+        # Of an engine that is down, the engine's own check speaks.
+        running = [
+            (lane, job, live)
+            for lane in conductor.status().lanes
+            if lane.up
+            for job in lane.in_hand
+            if (live := conductor.live(job)) is not None and live.silence > 0
+        ]
+        if not running:
+            return None
+        now = self._now()
+        for lane, job, live in running:
+            if now - live.moved > live.silence + GRACE:
+                return self._abandoned(lane, job, live)
+        for lane, job, live in running:
+            if now - live.moved > WORRY * live.silence:
+                return self._silent(lane, job, live)
+        told = (
+            f"{lane.name} is at {live.fraction:.0%} of {live.stage}" for lane, _, live in running
+        )
+        return Verdict(name=self.name, level="ok", found=f"{'; '.join(told)}.".replace("%", " %"))
+
+    def _silent(self, lane: LaneStatus, job: str, live: Live) -> Verdict:
+        left = live.moved + live.silence - self._now()
+        return Verdict(
+            name=self.name,
+            level="degraded",
+            found=f"{self._still(lane, job, live)}; in {ago(left)} it is taken back and tried again.",
+            next_step=f"See what it does: nvidia-smi, and its own log. Or give it up: zoetrope cancel {job[:8]}",
+        )
+
+    def _abandoned(self, lane: LaneStatus, job: str, live: Live) -> Verdict:
+        return Verdict(
+            name=self.name,
+            level="failing",
+            found=f"{self._still(lane, job, live)}, and should have been taken back by now.",
+            next_step="Restart the engine, then zoetrope (nothing is lost), and report this.",
+        )
+
+    def _still(self, lane: LaneStatus, job: str, live: Live) -> str:
+        where = f" in {live.node}" if live.node else ""
+        span = ago(self._now() - live.moved)
+        return f"{lane.name} answers, but job {job[:8]} has not moved for {span}{where}"
