@@ -16,6 +16,7 @@ from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
 from zoetrope.engine.rehearsal import Fault
 from zoetrope.errors import IllegalTransition
+from zoetrope.jobs import flight
 from zoetrope.jobs.job import Progress, State
 
 
@@ -403,3 +404,26 @@ async def test_orders_that_make_no_sense_are_refused(street):
     for verb in (street.conductor.approve, street.conductor.cancel, street.conductor.retry):
         with pytest.raises(IllegalTransition):
             await verb(job.id)
+
+
+async def test_a_running_stage_says_how_long_it_may_be_silent(street, monkeypatch):
+    while_checked = []
+
+    async def check(*args, **more):
+        while_checked.append(street.conductor.live(job.id).silence)
+        return await real(*args, **more)
+
+    real = flight.check
+    monkeypatch.setattr(flight, "check", check)
+    order(street, "slow", seconds=0.2, times=0)
+    job = await street.drop()
+
+    def limited():
+        live = street.conductor.live(job.id)
+        return live is not None and live.silence >= street.jobs_settings.patience_seconds
+
+    await street.until(limited)
+    assert street.conductor.live(job.id).moved > 0
+    street.engines[0].faults.clear()
+    await street.becomes(job, State.DONE)
+    assert set(while_checked) == {0.0}, "checking its video may take as long as it likes"

@@ -1,5 +1,7 @@
 import asyncio
+import contextlib
 import socket
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -63,3 +65,54 @@ async def test_a_change_of_health_is_told_only_to_those_who_watch(tmp_path, monk
     parts.bus.leave(reader)
     await server.stop()
     await parts.ledger.close()
+
+
+ASKED = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
+
+async def test_ten_thousand_connections_leave_nothing_behind(parts):
+    server = Server(parts)
+    await server.start()
+    host, port = server.url.removeprefix("http://").split(":")
+
+    def open_files():
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+    async def ask(number):
+        reader, writer = await asyncio.open_connection(host, port)
+        match number % 10:
+            case 0:  # connects and says nothing
+                pass
+            case 1:  # breaks off in the middle
+                writer.write(ASKED[:20])
+            case 2:  # goes without the answer, and without a goodbye
+                writer.write(ASKED)
+                writer.transport.abort()
+            case _:
+                writer.write(ASKED)
+                answered.append((await reader.read()).startswith(b"HTTP/1.1 200"))
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def rest():
+        """Wait until the server has seen every end."""
+        async with asyncio.timeout(30):
+            while server._runner.server.connections:
+                await asyncio.sleep(0.01)
+
+    answered = []
+    for number in range(100):  # what is made once, by the first few, is no leak
+        await ask(number)
+    await rest()
+    files, tasks = open_files(), len(asyncio.all_tasks())
+    answered.clear()
+    for number in range(10_000):
+        await ask(number)
+    await rest()
+    assert answered == [True] * 7000
+    assert (open_files(), len(asyncio.all_tasks())) == (files, tasks)
+    async with aiohttp.ClientSession() as session:
+        answer = await session.get(f"{server.url}/readyz")
+        assert (await answer.json())["level"] == "ok"
+    await server.stop()

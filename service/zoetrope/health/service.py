@@ -1,0 +1,35 @@
+"""Does the service answer at all? Asked from outside of it."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import Reason
+from .base import Verdict
+
+
+class ServiceCheck:
+    """Stands first where somebody has already found that nobody answers."""
+
+    name = "service"
+
+    def __init__(self, down: Reason) -> None:
+        self._down = down
+
+    async def look(self) -> Verdict:
+        """Say that it is down, and with whose eyes the rest is seen: folders may be closed to them."""
+        return Verdict(
+            name=self.name,
+            level="failing",
+            found=f"{self._down.sentence} What follows was looked at without it, as user {_user()}.",
+            next_step=self._down.next_step,
+        )
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # in a container, users need not have names
+        return str(os.geteuid())
