@@ -80,7 +80,7 @@ def test_no_command_at_all_shows_the_help_and_exits_with_2(run):
 
 
 def test_a_service_that_is_not_running_is_one_line_that_says_what_to_do(run):
-    for command in (["health"], ["status"], ["jobs"], ["job", "1"], ["cancel", "1"]):
+    for command in (["status"], ["jobs"], ["job", "1"], ["cancel", "1"]):
         result = run(*command, "--url", "http://127.0.0.1:9")
         assert result.exit_code == 1
         assert result.stderr.count("\n") == 1
