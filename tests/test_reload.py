@@ -107,6 +107,25 @@ def test_a_reload_in_mid_stage_keeps_the_process_and_the_prompt(service, engine)
     assert len(prompts) == stages == 4
 
 
+def test_the_metrics_go_on_counting_through_a_reload(service):
+    service.start()
+
+    def told(line: str) -> bool:
+        with urllib.request.urlopen(f"{service.url}/metrics", timeout=10) as answer:
+            return line in answer.read().decode().splitlines()
+
+    draw(service.inbox / "cat.png")
+    until(lambda: told('zoetrope_jobs{recipe="tiny",state="done"} 1.0'), "the first video")
+    service.reload("settle_seconds = 0.2", "settle_seconds = 0.3")
+    said(service, "changed: inbox.settle_seconds")
+    draw(service.inbox / "dog.png", colour=40)
+    until(lambda: told('zoetrope_jobs{recipe="tiny",state="done"} 2.0'), "the second video")
+    for stage in ("i2v", "upscale"):
+        assert told(f'zoetrope_stage_seconds_count{{recipe="tiny",stage="{stage}"}} 2.0')
+    assert told('zoetrope_engine_up{engine="e0"} 1.0')
+    assert told("zoetrope_oldest_waiting_job_seconds 0.0")
+
+
 def test_a_mistake_is_said_and_the_old_settings_stay(service):
     service.start()
     service.reload("settle_seconds = 0.2", "setle_seconds = 0.3")
