@@ -57,7 +57,7 @@ def lint(
     """
     from ..lint.facts import Host, Recipe, pinned_context
     from ..lint.source import Source, gather, mended
-    from .nodes import fetch, named
+    from .nodes import card_gigabytes, fetch, named
 
     base = pinned_context(
         host=Host(
@@ -70,9 +70,13 @@ def lint(
     )
     import msgspec
 
-    if engine is not None or catalog is not None:
-        nodes = fetch(engine) if engine is not None else named(catalog or "")
-        base = msgspec.structs.replace(base, catalog=nodes)
+    if catalog is not None:
+        base = msgspec.structs.replace(base, catalog=named(catalog))
+    elif engine is not None:
+        base = msgspec.structs.replace(base, catalog=fetch(engine))
+    if engine is not None and memory is None:
+        host = msgspec.structs.replace(base.host, memory_gb=card_gigabytes(engine))
+        base = msgspec.structs.replace(base, host=host)
 
     def context(source: Source) -> Context:
         tags = frozenset(tag) | source.tags

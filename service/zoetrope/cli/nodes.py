@@ -19,12 +19,25 @@ PATIENCE = 60.0  # a large ComfyUI lists its files before it answers
 
 def fetch(url: str) -> Catalog:
     """Ask a running ComfyUI for its nodes."""
-    if not url.startswith(("http://", "https://")):
-        raise ZoetropeError(f"{url!r} is no address.", "Give one such as http://127.0.0.1:8188.", key="url")  # fmt: skip
-    base = url.rstrip("/")
+    base = _base(url)
     stats = _get(f"{base}/system_stats")
     version = str((stats.get("system") or {}).get("comfyui_version") or "unknown")
     return from_object_info(_get(f"{base}/object_info"), comfyui=version)
+
+
+def card_gigabytes(url: str) -> float | None:
+    """Ask a running ComfyUI how much memory its card has; None where it has no card."""
+    devices = _get(f"{_base(url)}/system_stats").get("devices") or []
+    cards = [device for device in devices if device.get("type") == "cuda"]
+    return round(float(cards[0]["vram_total"]) / 2**30, 1) if cards else None
+
+
+def _base(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ZoetropeError(
+            f"{url!r} is no address.", "Give one such as http://127.0.0.1:8188.", key="url"
+        )
+    return url.rstrip("/")
 
 
 def named(name: str) -> Catalog:

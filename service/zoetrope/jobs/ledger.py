@@ -40,6 +40,7 @@ class Ledger:
         self._lock = lock
         self._thread = thread
         self._witnesses: list[Witness] = []
+        self.writes = 0  # by this process; the same number means the same jobs
         self._decode = msgspec.json.Decoder(Job).decode
         self._encode = msgspec.json.Encoder().encode
         self.last_progress = time.monotonic()
@@ -323,6 +324,7 @@ class Ledger:
         return Path(self._lock.name).with_suffix(".db")
 
     def _tell(self, before: Job | None, after: Job) -> None:
+        self.writes += 1
         for witness in self._witnesses:
             witness(before, after)
 

@@ -212,6 +212,7 @@ class Ledger(Protocol):
     """The part of the ledger that is read here."""
 
     last_progress: float
+    writes: int  # how often a job was written; the same number means the same jobs
 
     async def find(self, prefix: str) -> Job:
         """Find a job by the beginning of its id."""

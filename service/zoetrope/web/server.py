@@ -19,6 +19,7 @@ from .api.events import PATIENCE, PAUSE, Events
 from .api.gpu import GpuApi
 from .api.health import HealthApi
 from .api.jobs import Jobs
+from .api.lint import LintApi
 from .api.metrics import MetricsApi
 from .api.openapi import OpenApi
 from .api.recipes import RecipesApi
@@ -78,6 +79,7 @@ def api(parts: Parts, health: Health, events: Events) -> list[Endpoint]:
         *RecipesApi(parts).endpoints(),
         *EnginesApi(parts).endpoints(),
         *SettingsApi(parts).endpoints(),
+        *LintApi(parts).endpoints(),
         *GpuApi(parts).endpoints(),
         *MetricsApi(parts).endpoints(),
         *events.endpoints(),

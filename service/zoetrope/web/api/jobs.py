@@ -7,13 +7,14 @@ import hashlib
 import os
 from pathlib import Path
 
+import msgspec
 from aiohttp import web
 
 from ...errors import Rejected
-from ...jobs.job import Job
+from ...jobs.job import Job, State
 from ...jobs.outbox import Piece, pieces
 from ...jobs.question import Question
-from ..endpoint import JSON, Endpoint, read_body, read_json, read_query, reply
+from ..endpoint import JSON, Endpoint, given, read_body, read_json, read_query, reply
 from ..files import opened
 from ..forms import Creation, InboxForm, Listing, TicketForm, UploadForm, Why, values
 from ..parts import Parts
@@ -25,6 +26,7 @@ HOW_WHY = 'Send {"why": "..."} as application/json, or no body at all.'
 HOW_TICKET = 'Send what is to be different as application/json, such as {"seed": 7}.'
 HOW_PATH = 'Send {"path": "cat.png"} as application/json, with the ticket\'s keys beside it.'
 PIECE = 1024 * 1024
+MOST_PAGES = 64
 
 
 class Jobs:
@@ -32,6 +34,7 @@ class Jobs:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._pages: dict[Question, tuple[int, bytes]] = {}  # lists, and after how many writes
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -97,14 +100,25 @@ class Jobs:
             limit=asked.limit + 1,
             before=asked.before,
         )
-        rows = await self._parts.need_ledger().page(question)
+        ledger = self._parts.need_ledger()
+        # Several pages and programs ask for the same list again and again; most of the time nothing changed.
+        known = self._pages.get(question)
+        if known is not None and known[0] == ledger.writes:
+            return given(known[1])
+        writes = ledger.writes
+        rows = await ledger.page(question)
         shown, more = rows[: asked.limit], rows[asked.limit :]
-        return reply(
-            JobPage(
-                jobs=tuple(self._view(row.job) for row in shown),
-                next=str(shown[-1].seq) if more else None,
-            )
-        )
+        jobs = tuple(self._view(row.job) for row in shown)
+        body = msgspec.json.encode(JobPage(jobs=jobs, next=str(shown[-1].seq) if more else None))
+        # How far a job is changes without a write.
+        if not any(row.job.state in (State.QUEUED, State.RUNNING) for row in shown):
+            self._keep(question, writes, body)
+        return given(body)
+
+    def _keep(self, question: Question, writes: int, body: bytes) -> None:
+        if len(self._pages) >= MOST_PAGES:
+            self._pages.clear()
+        self._pages[question] = (writes, body)
 
     async def one(self, request: web.Request) -> web.Response:
         """Show one job."""
