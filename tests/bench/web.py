@@ -43,15 +43,17 @@ def answers(root: Path, count: int = 100_000, parallel: int = 50) -> Iterator[Fi
     try:
         wait_until(lambda: service.get("/api/v1/jobs?limit=1"), 30)
         for name, path, asked, target in (
-            ("/healthz", "/healthz", 5000, 50.0),
-            ("list of 50 jobs", "/api/v1/jobs", 2000, 250.0),
+            ("/healthz", "/healthz", 5000, 5.0),
+            ("list of 50 jobs", "/api/v1/jobs", 2000, 25.0),
             ("list of one recipe's", "/api/v1/jobs?recipe=tiny&state=done", 2000, None),
         ):
             times = asyncio.run(_ask(service.url + path, asked, parallel))
             note = f"median {1000 * statistics.median(times):.1f} ms; {count} jobs"
             title = f"{name}, p99 at {parallel} in parallel"
             yield Figure(title, 1000 * percentile(times, 0.99), "ms", target, note=note)
-        times = asyncio.run(_ask(f"{service.url}/api/v1/jobs?q=nowhere", 20, 1))
+        times = []
+        for number in range(20):  # another word each time: a list that is known is given again
+            times += asyncio.run(_ask(f"{service.url}/api/v1/jobs?q=nowhere{number}", 1, 1))
         note = "every job is looked at"
         yield Figure("search without a hit", 1000 * statistics.median(times), "ms", note=note)
     finally:
@@ -139,7 +141,7 @@ def readers(root: Path, count: int = 100, seconds: float = 10) -> Iterator[Figur
         service.stop()
         engine.stop()
     note = f"{events / seconds:.0f} events a second in all; without readers {100 * alone:.1f} %"
-    yield Figure(f"{count} readers, share of a core", 100 * together, "%", 10, note=note)
+    yield Figure(f"{count} readers, share of a core", 100 * together, "%", 20, note=note)
 
 
 async def _listen(service: ServiceProcess, count: int, seconds: float) -> tuple[float, int]:
