@@ -35,6 +35,7 @@ class Jobs:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._pages: dict[Question, tuple[int, bytes]] = {}  # lists, and after how many writes
+        self._one = asyncio.Lock()
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -100,20 +101,27 @@ class Jobs:
             limit=asked.limit + 1,
             before=asked.before,
         )
+        # Several pages and programs ask for the same list at once, and again; most of the time nothing changed.
+        if (body := self._known(question)) is not None:
+            return given(body)
+        async with self._one:
+            return given(self._known(question) or await self._page(question))
+
+    def _known(self, question: Question) -> bytes | None:
+        writes, body = self._pages.get(question, (-1, b""))
+        return body if writes == self._parts.need_ledger().writes else None
+
+    async def _page(self, question: Question) -> bytes:
         ledger = self._parts.need_ledger()
-        # Several pages and programs ask for the same list again and again; most of the time nothing changed.
-        known = self._pages.get(question)
-        if known is not None and known[0] == ledger.writes:
-            return given(known[1])
         writes = ledger.writes
         rows = await ledger.page(question)
-        shown, more = rows[: asked.limit], rows[asked.limit :]
+        shown, more = rows[: question.limit - 1], rows[question.limit - 1 :]
         jobs = tuple(self._view(row.job) for row in shown)
         body = msgspec.json.encode(JobPage(jobs=jobs, next=str(shown[-1].seq) if more else None))
         # How far a job is changes without a write.
         if not any(row.job.state in (State.QUEUED, State.RUNNING) for row in shown):
             self._keep(question, writes, body)
-        return given(body)
+        return body
 
     def _keep(self, question: Question, writes: int, body: bytes) -> None:
         if len(self._pages) >= MOST_PAGES:
