@@ -75,6 +75,16 @@ def test_the_environment_stands_in_for_flags(service, run, picture):
     }
 
 
+def test_beats_are_a_prompt_and_win_over_the_environment(service, run, picture):
+    asked = ("submit", "--beat", "she looks up", "--beat", "a smile")
+    result = run(*asked, **environment(picture))
+    assert result.exit_code == 0, result.stderr
+    assert ticket(service)["prompt"] == ["she looks up", "a smile"]
+    result = run(*asked, "-p", "she turns", **environment(picture))
+    assert result.exit_code == 2
+    assert "--prompt and --beat say the same" in result.stderr
+
+
 def test_flags_win_over_the_environment(service, run, picture, tmp_path):
     other = tmp_path / "dog: 1.png"
     other.write_bytes(b"dog")

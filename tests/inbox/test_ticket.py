@@ -130,6 +130,24 @@ def test_a_value_out_of_range_is_said_with_the_range(recipes, text):
     assert "allowed is" in found.sentence
 
 
+def test_a_list_of_beats_gets_the_times_of_the_clip_that_the_same_ticket_asks_for(recipes):
+    text = "prompt = ['she looks up', 'a slow smile']\nseconds = 4"
+    assert (
+        parse(text, recipes).prompt == "Beat 1 (0-2s): she looks up. Beat 2 (2-4s): a slow smile."
+    )
+    text = "prompt = ['she looks up']\nframes = 82"  # which becomes 81
+    assert parse(text, recipes).prompt == "Beat 1 (0-5s): she looks up."
+
+
+@pytest.mark.parametrize("prompt", ["[1, 2]", "['she turns', 3]", "[['she turns']]"])
+def test_beats_that_are_no_texts_are_refused(recipes, prompt):
+    assert "one for each beat" in reason(f"prompt = {prompt}", recipes).sentence
+
+
+def test_beats_for_a_clip_that_cannot_be_are_refused_for_the_clip(recipes):
+    assert "out of range" in reason("prompt = ['a', 'b']\nseconds = 900", recipes).sentence
+
+
 def test_the_largest_seed_is_possible(recipes):
     assert parse(f"seed = {2**64 - 1}", recipes).seed == 2**64 - 1
 

@@ -20,6 +20,7 @@ KEYS = {
     "recipe": "recipe",
     "presets": "preset",
     "prompt": "prompt",
+    "beats": "prompt",
     "negative": "negative",
     "width": "width",
     "height": "height",
@@ -65,6 +66,13 @@ KEYS = {
     metavar="TEXT",
     envvar="POSITIVE_PROMPT",
     help="What is to happen; or POSITIVE_PROMPT.",
+)
+@click.option(
+    "--beat",
+    "beats",
+    multiple=True,
+    metavar="TEXT",
+    help="In place of a prompt, repeated: what happens one after the other, in even parts of the clip.",
 )
 @click.option(
     "-n",
@@ -199,5 +207,9 @@ def _ticket(ctx: click.Context, flags: dict[str, Any], sets: tuple[str, ...]) ->
         if ctx.get_parameter_source("length") is ParameterSource.COMMANDLINE:
             raise click.UsageError("--length and --seconds say the same; give one of them.", ctx)
         flags = {**flags, "length": None}
+    if flags["prompt"] is not None and flags["beats"]:
+        if ctx.get_parameter_source("prompt") is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--prompt and --beat say the same; give one of them.", ctx)
+        flags = {**flags, "prompt": None}
     ticket = {KEYS[flag]: value for flag, value in flags.items() if value not in (None, ())}
     return ticket | values.read(sets, ticket)

@@ -227,6 +227,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
                     key="video-size",
                 )
 
+    def seconds(self, ticket: Ticket) -> float:
+        """Say how long the ticket's clip is; 0 where its length is not the ticket's to say."""
+        frames, fps = self._frames(ticket, [])
+        return (frames - 1) / fps if frames else 0.0
+
     def _frames(self, ticket: Ticket, notes: list[str]) -> tuple[int, float]:
         length = self.file.length
         if length is None:

@@ -16,6 +16,7 @@ from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..jobs.job import Scalar, Ticket
 from ..mistakes import nearest
+from .beats import timed
 from .entry import cut, safe_stem
 
 MAX_BYTES = 64 * 1024
@@ -25,7 +26,7 @@ _EDGE_LIMIT = 16_384
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "recipe": ((str,), "a text"),
-    "prompt": ((str,), "a text"),
+    "prompt": ((str, list, tuple), "a text, or a list of texts, one for each beat"),
     "negative": ((str,), "a text"),
     "seed": ((int,), "a whole number"),
     "seconds": ((int, float), "a number"),
@@ -158,7 +159,12 @@ def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
             raise _wrong_type(key, value, "a text, a number, or true or false")
     _check_ranges(fields, recipe)
     fields |= {"recipe": recipe.name, "preset": named}
-    return msgspec.convert({**fields, _PARAMETERS: parameters}, Ticket)
+    beats = fields.get("prompt")
+    if not isinstance(beats, tuple):
+        return msgspec.convert({**fields, _PARAMETERS: parameters}, Ticket)
+    # Only the whole ticket says how long the clip is that the beats divide.
+    ticket = msgspec.convert({**fields, "prompt": None, _PARAMETERS: parameters}, Ticket)
+    return msgspec.structs.replace(ticket, prompt=timed(beats, recipe.seconds(ticket)))
 
 
 def _inner(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,6 +202,10 @@ def _field(key: str, value: Any) -> Any:
         raise _wrong_type(key, value, words)
     if key == "seconds":
         return float(value)
+    if isinstance(value, list | tuple):
+        if not all(isinstance(beat, str) for beat in value):
+            raise _wrong_type(key, value, words)
+        return tuple(value)
     if key in ("prompt", "negative"):
         return value.strip()
     return _file_name(value) if key == "name" else value

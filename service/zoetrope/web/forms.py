@@ -78,7 +78,15 @@ class TicketForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     recipe: str | None = None
     preset: str | tuple[str, ...] | None = None
-    prompt: str | None = None
+    prompt: (
+        Annotated[
+            str | tuple[str, ...],
+            msgspec.Meta(
+                description="What happens; or a list of beats, which divide the clip's time evenly."
+            ),
+        ]
+        | None
+    ) = None
     negative: str | None = None
     seed: int | None = None
     seconds: float | None = None
