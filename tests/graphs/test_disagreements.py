@@ -128,6 +128,24 @@ def test_every_recipes_estimate_is_explained():
     }
 
 
+def test_every_band_is_told_with_its_clip():
+    said = {
+        (SPAN.findall(recipe)[0], seconds, clip)
+        for recipe, seconds, clip in table("When a stage is slow")
+    }
+    assert said == {
+        (
+            recipe.name,
+            f"{band.seconds[0]:g} to {band.seconds[1]:g}",
+            f"{band.width}x{band.height}, {band.frames} frames",
+        )
+        for recipe in ALL
+        for stage in recipe.file.stages
+        if (band := stage.band) is not None
+    }
+    assert said
+
+
 def test_every_preset_is_in_the_table_of_presets():
     named = {name for row in table("Presets") for name in SPAN.findall(row[0])}
     assert named == {name for recipe in ALL for name in recipe.file.presets}

@@ -3,7 +3,9 @@
 import msgspec
 
 from tests.jobs.test_pace import make
+from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.health.pace import PaceCheck
+from zoetrope.jobs.job import Still
 
 
 async def finish(parts, seconds, attention="sageattn"):
@@ -29,6 +31,19 @@ async def test_a_slow_stage_is_degraded_with_its_likely_causes(parts):
     assert verdict.level == "degraded"
     assert "took 300 s; as a rule it takes 100 s." in verdict.found
     assert verdict.next_step.startswith("Likely, in this order: the attention kernel is sdpa")
+
+
+async def test_a_recipes_first_stage_is_held_against_its_document(parts):
+    parts.recipes = Recipes((shipped(),))
+    still = Still(
+        name="cat.png", sha256="", size=1, format="png", width=480, height=832, source="", file=""
+    )
+    recipe = "wan22-i2v-lightning"
+    job = make(recipe=recipe, steps=4, ended=10.0 + 120.0, memory=32.0, stills=(still,))
+    await parts.ledger.add(job, claim=job.id)
+    verdict = await PaceCheck(parts).look()
+    assert verdict.level == "degraded"
+    assert "took 120 s; no more than 85 s are to be expected (two-pass document" in verdict.found
 
 
 async def test_it_is_not_worked_out_anew_at_every_look(parts):

@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoetrope.gpu.usage import Usage
+from zoetrope.graphs.recipe_file import Band
 from zoetrope.jobs.job import Attempt, Job, Progress, Stage, State, Ticket
-from zoetrope.jobs.pace import ENOUGH, Run, judge, runs
+from zoetrope.jobs.pace import ENOUGH, Run, Yardstick, judge, runs
 from zoetrope.jobs.verify import Measured, Verdict
 
 USUAL = Run(
-    recipe="hero", stage="i2v", card="GPU-1", work=1000.0, seconds=100.0, attention="sageattn",
+    recipe="hero", stage="i2v", card="GPU-1", size=(10, 10, 10), seconds=100.0, attention="sageattn",
     mhz=2700.0, profile="baseline", version="0.27.1", parameters=(("steps", "20"),),
 )  # fmt: skip
 HISTORY = [USUAL] * ENOUGH
@@ -27,7 +28,7 @@ def test_a_stage_within_its_usual_time_is_fine(seconds):
 
 
 def test_a_larger_video_may_take_longer():
-    twice = msgspec.structs.replace(USUAL, seconds=200.0, work=2000.0)
+    twice = msgspec.structs.replace(USUAL, seconds=200.0, size=(10, 20, 10))
     assert judge(twice, HISTORY, None) is None
 
 
@@ -62,9 +63,42 @@ def test_without_enough_of_its_like_the_recipes_estimate_counts():
     few = HISTORY[: ENOUGH - 1]
     assert judge(msgspec.structs.replace(USUAL, seconds=190.0), few, 100.0) is None
     found = judge(msgspec.structs.replace(USUAL, seconds=210.0), few, 100.0)
-    assert found.estimated
+    assert found.by is Yardstick.RECIPE
     assert found.usual == 100.0
     assert judge(msgspec.structs.replace(USUAL, seconds=9999.0), few, None) is None
+
+
+BAND = Band(seconds=(67, 85), width=10, height=10, frames=10, memory=32, source="a document")
+
+
+def test_a_documents_band_counts_until_the_host_has_its_own_pace():
+    last = msgspec.structs.replace(USUAL, seconds=86.0, memory=32.0)
+    found = judge(last, HISTORY[1:], 1000.0, BAND)
+    assert (found.by, found.usual) == (Yardstick.DOCUMENT, 85.0)
+    assert judge(msgspec.structs.replace(last, seconds=85.0), [], 1.0, BAND) is None
+    assert judge(last, HISTORY, 1.0, BAND) is None
+
+
+def test_a_band_is_not_held_against_a_smaller_card():
+    last = msgspec.structs.replace(USUAL, seconds=150.0, memory=24.0)
+    assert judge(last, [], 100.0, BAND) is None
+
+
+@pytest.mark.parametrize(("size", "limit"), [((10, 10, 5), 85.0), ((20, 10, 10), 170.0)])
+def test_a_band_grows_with_the_clip_and_does_not_shrink(size, limit):
+    assert BAND.limit(*size) == limit
+
+
+def test_without_any_like_all_that_may_be_is_named_in_order():
+    causes = judge(msgspec.structs.replace(USUAL, seconds=999.0, mhz=None), [], 100.0).causes
+    words = ("attention kernel", "LoRA", "parameters (steps 20)", "clocks", "swaps", "compilation")
+    assert len(causes) == len(words)
+    assert all(word in cause for word, cause in zip(words, causes, strict=True))
+
+
+def test_what_the_host_rules_out_is_not_named():
+    causes = slow().causes
+    assert not any(word in cause for cause in causes for word in ("kernel", "parameters", "clocks"))
 
 
 def test_another_card_recipe_or_stage_is_nothing_to_compare_with():
@@ -73,10 +107,10 @@ def test_another_card_recipe_or_stage_is_nothing_to_compare_with():
         assert judge(other, HISTORY, None) is None
 
 
-def make(gpu=None, started=10.0, ended=40.0, **changes):
+def make(gpu=None, started=10.0, ended=40.0, recipe="hero", steps=30, memory=0.0, **changes):
     attempt = Attempt(
         number=1, prompt_id="x", engine="e0", state=Progress.DONE, attention="sageattn",
-        started=started, ended=ended, gpu=gpu,
+        started=started, ended=ended, gpu=gpu, memory=memory,
     )  # fmt: skip
     measured = msgspec.convert(
         {
@@ -92,13 +126,13 @@ def make(gpu=None, started=10.0, ended=40.0, **changes):
     )  # fmt: skip
     return Job(
         id="ab" * 16, created=1.0, updated=2.0, state=State.DONE, stem="cat",
-        ticket=Ticket(recipe="hero", parameters={"steps": 30}), stages=(stage,), **changes,
+        ticket=Ticket(recipe=recipe, parameters={"steps": steps}), stages=(stage,), **changes,
     )  # fmt: skip
 
 
 def test_what_a_finished_job_tells():
     (run,) = runs(make())
-    assert (run.seconds, run.card, run.work) == (30.0, "e0", 81 * 480 * 832)
+    assert (run.seconds, run.card, run.size) == (30.0, "e0", (480, 832, 81))
     assert run.parameters == (("steps", "30"),)
     usage = Usage(
         card="GPU-1", name="RTX 5090", profiles=("baseline",), seconds=25.0, mean_core_mhz=2700

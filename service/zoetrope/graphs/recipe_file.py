@@ -85,6 +85,23 @@ class Handoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     prefix: str
 
 
+class Band(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a document says that a stage takes: a yardstick until a host has its own."""
+
+    seconds: tuple[float, float]
+    width: int
+    height: int
+    frames: int
+    memory: int  # gigabytes of the smallest card that it is fair to
+    source: str
+
+    def limit(self, width: int, height: int, frames: int) -> float:
+        """Say how many seconds are still within it; a smaller clip may take as long, a larger one longer."""
+        return self.seconds[1] * max(
+            1.0, width * height * frames / (self.width * self.height * self.frames)
+        )
+
+
 class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One graph and the places where its picture, its source file and its name go."""
 
@@ -93,6 +110,7 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     output: str  # the node whose file is the stage's result
     prefix: str  # where the output's name goes
     estimate_seconds: float  # on a 16 GB card at the default size
+    band: Band | None = None
     review: bool = False
     picture: str = ""
     end_picture: str = ""

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from ..errors import ZoetropeError
+from ..graphs.recipe_file import Band
 from ..jobs.course import planned
 from ..jobs.job import Job, State
-from ..jobs.pace import Run, Slow, judge, runs
+from ..jobs.pace import Run, Slow, Yardstick, judge, runs
 from ..jobs.question import Question
 from ..web.parts import Parts
 from .base import Verdict
@@ -43,11 +44,14 @@ class PaceCheck:
             return None
         last, *before = [row.job for row in rows]
         earlier = [run for job in before for run in runs(job)]
-        found = []
+        found: list[str] = []
+        causes: tuple[str, ...] = ()
         for run in runs(last):
-            slow = judge(run, earlier, await asyncio.to_thread(self._estimate, last, run))
+            estimate, band = await asyncio.to_thread(self._expected, last, run)
+            slow = judge(run, earlier, estimate, band)
             if slow is not None:
-                found.append(slow)
+                found.append(_told(slow, band))
+                causes = causes or slow.causes
         if not found:
             return Verdict(
                 name=self.name, level="ok", found="The last video took as long as usual."
@@ -55,25 +59,27 @@ class PaceCheck:
         return Verdict(
             name=self.name,
             level="degraded",
-            found=" ".join(_told(slow) for slow in found),
-            next_step=f"Likely, in this order: {'; '.join(found[0].causes)}.",
+            found=" ".join(found),
+            next_step=f"Likely, in this order: {'; '.join(causes)}.",
         )
 
-    def _estimate(self, job: Job, run: Run) -> float | None:
+    def _expected(self, job: Job, run: Run) -> tuple[float | None, Band | None]:
         recipes = self._parts.recipes
         if recipes is None:
-            return None
+            return None, None
         try:
             recipe = recipes.get(job.ticket.recipe)
-            return recipe.estimate(planned(recipe, job), recipe.stage(run.stage))
+            spec = recipe.stage(run.stage)
+            return recipe.estimate(planned(recipe, job), spec), spec.band
         except (ZoetropeError, LookupError):
-            return None  # the recipe is gone or was changed since
+            return None, None  # the recipe is gone or was changed since
 
 
-def _told(slow: Slow) -> str:
+def _told(slow: Slow, band: Band | None) -> str:
     run = slow.run
-    against = "the recipe's estimate is" if slow.estimated else "as a rule it takes"
-    return (
-        f"Stage {run.stage} of {run.job} ({run.recipe}) took {run.seconds:.0f} s; {against}"
-        f" {slow.usual:.0f} s."
-    )
+    against = {
+        Yardstick.HOST: f"as a rule it takes {slow.usual:.0f} s",
+        Yardstick.RECIPE: f"the recipe's estimate is {slow.usual:.0f} s",
+        Yardstick.DOCUMENT: f"no more than {slow.usual:.0f} s are to be expected ({band.source if band else ''})",
+    }[slow.by]
+    return f"Stage {run.stage} of {run.job} ({run.recipe}) took {run.seconds:.0f} s; {against}."

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from statistics import median
 from typing import TypeVar
 
 import msgspec
 
+from ..graphs.recipe_file import Band
 from .job import Attempt, Job, Progress
 
 Value = TypeVar("Value")
@@ -15,9 +18,17 @@ Value = TypeVar("Value")
 # As many stages of a kind as make a baseline; fewer are compared with the recipe's own estimate.
 ENOUGH = 5
 MOST = 50
-SLOW = 1.35  # times the baseline
+SLOW = 1.4  # times the baseline; the lightning document calls 67 to 83 s good, 114 to 126 degraded
 SLOWER_THAN_ESTIMATED = 2.0  # the estimate is for a 16 GB card, so only a gross miss counts
 CLOCKS = 0.93  # a mean clock below this share of the usual one slows a stage by itself
+
+
+class Yardstick(StrEnum):
+    """What a slow stage is held against."""
+
+    HOST = "host"
+    DOCUMENT = "document"
+    RECIPE = "recipe"
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,8 +37,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     recipe: str
     stage: str
     card: str
-    work: float  # pixels times frames, so that sizes can be compared
+    size: tuple[int, int, int]  # width, height, frames
     seconds: float
+    memory: float = 0.0  # the card's, in gigabytes; 0 where that is not known
     attention: str = ""
     relief: tuple[str, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
@@ -36,6 +48,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     slowed_by: tuple[str, ...] = ()
     version: str = ""
     job: str = ""
+
+    @property
+    def work(self) -> int:
+        """Pixels times frames, so that clips of several sizes can be compared."""
+        return math.prod(self.size)
 
     @property
     def kind(self) -> tuple[str, str, str]:
@@ -47,8 +64,8 @@ class Slow(msgspec.Struct, frozen=True, kw_only=True):
     """A stage that took longer than its like: how much, and why, the likeliest first."""
 
     run: Run
-    usual: float  # seconds that its like would have taken
-    estimated: bool  # by the recipe, for want of enough stages on this host
+    usual: float  # seconds that would have been right
+    by: Yardstick
     causes: tuple[str, ...]
 
 
@@ -70,8 +87,9 @@ def runs(job: Job) -> list[Run]:
                 recipe=job.ticket.recipe,
                 stage=stage.name,
                 card=usage.card if usage is not None else attempt.engine,
-                work=float(measured.width * measured.height * max(1, measured.frames)),
+                size=(measured.width, measured.height, max(1, measured.frames)),
                 seconds=seconds,
+                memory=attempt.memory,
                 attention=attempt.attention,
                 relief=attempt.relief,
                 parameters=tuple(
@@ -87,22 +105,31 @@ def runs(job: Job) -> list[Run]:
     return found
 
 
-def judge(last: Run, before: Iterable[Run], estimate: float | None) -> Slow | None:
-    """Compare a stage with its like on this host, or with the recipe's estimate while there are too few."""
+def judge(
+    last: Run, before: Iterable[Run], estimate: float | None, band: Band | None = None
+) -> Slow | None:
+    """Compare a stage with its like on this host; while there are too few, with what documents say.
+
+    A document's band counts before the recipe's estimate, on cards that it is fair to.
+    """
     like = [run for run in before if run.kind == last.kind and run.work > 0][:MOST]
     if len(like) >= ENOUGH and last.work > 0:
         usual = median(run.seconds / run.work for run in like) * last.work
-        if last.seconds <= SLOW * usual:
-            return None
-        causes = _causes(last, like)
-        return Slow(run=last, usual=usual, estimated=False, causes=causes)
-    if estimate is None or last.seconds <= SLOWER_THAN_ESTIMATED * estimate:
+        limit, by = SLOW * usual, Yardstick.HOST
+    elif band is not None and last.memory >= band.memory:
+        usual = limit = band.limit(*last.size)
+        by = Yardstick.DOCUMENT
+    elif estimate is not None:
+        usual, limit, by = estimate, SLOWER_THAN_ESTIMATED * estimate, Yardstick.RECIPE
+    else:
         return None
-    return Slow(run=last, usual=estimate, estimated=True, causes=_causes(last, like))
+    if last.seconds <= limit:
+        return None
+    return Slow(run=last, usual=usual, by=by, causes=_causes(last, like))
 
 
 def _causes(last: Run, like: Sequence[Run]) -> tuple[str, ...]:
-    """Name what differs from its like, in the order in which it is worth a look."""
+    """Name what differs from its like, in the order in which it is worth a look; else what may be."""
     found = []
     usual = _commonest([run.attention for run in like])
     if usual and last.attention != usual:
@@ -124,13 +151,21 @@ def _causes(last: Run, like: Sequence[Run]) -> tuple[str, ...]:
         )
     if (version := _commonest([run.version for run in like])) and last.version != version:
         found.append(f"ComfyUI is {last.version}, and was {version}")
-    if not found:
-        found += [
-            "a LoRA that was not loaded (look for `lora key not loaded` in ComfyUI's log)",
-            "blocks or the text encoder that wait in host memory, or a host that swaps",
-            "compilation after a change of size, or none where there was some",
-        ]
-    return tuple(found)
+    return tuple(found or _possible(last, like))
+
+
+def _possible(last: Run, like: Sequence[Run]) -> list[str]:
+    """Name what nothing recorded speaks against, in the same order."""
+    told = ", ".join(f"{key} {value}" for key, value in last.parameters)
+    possible = [
+        (not like, f"another attention kernel than was chosen ({last.attention or 'not known'}): zoetrope health"),
+        (True, "a LoRA that was not loaded (look for `lora key not loaded` in ComfyUI's log)"),
+        (bool(told and not like), f"the parameters ({told})"),
+        (last.mhz is None or not like, "clocks that are held down: zoetrope gpu status"),
+        (True, "blocks or the text encoder that wait in host memory, or a host that swaps"),
+        (True, "compilation after a change of size, or none where there was some"),
+    ]  # fmt: skip
+    return [text for is_open, text in possible if is_open]
 
 
 def _commonest(values: Sequence[Value]) -> Value | None:
