@@ -53,6 +53,24 @@ def test_a_remembered_rung_is_where_the_climb_goes_on():
     assert after("oom", rungs=("batch-9", "free")) == Again(("batch-9", "free", "tiled"), free=True)
 
 
+@pytest.mark.parametrize(
+    ("looks", "words"),
+    [
+        (("black",), "invalid value encountered in cast"),
+        (("frozen",), "definite action"),
+        (("bytes", "noise"), "steps that do not meet"),
+        (("bytes",), "another seed may help"),
+        ((), "another seed may help"),
+    ],
+)
+def test_a_doubtful_videos_next_step_follows_its_looks(looks, words):
+    failure = Failure(kind="doubtful", message="It looks odd.", looks=looks)
+    means = Means(reliefs=RELIEFS, can_restart=True, retries=3)
+    found = decide(failure, stage("doubtful", "doubtful"), means)
+    assert isinstance(found, GiveUp)
+    assert words in found.reason.next_step
+
+
 @pytest.mark.parametrize("kind", ["cuda", "wedged"])
 def test_a_broken_process_is_restarted_at_once(kind):
     assert after(kind) == Again(("restart",), restart=True)

@@ -277,7 +277,7 @@ class Conductor:
         failure, now = outcome.failure, self._clock()
         if self._tuner is not None and job.attempt is not None:
             usage, message = job.attempt.gpu, failure.message
-            await self._tuner.failed(lane.name, usage, failure.kind, outcome.looks, message)
+            await self._tuner.failed(lane.name, usage, failure.kind, failure.looks, message)
         decision = ladder.decide(
             failure, steps.with_failure(job, now, failure), await self._means(lane, job)
         )

@@ -51,10 +51,9 @@ class Brought(msgspec.Struct, frozen=True):
 
 
 class Broke(msgspec.Struct, frozen=True):
-    """The attempt failed; `looks` names what its video looks like, if that is why."""
+    """The attempt failed."""
 
     failure: Failure
-    looks: tuple[str, ...] = ()
 
 
 class Gone(msgspec.Struct, frozen=True):
@@ -323,7 +322,7 @@ class Flight:
             verdicts.append(await check(self._work / kept.file, plain))
         if doubts := [verdict.sentence for verdict in verdicts if not verdict.sound]:
             looks = tuple(finding.key for each in verdicts for finding in each.findings)
-            return Broke(Failure(kind="doubtful", message=" ".join(doubts)), looks)
+            return Broke(Failure(kind="doubtful", message=" ".join(doubts), looks=looks))
         if not self._embed_graph:
             artefacts = [
                 await asyncio.to_thread(identify, self._work / artefact.file)

@@ -85,6 +85,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     node: str = ""
     node_type: str = ""
     exception: str = ""
+    looks: tuple[str, ...] = ()  # what its video looks like, if that is what went wrong
 
 
 class Artefact(msgspec.Struct, frozen=True, kw_only=True):

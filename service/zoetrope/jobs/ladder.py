@@ -17,6 +17,17 @@ PASSING = frozenset({"crash", "vanished", "engine-error", "upload-refused", "nod
 # The GPU's or the process's state is broken; the same process would only fail again.
 BROKEN = frozenset({"cuda", "wedged"})
 
+# What to try with a video that looks like this, whoever made it look so.
+LOOKS = {
+    "black": (
+        "Where ComfyUI's log says `invalid value encountered in cast`, the model's values were no numbers:"
+        " try the attention kernel sdpa, then weights that are less quantised."
+    ),
+    "frozen": "Ask for a definite action in the prompt, or try another seed; zoetrope lint reads the graph.",
+    "noise": "Look at the video in the work folder: zoetrope lint finds steps that do not meet, zoetrope health"
+    " an attention kernel that is wrong on this card.",
+}
+
 
 class Again(msgspec.Struct, frozen=True):
     """Try again with these rungs in force, after freeing the engine's memory or restarting it."""
@@ -142,7 +153,10 @@ def _last_word(failure: Failure, stage: Stage) -> Reason:
         "file": "The engine misses a file: look at its log, then retry.",
         "crash": "The engine keeps dying: look at its log and the host's memory, then retry.",
         "vanished": "Something removes the engine's outputs: look at its output folder, then retry.",
-        "doubtful": "Look at the video in the work folder; another seed may help.",
+        "doubtful": next(
+            (LOOKS[look] for look in failure.looks if look in LOOKS),
+            "Look at the video in the work folder; another seed may help.",
+        ),
     }
     tries = len(stage.attempts)
     count = f" after {tries} attempts" if tries > 1 else ""
