@@ -30,7 +30,7 @@ QUEUE, ENGINE, CARD = "ZoetropeQueueDoesNotMove", "ZoetropeEngineDown", "Zoetrop
 COMPARISON = re.compile(
     r"(?P<name>\w+)(?:\{(?P<labels>[^}]*)\})? (?P<op>[<>=!]=?) (?P<bound>[\d.]+)"
 )
-JOINED = re.compile(r" (or|unless on\(\)) ")
+JOINED = re.compile(r" (or|unless on\(instance\)) ")
 OPERATORS = {">": operator.gt, "<": operator.lt, "==": operator.eq, "!=": operator.ne}
 
 
