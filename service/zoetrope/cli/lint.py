@@ -80,7 +80,7 @@ def lint(
 
     def context(source: Source) -> Context:
         tags = frozenset(tag) | source.tags
-        return msgspec.structs.replace(base, recipe=Recipe(tags=tags))
+        return msgspec.structs.replace(base, recipe=Recipe(tags=tags), file=source.file.name)
 
     found: list[tuple[Path, tuple[Finding, ...]]] = []
     for source in gather([Path(file) for file in files]):

@@ -9,7 +9,6 @@ import msgspec
 from .classes import LORAS, WEIGHTS
 from .filenames import Tag, tag
 from .reading import Reading
-from .wiring import Link
 
 #: Longer chains are not followed to their end.
 LONGEST = 256
@@ -25,6 +24,7 @@ class Lora(msgspec.Struct, frozen=True):
     strength_input: str
     strength: int | float | None
     tag: Tag
+    merged: bool | None = None  # whether the wrapper bakes it into the weights; None in the core
 
     @property
     def active(self) -> bool:
@@ -55,10 +55,10 @@ class Chain(msgspec.Struct, frozen=True):
         return self.whole and not self.distilled
 
 
-def walk(reading: Reading, sampler: str) -> Chain:
-    """Follow a model from a sampler back to the file it is loaded from."""
-    link = reading.source(sampler, "model")
-    dangling = reading.dangles(sampler, "model")
+def walk(reading: Reading, user: str, name: str = "model") -> Chain:
+    """Follow a model from the input of a node that uses it back to the file it is loaded from."""
+    link = reading.source(user, name)
+    dangling = reading.dangles(user, name)
     nodes: list[str] = []
     loras: list[Lora] = []
     seen: set[str] = set()
@@ -81,9 +81,9 @@ def walk(reading: Reading, sampler: str) -> Chain:
         if class_type in WEIGHTS:
             loader = node_id
             break
-        name = _model_input(reading, node_id)
-        link = reading.source(node_id, name) if name else None
-        dangling = name is not None and reading.dangles(node_id, name)
+        above = _model_input(reading, node_id)
+        link = reading.source(node_id, above) if above else None
+        dangling = above is not None and reading.dangles(node_id, above)
     file = reading.text(loader, WEIGHTS[reading.class_of(loader)]) if loader else None
     return Chain(
         nodes=tuple(nodes),
@@ -95,6 +95,14 @@ def walk(reading: Reading, sampler: str) -> Chain:
         dangling=dangling and loader is None,
         whole=whole and bool(file) and all(lora.tag.name for lora in loras),
     )
+
+
+def quantisation(reading: Reading, chain: Chain) -> str:
+    """Say how a chain's weights are quantised once they are loaded; empty where nobody can tell."""
+    chosen = reading.text(chain.loader, "weight_dtype") if chain.loader else None
+    if chosen and chosen != "default":
+        return "fp8_e5m2" if "e5m2" in chosen else "fp8_e4m3" if "fp8" in chosen else chosen
+    return chain.tag.quantisation
 
 
 def _model_input(reading: Reading, node_id: str) -> str | None:
@@ -112,16 +120,20 @@ def _loras(reading: Reading, node_id: str) -> Iterator[Lora]:
     if class_type in LORAS:
         yield _lora(reading, node_id, "lora_name", LORAS[class_type])
     elif class_type in {"WanVideoModelLoader", "WanVideoSetLoRAs"}:
-        yield from _selected(reading, reading.source(node_id, "lora"))
+        yield from selected(reading, node_id)
 
 
-def _selected(reading: Reading, link: Link | None) -> Iterator[Lora]:
+def selected(reading: Reading, node_id: str) -> Iterator[Lora]:
+    """List the LoRAs that a node of the wrapper is given over its input `lora`."""
+    link = reading.source(node_id, "lora")
     seen: set[str] = set()
     while link is not None and link.node not in seen and len(seen) < LONGEST:
         seen.add(link.node)
         class_type = reading.class_of(link.node)
         if class_type == "WanVideoLoraSelect":
             yield _lora(reading, link.node, "lora", "strength")
+        elif class_type == "WanVideoLoraSelectByName":
+            yield _lora(reading, link.node, "lora_name", "strength")
         elif class_type == "WanVideoLoraSelectMulti":
             for i in range(5):
                 if reading.text(link.node, f"lora_{i}") not in {None, "none"}:
@@ -131,4 +143,5 @@ def _selected(reading: Reading, link: Link | None) -> Iterator[Lora]:
 
 def _lora(reading: Reading, node_id: str, name: str, strength: str) -> Lora:
     file = reading.text(node_id, name) or ""
-    return Lora(node_id, name, strength, reading.number(node_id, strength), tag(file))
+    merged = reading.flag(node_id, "merge_loras")
+    return Lora(node_id, name, strength, reading.number(node_id, strength), tag(file), merged)

@@ -26,10 +26,15 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     denied_models: tuple[str, ...] = DENIED_MODELS
 
     @property
+    def compute(self) -> int | None:
+        """The card's compute capability times ten, such as 89 for 8.9, if that is known."""
+        digits = self.architecture.removeprefix("sm_").rstrip("af")
+        return int(digits) if digits.isdigit() else None
+
+    @property
     def blackwell(self) -> bool | None:
         """Whether the card is of the Blackwell generation, if that is known."""
-        digits = self.architecture.removeprefix("sm_").rstrip("af")
-        return int(digits) >= 100 if digits.isdigit() else None
+        return None if self.compute is None else self.compute >= 100
 
     @property
     def everywhere_sage(self) -> bool:
@@ -69,6 +74,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     host: Host = Host()
     recipe: Recipe = Recipe()
     picture: Picture | None = None
+    #: The name of the graph's own file; empty where it does not come from one.
+    file: str = ""
     #: The files (`folder/file`) whose size and hash are known; None if nobody looked.
     pinned: frozenset[str] | None = None
     #: Rules that do not count for this graph, each with the reason.

@@ -46,6 +46,14 @@ def texts(reading: Reading, stage: Stage, side: Side) -> tuple[Prompt, ...]:
     return tuple(_follow(reading, start))
 
 
+def under_nag(reading: Reading, node_id: str) -> tuple[Prompt, ...]:
+    """Find the texts that a NAG node steers away from."""
+    if reading.class_of(node_id) == "WanVideoApplyNAG":
+        # It takes what its encoder was given as a positive text.
+        return tuple(_follow(reading, [(node_id, "nag_text_embeds", "positive")]))
+    return tuple(_follow(reading, [(node_id, "conditioning", "negative")]))
+
+
 def _follow(reading: Reading, waiting: list[tuple[str, str, Side]]) -> list[Prompt]:
     found: list[Prompt] = []
     seen: set[tuple[str, str]] = set()
@@ -61,8 +69,13 @@ def _follow(reading: Reading, waiting: list[tuple[str, str, Side]]) -> list[Prom
         if class_type == "CLIPTextEncode":
             found.append(Prompt(link.node, "text", reading.text(link.node, "text")))
             continue
+        if class_type == "WanVideoTextEncodeSingle":
+            if side == "positive":
+                found.append(Prompt(link.node, "prompt", reading.text(link.node, "prompt")))
+            continue
         if class_type in {"WanVideoTextEncode", "WanVideoTextEncodeCached"}:
-            prompt = f"{side}_prompt"
+            # The second output of the cached one has the negative text where others have a positive one.
+            prompt = f"{'negative' if link.slot == 1 else side}_prompt"
             found.append(Prompt(link.node, prompt, reading.text(link.node, prompt)))
             continue
         signature = reading.catalog.get(class_type)

@@ -180,3 +180,22 @@ def exclusive_settings(subject: Subject) -> Iterator[Hit]:
             put = (Put(lora.node, "merge_loras", False),)
             found = "merge_loras on a GGUF file"
             yield Hit(node=lora.node, input="merge_loras", found=found, changes=put)
+
+
+@rule(
+    "A008",
+    "warn",
+    title="fullgraph compilation",
+    why="fullgraph is there for debugging: it makes no step faster, and raises at the first piece of a"
+    " model that cannot be compiled.",
+    fix="Set fullgraph to false.",
+    source="community notes on torch.compile",
+)
+def full_graph(subject: Subject) -> Iterator[Hit]:
+    """Find fullgraph turned on in any node that compiles."""
+    for node_id, node in subject.nodes.items():
+        signature = subject.catalog.get(node.class_type)
+        known = signature is not None and "fullgraph" in signature.inputs
+        if known and subject.read.flag(node_id, "fullgraph"):
+            put = (Put(node_id, "fullgraph", False),)
+            yield Hit(node=node_id, input="fullgraph", found="fullgraph = true", changes=put)

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from ..classes import NAG
 from ..evaluations import evaluations_a_step
 from ..findings import Hit, Put, quote
-from ..prompts import Prompt
+from ..prompts import Prompt, estimated_tokens, under_nag
 from ..registry import rule
 from ..stages import Stage
 from ..subject import Subject
 
 _UNSHIFTED = {"karras", "exponential", "kl_optimal"}
 _NOISY = re.compile(r"sde|ancestral")
+_LCM = re.compile(r"lcm(?:/|$)")
+_FEW_WORDS = 25
 
 
 @rule(
@@ -198,3 +200,59 @@ def foreign_latent(subject: Subject) -> Iterator[Hit]:
         if first.runtime == "res4lyf" and second.runtime == "core":
             found = f"latent of {first.class_type} {first.node}"
             yield Hit(node=second.node, input="latent_image", found=found)
+
+
+@rule(
+    "C010",
+    "info",
+    title="several evaluations a step on distilled weights",
+    why="What such a sampler wins in a step it pays for with another evaluation of the model; on"
+    " weights that were distilled for few steps it is doubtful that anything is left of the gain.",
+    fix="Use euler, or compare with euler at the same number of evaluations.",
+    source="community notes: most do not compare res_2s at twice the steps, doubtful with distill LoRAs",
+)
+def costly_distilled(subject: Subject) -> Iterator[Hit]:
+    """Find samplers that ask distilled weights more than once in a step."""
+    for stage in subject.wan_stages:
+        times = evaluations_a_step(stage.sampler)
+        if stage.chain.distilled and times is not None and times > 1:
+            node_id, name = stage.place("sampler")
+            found = f"{quote(stage.sampler)} evaluates {times} times a step"
+            yield Hit(node=node_id, input=name, found=found)
+
+
+@rule(
+    "C011",
+    "info",
+    title="lcm on weights that are not distilled for it",
+    why="lcm guesses the finished video in every step and covers it with new noise for the next:"
+    " distilled weights guess well from the first step on, others do not, and what came before is lost.",
+    fix="Use euler, or add the distillation LoRAs.",
+    source="parameter document: lcm, beta, 4 steps and CFG 1, which are a distilled model's",
+)
+def lcm_undistilled(subject: Subject) -> Iterator[Hit]:
+    """Find stages that sample undistilled weights with lcm."""
+    for stage in subject.wan_stages:
+        if stage.chain.undistilled and _LCM.match(stage.sampler):
+            node_id, name = stage.place("sampler")
+            yield Hit(node=node_id, input=name, found=f"{name} = {quote(stage.sampler)}")
+
+
+@rule(
+    "C012",
+    "info",
+    title="long negative text under NAG",
+    why="NAG is attention within the positive pass and weaker than a real negative prompt: the usual"
+    " list of all faults does less than the few things that must not be seen.",
+    fix="Name in a few literal words what must not be seen.",
+    source="community notes on NAG: simple, no word salad",
+)
+def nag_word_salad(subject: Subject) -> Iterator[Hit]:
+    """Find texts of more than 25 words that NAG steers away from."""
+    for node_id in subject.read.of("WanVideoNAG", "WanVideoApplyNAG"):
+        if subject.read.number(node_id, "nag_scale") == 0:
+            continue
+        for prompt in under_nag(subject.read, node_id):
+            words = estimated_tokens(prompt.text or "")
+            if words > _FEW_WORDS:
+                yield Hit(node=prompt.node, input=prompt.input, found=f"about {words} words")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..chains import quantisation, walk
 from ..findings import Hit, Put, quote
 from ..registry import rule
 from ..subject import Subject
@@ -138,3 +139,21 @@ def inherited_model(subject: Subject) -> Iterator[Hit]:
         if second.runtime == "res4lyf" and second.model is None and first.expert:
             found = f"no model; it goes on with the {first.expert}-noise expert of {first.node}"
             yield Hit(node=second.node, input="model", found=found)
+
+
+@rule(
+    "L008",
+    "error",
+    title="LoRA extracted from fp8 weights",
+    why="LoraExtractKJ takes two models' weights from each other; fp8 weights cannot be counted with,"
+    " and too little of the difference is left in them.",
+    fix="Extract from the fp16 or bf16 files of both models.",
+    source="community notes on LoraExtractKJ",
+)
+def extracted_from_fp8(subject: Subject) -> Iterator[Hit]:
+    """Find fp8 weights behind the models that LoraExtractKJ compares."""
+    for node_id in subject.read.of("LoraExtractKJ"):
+        for name, _ in subject.read.links(node_id):
+            chain = walk(subject.read, node_id, name)
+            if quantisation(subject.read, chain).startswith("fp8"):
+                yield Hit(node=node_id, input=name, found=f"{quote(chain.tag.name)} in fp8")

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from ...graphs.loaders import LOADERS
+from ..chains import quantisation
 from ..classes import FROM_PICTURE, VAES, WEIGHTS, WRAPPER_TEXT_ENCODERS
 from ..filenames import tag
 from ..findings import Drop, Hit, Put, Swap, quote
 from ..registry import rule
-from ..stages import Stage
 from ..subject import Subject
 
 _OTHER = {"high": "low", "low": "high"}
@@ -263,18 +263,10 @@ def unpinned_file(subject: Subject) -> Iterator[Hit]:
 def mixed_quantisation(subject: Subject) -> Iterator[Hit]:
     """Find pairs of experts that are not quantised alike."""
     for first, second in subject.handoffs:
-        kinds = [_quantisation(subject, stage) for stage in (first, second)]
+        kinds = [quantisation(subject.read, stage.chain) for stage in (first, second)]
         if all(kinds) and kinds[0] != kinds[1]:
             node_id = second.chain.loader or second.node
             yield Hit(node=node_id, found=f"{kinds[0]} hands over to {kinds[1]}")
-
-
-def _quantisation(subject: Subject, stage: Stage) -> str:
-    loader = stage.chain.loader
-    chosen = subject.read.text(loader, "weight_dtype") if loader else None
-    if chosen and chosen != "default":
-        return "fp8_e5m2" if "e5m2" in chosen else "fp8_e4m3" if "fp8" in chosen else chosen
-    return stage.chain.tag.quantisation
 
 
 @rule(

@@ -34,6 +34,25 @@ _MOUTH = re.compile(
     r"mouth|\blips?\b|\blip[- ]|talking|speaking|speech|dialogue|\bjaw\b|\bteeth\b|tongue",
     re.IGNORECASE,
 )
+_EMOTION = re.compile(
+    r"\b(?:smil(?:es?|ed|ing)|grin(?:s|ned|ning)?|laugh(?:s|ed|ing|ter)?|giggl(?:es?|ed|ing)"
+    r"|cry|cries|crying|weep(?:s|ing)?|sob(?:s|bing)?|frown(?:s|ed|ing)?|scowl(?:s|ing)?"
+    r"|pout(?:s|ing)?|scream(?:s|ing)?|anger|angry|angrily|furious(?:ly)?|surprised?|shocked"
+    r"|astonish(?:ed|ment)|amazed|excited(?:ly)?|joy(?:ful|fully|ous)?|happy|happily|happiness|sad"
+    r"|sadly|sadness|scared|frightened|terrified|fear(?:ful)?|disgust(?:ed)?)\b",
+    re.IGNORECASE,
+)
+_STILL_FACE = re.compile(
+    r"\b(?:closed (?:lips|mouth)|(?:lips|mouth)(?: (?:are|is|stays?|remains?|kept))? (?:closed|still)"
+    r"|(?:still|static|motionless|neutral|unmoving) (?:face|expression)"
+    r"|(?:face|expression) (?:is|stays?|remains?) (?:still|static|motionless|neutral))\b",
+    re.IGNORECASE,
+)
+_BANNED_FACE = re.compile(
+    r"\b(?:(?:mouth|lips?|jaw|facial) (?:opening|motion|movements?)|open(?:ing)? mouth"
+    r"|facial (?:animation|expressions?)|teeth showing|tongue visible)\b",
+    re.IGNORECASE,
+)
 _VERB = re.compile(
     r"\b(?:is|are|was|has|have|looks?|turns?|moves?|walks?|runs?|stands?|sits?|smiles?|breathes?"
     r"|blinks?|opens?|closes?|raises?|lifts?|lowers?|holds?|waves?|jumps?|dances?|falls?|rises?"
@@ -113,13 +132,14 @@ def banned_move(subject: Subject) -> Iterator[Hit]:
             if (found := _BANNED_MOVE.search((prompt.text or "")[:_MOST_READ]))
         ]
         for prompt in subject.texts(stage, "positive") if banned else ():
-            if move := _asked_move((prompt.text or "")[:_MOST_READ]):
+            if move := _asked(_MOVE, (prompt.text or "")[:_MOST_READ]):
                 clash = f"'{move}' here, and '{banned[0]}' in the negative prompt"
                 yield Hit(node=prompt.node, input=prompt.input, found=clash)
 
 
-def _asked_move(text: str) -> str:
-    for found in _MOVE.finditer(text):
+def _asked(words: re.Pattern[str], text: str) -> str:
+    """Give the first of some words that a text does not deny."""
+    for found in words.finditer(text):
         if not _DENIED.search(text[max(0, found.start() - 40) : found.start()]):
             return found[0]
     return ""
@@ -191,3 +211,32 @@ def keyword_list(subject: Subject) -> Iterator[Hit]:
         if sorted(phrases)[len(phrases) // 2] <= _KEYWORD_LENGTH:
             found = f"{len(phrases)} phrases between commas, and no verb"
             yield Hit(node=prompt.node, input=prompt.input, found=found)
+
+
+@rule(
+    "P007",
+    "info",
+    title="emotion for a face that is to stay still",
+    why="A word for an emotion moves the mouth and the whole face, which the same job asks to keep"
+    " still; what wins changes from seed to seed.",
+    fix="Take the emotion out, or let the face move.",
+    source="parameter document: avoid emotion words that might trigger facial animation",
+)
+def moved_face(subject: Subject) -> Iterator[Hit]:
+    """Find words for emotions where the negative or the positive prompt wants a still face."""
+    for stage in subject.wan_stages:
+        positives = subject.texts(stage, "positive")
+        wishes = [
+            (_BANNED_FACE, "the negative prompt", subject.texts(stage, "negative")),
+            (_STILL_FACE, "the prompt", positives),
+        ]
+        still = [
+            f"'{found[0]}' in {place}"
+            for words, place, prompts in wishes
+            for prompt in prompts
+            if (found := words.search((prompt.text or "")[:_MOST_READ]))
+        ]
+        for prompt in positives if still else ():
+            if emotion := _asked(_EMOTION, (prompt.text or "")[:_MOST_READ]):
+                clash = f"'{emotion}' here, and {still[0]}"
+                yield Hit(node=prompt.node, input=prompt.input, found=clash)

@@ -44,6 +44,22 @@ def hasty_motion(subject: Subject) -> Iterator[Hit]:
             yield _split(pair)
 
 
+@rule(
+    "S016",
+    "info",
+    title="many steps on the high-noise expert",
+    why="Without a distillation LoRA motion begins to slow down after five of twenty steps; at ten it"
+    " freezes.",
+    fix="Give the high-noise expert 4 or 5 of 20 steps, if the slowness is not meant.",
+    source="hero document: no-LoRA table of high steps",
+)
+def slow_motion(subject: Subject) -> Iterator[Hit]:
+    """Find undistilled high-noise stages that run over a quarter of all steps, but not half of them."""
+    for share, pair in _high_shares(subject):
+        if 0.25 < share < 0.5:
+            yield _split(pair)
+
+
 def _high_shares(subject: Subject) -> Iterator[tuple[float, Pair]]:
     for pair in subject.handoffs:
         first = pair.first

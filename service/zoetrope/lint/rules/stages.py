@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .. import stages as samplers
+from ..classes import CANVASES
 from ..findings import Hit, Put, quote
 from ..registry import rule
 from ..sigma import boundary, handoff, natural_split
+from ..stages import Stage
 from ..subject import Subject
 
 _REVERSE_ORDER = "experimental.low_to_high"
@@ -182,3 +184,58 @@ def different_shifts(subject: Subject) -> Iterator[Hit]:
             found=f"shift {quote(second.shift)}, while {first.node} has {quote(first.shift)}",
             changes=(Put(*place, first.shift),) if place else (),
         )
+
+
+@rule(
+    "S017",
+    "error",
+    title="second stage that does not go on with the first",
+    why="It begins in the middle of the steps, and what it is given is empty: what the first stage made"
+    " of the steps before is thrown away.",
+    fix="Connect the first stage's latent to it, or let it start at step 0 with noise.",
+    source="two-pass notes: the second pass reads the first one's output",
+)
+def goes_on_with_nothing(subject: Subject) -> Iterator[Hit]:
+    """Find stages past step 0 that no stage has handed anything to."""
+    followed = {stage.previous for stage in subject.stages.values()}
+    for stage in subject.wan_stages:
+        if not stage.start or stage.start < 0 or not _begins_empty(subject, stage):
+            continue
+        firsts = [
+            other.node
+            for other in subject.wan_stages
+            if other.end == stage.start and other.node not in followed and other.node != stage.node
+        ]
+        above = list(samplers.before(subject.read, stage, subject.around(stage)))
+        if stage.noise is False or (firsts and not above):
+            name = "samples" if stage.runtime == "wrapper" else "latent_image"
+            apart = f", and nothing goes on with {firsts[0]}" if firsts else ""
+            found = f"begins at step {stage.start} with an empty latent{apart}"
+            yield Hit(node=stage.node, input=name, found=found)
+
+
+def _begins_empty(subject: Subject, stage: Stage) -> bool:
+    """Whether it is certain that a sampler's latent has nothing in it."""
+    if stage.runtime == "wrapper":
+        return "samples" not in subject.nodes[stage.node].inputs
+    return stage.latent is not None and subject.read.class_of(stage.latent.node) in CANVASES
+
+
+@rule(
+    "S018",
+    "warn",
+    title="stage whose work is thrown away",
+    why="Nothing that is saved or shown comes from this sampler, so the server leaves it out: the video"
+    " is that of the other one alone.",
+    fix="Let the next stage read its latent or its frames, or take the sampler away.",
+    source="two-pass notes: the second pass reads the first one's output",
+)
+def work_thrown_away(subject: Subject) -> Iterator[Hit]:
+    """Find samplers that no output descends from, beside samplers that one does."""
+    # A node that nobody knows may be the output that is missed.
+    if subject.strangers or not any(stage in subject.reachable for stage in subject.stages):
+        return
+    followed = {stage.previous for stage in subject.stages.values()}
+    for stage in subject.wan_stages:
+        if stage.node not in subject.reachable and stage.node not in followed:
+            yield Hit(node=stage.node, found="no output descends from it")

@@ -18,6 +18,11 @@ from ..wiring import fits, link_of
 _FILE_INPUTS = ("image", "video", "file", "filename_prefix", "audio", "latent", "directory")
 _OUTSIDE = re.compile(r"^(?:[/\\~]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)")
 
+#: "graph (2).json", "graph(1).json", "graph - Copy.json", "graph copy 2.json"
+_COPY = re.compile(
+    r"( ?\(\d{1,3}\)|[ _-]copy(?:[ _]?\d{1,3}| \(\d{1,3}\))?)(?:\.\w+)?$", re.IGNORECASE
+)
+
 
 @rule(
     "Z001",
@@ -177,6 +182,21 @@ def path_escapes(subject: Subject) -> Iterator[Hit]:
                 path = subject.read.text(node_id, name)
                 if path is not None and _OUTSIDE.search(path.strip()):
                     yield Hit(node=node_id, input=name, found=f"{name} = {quote(path)}")
+
+
+@rule(
+    "Z010",
+    "info",
+    title="file named as a copy",
+    why="A copy's suffix says that there is another file of this name, and not which of them is the"
+    " newer one.",
+    fix="Give the file a name of its own, such as one with its version or date.",
+    source="lightning document: its graph is `video_wan2_2_14B_i2v (2).json`",
+)
+def copied_file(subject: Subject) -> Iterator[Hit]:
+    """Find the suffix that a file manager or a browser gives to the copy of a file."""
+    if found := _COPY.search(subject.context.file):
+        yield Hit(found=f"{quote(subject.context.file)} ends in {quote(found[1].strip())}")
 
 
 def _judged(subject: Subject) -> Iterator[tuple[str, Node, Signature]]:

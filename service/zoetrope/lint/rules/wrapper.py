@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..chains import selected
 from ..findings import Hit, Put, quote
 from ..registry import rule
 from ..subject import Subject
+
+#: Compute capability times ten from which on a card multiplies in fp8.
+_FP8_CARD = 89
+_PLAIN = frozenset({"fp16", "bf16", "fp32"})
+
+#: Where the wrapper scales a picture's latent, with the picture's input.
+_STRENGTHS = (
+    ("WanVideoImageToVideoEncode", "start_latent_strength", "start_image"),
+    ("WanVideoImageToVideoEncode", "end_latent_strength", "end_image"),
+    ("WanVideoEncode", "latent_strength", "image"),
+    ("WanVideoImageClipEncode", "latent_strength", "image"),
+)
 
 
 @rule(
@@ -59,3 +72,120 @@ def two_starts(subject: Subject) -> Iterator[Hit]:
             put = (Put(stage.node, "denoise_strength", 1.0),)
             found = f"denoise_strength = {quote(stage.denoise)}, start_step = {stage.start}"
             yield Hit(node=stage.node, input="denoise_strength", found=found, changes=put)
+
+
+@rule(
+    "W004",
+    "info",
+    title="PyTorch's norm in a compiled model",
+    why="rms_norm_function pytorch saves time where nothing is compiled; compilation has that gain"
+    " already, and the results change a little.",
+    fix="Leave rms_norm_function at default, or compile nothing.",
+    source="community notes on rms_norm_function",
+)
+def idle_norm(subject: Subject) -> Iterator[Hit]:
+    """Find the wrapper's loader with PyTorch's norm and with compilation."""
+    for node_id in subject.read.of("WanVideoModelLoader"):
+        compiled = subject.read.source(node_id, "compile_args") is not None
+        if compiled and subject.read.text(node_id, "rms_norm_function") == "pytorch":
+            put = (Put(node_id, "rms_norm_function", "default"),)
+            found = "rms_norm_function = 'pytorch' with compile_args"
+            yield Hit(node=node_id, input="rms_norm_function", found=found, changes=put)
+
+
+@rule(
+    "W005",
+    "error",
+    title="fp8 products on a card that has none",
+    why="The wrapper's `_fast` kinds multiply in fp8, which cards before compute capability 8.9 cannot.",
+    fix="Take the kind without `_fast`.",
+    source="community notes on fp8_fast; WanVideoWrapper nodes_model_loading.py",
+)
+def fast_on_older_card(subject: Subject) -> Iterator[Hit]:
+    """Find `_fast` quantisation on hosts whose card is known to be older."""
+    compute = subject.host.compute
+    if compute is None or compute >= _FP8_CARD:
+        return
+    for node_id, kind in _fast(subject):
+        found = f"quantization = {quote(kind)} on {subject.host.architecture}"
+        yield _slower(node_id, kind, found)
+
+
+@rule(
+    "W006",
+    "error",
+    title="fp8 products with unmerged LoRAs",
+    why="The `_fast` kinds replace the very layers that an unmerged LoRA would be added in: the"
+    " wrapper raises, while it loads or before the first step.",
+    fix="Give the LoRAs to the loader with merge_loras, or take the kind without `_fast`.",
+    source="community notes on fp8_fast; kijai/ComfyUI-WanVideoWrapper #1027",
+)
+def fast_unmerged(subject: Subject) -> Iterator[Hit]:
+    """Find `_fast` quantisation under LoRAs that are not merged into the weights."""
+    fast = dict(_fast(subject))
+    for node_id, kind in fast.items():
+        merged = [lora.merged for lora in selected(subject.read, node_id)]
+        # One LoRA that is to be merged has the loader merge them all.
+        if merged and all(flag is False for flag in merged):
+            yield _slower(node_id, kind, f"quantization = {quote(kind)}, and merge_loras is false")
+    for stage in subject.stages.values():
+        loader = stage.chain.loader
+        for node_id in stage.chain.nodes if loader in fast else ():
+            late = subject.read.class_of(node_id) == "WanVideoSetLoRAs"
+            if loader and late and any(selected(subject.read, node_id)):
+                found = f"quantization = {quote(fast[loader])}, and {node_id} merges nothing"
+                yield _slower(loader, fast[loader], found)
+
+
+def _fast(subject: Subject) -> Iterator[tuple[str, str]]:
+    """List the loaders that are to multiply in fp8, each with the kind of quantisation."""
+    for node_id in subject.read.of("WanVideoModelLoader"):
+        kind = subject.read.text(node_id, "quantization") or ""
+        if kind.endswith("_fast"):
+            yield node_id, kind
+
+
+def _slower(node_id: str, kind: str, found: str) -> Hit:
+    put = (Put(node_id, "quantization", kind.removesuffix("_fast")),)
+    return Hit(node=node_id, input="quantization", found=found, changes=put)
+
+
+@rule(
+    "W007",
+    "info",
+    title="weights quantised while they are loaded",
+    why="It is a fallback: the whole large file is read each time, cast slowly, and without the scales"
+    " that a file made in fp8 has.",
+    fix="Load the scaled fp8 file or a GGUF file, or disable quantization and swap more blocks.",
+    source="community notes on quantization",
+)
+def quantised_at_load(subject: Subject) -> Iterator[Hit]:
+    """Find the wrapper's loader casting files of 16 or 32 bits to fp8."""
+    for weights in subject.weights:
+        if subject.read.class_of(weights.node) != "WanVideoModelLoader":
+            continue
+        kind = subject.read.text(weights.node, "quantization") or "disabled"
+        # The scaled kinds are for scaled files alone; the loader refuses them for any other.
+        if kind == "disabled" or "scaled" in kind:
+            continue
+        if weights.tag.quantisation in _PLAIN and not weights.tag.scaled:
+            found = f"quantization = {quote(kind)} for {quote(weights.tag.name)}"
+            yield Hit(node=weights.node, input="quantization", found=found)
+
+
+@rule(
+    "W008",
+    "info",
+    title="picture's latent scaled",
+    why="The strength scales the picture's latent: the lower it is, the less the picture holds the clip,"
+    " and above 1 it is another latent than the weights were shown.",
+    fix="Use 1.0, if another hold is not meant.",
+    source="community notes on latent_strength",
+)
+def scaled_latent(subject: Subject) -> Iterator[Hit]:
+    """Find pictures that the wrapper encodes with a strength other than 1."""
+    for class_type, name, picture in _STRENGTHS:
+        for node_id in subject.read.of(class_type):
+            strength = subject.read.number(node_id, name)
+            if strength not in {None, 1} and subject.read.linked(node_id, picture):
+                yield Hit(node=node_id, input=name, found=f"{name} = {quote(strength)}")
