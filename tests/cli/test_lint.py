@@ -152,7 +152,7 @@ def test_a_folder_that_is_no_recipe_and_a_file_that_is_not_there(run, tmp_path):
 
 def test_rules_are_listed_and_explained(run):
     lines = run("rules").stdout.splitlines()
-    assert len(lines) == 101
+    assert len(lines) == 116
     done = run("rules", "s002")
     assert "why     The second stage has to begin" in done.stdout
     assert json.loads(run("rules", "S002", "--json").stdout)[0]["severity"] == "error"

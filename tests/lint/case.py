@@ -25,11 +25,11 @@ def case(rule, *, good, bad, at="", facts=None, good_facts=None):
     return Case(rule, good, bad, at, other, context)
 
 
-def beside(*, tags=(), aspect="", picture=None, pinned=None, ignore=None, **host):
+def beside(*, tags=(), aspect="", picture=None, pinned=None, file="", ignore=None, **host):
     """Give a context: the recipe's tags and aspect, the picture, and whatever is known of the host."""
     context = pinned_context(
         host=Host(**host), recipe=Recipe(tags=frozenset(tags), aspect=aspect), ignore=ignore or {}
     )
     return msgspec.structs.replace(
-        context, picture=Picture(**picture) if picture else None, pinned=pinned
+        context, picture=Picture(**picture) if picture else None, pinned=pinned, file=file
     )

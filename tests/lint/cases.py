@@ -1,5 +1,11 @@
 """All cases of all rules."""
 
-from tests.lint import cases_files, cases_host, cases_sampling
+from tests.lint import cases_files, cases_host, cases_prompts, cases_sampling, cases_wrapper
 
-CASES = (*cases_files.CASES, *cases_sampling.CASES, *cases_host.CASES)
+CASES = (
+    *cases_files.CASES,
+    *cases_sampling.CASES,
+    *cases_prompts.CASES,
+    *cases_host.CASES,
+    *cases_wrapper.CASES,
+)

@@ -161,6 +161,13 @@ CASES = (
         at="save.filename_prefix",
     ),
     case("Z008", good=hero(), bad=changed(hero(), image__image="C:\\x.png"), at="image.image"),
+    case(
+        "Z010",
+        good=hero(),
+        bad=hero(),
+        facts={"file": "video_wan2_2_14B_i2v (2).json"},
+        good_facts={"file": "video_wan2_2_14B_i2v.json"},
+    ),
     case("M001", good=hero(), bad=changed(hero(), unet_low=None), at="unet_high.unet_name"),
     case("M001", good=wrapper(), bad=changed(wrapper(), unet_high=None), at="unet_low.model"),
     case(

@@ -1,4 +1,4 @@
-"""S, C, F, E, P: stages, guidance, frames, first and last pictures, prompts."""
+"""S, C, F, E, R: stages, guidance, frames, first and last pictures, interpolation."""
 
 from tests.lint.case import case
 from tests.lint.graphs import (
@@ -43,6 +43,25 @@ def reversed_over_frames():
     )
 
 
+def unjoined(**settings):
+    """The hero, whose low stage is given the empty latent instead of the high stage's."""
+    return changed(hero(), ks_low__latent_image=At("cond:2"), **settings)
+
+
+def two_passes(**settings):
+    """A pair makes a clip, and a third sampler makes another one that begins with its frames."""
+    graph = hero()
+    again = node("WanImageToVideo", **{**graph["cond"].inputs, "start_image": At("decode")})
+    inputs = {**graph["ks_low"].inputs, "add_noise": "enable", "start_at_step": 0}
+    inputs |= {"positive": At("cond2"), "negative": At("cond2:1"), "latent_image": At("cond2:2")}
+    graph |= {
+        "cond2": again,
+        "second": node("KSamplerAdvanced", **inputs),
+        "decode2": node("VAEDecode", samples=At("second"), vae=At("vae")),
+    }
+    return changed(graph, video__images=At("decode2"), **settings)
+
+
 def nag(**settings):
     graph = hero()
     patch = node(
@@ -58,10 +77,6 @@ def nag(**settings):
 
 def loop(**settings):
     return changed(wrapper(), embeds__end_image=At("image"), **settings)
-
-
-def prompt(text, **settings):
-    return hero(text=text, **settings)
 
 
 def single(steps, denoise):
@@ -166,6 +181,21 @@ CASES = (
         at="ks_high.end_at_step",
     ),
     case(
+        "S016",
+        good=hero(),
+        bad=changed(hero(), ks_high__end_at_step=6, ks_low__start_at_step=6),
+        at="ks_high.end_at_step",
+    ),
+    case("S017", good=hero(), bad=unjoined(), at="ks_low.latent_image"),
+    case(
+        "S017",
+        good=wrapper(),
+        bad=changed(wrapper(), ks_low__samples=None),
+        at="ks_low.samples",
+    ),
+    case("S018", good=hero(), bad=unjoined(), at="ks_high"),
+    case("S018", good=two_passes(), bad=two_passes(cond2__start_image=At("image")), at="ks_low"),
+    case(
         "S009",
         good=changed(hero(), ks_high__end_at_step=10, ks_low__start_at_step=10),
         bad=hero(),
@@ -231,6 +261,24 @@ CASES = (
         good=changed(hero(), ks_high__cfg=7.0),
         bad=changed(hero(), ks_high__cfg=7.0, ks_high__steps=12),
         at="ks_high.cfg",
+    ),
+    case(
+        "C010",
+        good=changed(hero(), ks_low__sampler_name="res_2s"),
+        bad=changed(lightning(), ks_low__sampler_name="res_2s"),
+        at="ks_low.sampler_name",
+    ),
+    case(
+        "C011",
+        good=changed(lightning(), ks_low__sampler_name="lcm"),
+        bad=changed(hero(), ks_low__sampler_name="lcm"),
+        at="ks_low.sampler_name",
+    ),
+    case(
+        "C011",
+        good=wrapper(),
+        bad=changed(wrapper(), ks_low__scheduler="lcm/beta"),
+        at="ks_low.scheduler",
     ),
     case("C009", good=clownshark(), bad=core_after_clownshark(), at="ks_low.latent_image"),
     case("F001", good=hero(), bad=changed(hero(), cond__length=72), at="cond.length"),
@@ -311,39 +359,6 @@ CASES = (
         good=loop(embeds__fun_or_fl2v_model=True),
         bad=loop(),
         at="embeds.fun_or_fl2v_model",
-    ),
-    case(
-        "P001",
-        good=prompt("A frame, 16:9, turns."),
-        bad=prompt("A frame (16:9) turns."),
-        at="pos.text",
-    ),
-    case(
-        "P002",
-        good=prompt("Beat 1 (0-2s): she looks up. Beat 2 (2-5s): she smiles."),
-        bad=prompt("Beat 1 (0-2s): she looks up. Beat 2 (2-8s): she smiles."),
-        at="pos.text",
-    ),
-    case(
-        "P003",
-        good=prompt("She turns, no zoom, the camera is still.", negative="camera movement, zoom"),
-        bad=prompt("She turns in a slow dolly-in.", negative="camera movement, zoom"),
-        at="pos.text",
-    ),
-    case(
-        "P004",
-        good=hero(negative="talking, mouth opening"),
-        bad=hero(),
-        at="neg.text",
-        facts={"tags": ["faces"]},
-    ),
-    case("P005", good=hero(), bad=prompt(" "), at="pos.text"),
-    case("P005", good=prompt("She turns. " * 200), bad=prompt("She turns. " * 300), at="pos.text"),
-    case(
-        "P006",
-        good=prompt("A woman, backlit, turns her head, her hair stirs, dusk, film grain."),
-        bad=prompt("cinematic, portrait, soft light, film grain, dusk, 50mm"),
-        at="pos.text",
     ),
     case(
         "R001",

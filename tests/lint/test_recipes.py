@@ -65,6 +65,9 @@ GUARDED = [
     bent("ks_high.steps", whole(1, 14), "S011"),
     bent("ks_high.steps", whole(6, 10), "S007"),
     bent("ks_high.steps", whole(34, 100), "S008"),
+    bent("ks_high.steps", whole(11, 19), "S016"),
+    bent("ks_low.latent_image", st.just(["cond", 2]), "S017"),
+    bent("ks_low.latent_image", st.just(["cond", 2]), "S018"),
     bent("ks_high.return_with_leftover_noise", st.just("disable"), "S004"),
     bent("ks_low.add_noise", st.just("enable"), "S005"),
     bent("ks_low.return_with_leftover_noise", st.just("enable"), "S006"),
@@ -76,6 +79,7 @@ GUARDED = [
     bent("ks_high.cfg", st.just(1.0), "C003"),
     bent("ks_low.scheduler", st.sampled_from(["karras", "exponential", "kl_optimal"]), "C005"),
     bent("ks_low.sampler_name", st.sampled_from(["dpmpp_2m_sde", "euler_ancestral"]), "C006"),
+    bent("ks_low.sampler_name", st.just("lcm"), "C011"),
     bent("ks_high.sampler_name", st.sampled_from(["res_2s", "res_3s", "res_2s_ode"]), "C007"),
     bent("cond.length", whole(1, 400).filter(lambda n: n % 4 != 1), "F001"),
     bent("cond.length", whole(82, 4000), "F003"),
@@ -118,7 +122,7 @@ def test_a_guarded_value_that_is_bent_is_heard_of(place, values, rule):
 
 @settings(max_examples=100, deadline=None)
 @given(
-    split=whole(4, 9),
+    split=whole(4, 5),
     length=whole(1, 20).map(lambda n: 4 * n + 1),
     width=whole(16, 60).map(lambda n: 16 * n),
     shift=real(5.0, 8.0),
