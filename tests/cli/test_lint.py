@@ -115,6 +115,15 @@ def test_what_is_known_of_the_host_counts(run, bent):
     assert "F005" in run("lint", file, "--memory", "16").stdout
 
 
+def test_a_file_that_is_named_as_a_copy_is_told_and_may_be_ignored(run, bent):
+    file = bent(name="video_wan2_2_14B_i2v (2).json")
+    done = run("lint", file)
+    assert done.exit_code == 0
+    assert "'video_wan2_2_14B_i2v (2).json' ends in '(2)'" in done.stdout
+    assert "Z010" not in run("lint", file, "--ignore", "Z010=the only one left").stdout
+    assert "Z010" not in run("lint", bent()).stdout
+
+
 def test_an_ignore_needs_a_reason(run, bent):
     file = bent({"ks_low.start_at_step": 7})
     assert run("lint", file, "--ignore", "S002=it is meant").exit_code == 0

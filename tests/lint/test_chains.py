@@ -104,8 +104,14 @@ def test_a_chain_without_end_is_left_alone():
 def test_the_wrappers_loras_come_over_their_own_input():
     graph = {
         **wrapper(),
-        "first": node("WanVideoLoraSelect", lora="style.safetensors", strength=0.5),
-        "second": node("WanVideoLoraSelect", lora=LORA_HIGH, strength=1.0, prev_lora=At("first")),
+        "first": node("WanVideoLoraSelectByName", lora_name="style", strength=0.5),
+        "second": node(
+            "WanVideoLoraSelect",
+            lora=LORA_HIGH,
+            strength=1.0,
+            prev_lora=At("first"),
+            merge_loras=False,
+        ),
         "many": node(
             "WanVideoLoraSelectMulti",
             lora_0="none",
@@ -115,10 +121,11 @@ def test_the_wrappers_loras_come_over_their_own_input():
         ),
     }
     found = chain(changed(graph, unet_high__lora=At("many")))
+    assert [lora.merged for lora in found.loras] == [True, False, True]
 
     assert [(lora.node, lora.input, lora.strength) for lora in found.loras] == [
         ("many", "lora_1", 0.25),
         ("second", "lora", 1.0),
-        ("first", "lora", 0.5),
+        ("first", "lora_name", 0.5),
     ]
     assert found.distilled

@@ -15,6 +15,13 @@ def test_blackwell_cards_are_known_by_their_architecture(architecture, blackwell
 
 
 @pytest.mark.parametrize(
+    ("architecture", "compute"), [("sm_86", 86), ("sm_90a", 90), ("gfx1100", None), ("", None)]
+)
+def test_the_compute_capability_is_known_by_the_architecture(architecture, compute):
+    assert Host(architecture=architecture).compute == compute
+
+
+@pytest.mark.parametrize(
     ("flags", "half"),
     [
         ((), False),

@@ -5,7 +5,7 @@ import pytest
 from tests.lint.graphs import At, changed, hero, node, text_to_video, wrapper
 from zoetrope.graphs import catalog
 from zoetrope.lint import stages
-from zoetrope.lint.prompts import Prompt, estimated_tokens, last_beat, texts
+from zoetrope.lint.prompts import Prompt, estimated_tokens, last_beat, texts, under_nag
 from zoetrope.lint.reading import Reading
 
 
@@ -90,3 +90,33 @@ def test_a_negative_text_for_nag_is_not_the_text_that_is_guided_by():
     other = node("WanVideoTextEncode", t5=At("t5"), positive_prompt="nag", negative_prompt="")
     graph = changed({**wrapper(), "nag": nag, "other": other}, ks_low__text_embeds=At("nag"))
     assert [prompt.node for prompt in found(graph, "positive")] == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "slot", "text"),
+    [
+        ("WanVideoTextEncode", 0, "yes"),
+        ("WanVideoTextEncodeCached", 0, "yes"),
+        ("WanVideoTextEncodeCached", 1, "no"),
+    ],
+)
+def test_the_wrappers_nag_steers_away_from_what_its_encoder_has_as_a_positive_text(
+    encoder, slot, text
+):
+    other = node(encoder, positive_prompt="yes", negative_prompt="no")
+    nag = node("WanVideoApplyNAG", nag_text_embeds=At(f"other:{slot}"))
+    reading = Reading({"nag": nag, "other": other}, catalog.load())
+    assert [prompt.text for prompt in under_nag(reading, "nag")] == [text]
+
+
+def test_a_text_that_is_encoded_alone_has_no_negative_side():
+    single = node("WanVideoTextEncodeSingle", t5=At("t5"), prompt="alone")
+    graph = changed(wrapper(), text=single)
+    assert [prompt.text for prompt in found(graph, "positive")] == ["alone"]
+    assert found(graph, "negative") == ()
+
+
+def test_the_cores_nag_steers_away_from_its_conditioning():
+    nag = node("WanVideoNAG", model=At("unet_low"), conditioning=At("cond:1"))
+    reading = Reading({**hero(text="yes", negative="no"), "nag": nag}, catalog.load())
+    assert [prompt.text for prompt in under_nag(reading, "nag")] == ["no"]

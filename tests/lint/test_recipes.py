@@ -46,6 +46,40 @@ def test_what_a_recipe_does_to_need_less_memory_brings_no_error(folder):
             assert [f for f in lint(graph, beside()) if f.severity == "error"] == []
 
 
+#: What a preset brings to be told of beside what its recipe is told of, wherever that is anything.
+TOLD = {
+    ("wan22-i2v-clownshark", "equal-budget"): {"S016"},
+    ("wan22-i2v-lightning", "clean"): {"C012"},
+    ("wan22-i2v-lightning", "official-negative"): {"C012"},
+    ("wan22-i2v-lightning", "lcm"): {"S013"},
+    ("wan22-flf", "faithful"): {"S007"},
+    ("wan22-i2v-gguf", "faithful"): {"S007"},
+    ("wan22-i2v-hero", "faithful"): {"S007"},
+    ("wan22-i2v-wrapper", "faithful"): {"S007"},
+}
+
+
+@pytest.mark.parametrize("folder", RECIPES, ids=lambda p: p.name)
+def test_what_presets_are_told_of_is_known(folder):
+    recipe = load(folder)
+    told = {}
+    for name, preset in recipe.file.presets.items():
+        for stage in recipe.file.stages:
+            graph = recipe.graphs[stage.graph]
+            places = {
+                place: value
+                for key, value in preset.values.items()
+                if key in recipe.file.parameters
+                for place in recipe.file.parameters[key].to
+                if place.partition(".")[0] in graph
+            }
+            told.setdefault((folder.name, name), set()).update(
+                rules_of(put(graph, places)) - rules_of(graph)
+            )
+    known = {key: rules for key, rules in TOLD.items() if key[0] == folder.name}
+    assert {key: rules for key, rules in told.items() if rules} == known
+
+
 def test_the_hero_has_nothing_else_to_be_told():
     assert rules_of(HERO) == MEANT
 

@@ -8,16 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lint.case import beside
-from tests.lint.graphs import At, clownshark, full, hero, node, wrapper
+from tests.lint.cases_prompts import wrapper_nag
+from tests.lint.cases_wrapper import compiled, extracted, with_late_lora
+from tests.lint.graphs import LOW, At, clownshark, full, hero, node, wrapper
 from zoetrope.graphs.graph import Node, encode
 from zoetrope.lint.engine import lint
 from zoetrope.lint.fix import mend
 
-CONTEXT = beside(memory_gb=16, ram_gb=32, kernels=frozenset(), tags=["faces", "flf", "loop"],
+CONTEXT = beside(memory_gb=16, ram_gb=32, architecture="sm_86", file="a (2).json", kernels=frozenset(), tags=["faces", "flf", "loop"],
                  picture={"width": 100, "height": 200, "alpha": True}, aspect="9:16",
                  pinned=frozenset())  # fmt: skip
 
-BASES = [full(), wrapper(), clownshark()]
+BASES = [
+    full(),
+    wrapper(),
+    clownshark(),
+    compiled(),
+    extracted(LOW, LOW),
+    with_late_lora(),
+    wrapper_nag("jitter"),
+]
 PLACES = [(i, n, k) for i, graph in enumerate(BASES) for n in graph for k in graph[n].inputs]
 
 scalars = st.one_of(

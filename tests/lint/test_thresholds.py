@@ -4,7 +4,9 @@ import pytest
 
 from tests.lint.case import beside
 from tests.lint.cases_host import SEVEN, cached, sage
-from tests.lint.cases_sampling import loop, nag, single, slow_upscale
+from tests.lint.cases_prompts import SALAD, wrapper_nag
+from tests.lint.cases_sampling import loop, nag, single, slow_upscale, two_passes, unjoined
+from tests.lint.cases_wrapper import FAST, PLAIN, compiled, extracted, with_lora
 from tests.lint.graphs import (
     At,
     changed,
@@ -45,6 +47,36 @@ def bad(rule, graph, **facts):
 
 def words(count):
     return hero(text="she " * count)
+
+
+def split(steps, high):
+    """The hero with other steps, of which the first are the high expert's."""
+    both = {"ks_high__steps": steps, "ks_low__steps": steps}
+    return changed(hero(), **both, ks_high__end_at_step=high, ks_low__start_at_step=high)
+
+
+def twice_saved(first, second):
+    """Two graphs side by side in one, each with a video of its own."""
+    renamed = {
+        f"{name}2": node(
+            entry.class_type,
+            **{
+                k: [f"{v[0]}2", v[1]] if isinstance(v, list) else v for k, v in entry.inputs.items()
+            },
+        )
+        for name, entry in second.items()
+    }
+    return {**first, **changed(renamed, save2__filename_prefix="other")}
+
+
+def emotion(text, negative="mouth opening, lip movement"):
+    return hero(text=text, negative=negative)
+
+
+def encoded(**latent):
+    """A stage past step 0 over frames that were encoded to a latent."""
+    encoder = node("VAEEncode", pixels=At("image"), vae=At("vae"))
+    return changed({**hero(), "encoded": encoder}, ks_low__latent_image=At("encoded"), **latent)
 
 
 def tokens(across, down):
@@ -189,6 +221,69 @@ EDGES = [
     good("S015", single(8, At("vae"))),
     bad("S015", single(8, 0.99)),
     bad("S015", one_sampler(denoise=0.2)),
+    good("S016", split(20, 5)),
+    bad("S016", split(20, 6)),
+    bad("S016", split(20, 9)),
+    good("S016", split(20, 10)),
+    good("S016", split(24, 6)),
+    bad("S016", split(23, 6)),
+    bad("S016", changed(clownshark(), ks_high__steps_to_run=3)),
+    good("S016", changed(clownshark(), ks_high__steps_to_run=2)),
+    good("S016", changed(lightning(), ks_high__steps=5, ks_low__steps=5)),
+    good("S017", changed(unjoined(), ks_low__start_at_step=0)),
+    bad("S017", unjoined(ks_low__add_noise="enable")),
+    bad("S017", changed(unjoined(), ks_high=None)),
+    good("S017", changed(unjoined(ks_low__add_noise="enable"), ks_high=None)),
+    good("S017", unjoined(ks_low__add_noise="enable", ks_low__start_at_step=6)),
+    good("S017", encoded()),
+    good("S017", two_passes(second__start_at_step=2)),
+    good("S017", changed(wrapper(), ks_low__samples=None, ks_high__end_step=4)),
+    good("S017", twice_saved(hero(), lightning())),
+    good("S018", twice_saved(hero(), hero())),
+    bad("S018", changed(twice_saved(hero(), hero()), save2=None)),
+    good("S018", changed(unjoined(), decode2=node("VAEDecode", samples=At("ks_high"), vae=At("vae")), shown=node("PreviewImage", images=At("decode2")))),
+    good("S018", changed(unjoined(), shown=node("Somebody", latent=At("ks_high")))),
+    good("S018", changed(hero(), save=None)),
+    good("C010", changed(lightning(), ks_low__sampler_name="res_multistep")),
+    bad("C010", changed(lightning(), ks_low__sampler_name="res_3s")),
+    good("C011", changed(hero(), ks_low__sampler_name="lcm", unet_low=node("Somebody"))),
+    good("C011", changed(hero(), ks_low__sampler_name="lcms")),
+    bad("C012", nag(neg__text="fog " * 26)),
+    good("C012", nag(neg__text="fog " * 25)),
+    good("C012", nag(neg__text="\u96fe" * 51)),
+    bad("C012", nag(neg__text="\u96fe" * 52)),
+    good("C012", nag(neg__text=SALAD, nag__nag_scale=0.0)),
+    good("C012", changed(hero(), neg__text=SALAD)),
+    good("C012", wrapper_nag("jitter", text__negative_prompt=SALAD)),
+    good("L008", extracted(PLAIN, "wan2.2_i2v_low_noise_14B_Q8_0.gguf")),
+    good("L008", extracted(At("vae"), PLAIN)),
+    bad("L008", extracted(PLAIN, "wan2.2_i2v_low_noise_14B_fp8_e5m2.safetensors")),
+    bad("A008", {**hero(), "other": node("TorchCompileVAE", vae=At("vae"), fullgraph=True)}),
+    good("A008", {**hero(), "other": node("Somebody", fullgraph=True)}),
+    good("P007", emotion("She smiles.", negative="talking, speaking, dialogue, blurred")),
+    good("P007", emotion("A serene expression, closed lips, a calm demeanor and a peaceful countenance.")),
+    good("P007", emotion("Waving enthusiastically, a cheerful gesture.")),
+    good("P007", emotion("She looks up, never smiling.")),
+    bad("P007", emotion("A surprised woman.", negative="facial animation")),
+    bad("P007", emotion("A neutral face, then laughter.", negative="")),
+    good("P007", emotion("Smiley balloons rise. A grinding wheel turns.")),
+    good("W004", compiled(unet_low__rms_norm_function="default")),
+    bad("W005", changed(wrapper(), unet_low__quantization="fp8_e5m2_fast"), architecture="sm_80"),
+    good("W005", changed(wrapper(), unet_low__quantization="fp8_e4m3fn_scaled"), architecture="sm_80"),
+    good("W005", changed(wrapper(), unet_low__quantization=FAST), architecture="sm_120"),
+    good("W006", with_lora(more=node("WanVideoLoraSelect", lora="a.safetensors", strength=1.0, merge_loras=True), lora__prev_lora=At("more"), lora__merge_loras=False)),
+    good("W006", with_lora(more=node("WanVideoLoraSelectByName", lora_name="a", strength=1.0), lora__prev_lora=At("more"), lora__merge_loras=False)),
+    good("W006", with_lora(lora__merge_loras=At("vae"))),
+    good("W006", with_lora(lora__merge_loras=False, unet_low__quantization="fp8_e4m3fn_scaled")),
+    good("W006", with_lora(unet_low__lora=None)),
+    bad("W007", changed(wrapper(low="a_fp32.safetensors"), unet_low__quantization="fp8_e5m2")),
+    good("W007", changed(wrapper(low=PLAIN), unet_low__quantization="fp8_e4m3fn_scaled")),
+    good("W007", changed(wrapper(low="a.safetensors"), unet_low__quantization="fp8_e4m3fn")),
+    bad("W008", changed(wrapper(), embeds__start_latent_strength=1.1)),
+    good("W008", changed(wrapper(), embeds__start_latent_strength=1)),
+    good("W008", changed(wrapper(), embeds__start_latent_strength=0.5, embeds__start_image=None)),
+    *(bad("Z010", hero(), file=name) for name in ("a (2).json", "a(1).json", "a - Copy.json", "a - Copy (3).json", "a copy.json", "a copy 2.json", "a_COPY.json")),
+    *(good("Z010", hero(), file=name) for name in ("", "a.json", "copy.json", "a2.json", "a (2024).json", "a (2) b.json", "photocopy.json", "a copyright.json", "(2x) a.json")),
     good("U005", changed(upscale(), upscale__temporal_overlap=12)),
     bad("U004", changed(upscale(), upscale__batch_size=4)),
     good("U006", windows(9, 1)),
@@ -249,6 +344,9 @@ MENDED = [
     ("U005", changed(upscale(), upscale__temporal_overlap=16), "upscale.temporal_overlap", 4),
     ("U005", changed(upscale(), upscale__batch_size=3, upscale__temporal_overlap=3), "upscale.temporal_overlap", 2),
     ("U001", changed(upscale(), dit__device="cpu"), "dit.blocks_to_swap", 0),
+    ("A008", compiled(compiler__fullgraph=True), "compiler.fullgraph", False),
+    ("W004", compiled(unet_low__rms_norm_function="pytorch"), "unet_low.rms_norm_function", "default"),
+    ("W006", with_lora(lora__merge_loras=False), "unet_low.quantization", "fp8_e4m3fn_scaled"),
     ("W003", changed(wrapper(), ks_low__denoise_strength=0.5), "ks_low.denoise_strength", 1.0),
     ("P001", hero(text="A (16 : 9) frame turns."), "pos.text", "A 16 : 9 frame turns."),
     ("Z005", changed(upscale(), upscale__resolution=1081), "upscale.resolution", 1080),
