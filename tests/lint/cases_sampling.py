@@ -45,7 +45,7 @@ def reversed_over_frames():
 
 def unjoined(**settings):
     """The hero, whose low stage is given the empty latent instead of the high stage's."""
-    return changed(hero(), ks_low__latent_image=At("cond:2"), **settings)
+    return changed(hero(), **{"ks_low__latent_image": At("cond:2"), **settings})
 
 
 def two_passes(**settings):

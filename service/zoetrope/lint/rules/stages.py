@@ -218,7 +218,9 @@ def _begins_empty(subject: Subject, stage: Stage) -> bool:
     """Whether it is certain that a sampler's latent has nothing in it."""
     if stage.runtime == "wrapper":
         return "samples" not in subject.nodes[stage.node].inputs
-    return stage.latent is not None and subject.read.class_of(stage.latent.node) in CANVASES
+    # Right before it: a node between might bring noise.
+    latent = subject.read.source(stage.node, "latent_image")
+    return latent is not None and subject.read.class_of(latent.node) in CANVASES
 
 
 @rule(

@@ -125,8 +125,8 @@ def fast_unmerged(subject: Subject) -> Iterator[Hit]:
     fast = dict(_fast(subject))
     for node_id, kind in fast.items():
         merged = [lora.merged for lora in selected(subject.read, node_id)]
-        # One LoRA that is to be merged has the loader merge them all.
-        if merged and all(flag is False for flag in merged):
+        # One LoRA that is to be merged has the loader merge them all; a strange node may add one.
+        if merged and all(flag is False for flag in merged) and not subject.strangers:
             yield _slower(node_id, kind, f"quantization = {quote(kind)}, and merge_loras is false")
     for stage in subject.stages.values():
         loader = stage.chain.loader
