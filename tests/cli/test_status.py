@@ -2,6 +2,10 @@ import json
 import time
 
 from zoetrope.errors import Reason
+from zoetrope.gpu.card import Card, Reading
+from zoetrope.gpu.tuner import Tuner
+from zoetrope.gpu.watch import Watch
+from zoetrope.gpu.wire import CardState
 from zoetrope.inbox.intake import Held
 from zoetrope.jobs.job import State
 
@@ -25,6 +29,39 @@ def test_the_service_is_shown_on_one_screen(service, run):
     assert lines[-2].endswith(f"zoetrope approve {review.short}")
     assert lines[-1].startswith(queued.short)
     assert lines[-1].endswith("i2v next")
+
+
+def test_every_card_has_its_line(service, run):
+    watch = Watch()
+    watch.cards = tuple(
+        Card(uuid=f"GPU-{n}", index=n, name=f"NVIDIA GeForce RTX {n}", bus="", driver="580")
+        for n in (5080, 5090, 3090)
+    )
+    watch.latest["GPU-5090"] = Reading(
+        uuid="GPU-5090", taken=1.0, core_mhz=2700, power_watts=410.0, limit_watts=450.0, celsius=64,
+        vram_used=22 << 30, vram_total=32 << 30, reasons=("power limit",),
+    )  # fmt: skip
+    watch.lost["GPU-3090"] = Reason("gpu-lost", "It fell off the bus.", "Restart the host.")
+    settings = service.parts.settings
+    service.parts.tuner = Tuner(settings.gpu, settings.engines, watch)
+    state = CardState(uuid="GPU-5090", name="", in_force="baseline")
+    service.parts.tuner.states = {"GPU-5090": state}
+    shown = run("status").stdout
+    assert "card RTX 5080: not read yet" in shown
+    assert (
+        "card RTX 5090: 64 °C, 2700 MHz, 410 W of 450 W, 22.0 of 32.0 GiB, profile baseline,"
+        " limited by power limit" in shown
+    )
+    assert "card RTX 3090: It fell off the bus. Restart the host." in shown
+
+
+def test_a_service_that_is_well_says_nothing_of_its_health(service, run):
+    assert "health" not in run("status").stdout
+
+
+def test_what_is_not_well_is_named_with_the_command_that_says_more(service, run):
+    service.parts.watcher.status.unreadable = ("secret.png",)
+    assert "health degraded: inbox; `zoetrope health` says what to do" in run("status").stdout
 
 
 def test_a_service_without_a_ledger_says_why(service, run):

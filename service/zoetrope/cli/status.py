@@ -6,7 +6,9 @@ import time
 
 import click
 
-from ..web.views import EngineView, JobPage, JobView, StatusView
+from ..gpu.screen import brief
+from ..health.base import Report
+from ..web.views import EngineView, GpuView, JobPage, JobView, StatusView
 from . import show
 from .client import Client, decode
 from .options import Options, common, pass_options
@@ -19,7 +21,7 @@ BETWEEN = 0.5  # seconds between two screens
 @common
 @pass_options
 def status(options: Options, watch: bool) -> int:
-    """Show engines, inbox and the jobs under way at one look."""
+    """Show engines, cards, inbox, what is not well and the jobs under way at one look."""
     client = options.client()
     if options.json:
         click.echo(client.get("/api/v1/status"))
@@ -37,14 +39,36 @@ def screen(client: Client) -> list[str]:
     now = decode(client.get("/api/v1/status"), StatusView)
     lines = [f"zoetrope {now.version} at {client.url}", show.clean(now.summary), ""]
     lines += [_engine(engine) for engine in now.engines]
+    lines += _cards(client)
     if now.inbox is not None:
         how = now.inbox.problem or f"watched ({now.inbox.mode})"
         lines.append(show.clean(f"inbox {now.inbox.path}: {how}"))
         lines += [show.clean(f"  cannot be read: {name}") for name in now.inbox.unreadable]
         lines += [show.clean(f"  {held.name} waits: {held.reason}") for held in now.inbox.held]
+    lines += _unwell(client)
     if now.problem is None:
         lines += _jobs(client)
     return lines
+
+
+def _cards(client: Client) -> list[str]:
+    found = decode(client.get("/api/v1/gpu"), GpuView)
+    lines = [
+        f"card {each.card.short}: {each.lost}"
+        if each.lost is not None
+        else brief(each.card, each.reading, each.state)
+        for each in found.cards
+    ]
+    lines += [f"cards: {found.problem}"] if found.problem is not None else []
+    return [show.clean(line) for line in lines]
+
+
+def _unwell(client: Client) -> list[str]:
+    report = decode(client.ready(), Report)
+    names = ", ".join(check.name for check in report.checks if check.level != "ok")
+    if not names:
+        return []
+    return [f"health {show.coloured(report.level)}: {names}; `zoetrope health` says what to do"]
 
 
 def _engine(engine: EngineView) -> str:

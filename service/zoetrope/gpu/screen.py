@@ -35,6 +35,22 @@ def lines(
             yield f"           {state.problem}"
 
 
+def brief(card: Card, reading: Reading | None, state: CardState | None) -> str:
+    """Show how a card is, in one line beside others."""
+    if reading is None:
+        return f"card {card.short}: not read yet"
+    told = [
+        "" if reading.celsius is None else f"{reading.celsius} °C",
+        "" if reading.core_mhz is None else f"{reading.core_mhz} MHz",
+        "" if reading.power_watts is None else _power(card, reading),
+        "" if reading.vram_used is None else _memory(reading),
+        f"profile {state.in_force}" if state is not None and state.in_force else "",
+    ]
+    slowed = [reason for reason in reading.reasons or () if reason != "idle"]
+    told.append(f"limited by {', '.join(slowed)}" if slowed else "")
+    return f"card {card.short}: {', '.join(text for text in told if text) or 'tells nothing'}"
+
+
 def allowed(card: Card) -> Iterator[str]:
     """Show what can be set on a card."""
     yield f"core clock   {f'{card.core} MHz' if card.core else 'not told'}"

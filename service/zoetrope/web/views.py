@@ -1,4 +1,4 @@
-"""A job as the API, the event stream and the CLI show it."""
+"""Jobs, engines and cards as the API, the event stream and the CLI show them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import msgspec
 
 from ..errors import Reason
+from ..gpu.card import Card, Reading
+from ..gpu.wire import CardState
 from ..jobs.job import ENDED, Failure, Job, Progress, Stage, State, Ticket
 from ..jobs.outbox import REVIEW, Kind, Piece, folder_name, pieces
 from ..jobs.progress import Live
@@ -117,6 +119,22 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True):
     """Every engine of the settings."""
 
     engines: tuple[EngineView, ...]
+
+
+class CardView(msgspec.Struct, frozen=True, kw_only=True):
+    """One card: what it is, how it is now, and how the helper keeps it."""
+
+    card: Card
+    reading: Reading | None = None
+    lost: Reason | None = None
+    state: CardState | None = None
+
+
+class GpuView(msgspec.Struct, frozen=True, kw_only=True):
+    """All cards; `problem` says why the driver or the helper cannot be asked."""
+
+    cards: tuple[CardView, ...] = ()
+    problem: Reason | None = None
 
 
 class HeldView(msgspec.Struct, frozen=True, kw_only=True):

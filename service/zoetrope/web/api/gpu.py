@@ -8,33 +8,17 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from ...errors import LedgerError, Reason
-from ...gpu.card import Card, Reading
+from ...errors import LedgerError
 from ...gpu.report import Row, Video, tabulate
-from ...gpu.wire import Apply, CardState, Reset
+from ...gpu.wire import Apply, Reset
 from ...jobs.job import Job, State
 from ...jobs.question import Question
 from ..endpoint import JSON, Endpoint, read_body, read_query, reply
 from ..parts import Parts
+from ..views import CardView, GpuView
 
 PAGE = 200
 MOST = 10_000
-
-
-class CardView(msgspec.Struct, frozen=True, kw_only=True):
-    """One card: what it is, how it is now, and how the helper keeps it."""
-
-    card: Card
-    reading: Reading | None = None
-    lost: Reason | None = None
-    state: CardState | None = None
-
-
-class GpuView(msgspec.Struct, frozen=True, kw_only=True):
-    """All cards; `problem` says why the driver or the helper cannot be asked."""
-
-    cards: tuple[CardView, ...] = ()
-    problem: Reason | None = None
 
 
 class Wanted(msgspec.Struct, frozen=True):
