@@ -135,6 +135,7 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
         "instance": one(facts, "instance"),
         "gpu_uuid": one(facts, "gpu"),
         "gpu_name": tested.get("card") or one(facts, "card"),
+        "capability": tested.get("capability", ""),
         "driver": one(facts, "driver"),
         "runtime": one(facts, "runtime"),
         "mode": "cpu" if cpu else "gpu",

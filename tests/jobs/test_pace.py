@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from zoetrope.gpu.usage import Usage
 from zoetrope.graphs.recipe_file import Band
-from zoetrope.jobs.job import Attempt, Job, Progress, Stage, State, Ticket
-from zoetrope.jobs.pace import ENOUGH, Run, Yardstick, judge, runs
+from zoetrope.graphs.shelf import Recipes, shipped
+from zoetrope.jobs.job import Attempt, Job, Progress, Stage, State, Still, Ticket
+from zoetrope.jobs.pace import ENOUGH, Run, Yardstick, judge, learned, runs
 from zoetrope.jobs.verify import Measured, Verdict
 
 USUAL = Run(
@@ -128,6 +129,43 @@ def make(gpu=None, started=10.0, ended=40.0, recipe="hero", steps=30, memory=0.0
         id="ab" * 16, created=1.0, updated=2.0, state=State.DONE, stem="cat",
         ticket=Ticket(recipe=recipe, parameters={"steps": steps}), stages=(stage,), **changes,
     )  # fmt: skip
+
+
+RECIPE = Recipes((shipped(),)).get("wan22-i2v-lightning")
+STILL = Still(
+    name="cat.png", sha256="", size=1, format="png", width=480, height=832, source="", file=""
+)
+
+
+def took(factor, **changes):
+    """Make a finished job that took so many times the recipe's estimate."""
+    asked = {"recipe": RECIPE.name, "steps": 4, "stills": (STILL,)} | changes
+    planned = RECIPE.plan(make(**asked).ticket, asked["stills"][0], 0)
+    return make(started=0.0, ended=factor * RECIPE.estimate(planned, RECIPE.stage("i2v")), **asked)
+
+
+def expected(*before, engine="e0", steps=4):
+    return learned(RECIPE, "i2v", engine, {"steps": steps}, before)
+
+
+def test_the_estimate_is_the_recipes_until_something_is_known():
+    assert expected() == 1.0
+
+
+def test_a_hosts_own_videos_correct_the_estimate_whatever_their_size():
+    wide = msgspec.structs.replace(STILL, width=1920, height=300)
+    assert expected(took(0.4), took(0.5, stills=(wide,)), took(9.0)) == pytest.approx(0.5)
+
+
+def test_other_engines_and_other_parameters_teach_nothing():
+    assert expected(took(0.4), engine="e1") == 1.0
+    assert expected(took(0.4), steps=6) == 1.0
+
+
+def test_what_fits_the_recipe_no_more_teaches_nothing():
+    assert learned(RECIPE, "i2v", "e0", {"steps": 99}, [make(steps=99, stills=(STILL,))]) == 1.0
+    assert learned(RECIPE, "i2v", "e0", {"steps": 4}, [make(steps=4)]) == 1.0
+    assert expected(make(steps=4, stills=(STILL,), started=None)) == 1.0
 
 
 def test_what_a_finished_job_tells():

@@ -28,6 +28,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: int
     gpu_name: str = ""
+    capability: str = ""  # of its architecture, such as "12.0"
     driver: str = ""
     mode: str = ""  # gpu or cpu
     wished: str = ""
@@ -39,6 +40,11 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     warnings: tuple[Reason, ...] = ()
     problem: Reason | None = None  # why the engine was not started
+
+    @property
+    def right(self) -> frozenset[str]:
+        """The kernels that the self-test found right."""
+        return frozenset(kernel.name for kernel in self.kernels if kernel.verdict == "ok")
 
 
 class RuntimeUnknown(ZoetropeError):

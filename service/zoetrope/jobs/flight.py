@@ -31,8 +31,10 @@ from . import job as steps
 from .course import Course, expectation, planned, size_key
 from .job import ENDED, Artefact, Attempt, Failure, Job, State
 from .ledger import Ledger
+from .pace import LEARNED_FROM, learned
 from .progress import Live, Meter, eta, silence
 from .proof import Proofreader
+from .question import Question
 from .verify import Verdict, check
 
 log = logging.getLogger("zoetrope.jobs")
@@ -95,6 +97,7 @@ class Flight:
         self._proof = proof
         self._tuner = tuner
         self._stint: Stint | None = None  # while the engine works on it
+        self._learned = 1.0  # what this host's own videos say of the recipe's estimate
         self._resubmissions = 0
         self._embed_graph = embed_graph
         self._doubt = recovering  # whether the engine may already have the prompt
@@ -149,6 +152,7 @@ class Flight:
                 self.sent.set()
             except EngineRefused as error:
                 return Broke(Failure(kind=error.reason.key, message=error.reason.sentence))
+            self._learned = await self._learn(recipe, job, course)
             end = await self._follow(attempt, course)
             if end is not None:
                 return end
@@ -158,6 +162,11 @@ class Flight:
                 return Broke(
                     Failure(kind="crash", message="The engine keeps forgetting the prompt.")
                 )
+
+    async def _learn(self, recipe: Recipe, job: Job, course: Course) -> float:
+        done = Question(states=(State.DONE,), recipe=recipe.name, limit=LEARNED_FROM)
+        before = [row.job for row in await self._ledger.page(done)]
+        return learned(recipe, course.spec.name, self._engine.name, job.ticket.parameters, before)
 
     def _decided(self, course: Course, warned: tuple[str, ...]) -> Callable[[Job], Job]:
         # Without the names of files that are each attempt's own: equal work has equal digests.
@@ -289,7 +298,7 @@ class Flight:
             maximum=meter.maximum,
             fraction=meter.fraction,
             started=now - elapsed,
-            eta=eta(elapsed, meter.fraction, course.estimate),
+            eta=eta(elapsed, meter.fraction, course.estimate * self._learned),
             moved=now - silent,
             silence=allowed,
         )

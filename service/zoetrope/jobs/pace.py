@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from statistics import median
 from typing import TypeVar
 
 import msgspec
 
+from ..errors import ZoetropeError
+from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import Band
-from .job import Attempt, Job, Progress
+from .course import planned
+from .job import Attempt, Job, Progress, Scalar
 
 Value = TypeVar("Value")
 
@@ -20,6 +23,7 @@ ENOUGH = 5
 MOST = 50
 SLOW = 1.4  # times the baseline; the lightning document calls 67 to 83 s good, 114 to 126 degraded
 SLOWER_THAN_ESTIMATED = 2.0  # the estimate is for a 16 GB card, so only a gross miss counts
+LEARNED_FROM = 20  # a recipe's last videos
 CLOCKS = 0.93  # a mean clock below this share of the usual one slows a stage by itself
 
 
@@ -126,6 +130,30 @@ def judge(
     if last.seconds <= limit:
         return None
     return Slow(run=last, usual=usual, by=by, causes=_causes(last, like))
+
+
+def learned(
+    recipe: Recipe, stage: str, engine: str, asked: Mapping[str, Scalar], before: Iterable[Job]
+) -> float:
+    """Say what the recipe's estimate is to be multiplied with on this engine; 1 until something is known.
+
+    Only jobs with the same parameters count: steps and guidance change what a stage takes.
+    """
+    spec = recipe.stage(stage)
+    ratios = []
+    for job in before:
+        made = next((each for each in job.stages if each.name == stage), None)
+        if made is None or not made.attempts or job.ticket.parameters != asked:
+            continue
+        last = made.attempts[-1]
+        seconds = _seconds(last)
+        if last.engine != engine or last.failure is not None or seconds is None:
+            continue
+        try:
+            ratios.append(seconds / recipe.estimate(planned(recipe, job), spec))
+        except (ZoetropeError, LookupError):
+            continue  # the recipe was changed since
+    return median(ratios) if ratios else 1.0
 
 
 def _causes(last: Run, like: Sequence[Run]) -> tuple[str, ...]:
