@@ -54,6 +54,12 @@ def gguf(**settings):
     return changed({**graph, "lora": lora}, unet_high__lora=At("lora"), **settings)
 
 
+def managed(**settings):
+    """A GGUF file whose memory another node is to manage."""
+    vram = node("WanVideoVRAMManagement", offload_percent=1.0)
+    return gguf(vram=vram, unet_low__vram_management_args=At("vram"), **settings)
+
+
 def with_clip_vision():
     vision = {
         "cv": node("CLIPVisionLoader", clip_name="clip_vision_h.safetensors"),
@@ -271,12 +277,6 @@ CASES = (
     ),
     case(
         "M012",
-        good=wrapper(),
-        bad=changed(wrapper(), unet_low__quantization="fp8_e5m2"),
-        at="unet_low.quantization",
-    ),
-    case(
-        "M012",
         good=hero(),
         bad=changed(hero(), unet_low__unet_name="Wan2_2-I2V-A14B-LOW_fp8_e5m2.safetensors"),
         at="unet_low.unet_name",
@@ -346,6 +346,7 @@ CASES = (
         at="unet_low.quantization",
     ),
     case("A007", good=gguf(), bad=gguf(lora__merge_loras=True), at="lora.merge_loras"),
+    case("A007", good=gguf(), bad=managed(), at="unet_low.vram_management_args"),
     case(
         "A007",
         good=wrapper(),

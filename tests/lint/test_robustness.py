@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.lint.case import beside
 from tests.lint.cases_prompts import wrapper_nag
-from tests.lint.cases_wrapper import compiled, extracted, with_late_lora
+from tests.lint.cases_wrapper import compiled, extended, extracted, scheduled, with_late_lora
 from tests.lint.graphs import LOW, At, clownshark, full, hero, node, wrapper
 from zoetrope.graphs.graph import Node, encode
 from zoetrope.lint.engine import lint
@@ -26,6 +26,8 @@ BASES = [
     compiled(),
     extracted(LOW, LOW),
     with_late_lora(),
+    scheduled(),
+    extended(LOW, "a.safetensors", more="b.safetensors"),
     wrapper_nag("jitter"),
 ]
 PLACES = [(i, n, k) for i, graph in enumerate(BASES) for n in graph for k in graph[n].inputs]

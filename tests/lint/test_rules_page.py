@@ -1,11 +1,13 @@
-"""docs/rules.md says what the rules say; UPDATE_DOCS=1 writes it anew."""
+"""docs/rules.md says what the rules say, and the README how many there are; UPDATE_DOCS=1 writes the page anew."""
 
 import os
 from pathlib import Path
 
 from zoetrope.lint.rules import RULES
 
-PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "rules.md"
+README = ROOT / "README.md"
 FAMILIES = {
     "Z": "The graph itself",
     "M": "Models",
@@ -46,6 +48,10 @@ def page():
 
 def test_every_rule_has_a_family():
     assert {rule_id[0] for rule_id in RULES} == set(FAMILIES)
+
+
+def test_the_readme_says_how_many_rules_there_are():
+    assert f"[{len(RULES)} rules](docs/rules.md)" in README.read_text()
 
 
 def test_the_page_says_what_the_rules_say():

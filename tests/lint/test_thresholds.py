@@ -6,7 +6,9 @@ from tests.lint.case import beside
 from tests.lint.cases_host import SEVEN, cached, sage
 from tests.lint.cases_prompts import SALAD, wrapper_nag
 from tests.lint.cases_sampling import loop, nag, single, slow_upscale, two_passes, unjoined
-from tests.lint.cases_wrapper import FAST, PLAIN, compiled, extracted, with_lora
+from tests.lint.cases_wrapper import FAST, PLAIN, compiled, extracted, with_late_lora, with_lora
+from tests.lint.edge import bad, good
+from tests.lint.edges_wrapper import EDGES as WRAPPER_EDGES
 from tests.lint.graphs import (
     At,
     changed,
@@ -31,18 +33,6 @@ def speaks(rule, graph, **facts):
     rules = {finding.rule for finding in lint(graph, beside(**facts))}
     assert "X001" not in rules
     return rule in rules
-
-
-def edge(rule, graph, spoken, **facts):
-    return pytest.param(rule, graph, facts, spoken, id=rule)
-
-
-def good(rule, graph, **facts):
-    return edge(rule, graph, spoken=False, **facts)
-
-
-def bad(rule, graph, **facts):
-    return edge(rule, graph, spoken=True, **facts)
 
 
 def words(count):
@@ -268,22 +258,6 @@ EDGES = [
     bad("P007", emotion("A surprised woman.", negative="facial animation")),
     bad("P007", emotion("A neutral face, then laughter.", negative="")),
     good("P007", emotion("Smiley balloons rise. A grinding wheel turns.")),
-    good("W004", compiled(unet_low__rms_norm_function="default")),
-    bad("W005", changed(wrapper(), unet_low__quantization="fp8_e5m2_fast"), architecture="sm_80"),
-    good("W005", changed(wrapper(), unet_low__quantization="fp8_e4m3fn_scaled"), architecture="sm_80"),
-    good("W005", changed(wrapper(), unet_low__quantization=FAST), architecture="sm_120"),
-    good("W006", with_lora(more=node("WanVideoLoraSelect", lora="a.safetensors", strength=1.0, merge_loras=True), lora__prev_lora=At("more"), lora__merge_loras=False)),
-    good("W006", with_lora(more=node("WanVideoLoraSelectByName", lora_name="a", strength=1.0), lora__prev_lora=At("more"), lora__merge_loras=False)),
-    good("W006", with_lora(lora__merge_loras=At("vae"))),
-    good("W006", with_lora(more=node("Somebody"), lora__prev_lora=At("more"), lora__merge_loras=False)),
-    good("W006", with_lora(lora__merge_loras=False, unet_low__quantization="fp8_e4m3fn_scaled")),
-    good("W006", with_lora(unet_low__lora=None)),
-    bad("W007", changed(wrapper(low="a_fp32.safetensors"), unet_low__quantization="fp8_e5m2")),
-    good("W007", changed(wrapper(low=PLAIN), unet_low__quantization="fp8_e4m3fn_scaled")),
-    good("W007", changed(wrapper(low="a.safetensors"), unet_low__quantization="fp8_e4m3fn")),
-    bad("W008", changed(wrapper(), embeds__start_latent_strength=1.1)),
-    good("W008", changed(wrapper(), embeds__start_latent_strength=1)),
-    good("W008", changed(wrapper(), embeds__start_latent_strength=0.5, embeds__start_image=None)),
     *(bad("Z010", hero(), file=name) for name in ("a (2).json", "a(1).json", "a - Copy.json", "a - Copy (3).json", "a copy.json", "a copy 2.json", "a_COPY.json")),
     *(good("Z010", hero(), file=name) for name in ("", "a.json", "copy.json", "a2.json", "a (2024).json", "a (2) b.json", "photocopy.json", "a copyright.json", "(2x) a.json")),
     good("U005", changed(upscale(), upscale__temporal_overlap=12)),
@@ -303,10 +277,7 @@ EDGES = [
     bad("U011", changed(full(), upscale__resolution=480)),
     good("U011", changed(full(), upscale__resolution=482)),
     good("U011", changed(full(), upscale__resolution=16, cond__width=At("vae"))),
-    good("W003", changed(wrapper(), ks_high__denoise_strength=0.5)),
     good("M008", changed(hero(), clip=node("CLIPLoaderGGUF", clip_name="umt5_scaled_Q8.gguf", type="wan"))),
-    good("M012", changed(wrapper(), unet_low__quantization="fp8_e4m3fn_scaled")),
-    good("M012", changed(wrapper(), unet_low__quantization="fp8_e5m2_scaled")),
     bad("M011", changed(hero(), unet_high__weight_dtype="fp8_e4m3fn", unet_low__unet_name="wan2.2_i2v_low_noise_14B_fp16.safetensors")),
     good("M011", changed(hero(), unet_low__weight_dtype="fp8_e4m3fn_fast")),
     good("Z004", changed({**hero(), "any": node("PreviewAny", source=At("vae"))})),
@@ -314,6 +285,7 @@ EDGES = [
     bad("Z004", changed(hero(), decode__unheard=At("nobody"))),
     good("Z007", changed(hero(), other=node("Somebody", filename_prefix="clip"))),
     good("Z007", changed(hero(), other=node("PrimitiveString", filename_prefix="clip"))),
+    *WRAPPER_EDGES,
 ]  # fmt: skip
 
 
@@ -349,6 +321,10 @@ MENDED = [
     ("A008", compiled(compiler__fullgraph=True), "compiler.fullgraph", False),
     ("W004", compiled(unet_low__rms_norm_function="pytorch"), "unet_low.rms_norm_function", "default"),
     ("W006", with_lora(lora__merge_loras=False), "unet_low.quantization", "fp8_e4m3fn_scaled"),
+    ("W009", changed(wrapper(), unet_low__quantization="fp8_e4m3fn"), "unet_low.quantization", "disabled"),
+    ("W009", changed(wrapper(), unet_low__quantization="fp8_e4m3fn_fast"), "unet_low.quantization", FAST),
+    ("W010", changed(wrapper(low=PLAIN), unet_low__quantization=FAST), "unet_low.quantization", "fp8_e4m3fn_fast"),
+    ("W011", with_late_lora(lora__merge_loras=True), "lora.merge_loras", False),
     ("W003", changed(wrapper(), ks_low__denoise_strength=0.5), "ks_low.denoise_strength", 1.0),
     ("P001", hero(text="A (16 : 9) frame turns."), "pos.text", "A 16 : 9 frame turns."),
     ("Z005", changed(upscale(), upscale__resolution=1081), "upscale.resolution", 1080),

@@ -31,6 +31,11 @@ class Lora(msgspec.Struct, frozen=True):
         """Whether it changes the model at all."""
         return self.strength != 0
 
+    @property
+    def listed(self) -> bool:
+        """Whether it is certain that the wrapper has it in its list: those of no strength are left out."""
+        return bool(self.tag.name) and self.strength is not None and round(self.strength, 4) != 0
+
 
 class Chain(msgspec.Struct, frozen=True):
     """What a sampler's model is made of; nodes are listed from the sampler to the loader."""
@@ -136,7 +141,7 @@ def selected(reading: Reading, node_id: str) -> Iterator[Lora]:
             yield _lora(reading, link.node, "lora_name", "strength")
         elif class_type == "WanVideoLoraSelectMulti":
             for i in range(5):
-                if reading.text(link.node, f"lora_{i}") not in {None, "none"}:
+                if reading.text(link.node, f"lora_{i}") != "none":
                     yield _lora(reading, link.node, f"lora_{i}", f"strength_{i}")
         link = reading.source(link.node, "prev_lora")
 

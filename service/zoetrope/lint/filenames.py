@@ -35,6 +35,7 @@ _DISTILLED = re.compile(
 )
 _GGUF = re.compile(r"(?:^|_)(i?q\d(?:_[01k])?(?:_(?:xxs|xs|s|m|l|xl))?)(?:_gguf|$)")
 _FLOAT = re.compile(r"fp8_e5m2|fp8|fp16|bf16|fp32|int8|nvfp4")
+_UNQUANTISED = frozenset({"fp16", "bf16", "fp32"})
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,16 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     def wan(self) -> bool:
         """Whether the name is one of the WAN family."""
         return bool(self.family)
+
+    @property
+    def unquantised(self) -> bool:
+        """Whether the name says that the weights have 16 or 32 bits, and no scales."""
+        return self.quantisation in _UNQUANTISED and not self.scaled
+
+    @property
+    def gguf(self) -> bool:
+        """Whether it is a GGUF file."""
+        return self.quantisation.startswith("gguf")
 
     @property
     def large(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..chains import Chain
+from ..chains import Chain, selected
 from ..classes import CACHES, COMPILERS, WRAPPER_CACHES
 from ..findings import Hit, Put, quote
 from ..registry import rule
@@ -175,11 +175,19 @@ def exclusive_settings(subject: Subject) -> Iterator[Hit]:
             put = (Put(node_id, "quantization", "disabled"),)
             found = f"a GGUF file with quantization = {quote(quantisation)}"
             yield Hit(node=node_id, input="quantization", found=found, changes=put)
-        lora = subject.read.source(node_id, "lora")
-        if lora is not None and subject.read.flag(lora.node, "merge_loras"):
-            put = (Put(lora.node, "merge_loras", False),)
+        if subject.read.linked(node_id, "vram_management_args"):
+            found = "a GGUF file with vram_management_args"
+            yield Hit(node=node_id, input="vram_management_args", found=found)
+        # One LoRA that is to be merged has the loader merge them all; those of no strength do not count.
+        merged = {
+            lora.node: None
+            for lora in selected(subject.read, node_id)
+            if lora.merged and lora.listed
+        }
+        for lora_id in merged:
+            put = (Put(lora_id, "merge_loras", False),)
             found = "merge_loras on a GGUF file"
-            yield Hit(node=lora.node, input="merge_loras", found=found, changes=put)
+            yield Hit(node=lora_id, input="merge_loras", found=found, changes=put)
 
 
 @rule(

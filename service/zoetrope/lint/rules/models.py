@@ -284,8 +284,10 @@ def quantised_twice(subject: Subject) -> Iterator[Hit]:
         wrapper = subject.read.class_of(weights.node) == "WanVideoModelLoader"
         name, default = ("quantization", "disabled") if wrapper else ("weight_dtype", "default")
         chosen = subject.read.text(weights.node, name) or default
-        twice = weights.tag.scaled and chosen != default and "scaled" not in chosen
-        if twice or ("e5m2" in chosen and "scaled" not in chosen):
+        # The wrapper appends `_scaled` to the kind of a scaled file by itself, and casts nothing.
+        kept = wrapper and weights.tag.scaled
+        twice = weights.tag.scaled and chosen != default
+        if "scaled" not in chosen and not kept and (twice or "e5m2" in chosen):
             yield Hit(
                 node=weights.node,
                 input=name,

@@ -1,4 +1,4 @@
-"""W: WanVideoWrapper's own traps, and VACE."""
+"""W, first half: WanVideoWrapper's own traps, and VACE."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from ..subject import Subject
 
 #: Compute capability times ten from which on a card multiplies in fp8.
 _FP8_CARD = 89
-_PLAIN = frozenset({"fp16", "bf16", "fp32"})
 
 #: Where the wrapper scales a picture's latent, with the picture's input.
 _STRENGTHS = (
@@ -168,7 +167,7 @@ def quantised_at_load(subject: Subject) -> Iterator[Hit]:
         # The scaled kinds are for scaled files alone; the loader refuses them for any other.
         if kind == "disabled" or "scaled" in kind:
             continue
-        if weights.tag.quantisation in _PLAIN and not weights.tag.scaled:
+        if weights.tag.unquantised:
             found = f"quantization = {quote(kind)} for {quote(weights.tag.name)}"
             yield Hit(node=weights.node, input="quantization", found=found)
 
@@ -189,3 +188,31 @@ def scaled_latent(subject: Subject) -> Iterator[Hit]:
             strength = subject.read.number(node_id, name)
             if strength not in {None, 1} and subject.read.linked(node_id, picture):
                 yield Hit(node=node_id, input=name, found=f"{name} = {quote(strength)}")
+
+
+@rule(
+    "W009",
+    "info",
+    title="kind of quantisation named for a scaled file",
+    why="It decides nothing: the loader finds the file's scales, appends `_scaled` to the kind by itself"
+    " and keeps the weights as they are, so nothing is quantised twice. The notes still ask for disabled.",
+    fix="Disable quantization, which finds the kind by itself; for products in fp8 take `_scaled_fast`.",
+    source="community notes on quantization; WanVideoWrapper nodes_model_loading.py: loadmodel",
+)
+def kind_for_scaled(subject: Subject) -> Iterator[Hit]:
+    """Find the wrapper's plain kinds for files that are scaled already."""
+    for weights in subject.weights:
+        if subject.read.class_of(weights.node) != "WanVideoModelLoader":
+            continue
+        kind = subject.read.text(weights.node, "quantization") or "disabled"
+        # The loader refuses every kind for GGUF, which another rule tells of.
+        if not weights.tag.scaled or weights.tag.gguf or kind == "disabled" or "scaled" in kind:
+            continue
+        fast = kind.endswith("_fast")
+        same = kind.replace("_fast", "_scaled_fast") if fast else "disabled"
+        yield Hit(
+            node=weights.node,
+            input="quantization",
+            found=f"quantization = {quote(kind)} for {quote(weights.tag.name)}",
+            changes=(Put(weights.node, "quantization", same),),
+        )
