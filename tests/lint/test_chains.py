@@ -129,3 +129,12 @@ def test_the_wrappers_loras_come_over_their_own_input():
         ("first", "lora_name", 0.5),
     ]
     assert found.distilled
+
+
+def test_a_lora_of_several_that_nobody_can_name_leaves_the_chain_unknown():
+    several = node("WanVideoLoraSelectMulti", lora_0="none", lora_1=LORA_HIGH)
+    graph = changed(wrapper(), several=several, unet_high__lora=At("several"))
+
+    assert chain(graph).whole
+    assert len(chain(graph).loras) == 1
+    assert not chain(changed(graph, several__lora_2=At("vae"))).whole

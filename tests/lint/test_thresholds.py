@@ -350,6 +350,14 @@ def test_another_shift_for_the_lora_is_worse_than_the_usual_one(shift, severity)
 
 
 @pytest.mark.parametrize(
+    ("file", "severity"), [(PLAIN, "error"), (PLAIN.replace("bf16", "fp8_e4m3fn"), "warn")]
+)
+def test_a_file_in_fp8_may_have_scales_that_its_name_is_silent_of(file, severity):
+    graph = changed(wrapper(low=file), unet_low__quantization="fp8_e4m3fn_scaled")
+    assert [f.severity for f in lint(graph, beside()) if f.rule == "W010"] == [severity]
+
+
+@pytest.mark.parametrize(
     "graph", [changed(clownshark(), ks_low__sampler_name="exponential/dpmpp_sde_2s")]
 )
 def test_a_sampler_of_another_pack_is_told_of_but_not_replaced(graph):
