@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from zoetrope.engine.protocol import Stats
+from zoetrope.engine.runtime import Kernel, Runtime
 from zoetrope.graphs import catalog
 from zoetrope.graphs.graph import decode, encode, put
 from zoetrope.lint.rules import RULES
@@ -55,6 +57,28 @@ def test_fix_mends_the_file_and_what_is_left_is_told(run, bent):
     graph = json.loads(file.read_text())
     assert graph["ks_low"]["inputs"]["start_at_step"] == 5
     assert graph["cond"]["inputs"]["length"] == 73
+
+
+def test_the_running_service_knows_card_and_kernels_and_the_command_line_counts_before_it(
+    service, run
+):
+    upscale = HERO.with_name("workflow-upscale-only.json")
+    lane = service.parts.conductor.lanes[0]
+    runtime = Runtime(schema=1, capability="8.6", kernels=(Kernel(name="sdpa", verdict="ok"),))
+    lane.stats = Stats(version="0.27.1", vram_total=8 << 30, runtime=runtime)
+    assert "U010" not in run("lint", upscale).stdout
+    assert "U010" in run("lint", upscale, "--service").stdout
+    assert "24000 are known to fit 8 GB" in run("lint", HERO, "--service").stdout
+    done = run("lint", HERO, "--service", "--memory", "80", "--kernels", "sageattention").stdout
+    assert "F005" not in done
+    assert "U010" not in done
+
+
+def test_a_service_without_an_engine_knows_of_no_card(service, run):
+    service.parts.conductor.lanes.clear()
+    done = run("lint", HERO, "--service")
+    assert done.exit_code == 2
+    assert "has no engine" in done.stderr
 
 
 def test_the_graph_of_the_first_guide_fails_and_its_fix_passes(run, tmp_path):

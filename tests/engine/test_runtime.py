@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from zoetrope.engine.runtime import RuntimeUnknown, attention, read
+from zoetrope.engine.runtime import RuntimeUnknown, known, read
 
 REPORT = {
     "schema": 1,
@@ -42,7 +42,14 @@ def test_a_report_of_another_schema_is_not_guessed_at(file):
         read(file)
 
 
-def test_the_kernel_in_use_is_known_only_from_a_report(file, tmp_path):
-    assert attention(file) == "sageattn"
-    assert attention(None) == ""
-    assert attention(tmp_path / "none.json") == ""
+def test_what_cannot_be_read_is_not_known(file, tmp_path):
+    assert known(file).chosen == "sageattn"
+    assert known(None) is None
+    assert known(tmp_path / "none.json") is None
+
+
+def test_only_kernels_that_the_self_test_passed_are_right(file):
+    kernels = [{"name": "sdpa", "verdict": "ok"}, {"name": "sageattn", "verdict": "refused"}]
+    file.write_bytes(msgspec.json.encode({**REPORT, "kernels": kernels, "capability": "12.0"}))
+    assert read(file).right == {"sdpa"}
+    assert read(file).capability == "12.0"

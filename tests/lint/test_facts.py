@@ -46,3 +46,15 @@ def test_a_context_is_of_the_version_that_recipes_are_written_for():
     context = pinned_context(host=Host(memory_gb=16))
     assert context.catalog.comfyui == catalog.PINNED
     assert context.host.memory_gb == 16
+
+
+def test_what_was_found_on_a_host_is_said_in_the_rules_words():
+    host = reported(
+        memory_gb=31.8, capability="12.0", kernels=["sdpa", "sageattn"], flags=["--cpu"]
+    )
+    assert host.architecture == "sm_120"
+    assert host.blackwell
+    assert host.kernels == {"sdpa", "sageattention"}
+    assert host.flags == ("--cpu",)
+    unknown = reported(memory_gb=0, capability="", kernels=None, flags=())
+    assert unknown == Host()

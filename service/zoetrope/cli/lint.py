@@ -12,7 +12,7 @@ from . import show
 from .options import Options, common, pass_options
 
 if TYPE_CHECKING:
-    from ..lint.facts import Context
+    from ..lint.facts import Context, Host
     from ..lint.findings import Finding
 
 COLOURS = {"error": "red", "warn": "yellow", "info": "blue", "hint": None}
@@ -20,7 +20,7 @@ ON_GITHUB = {"error": "error", "warn": "warning", "info": "notice", "hint": "not
 
 
 @click.command(
-    epilog="\b\nExample:\n  zoetrope lint workflow.json\n  zoetrope lint workflow.json --fix"
+    epilog="\b\nExample:\n  zoetrope lint workflow.json\n  zoetrope lint workflow.json --fix\n  zoetrope lint my-recipe/ --service"
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True, help="How findings are written.")  # fmt: skip
@@ -31,6 +31,7 @@ ON_GITHUB = {"error": "error", "warn": "warning", "info": "notice", "hint": "not
 @click.option("--kernels", metavar="NAME,...", help="The attention packages that are installed.")
 @click.option("--flags", metavar="WORDS", help="ComfyUI's own launch flags.")
 @click.option("--engine", metavar="URL", help="A running ComfyUI, whose own nodes and card count.")
+@click.option("--service", is_flag=True, help="Take the card, its kernels and ComfyUI's flags from the running zoetrope (see --url).")  # fmt: skip
 @click.option("--catalog", metavar="VERSION|FILE", help="Recorded nodes instead of the pinned version's.")  # fmt: skip
 @click.option("--tag", multiple=True, help="What is meant, such as slow-motion; may be repeated.")
 @click.option("--ignore", multiple=True, metavar="ID=REASON", help="A rule that does not count, and why.")  # fmt: skip
@@ -47,6 +48,7 @@ def lint(
     kernels: str | None,
     flags: str | None,
     engine: str | None,
+    service: bool,
     catalog: str | None,
     tag: tuple[str, ...],
     ignore: tuple[str, ...],
@@ -55,27 +57,29 @@ def lint(
 
     A graph beside a recipe.toml is judged with it. Exits with 1 if there is an error.
     """
+    import msgspec
+
     from ..lint.facts import Host, Recipe, pinned_context
     from ..lint.source import Source, gather, mended
     from .nodes import card_gigabytes, fetch, named
 
-    base = pinned_context(
-        host=Host(
-            memory_gb=memory,
-            architecture=arch or "",
-            kernels=frozenset(kernels.split(",")) if kernels is not None else None,
-            flags=tuple((flags or "").split()),
-        ),
-        ignore=_ignores(ignore),
-    )
-    import msgspec
+    host = _host(options) if service else Host()
+    said = {
+        "memory_gb": memory,
+        "architecture": arch,
+        "kernels": frozenset(kernels.split(",")) if kernels is not None else None,
+        "flags": tuple(flags.split()) if flags is not None else None,
+    }
+    # What is said by hand counts before what was found.
+    host = msgspec.structs.replace(host, **{k: v for k, v in said.items() if v is not None})
+    base = pinned_context(host=host, ignore=_ignores(ignore))
 
     if catalog is not None:
         base = msgspec.structs.replace(base, catalog=named(catalog))
     elif engine is not None:
         base = msgspec.structs.replace(base, catalog=fetch(engine))
     if engine is not None and memory is None:
-        host = msgspec.structs.replace(base.host, memory_gb=card_gigabytes(engine))
+        host = msgspec.structs.replace(host, memory_gb=card_gigabytes(engine))
         base = msgspec.structs.replace(base, host=host)
 
     def context(source: Source) -> Context:
@@ -95,6 +99,25 @@ def lint(
         ]
     _write("json" if options.json else form, found)
     return int(any(f.severity == "error" for _, findings in found for f in findings))
+
+
+def _host(options: Options) -> Host:
+    """Ask the running service for what its first engine runs with."""
+    from ..lint.facts import reported
+    from ..web.views import Engines
+    from .client import decode
+
+    engines = decode(options.client().get("/api/v1/engines"), Engines).engines
+    up = [engine for engine in engines if engine.up] or list(engines)
+    if not up:
+        raise click.UsageError("The service has no engine, so it knows of no card.")
+    first = up[0]
+    return reported(
+        memory_gb=0 if first.rehearsal else round(first.vram_total / 2**30, 1),
+        capability=first.capability,
+        kernels=first.kernels,
+        flags=first.flags,
+    )
 
 
 def _ignores(words: Sequence[str]) -> dict[str, str]:

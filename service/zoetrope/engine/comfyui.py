@@ -19,7 +19,7 @@ from ..graphs.catalog import Catalog, from_object_info
 from ..graphs.graph import Graph, encode
 from ..jobs.job import Artefact
 from ..settings import EngineSettings
-from . import readings
+from . import readings, runtime
 from .protocol import (
     Absent,
     Event,
@@ -32,7 +32,6 @@ from .protocol import (
     Whereabouts,
 )
 from .restart import restart_engine
-from .runtime import attention
 from .socket import Message, Socket
 
 log = logging.getLogger("zoetrope.engine")
@@ -78,8 +77,8 @@ class ComfyEngine:
             features = await self._ask("/features")
         except EngineRefused:
             features = {}  # older than this listing
-        kernel = await asyncio.to_thread(attention, self._settings.report)
-        return msgspec.structs.replace(readings.stats(stats, features), attention=kernel)
+        found = await asyncio.to_thread(runtime.known, self._settings.report)
+        return msgspec.structs.replace(readings.stats(stats, features), runtime=found)
 
     async def catalog(self) -> Catalog:
         """Ask which nodes the engine has; a large answer, so nothing asks for it on the way of a job."""

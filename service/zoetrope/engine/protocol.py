@@ -11,6 +11,7 @@ import msgspec
 from ..graphs.catalog import Catalog
 from ..graphs.graph import Graph
 from ..jobs.job import Artefact, Failure
+from .runtime import Runtime
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -87,7 +88,12 @@ class Stats(msgspec.Struct, frozen=True):
     torch: str = ""
     rehearsal: bool = False
     max_upload: int = MAX_UPLOAD
-    attention: str = ""  # the kernel in use, as far as it is known
+    runtime: Runtime | None = None  # what was found before it started, as far as it is known
+
+    @property
+    def attention(self) -> str:
+        """The attention kernel in use, as far as it is known."""
+        return self.runtime.chosen if self.runtime is not None else ""
 
     @property
     def gigabytes(self) -> float:

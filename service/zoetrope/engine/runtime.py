@@ -69,11 +69,11 @@ def read(file: Path) -> Runtime:
     return found
 
 
-def attention(file: Path | None) -> str:
-    """Name the attention kernel in use, as far as it is known."""
+def known(file: Path | None) -> Runtime | None:
+    """Read an engine's report, where there is one that can be read; the kernel check says why not."""
     if file is None:
-        return ""
+        return None
     try:
-        return read(file).chosen
+        return read(file)
     except RuntimeUnknown:
-        return ""  # the kernel check says why
+        return None

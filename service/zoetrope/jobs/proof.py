@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..engine.runtime import RuntimeUnknown, read
+from ..engine.runtime import known
 from ..errors import Rejected
 from ..settings import Settings
 from .course import Course
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 # The engine knows better than any recording which nodes it has, and checks these itself.
 THE_ENGINES = dict.fromkeys(("Z001", "Z002", "Z004"), "the engine checks it against the nodes that it has")  # fmt: skip
-
-# What the linter calls the packages of the kernels that the self-test found right.
-PACKAGES = {"sageattn": "sageattention", "flash_attn": "flash_attn", "sageattn3": "sageattn3"}
 
 
 class Proofreader:
@@ -62,20 +59,15 @@ class Proofreader:
         )
 
     def _host(self, course: Course, engine: str) -> Host:
-        from ..lint.facts import Host
+        from ..lint.facts import Host, reported
 
-        host = Host(memory_gb=course.memory or None)
-        report = self._reports.get(engine)
-        if report is None:
-            return host
-        try:
-            found = read(report)
-        except RuntimeUnknown:
-            return host  # the kernel check says why
-        right = {kernel.name for kernel in found.kernels if kernel.verdict == "ok"}
-        return Host(
-            memory_gb=course.memory or None,
-            kernels=frozenset(PACKAGES.get(name, name) for name in right) or None,
+        found = known(self._reports.get(engine))
+        if found is None:
+            return Host(memory_gb=course.memory or None)
+        return reported(
+            memory_gb=course.memory,
+            capability=found.capability,
+            kernels=found.right,
             flags=found.flags,
         )
 

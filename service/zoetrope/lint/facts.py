@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 
 import msgspec
@@ -13,6 +13,9 @@ from ..graphs.catalog import Catalog
 #: Weights that a host refuses unless its operator says otherwise: all-in-one merges, and the
 #: generation before this one. WAN 2.1's VAE and LoRAs are none of these.
 DENIED_MODELS = (r"rapid", r"(?:^|_)aio(?:_|$)", r"wan_?2_?1_.*(?:i2v|t2v)")
+
+#: The packages of the kernels that the self-test knows by other names.
+PACKAGES = {"sageattn": "sageattention", "flash_attn": "flash_attn", "sageattn3": "sageattn3"}
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +53,18 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
         after = words[words.index("--fast") + 1 :]
         chosen = list(takewhile(lambda word: not word.startswith("--"), after))
         return not chosen or "fp16_accumulation" in chosen
+
+
+def reported(
+    *, memory_gb: float | None, capability: str, kernels: Iterable[str] | None, flags: Sequence[str]
+) -> Host:
+    """Say in the linter's words what was found on a host: the self-test's names, and a capability such as "12.0"."""
+    return Host(
+        memory_gb=memory_gb or None,
+        architecture=f"sm_{capability.replace('.', '')}" if capability else "",
+        kernels=frozenset(PACKAGES.get(name, name) for name in kernels or ()) or None,
+        flags=tuple(flags),
+    )
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):

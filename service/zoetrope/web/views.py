@@ -112,6 +112,10 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     vram_total: int = 0
     vram_free: int = 0
     rehearsal: bool = False
+    capability: str = ""  # of the card's architecture, such as "12.0"
+    attention: str = ""  # the kernel in use
+    kernels: tuple[str, ...] | None = None  # those that the self-test found right
+    flags: tuple[str, ...] = ()  # with which ComfyUI was started
     in_hand: tuple[str, ...] = ()
 
 

@@ -50,11 +50,20 @@ def _engine(lane: LaneStatus) -> EngineView:
     )
     if (stats := lane.stats) is None:
         return view
-    return msgspec.structs.replace(
+    view = msgspec.structs.replace(
         view,
         version=stats.version,
         device=stats.device,
         vram_total=stats.vram_total,
         vram_free=stats.vram_free,
         rehearsal=stats.rehearsal,
+        attention=stats.attention,
+    )
+    if (found := stats.runtime) is None:
+        return view
+    return msgspec.structs.replace(
+        view,
+        capability=found.capability,
+        kernels=tuple(sorted(found.right)),
+        flags=found.flags,
     )
