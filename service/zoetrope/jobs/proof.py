@@ -28,10 +28,7 @@ class Proofreader:
 
     def read(self, course: Course, engine: str) -> tuple[str, ...]:
         """Give what the receipt should say of the stage's graph; an error in it raises Rejected."""
-        # Late, so that an idle service does not hold a hundred rules.
-        from ..lint.engine import lint
-
-        found = lint(course.graph(course.names()), self._context(course, engine))
+        found = self.findings(course, engine)
         errors = [finding for finding in found if finding.severity == "error"]
         if errors:
             raise Rejected(
@@ -42,7 +39,17 @@ class Proofreader:
             )
         return tuple(line(finding) for finding in found if finding.severity == "warn")
 
-    def _context(self, course: Course, engine: str) -> Context:
+    def findings(
+        self, course: Course, engine: str, *, pictured: bool = True
+    ) -> tuple[Finding, ...]:
+        """Give all that is to be said of the stage's graph; `pictured` is whether its picture is known."""
+        # Late, so that an idle service does not hold a hundred rules.
+        from ..lint.engine import lint
+
+        context = self._context(course, engine, pictured=pictured)
+        return lint(course.graph(course.names()), context)
+
+    def _context(self, course: Course, engine: str, *, pictured: bool) -> Context:
         import msgspec
 
         from ..lint.facts import Picture, Recipe
@@ -54,7 +61,7 @@ class Proofreader:
             self._base,
             host=self._host(course, engine),
             recipe=Recipe(tags=tags),
-            picture=Picture(width=still.width, height=still.height),
+            picture=Picture(width=still.width, height=still.height) if pictured else None,
             ignore={**THE_ENGINES, **_budgeted(course), **self._settings.lint.ignore},
         )
 
@@ -96,6 +103,7 @@ def line(finding: Finding) -> str:
 
 
 def _told(errors: Sequence[Finding]) -> str:
-    return "; ".join(
-        f"{finding.rule} {finding.title or finding.node}: {finding.found}" for finding in errors
+    return " ".join(
+        f"{finding.rule} {finding.title or finding.node}: {finding.found}. {finding.why}"
+        for finding in errors
     )

@@ -1,4 +1,4 @@
-"""What would go wrong in a graph, over HTTP."""
+"""What would go wrong in a graph, or in what a ticket would become, over HTTP."""
 
 from __future__ import annotations
 
@@ -8,26 +8,42 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from ...lint.findings import Finding
-from ..endpoint import JSON, Endpoint, read_body, reply
+from ...inbox import ticket as tickets
+from ...jobs.foresight import Foresight, foresee, in_stage
+from ...jobs.proof import Proofreader
+from ..endpoint import JSON, Endpoint, check, read_json, reply
+from ..forms import TicketForm, values
 from ..parts import Parts
+from ..problems import BadRequest
 
 MOST_BYTES = 8 * 1024 * 1024
-HOW = 'Send {"graph": {...}} with the graph in API format.'
+HOW = (
+    'Send {"graph": {...}} with the graph in API format, or {"ticket": {...}} with what a job would'
+    " be asked for."
+)
+
+Edge = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+
+
+class PictureForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How large the picture is, upright."""
+
+    width: Edge
+    height: Edge
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A graph in API format, and what is known beside it."""
+    """A graph in API format or a ticket, and what is known beside it.
 
-    graph: dict[str, Any]
+    The tags say what is meant by a graph; a ticket's recipe has its own. Without `memory_gb` a ticket
+    is read for the cards of all engines.
+    """
+
+    graph: dict[str, Any] | None = None
+    ticket: TicketForm | None = None
+    picture: PictureForm | None = None
     memory_gb: Annotated[float, msgspec.Meta(gt=0, le=1024)] | None = None
     tags: tuple[str, ...] = ()
-
-
-class Findings(msgspec.Struct, frozen=True):
-    """What is to be said of it, the worst first."""
-
-    findings: tuple[Finding, ...] = ()
 
 
 class LintApi:
@@ -43,26 +59,60 @@ class LintApi:
                 method="POST",
                 path="/api/v1/lint",
                 handler=self.lint,
-                gives={JSON: Findings},
+                gives={JSON: Foresight},
                 takes={JSON: Reading},
                 needs_body=True,
-                problems=(400, 413, 415),
+                problems=(400, 413, 415, 422),
             )
         ]
 
     async def lint(self, request: web.Request) -> web.Response:
-        """Read a graph as every job's is read before an engine hears of it."""
+        """Read a graph, or those of a ticket, as every job's are read before an engine hears of them."""
         large = request.clone(client_max_size=MOST_BYTES)
-        asked = await read_body(large, Reading, how=HOW)
-        return reply(Findings(await asyncio.to_thread(self._read, asked)))
+        raw = await read_json(large, how=HOW)
+        ticket = raw.get("ticket")
+        if isinstance(ticket, dict):
+            # Beside its own keys a ticket has the recipe's parameters, which no struct can name.
+            values(ticket, how=HOW)
+            raw["ticket"] = {}
+        check(raw, Reading, how=HOW)
+        asked = msgspec.convert(raw, Reading)
+        if (asked.graph is None) == (asked.ticket is None):
+            many = "neither a graph nor a ticket" if asked.graph is None else "both of them"
+            raise BadRequest(f"Either a graph or a ticket is read; the body has {many}.", HOW)
+        if asked.graph is not None:
+            return reply(await asyncio.to_thread(self._graph, asked, asked.graph))
+        assert isinstance(ticket, dict)
+        if asked.tags:
+            raise BadRequest("A ticket has no tags; those of its recipe count.", HOW, key="tags")
+        return reply(await asyncio.to_thread(self._ticket, asked, ticket, self._cards(asked)))
 
-    def _read(self, asked: Reading) -> tuple[Finding, ...]:
+    def _graph(self, asked: Reading, graph: dict[str, Any]) -> Foresight:
+        # Late, so that an idle service does not hold a hundred rules.
         from ...lint.engine import lint
-        from ...lint.facts import Host, Recipe, pinned_context
+        from ...lint.facts import Host, Picture, Recipe, pinned_context
+        from ...lint.wiring import read
 
+        size = asked.picture
         context = pinned_context(
             host=Host(memory_gb=asked.memory_gb),
             recipe=Recipe(tags=frozenset(asked.tags)),
+            picture=Picture(width=size.width, height=size.height) if size is not None else None,
             ignore=self._parts.settings.lint.ignore,
         )
-        return lint(asked.graph, context)
+        found = tuple(in_stage(finding) for finding in lint(graph, context))
+        return Foresight(findings=found, nodes=len(read(graph).nodes))
+
+    def _cards(self, asked: Reading) -> dict[str, float]:
+        """Give the memory of every engine's card; 0 where it is not known."""
+        if asked.memory_gb is not None:
+            return {"": asked.memory_gb}
+        lanes = self._parts.need_conductor().status().lanes
+        return {lane.name: lane.stats.gigabytes if lane.stats else 0.0 for lane in lanes}
+
+    def _ticket(self, asked: Reading, said: dict[str, Any], cards: dict[str, float]) -> Foresight:
+        settings = self._parts.settings
+        recipe = tickets.find(self._parts.need_recipes(), said, "", settings.recipes.default)
+        ticket = tickets.resolve(said, recipe)
+        size = (asked.picture.width, asked.picture.height) if asked.picture is not None else None
+        return foresee(Proofreader(settings), recipe, ticket, cards, size)

@@ -1,0 +1,130 @@
+"""Foresight: the stages of a ticket as an engine would get them, before there is a job or a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from ..graphs.recipe import Recipe
+from ..lint.findings import Finding
+from .course import Course
+from .job import Artefact, Job, Progress, Stage, State, Still, Ticket
+from .proof import Proofreader
+
+# Where nobody has a picture yet: the shape that WAN was trained with most.
+USUAL_SIZE = (1280, 720)
+USUAL_FPS = 16.0
+# Different ones, or a pair would be taken for one picture twice, which is a loop.
+FIRST, LAST, BEFORE = "1" * 64, "2" * 64, "3" * 64
+
+
+class Found(Finding, frozen=True, kw_only=True):
+    """A finding, in which stage of a recipe, and on which engines where not on all."""
+
+    stage: str = ""
+    engines: tuple[str, ...] = ()
+
+
+class Foresight(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be said, the worst of each stage first; an error would have a job refused.
+
+    `nodes` is how many were read, `notes` what of the ticket would be corrected.
+    """
+
+    findings: tuple[Found, ...] = ()
+    notes: tuple[str, ...] = ()
+    nodes: int = 0
+
+
+def foresee(
+    proof: Proofreader,
+    recipe: Recipe,
+    ticket: Ticket,
+    cards: Mapping[str, float],
+    size: tuple[int, int] | None = None,
+) -> Foresight:
+    """Read what a ticket would become on every engine, by name with the memory of its card.
+
+    `size` is the picture's, where there is one.
+    """
+    found: dict[tuple[str, ...], tuple[Finding, list[str]]] = {}
+    nodes: dict[str, int] = {}
+    notes: dict[str, None] = {}
+    for engine, memory in cards.items():
+        for course in courses(recipe, ticket, memory, size):
+            stage = course.spec.name
+            nodes[stage] = len(course.graph(course.names()))
+            notes |= dict.fromkeys(course.plan.notes)
+            for finding in proof.findings(course, engine, pictured=size is not None):
+                key = (stage, finding.rule, finding.node, finding.input, finding.found)
+                found.setdefault(key, (finding, []))[1].append(engine)
+    return Foresight(
+        findings=tuple(
+            in_stage(finding, stage, () if len(engines) == len(cards) else tuple(engines))
+            for (stage, *_), (finding, engines) in found.items()
+        ),
+        notes=tuple(notes),
+        nodes=sum(nodes.values()),
+    )
+
+
+def in_stage(finding: Finding, stage: str = "", engines: tuple[str, ...] = ()) -> Found:
+    """Say of a finding where it was found."""
+    return Found(**msgspec.structs.asdict(finding), stage=stage, engines=engines)
+
+
+def courses(
+    recipe: Recipe, ticket: Ticket, memory: float, size: tuple[int, int] | None = None
+) -> Iterator[Course]:
+    """Go through a ticket's stages on a card of so much memory, as if those before had been made.
+
+    `size` is the picture's. What a recipe refuses of a real job is Rejected here, too.
+    """
+    job = _job(recipe, ticket, size or USUAL_SIZE)
+    for number, stage in enumerate(job.stages):
+        made = tuple(
+            msgspec.structs.replace(each, state=Progress.DONE, artefacts=(_artefact(each),))
+            for each in job.stages[:number]
+        )
+        at = msgspec.structs.replace(job, stages=(*made, stage, *job.stages[number + 1 :]))
+        # What was noted of the engine's limits decides only which of two equal clips is sent.
+        yield Course(recipe, at, (), max_upload=0, memory=memory)
+
+
+def _job(recipe: Recipe, ticket: Ticket, size: tuple[int, int]) -> Job:
+    clip = recipe.file.clip
+    frames, fps = (clip.frames, min(USUAL_FPS, clip.max_fps)) if clip is not None else (0, 0.0)
+    hashes = (FIRST, LAST)[: recipe.file.pictures]
+    return Job(
+        id=FIRST[:32],
+        created=0.0,
+        updated=0.0,
+        state=State.QUEUED,
+        stem="picture",
+        stills=tuple(_still(each, size, frames, fps) for each in hashes),
+        ticket=ticket,
+        seed=ticket.seed or 0,
+        stages=tuple(Stage(name=spec.name) for spec in recipe.file.stages),
+    )
+
+
+def _still(sha256: str, size: tuple[int, int], frames: int, fps: float) -> Still:
+    width, height = size
+    file = f"{sha256[0]}.png"
+    return Still(
+        name=file,
+        sha256=sha256,
+        size=1,
+        format="PNG",
+        width=width,
+        height=height,
+        source=file,
+        file=file,
+        frames=frames,
+        fps=fps,
+    )
+
+
+def _artefact(stage: Stage) -> Artefact:
+    return Artefact(file=f"{stage.name}.mp4", size=1, sha256=BEFORE)
