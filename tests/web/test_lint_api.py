@@ -4,6 +4,12 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
+from tests.web.fakes import LaneStatus
+from zoetrope.engine.protocol import Stats
+from zoetrope.graphs.shelf import Recipes
+
 HERO = Path(__file__).parents[2] / "workflows" / "wan22-i2v-hero" / "workflow.json"
 
 
@@ -41,3 +47,127 @@ async def test_nonsense_is_answered_and_a_large_graph_is_read(client):
     odd = {str(n): {"class_type": "Nothing", "inputs": {"a": [str(n), 0]}} for n in range(20_000)}
     assert (await stream(client, {"graph": odd})).status == 200
     assert (await stream(client, {"graph": {"x": "y" * 9_000_000}})).status == 413
+
+
+def placed(answer):
+    return [(each["stage"], each["rule"], each["severity"]) for each in answer["findings"]]
+
+
+async def foresee(client, ticket, **more):
+    return await client.post("/api/v1/lint", json={"ticket": ticket, **more})
+
+
+async def test_a_ticket_is_read_in_every_stage_with_all_that_a_person_needs(client):
+    answer = await foresee(client, {"recipe": "tiny", "prompt": "A room (16:9) with a drum."})
+    assert answer.status == 200
+    found = (await answer.json())["findings"]
+    first = found[0]
+    assert (first["stage"], first["rule"], first["severity"]) == ("i2v", "P001", "error")
+    assert "16:9" in first["found"]
+    assert first["node"]
+    assert first["why"]
+    assert first["fix"]
+    assert {each["stage"] for each in found} <= {"i2v", "upscale"}
+
+
+async def test_what_is_mended_in_a_ticket_is_found_no_more(client):
+    said = {"recipe": "tiny", "prompt": "A room, 16:9, with a drum."}
+    mended = await (await foresee(client, said)).json()
+    assert not any(rule == "P001" for _, rule, _ in placed(mended))
+    assert mended["nodes"] > 20
+
+
+async def test_parameters_may_stand_beside_the_keys_or_under_their_own(client):
+    said = {"recipe": "tiny", "prompt": "She turns."}
+    plain = await (await foresee(client, said)).json()
+    beside = await (await foresee(client, said | {"cfg": 9.5})).json()
+    under = await (await foresee(client, said | {"parameters": {"cfg": 9.5}})).json()
+    assert beside == under != plain
+
+
+async def test_the_picture_counts_where_its_size_is_known(client):
+    said = {"recipe": "tiny", "prompt": "She turns."}
+    blind = await (await foresee(client, said)).json()
+    seen = await (await foresee(client, said, picture={"width": 900, "height": 1600})).json()
+    assert not any(rule == "F007" for _, rule, _ in placed(blind))
+    assert ("i2v", "F007", "info") in placed(seen)
+
+
+async def test_corrections_of_the_ticket_are_told(client):
+    said = {"recipe": "tiny", "prompt": "She turns.", "frames": 6}
+    assert (await (await foresee(client, said)).json())["notes"] == [
+        "6 frames became 5: the model makes 4n+1."
+    ]
+
+
+async def test_what_is_found_on_one_engine_alone_names_it(client, parts):
+    small = Stats(version="0.27.1", vram_total=16 * 2**30, vram_free=0)
+    large = Stats(version="0.27.1", vram_total=96 * 2**30, vram_free=0)
+    parts.conductor.lanes = [
+        LaneStatus(name="small", stats=small),
+        LaneStatus(name="large", stats=large),
+    ]
+    parts.recipes = Recipes((HERO.parents[1],))
+    said = {"recipe": "wan22-i2v-hero", "prompt": "She turns.", "width": 1280, "height": 720}
+    found = (await (await foresee(client, said)).json())["findings"]
+    engines = {each["rule"]: each["engines"] for each in found}
+    assert engines["F005"] == ["small"]
+    assert engines["S009"] == []
+    alone = (await (await foresee(client, said, memory_gb=96)).json())["findings"]
+    assert "F005" not in {each["rule"] for each in alone}
+
+
+async def test_what_an_operator_ignores_is_not_told(serve, tmp_path):
+    said = {"recipe": "tiny", "prompt": "A room (16:9)."}
+    client = await serve('[lint]\nignore = { P001 = "our engine does not weigh" }')
+    assert not any(rule == "P001" for _, rule, _ in placed(await (await foresee(client, said)).json()))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "neither a graph nor a ticket"),
+        ({"graph": {}, "ticket": {}}, "both of them"),
+        ({"ticket": {"prompt": 7}}, "prompt: found 7, allowed is a text"),
+        ({"ticket": "a cat"}, "ticket: found 'a cat', a table is allowed here"),
+        ({"ticket": {}, "picture": {"width": 0, "height": 9}}, "picture.width: found 0"),
+        ({"ticket": {}, "picture": {"width": 9}}, "`height` is missing"),
+        ({"ticket": {}, "tags": ["slow-motion"]}, "A ticket has no tags"),
+        ({"tikcet": {}}, "did you mean `ticket`?"),
+    ],
+)
+async def test_what_cannot_be_understood_is_told(client, body, words):
+    answer = await client.post("/api/v1/lint", json=body)
+    assert answer.status == 400
+    assert answer.content_type == "application/problem+json"
+    problem = await answer.json()
+    assert words in problem["detail"]
+    assert problem["next_step"] or "did you mean" in words
+
+
+@pytest.mark.parametrize(
+    ("ticket", "key", "words"),
+    [
+        ({"recipe": "tyni"}, "recipe-unknown", "did you mean `tiny`?"),
+        ({"recipe": "tiny", "preset": "calm"}, "ticket-value", "has no preset"),
+        ({"recipe": "tiny", "parameters": {"steps": 1000}}, "ticket-value", "from 2 to 100"),
+        ({"recipe": "tiny", "stesp": 7}, "ticket-key", "did you mean `steps`?"),
+        ({"recipe": "tiny", "seconds": 3000}, "ticket-value", "out of range"),
+        ({"recipe": "tiny", "seed": -1}, "ticket-value", "seed"),
+    ],
+)
+async def test_what_a_job_would_be_refused_for_is_told_in_the_same_words(
+    client, ticket, key, words
+):
+    answer = await foresee(client, ticket)
+    assert answer.status == 422
+    problem = await answer.json()
+    assert problem["key"] == key
+    assert words in problem["detail"]
+
+
+async def test_a_service_that_is_still_starting_says_so(client, parts):
+    parts.recipes = None
+    assert (await foresee(client, {"recipe": "tiny"})).status == 503
+    parts.conductor = None
+    assert (await foresee(client, {"recipe": "tiny"})).status == 503

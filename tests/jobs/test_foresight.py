@@ -1,0 +1,91 @@
+"""What is foreseen of a ticket is what its job is told by the same reader."""
+
+import itertools
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fakes.street import Street, recipe_with
+from zoetrope.graphs.shelf import Recipes, shipped
+from zoetrope.jobs.foresight import courses, foresee
+from zoetrope.jobs.job import State, Ticket
+from zoetrope.jobs.proof import Proofreader, line
+from zoetrope.lint.findings import SEVERITIES
+from zoetrope.settings import Settings
+
+SHELF = Recipes((shipped(),))
+PROOF = Proofreader(Settings())
+SIZE = (64, 64)
+
+
+@pytest.fixture
+async def street(tmp_path):
+    """Start a street whose tiny recipe is changed at one place."""
+    made = []
+
+    async def start(node, key, value):
+        recipe_with(tmp_path, node, key, value)
+        made.append(Street(tmp_path, recipes=tmp_path / "recipes"))
+        await made[-1].start()
+        return made[-1]
+
+    yield start
+    for each in made:
+        await each.close()
+
+
+def seen_by(street, ticket):
+    recipe = Recipes((street.recipes,)).get(ticket.recipe)
+    return foresee(Proofreader(street.settings), recipe, ticket, {"e0": 0.0}, SIZE).findings
+
+
+async def test_every_warning_of_a_receipt_was_foreseen_and_no_other(street):
+    place = await street("shift_low", "shift", 6.0)
+    job = await place.becomes(await place.drop(prompt=""), State.DONE)
+    foreseen = [
+        (found.stage, line(found))
+        for found in seen_by(place, job.ticket)
+        if found.severity == "warn"
+    ]
+    told = [(stage.name, each) for stage in job.stages for each in stage.attempts[0].lint]
+    assert foreseen == told
+    assert told
+
+
+async def test_a_refusal_was_foreseen_and_says_rule_reason_and_fix(street):
+    place = await street("ks_low", "start_at_step", 3)
+    job = await place.becomes(await place.drop(), State.REJECTED, State.DONE)
+    (error,) = [found for found in seen_by(place, job.ticket) if found.severity == "error"]
+    assert (error.stage, error.rule) == ("i2v", "S002")
+    for word in (error.rule, error.found, error.why):
+        assert word in job.reason.sentence
+    assert error.fix in job.reason.next_step
+
+
+@pytest.mark.parametrize("name", SHELF.names())
+@given(memory=st.sampled_from([0.0, 16.0, 24.0, 96.0]), size=st.none() | st.tuples(*[st.integers(16, 8000)] * 2))  # fmt: skip
+def test_every_shipped_recipe_is_read_in_all_its_stages_on_any_card(name, memory, size):
+    recipe = SHELF.get(name)
+    ticket = Ticket(recipe=name)
+    if size is not None and recipe.file.clip is not None:
+        size = (min(size[0], 480), size[1])  # a video that is large already has nothing to gain
+    stages = [course.spec.name for course in courses(recipe, ticket, memory, size)]
+    assert stages == [spec.name for spec in recipe.file.stages]
+    found = foresee(PROOF, recipe, ticket, {"e0": memory}, size)
+    assert not any(each.severity == "error" for each in found.findings)
+    for _, group in itertools.groupby(found.findings, key=lambda each: each.stage):
+        ranks = [SEVERITIES.index(each.severity) for each in group]
+        assert ranks == sorted(ranks)
+
+
+@given(memory=st.sampled_from([0.0, 16.0, 32.0]))
+def test_equal_cards_name_no_engine(memory):
+    recipe = SHELF.get("wan22-i2v-hero")
+    ticket = Ticket(recipe=recipe.name, prompt="")
+    one = foresee(PROOF, recipe, ticket, {"a": memory})
+    two = foresee(PROOF, recipe, ticket, {"a": memory, "b": memory})
+    assert one == two
+    assert one.findings
+    assert msgspec.json.encode(one)
