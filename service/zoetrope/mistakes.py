@@ -34,6 +34,8 @@ def mistakes(raw: Any, wanted: Any, where: str) -> Iterator[str]:
 
     A struct may say in `refused` why a key that people expect is not there.
     """
+    if raw is None and types.NoneType in typing.get_args(wanted):
+        return  # TOML cannot say it, JSON can
     wanted = _bare(wanted)
     if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
         if not isinstance(raw, dict):

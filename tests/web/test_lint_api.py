@@ -70,6 +70,13 @@ async def test_a_ticket_is_read_in_every_stage_with_all_that_a_person_needs(clie
     assert {each["stage"] for each in found} <= {"i2v", "upscale"}
 
 
+async def test_null_is_as_good_as_left_out(client):
+    said = {"recipe": "tiny", "prompt": "She turns."}
+    plain = await (await foresee(client, said)).json()
+    nulls = await foresee(client, said, graph=None, picture=None, memory_gb=None)
+    assert await nulls.json() == plain
+
+
 async def test_what_is_mended_in_a_ticket_is_found_no_more(client):
     said = {"recipe": "tiny", "prompt": "A room, 16:9, with a drum."}
     mended = await (await foresee(client, said)).json()

@@ -46,6 +46,17 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     tags: tuple[str, ...] = ()
 
 
+# One of the two, and never both; what a graph's tags say, a ticket's recipe says itself.
+OBJECT, NOTHING = {"type": "object"}, {"type": "null"}
+EITHER = [
+    {"required": ["graph"], "properties": {"graph": OBJECT, "ticket": NOTHING}},
+    {
+        "required": ["ticket"],
+        "properties": {"ticket": OBJECT, "graph": NOTHING, "tags": {"maxItems": 0}},
+    },
+]
+
+
 class LintApi:
     """The request for a reading."""
 
@@ -60,7 +71,7 @@ class LintApi:
                 path="/api/v1/lint",
                 handler=self.lint,
                 gives={JSON: Foresight},
-                takes={JSON: Reading},
+                takes={JSON: Annotated[Reading, msgspec.Meta(extra_json_schema={"oneOf": EITHER})]},
                 needs_body=True,
                 problems=(400, 413, 415, 422),
             )
