@@ -22,7 +22,7 @@ HOW = (
     " be asked for."
 )
 
-Edge = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+Edge = Annotated[float, msgspec.Meta(ge=1, le=65_535)]  # to JSON 640.0 is a whole number as well
 
 
 class PictureForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +30,11 @@ class PictureForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     width: Edge
     height: Edge
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Both edges in whole pixels."""
+        return round(self.width), round(self.height)
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,11 +109,11 @@ class LintApi:
         from ...lint.facts import Host, Picture, Recipe, pinned_context
         from ...lint.wiring import read
 
-        size = asked.picture
+        size = asked.picture.size if asked.picture is not None else None
         context = pinned_context(
             host=Host(memory_gb=asked.memory_gb),
             recipe=Recipe(tags=frozenset(asked.tags)),
-            picture=Picture(width=size.width, height=size.height) if size is not None else None,
+            picture=Picture(width=size[0], height=size[1]) if size is not None else None,
             ignore=self._parts.settings.lint.ignore,
         )
         found = tuple(in_stage(finding) for finding in lint(graph, context))
@@ -125,5 +130,5 @@ class LintApi:
         settings = self._parts.settings
         recipe = tickets.find(self._parts.need_recipes(), said, "", settings.recipes.default)
         ticket = tickets.resolve(said, recipe)
-        size = (asked.picture.width, asked.picture.height) if asked.picture is not None else None
+        size = asked.picture.size if asked.picture is not None else None
         return foresee(Proofreader(settings), recipe, ticket, cards, size)
