@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from ..errors import Reason
 from ..graphs.recipe import Recipe
 from ..lint.findings import Finding
 from .course import Course
@@ -29,8 +30,11 @@ class Found(Finding, frozen=True, kw_only=True):
 class Foresight(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be said, the worst of each stage first; an error would have a job refused.
 
-    `nodes` is how many were read, `notes` what of the ticket would be corrected.
+    `nodes` is how many were read, `notes` what of the ticket would be corrected. A ticket with a
+    `refusal` does not even come that far: a job with it is refused in these words.
     """
+
+    refusal: Reason | None = None
 
     findings: tuple[Found, ...] = ()
     notes: tuple[str, ...] = ()

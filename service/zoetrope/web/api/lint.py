@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
+from ...errors import Rejected
 from ...inbox import ticket as tickets
 from ...jobs.foresight import Foresight, foresee, in_stage
 from ...jobs.proof import Proofreader
@@ -78,7 +79,7 @@ class LintApi:
                 gives={JSON: Foresight},
                 takes={JSON: Annotated[Reading, msgspec.Meta(extra_json_schema={"oneOf": EITHER})]},
                 needs_body=True,
-                problems=(400, 413, 415, 422),
+                problems=(400, 413, 415),
             )
         ]
 
@@ -127,8 +128,12 @@ class LintApi:
         return {lane.name: lane.stats.gigabytes if lane.stats else 0.0 for lane in lanes}
 
     def _ticket(self, asked: Reading, said: dict[str, Any], cards: dict[str, float]) -> Foresight:
-        settings = self._parts.settings
-        recipe = tickets.find(self._parts.need_recipes(), said, "", settings.recipes.default)
-        ticket = tickets.resolve(said, recipe)
+        settings, recipes = self._parts.settings, self._parts.need_recipes()
         size = asked.picture.size if asked.picture is not None else None
-        return foresee(Proofreader(settings), recipe, ticket, cards, size)
+        try:
+            recipe = tickets.find(recipes, said, "", settings.recipes.default)
+            ticket = tickets.resolve(said, recipe)
+            return foresee(Proofreader(settings), recipe, ticket, cards, size)
+        except Rejected as error:
+            # To whoever asked what would become of it, this is the answer.
+            return Foresight(refusal=error.reason)

@@ -3,13 +3,14 @@
 import { button, byId, draw, make, tell } from "./element.js";
 import { count } from "./format.js";
 import { Parcel } from "./parcel.js";
+import { Foresight, isWorkflow, readWorkflow } from "./reading.js";
 import { Ticket } from "./ticket.js";
 
 const EDGE = 96; // pixels of a thumbnail's longer edge, on any screen
 
 /** The form for new videos. */
 export class Drop {
-  #files = []; // each with its frame
+  #files = []; // each with its frame, and its size once that is known
   #ticket = new Ticket("new");
 
   constructor(library, recipes) {
@@ -17,6 +18,7 @@ export class Drop {
     this.recipes = recipes;
     this.form = byId("drop-form");
     this.choice = byId("drop-recipe");
+    this.foresight = new Foresight(byId("foresight"), () => this.#wish());
     byId("drop-fields").append(this.#ticket.node);
     this.#ticket.show(null);
     this.#listen();
@@ -34,6 +36,7 @@ export class Drop {
       this.#add([...target.files]);
       target.value = "";
     });
+    for (const kind of ["input", "change"]) this.form.addEventListener(kind, () => this.foresight.changed());
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -44,6 +47,7 @@ export class Drop {
     byId("swap").addEventListener("click", () => {
       this.#files.reverse();
       this.#show();
+      this.foresight.changed();
     });
     // A picture dropped beside the drum must not replace the page, so the whole page catches it.
     for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
@@ -76,10 +80,33 @@ export class Drop {
     this.#show();
   }
 
+  // What the linter is asked: the ticket, and how large the first picture is.
+  #wish() {
+    const values = this.#ticket.values();
+    if (!this.#files.length && !Object.keys(values).length) return null;
+    const size = this.#files[0]?.size;
+    return { ticket: this.#named(values), ...(size ? { picture: size } : {}) };
+  }
+
+  #named(values) {
+    const recipe = this.#recipe;
+    return { ...(recipe ? { recipe: recipe.name } : {}), ...values };
+  }
+
   #add(files) {
-    if (!files.length) return;
-    this.#files.push(...files.map((file) => ({ file, frame: frame(file) })));
+    for (const file of files.filter(isWorkflow)) readWorkflow(file);
+    const pictures = files.filter((file) => !isWorkflow(file));
+    if (!pictures.length) return;
+    for (const file of pictures) {
+      const each = { file, size: null };
+      each.frame = frame(file, (size) => {
+        each.size = size;
+        this.foresight.changed();
+      });
+      this.#files.push(each);
+    }
     this.#show();
+    this.foresight.changed();
     byId("make").focus({ preventScroll: true });
   }
 
@@ -102,17 +129,19 @@ export class Drop {
   #remove(each) {
     this.#files = this.#files.filter((other) => other !== each);
     this.#show();
+    this.foresight.changed();
     byId("files").focus();
   }
 
   #send() {
     if (!this.#files.length) return byId("files").focus();
     const recipe = this.#recipe;
-    const ticket = { ...(recipe ? { recipe: recipe.name } : {}), ...this.#ticket.values() };
+    const ticket = this.#named(this.#ticket.values());
     const each = recipe?.pictures === 2 ? 2 : 1;
     const files = this.#files.map(({ file }) => file);
     this.#files = [];
     this.#ticket.clear();
+    this.foresight.clear();
     this.#show();
     // One after the other: the first job can begin while the second picture is still on its way.
     let before = Promise.resolve();
@@ -125,10 +154,11 @@ export class Drop {
   }
 }
 
-function frame(file) {
+function frame(file, measured) {
   const canvas = make("canvas", { width: EDGE, height: EDGE, "aria-hidden": "true" });
   if (!file.type.startsWith("image/")) return reel();
   createImageBitmap(file).then((image) => {
+    measured({ width: image.width, height: image.height });
     const scale = EDGE / Math.max(image.width, image.height);
     canvas.width = Math.max(1, Math.round(image.width * scale));
     canvas.height = Math.max(1, Math.round(image.height * scale));
