@@ -11,7 +11,6 @@ from ..registry import rule
 from ..stages import Stage
 from ..subject import Subject
 
-_RATIO = re.compile(r"\(\s*(\d+\s*:\s*\d+)")
 _BRACKETED_RATIO = re.compile(r"\(\s*(\d+\s*:\s*\d+)\s*\)?")
 _MOST_TOKENS = 512
 _MOST_READ = 20_000
@@ -85,7 +84,7 @@ def _prompts(subject: Subject, side: Side) -> Iterator[tuple[Stage, Prompt]]:
 def bracketed_ratio(subject: Subject) -> Iterator[Hit]:
     """Find ratios in brackets in positive prompts."""
     for _, prompt in _prompts(subject, "positive"):
-        found = _RATIO.search(prompt.text or "")
+        found = _BRACKETED_RATIO.search(prompt.text or "")
         if found and prompt.text:
             plain = _BRACKETED_RATIO.sub(r"\1", prompt.text)
             put = (Put(prompt.node, prompt.input, plain),)

@@ -136,6 +136,8 @@ def off_grid(subject: Subject) -> Iterator[Hit]:
 )
 def no_output(subject: Subject) -> Iterator[Hit]:
     """Find graphs without any output node."""
+    if subject.wiring.page_format:
+        return  # nothing of it could be read, as Z003 says
     if not subject.strangers and not any(map(subject.is_output, subject.nodes)):
         yield Hit(found="no node saves or shows anything")
 

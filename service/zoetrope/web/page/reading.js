@@ -5,6 +5,7 @@ import { button, byId, make } from "./element.js";
 import { count } from "./format.js";
 
 const PAUSE = 400; // ms after the last change until the choice is read
+const SHOWN = 4; // findings that are shown without being asked for
 const LOUD = { error: ["✕", "error"], warn: ["!", "warning"] };
 const QUIET = { info: ["i", "note"], hint: ["i", "hint"] };
 
@@ -102,7 +103,7 @@ async function look(file) {
 
 // Errors and warnings as receipts have them; what is a matter of taste is folded away.
 function report({ findings = [], notes = [], refusal = null, trouble = null }, refused) {
-  const loud = findings.filter(({ severity }) => severity in LOUD);
+  const loud = Object.keys(LOUD).flatMap((each) => findings.filter(({ severity }) => severity === each));
   const quiet = findings.filter(({ severity }) => severity in QUIET);
   const rows = [
     ...[refusal, trouble].filter(Boolean).map(({ sentence, next_step: fix }) => row({ severity: "error", found: sentence, fix })),
@@ -111,14 +112,18 @@ function report({ findings = [], notes = [], refusal = null, trouble = null }, r
   ];
   return [
     refusal || loud.some(({ severity }) => severity === "error") ? make("p", { class: "line" }, refused) : null,
-    rows.length ? make("ul", { class: "findings" }, ...rows) : null,
-    quiet.length ? folded(quiet) : null,
+    list(rows.slice(0, SHOWN)),
+    folded(`${rows.length - SHOWN} more`, list(rows.slice(SHOWN))),
+    folded(`${count(quiet.length, "note")} on the graph`, list(quiet.map(row))),
   ].filter(Boolean);
 }
 
-function folded(quiet) {
-  const rows = make("ul", { class: "findings" }, ...quiet.map(row));
-  return make("details", { class: "more" }, make("summary", {}, `${count(quiet.length, "note")} on the graph`), rows);
+function list(rows) {
+  return rows.length ? make("ul", { class: "findings" }, ...rows) : null;
+}
+
+function folded(title, content) {
+  return content ? make("details", { class: "more" }, make("summary", {}, title), content) : null;
 }
 
 function row({ rule = "", severity, stage = "", title = "", node = "", engines = [], found, why = "", fix = "" }) {
@@ -129,6 +134,6 @@ function row({ rule = "", severity, stage = "", title = "", node = "", engines =
       make("span", { class: `state ${word}` }, make("span", { "aria-hidden": "true" }, `${mark} `), word), " ",
       rule ? make("strong", {}, rule) : null, rule ? " " : null, make("span", { class: "quiet" }, place)),
     make("p", {}, /[.!?]$/.test(found) ? found : `${found}.`),
-    why ? make("p", { class: "quiet" }, why) : null,
-    fix ? make("p", { class: "next" }, `What to do: ${fix}`) : null);
+    fix ? make("p", { class: "next" }, `What to do: ${fix}`) : null,
+    folded("Why", why ? make("p", { class: "quiet" }, why) : null));
 }
