@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import engine, gpu, host, lint, street, web
+from tests.bench import engine, gpu, host, lint, page, street, web
 from tests.bench.table import Figure, render
 
 OUT = Path(__file__).parents[2] / "build" / "bench.json"
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="*",
-        help="overhead gap burst makespan engine verify demo ledger answers upload readers help lint cards"
+        help="overhead gap burst makespan engine verify demo ledger answers upload readers paint help lint cards"
         " helper sampling idle",
     )
     parser.add_argument("--burst", type=int, default=5000, help="pictures of the burst")
@@ -44,6 +44,7 @@ def main() -> None:
         "answers": web.answers,
         "upload": web.upload,
         "readers": web.readers,
+        "paint": page.paint,
         "help": lambda _: host.help_time(),
         "lint": lambda _: lint.all_rules(),
         "cards": gpu.glance,
