@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Error, expect, sync_playwright
 
+from tests.fakes.helper import HelperProcess
+from tests.fakes.nvml.simulated import Simulated
 from tests.fakes.service import EngineProcess, ServiceProcess
 from zoetrope.demo.picture import draw
 
@@ -56,14 +58,42 @@ def engine(tmp_path_factory):
     engine.stop()
 
 
-@pytest.fixture(scope="module")
-def service(engine, tmp_path_factory):
-    service = ServiceProcess(tmp_path_factory.mktemp("service"), engine.url)
+@contextmanager
+def serving(folder, engine, more: str = "", **environ: str):
+    """Run a service whose videos are looked at, with further settings."""
+    service = ServiceProcess(folder, engine.url)
     text = service.config.read_text()
-    service.config.write_text(text.replace("review = false", ""))
-    service.start()
+    service.config.write_text(text.replace("review = false", "") + more)
+    service.start(**environ)
     yield service
     service.stop()
+
+
+@pytest.fixture(scope="module")
+def service(engine, tmp_path_factory):
+    """A service on a host without a card."""
+    with serving(tmp_path_factory.mktemp("service"), engine) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def helper(tmp_path_factory):
+    """A helper with a simulated card."""
+    folder = tmp_path_factory.mktemp("helper")
+    helper = HelperProcess(folder, Simulated(folder / "host", "RTX 5090"))
+    helper.start()
+    yield helper
+    helper.stop()
+
+
+@pytest.fixture(scope="module")
+def tuned(engine, helper, tmp_path_factory):
+    """A service that keeps this card."""
+    gpu = f"[gpu]\nhelper_socket = '{helper.socket}'\nidle_seconds = 0.5"
+    settings = helper.config.read_text().replace("[gpu]", gpu)
+    folder = tmp_path_factory.mktemp("tuned")
+    with serving(folder, engine, settings, **helper.simulated.environ) as service:
+        yield service
 
 
 def make_job(service, picture: bytes, stem: str, state: str, **ticket) -> dict:
@@ -106,12 +136,9 @@ def browser():
 class Visit:
     """One person's browser; what it complains about has to be named beforehand."""
 
-    def __init__(self, browser, url: str, expected: tuple[str, ...] = (), cards=(), **options):
+    def __init__(self, browser, url: str, expected: tuple[str, ...] = (), **options):
         self.context = browser.new_context(base_url=url, **(DESK | options))
         self.context.set_default_timeout(PATIENCE * 1000)
-        self._cards = cards  # as their address tells them; None leaves that to the service
-        if cards is not None:
-            self.context.route("**/api/v1/gpu", self._tell_cards)
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.bytes: dict[str, int] = {}
@@ -119,9 +146,6 @@ class Visit:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog {dialog.message}"))
         self.page.on("console", self._hear)
-
-    def _tell_cards(self, route) -> None:
-        route.fulfill(json={"problem": None, "cards": list(self._cards)})
 
     def _hear(self, message) -> None:
         if message.type in ("error", "warning"):
@@ -144,8 +168,8 @@ def visit(browser, service):
     """Open the page as somebody; with `expected`, the complaints that belong to the test."""
     visits: list[Visit] = []
 
-    def make(path: str = "/", **options):
-        visits.append(Visit(browser, service.url, **options))
+    def make(path: str = "/", at=service, **options):
+        visits.append(Visit(browser, at.url, **options))
         return visits[-1].open(path)
 
     yield make

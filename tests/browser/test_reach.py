@@ -8,14 +8,19 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE, choose, look_at, make_job, until
-from tests.browser.test_cards import card
 from zoetrope.web import page as page_files
 
-pytestmark = pytest.mark.system("chromium")
+pytestmark = pytest.mark.system("chromium", "gcc")
 
 LONG = "a-name-without-any-place-to-break-" * 4
 MOST_BYTES = 150_000
 LEAST_SHIFT = 0.05  # a tenth is what people notice
+
+
+@pytest.fixture(scope="module")
+def service(tuned):
+    """A service with all that there can be on the page, a card as well."""
+    return tuned
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +77,10 @@ def test_a_video_is_made_and_approved_by_keyboard_alone(visit, picture, tmp_path
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["desk", "phone"])
 def test_nothing_stands_in_the_way_of_anybody(visit, crowded, size):
     """What axe-core finds by day and by night: landmarks, names, labels, contrast, order, and the like."""
-    page = visit(cards=[card()], reduced_motion="reduce", **size)
+    page = visit(reduced_motion="reduce", **size)
     page.locator("#gallery-rows details").first.evaluate("(details) => { details.open = true; }")
     expect(page.locator("#gallery-rows dl").first).to_be_visible()
+    expect(page.get_by_role("region", name="Cards").get_by_role("combobox")).to_be_visible()
     for details in page.locator("#drop details, #health-good").all():
         details.evaluate("(details) => { details.open = true; }")
     assert_accessible(page)
@@ -106,7 +112,7 @@ def brightness(colour: str) -> float:
 
 
 def test_nothing_is_wider_than_a_phone(visit, crowded, picture):
-    page = visit(cards=[card()], **PHONE)
+    page = visit(**PHONE)
     choose(page, f"{LONG}.png", picture)
     expect(page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")).to_be_visible()
     expect(page.get_by_role("region", name="Cards")).to_be_visible()
@@ -152,8 +158,7 @@ def test_nothing_jumps_while_the_page_fills(visit, crowded):
 
 def test_the_page_is_small_and_the_second_time_nothing_of_it_is_sent(visit):
     files = Path(page_files.__file__).parent
-    # Playwright switches the browser's cache off where it answers something itself.
-    page = visit(cards=None, expected=("/api/v1/gpu",))
+    page = visit()
     first = transferred(page)
     assert {path.name for path in files.glob("*.js")} <= first.keys()
     assert sum(first.values()) < MOST_BYTES
