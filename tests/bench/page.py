@@ -52,5 +52,5 @@ def paint(root: Path, loads: int = 5) -> Iterator[Figure]:
     load = os.getloadavg()[0]
     note = f"of {loads} cold loads: {min(painted):.0f} to {max(painted):.0f} ms; load {load:.1f}"
     yield Figure("page: first paint, median", statistics.median(painted), "ms", 300, note=note)
-    yield Figure("page: filled, median", statistics.median(filled), "ms", note="with all its jobs")
+    yield Figure("page: filled, median", statistics.median(filled), "ms", note="without any job")
     yield Figure("page: first load", max(sent) / 1000, "KB", 150, note="headers and all")

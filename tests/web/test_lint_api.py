@@ -63,7 +63,8 @@ async def test_a_ticket_is_read_in_every_stage_with_all_that_a_person_needs(clie
     found = (await answer.json())["findings"]
     first = found[0]
     assert (first["stage"], first["rule"], first["severity"]) == ("i2v", "P001", "error")
-    assert "16:9" in first["found"]
+    assert first["about"] == "ratio in brackets"
+    assert "'(16:9)'" in first["found"]
     assert first["node"]
     assert first["why"]
     assert first["fix"]

@@ -21,8 +21,9 @@ FIRST, LAST, BEFORE = "1" * 64, "2" * 64, "3" * 64
 
 
 class Found(Finding, frozen=True, kw_only=True):
-    """A finding, in which stage of a recipe, and on which engines where not on all."""
+    """A finding under its rule's name, in which stage of a recipe, and on which engines where not on all."""
 
+    about: str = ""
     stage: str = ""
     engines: tuple[str, ...] = ()
 
@@ -74,8 +75,13 @@ def foresee(
 
 
 def in_stage(finding: Finding, stage: str = "", engines: tuple[str, ...] = ()) -> Found:
-    """Say of a finding where it was found."""
-    return Found(**msgspec.structs.asdict(finding), stage=stage, engines=engines)
+    """Say of a finding what it is about, and where it was found."""
+    # Late, so that an idle service does not hold a hundred rules.
+    from ..lint.rules import RULES
+
+    rule = RULES.get(finding.rule)
+    said = msgspec.structs.asdict(finding)
+    return Found(**said, about=rule.title if rule else "", stage=stage, engines=engines)
 
 
 def courses(

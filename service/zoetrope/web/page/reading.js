@@ -126,14 +126,14 @@ function folded(title, content) {
   return content ? make("details", { class: "more" }, make("summary", {}, title), content) : null;
 }
 
-function row({ rule = "", severity, stage = "", title = "", node = "", engines = [], found, why = "", fix = "" }) {
+function row({ rule = "", about = "", severity, stage = "", title = "", node = "", engines = [], found, why = "", fix = "" }) {
   const [mark, word] = LOUD[severity] ?? QUIET[severity];
   const place = [stage, title || node, engines.length ? `on ${engines.join(", ")}` : ""].filter(Boolean).join(", ");
   return make("li", { class: "finding" },
     make("p", { class: "head" },
       make("span", { class: `state ${word}` }, make("span", { "aria-hidden": "true" }, `${mark} `), word), " ",
-      rule ? make("strong", {}, rule) : null, rule ? " " : null, make("span", { class: "quiet" }, place)),
-    make("p", {}, /[.!?]$/.test(found) ? found : `${found}.`),
+      make("strong", {}, `${rule} ${about}`.trim())),
+    make("p", {}, place ? make("span", { class: "quiet" }, `${place}: `) : null, /[.!?]$/.test(found) ? found : `${found}.`),
     fix ? make("p", { class: "next" }, `What to do: ${fix}`) : null,
     folded("Why", why ? make("p", { class: "quiet" }, why) : null));
 }
