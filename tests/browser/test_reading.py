@@ -178,6 +178,31 @@ def test_a_job_that_the_linter_refused_says_rule_reason_and_fix(visit, service, 
     assert page.locator("img[src=x]").count() == 0
 
 
+def test_another_try_of_a_video_is_read_before_it_is_made(visit, finished):
+    page = visit()
+    page.locator(f"#gallery-rows [data-job='{finished['id']}']").get_by_role(
+        "button", name="Change the prompt"
+    ).click()
+    dialog = page.get_by_role("dialog")
+    found = dialog.locator("#repeat-foresight")
+    prompt = dialog.get_by_label("Prompt")
+    before = prompt.bounding_box()
+    with page.expect_request("**/api/v1/lint") as asked:
+        prompt.fill("A drum (16:9) turns.")
+    said = asked.value.post_data_json
+    assert said["ticket"]["steps"] == 6
+    assert said["ticket"]["seed"] is None
+    assert said["picture"] == {"width": 208, "height": 120}
+    expect(found).to_contain_text(REFUSED)
+    expect(found).to_contain_text("P001")
+    assert prompt.bounding_box() == before
+    assert_accessible(page)
+    prompt.fill("A drum turns.")
+    expect(found).not_to_contain_text("P001")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_what_was_found_stands_in_nobodys_way(visit, picture, scheme, width):

@@ -57,6 +57,15 @@ export class Ticket {
     return changes;
   }
 
+  /** Gives an earlier ticket as it stands with these changes; what its presets stood for is among its other values. */
+  over(ticket) {
+    const { preset, parameters = {}, ...own } = ticket;
+    const changes = this.changes(ticket);
+    const whole = { ...own, ...parameters, ...changes };
+    if (changes.seconds) delete whole.frames; // length is said in one way
+    return whole;
+  }
+
   /** Empties what belongs to one picture alone. */
   clear() {
     for (const key of ["prompt", "seed"]) this.#inputs.get(key).input.value = "";
