@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.street import Street, recipe_with
+from zoetrope.graphs.graph import put
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.jobs.foresight import courses, foresee
 from zoetrope.jobs.job import State, Ticket
 from zoetrope.jobs.proof import Proofreader, line
 from zoetrope.lint.findings import SEVERITIES
-from zoetrope.settings import Settings
+from zoetrope.settings import EngineSettings, Settings
 
 SHELF = Recipes((shipped(),))
 PROOF = Proofreader(Settings())
@@ -89,3 +90,20 @@ def test_equal_cards_name_no_engine(memory):
     assert one == two
     assert one.findings
     assert msgspec.json.encode(one)
+
+
+def test_each_engine_is_judged_by_the_kernels_that_its_own_self_test_found(tmp_path):
+    def engine(name, *kernels):
+        report = tmp_path / f"{name}.json"
+        found = [{"name": kernel, "verdict": "ok", "ms": 9} for kernel in ("sdpa", *kernels)]
+        report.write_bytes(msgspec.json.encode({"schema": 1, "chosen": "sdpa", "kernels": found}))
+        return EngineSettings(name=name, url="http://127.0.0.1:1", report=report)
+
+    recipe = SHELF.get("seedvr2-rife-upscale")
+    sage = {"dit.attention_mode": "sageattn_2"}
+    graphs = {name: put(graph, sage) for name, graph in recipe.graphs.items()}
+    recipe = msgspec.structs.replace(recipe, graphs=graphs)
+    settings = Settings(engines=(engine("plain"), engine("fast", "sageattn")))
+    cards = {"plain": 32.0, "fast": 32.0}
+    found = foresee(Proofreader(settings), recipe, Ticket(recipe=recipe.name), cards).findings
+    assert [each.engines for each in found if each.rule == "U010"] == [("plain",)]
