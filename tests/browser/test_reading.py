@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import choose, drop, make_job
+from tests.browser.conftest import choose, drop, make_job, until
 from tests.browser.test_reach import assert_accessible, tab_to
 
 pytestmark = pytest.mark.system("chromium")
@@ -61,15 +61,25 @@ def test_what_a_job_would_be_refused_for_is_said_while_the_drop_stays_possible(v
 
 def test_the_service_is_asked_once_for_many_letters_and_hears_of_the_picture(visit, picture):
     page = visit()
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
     asked = []
     page.on("request", lambda request: asked.append(request) if request.url.endswith("/lint") else None)  # fmt: skip
     choose(page, "cat.png", picture)
-    page.get_by_label("Prompt").first.press_sequentially("She turns and smiles.")
+    drawn = "document.querySelector('#dropped canvas').width !== document.querySelector('#dropped canvas').height"
+    until(page, drawn)  # only then the picture's size is known
+    for letter in "She turns.":
+        page.get_by_label("Prompt").first.press_sequentially(letter)
+        page.clock.run_for(350)
+    assert asked == []
+    with page.expect_request("**/api/v1/lint"):
+        page.clock.run_for(100)
     expect(choice(page).get_by_role("listitem").first).to_be_visible()
-    said = asked[-1].post_data_json
-    assert said["ticket"] == {"recipe": "tiny", "prompt": "She turns and smiles."}
-    assert said["picture"] == {"width": 208, "height": 120}
-    assert len(asked) < len("She turns and smiles.") / 2
+    (request,) = asked
+    assert request.post_data_json == {
+        "ticket": {"recipe": "tiny", "prompt": "She turns."},
+        "picture": {"width": 208, "height": 120},
+    }
 
 
 def test_an_answer_that_was_overtaken_is_dropped(visit):
