@@ -104,6 +104,8 @@ def line(finding: Finding) -> str:
 
 def _told(errors: Sequence[Finding]) -> str:
     return " ".join(
-        f"{finding.rule} {finding.title or finding.node}: {finding.found}. {finding.why}"
+        f"{finding.rule} {where}: {finding.found}. {finding.why}"
+        if (where := finding.title or finding.node)
+        else f"{finding.rule}: {finding.found}. {finding.why}"
         for finding in errors
     )
