@@ -3,7 +3,7 @@
 import pytest
 
 from zoetrope.graphs import catalog
-from zoetrope.lint.facts import Host, pinned_context
+from zoetrope.lint.facts import Host, pinned_context, reported
 
 
 @pytest.mark.parametrize(
