@@ -215,3 +215,16 @@ def test_of_a_long_queue_the_running_one_is_seen_first(visit, finished):
     expect(rows.first).to_contain_text("finished.png")
     expect(rows.nth(1)).to_contain_text("0.png")
     expect(page.get_by_text("51 more wait behind these.")).to_be_visible()
+
+
+def test_a_recipe_that_takes_no_words_asks_for_none_and_keeps_those_that_were_written(visit):
+    page = visit()
+    drop = page.locator("#drop")
+    drop.get_by_label("Prompt", exact=True).fill("She turns.")
+    standard = drop.get_by_label("Recipe", exact=True).input_value()
+    drop.get_by_label("Recipe", exact=True).select_option("seedvr2-rife-upscale")
+    expect(drop.get_by_label("Prompt", exact=True)).to_have_count(0)
+    expect(drop.get_by_label("Not wanted", exact=True)).to_have_count(0)
+    expect(drop.get_by_label("Seed", exact=True)).to_be_visible()
+    drop.get_by_label("Recipe", exact=True).select_option(standard)
+    expect(drop.get_by_label("Prompt", exact=True)).to_have_value("She turns.")

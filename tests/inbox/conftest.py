@@ -69,6 +69,11 @@ type = "text"
 default = ""
 to = ["sampler.text"]
 
+[parameters.negative]
+type = "text"
+default = ""
+to = ["sampler.negative"]
+
 [parameters.steps]
 type = "int"
 default = 20
@@ -81,7 +86,15 @@ GRAPH = {
     "load": {"class_type": "LoadImage", "inputs": {"image": ""}},
     "sampler": {
         "class_type": "Sampler",
-        "inputs": {"seed": 0, "width": 0, "height": 0, "length": 0, "text": "", "steps": 0},
+        "inputs": {
+            "seed": 0,
+            "width": 0,
+            "height": 0,
+            "length": 0,
+            "text": "",
+            "negative": "",
+            "steps": 0,
+        },
     },
     "save": {"class_type": "Save", "inputs": {"filename_prefix": ""}},
 }

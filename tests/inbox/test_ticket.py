@@ -3,7 +3,7 @@ import pytest
 
 from tests.inbox.conftest import write_recipe
 from zoetrope.errors import Rejected
-from zoetrope.graphs.shelf import Recipes
+from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox import ticket as tickets
 from zoetrope.jobs.job import Ticket
 
@@ -128,6 +128,13 @@ def test_a_value_out_of_range_is_said_with_the_range(recipes, text):
     found = reason(text, recipes)
     assert text.split()[0] in found.sentence
     assert "allowed is" in found.sentence
+
+
+def test_words_for_a_recipe_that_makes_nothing_of_them_are_refused_without_naming_them_as_valid():
+    upscale = Recipes((shipped(),)).get("seedvr2-rife-upscale")
+    with pytest.raises(Rejected, match="unknown to the recipe") as refused:
+        tickets.resolve({"prompt": "she turns"}, upscale)
+    assert "`prompt`" not in refused.value.reason.sentence
 
 
 def test_a_list_of_beats_gets_the_times_of_the_clip_that_the_same_ticket_asks_for(recipes):

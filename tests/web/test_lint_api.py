@@ -4,11 +4,13 @@ import io
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.web.fakes import LaneStatus
 from zoetrope.engine.protocol import Stats
 from zoetrope.graphs.shelf import Recipes
+from zoetrope.settings import EngineSettings
 
 HERO = Path(__file__).parents[2] / "workflows" / "wan22-i2v-hero" / "workflow.json"
 
@@ -38,6 +40,26 @@ async def test_what_is_known_beside_the_graph_counts(client):
         f["rule"] for f in (await (await read(client, graph, memory_gb=16)).json())["findings"]
     }
     assert "F005" in rules
+
+
+async def test_a_graph_is_read_for_the_engines_own_cards_and_kernels(client, parts, tmp_path):
+    upscale = json.loads(HERO.with_name("workflow-upscale-only.json").read_text())
+    report = tmp_path / "0.json"
+    kernels = [{"name": "sdpa", "verdict": "ok"}]
+    report.write_text(json.dumps({"schema": 1, "kernels": kernels, "capability": "8.6"}))
+    first, second = EngineSettings(name="a", report=report), EngineSettings(name="b")
+    parts.settings = msgspec.structs.replace(parts.settings, engines=(first, second))
+    parts.conductor.lanes = [LaneStatus(name="a"), LaneStatus(name="b")]
+    findings = (await (await read(client, upscale)).json())["findings"]
+    (found,) = [each for each in findings if each["rule"] == "U010"]
+    assert found["engines"] == ["a"]
+    known = (await (await read(client, upscale, memory_gb=16)).json())["findings"]
+    assert "U010" not in {each["rule"] for each in known}
+
+
+async def test_before_an_engine_is_known_a_graph_is_read_all_the_same(client, parts):
+    parts.conductor.lanes = []
+    assert (await read(client, json.loads(HERO.read_text()))).status == 200
 
 
 async def test_nonsense_is_answered_and_a_large_graph_is_read(client):

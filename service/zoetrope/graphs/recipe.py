@@ -68,7 +68,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             keys -= {"width", "height", "auto_resize"}
         if self.file.length is None:
             keys -= {"seconds", "frames"}
-        return frozenset(keys) | frozenset(self.file.parameters)
+        # What is made of words has a parameter for them.
+        return frozenset(keys - {"prompt", "negative"}) | frozenset(self.file.parameters)
 
     def preset(self, names: tuple[str, ...]) -> dict[str, Scalar]:
         """Give the values that presets stand for, or reject a name that there is not."""

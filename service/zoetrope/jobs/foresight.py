@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,6 +13,9 @@ from ..lint.findings import Finding
 from .course import Course
 from .job import Artefact, Job, Progress, Stage, State, Still, Ticket
 from .proof import Proofreader
+
+if TYPE_CHECKING:
+    from ..lint.facts import Context
 
 # Where nobody has a picture yet: the shape that WAN was trained with most.
 USUAL_SIZE = (1280, 720)
@@ -53,7 +57,7 @@ def foresee(
 
     `size` is the picture's, where there is one.
     """
-    found: dict[tuple[str, ...], tuple[Finding, list[str]]] = {}
+    found = _Gathered()
     nodes: dict[str, int] = {}
     notes: dict[str, None] = {}
     for engine, memory in cards.items():
@@ -62,26 +66,49 @@ def foresee(
             nodes[stage] = len(course.graph(course.names()))
             notes |= dict.fromkeys(course.plan.notes)
             for finding in proof.findings(course, engine, pictured=size is not None):
-                key = (stage, finding.rule, finding.node, finding.input, finding.found)
-                found.setdefault(key, (finding, []))[1].append(engine)
-    return Foresight(
-        findings=tuple(
-            in_stage(finding, stage, () if len(engines) == len(cards) else tuple(engines))
-            for (stage, *_), (finding, engines) in found.items()
-        ),
-        notes=tuple(notes),
-        nodes=sum(nodes.values()),
-    )
+                found.add(finding, engine, stage)
+    return Foresight(findings=found.of(len(cards)), notes=tuple(notes), nodes=sum(nodes.values()))
 
 
-def in_stage(finding: Finding, stage: str = "", engines: tuple[str, ...] = ()) -> Found:
-    """Say of a finding what it is about, and where it was found."""
+def foresee_graph(
+    proof: Proofreader, graph: Mapping[str, Any], context: Context, cards: Mapping[str, float]
+) -> Foresight:
+    """Read somebody's own graph for every engine, by name with the memory of its card."""
     # Late, so that an idle service does not hold a hundred rules.
-    from ..lint.rules import RULES
+    from ..lint.engine import lint
+    from ..lint.wiring import read
 
-    rule = RULES.get(finding.rule)
-    said = msgspec.structs.asdict(finding)
-    return Found(**said, about=rule.title if rule else "", stage=stage, engines=engines)
+    found = _Gathered()
+    for engine, memory in cards.items():
+        on = msgspec.structs.replace(context, host=proof.host(engine, memory))
+        for finding in lint(graph, on):
+            found.add(finding, engine)
+    return Foresight(findings=found.of(len(cards)), nodes=len(read(graph).nodes))
+
+
+class _Gathered:
+    """Findings of several engines, each but once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, ...], tuple[Finding, list[str]]] = {}
+
+    def add(self, finding: Finding, engine: str, stage: str = "") -> None:
+        key = (stage, finding.rule, finding.node, finding.input, finding.found)
+        self._found.setdefault(key, (finding, []))[1].append(engine)
+
+    def of(self, all_engines: int) -> tuple[Found, ...]:
+        """Give them, each with its engines where those are not all."""
+        from ..lint.rules import RULES
+
+        return tuple(
+            Found(
+                **msgspec.structs.asdict(finding),
+                about=rule.title if (rule := RULES.get(finding.rule)) else "",
+                stage=stage,
+                engines=() if len(engines) == all_engines else tuple(engines),
+            )
+            for (stage, *_), (finding, engines) in self._found.items()
+        )
 
 
 def courses(

@@ -59,20 +59,21 @@ class Proofreader:
         tags = tags_of(course.recipe.file.tags, pictures=course.recipe.file.pictures)
         return msgspec.structs.replace(
             self._base,
-            host=self._host(course, engine),
+            host=self.host(engine, course.memory),
             recipe=Recipe(tags=tags),
             picture=Picture(width=still.width, height=still.height) if pictured else None,
             ignore={**THE_ENGINES, **_budgeted(course), **self._settings.lint.ignore},
         )
 
-    def _host(self, course: Course, engine: str) -> Host:
+    def host(self, engine: str, memory: float) -> Host:
+        """Say what is known of the host that an engine runs on."""
         from ..lint.facts import Host, reported
 
         found = known(self._reports.get(engine))
         if found is None:
-            return Host(memory_gb=course.memory or None)
+            return Host(memory_gb=memory or None)
         return reported(
-            memory_gb=course.memory,
+            memory_gb=memory,
             capability=found.capability,
             kernels=found.right,
             flags=found.flags,

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ...errors import Rejected
 from ...inbox import ticket as tickets
-from ...jobs.foresight import Foresight, foresee, in_stage
+from ...jobs.foresight import Foresight, foresee, foresee_graph
 from ...jobs.proof import Proofreader
 from ..endpoint import JSON, Endpoint, check, read_json, reply
 from ..forms import TicketForm, values
@@ -41,8 +41,8 @@ class PictureForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A graph in API format or a ticket, and what is known beside it.
 
-    The tags say what is meant by a graph; a ticket's recipe has its own. Without `memory_gb` a ticket
-    is read for the cards of all engines.
+    The tags say what is meant by a graph; a ticket's recipe has its own. Without `memory_gb` both
+    are read for the cards of all engines.
     """
 
     graph: dict[str, Any] | None = None
@@ -97,35 +97,36 @@ class LintApi:
         if (asked.graph is None) == (asked.ticket is None):
             many = "neither a graph nor a ticket" if asked.graph is None else "both of them"
             raise BadRequest(f"Either a graph or a ticket is read; the body has {many}.", HOW)
+        cards = self._cards(asked)
         if asked.graph is not None:
-            return reply(await asyncio.to_thread(self._graph, asked, asked.graph))
+            return reply(await asyncio.to_thread(self._graph, asked, asked.graph, cards))
         assert isinstance(ticket, dict)
         if asked.tags:
             raise BadRequest("A ticket has no tags; those of its recipe count.", HOW, key="tags")
-        return reply(await asyncio.to_thread(self._ticket, asked, ticket, self._cards(asked)))
+        return reply(await asyncio.to_thread(self._ticket, asked, ticket, cards))
 
-    def _graph(self, asked: Reading, graph: dict[str, Any]) -> Foresight:
-        # Late, so that an idle service does not hold a hundred rules.
-        from ...lint.engine import lint
-        from ...lint.facts import Host, Picture, Recipe, pinned_context
-        from ...lint.wiring import read
+    def _graph(self, asked: Reading, graph: dict[str, Any], cards: dict[str, float]) -> Foresight:
+        from ...lint.facts import Picture, Recipe, pinned_context
 
         size = asked.picture.size if asked.picture is not None else None
         context = pinned_context(
-            host=Host(memory_gb=asked.memory_gb),
             recipe=Recipe(tags=frozenset(asked.tags)),
             picture=Picture(width=size[0], height=size[1]) if size is not None else None,
             ignore=self._parts.settings.lint.ignore,
         )
-        found = tuple(in_stage(finding) for finding in lint(graph, context))
-        return Foresight(findings=found, nodes=len(read(graph).nodes))
+        return foresee_graph(Proofreader(self._parts.settings), graph, context, cards)
 
     def _cards(self, asked: Reading) -> dict[str, float]:
         """Give the memory of every engine's card; 0 where it is not known."""
         if asked.memory_gb is not None:
             return {"": asked.memory_gb}
-        lanes = self._parts.need_conductor().status().lanes
-        return {lane.name: lane.stats.gigabytes if lane.stats else 0.0 for lane in lanes}
+        conductor = self._parts.conductor
+        lanes = conductor.status().lanes if conductor is not None else ()
+        return (
+            {"": 0.0}
+            if not lanes
+            else {lane.name: lane.stats.gigabytes if lane.stats else 0.0 for lane in lanes}
+        )
 
     def _ticket(self, asked: Reading, said: dict[str, Any], cards: dict[str, float]) -> Foresight:
         settings, recipes = self._parts.settings, self._parts.need_recipes()

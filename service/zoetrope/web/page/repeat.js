@@ -32,7 +32,7 @@ export class Repeat {
     this.foresight.clear();
     this.#ticket.show(this.recipes.get(job.recipe) ?? null, this.#earlier);
     this.dialog.showModal();
-    byId("repeat-prompt").focus();
+    this.#ticket.focus();
   }
 
   get #earlier() {

@@ -3,12 +3,13 @@
 import { make } from "./element.js";
 import { words } from "./format.js";
 
-const OWN = new Set(["prompt", "negative"]); // fields that every recipe has, in places of their own
+const OWN = new Set(["prompt", "negative"]); // fields in places of their own, for recipes that take them
 
 /** The fields of a ticket; `values()` gives what was filled in, as the API takes it. */
 export class Ticket {
   #recipe = null;
   #inputs = new Map(); // key → its input
+  #aside = {}; // words that the recipe of the moment does not take
 
   /** `id` tells the fields of two tickets on one page apart. */
   constructor(id, { presets = true } = {}) {
@@ -19,13 +20,14 @@ export class Ticket {
 
   /** Shows the fields of a recipe, which may be unknown, filled in as an earlier ticket was. */
   show(recipe, ticket = null) {
-    const kept = ticket ?? this.values();
+    const kept = ticket ?? { ...this.#aside, ...this.values() };
     this.#recipe = recipe;
+    this.#aside = Object.fromEntries([...OWN].filter((key) => !this.#takes(key) && kept[key]).map((key) => [key, kept[key]]));
     this.#inputs.clear();
     const prompt = make("textarea", { rows: 3, placeholder: "Beat 1 (0-2s): she turns. Beat 2 (2-5s): …" });
     const seed = make("input", { type: "text", inputmode: "numeric", pattern: "[0-9]*", autocomplete: "off", placeholder: "drawn" });
     this.node.replaceChildren(...[
-      this.#field("prompt", "Prompt", prompt, kept.prompt ?? ""),
+      this.#takes("prompt") && this.#field("prompt", "Prompt", prompt, kept.prompt ?? ""),
       this.#presets(kept.preset ?? []),
       this.#field("seed", "Seed", seed, kept.seed ?? ""),
       this.#more(kept),
@@ -68,7 +70,18 @@ export class Ticket {
 
   /** Empties what belongs to one picture alone. */
   clear() {
-    for (const key of ["prompt", "seed"]) this.#inputs.get(key).input.value = "";
+    this.#aside = {};
+    for (const key of ["prompt", "seed"]) if (this.#inputs.has(key)) this.#inputs.get(key).input.value = "";
+  }
+
+  /** Puts the cursor where the next word is most likely to go. */
+  focus() {
+    const [first] = this.#inputs.values();
+    first.input.focus();
+  }
+
+  #takes(key) {
+    return !this.#recipe || key in this.#recipe.parameters;
   }
 
   #field(key, label, input, value, { type = "text", inner = false, about = "" } = {}) {
@@ -99,7 +112,8 @@ export class Ticket {
 
   #more(kept) {
     const recipe = this.#recipe;
-    const fields = [this.#field("negative", "Not wanted", make("textarea", { rows: 2 }), kept.negative ?? "")];
+    const fields = [];
+    if (this.#takes("negative")) fields.push(this.#field("negative", "Not wanted", make("textarea", { rows: 2 }), kept.negative ?? ""));
     if (recipe?.length) {
       const seconds = make("input", { type: "number", min: 0, step: "any", placeholder: standardSeconds(recipe.length) });
       fields.push(this.#field("seconds", "Seconds", seconds, kept.seconds ?? "", { type: "float" }));
@@ -110,7 +124,7 @@ export class Ticket {
       const given = { type: spec.type, inner: true, about: spec.about };
       fields.push(this.#field(name, label, input(spec), kept.parameters?.[name] ?? "", given));
     }
-    return make("details", { class: "more" }, make("summary", {}, "More"), ...fields);
+    return fields.length ? make("details", { class: "more" }, make("summary", {}, "More"), ...fields) : null;
   }
 }
 
