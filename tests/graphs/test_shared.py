@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from tests.conftest import RECIPES
 from zoetrope.errors import RecipeError, Rejected
 from zoetrope.graphs.presets import together
-from zoetrope.graphs.recipe_file import Memory, Preset, Size
+from zoetrope.graphs.recipe_file import Memory, Preset, Relief, Size
 from zoetrope.graphs.shared import Shared, completed
 from zoetrope.graphs.shelf import Recipes, load
 
@@ -88,6 +89,56 @@ def test_budgets_are_shared_where_a_recipe_has_none_of_its_own():
         24: Memory(pixels=8192, set={"ks_high.steps": 8}),
         32: Memory(pixels=9999),
     }
+
+
+SMALLER = Relief(name="smaller", scale=0.75)
+
+
+def relieved(*reliefs):
+    stage = msgspec.structs.replace(TINY.file.stages[0], relief=reliefs)
+    return msgspec.structs.replace(TINY.file, stages=(stage,))
+
+
+def test_a_relief_that_says_only_its_name_is_the_shelfs():
+    own = Relief(name="own", scale=0.5)
+    file = completed(relieved(Relief(name="smaller"), own), Shared(reliefs=(SMALLER,)))
+    assert file.stages[0].relief == (SMALLER, own)
+
+
+def test_a_relief_that_says_something_is_the_recipes_own():
+    own = Relief(name="smaller", scale=0.5)
+    file = completed(relieved(own), Shared(reliefs=(SMALLER,)))
+    assert file.stages[0].relief == (own,)
+
+
+def test_a_relief_that_nobody_knows_is_said_with_what_is_meant_perhaps():
+    with pytest.raises(RecipeError, match="did you mean `smaller`"):
+        completed(relieved(Relief(name="smaler")), Shared(reliefs=(SMALLER,)))
+
+
+def test_a_table_for_cards_is_named_and_the_recipes_own_words_come_first():
+    table = {24: Memory(about="much", set={"a.b": 1, "c.d": 2}), 32: Memory(set={"a.b": 3})}
+    own = {24: Memory(pixels=99, set={"a.b": 7}), 80: Memory(set={"e.f": 4})}
+    file = msgspec.structs.replace(TINY.file, memory=own, cards="large")
+    assert completed(file, Shared(cards={"large": table})).memory == {
+        24: Memory(about="much", pixels=99, set={"a.b": 7, "c.d": 2}),
+        32: Memory(set={"a.b": 3}),
+        80: Memory(set={"e.f": 4}),
+    }
+    assert completed(TINY.file, Shared(cards={"large": table})).memory == TINY.file.memory
+
+
+def test_a_table_that_there_is_not_is_an_error_with_the_recipes_place(shelf):
+    file = shelf / "mine" / "recipe.toml"
+    file.write_text(f'cards = "seedvr3"\n{file.read_text()}')
+    with pytest.raises(RecipeError, match=r"mine/recipe\.toml: cards = 'seedvr3' .*`seedvr2`"):
+        Recipes((shelf,)).get("mine")
+
+
+def test_a_budget_for_all_sets_no_inputs(shelf):
+    share(shelf, '[memory.16]\nset = { "a.b" = 1 }\n')
+    with pytest.raises(RecipeError, match=r"shared\.toml: a budget for all recipes sets inputs"):
+        Recipes((shelf,)).get("mine")
 
 
 def test_a_shelf_without_its_own_has_what_the_shipped_recipes_share(shelf):

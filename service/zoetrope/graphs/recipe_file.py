@@ -53,7 +53,10 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Relief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way to need less memory: inputs to set, and nodes whose work another class does."""
+    """One way to need less memory: inputs to set, and nodes whose work another class does.
+
+    One that says nothing but its name is the shelf's of that name.
+    """
 
     name: str
     about: str = ""
@@ -176,3 +179,4 @@ class RecipeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     parameters: dict[str, Parameter] = {}
     presets: dict[str, Preset] = {}
     memory: dict[int, Memory] = {}  # by a card's gigabytes, from which on each holds
+    cards: str = ""  # the shelf's memory table that holds where `memory` says nothing

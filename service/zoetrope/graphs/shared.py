@@ -1,4 +1,4 @@
-"""What the recipes of one shelf share: presets, and how many pixels a card's memory allows."""
+"""What the recipes of one shelf share: presets, reliefs, and what a card's memory allows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import msgspec
 import tomli
 
 from ..errors import RecipeError
+from ..mistakes import nearest
 from . import presets
-from .recipe_file import Memory, Preset, RecipeFile
+from .recipe_file import Memory, Preset, RecipeFile, Relief
 
 FILE = "shared.toml"
 
@@ -18,26 +19,36 @@ class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `shared.toml` holds, beside the recipes' folders."""
 
     presets: dict[str, Preset] = {}
-    memory: dict[int, Memory] = {}
+    memory: dict[int, Memory] = {}  # pixels alone: inputs belong to nodes, and those to recipes
+    reliefs: tuple[Relief, ...] = ()
+    cards: dict[str, dict[int, Memory]] = {}  # by name, for recipes that ask for them
 
 
 def read(file: Path) -> Shared:
     """Read what a shelf's recipes share."""
     try:
-        return msgspec.convert(tomli.loads(file.read_text(encoding="utf-8")), Shared, str_keys=True)
+        found = msgspec.convert(
+            tomli.loads(file.read_text(encoding="utf-8")), Shared, str_keys=True
+        )
     except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
         raise RecipeError(f"{file}: {error}.", "Mend it.") from error
+    if any(profile.set for profile in found.memory.values()):
+        raise RecipeError(
+            f"{file}: a budget for all recipes sets inputs, and these belong to nodes of some of them.",
+            "Put it under a name into [cards.NAME], and name it in recipe.toml: cards = NAME.",
+        )
+    return found
 
 
 def completed(file: RecipeFile, shared: Shared) -> RecipeFile:
-    """Give a recipe the presets that suit it, and budgets where its own [size] has none."""
+    """Give a recipe the presets that suit it, what it names, and budgets where its own [size] has none."""
     possible = presets.keys(file)
     suitable = {
         name: preset
         for name, preset in shared.presets.items()
         if possible.issuperset(preset.values)
     }
-    size, memory = file.size, dict(file.memory)
+    size, memory = file.size, _memory(file, shared)
     if size is not None and not size.pixels:
         for gigabytes, profile in shared.memory.items():
             own = memory.get(gigabytes, Memory())
@@ -45,6 +56,40 @@ def completed(file: RecipeFile, shared: Shared) -> RecipeFile:
             memory[gigabytes] = msgspec.structs.replace(own, pixels=pixels)
         smallest = memory[min(memory)] if memory else Memory()
         size = msgspec.structs.replace(size, pixels=smallest.pixels)
-    return msgspec.structs.replace(
-        file, presets={**suitable, **file.presets}, memory=memory, size=size
+    stages = tuple(
+        msgspec.structs.replace(stage, relief=tuple(_relief(each, shared) for each in stage.relief))
+        for stage in file.stages
     )
+    return msgspec.structs.replace(
+        file, presets={**suitable, **file.presets}, memory=memory, size=size, stages=stages
+    )
+
+
+def _memory(file: RecipeFile, shared: Shared) -> dict[int, Memory]:
+    if not file.cards:
+        return dict(file.memory)
+    if file.cards not in shared.cards:
+        raise RecipeError(
+            f"cards = {file.cards!r} is none of {FILE}; {nearest(file.cards, shared.cards)}"
+        )
+    memory = dict(shared.cards[file.cards])
+    for gigabytes, own in file.memory.items():
+        common = memory.get(gigabytes, Memory())
+        memory[gigabytes] = Memory(
+            about=own.about or common.about,
+            pixels=own.pixels or common.pixels,
+            set={**common.set, **own.set},
+        )
+    return memory
+
+
+def _relief(relief: Relief, shared: Shared) -> Relief:
+    if relief != Relief(name=relief.name):
+        return relief
+    known = {each.name: each for each in shared.reliefs}
+    if relief.name not in known:
+        raise RecipeError(
+            f"the relief {relief.name!r} says nothing, and {FILE} has none of that name;"
+            f" {nearest(relief.name, known)}"
+        )
+    return known[relief.name]

@@ -34,7 +34,11 @@ def load(folder: Path) -> Recipe:
         except OSError as error:
             raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
     common = shared.read(_shared_by(folder))
-    recipe = Recipe(name=folder.name, file=shared.completed(file, common), graphs=graphs)
+    try:
+        whole = shared.completed(file, common)
+    except RecipeError as error:
+        raise RecipeError(f"{origin}: {error.reason.sentence}", "Mend the recipe.") from error
+    recipe = Recipe(name=folder.name, file=whole, graphs=graphs)
     soundness.check(recipe, origin)
     return recipe.on(0)
 
