@@ -25,6 +25,8 @@ def test_a_dropped_picture_becomes_a_video_that_plays_without_one_reload(
     with engine.slowed(0.2):
         page.get_by_role("button", name="Make the video").click()
         until(page, UNDER_WAY)
+        # The picture itself is seen on its way, small.
+        until(page, "document.querySelector('#queue-rows li img')?.naturalWidth === 208")
         expect(page.locator("#drum")).to_have_class("turning")
     review = page.get_by_role("region", name="Waits for your look")
     expect(page).to_have_title(re.compile(r"^\(\d+\) zoetrope$"))

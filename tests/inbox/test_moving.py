@@ -55,7 +55,8 @@ def opened(tmp_path):
         file = tmp_path / "source.bin"
         file.write_bytes(data)
         target = tmp_path / "upright.png"
-        return prepare(file, target, max_megapixels=max_megapixels, max_frames=max_frames), target
+        limits = {"max_megapixels": max_megapixels, "max_frames": max_frames}
+        return prepare(file, target, **limits, small=tmp_path / "small.jpg"), target
 
     return open_it
 
@@ -90,6 +91,8 @@ def test_a_film_of_a_phone_is_turned_as_the_engine_turns_it(opened):
         assert picture.size == (48, 64)
         top, bottom = picture.getpixel((20, 2))[0], picture.getpixel((20, 60))[0]
     assert abs(top - bottom) > 60, "what lay on its side stands now"
+    with Image.open(first.with_name("small.jpg")) as small:
+        assert (small.format, small.size) == ("JPEG", (48, 64))
 
 
 def test_a_rate_that_varies_is_told(opened):

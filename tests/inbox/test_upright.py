@@ -31,6 +31,29 @@ def opened(tmp_path):
     return open_it
 
 
+@pytest.mark.parametrize(
+    ("size", "small"), [((1600, 900), (320, 180)), ((64, 48), (64, 48)), ((40, 320), (40, 320))]
+)
+def test_a_small_copy_shows_the_picture_upright_and_flat(tmp_path, size, small):
+    file, copy = tmp_path / "cat.png", tmp_path / "small.jpg"
+    half = Image.new("RGBA", size, (255, 0, 0, 0))
+    half.paste((0, 0, 255, 255), (0, 0, size[0] // 2, size[1]))
+    half.save(file)
+    prepare(file, tmp_path / "upright.png", 4, copy)
+    with Image.open(copy) as shown:
+        assert (shown.format, shown.size) == ("JPEG", small)
+        middle = small[1] // 2
+        assert near(shown.getpixel((2, middle)), (0, 0, 255), by=12)
+        assert near(shown.getpixel((small[0] - 3, middle)), (255, 255, 255), by=12)
+
+
+def test_grey_pictures_have_small_copies_too(tmp_path):
+    noise("L").save(tmp_path / "grey.png")
+    prepare(tmp_path / "grey.png", tmp_path / "upright.png", 4, tmp_path / "small.jpg")
+    with Image.open(tmp_path / "small.jpg") as small:
+        assert small.mode == "L"
+
+
 @pytest.fixture
 def refused(opened):
     def open_it(picture, name="cat.png", **options):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.web.fakes import STILL, make_job
 from tests.web.test_jobs import problem
 from zoetrope.jobs.job import Artefact, Progress, Stage, State, Ticket
-from zoetrope.jobs.outbox import Outbox, pieces
+from zoetrope.jobs.outbox import Outbox, contents, pieces
 from zoetrope.web.files import Span, span
 from zoetrope.web.problems import BadRange
 
@@ -101,6 +101,21 @@ async def test_a_finished_job_shows_its_video_and_last_poster(client, put):
     shown = await (await client.get(f"/api/v1/jobs/{job.id}")).json()
     assert await (await client.get(shown["video"])).read() == b"upscale" + CLIP
     assert await (await client.get(shown["poster"])).read() == b"poster of upscale"
+
+
+async def test_before_there_is_a_clip_the_picture_itself_is_shown_small(client, parts):
+    job = make_job(State.QUEUED)
+    (still,) = job.stills
+    still = msgspec.structs.replace(still, small="source-small.jpg")
+    job = msgspec.structs.replace(job, stills=(still,))
+    work = parts.settings.work / job.id
+    work.mkdir(parents=True)
+    (work / "source-small.jpg").write_bytes(b"small")
+    await parts.ledger.add(job, claim=job.id)
+    shown = await (await client.get(f"/api/v1/jobs/{job.id}")).json()
+    answer = await client.get(shown["poster"])
+    assert (await answer.read(), answer.content_type) == (b"small", "image/jpeg")
+    assert "poster.jpg" not in contents(job)  # it goes with the work folder
 
 
 async def test_a_job_without_a_clip_shows_none(client, parts):

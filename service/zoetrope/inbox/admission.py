@@ -223,7 +223,9 @@ class Admission:
             )
         most = clip.max_frames if clip is not None else 0
         try:
-            return await self._decoder.open(folder, source, target=target, max_frames=most)
+            return await self._decoder.open(
+                folder, source, target=target, max_frames=most, small=f"{stem}-small.jpg"
+            )
         except Rejected as error:
             # A copy that stalled looks like one that ended; the writer gets some time to go on.
             age = self._clock() - max(look.mtime_ns / 1e9, 0.0)

@@ -16,15 +16,22 @@ from PIL import Image
 
 from ..errors import Rejected
 from .formats import HEAD, MOVING, is_short, sniff_moving
-from .upright import Opened, measure
+from .upright import Opened, measure, shrink
 
 # Gaps between frames may differ this much, as a share of the usual one: rounding of timestamps does.
 UNEVEN = 0.25
 _MATROSKA_DURATION = re.compile(r"(\d+):(\d+):([\d.]+)")
 
 
-def prepare(source: Path, target: Path, *, max_megapixels: int, max_frames: int) -> Opened:
-    """Open and decode a video wholly, and write its first frame, upright, as a picture."""
+def prepare(
+    source: Path,
+    target: Path,
+    *,
+    max_megapixels: int,
+    max_frames: int,
+    small: Path | None = None,
+) -> Opened:
+    """Open and decode a video wholly, and write its first frame, upright, as a picture, and a small copy of that."""
     with source.open("rb") as stream:
         kind = sniff_moving(stream.read(HEAD))
     if kind is None:
@@ -33,7 +40,7 @@ def prepare(source: Path, target: Path, *, max_megapixels: int, max_frames: int)
         raise _truncated()
     try:
         with av.open(str(source)) as container:
-            return _decode(container, kind, target, max_megapixels, max_frames)
+            return _decode(container, kind, (target, small), max_megapixels, max_frames)
     except Rejected:
         raise
     except MemoryError as error:
@@ -49,7 +56,7 @@ def prepare(source: Path, target: Path, *, max_megapixels: int, max_frames: int)
 def _decode(
     container: av.container.InputContainer,
     kind: str,
-    target: Path,
+    targets: tuple[Path, Path | None],
     max_megapixels: int,
     max_frames: int,
 ) -> Opened:
@@ -75,7 +82,11 @@ def _decode(
             # As ComfyUI turns it: by the rotation that phones write beside the frames.
             first = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation // 90))
             size = (first.shape[1], first.shape[0])
-            Image.fromarray(np.ascontiguousarray(first)).save(target, "PNG", compress_level=1)
+            target, small = targets
+            picture = Image.fromarray(np.ascontiguousarray(first))
+            picture.save(target, "PNG", compress_level=1)
+            if small is not None:
+                shrink(picture, small)
         times.append(float(frame.time or 0.0))
     if not times:
         raise _damaged("it holds no frame")

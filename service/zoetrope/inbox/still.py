@@ -100,9 +100,15 @@ class Decoder:
             self._warming = asyncio.create_task(self._warm(), name="decoder-warming")
 
     async def open(
-        self, folder: Path, source: Source, *, target: str = "upright.png", max_frames: int = 0
+        self,
+        folder: Path,
+        source: Source,
+        *,
+        target: str = "upright.png",
+        max_frames: int = 0,
+        small: str = "",
     ) -> Still:
-        """Decode a copied picture wholly, or reject it with a reason; `target` names the copy made of it.
+        """Decode a copied picture wholly, or reject it with a reason; `target` and `small` name the copies made of it.
 
         With `max_frames` it is a video of at most so many frames, and the copy is its first one.
         """
@@ -111,6 +117,7 @@ class Decoder:
             os.fsencode(folder / target),
             self._settings.max_megapixels,
             max_frames,
+            os.fsencode(folder / small) if small else b"",
         )
         async with self._room:
             answer = await self._ask(request)
@@ -128,6 +135,7 @@ class Decoder:
             height=answer.height,
             source=source.file,
             file=target if answer.made else source.file,
+            small=small,
             frames=answer.frames,
             fps=answer.fps,
             changes=answer.changes,

@@ -32,6 +32,7 @@ class Request(msgspec.Struct, frozen=True):
     target: bytes
     max_megapixels: int
     max_frames: int = 0  # of a video; 0 where a picture is wanted
+    small: bytes = b""  # where a small copy goes, if one is wanted
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +55,7 @@ def answer(request: Request) -> Answer:
     from . import upright
 
     source, target = Path(os.fsdecode(request.source)), Path(os.fsdecode(request.target))
+    small = Path(os.fsdecode(request.small)) if request.small else None
     try:
         if request.max_frames:
             from . import moving  # late once more: few workers ever see a video
@@ -63,9 +65,10 @@ def answer(request: Request) -> Answer:
                 target,
                 max_megapixels=request.max_megapixels,
                 max_frames=request.max_frames,
+                small=small,
             )
         else:
-            opened = upright.prepare(source, target, request.max_megapixels)
+            opened = upright.prepare(source, target, request.max_megapixels, small)
     except Rejected as error:
         return Answer(refused=error.reason)
     except OSError as error:

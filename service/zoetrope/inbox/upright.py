@@ -19,6 +19,7 @@ from .formats import HEAD, is_short, refusal, sniff
 
 MIN_EDGE = 16
 MAX_ASPECT = 8
+SMALL = 320  # pixels of a small copy's longer edge
 
 # Our own limits are checked against the header; Pillow's warning would come as an error in tests.
 Image.MAX_IMAGE_PIXELS = None
@@ -46,8 +47,11 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...] = ()
 
 
-def prepare(source: Path, target: Path, max_megapixels: int) -> Opened:
-    """Open and decode a picture wholly; write an upright, opaque, 8-bit copy where the engine needs one."""
+def prepare(source: Path, target: Path, max_megapixels: int, small: Path | None = None) -> Opened:
+    """Open and decode a picture wholly; write an upright, opaque, 8-bit copy where the engine needs one.
+
+    `small` is where a small copy goes, for people to know the picture by.
+    """
     with source.open("rb") as stream:
         head = stream.read(HEAD)
     kind = sniff(head)
@@ -72,6 +76,8 @@ def prepare(source: Path, target: Path, max_megapixels: int) -> Opened:
     if changes:
         # The lightest compression: the engine reads this once, and packing well takes seconds.
         plain.save(target, "PNG", compress_level=1)
+    if small is not None:
+        shrink(plain, small)
     return Opened(
         format=kind,
         width=plain.width,
@@ -79,6 +85,15 @@ def prepare(source: Path, target: Path, max_megapixels: int) -> Opened:
         made=bool(changes),
         changes=tuple(changes),
     )
+
+
+def shrink(image: Image.Image, small: Path) -> None:
+    """Write a small copy; it is looked at beside a job's name, and nothing is made of it."""
+    # Whole factors first, which is quick, and only the rest with a filter.
+    width, height = (max(1, round(edge * SMALL / max(image.size))) for edge in image.size)
+    if max(image.size) > SMALL:
+        image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    image.save(small, "JPEG", quality=80)
 
 
 def _open(source: Path, kind: str) -> Image.Image:

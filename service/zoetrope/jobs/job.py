@@ -54,6 +54,7 @@ class Still(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     height: int
     source: str  # the untouched file in the work folder
     file: str  # the source itself, or the picture made upright, opaque and 8 bit; a video's first frame
+    small: str = ""  # a small copy, for people to know it by
     frames: int = 0  # of a video
     fps: float = 0.0
     changes: tuple[str, ...] = ()

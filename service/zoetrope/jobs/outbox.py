@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from .job import Job, Progress, Stage, State
+from .job import ENDED, Job, Progress, Stage, State
 
 REVIEW = "review"
 RECEIPT = "receipt.json"
@@ -29,7 +29,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     name: str  # plain and the same for every job, so that no text from outside is ever an address
     work: str  # "" for the receipt, which is only published
-    published: str
+    published: str  # "" for what goes with the work folder
     stage: str = ""
 
 
@@ -58,12 +58,13 @@ def pieces(job: Job) -> tuple[Piece, ...]:
                     stage=stage.name,
                 )
             )
-    # The last stage's poster is the one that stays.
-    for stage in [stage for stage in job.stages if stage.poster][-1:]:
-        poster = "poster.jpg"
-        found.append(
-            Piece(kind="poster", name=poster, work=stage.poster, published=poster, stage=stage.name)
-        )
+    # The last stage's poster is the one that stays; before there is any, the picture itself is shown.
+    poster = "poster.jpg"
+    if posed := [stage for stage in job.stages if stage.poster]:
+        made, by = posed[-1].poster, posed[-1].name
+        found.append(Piece(kind="poster", name=poster, work=made, published=poster, stage=by))
+    elif job.stills and job.stills[0].small and job.state not in ENDED:
+        found.append(Piece(kind="poster", name=poster, work=job.stills[0].small, published=""))
     if job.outbox:
         found.append(Piece(kind="receipt", name=RECEIPT, work="", published=RECEIPT))
     return tuple(found)
@@ -78,7 +79,7 @@ def reviewed(job: Job) -> Stage | None:
 
 def contents(job: Job) -> dict[str, str]:
     """Say which work file becomes which published file, apart from the receipt."""
-    return {piece.published: piece.work for piece in pieces(job) if piece.work}
+    return {piece.published: piece.work for piece in pieces(job) if piece.work and piece.published}
 
 
 class Outbox:

@@ -62,7 +62,8 @@ def write(job: Job, plan: Plan, now: float) -> Receipt:
         recipe=job.ticket.recipe,
         ticket=job.ticket,
         plan=plan,
-        stills=job.stills,
+        # The small copy went with the work folder.
+        stills=tuple(msgspec.structs.replace(still, small="") for still in job.stills),
         stages=tuple(
             StageReceipt(
                 name=stage.name,
