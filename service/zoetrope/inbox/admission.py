@@ -223,8 +223,10 @@ class Admission:
             )
         most = clip.max_frames if clip is not None else 0
         try:
+            # A job is known by its first picture.
+            small = "" if part.half == "end" else "small.jpg"
             return await self._decoder.open(
-                folder, source, target=target, max_frames=most, small=f"{stem}-small.jpg"
+                folder, source, target=target, max_frames=most, small=small
             )
         except Rejected as error:
             # A copy that stalled looks like one that ended; the writer gets some time to go on.

@@ -11,7 +11,7 @@ SHORTEST = 0.5  # seconds; the model has no more than two latent frames for less
 
 
 def timed(beats: Sequence[str], seconds: float) -> str:
-    """Divide the clip's time evenly among the beats, and write them as the model has learned to read them."""
+    """Divide the clip's time evenly among the beats, and write them as the documents do."""
     told = [beat.strip() for beat in beats]
     if not told or not all(told):
         raise Rejected(
@@ -27,10 +27,10 @@ def timed(beats: Sequence[str], seconds: float) -> str:
             "Write the prompt as one text.",
             key="ticket-value",
         )
-    room = int(seconds / SHORTEST)
-    if len(told) > max(1, room):
+    room = max(1, int(seconds / SHORTEST))
+    if len(told) > room:
         raise Rejected(
-            f"The ticket's prompt has {len(told)} beats for {seconds:g} s; there is room for {max(1, room)}.",
+            f"The ticket's prompt has {len(told)} beats for {seconds:g} s; there is room for {room}.",
             "Join some of them, or ask for a longer clip.",
             key="ticket-value",
         )
