@@ -107,3 +107,10 @@ def test_each_engine_is_judged_by_the_kernels_that_its_own_self_test_found(tmp_p
     cards = {"plain": 32.0, "fast": 32.0}
     found = foresee(Proofreader(settings), recipe, Ticket(recipe=recipe.name), cards).findings
     assert [each.engines for each in found if each.rule == "U010"] == [("plain",)]
+
+
+@pytest.mark.parametrize("reported", [15.5, 23.6, 31.4, 79.2])
+def test_a_recipes_own_table_for_a_card_is_never_warned_of_as_too_much_for_it(reported):
+    hero = SHELF.get("wan22-i2v-hero")
+    found = foresee(PROOF, hero, Ticket(recipe=hero.name), {"e0": reported}, (720, 1280)).findings
+    assert not {each.rule for each in found} & {"F005", "U009"}

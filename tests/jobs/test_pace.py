@@ -80,6 +80,11 @@ def test_a_documents_band_counts_until_the_host_has_its_own_pace():
     assert judge(last, HISTORY, 1.0, BAND) is None
 
 
+def test_a_card_that_reports_a_little_less_is_still_one_that_a_band_is_fair_to():
+    last = msgspec.structs.replace(USUAL, seconds=86.0, memory=31.4)  # of 32
+    assert judge(last, [], 1000.0, BAND).by is Yardstick.DOCUMENT
+
+
 def test_a_band_is_not_held_against_a_smaller_card():
     last = msgspec.structs.replace(USUAL, seconds=150.0, memory=24.0)
     assert judge(last, [], 100.0, BAND) is None

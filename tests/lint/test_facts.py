@@ -52,6 +52,7 @@ def test_what_was_found_on_a_host_is_said_in_the_rules_words():
     host = reported(
         memory_gb=31.8, capability="12.0", kernels=["sdpa", "sageattn"], flags=["--cpu"]
     )
+    assert host.memory_gb == 32
     assert host.architecture == "sm_120"
     assert host.blackwell
     assert host.kernels == {"sdpa", "sageattention"}

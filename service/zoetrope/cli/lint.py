@@ -103,6 +103,7 @@ def lint(
 
 def _host(options: Options) -> Host:
     """Ask the running service for what its first engine runs with."""
+    from ..engine.protocol import gigabytes
     from ..lint.facts import reported
     from ..web.views import Engines
     from .client import decode
@@ -113,7 +114,7 @@ def _host(options: Options) -> Host:
         raise click.UsageError("The service has no engine, so it knows of no card.")
     first = up[0]
     return reported(
-        memory_gb=0 if first.rehearsal else round(first.vram_total / 2**30, 1),
+        memory_gb=0 if first.rehearsal else gigabytes(first.vram_total),
         capability=first.capability,
         kernels=first.kernels,
         flags=first.flags,

@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
+from ..engine.protocol import gigabytes
 from ..errors import EngineDown, ZoetropeError
 from ..graphs import catalog
 from ..graphs.catalog import Catalog, from_object_info
+from ..graphs.recipe_file import sold
 
 PATIENCE = 60.0  # a large ComfyUI lists its files before it answers
 
@@ -26,10 +28,10 @@ def fetch(url: str) -> Catalog:
 
 
 def card_gigabytes(url: str) -> float | None:
-    """Ask a running ComfyUI how much memory its card has; None where it has no card."""
+    """Ask a running ComfyUI how much memory its card is sold with; None where it has no card."""
     devices = _get(f"{_base(url)}/system_stats").get("devices") or []
     cards = [device for device in devices if device.get("type") == "cuda"]
-    return round(float(cards[0]["vram_total"]) / 2**30, 1) if cards else None
+    return sold(gigabytes(int(cards[0]["vram_total"]))) if cards else None
 
 
 def _base(url: str) -> str:

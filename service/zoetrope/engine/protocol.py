@@ -77,6 +77,11 @@ Event = Queued | Started | Cached | Step | Finished | Failed | Interrupted | Abs
 MAX_UPLOAD = 100 * 1024 * 1024
 
 
+def gigabytes(total: int) -> float:
+    """Give a card's memory as an engine reports it, in the unit that recipes and rules go by."""
+    return round(total / 2**30, 1)
+
+
 class Stats(msgspec.Struct, frozen=True):
     """What the engine says of itself and its card."""
 
@@ -98,7 +103,7 @@ class Stats(msgspec.Struct, frozen=True):
     @property
     def gigabytes(self) -> float:
         """The card's memory; what the rehearsal tells is the host's own, and no card's."""
-        return 0.0 if self.rehearsal else round(self.vram_total / 2**30, 1)
+        return 0.0 if self.rehearsal else gigabytes(self.vram_total)
 
 
 class Engine(Protocol):

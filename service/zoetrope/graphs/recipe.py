@@ -13,10 +13,7 @@ from ..jobs.job import Scalar, Still, Ticket
 from ..mistakes import nearest
 from . import presets
 from .graph import Graph, put, swap
-from .recipe_file import Clip, Memory, Parameter, RecipeFile, Size, StageSpec
-
-# A card reports a little less than it is sold as: 15.6 of 16 GB, 79.2 of 80.
-_REPORTED = 0.95
+from .recipe_file import Clip, Memory, Parameter, RecipeFile, Size, StageSpec, sold_with
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +44,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         """
         sizes = sorted(self.file.memory)
         card = Memory()
-        for size in [size for size in sizes if size * _REPORTED <= gigabytes] or sizes[:1]:
+        for size in [size for size in sizes if sold_with(size, gigabytes)] or sizes[:1]:
             profile = self.file.memory[size]
             card = Memory(pixels=profile.pixels or card.pixels, set={**card.set, **profile.set})
         return msgspec.structs.replace(self, card=card)

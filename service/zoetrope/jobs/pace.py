@@ -12,7 +12,7 @@ import msgspec
 
 from ..errors import ZoetropeError
 from ..graphs.recipe import Recipe
-from ..graphs.recipe_file import Band
+from ..graphs.recipe_file import Band, sold_with
 from .course import planned
 from .job import Attempt, Job, Progress, Scalar
 
@@ -120,7 +120,7 @@ def judge(
     if len(like) >= ENOUGH and last.work > 0:
         usual = median(run.seconds / run.work for run in like) * last.work
         limit, by = SLOW * usual, Yardstick.HOST
-    elif band is not None and last.memory >= band.memory:
+    elif band is not None and sold_with(band.memory, last.memory):
         usual = limit = band.limit(*last.size)
         by = Yardstick.DOCUMENT
     elif estimate is not None:

@@ -67,11 +67,11 @@ class Proofreader:
 
     def host(self, engine: str, memory: float) -> Host:
         """Say what is known of the host that an engine runs on."""
-        from ..lint.facts import Host, reported
+        from ..lint.facts import reported
 
         found = known(self._reports.get(engine))
         if found is None:
-            return Host(memory_gb=memory or None)
+            return reported(memory_gb=memory)
         return reported(
             memory_gb=memory,
             capability=found.capability,
@@ -84,8 +84,8 @@ class Proofreader:
         from ..lint.facts import pinned_context
         from ..models.manifest import catalogue
 
-        known = catalogue(self._settings.models)
-        pinned = frozenset(key for key, model in known.items() if model.bytes and model.sha256)
+        models = catalogue(self._settings.models)
+        pinned = frozenset(key for key, model in models.items() if model.bytes and model.sha256)
         return pinned_context(pinned=pinned)
 
 

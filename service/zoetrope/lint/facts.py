@@ -9,6 +9,7 @@ import msgspec
 
 from ..graphs import catalog as catalogs
 from ..graphs.catalog import Catalog
+from ..graphs.recipe_file import sold
 
 #: Weights that a host refuses unless its operator says otherwise: all-in-one merges, and the
 #: generation before this one. WAN 2.1's VAE and LoRAs are none of these.
@@ -21,7 +22,7 @@ PACKAGES = {"sageattn": "sageattention", "flash_attn": "flash_attn", "sageattn3"
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """The machine that will run the graph; what is not known is None, and rules about it are silent."""
 
-    memory_gb: float | None = None
+    memory_gb: float | None = None  # as the card is sold
     ram_gb: float | None = None
     architecture: str = ""  # such as "sm_89" or "sm_120"
     kernels: frozenset[str] | None = None  # Python packages, such as "sageattention"
@@ -56,11 +57,15 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reported(
-    *, memory_gb: float | None, capability: str, kernels: Iterable[str] | None, flags: Sequence[str]
+    *,
+    memory_gb: float | None,
+    capability: str = "",
+    kernels: Iterable[str] | None = None,
+    flags: Sequence[str] = (),
 ) -> Host:
-    """Say in the linter's words what was found on a host: the self-test's names, and a capability such as "12.0"."""
+    """Say in the linter's words what was found on a host: memory as sold, packages by name, and sm_120 for "12.0"."""
     return Host(
-        memory_gb=memory_gb or None,
+        memory_gb=sold(memory_gb) if memory_gb else None,
         architecture=f"sm_{capability.replace('.', '')}" if capability else "",
         kernels=frozenset(PACKAGES.get(name, name) for name in kernels or ()) or None,
         flags=tuple(flags),
