@@ -221,6 +221,39 @@ def test_a_ledger_that_cannot_be_used_is_told_and_taken_up_once_mended(
     until(lambda: len(service.done()) == 2, "the second video")
 
 
+def test_a_start_without_a_usable_outbox_serves_says_so_and_goes_on_when_it_is_back(
+    service, tmp_path
+):
+    service.start()
+    (service.inbox / "ticket.toml").write_text("review = true")
+    draw(service.inbox / "cat.png")
+    until(lambda: _states(service) == ["review"], "the review")
+    service.stop()
+    shutil.rmtree(service.outbox / "review")
+    service.outbox.rename(tmp_path / "away")
+    service.outbox.write_text("no folder")
+    service.start()
+    (job,) = service.get("/api/v1/jobs")["jobs"]
+    until(lambda: f"Job {job['id'][:8]} waits" in readiness(service)[1], "the wait to be told")
+    service.post(f"/api/v1/jobs/{job['id']}/approve")
+    until(lambda: _waits(service), "the finished video to wait")
+    assert "waits" in service.get("/api/v1/status")["summary"]
+    draw(service.inbox / "dog.png", 50)
+    until(lambda: len(_states(service)) == 2, "the next picture to be taken")
+    service.outbox.unlink()
+    (tmp_path / "away").rename(service.outbox)
+    until(service.done, "the first video")
+    until(lambda: "review" in _states(service), "the next review")
+
+
+def _waits(service: ServiceProcess) -> bool:
+    jobs = service.get("/api/v1/jobs")["jobs"]
+    return any(
+        job["state"] == "running" and job.get("reason") and "outbox" in job["reason"]["sentence"]
+        for job in jobs
+    )
+
+
 def test_an_inbox_that_is_removed_and_comes_back_is_watched_again(service, tmp_path):
     service.start()
     until(lambda: readiness(service)[0] == 200, "readiness")

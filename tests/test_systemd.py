@@ -106,6 +106,10 @@ def test_the_status_is_one_human_sentence():
     assert rendering("cat.png", Live(stage="upscale", engine="e")) == "cat.png: upscale 0 %"
     assert summary({}, [LaneStatus(up=False)]) == "idle; engine comfyui is down"
     assert summary({}, []) == "idle"
+    reason = Reason("unwritable", "The outbox cannot be written.", "Let the service write there.")
+    assert summary({}, [LaneStatus()], kept={"a": reason, "b": reason}) == (
+        "idle; engine comfyui is up; 2 jobs wait: The outbox cannot be written"
+    )
     assert summary(counts, [], Reason("x", "The disk is full.", "Free some.")) == (
         "The disk is full. Free some."
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from .engine.comfyui import ComfyEngine
 from .engine.embedded import SCHEME, EmbeddedEngine
 from .engine.protocol import Engine
-from .errors import LedgerError, SettingsError, ZoetropeError
+from .errors import DiskFull, LedgerError, SettingsError, ZoetropeError
 from .gpu.tuner import Tuner
 from .gpu.watch import Watch
 from .graphs.shelf import Recipes, shipped
@@ -129,6 +129,18 @@ class App:
                 self._parts.problem = None
                 return ledger
 
+    async def _client_id(self, ledger: Ledger) -> str:
+        """Recall under which id engines know this ledger's service, however full its disk is now."""
+        while True:
+            try:
+                return await ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
+            except (DiskFull, LedgerError) as error:
+                if self._parts.problem != error.reason:
+                    log.error("%s", error, extra={"action": error.key})  # noqa: TRY400
+                self._parts.problem = error.reason
+                self._notifier.ready(str(error))
+                await asyncio.sleep(LEDGER_RETRY_SECONDS)
+
     def _engine(self, settings: EngineSettings, client_id: str) -> Engine:
         """Make the client for an engine; each has an id of its own, the same after every start."""
         own_id = f"{client_id}-{settings.name}"
@@ -140,7 +152,7 @@ class App:
     async def _serve(self, ledger: Ledger) -> None:
         settings = self._settings
         recipes = Recipes((shipped(), *settings.recipes.path, settings.state.path / "recipes"))
-        client_id = await ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
+        client_id = await self._client_id(ledger)
         returned = Returned(settings)
         tuner = Tuner(settings.gpu, settings.engines, Watch())
         conductor = Conductor(
@@ -158,6 +170,7 @@ class App:
         intake = Intake(settings, ledger, recipes, decoder)
         ledger.listen(self._bus.job)
         ledger.witness(self._parts.tally.see)
+        self._parts.problem = None
         self._parts.ledger = ledger
         self._parts.conductor = conductor
         self._parts.recipes = recipes

@@ -86,6 +86,12 @@ class EngineRefused(ZoetropeError):
     key = "engine-refused"
 
 
+class NotGiven(ZoetropeError):
+    """The engine has a file and fails to give it now; what it made is not lost."""
+
+    key = "not-given"
+
+
 class OutputVanished(ZoetropeError):
     """The engine named a file that it does not give."""
 

@@ -65,6 +65,7 @@ def summary(
     problem: Reason | None = None,
     now: Sequence[str] = (),
     cards: str = "",
+    kept: Mapping[str, Reason] | None = None,
 ) -> str:
     """Say how things stand: "rendering cat.png: i2v 42 % (step 8/20), 14 waiting; engine gpu-0 is up"."""
     if problem is not None:
@@ -80,8 +81,16 @@ def summary(
         if word and (number := counts.get(state, 0))
     ]
     engines = [f"engine {lane.name} is {'up' if lane.up else 'down'}" for lane in lanes]
-    told = [", ".join(words) or "idle", ", ".join(engines), cards]
+    told = [", ".join(words) or "idle", ", ".join(engines), _keeping(kept or {}), cards]
     return "; ".join(text for text in told if text)
+
+
+def _keeping(kept: Mapping[str, Reason]) -> str:
+    """Say what keeps jobs that is not their fault; the first reason stands for all."""
+    if not kept:
+        return ""
+    jobs = "1 job waits" if len(kept) == 1 else f"{len(kept)} jobs wait"
+    return f"{jobs}: {next(iter(kept.values())).sentence.rstrip('.')}"
 
 
 async def sentence(parts: Parts) -> str:
@@ -105,6 +114,7 @@ async def sentence(parts: Parts) -> str:
         status.paused if status else None,
         now,
         glance(tuner.watch.latest.values()) if tuner is not None else "",
+        status.waiting if status else None,
     )
 
 

@@ -140,6 +140,16 @@ class ServiceProcess:
                         raise
             time.sleep(0.05)
 
+    def post(self, path: str, body: object = None) -> Any:
+        """Order something over the API."""
+        request = urllib.request.Request(
+            f"{self.url}{path}",
+            data=json.dumps(body if body is not None else {}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
     def done(self) -> list[Path]:
         """List the finished folders; hidden ones are still being built."""
         return sorted(p.parent for p in self.outbox.glob("[!.]*/receipt.json"))

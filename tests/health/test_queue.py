@@ -34,6 +34,15 @@ async def test_a_paused_queue_is_degraded_with_what_to_do(parts):
     assert (verdict.found, verdict.next_step) == ("Paused: The disk is full.", "Free some space.")
 
 
+async def test_jobs_that_the_host_keeps_are_told_with_what_to_do(parts):
+    reason = Reason("unwritable", "The outbox cannot be written.", "Let the service write there.")
+    parts.conductor.waiting = {"0123456789": reason, "abcdef": reason, "fedcba": reason}
+    verdict = await QueueCheck(parts).look()
+    assert verdict.level == "degraded"
+    assert verdict.found == ("Job 01234567 waits: The outbox cannot be written. So do 2 more jobs.")
+    assert verdict.next_step == "Let the service write there."
+
+
 async def test_a_job_left_lying_beside_an_idle_engine_is_degraded(parts, clock):
     job = await parts.ledger.add(make_job(), claim="1")
     check = QueueCheck(parts, clock=clock)

@@ -314,7 +314,7 @@ async def test_a_full_disk_pauses_the_queue_and_fails_nobody(street, monkeypatch
         return await whole(output, to)
 
     monkeypatch.setattr(street.clients[0], "fetch", fetch)
-    monkeypatch.setattr("zoetrope.jobs.conductor.DISK_SECONDS", 0.05)
+    monkeypatch.setattr("zoetrope.jobs.room.DISK_SECONDS", 0.05)
     job = await street.drop()
     await street.until(lambda: street.conductor.status().paused)
     assert street.conductor.status().paused.key == "disk-full"

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from tests.fakes.street import Street, order, recipe_with
@@ -9,6 +10,12 @@ from zoetrope.errors import EngineDown, EngineRefused
 from zoetrope.jobs import lane
 from zoetrope.jobs.job import State
 from zoetrope.settings import JobsSettings
+
+BROKEN = "engine-broken"
+
+
+def shown(street: Street) -> lane.LaneStatus:
+    return street.conductor.status().lanes[0]
 
 
 async def test_a_lost_cuda_context_restarts_the_engine(street):
@@ -39,6 +46,77 @@ async def test_while_a_restart_cannot_be_had_jobs_wait_and_none_fails(street, mo
         assert done.state is State.DONE
     assert len(tries) == 4
     assert client.restarts == 1
+
+
+async def test_a_lost_cuda_context_that_nobody_may_restart_costs_no_picture(street):
+    street.clients[0].may_restart = False
+    order(street, "cuda", node="KSamplerAdvanced")
+    jobs = [await street.drop(stem=f"cat{n}", colour=n) for n in range(6)]
+
+    def broken():
+        return not shown(street).up and shown(street).reason.key == BROKEN
+
+    await street.until(broken)
+    assert "Restart the engine" in shown(street).reason.next_step
+    assert "engines.restart" in shown(street).reason.next_step
+    # A connection that is cut is no other process; only that is worth another try.
+    before = street.clients[0].reconnects
+    async with aiohttp.ClientSession() as http:
+        await http.post(
+            f"{street.engines[0].url}/rehearsal/faults", json={"kind": "drop", "step": 0}
+        )
+    await street.until(lambda: street.clients[0].reconnects > before)
+    await asyncio.sleep(0.5)
+    assert broken()
+    states = {(await street.ledger.get(job.id)).state for job in jobs}
+    assert states == {State.QUEUED}, "all of them wait"
+    await street.engines[0].restart()
+    done = [await street.becomes(job, State.DONE, State.FAILED) for job in jobs]
+    assert [job.state for job in done] == [State.DONE] * 6
+    failures = [a.failure.kind for j in done for s in j.stages for a in s.attempts if a.failure]
+    assert failures.count("cuda") == 1
+    assert set(failures) <= {"cuda", "bystander"}
+    assert street.clients[0].restarts == 0
+
+
+async def test_a_job_that_breaks_every_process_is_given_up_and_the_next_one_gets_a_new_one(street):
+    street.clients[0].may_restart = False
+    order(street, "cuda", node="KSamplerAdvanced", times=4)
+    bad = await street.drop()
+    for _ in range(4):
+        await street.until(lambda: shown(street).reason and shown(street).reason.key == BROKEN)
+        await street.engines[0].restart()
+        await street.until(lambda: shown(street).up)
+    bad = await street.becomes(bad, State.FAILED)
+    assert bad.reason.key == "cuda"
+    await street.becomes(await street.drop(stem="dog"), State.DONE)
+
+
+async def test_an_engine_that_fails_to_give_a_file_is_asked_again_with_pauses(street, monkeypatch):
+    monkeypatch.setattr("zoetrope.jobs.conductor.HOST_SECONDS", 3600.0)
+    asked, whole = [], street.clients[0].fetch
+
+    async def fetch(output, to):
+        asked.append(output.filename)
+        return await whole(output, to)
+
+    monkeypatch.setattr(street.clients[0], "fetch", fetch)
+    order(street, "view")
+    job = await street.waits(await street.drop(), "not-given")
+    assert job.state is State.RUNNING
+    assert "500" in job.reason.sentence
+    assert shown(street).up, "it answers all other questions"
+    assert street.conductor.status().waiting[job.id] == job.reason
+    assert len(asked) == 1
+
+
+async def test_an_engine_that_gives_a_file_at_last_made_it_once(street, monkeypatch):
+    monkeypatch.setattr("zoetrope.jobs.conductor.HOST_SECONDS", 0.02)
+    order(street, "view", times=4)
+    job = await street.becomes(await street.drop(), State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
+    assert job.reason is None
+    assert not street.conductor.status().waiting
 
 
 async def test_an_engine_that_dies_is_waited_for(street):

@@ -78,10 +78,21 @@ def test_a_broken_process_is_restarted_at_once(kind):
     assert isinstance(after(kind, kind, kind, kind, rungs=("restart",)), GiveUp)
 
 
-def test_a_sticky_cuda_error_without_a_way_to_restart_needs_a_person():
-    found = after("cuda", restart=False)
+def test_a_sticky_cuda_error_without_a_way_to_restart_waits_for_another_process():
+    assert after("cuda", restart=False) == Again(("restart",), restart=True)
+
+
+def test_a_job_that_breaks_one_process_after_the_other_is_given_up_and_the_process_with_it():
+    found = after("cuda", "cuda", "cuda", "cuda", restart=False)
     assert isinstance(found, GiveUp)
+    assert found.restart
     assert "engines.restart" in found.reason.next_step
+    assert not after("wedged", "wedged", "wedged", "wedged").restart
+
+
+def test_a_job_that_ran_in_a_process_broken_by_another_is_never_given_up_for_it():
+    assert after(*["bystander"] * 50) == Again(())
+    assert after(*["bystander"] * 50, "cuda") == Again(("restart",), restart=True)
 
 
 def test_a_wedged_sampler_without_a_way_to_restart_is_tried_anew():

@@ -66,6 +66,7 @@ class LaneStatus(msgspec.Struct, kw_only=True):
 class Status(msgspec.Struct, kw_only=True):
     paused: Reason | None = None
     lanes: tuple[LaneStatus, ...] = ()
+    waiting: dict[str, Reason] = {}
 
 
 class Conductor:
@@ -76,12 +77,13 @@ class Conductor:
         self.lives: dict[str, Live] = {}
         self.lanes = [LaneStatus()]
         self.paused: Reason | None = None
+        self.waiting: dict[str, Reason] = {}
 
     def live(self, job_id: str) -> Live | None:
         return self.lives.get(job_id)
 
     def status(self) -> Status:
-        return Status(paused=self.paused, lanes=tuple(self.lanes))
+        return Status(paused=self.paused, lanes=tuple(self.lanes), waiting=self.waiting)
 
     async def approve(self, job_id: str) -> Job:
         return await self.ledger.change(job_id, lambda job: steps.approve(job, time.time()))

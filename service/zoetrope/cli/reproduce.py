@@ -60,7 +60,7 @@ def ticket_of(told: dict[str, Any]) -> dict[str, Any]:
     return {
         **ticket,
         **told["ticket"].get("parameters", {}),
-        "seed": told["plan"]["seed"],
+        "seed": told["seed"] if "seed" in told else told["plan"]["seed"],
         "review": False,
     }
 

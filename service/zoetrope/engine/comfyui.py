@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from ..errors import EngineDown, EngineRefused, OutputVanished
+from ..errors import EngineDown, EngineRefused, NotGiven, OutputVanished
 from ..graphs.catalog import Catalog, from_object_info
 from ..graphs.graph import Graph, encode
 from ..jobs.job import Artefact
@@ -166,7 +166,12 @@ class ComfyEngine:
                         f"The engine named {output.filename} and does not give it"
                         f" ({answer.status})."
                     )
-                answer.raise_for_status()
+                if answer.status != 200:
+                    raise NotGiven(
+                        f"The engine {self.name} answers {answer.status} when it is asked for"
+                        f" {output.filename}, which it has made.",
+                        "Look at the engine's own log and its disk; it is asked again.",
+                    )
                 with part.open("wb") as target:
                     async for chunk in answer.content.iter_chunked(CHUNK):
                         target.write(chunk)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from ..errors import Reason
 from ..jobs.job import State
 from ..web.parts import Parts
 from .base import Verdict, ago
@@ -47,6 +48,8 @@ class QueueCheck:
                 found=f"Paused: {status.paused.sentence}",
                 next_step=status.paused.next_step or "Mend it; the queue goes on by itself.",
             )
+        if status.waiting:
+            return self._kept(status.waiting)
         counts = await ledger.counts()
         idle = [lane.name for lane in status.lanes if lane.up and not lane.in_hand]
         held = [job for lane in status.lanes for job in lane.in_hand]
@@ -71,3 +74,14 @@ class QueueCheck:
             )
         ]
         return Verdict(name=self.name, level="ok", found=f"{', '.join(words)}.")
+
+    def _kept(self, waiting: Mapping[str, Reason]) -> Verdict:
+        """Tell of the jobs that something of the host's keeps, and of the first thing in full."""
+        (job_id, reason), *others = waiting.items()
+        more = f" So do {len(others)} more jobs." if others else ""
+        return Verdict(
+            name=self.name,
+            level="degraded",
+            found=f"Job {job_id[:8]} waits: {reason.sentence}{more}",
+            next_step=reason.next_step or f"See what it needs: zoetrope job {job_id[:8]}",
+        )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import shutil
-from pathlib import Path
 
 from ..errors import DiskFull, Reason, ZoetropeError, is_disk_full
+from ..host import place_of, trouble
 from ..settings import Settings
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -17,12 +17,12 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
     if is_disk_full(error) and not isinstance(error, DiskFull):
         return Reason(
             "disk-full",
-            f"There is no room left for {_place(error) or settings.state.path}.",
+            f"There is no room left for {place_of(error) or settings.state.path}.",
             "Free some space; the inbox goes on by itself.",
         )
     if isinstance(error, ZoetropeError):
         return error.reason
-    place = _place(error)
+    place = place_of(error)
     inside = place is not None and place.is_relative_to(settings.inbox.path)
     code = error.errno if isinstance(error, OSError) else None
     if code in _FORBIDDEN and inside:
@@ -43,7 +43,7 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
             f"{place or settings.state.path} cannot be written ({_words(error)}).",
             "Give the folder to the service's user.",
         )
-    return Reason(
+    return trouble(error) or Reason(
         "inbox-trouble",
         f"The inbox cannot go on: {error}.",
         "Look at the disk or share; the inbox tries again by itself.",
@@ -64,11 +64,6 @@ def check_room(settings: Settings, free: int) -> None:
             f"{settings.state.path} has {free / 1e6:.0f} MB left, less than {wanted} MB.",
             "Free some space, or lower state.min_free_megabytes; the inbox goes on by itself.",
         )
-
-
-def _place(error: BaseException) -> Path | None:
-    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
-    return Path(name) if isinstance(name, str) else None
 
 
 def _words(error: BaseException) -> str:

@@ -7,15 +7,19 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from ..engine.protocol import Engine, Stats
 from ..errors import (
+    DiskFull,
     IllegalTransition,
+    LedgerError,
     NotFound,
+    NotGiven,
     Reason,
     RecipeError,
     Rejected,
@@ -26,29 +30,41 @@ from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..settings import Settings
 from . import job as steps
-from . import ladder, receipt
+from . import ladder
 from .course import planned, size_key
-from .flight import Broke, Brought, Flight, Gone, Outcome
+from .flight import Broke, Brought, Flight, Gone, NotSent, Outcome
 from .job import ENDED, Failure, Job, State
 from .lane import Lane, LaneStatus
 from .ledger import Ledger
 from .outbox import Outbox
 from .progress import Live
 from .proof import Proofreader
+from .publisher import Publisher, reason_of
+from .room import Room
 from .verify import CheckerDown
 
 log = logging.getLogger("zoetrope.jobs")
 
-DISK_SECONDS = 10.0
 # Between tries while something is wrong that is not the job's: a broken recipe, a missing checker.
 HOST_SECONDS = 5.0
+LONGEST_WAIT = 60.0
+
+T = TypeVar("T")
+
+
+class _Wait(msgspec.Struct, frozen=True):
+    """What keeps a job that is not at its fault, and how long it waits between two tries."""
+
+    reason: Reason
+    pause: float
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What the conductor is doing."""
+    """What the conductor is doing; `waiting` says what keeps single jobs, by their ids."""
 
     paused: Reason | None
     lanes: tuple[LaneStatus, ...]
+    waiting: Mapping[str, Reason] = {}
 
 
 class Conductor:
@@ -77,25 +93,34 @@ class Conductor:
         self._proof = Proofreader(settings)
         self._clock = clock
         self._lanes = [Lane(engine, self, clock) for engine in engines]
+        self._publisher = Publisher(
+            outbox, ledger=ledger, recipes=recipes, work=settings.work, clock=clock
+        )
+        self._waits: dict[str, _Wait] = {}
         self._in_hand: set[str] = set()
         self._picking = asyncio.Lock()
-        self._paused: Reason | None = None
-        self._resumed = asyncio.Event()
-        self._resumed.set()
+        folders = (settings.state.path, settings.outbox.path)
+        self._room = Room(folders, settings.state.min_free_megabytes * 1_000_000, self._wake)
         self._timer: asyncio.TimerHandle | None = None
         ledger.listen(self._written)
 
     async def run(self) -> None:
         """Take up what an earlier process left, then work until cancelled."""
-        await self._recover()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_disk())
+            group.create_task(self._room.run())
+            group.create_task(self._publisher.run())
+            await self._recover(group)
             for lane in self._lanes:
                 group.create_task(lane.run())
 
     def status(self) -> Status:
         """Say what is going on."""
-        return Status(paused=self._paused, lanes=tuple(lane.status() for lane in self._lanes))
+        waits = {job_id: wait.reason for job_id, wait in self._waits.items()}
+        return Status(
+            paused=self._room.short,
+            lanes=tuple(lane.status() for lane in self._lanes),
+            waiting={**waits, **self._publisher.waiting},
+        )
 
     def live(self, job_id: str) -> Live | None:
         """Say how far a job's running stage is."""
@@ -107,20 +132,20 @@ class Conductor:
     async def approve(self, job_id: str) -> Job:
         """A person likes what the review shows."""
         job = await self._ledger.change(job_id, lambda j: steps.approve(j, self._clock()))
-        await asyncio.to_thread(self._outbox.clear_review, job)
+        await self._publisher.see_to(job_id)
         return job
 
     async def decline(self, job_id: str, why: str = "") -> Job:
         """A person does not like what the review shows."""
         job = await self._ledger.change(job_id, lambda j: steps.decline(j, self._clock(), why))
-        await asyncio.to_thread(self._outbox.clear_review, job)
+        await self._publisher.see_to(job_id)
         return job
 
     async def cancel(self, job_id: str, why: str = "") -> Job:
         """A person takes a job back; the engine is told at once, or as soon as it answers."""
         before = await self._ledger.get(job_id)
         job = await self._ledger.change(job_id, lambda j: steps.cancel(j, self._clock(), why))
-        await asyncio.to_thread(self._outbox.clear_review, job)
+        await self._publisher.see_to(job_id)
         if before.attempt is not None:
             for lane in self._lanes:
                 if lane.name == before.attempt.engine:
@@ -131,10 +156,8 @@ class Conductor:
     async def retry(self, job_id: str) -> Job:
         """A person wants a failed or cancelled job tried again."""
         job = await self._ledger.change(job_id, lambda j: steps.retry(j, self._clock()))
-        if job.state is State.REVIEW:
-            await asyncio.to_thread(self._outbox.show_review, job, self._work(job))
-        elif job.stage is None:
-            await self._publish(job)
+        if job.state is State.REVIEW or job.stage is None:
+            await self._publisher.see_to(job_id)
             job = await self._ledger.get(job_id)
         return job
 
@@ -142,7 +165,7 @@ class Conductor:
 
     async def pick(self, lane: Lane) -> str | None:
         """Give a lane the oldest job that nobody has, unless an idle engine should have it."""
-        if self._paused is not None:
+        if self._room.short is not None:
             return None
         if not lane.idle and any(other.idle for other in self._lanes if other is not lane):
             return None
@@ -152,6 +175,7 @@ class Conductor:
                 await self._set_timer()
                 return None
             self._in_hand.add(job.id)
+            self._waits.pop(job.id, None)
             return job.id
 
     def flight(self, lane: Lane, job_id: str, *, recovering: bool) -> Flight:
@@ -185,47 +209,65 @@ class Conductor:
         if isinstance(outcome, Brought):
             if job.attempt is not None:
                 job = await self._arrived(lane, job, outcome)
-            # Outside of the step above, so that a disk that was full here is tried again here.
-            if job.stage is None:
-                await self._publish(job)
+            self._waits.pop(job_id, None)
+            # Apart from the step above: what keeps it out of the outbox is waited for there.
+            if job.stage is None or job.state is State.REVIEW:
+                await self._publisher.see_to(job_id)
         else:
             await self._failed(lane, job, outcome)
 
     async def troubled(self, job_id: str, error: Exception) -> bool:
-        """Deal with an error of ours: wait for the disk, refuse, or fail the job with a reason."""
+        """Deal with an error that stopped a flight: wait, refuse, or fail the job with a reason."""
         if is_disk_full(error):
-            self._pause()
-            await self._resumed.wait()
-            return True
-        if isinstance(error, IllegalTransition) and (await self._ledger.get(job_id)).state in ENDED:
-            # Cancelled between two of our steps: begun anew, the flight takes the prompt back.
+            self._room.used_up()
+            await self._room.wait()
             return True
         job = await self._ledger.get(job_id)
-        if isinstance(error, CheckerDown | RecipeError) and job.attempt is not None:
-            # The host's matter, or a recipe edited while its stage ran: what the engine made is kept.
-            log.error("%s", error, extra={"job": job.short, "action": error.key})
-            await asyncio.sleep(HOST_SECONDS)
+        if isinstance(error, IllegalTransition) and job.state in ENDED:
+            # Cancelled between two of our steps: begun anew, the flight takes the prompt back.
             return True
+        if isinstance(error, NotSent | NotGiven | CheckerDown):
+            return await self._wait(job, error.reason, unsent=isinstance(error, NotSent))
+        if (reason := reason_of(error)) is not None:
+            return await self._wait(job, reason)
         now = self._clock()
-        if isinstance(error, RecipeError):
-            reason = error.reason
-            await self._ledger.change(job_id, lambda j: steps.hold(j, now, reason, now + 60))
-        elif isinstance(error, Rejected):
-            reason = error.reason
+        if isinstance(error, Rejected):
+            refused = error.reason
             await self._explain(
-                await self._ledger.change(job_id, lambda j: steps.reject(j, now, reason))
+                await self._ledger.change(job_id, lambda j: steps.reject(j, now, refused))
             )
         else:
             log.exception("flight failed", extra={"job": job_id[:8], "action": "internal-error"})
-            reason = Reason(
+            internal = Reason(
                 "internal",
-                f"zoetrope stumbled: {type(error).__name__}: {error}.",
+                f"Unexpected error: {type(error).__name__}: {error}.",
                 "This is a fault of the service: see its log, then retry the job.",
             )
             await self._explain(
-                await self._ledger.change(job_id, lambda j: steps.fail(j, now, reason))
+                await self._ledger.change(job_id, lambda j: steps.fail(j, now, internal))
             )
         return False
+
+    async def _wait(self, job: Job, reason: Reason, *, unsent: bool = False) -> bool:
+        """Keep a job where it stands until what is not its fault is over; true if its flight goes on."""
+        known = self._waits.get(job.id)
+        pause = min(2 * known.pause, LONGEST_WAIT) if known else HOST_SECONDS
+        self._waits[job.id] = _Wait(reason, pause)
+        if known is None or known.reason.key != reason.key:
+            log.error("it waits: %s", reason, extra={"job": job.short, "action": reason.key})
+        now = self._clock()
+        if job.state is State.QUEUED and (job.attempt is None or unsent):
+            # No engine has anything of it: others may go first.
+            await self._ledger.change(job.id, lambda j: steps.hold(j, now, reason, now + pause))
+            return False
+        if job.attempt is None:
+            self._waits.pop(job.id)
+            self._publisher.owe(job.id)
+            return False
+        # What the engine makes, or has made, is kept.
+        await self._ledger.change(job.id, lambda j: steps.wait(j, now, reason))
+        await asyncio.sleep(pause)
+        return True
 
     # How stages end.
 
@@ -247,34 +289,28 @@ class Conductor:
 
         after = finish(job)
         if after.state is State.REVIEW:
-            # Shown before it is asked for, so that whoever hears of the review finds it there.
-            await asyncio.to_thread(self._outbox.show_review, after, self._work(job))
+            # Shown before it is asked for, so that whoever hears of the review finds it there. The
+            # review can be answered on the page as well: a closed outbox does not hold it back.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self._outbox.show_review, after, self._work(job))
         job = await self._ledger.change(job.id, finish)
         if self._tuner is not None:
             await self._tuner.sound(attempt.gpu)
         lasting = tuple(r for r in attempt.relief if r not in (ladder.FREE, ladder.RESTART))
         if lasting:
-            recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
-            plan = planned(recipe, job)
-            card = lane.stats.device if lane.stats else ""
-            await self._ledger.remember_rung(recipe.name, stage.name, size_key(plan), card, lasting)
+            # Only a memory for later jobs: a recipe that was broken meanwhile leaves none.
+            with contextlib.suppress(RecipeError, Rejected):
+                recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
+                size = size_key(planned(recipe, job))
+                card = lane.stats.device if lane.stats else ""
+                await self._ledger.remember_rung(recipe.name, stage.name, size, card, lasting)
         log.info("stage %s finished", stage.name, extra={"job": job.short, "action": "stage-done"})
         return job
 
-    async def _publish(self, job: Job) -> None:
-        recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
-        plan = planned(recipe, job)
-        now = self._clock()
-        paper = receipt.encode(receipt.write(job, plan, now))
-        work = self._work(job)
-        name = await asyncio.to_thread(self._outbox.publish, job, work, paper)
-        made = [artefact.sha256 for stage in job.stages for artefact in stage.artefacts]
-        await self._ledger.publish(job.id, lambda j: steps.publish(j, now, name), made)
-        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
-        log.info("done: %s", name, extra={"job": job.short, "action": "done"})
-
     async def _failed(self, lane: Lane, job: Job, outcome: Broke) -> None:
         failure, now = outcome.failure, self._clock()
+        if failure.kind in ladder.BROKEN and lane.spoilt:
+            failure = msgspec.structs.replace(failure, kind=ladder.BYSTANDER)
         if self._tuner is not None and job.attempt is not None:
             usage, message = job.attempt.gpu, failure.message
             await self._tuner.failed(lane.name, usage, failure.kind, failure.looks, message)
@@ -296,7 +332,7 @@ class Conductor:
                     ),
                 )
                 if decision.restart:
-                    await lane.restart()
+                    await lane.replace(failure, job.attempt)
                 elif decision.free:
                     await lane.free()
             case ladder.Hold(reason=reason, delay=delay):
@@ -305,6 +341,8 @@ class Conductor:
                 await self._explain(
                     await self._ledger.change(job.id, lambda j: steps.fail(j, now, reason, failure))
                 )
+                if decision.restart:
+                    await lane.replace(failure, job.attempt)
             case ladder.Refuse(reason=reason):
                 await self._explain(
                     await self._ledger.change(job.id, lambda j: steps.reject(j, now, reason))
@@ -323,34 +361,53 @@ class Conductor:
 
     # What an earlier process left, and the world around.
 
-    async def _recover(self) -> None:
+    async def _recover(self, group: asyncio.TaskGroup) -> None:
+        """Take up every job where it stands; what is wrong with one of them keeps no other."""
         lanes = {lane.name: lane for lane in self._lanes}
-        for job in await self._ledger.all_in(State.QUEUED, State.RUNNING, State.REVIEW):
-            if job.state is State.REVIEW:
-                await asyncio.to_thread(self._outbox.show_review, job, self._work(job))
-            elif job.stage is None:
-                await self._publish(job)
-            elif (attempt := job.attempt) is not None:
-                if (lane := lanes.get(attempt.engine)) is not None:
-                    self._in_hand.add(job.id)
-                    lane.recover(job.id)
-                    continue
-                gone = Failure(
-                    kind="crash", message=f"The engine {attempt.engine} is not set any more."
-                )
-                await self._ledger.change(job.id, self._left(gone))
-        await self._sweep()
-
-    def _left(self, failure: Failure) -> Callable[[Job], Job]:
-        return lambda j: steps.try_again(
-            j, self._clock(), failure, j.stage.relief if j.stage else ()
+        found = await self._insist(
+            lambda: self._ledger.all_in(State.QUEUED, State.RUNNING, State.REVIEW)
         )
+        for job in found:
+            if job.state is State.REVIEW or job.stage is None:
+                self._publisher.owe(job.id)
+            elif (attempt := job.attempt) is not None:
+                self._in_hand.add(job.id)
+                if (lane := lanes.get(attempt.engine)) is not None:
+                    lane.recover(job.id)
+                else:
+                    group.create_task(self._move(job, attempt.engine))
+        with contextlib.suppress(OSError):
+            await self._sweep()
+
+    async def _move(self, job: Job, engine: str) -> None:
+        """Give a job back to the queue whose engine is not set any more."""
+        gone = Failure(kind="crash", message=f"The engine {engine} is not set any more.")
+
+        def left(before: Job) -> Job:
+            relief = before.stage.relief if before.stage else ()
+            return steps.try_again(before, self._clock(), gone, relief)
+
+        with contextlib.suppress(IllegalTransition):  # a person ended it meanwhile
+            await self._insist(lambda: self._ledger.change(job.id, left))
+        self.released(job.id)
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the ledger until it answers: at the start there is nobody else who would wait for it."""
+        told = False
+        while True:
+            try:
+                return await ask()
+            except (LedgerError, DiskFull) as error:
+                if not told:
+                    log.error("%s", error, extra={"action": error.key})  # noqa: TRY400
+                told = True
+                await asyncio.sleep(HOST_SECONDS)
 
     async def _sweep(self) -> None:
         """Remove the work of jobs that were published just before an earlier process ended."""
         work = self._settings.work
-        for folder in list(work.iterdir()) if work.is_dir() else []:
-            with contextlib.suppress(NotFound):
+        for folder in await asyncio.to_thread(_folders, work):
+            with contextlib.suppress(NotFound, LedgerError):
                 if (await self._ledger.get(folder.name)).state is State.DONE:
                     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -374,46 +431,6 @@ class Conductor:
     def _work(self, job: Job) -> Path:
         return self._settings.work / job.id
 
-    def _pause(self) -> None:
-        self._pause_for(
-            Reason(
-                "disk-full",
-                "A disk is full, so the queue waits.",
-                "Free some space; it goes on by itself.",
-            )
-        )
 
-    def _pause_for(self, reason: Reason) -> None:
-        if self._paused is None:
-            log.warning("%s", reason, extra={"action": "paused"})
-        self._paused = reason
-        self._resumed.clear()
-
-    async def _watch_disk(self) -> None:
-        floor = self._settings.state.min_free_megabytes * 1_000_000
-        while True:
-            low = await asyncio.to_thread(
-                _short_of_space, (self._settings.state.path, self._settings.outbox.path), floor
-            )
-            if low is not None:
-                self._pause_for(low)
-            elif self._paused is not None:
-                self._paused = None
-                self._resumed.set()
-                log.info("the queue goes on", extra={"action": "resumed"})
-                self._wake()
-            await asyncio.sleep(DISK_SECONDS)
-
-
-def _short_of_space(folders: Sequence[Path], floor: int) -> Reason | None:
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            free = shutil.disk_usage(folder).free
-            if free < floor:
-                return Reason(
-                    "disk-full",
-                    f"Only {free // 1_000_000} MB are free at {folder}, so the queue waits.",
-                    f"Free some space (at least {floor // 1_000_000} MB are kept free);"
-                    " it goes on by itself.",
-                )
-    return None
+def _folders(work: Path) -> list[Path]:
+    return list(work.iterdir()) if work.is_dir() else []

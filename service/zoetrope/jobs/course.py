@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..graphs.graph import Graph
+import msgspec
+
+from ..errors import RecipeError, Rejected
+from ..graphs.graph import Graph, digest
 from ..graphs.recipe import Plan, Recipe
 from ..graphs.recipe_file import StageSpec
-from .job import Artefact, Job, Still, Ticket
+from .job import Artefact, Job, Progress, Still, Ticket
 from .verify import Expected
 
 # The borders of a multipart form need some room beside the file.
@@ -90,6 +93,11 @@ class Course:
             relief=self.relief,
         )
 
+    def digest(self) -> str:
+        """Give the graph's digest without what is each attempt's own: equal work has equal digests."""
+        names = {kind: "" if kind == "source" else name for kind, name in self.names().items()}
+        return digest(self.graph(names, prefix=""))
+
     def _before(self, max_upload: int) -> Artefact:
         """Choose what the stage before hands over: its frames without loss if the engine takes them."""
         stage = next((stage for stage in reversed(self._job.stages) if stage.artefacts), None)
@@ -114,6 +122,34 @@ def planned(recipe: Recipe, job: Job, memory: float = 0.0) -> Plan:
     first, last = job.stills[0], job.stills[-1]
     other = last if recipe.file.pictures == 2 else None
     return recipe.on(memory).plan(job.ticket, first, job.seed, end=other)
+
+
+def strayed(recipe: Recipe, job: Job) -> tuple[str, ...]:
+    """Name the finished stages whose submitted graph is not the one that the recipe gives now."""
+    return tuple(
+        stage.name
+        for number, stage in enumerate(job.stages)
+        if stage.state is Progress.DONE
+        and stage.attempts
+        and stage.attempts[-1].graph
+        and _digest_now(recipe, job, number) != stage.attempts[-1].graph
+    )
+
+
+def _digest_now(recipe: Recipe, job: Job, number: int) -> str:
+    """Give the digest that a stage's last attempt would have now; "" where the recipe no longer fits the job."""
+    stage = job.stages[number]
+    last = msgspec.structs.replace(stage.attempts[-1], state=Progress.SUBMITTED)
+    attempts = (*stage.attempts[:-1], last)
+    again = msgspec.structs.replace(stage, state=Progress.SUBMITTED, attempts=attempts)
+    stages = (*job.stages[:number], again, *job.stages[number + 1 :])
+    try:
+        # What is noted of the engine's limit on uploads counts only before an attempt is decided.
+        return Course(
+            recipe, msgspec.structs.replace(job, stages=stages), (), max_upload=0
+        ).digest()
+    except (RecipeError, Rejected):
+        return ""
 
 
 def expectation(recipe: Recipe, spec: StageSpec, job: Job) -> Expected:

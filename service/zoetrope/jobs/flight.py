@@ -21,12 +21,12 @@ from ..engine.protocol import (
     Started,
     Stats,
 )
-from ..errors import EngineDown, EngineRefused, OutputVanished
+from ..errors import EngineDown, EngineRefused, OutputVanished, ZoetropeError
 from ..gpu.tuner import Stint, Tuner
-from ..graphs.graph import digest
 from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import StageSpec
 from ..graphs.shelf import Recipes
+from ..host import trouble
 from . import job as steps
 from .course import Course, expectation, planned, size_key
 from .job import ENDED, Artefact, Attempt, Failure, Job, State
@@ -63,6 +63,12 @@ class Gone(msgspec.Struct, frozen=True):
 
 
 Outcome = Brought | Broke | Gone
+
+
+class NotSent(ZoetropeError):
+    """A file that the stage needs cannot be read here, so the engine was not given the prompt."""
+
+    key = "not-sent"
 
 
 class Flight:
@@ -169,9 +175,7 @@ class Flight:
         return learned(recipe, course.spec.name, self._engine.name, job.ticket.parameters, before)
 
     def _decided(self, course: Course, warned: tuple[str, ...]) -> Callable[[Job], Job]:
-        # Without the names of files that are each attempt's own: equal work has equal digests.
-        names = {kind: "" if kind == "source" else name for kind, name in course.names().items()}
-        graph = digest(course.graph(names, prefix=""))
+        graph = course.digest()
         return lambda job: steps.submit(
             job,
             self._clock(),
@@ -193,10 +197,7 @@ class Flight:
             if not isinstance(place, Absent) or ran:
                 return  # it is there; or it ran and is gone, which the follower will say
         self._doubt = True
-        names = {
-            kind: await self._engine.upload(self._work / file, course.names()[kind])
-            for kind, file in course.files().items()
-        }
+        names = await self._upload(course)
         tags = {"job": job.id, "stage": course.spec.name, "attempt": str(attempt.number)}
         await self._engine.submit(course.graph(names), attempt.prompt_id, tags=tags)
         self.forgiven = False
@@ -208,6 +209,17 @@ class Flight:
             course.spec.name,
             extra={"job": job.short, "action": "submit", "engine": self._engine.name},
         )
+
+    async def _upload(self, course: Course) -> dict[str, str]:
+        try:
+            return {
+                kind: await self._engine.upload(self._work / file, course.names()[kind])
+                for kind, file in course.files().items()
+            }
+        except OSError as error:
+            if (reason := trouble(error)) is None:
+                raise
+            raise NotSent(reason.sentence, reason.next_step, key=reason.key) from error
 
     async def _relief(self, job: Job, recipe: Recipe) -> tuple[str, ...]:
         """Start where the ladder ended the last time for a stage of this recipe, size and card."""

@@ -311,7 +311,8 @@ def finish_stage(
     stages = _with_stage(job, stage)
     last = stage.name == job.stages[-1].name
     to = State.RUNNING if last else State.REVIEW if stage.review else State.QUEUED
-    return _step(job, to, now, frozenset({State.QUEUED, State.RUNNING}), stages=stages)
+    allowed = frozenset({State.QUEUED, State.RUNNING})
+    return _step(job, to, now, allowed, stages=stages, reason=None)
 
 
 def try_again(
@@ -345,6 +346,13 @@ def hold(job: Job, now: float, reason: Reason, not_before: float) -> Job:
         reason=reason,
         stages=_with_stage(job, stage),
     )
+
+
+def wait(job: Job, now: float, reason: Reason | None) -> Job:
+    """Something that is not the job's keeps it where it stands, and this is what; None once it is over."""
+    if job.reason == reason or job.state in ENDED:
+        return job
+    return msgspec.structs.replace(job, updated=now, reason=reason)
 
 
 def publish(job: Job, now: float, outbox: str) -> Job:

@@ -16,6 +16,8 @@ RESTART = "restart"
 PASSING = frozenset({"crash", "vanished", "engine-error", "upload-refused", "node", "doubtful"})
 # The GPU's or the process's state is broken; the same process would only fail again.
 BROKEN = frozenset({"cuda", "wedged"})
+# It ran in a process that another job's failure had broken before: nothing is known of the job itself.
+BYSTANDER = "bystander"
 
 # What to try with a video that looks like this, whoever made it look so.
 LOOKS = {
@@ -46,9 +48,10 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class GiveUp(msgspec.Struct, frozen=True):
-    """Nothing is left to try."""
+    """Nothing is left to try; with `restart`, the engine's process is of no use to the next job either."""
 
     reason: Reason
+    restart: bool = False
 
 
 class Refuse(msgspec.Struct, frozen=True):
@@ -86,6 +89,8 @@ def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
     if kind == "interrupted":
         return Dropped(Reason(kind, "Somebody stopped it at the engine.", "Retry it if you like."))
     rungs = stage.relief
+    if kind == BYSTANDER:
+        return Again(rungs)
     if kind in ("oom", "host-oom"):
         return _climb(failure, rungs, means)
     if kind in BROKEN:
@@ -117,18 +122,20 @@ def _climb(failure: Failure, rungs: tuple[str, ...], means: Means) -> Decision:
 def _restart(failure: Failure, rungs: tuple[str, ...], stage: Stage, means: Means) -> Decision:
     tries = _count(stage.attempts, BROKEN)
     if tries <= max(1, means.retries):
-        if means.can_restart:
+        # A lost CUDA context fails every job of its process within a second (ComfyUI #15271): where
+        # nobody may restart it, the engine waits for another process, and the jobs with it.
+        if means.can_restart or failure.kind == "cuda":
             climbed = rungs if RESTART in rungs else (*rungs, RESTART)
             return Again(climbed, restart=True)
-        if failure.kind == "wedged":
-            return Again(rungs, free=True)
+        return Again(rungs, free=True)
     step = "" if means.can_restart else " Set engines.restart, so that the service can restart it."
     return GiveUp(
         Reason(
             failure.kind,
             f"The engine's process is broken: {failure.message}",
-            f"Restart the engine and look at the card's health, then retry the job.{step}",
-        )
+            f"Restart the engine and look at the GPU's health, then retry the job.{step}",
+        ),
+        restart=failure.kind == "cuda",
     )
 
 

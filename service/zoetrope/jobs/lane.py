@@ -10,9 +10,10 @@ from typing import Protocol
 
 import msgspec
 
-from ..engine.protocol import Engine, Stats
-from ..errors import EngineDown, EngineRefused, Reason
+from ..engine.protocol import Absent, Engine, Stats
+from ..errors import EngineDown, EngineRefused, Reason, ZoetropeError
 from .flight import Flight, Outcome
+from .job import Attempt, Failure
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -35,6 +36,14 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     in_hand: tuple[str, ...]
     reconnects: int
+
+
+class _Spoilt(msgspec.Struct, frozen=True):
+    """A process that can do no more work: why, and what tells another process from it."""
+
+    reason: Reason
+    reconnects: int
+    prompt_id: str
 
 
 class Dispatcher(Protocol):
@@ -75,11 +84,17 @@ class Lane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._restarting = asyncio.Lock()
         self._broken = False  # a restart was needed and could not be had
+        self._spoilt: _Spoilt | None = None  # nobody may restart it, and its process is of no use
 
     @property
     def up(self) -> bool:
         """Whether the engine answers."""
         return self._up.is_set()
+
+    @property
+    def spoilt(self) -> bool:
+        """Whether its process is known to fail every job, and another one is waited for."""
+        return self._spoilt is not None
 
     @property
     def idle(self) -> bool:
@@ -120,6 +135,26 @@ class Lane:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.engine.close()
 
+    async def replace(self, failure: Failure, attempt: Attempt | None) -> None:
+        """Have another process after a failure that this one cannot recover from.
+
+        Restarted where a way is set, else waited for: whoever restarts it, jobs go on by themselves.
+        """
+        if self.engine.can_restart:
+            await self.restart()
+            return
+        if self._spoilt is None:
+            reason = Reason(
+                "engine-broken",
+                f"{self.name} can do no more work: {failure.message}",
+                "Restart the engine; the jobs go on by themselves. With engines.restart set, the"
+                " service does that.",
+            )
+            prompt_id = attempt.prompt_id if attempt is not None else ""
+            self._spoilt = _Spoilt(reason, self.engine.reconnects, prompt_id)
+            self._down(reason)
+        self._lost.set()
+
     async def restart(self) -> None:
         """Restart the engine; the prompts that others have there are sent again afterwards."""
         async with self._restarting:
@@ -150,16 +185,30 @@ class Lane:
             try:
                 async with self._restarting:
                     stats = await self.engine.stats()
-            except (EngineDown, EngineRefused) as error:
+                if self._spoilt is not None and await self._replaced(self._spoilt):
+                    self._spoilt = None
+            except EngineDown as error:
                 self._broken = False  # whoever comes back is a new process
                 self._down(error.reason)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_RETRY)
                 continue
+            except EngineRefused as error:
+                # It is there and not well: with a lost CUDA context this question fails as well.
+                self._down(self._spoilt.reason if self._spoilt else error.reason)
+                if not self._broken:
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, LONGEST_RETRY)
+                    continue
             if self._broken:
                 # It answers, but with the process that every job would fail in: all of them wait.
                 await asyncio.sleep(HEAL_SECONDS)
                 await self.restart()
+                continue
+            if self._spoilt is not None:
+                self._down(self._spoilt.reason)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_RETRY)
                 continue
             pause = FIRST_RETRY
             self.stats = stats
@@ -178,6 +227,12 @@ class Lane:
                 async with asyncio.timeout(PROBE_SECONDS):
                     await self._lost.wait()
 
+    async def _replaced(self, spoilt: _Spoilt) -> bool:
+        """Tell whether another process answers: the old one still knows the prompt that it failed in."""
+        if self.engine.reconnects == spoilt.reconnects:
+            return False  # the connection to it has stood all the time
+        return isinstance(await self.engine.whereabouts(spoilt.prompt_id), Absent)
+
     def _down(self, reason: Reason) -> None:
         if self.up:
             log.warning("%s", reason, extra={"action": "engine-down", "engine": self.name})
@@ -189,12 +244,21 @@ class Lane:
         while True:
             await self._up.wait()
             self._wake.clear()
-            job_id = await self._dispatcher.pick(self) if len(self._holding) < DEPTH else None
+            job_id = await self._next() if len(self._holding) < DEPTH else None
             if job_id is not None:
                 # One after the other, so that prompts stand at the engine in the order of arrival.
                 await self._launch(job_id, recovering=False).sent.wait()
                 continue
             await self._wake.wait()
+
+    async def _next(self) -> str | None:
+        """Ask for a job; a ledger that does not answer now is asked again."""
+        try:
+            return await self._dispatcher.pick(self)
+        except (ZoetropeError, OSError) as error:
+            log.error("%s", error, extra={"action": "pick-failed", "engine": self.name})  # noqa: TRY400
+            asyncio.get_running_loop().call_later(LONGEST_RETRY, self._wake.set)
+            return None
 
     def _launch(self, job_id: str, *, recovering: bool) -> Flight:
         flight = self._dispatcher.flight(self, job_id, recovering=recovering)
@@ -209,12 +273,15 @@ class Lane:
         """Have an error dealt with; a job must not be lost because that failed as well."""
         try:
             return await self._dispatcher.troubled(job_id, error)
+        except ZoetropeError as worse:
+            about = {"job": job_id[:8], "action": worse.key}
+            log.error("%s", worse, extra=about)  # noqa: TRY400 - the sentence says it all
         except Exception:
             log.exception(
-                "trouble on trouble", extra={"job": job_id[:8], "action": "internal-error"}
+                "error handler failed; retrying",
+                extra={"job": job_id[:8], "action": "internal-error"},
             )
-            await asyncio.sleep(FIRST_RETRY)
-            return True
+        return True
 
     async def _carry(self, job_id: str, flight: Flight) -> None:
         def engine_is_done() -> None:
@@ -222,8 +289,11 @@ class Lane:
             self._wake.set()
 
         outcome: Outcome | None = None
+        pause = 0.0  # grows while it gets no further, so that nobody is asked without end
         try:
             while True:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause or FIRST_RETRY, LONGEST_RETRY)
                 await self._up.wait()
                 try:
                     if outcome is None:

@@ -43,14 +43,18 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     finished: float
     recipe: str
     ticket: Ticket
-    plan: Plan
+    seed: int
+    plan: Plan | None  # None where the recipe is no longer the one that made the video
     stills: tuple[Still, ...]
     stages: tuple[StageReceipt, ...]
     notes: tuple[str, ...]
 
 
-def write(job: Job, plan: Plan, now: float) -> Receipt:
-    """Draw up the receipt of a job whose stages are all finished."""
+def write(job: Job, plan: Plan | None, now: float, strayed: tuple[str, ...] = ()) -> Receipt:
+    """Draw up the receipt of a job whose stages are all finished.
+
+    Where the recipe was edited after the `strayed` stages were made, there is no plan to be told.
+    """
     changes = tuple(f"{still.name}: {change}" for still in job.stills for change in still.changes)
     return Receipt(
         schema=SCHEMA,
@@ -61,6 +65,7 @@ def write(job: Job, plan: Plan, now: float) -> Receipt:
         finished=now,
         recipe=job.ticket.recipe,
         ticket=job.ticket,
+        seed=job.seed,
         plan=plan,
         # The small copy went with the work folder.
         stills=tuple(msgspec.structs.replace(still, small="") for still in job.stills),
@@ -78,8 +83,20 @@ def write(job: Job, plan: Plan, now: float) -> Receipt:
             )
             for stage in job.stages
         ),
-        notes=(*plan.notes, *changes, *_warnings(job)),
+        notes=(*_of_plan(job, plan, strayed), *changes, *_warnings(job)),
     )
+
+
+def _of_plan(job: Job, plan: Plan | None, strayed: tuple[str, ...]) -> tuple[str, ...]:
+    """Say what was corrected in the plan, or why no plan can be told."""
+    if plan is not None:
+        return plan.notes
+    stages = ", ".join(strayed)
+    why = (
+        f"The recipe {job.ticket.recipe} gives another graph now than the one that made {stages}, so"
+        " no plan is told; what was measured stands in the verdicts of each stage."
+    )
+    return (*job.notes, why)
 
 
 def _warnings(job: Job) -> tuple[str, ...]:

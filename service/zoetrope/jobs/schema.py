@@ -9,7 +9,7 @@ from typing import TextIO
 
 import msgspec
 
-from ..errors import LedgerError
+from ..errors import LedgerError, is_disk_full
 from .job import Job
 from .question import words
 
@@ -119,6 +119,12 @@ def open_file(file: Path) -> tuple[sqlite3.Connection, TextIO]:
         if connection is not None:
             connection.close()
         lock.close()
+        if is_disk_full(error):
+            raise LedgerError(
+                f"The disk of {file} is full.",
+                "Free some space; the service opens the ledger by itself.",
+                key="disk-full",
+            ) from error
         raise LedgerError(
             f"{file} is damaged or is not a ledger ({error}).",
             "Keep a copy, then restore a backup, or move it away to begin with an empty ledger;"

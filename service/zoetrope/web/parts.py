@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -74,6 +74,11 @@ class Status(Protocol):
     @property
     def lanes(self) -> Sequence[LaneStatus]:
         """Every engine of the settings."""
+        ...
+
+    @property
+    def waiting(self) -> Mapping[str, Reason]:
+        """What keeps single jobs that is not their fault, by their ids."""
         ...
 
 

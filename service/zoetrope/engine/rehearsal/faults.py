@@ -23,6 +23,7 @@ FaultKind = Literal[
     "short",  # the last frames are missing
     "noise",  # the decoded frames are full of noise
     "vanish",  # a saved file is gone before anybody fetches it
+    "view",  # GET /view answers 500, though the file is there
 ]
 
 _ON_CARD = ("VAE", "CLIPTextEncode", "ToVideo", "SeedVR2Video", "VFI", "FrameInterpolate")

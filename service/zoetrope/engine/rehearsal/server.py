@@ -203,6 +203,9 @@ class Server:
 
     async def system_stats(self, _: web.Request) -> web.Response:
         """Serve /system_stats in ComfyUI's shape, with a word that this is a rehearsal."""
+        if self.faults.context_lost:
+            # ComfyUI asks the card for its memory here, and that question fails as well.
+            return web.Response(status=500)
         page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
         total, free = page * pages, page * os.sysconf("SC_AVPHYS_PAGES")
         return web.json_response(
@@ -282,6 +285,8 @@ class Server:
 
     async def view(self, request: web.Request) -> web.StreamResponse:
         """Serve /view: a file of one of the three folders, in parts if asked so."""
+        if self.faults.strikes("view"):
+            return web.Response(status=500)
         if "filename" not in request.query:
             return web.Response(status=404)
         query = request.query

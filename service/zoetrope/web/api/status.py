@@ -42,7 +42,9 @@ class StatusApi:
         problem = parts.problem if parts.ledger is None else None
         shown = StatusView(
             version=__version__,
-            summary=summary(counts, lanes, problem or paused),
+            summary=summary(
+                counts, lanes, problem or paused, kept=queue.waiting if queue else None
+            ),
             started=self._started,
             counts={str(state): number for state, number in counts.items()},
             paused=paused,

@@ -1,0 +1,184 @@
+"""The publisher: brings finished videos and clips to review into the outbox, each job by itself.
+
+What keeps one job out of the outbox (a folder that cannot be written, a recipe that is gone) keeps no
+other one: that job waits, says why, and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from ..errors import (
+    DiskFull,
+    IllegalTransition,
+    LedgerError,
+    NotFound,
+    Reason,
+    RecipeError,
+    Rejected,
+    ZoetropeError,
+)
+from ..graphs.recipe import Plan, Recipe
+from ..graphs.shelf import Recipes
+from ..host import trouble
+from . import job as steps
+from . import receipt
+from .course import planned, strayed
+from .job import Job, State
+from .ledger import Ledger
+from .outbox import Outbox
+
+log = logging.getLogger("zoetrope.jobs")
+
+FIRST_PAUSE = 5.0  # between the tries of one job
+LONGEST_PAUSE = 60.0
+
+
+class _Owed(msgspec.Struct):
+    """A job that is not in the outbox as its state asks for; without a reason, nothing was tried yet."""
+
+    reason: Reason | None = None
+    due: float = 0.0
+    pause: float = 0.0
+
+
+class Publisher:
+    """Owes the outbox what a job's state asks for, until it is there."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        ledger: Ledger,
+        recipes: Recipes,
+        work: Path,
+        clock: Callable[[], float],
+    ) -> None:
+        self._outbox = outbox
+        self._ledger = ledger
+        self._recipes = recipes
+        self._work = work
+        self._clock = clock
+        self._owed: dict[str, _Owed] = {}
+        # One at a time for each job; a lock lives as long as somebody holds it or waits for it.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._wake = asyncio.Event()
+
+    @property
+    def waiting(self) -> Mapping[str, Reason]:
+        """The jobs that could not be brought into the outbox yet, and why."""
+        return {job_id: owed.reason for job_id, owed in self._owed.items() if owed.reason}
+
+    def owe(self, job_id: str) -> None:
+        """Have a job seen to soon."""
+        self._owed.setdefault(job_id, _Owed())
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Try again what could not be done, until cancelled."""
+        while True:
+            self._wake.clear()
+            now = time.monotonic()
+            for job_id in [each for each, owed in self._owed.items() if owed.due <= now]:
+                await self.see_to(job_id)
+            due = min((owed.due for owed in self._owed.values()), default=None)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if due is None else due - time.monotonic()):
+                    await self._wake.wait()
+
+    async def see_to(self, job_id: str) -> None:
+        """Do what the job's state asks of the outbox; what keeps it from that is told and tried again."""
+        async with self._turns.setdefault(job_id, asyncio.Lock()):
+            try:
+                await self._do(await self._ledger.get(job_id))
+            except NotFound:
+                self._owed.pop(job_id, None)
+            except IllegalTransition:
+                self.owe(job_id)  # a person's word came between: it is another state that asks now
+            except Exception as error:  # a mistake of ours must keep this job alone
+                await self._hindered(job_id, error)
+            else:
+                known = self._owed.pop(job_id, None)
+                if known is not None and known.reason is not None:
+                    log.info("it goes on", extra={"job": job_id[:8], "action": "outbox-goes-on"})
+
+    async def _do(self, job: Job) -> None:
+        if job.state is State.RUNNING and job.stage is None:
+            await self._publish(job)
+        elif job.state is State.REVIEW:
+            await self._show(job)
+        else:
+            await asyncio.to_thread(self._outbox.clear_review, job)
+
+    async def _publish(self, job: Job) -> None:
+        recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
+        plan, others = await asyncio.to_thread(_plan, recipe, job)
+        now = self._clock()
+        paper = receipt.encode(receipt.write(job, plan, now, others))
+        work = self._work / job.id
+        name = await asyncio.to_thread(self._outbox.publish, job, work, paper)
+        made = [artefact.sha256 for stage in job.stages for artefact in stage.artefacts]
+        await self._ledger.publish(job.id, lambda j: steps.publish(j, now, name), made)
+        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        log.info("done: %s", name, extra={"job": job.short, "action": "done"})
+
+    async def _show(self, job: Job) -> None:
+        await asyncio.to_thread(self._outbox.show_review, job, self._work / job.id)
+        # A service that ended while it waited left the reason in the ledger.
+        if job.reason is not None:
+            await self._ledger.change(job.id, lambda j: steps.wait(j, self._clock(), None))
+
+    async def _hindered(self, job_id: str, error: Exception) -> None:
+        reason = reason_of(error)
+        if reason is None:
+            log.exception(
+                "the outbox could not be served", extra={"job": job_id[:8], "action": "error"}
+            )
+            said = f"Bringing it into the outbox failed: {type(error).__name__}: {error}."
+            reason = Reason("internal", said, "Please report this; it is tried again.")
+        known = self._owed.get(job_id)
+        if known is None or known.reason is None or known.reason.key != reason.key:
+            about = {"job": job_id[:8], "action": reason.key}
+            log.error("it waits: %s", reason, extra=about)
+        self._postpone(job_id, reason)
+        # Where the ledger itself is the trouble, the reason is told by the status alone.
+        with contextlib.suppress(ZoetropeError):
+            await self._ledger.change(job_id, lambda j: steps.wait(j, self._clock(), reason))
+
+    def _postpone(self, job_id: str, reason: Reason) -> None:
+        known = self._owed.get(job_id)
+        pause = min(known.pause * 2, LONGEST_PAUSE) if known and known.pause else FIRST_PAUSE
+        self._owed[job_id] = _Owed(reason, time.monotonic() + pause, pause)
+        self._wake.set()
+
+
+def reason_of(error: Exception) -> Reason | None:
+    """Say what an error means that is neither the job's nor a mistake of ours; None for any other."""
+    if isinstance(error, RecipeError | LedgerError | DiskFull):
+        return error.reason
+    if isinstance(error, Rejected) and error.reason.key == "recipe-unknown":
+        return Reason(
+            error.reason.key,
+            f"{error.reason.sentence.rstrip('.')}. The job was accepted with it.",
+            "Put the recipe's folder back under that name; it goes on by itself.",
+        )
+    return trouble(error)
+
+
+def _plan(recipe: Recipe, job: Job) -> tuple[Plan | None, tuple[str, ...]]:
+    """Make the plan anew, if the recipe still gives what was made; else name the stages it does not."""
+    if others := strayed(recipe, job):
+        return None, others
+    try:
+        return planned(recipe, job), ()
+    except Rejected:
+        return None, tuple(stage.name for stage in job.stages)

@@ -1,0 +1,293 @@
+"""Trouble of the host's under whole jobs: each waits, says why, and goes on when it is over; no other is kept."""
+
+import errno
+import json
+import logging
+import os
+import shutil
+
+import pytest
+
+from tests.fakes.street import RECIPES, Street, order
+from zoetrope.errors import DiskFull, LedgerError
+from zoetrope.jobs.job import State
+from zoetrope.jobs.outbox import Outbox
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Tries follow each other closely; how often and how loudly is what the tests look at."""
+    for name in ("publisher.FIRST_PAUSE", "publisher.LONGEST_PAUSE"):
+        monkeypatch.setattr(f"zoetrope.jobs.{name}", 0.05)
+    for name in ("conductor.HOST_SECONDS", "conductor.LONGEST_WAIT", "room.DISK_SECONDS"):
+        monkeypatch.setattr(f"zoetrope.jobs.{name}", 0.05)
+
+
+@pytest.fixture
+async def own(tmp_path):
+    """A street whose recipes may be edited."""
+    for name in ("tiny", "other"):
+        shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / name)
+    street = Street(tmp_path, recipes=tmp_path / "recipes")
+    await street.start()
+    yield street
+    await street.close()
+
+
+def loud(caplog) -> list[logging.LogRecord]:
+    return [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+def close_outbox(street: Street) -> None:
+    """Put a file where the outbox was: nobody can write there, not even root."""
+    street.settings.outbox.path.rename(street.root / "away")
+    street.settings.outbox.path.write_text("not a folder")
+
+
+def open_outbox(street: Street) -> None:
+    street.settings.outbox.path.unlink()
+    (street.root / "away").rename(street.settings.outbox.path)
+
+
+async def test_a_closed_outbox_keeps_finished_videos_waiting_and_no_engine(street, caplog):
+    close_outbox(street)
+    jobs = [await street.waits(await street.drop(stem=f"c{n}"), "missing") for n in range(3)]
+    for job in jobs:
+        assert job.state is State.RUNNING
+        assert job.stage is None
+        assert "outbox" in job.reason.sentence
+        assert "goes on by itself" in job.reason.next_step
+    assert set(street.conductor.status().waiting) == {job.id for job in jobs}
+    open_outbox(street)
+    for job in jobs:
+        done = await street.becomes(job, State.DONE)
+        assert done.reason is None
+        assert (street.settings.outbox.path / done.outbox / "receipt.json").exists()
+    await street.until(lambda: not street.conductor.status().waiting)
+    told = loud(caplog)
+    assert len(told) == 3, "each job says it once, however often it is tried"
+    assert not any(record.exc_info for record in told)
+
+
+async def test_retrying_what_cannot_be_published_is_no_dead_end(street, monkeypatch):
+    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+    broken = RuntimeError("surprise")
+
+    def publish(*_):
+        raise broken
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "publish", publish)
+        await street.conductor.approve(job.id)
+        job = await street.waits(job, "internal")
+        assert job.state is State.RUNNING, "the video is made and not thrown away"
+    done = await street.becomes(job, State.DONE)
+    assert done.reason is None
+
+
+async def test_a_review_that_cannot_be_shown_on_the_share_is_asked_for_on_the_page(street):
+    close_outbox(street)
+    job = await street.waits(await street.drop(review=True), "missing")
+    job = await street.becomes(job, State.REVIEW)
+    assert "outbox" in job.reason.sentence
+    open_outbox(street)
+    shown = street.settings.outbox.path / "review" / f"cat-{job.short}"
+    await street.until(shown.exists)
+    await street.until(lambda: not street.conductor.status().waiting)
+    assert (await street.ledger.get(job.id)).reason is None
+    await street.conductor.approve(job.id)
+    assert not shown.exists()
+    await street.becomes(job, State.DONE)
+
+
+async def test_a_review_is_answered_although_its_folder_cannot_be_cleared(street, monkeypatch):
+    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+    closed = True
+    clear = Outbox.clear_review
+
+    def clear_review(self, of):
+        if closed:
+            raise OSError(errno.EROFS, "Read-only file system", str(street.settings.outbox.path))
+        return clear(self, of)
+
+    monkeypatch.setattr(Outbox, "clear_review", clear_review)
+    assert (await street.conductor.decline(job.id)).state is State.CANCELLED
+    assert street.conductor.status().waiting[job.id].key == "unwritable"
+    closed = False
+    shown = street.settings.outbox.path / "review" / f"cat-{job.short}"
+    await street.until(lambda: not shown.exists())
+    assert (await street.ledger.get(job.id)).reason.key == "declined", "its own reason stays"
+
+
+async def _unpublished(street: Street, monkeypatch, stem: str):
+    """Leave a job whose stages are all made and whose folder is not in the outbox."""
+
+    def publish(*_):
+        raise OSError(errno.EIO, "Input/output error", str(street.settings.outbox.path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Outbox, "publish", publish)
+        job = await street.waits(await street.drop(stem=stem), "disk-error")
+        await street.stop()
+    return job
+
+
+async def test_a_start_with_a_closed_outbox_takes_up_everything_else(street, monkeypatch):
+    reviewed = await street.becomes(await street.drop(stem="seen", review=True), State.REVIEW)
+    made = await _unpublished(street, monkeypatch, "made")
+    shutil.rmtree(street.settings.outbox.path / "review")
+    close_outbox(street)
+    await street.start()
+    await street.until(lambda: len(street.conductor.status().waiting) == 2)
+    fresh = await street.drop(stem="fresh")
+    await street.until(lambda: fresh.id in street.conductor.status().waiting)
+    assert (await street.ledger.get(fresh.id)).stage is None, "its stages were run all the same"
+    open_outbox(street)
+    for job in (made, fresh):
+        assert (await street.becomes(job, State.DONE)).reason is None
+    shown = street.settings.outbox.path / "review" / f"seen-{reviewed.short}"
+    await street.until(shown.exists)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.EROFS, "Read-only file system"),
+        OSError(errno.ESTALE, "Stale file handle"),
+        DiskFull("The disk of the ledger is full."),
+        LedgerError("The ledger cannot be used: locked."),
+    ],
+    ids=lambda e: type(e).__name__ if not isinstance(e, OSError) else errno.errorcode[e.errno],
+)
+async def test_a_start_while_the_host_is_in_trouble_only_waits(street, monkeypatch, caplog, error):
+    made = await _unpublished(street, monkeypatch, "made")
+    whole = Outbox.publish
+    bad = True
+
+    def publish(self, *args):
+        if bad:
+            raise error
+        return whole(self, *args)
+
+    monkeypatch.setattr(Outbox, "publish", publish)
+    caplog.clear()
+    await street.start()
+    await street.until(lambda: made.id in street.conductor.status().waiting)
+    other = await street.drop(stem="other")
+    await street.until(lambda: other.id in street.conductor.status().waiting)
+    bad = False
+    for job in (made, other):
+        await street.becomes(job, State.DONE)
+    assert len(loud(caplog)) == 2
+    assert not any(record.exc_info for record in loud(caplog))
+
+
+async def test_a_job_whose_work_file_is_missing_at_the_start_waits_for_it_alone(
+    street, monkeypatch
+):
+    made = await _unpublished(street, monkeypatch, "made")
+    clip = street.settings.work / made.id / made.stages[-1].artefacts[0].file
+    clip.rename(street.root / "kept")
+    await street.start()
+    made = await street.waits(made, "missing")
+    assert clip.name in made.reason.sentence
+    await street.becomes(await street.drop(stem="other"), State.DONE)
+    (street.root / "kept").rename(clip)
+    await street.becomes(made, State.DONE)
+    assert f"made-{made.short}/made.mp4" in street.videos()
+
+
+async def test_a_picture_that_is_missing_before_it_was_sent_lets_others_go_first(street):
+    order(street, "slow", seconds=0.2, times=1)
+    await street.drop(stem="first")
+    job = await street.drop(stem="lost")
+    picture = street.settings.work / job.id / "cat.png"
+    picture.rename(street.root / "kept.png")
+    held = await street.waits(job, "missing")
+    assert (held.state, held.attempt) == (State.QUEUED, None)
+    await street.becomes(await street.drop(stem="later"), State.DONE)
+    assert (await street.ledger.get(job.id)).state is State.QUEUED
+    (street.root / "kept.png").rename(picture)
+    job = await street.becomes(job, State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
+
+
+async def test_a_recipe_that_was_renamed_keeps_its_jobs_waiting_and_no_other(own, monkeypatch):
+    made = await _unpublished(own, monkeypatch, "made")
+    (own.recipes / "tiny").rename(own.recipes / "gone")
+    await own.start()
+    queued = await own.drop(stem="queued")
+    for job in (made, queued):
+        waits = await own.waits(job, "recipe-unknown")
+        assert "'tiny'" in waits.reason.sentence
+        assert "Put the recipe's folder back" in waits.reason.next_step
+    await own.becomes(await own.drop(stem="else", recipe="other"), State.DONE)
+    (own.recipes / "gone").rename(own.recipes / "tiny")
+    for job in (made, queued):
+        assert (await own.becomes(job, State.DONE)).reason is None
+
+
+async def test_a_recipe_that_is_broken_while_its_video_is_published_is_told_once(own, caplog):
+    job = await own.becomes(await own.drop(review=True), State.REVIEW)
+    order(own, "slow", seconds=0.1, times=0)
+    await own.conductor.approve(job.id)
+    await own.becomes(job, State.RUNNING)
+    file = own.recipes / "tiny" / "recipe.toml"
+    sound = file.read_text()
+    file.write_text("title = 3")
+    own.engines[0].faults.clear()
+    job = await own.waits(job, "recipe")
+    tries = own.ledger.writes
+    await own.until(lambda: own.conductor.status().waiting)
+    assert own.ledger.writes == tries, "waiting writes nothing"
+    file.write_text(sound)
+    assert (await own.becomes(job, State.DONE)).reason is None
+    assert len(loud(caplog)) == 1
+    assert not any(record.exc_info for record in loud(caplog))
+
+
+async def test_a_receipt_tells_no_plan_of_a_recipe_that_was_edited_during_the_review(own):
+    job = await own.becomes(await own.drop(review=True, seed=5), State.REVIEW)
+    file = own.recipes / "tiny" / "recipe.toml"
+    file.write_text(file.read_text().replace("pixels = 4096", "pixels = 16384"))
+    await own.conductor.approve(job.id)
+    job = await own.becomes(job, State.DONE)
+    paper = json.loads((own.root / "outbox" / job.outbox / "receipt.json").read_text())
+    assert paper["plan"] is None
+    assert paper["seed"] == 5
+    assert any("tiny gives another graph now" in note and "i2v" in note for note in paper["notes"])
+    measured = paper["stages"][0]["verdicts"][0]["measured"]
+    assert (measured["width"], measured["frames"]) == (64, 5), "what was measured stands"
+
+
+async def test_a_ledger_that_cannot_answer_now_does_not_end_the_feeding_of_an_engine(
+    street, monkeypatch
+):
+    monkeypatch.setattr("zoetrope.jobs.lane.LONGEST_RETRY", 0.05)
+    whole, left = street.ledger.next, [1, 2, 3]
+
+    async def next_job(*args, **more):
+        if left:
+            left.pop()
+            raise LedgerError("The ledger cannot be used: disk I/O error.")
+        return await whole(*args, **more)
+
+    monkeypatch.setattr(street.ledger, "next", next_job)
+    await street.becomes(await street.drop(), State.DONE)
+    assert not left
+
+
+async def test_files_that_ran_out_fail_nobody(street, monkeypatch):
+    whole, left = street.clients[0].fetch, [1, 2, 3]
+
+    async def fetch(output, to):
+        if left:
+            left.pop()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(to))
+        return await whole(output, to)
+
+    monkeypatch.setattr(street.clients[0], "fetch", fetch)
+    job = await street.becomes(await street.drop(), State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
