@@ -138,17 +138,13 @@ class Publisher:
             await self._ledger.change(job.id, lambda j: steps.wait(j, self._clock(), None))
 
     async def _hindered(self, job_id: str, error: Exception) -> None:
-        reason = reason_of(error)
-        if reason is None:
-            log.exception(
-                "the outbox could not be served", extra={"job": job_id[:8], "action": "error"}
-            )
+        if (reason := reason_of(error)) is None:
             said = f"Bringing it into the outbox failed: {type(error).__name__}: {error}."
             reason = Reason("internal", said, "Please report this; it is tried again.")
         known = self._owed.get(job_id)
         if known is None or known.reason is None or known.reason.key != reason.key:
             about = {"job": job_id[:8], "action": reason.key}
-            log.error("it waits: %s", reason, extra=about)
+            log.error("it waits: %s", reason, extra=about, exc_info=reason.key == "internal")
         self._postpone(job_id, reason)
         # Where the ledger itself is the trouble, the reason is told by the status alone.
         with contextlib.suppress(ZoetropeError):
