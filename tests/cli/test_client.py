@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+from zoetrope.cli import client
 from zoetrope.cli.client import Client, ServiceDown
 from zoetrope.jobs.job import State
 
@@ -25,6 +26,31 @@ def test_the_stream_is_taken_up_again_after_a_restart(service):
 def test_a_stream_that_stays_away_is_given_up():
     with pytest.raises(ServiceDown):
         next(Client("http://127.0.0.1:9").events(give_up=0.0))
+
+
+def test_a_stream_that_was_quiet_for_long_survives_a_restart(monkeypatch):
+    clock, streams = [0.0], []
+
+    class Time:
+        monotonic = staticmethod(lambda: clock[0])
+
+        @staticmethod
+        def sleep(seconds):
+            clock[0] += seconds
+
+    def stream(self, last_id):
+        streams.append(last_id)
+        if len(streams) in (2, 3):
+            raise ServiceDown("No zoetrope answers.")
+        yield client.Told("hello", b"{}"), f"id-{len(streams)}"
+        clock[0] += 3600.0  # nothing to tell for an hour, and then the service is restarted
+        raise ServiceDown("The stream broke.")
+
+    monkeypatch.setattr(client, "time", Time)
+    monkeypatch.setattr(Client, "_stream", stream)
+    events = Client("http://127.0.0.1:9").events(give_up=300.0)
+    assert [next(events).kind for _ in range(2)] == ["hello", "hello"]
+    assert streams == ["", "id-1", "id-1", "id-1"]
 
 
 def answering(content):

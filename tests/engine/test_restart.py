@@ -1,3 +1,7 @@
+import asyncio
+import os
+import signal
+
 import pytest
 
 from zoetrope.engine import restart
@@ -34,3 +38,22 @@ async def test_a_command_that_never_ends_is_ended(monkeypatch):
     monkeypatch.setattr(restart, "TIMEOUT", 0.1)
     with pytest.raises(EngineDown, match="took longer"):
         await restart.restart_engine(Restart(command=("sleep", "60")))
+
+
+async def test_a_question_to_systemd_that_is_never_answered_leaves_no_program_behind(
+    tmp_path, monkeypatch
+):
+    fake = tmp_path / "systemctl"
+    fake.write_text("#!/bin/sh\nexec sleep 600\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(restart, "ASK_SECONDS", 0.05)
+    real, started = asyncio.create_subprocess_exec, []
+
+    async def start(*line, **more):
+        started.append(await real(*line, **more))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    assert await restart.died_by_itself(Restart(unit="zoetrope-comfyui@0.service"))
+    assert started[0].returncode == -signal.SIGKILL

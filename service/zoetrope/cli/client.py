@@ -144,19 +144,22 @@ class Client:
     ) -> Iterator[Told]:
         """Follow the event stream, and come back to it where it was left whenever it breaks."""
         last_id = ""
-        heard = time.monotonic()
+        away: float | None = None  # since when there has been no stream; a quiet one is there
         pause = 0.25
         while True:
             try:
                 for told, last in self._stream(last_id):
                     last_id = last or last_id
-                    heard = time.monotonic()
+                    away = None
                     pause = 0.25
                     yield told
                 reason = "the stream ended"
+                away = time.monotonic() if away is None else away
             except ServiceDown as error:
                 reason = error.reason.sentence
-                if time.monotonic() - heard > give_up:
+                now = time.monotonic()
+                away = now if away is None else away
+                if now - away >= give_up:
                     raise
             lost(reason)
             time.sleep(pause)

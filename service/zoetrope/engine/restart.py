@@ -40,14 +40,13 @@ async def restart_engine(restart: Restart) -> None:
         async with asyncio.timeout(TIMEOUT):
             _, told = await process.communicate()
     except TimeoutError as error:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
         raise EngineDown(
             f"The restart command took longer than {TIMEOUT:g} s.",
             "Look at the engine's unit or command.",
             key="restart-failed",
         ) from error
+    finally:
+        await _end(process)
     if process.returncode:
         words = told.decode(errors="replace").strip().splitlines()
         raise EngineDown(
@@ -72,9 +71,22 @@ async def died_by_itself(restart: Restart | None) -> bool:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
+    except OSError:
+        return True
+    try:
         async with asyncio.timeout(ASK_SECONDS):
             told, _ = await process.communicate()
-    except (OSError, TimeoutError):
+    except TimeoutError:
         return True
+    finally:
+        await _end(process)
     count = told.decode(errors="replace").strip()
     return not count.isdecimal() or int(count) > 0
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Leave no program behind that took too long, or that nobody waits for any more."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
