@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Callable
 
@@ -39,6 +39,9 @@ log = logging.getLogger("zoetrope")
 LEDGER_RETRY_SECONDS = 10.0
 # What systemd and people at a terminal are ready to wait for; prompts stay with their engines.
 STOP_SECONDS = 5.0
+# Then the process ends whatever still hangs, such as a thread that waits for a dead share: a job
+# loses nothing by it, and systemd would kill it later all the same.
+LEAVE_SECONDS = 15.0
 
 
 class App:
@@ -79,7 +82,11 @@ class App:
             self._notifier.stopping()
             stopping.cancel()
             try:
-                await _end(work)
+                if not await ended(work):
+                    said = (
+                        "the work did not end within %g s; what it holds is found at the next start"
+                    )
+                    log.warning(said, STOP_SECONDS, extra={"action": "stop-unfinished"})
             finally:
                 await self.server.stop()
 
@@ -100,7 +107,9 @@ class App:
         if not outcome.changed:
             self._notifier.ready()
             return work
-        await _end(work)
+        # The ledger has to be let go before it can be opened anew, however long that takes.
+        while not await ended(work):
+            log.warning("waiting for the work to end", extra={"action": "reload-waits"})
         self._settings = self._parts.settings = outcome.settings
         return asyncio.create_task(self._work())
 
@@ -193,12 +202,17 @@ class App:
             await decoder.close()
 
 
-async def _end(work: asyncio.Task[None]) -> None:
-    """Call the work off, and wait until it has let go of everything."""
-    work.cancel()
-    async with asyncio.timeout(STOP_SECONDS):
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+async def ended(work: asyncio.Task[None]) -> bool:
+    """Call the work off once, and wait a while until it has let go of everything; says whether it has."""
+    if not work.cancelling():
+        work.cancel()
+    # Not a timeout around the task itself: that would cancel its cleaning up as well.
+    await asyncio.wait({work}, timeout=STOP_SECONDS)
+    if not work.done():
+        return False
+    if not work.cancelled() and (error := work.exception()) is not None:
+        raise error
+    return True
 
 
 def run(read: Callable[[], Settings], *, debug: bool = False) -> int:
@@ -221,8 +235,21 @@ def run(read: Callable[[], Settings], *, debug: bool = False) -> int:
 async def _until_signalled(settings: Settings, read: Callable[[], Settings]) -> None:
     stop, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        stop.set()
+        last = threading.Timer(LEAVE_SECONDS, _leave)
+        last.daemon = True
+        last.start()
+
     for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, stop.set)
+        loop.add_signal_handler(each, leave)
     if not os.isatty(0):
         loop.add_signal_handler(signal.SIGHUP, again.set)
     await App(settings, read=read).run(stop, again)
+
+
+def _leave() -> None:
+    log.warning("something hangs and is left behind", extra={"action": "stop-forced"})
+    logging.shutdown()
+    os._exit(0)

@@ -1,0 +1,100 @@
+"""How the whole service ends: once, within its time, whatever hangs."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from zoetrope import app
+
+
+async def test_work_is_called_off_once_and_may_clean_up_in_peace(monkeypatch):
+    monkeypatch.setattr(app, "STOP_SECONDS", 0.05)
+    cleaning, cleaned, cancelled = asyncio.Event(), asyncio.Event(), []
+
+    async def work():
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            cancelled.append(1)
+            try:
+                await cleaning.wait()
+            except asyncio.CancelledError:
+                cancelled.append(2)
+                raise
+            cleaned.set()
+            raise
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    assert not await app.ended(task), "it says that it took too long"
+    assert not await app.ended(task)
+    cleaning.set()
+    assert await app.ended(task)
+    assert cleaned.is_set()
+    assert cancelled == [1]
+
+
+async def test_an_error_of_the_work_is_not_swallowed():
+    async def work():
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            raise RuntimeError("surprise") from None
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="surprise"):
+        await app.ended(task)
+
+
+HANGING = """
+import asyncio, time, sys
+from pathlib import Path
+from zoetrope import app
+from zoetrope.inbox.watcher import Watcher
+from zoetrope.settings import parse
+
+app.STOP_SECONDS, app.LEAVE_SECONDS = 0.1, 1.0
+
+async def hang(self):
+    print("hangs", flush=True)
+    await asyncio.to_thread(time.sleep, 600)
+
+Watcher.run = hang
+text = Path(sys.argv[1]).read_text()
+sys.exit(app.run(lambda: parse(text, "test.toml")))
+"""
+
+
+def test_a_thread_that_hangs_on_a_dead_share_does_not_hold_up_the_end(tmp_path):
+    (tmp_path / "inbox").mkdir()
+    config = tmp_path / "zoetrope.toml"
+    config.write_text(
+        f"""
+        inbox.path = "{tmp_path}/inbox"
+        outbox.path = "{tmp_path}/outbox"
+        state.path = "{tmp_path}/state"
+        web.listen = "127.0.0.1:0"
+        engines = [ {{ name = "e0", url = "http://127.0.0.1:9" }} ]
+        """
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING, str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"},
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "hangs\n"
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, told
+    assert "left behind" in told
