@@ -15,7 +15,8 @@ pkgs.lib.makeScope pkgs.newScope (self: {
     ;
 
   comfyui = self.callPackage ./comfyui.nix { };
-  nodePacks = self.callPackage ./node-packs { };
+  # A set of packages: callPackage would add an `override` to it that is none, callPackages adds one to each.
+  nodePacks = pkgs.lib.callPackagesWith (pkgs // self) ./node-packs { };
 
   pre-start = self.callPackage ./pre-start.nix { };
   zoetrope = self.callPackage ./zoetrope.nix { };

@@ -3,6 +3,8 @@
   lib ? import ./lib.nix,
   modules ? [ ],
   zoetrope ? "/bin/true",
+  # Whether programs that can be run stand in for the packages, or the packages are the module's own.
+  fakes ? true,
   # A module of a test's own.
   extra ? { },
 }:
@@ -20,9 +22,9 @@ let
     modules = [
       ./host.nix
       ../../nix/module
-      fake
       extra
     ]
+    ++ lib.optional fakes fake
     ++ map (file: ../.. + "/${file}") modules;
     specialArgs = { inherit pkgs; };
   };

@@ -13,7 +13,6 @@ let
     genList
     head
     isAttrs
-    isFunction
     isList
     isString
     length
@@ -23,6 +22,8 @@ let
     substring
     stringLength
     ;
+  customisation = import ./customisation.nix;
+  inherit (customisation) isFunction;
 
   # Properties: what a definition may be wrapped in.
   is = kind: value: isAttrs value && (value._type or null) == kind;
@@ -111,6 +112,8 @@ let
     in
     type;
   derivationLike = v: isAttrs v && (v ? outPath || v ? drvPath);
+  # A path straight below the store's folder is a package to NixOS too.
+  stored = v: (isString v || derivationLike v || b.isPath v) && dirOf (toString v) == b.storeDir;
   absolute = v: b.isPath v || (isString v && substring 0 1 v == "/") || derivationLike v;
 
   types = rec {
@@ -124,7 +127,7 @@ let
     externalPath = scalar "absolute path not in the Nix store" (
       v: isString v && substring 0 1 v == "/" && substring 0 11 v != "/nix/store/"
     );
-    package = scalar "package" derivationLike;
+    package = scalar "package" (v: lib.isDerivation v || stored v);
     raw = scalar "raw value" (_: true);
     port = scalar "16 bit unsigned integer; between 0 and 65535 (both inclusive)" (
       v: b.isInt v && v >= 0 && v <= 65535
@@ -330,7 +333,7 @@ let
       inherit config options;
     };
 
-  lib = {
+  lib = customisation // {
     inherit
       mkIf
       mkMerge
@@ -437,16 +440,6 @@ let
     getName = x: if isString x then (b.parseDrvName x).name else x.pname or (b.parseDrvName x.name).name;
     getExe = p: "${p}/bin/${p.meta.mainProgram or (lib.getName p)}";
     makeBinPath = packages: b.concatStringsSep ":" (map (p: "${p}/bin") packages);
-    makeScope =
-      newScope: f:
-      let
-        self = f self // {
-          newScope = scope: newScope (self // scope);
-          callPackage = self.newScope { };
-          overrideScope = g: lib.makeScope newScope (final: f final // g final (f final));
-        };
-      in
-      self;
     licenses = mapAttrs (name: _: { inherit name; }) {
       bsd3 = 0;
       gpl3Only = 0;

@@ -20,14 +20,47 @@ let
         ];
       }
     );
-  # Derivations of the imitation hold their arguments, for tests to look at.
-  imitation =
-    arguments:
+  # Like stdenv's own: arguments become attributes, `meta` and `passthru` stay outside of what is built, and a
+  # value that no builder could be given fails here too. `arguments` alone is for tests to look at.
+  mkDerivation =
+    function:
     let
-      given = if lib.isAttrs arguments then arguments else arguments (imitation arguments);
-      name = given.name or "${given.pname}-${given.version}";
+      final = if lib.isFunction function then function (final // { inherit finalPackage overrideAttrs; }) else function;
+      overrideAttrs =
+        change:
+        mkDerivation (
+          again:
+          let
+            previous = if lib.isFunction function then function again else function;
+            step = if lib.isFunction change then change again else change;
+            new =
+              if !(lib.isFunction change) then
+                change
+              else if lib.isFunction step then
+                step previous
+              else
+                change previous;
+          in
+          previous // new
+        );
+      passthru = final.passthru or { };
+      given = removeAttrs final [
+        "meta"
+        "passthru"
+      ];
+      plain = make (final.name or "${final.pname}-${final.version}") {
+        given = builtins.toJSON given;
+      } "mkdir -p $out";
+      finalPackage = lib.extendDerivation true (
+        {
+          inherit overrideAttrs passthru;
+          meta = final.meta or { };
+          arguments = final;
+        }
+        // passthru
+      ) (plain // given // { inherit (plain) name; });
     in
-    make name { } "mkdir -p $out" // (given.passthru or { }) // { arguments = given; inherit (given) meta; } // given;
+    finalPackage;
   programs =
     name: files:
     make name { } (
@@ -55,31 +88,23 @@ let
     else
       builtins.toJSON value;
 
-  callWith =
-    scope: file: arguments:
-    let
-      f = if builtins.isFunction file then file else import file;
-      wanted = builtins.functionArgs f;
-      found = builtins.intersectAttrs wanted scope;
-    in
-    f (found // arguments);
+  # Fetchers can be called again with other arguments, as nixpkgs' can.
+  fetcher = name: lib.makeOverridable (given: mkDerivation (given // { name = name given; }));
 
   pythonSet =
     python: overrides:
     let
+      toPythonModule =
+        package:
+        package.overrideAttrs (old: {
+          passthru = (old.passthru or { }) // {
+            pythonModule = python;
+          };
+        });
+      buildPythonPackage = given: toPythonModule (mkDerivation given);
       base = {
-        inherit python;
-        buildPythonPackage = imitation;
-        buildPythonApplication = imitation;
-        toPythonModule = package: package;
-        setuptools = imitation {
-          pname = "setuptools";
-          version = "0";
-        };
-        packaging = imitation {
-          pname = "packaging";
-          version = "0";
-        };
+        inherit buildPythonPackage python toPythonModule;
+        buildPythonApplication = mkDerivation;
       }
       // lib.genAttrs [
         "aiohttp"
@@ -89,55 +114,72 @@ let
         "msgspec"
         "numpy"
         "nvidia-ml-py"
+        "packaging"
         "pillow"
         "pillow-heif"
         "prometheus-client"
         "rich"
+        "setuptools"
         "tomli"
         "watchfiles"
-      ] (pname: imitation { inherit pname; version = "0"; });
+      ] (pname: buildPythonPackage { inherit pname; version = "0"; });
       final = base // overrides final base;
     in
-    final;
-  interpreter =
+    lib.mapAttrs (
+      name: value:
+      if lib.isDerivation value && name != "python" && !(value ? pythonModule) then
+        throw "${name} should use `buildPythonPackage` or `toPythonModule` if it is to be part of the Python packages set."
+      else
+        value
+    ) final;
+  interpreter = lib.makeOverridable (
     {
       packageOverrides ? _: _: { },
-      self ? null,
+      self ? interpreter { },
     }:
-    let
-      python = make "python3" { } "mkdir -p $out" // {
+    mkDerivation {
+      name = "python3";
+      passthru = {
         pythonVersion = "3.12";
         sitePackages = "lib/python3.12/site-packages";
-        pkgs = pythonSet python packageOverrides;
-        override = interpreter;
-        buildEnv.override = arguments: imitation ({ name = "python3-env"; } // arguments);
+        pkgs = pythonSet self packageOverrides;
+        buildEnv = pkgs.callPackage (
+          {
+            extraLibs ? [ ],
+            ignoreCollisions ? false,
+          }:
+          mkDerivation {
+            name = "python3-env";
+            inherit extraLibs ignoreCollisions;
+          }
+        ) { };
       };
-    in
-    python;
+    }
+  );
 
   pkgs = {
     inherit lib pkgs system;
-    newScope = scope: callWith (pkgs // scope);
-    callPackage = callWith pkgs;
+    newScope = scope: lib.callPackageWith (pkgs // scope);
+    callPackage = pkgs.newScope { };
 
     stdenv = {
-      mkDerivation = imitation;
+      inherit mkDerivation;
       hostPlatform.system = system;
       cc = make "gcc" { } "mkdir -p $out" // {
         cc.lib = make "gcc-lib" { } "mkdir -p $out";
       };
     };
-    stdenvNoCC.mkDerivation = imitation;
-    fetchFromGitHub = given: imitation (given // { name = "source"; });
-    fetchPypi = given: imitation (given // { name = "${given.pname}-${given.version}.whl"; });
-    fetchurl = given: imitation ({ name = baseNameOf given.url; } // given);
+    stdenvNoCC = { inherit mkDerivation; };
+    fetchFromGitHub = fetcher (_: "source");
+    fetchPypi = fetcher (given: "${given.pname}-${given.version}.whl");
+    fetchurl = fetcher (given: given.name or (baseNameOf given.url));
 
     writeText = name: text: make name { inherit text; } ''printf %s "$text" > $out'';
     writeShellScript = name: text: make name { text = shell text; } ''printf %s "$text" > $out; chmod +x $out'';
     writeShellScriptBin = name: text: programs name { "bin/${name}" = shell text; };
     runCommand = name: _: script: make name { } script;
-    mkShell = given: imitation ({ name = "shell"; } // given);
-    testers.runNixOSTest = test: imitation { name = "vm-test"; inherit test; };
+    mkShell = given: mkDerivation ({ name = "shell"; } // given);
+    testers.runNixOSTest = test: mkDerivation { name = "vm-test"; passthru = { inherit test; }; };
     formats.toml = _: {
       type =
         let
@@ -162,8 +204,8 @@ let
         );
     };
 
-    python3Packages = pythonSet (interpreter { }) (_: _: { });
-    python312 = interpreter { };
+    python3Packages = pkgs.python312.pkgs;
+    python312 = pkgs.callPackage interpreter { };
 
     # What the units name, as things that can be run.
     fakes = {

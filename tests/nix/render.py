@@ -46,17 +46,24 @@ def nix(*words: str | Path) -> str:
     return done.stdout
 
 
-def arguments(modules: tuple[str, ...], extra: str, lib: str | None) -> list[str]:
+def arguments(
+    modules: tuple[str, ...], extra: str, lib: str | None, fakes: bool = True
+) -> list[str]:
     """Say which host is meant: module files of the checkout, and a module as a Nix expression."""
     listed = " ".join(f'"{module}"' for module in modules)
     words = ["--arg", "modules", f"[ {listed} ]", "--arg", "extra", extra]
-    words += ["--argstr", "zoetrope", str(ZOETROPE)]
+    words += ["--argstr", "zoetrope", str(ZOETROPE), "--arg", "fakes", json.dumps(fakes)]
     return words + (["--arg", "lib", f"import {lib}"] if lib else [])
 
 
-def host(*modules: str, extra: str = "{ }", lib: str | None = None) -> dict[str, Any]:
-    """Evaluate a host: failed assertions, warnings, settings, units, tmpfiles, users, polkit rule."""
-    words = arguments(modules, extra, lib)
+def host(
+    *modules: str, extra: str = "{ }", lib: str | None = None, fakes: bool = True
+) -> dict[str, Any]:
+    """Evaluate a host: failed assertions, warnings, settings, units, tmpfiles, users, polkit rule.
+
+    Without fakes its packages are those that a host gets which names none.
+    """
+    words = arguments(modules, extra, lib, fakes)
     facts: dict[str, Any] = json.loads(
         nix("nix-instantiate", "--eval", "--strict", "--json", EVALUATE, "-A", "facts", *words)
     )

@@ -26,6 +26,16 @@ def test_an_example_is_sound(example):
 
 @pytest.mark.system("nix-instantiate")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
+def test_an_example_is_sound_with_the_packages_that_a_host_gets(example):
+    found = host(relative(example), fakes=False)
+    assert (found["failed"], found["warnings"]) == ([], [])
+    unit = found["units"]["zoetrope-comfyui@.service"]
+    for package in ("comfyui", "zoetrope-pre-start", "zoetrope-node-packs"):
+        assert re.search(rf"/nix/store/\w+-{package}", unit), package
+
+
+@pytest.mark.system("nix-instantiate")
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
 def test_the_sidecar_accepts_the_settings_of_an_example(example):
     # The build runs `zoetrope serve --check`, as the host's own build does.
     (file,) = build(relative(example), part="settingsFile")

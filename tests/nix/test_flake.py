@@ -42,7 +42,7 @@ def flake(tmp_path_factory):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, checkout / name)
     nixpkgs = tmp_path_factory.mktemp("nixpkgs")
-    for name in ("lib.nix", "pkgs.nix"):
+    for name in ("customisation.nix", "lib.nix", "pkgs.nix"):
         (nixpkgs / name).write_text((ROOT / "tests" / "nix" / name).read_text())
     (nixpkgs / "flake.nix").write_text(STAND_IN)
     (nixpkgs / "default.nix").write_text(
@@ -67,13 +67,23 @@ def test_the_flake_offers_packages(flake):
     assert set(flake("packages.x86_64-linux", "builtins.attrNames")) == packs | own
 
 
+def test_every_package_is_one_that_can_be_built(flake):
+    drv = 'p: if (p.type or "") == "derivation" then p.drvPath else "no derivation"'
+    found = flake("packages.x86_64-linux", f"builtins.mapAttrs (_: {drv})")
+    assert [name for name, path in found.items() if not path.endswith(".drv")] == []
+
+
+@pytest.mark.parametrize("output", ["checks", "devShells", "formatter"])
+def test_what_is_built_beside_the_packages_is_a_derivation_too(flake, output):
+    kind = 'p: p.type or "no derivation"'
+    one = output == "formatter"
+    apply = f"s: map ({kind}) ({'[ s ]' if one else 'builtins.attrValues s'})"
+    assert set(flake(f"{output}.x86_64-linux", apply)) == {"derivation"}
+
+
 @pytest.mark.parametrize(
     ("output", "apply"),
     [
-        ("packages.x86_64-linux.default", "p: p.outPath"),
-        ("packages.x86_64-linux.comfyui", "p: p.outPath"),
-        ("packages.x86_64-linux.sageattention", "p: p.outPath"),
-        ("packages.x86_64-linux.node-pack-seedvr2", "p: p.outPath"),
         ("devShells.x86_64-linux.default", "p: p.outPath"),
         ("formatter.x86_64-linux", "p: p.outPath"),
         ("checks.x86_64-linux.vm", "p: p.outPath"),

@@ -84,6 +84,31 @@ def test_the_runtime_holds_every_wheel():
     assert sorted(found) == sorted(expected | {"cuda-wheels"})
 
 
+def test_node_packs_are_packages_alone():
+    found = evaluate("lib.mapAttrs (_: lib.isDerivation) scope.nodePacks")
+    assert found == {name: True for name in PINS["sources"] if name != "comfyui"}
+
+
+def test_whatever_the_scope_offers_is_what_its_name_says():
+    """`callPackage` adds to sets and makes functors of functions: neither may be taken for a package."""
+    found = evaluate(
+        "lib.mapAttrs (_: v: if lib.isDerivation v then 1 else if lib.isFunction v then 2 else 3) scope"
+    )
+    kinds = {kind: {name for name in found if found[name] == kind} for kind in (1, 2, 3)}
+    assert kinds[1] == {"flash-attn", "python", "sageattention", "torch", "triton"} | {
+        "comfyui",
+        "pre-start",
+        "zoetrope",
+    }
+    assert kinds[2] == {"fetchSource", "fetchWheel"} | {
+        "callPackage",
+        "newScope",
+        "overrideScope",
+        "packages",
+    }
+    assert kinds[3] == {"nodePacks", "pins", "wheelTags"}
+
+
 def test_sources_are_fetched_at_their_pins():
     found = evaluate(
         "lib.mapAttrs (_: p: p.arguments.src.arguments) scope.nodePacks"

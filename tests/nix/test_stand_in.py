@@ -1,14 +1,16 @@
 """The stand-in against the real lib, where one is at hand: ZOETROPE_NIXPKGS_LIB=…/lib."""
 
+import json
 import os
 
 import pytest
 
-from tests.nix.render import ROOT, NixError, host
+from tests.nix.render import ROOT, NixError, host, nix
 from tests.nix.test_module import SENTENCES
 
-pytestmark = [pytest.mark.system("nix-instantiate"), pytest.mark.nixpkgs]
+pytestmark = pytest.mark.system("nix-instantiate")
 
+STAND_IN = str(ROOT / "tests" / "nix" / "lib.nix")
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.nix"))
 
 
@@ -17,17 +19,61 @@ def real() -> str:
     return os.environ["ZOETROPE_NIXPKGS_LIB"]
 
 
+def evaluate(file: str, lib: str, *words: str):
+    command = ("nix-instantiate", "--eval", "--strict", "--json", ROOT / "tests" / "nix" / file)
+    return json.loads(nix(*command, *words, "--arg", "lib", f"import {lib}"))
+
+
+def test_whatever_a_file_returns_can_be_overridden():
+    """What agreed with the real lib stays so where none is at hand."""
+    found = evaluate("overriding.nix", STAND_IN)
+    assert set(found["set"]) == {"x", "y", "override", "overrideDerivation"}
+    assert set(found["function"]["attributes"]) == {"__functor", "__functionArgs", "override"}
+    assert set(found["arguing"]["arguments"]) == {"w", "z"}
+    assert {"override", "overrideDerivation"} < set(found["plain"]["attributes"])
+    assert {"override", "overrideAttrs"} < set(found["full"]["attributes"])
+    assert set(found["several"]) == {"one", "two"}
+    assert "override" in found["several"]["one"]["attributes"]
+    assert (found["set-again"]["y"], found["called"], found["function-again"]) == (9, 7, 36)
+    assert {"callPackage", "newScope", "overrideScope", "packages"} < set(found["scope"])
+
+
+@pytest.mark.nixpkgs
+def test_package_functions_return_the_same_with_the_real_lib(real):
+    assert evaluate("overriding.nix", STAND_IN) == evaluate("overriding.nix", real)
+
+
+@pytest.mark.nixpkgs
+def test_a_missing_argument_stops_with_the_real_lib_too(real):
+    for lib in (STAND_IN, real):
+        with pytest.raises(NixError, match='called without required argument "x"'):
+            nix(
+                *("nix-instantiate", "--eval", "--expr"),
+                f"(import {lib}).callPackageWith {{ y = 1; }} ({{ x, y }}: x) {{ }}",
+            )
+
+
+@pytest.mark.nixpkgs
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_has_the_same_packages_with_the_real_lib(example, real):
+    file = f"examples/{example}"
+    assert host(file, fakes=False) == host(file, lib=real, fakes=False)
+
+
+@pytest.mark.nixpkgs
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_is_the_same_host_with_the_real_lib(example, real):
     assert host(f"examples/{example}") == host(f"examples/{example}", lib=real)
 
 
+@pytest.mark.nixpkgs
 @pytest.mark.parametrize("text", [text for text, _ in SENTENCES])
 def test_a_contradiction_is_the_same_with_the_real_lib(text, real):
     extra = f"{{ services.zoetrope = {{ enable = true; {text} }}; }}"
     assert host(extra=extra)["failed"] == host(extra=extra, lib=real)["failed"]
 
 
+@pytest.mark.nixpkgs
 @pytest.mark.parametrize(
     ("text", "words"),
     [

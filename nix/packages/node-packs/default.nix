@@ -3,7 +3,6 @@
 # --replace-fail, so that a bump that moves such a line fails the build and not a job.
 {
   lib,
-  callPackage,
   stdenvNoCC,
   fetchSource,
   pins,
