@@ -50,19 +50,10 @@ stdenvNoCC.mkDerivation {
     runHook postInstall
   '';
 
-  # A wheel may import well without its native half (utensils/comfyui-nix #66); torch may have been
-  # swapped for one without CUDA by an override elsewhere.
   doInstallCheck = true;
   installCheckPhase = ''
     runHook preInstallCheck
-    ${pythonEnv}/bin/python3 - <<'EOF'
-    import importlib.util, pathlib, torch
-    assert torch.version.cuda == "${pins.cuda}", torch.version.cuda
-    kitchen = pathlib.Path(importlib.util.find_spec("comfy_kitchen").origin).parent
-    assert list(kitchen.glob("backends/cuda/_C*.so")), "comfy-kitchen lacks its kernels"
-    aimdo = pathlib.Path(importlib.util.find_spec("comfy_aimdo").origin).parent
-    assert list(aimdo.rglob("*.so")), "comfy-aimdo lacks its library"
-    EOF
+    ${pythonEnv}/bin/python3 ${./install_check.py} ${pins.cuda}
     runHook postInstallCheck
   '';
 

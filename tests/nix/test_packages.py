@@ -167,6 +167,15 @@ def test_comfyui_brings_what_kernels_need_while_they_run():
     assert found["ZOETROPE_MIN_DRIVER"] == PINS["driver"]
 
 
+def test_comfyui_is_checked_with_its_own_python_before_it_is_installed():
+    found = evaluate("{ inherit (scope.comfyui.arguments) doInstallCheck installCheckPhase; }")
+    assert found["doInstallCheck"] is True
+    (line,) = [line for line in found["installCheckPhase"].splitlines() if "python3" in line]
+    python, file, cuda = line.split()
+    assert python == evaluate('"${scope.comfyui.pythonEnv}/bin/python3"')
+    assert (file.endswith("-install_check.py"), cuda) == (True, PINS["cuda"])
+
+
 def test_the_sidecar_is_built_from_the_project_file():
     found = evaluate(
         "{ inherit (scope.zoetrope.arguments) pname version; needs = names scope.zoetrope.arguments.dependencies; }"
