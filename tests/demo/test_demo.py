@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 import uuid
 from pathlib import Path
@@ -23,19 +24,27 @@ from zoetrope.jobs.receipt import Receipt
 
 SMALL = ("--seconds", "1", "--resolution", "496")
 MARK = "ZOETROPE_DEMO_TEST"
+# The interpreter below the tests' own environment, which knows none of its packages, and what a wrapper of
+# nixpkgs has in front of the command.
+BARE = str(Path(sys.executable).resolve())
+WRAPPED = (
+    f"import site; site.addsitedir({sysconfig.get_path('purelib')!r});"
+    " from zoetrope.cli import main; main()"
+)
 
 
 class Run:
     """One run; whatever it starts inherits a mark, by which it is found again."""
 
-    def __init__(self, tmp: Path) -> None:
+    def __init__(self, tmp: Path, *command: str) -> None:
         self.tmp = tmp
+        self.command = command or (sys.executable, "-m", "zoetrope")
         self.mark = uuid.uuid4().hex
         self.env = os.environ | {MARK: self.mark, "TMPDIR": str(tmp)}
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "zoetrope", "demo", *options],
+            [*self.command, "demo", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -105,6 +114,16 @@ def test_it_ends_with_a_checked_video_after_two_faults(run):
         r"i2v +\d+ %  KSamplerAdvanced, step \d+/\d+|i2v +\d+%  KSamplerAdvanced, step \d+/\d+"
     )
     assert any(re.search(progress, line) for line in lines)
+
+
+def test_its_processes_find_what_a_wrapper_put_in_the_way_of_the_demo_alone(tmp_path):
+    alone = subprocess.run([BARE, "-c", "import zoetrope"], cwd="/", capture_output=True)
+    assert b"No module named 'zoetrope'" in alone.stderr
+    run = Run(tmp_path, BARE, "-I", "-S", "-c", WRAPPED)
+    run.env.pop("PYTHONPATH", None)
+    code, lines, errors = run(*SMALL)
+    assert (code, errors) == (0, []), lines
+    assert Path(lines[-1].removeprefix("video: ")).exists()
 
 
 def test_on_another_engine_nothing_is_ordered(run, tmp_path):

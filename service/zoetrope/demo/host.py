@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from .. import child
 from ..errors import ZoetropeError
 
 REHEARSAL = "rehearsal:"
@@ -55,11 +56,11 @@ class Host:
         config.write_text(self._settings(), encoding="utf-8")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "zoetrope", "serve", "--config", str(config)],
+                [sys.executable, "-P", "-m", "zoetrope", "serve", "--config", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={k: v for k, v in os.environ.items() if k not in MANAGERS},
+                env=child.environment(without=MANAGERS),
                 # Ctrl-C is for the demo, which then ends the service in its own order.
                 start_new_session=True,
                 preexec_fn=_dying_with(os.getpid()),

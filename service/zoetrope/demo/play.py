@@ -16,6 +16,7 @@ from typing import Protocol
 
 import msgspec
 
+from .. import child
 from ..cli.client import Client, ServiceDown, decode
 from ..cli.follow import Moved
 from ..errors import Reason, ZoetropeError
@@ -118,7 +119,7 @@ class Demo:
             drawn = self._options.home / "zoetrope.png"
             # A process of its own, because the drawing library is large and needed once.
             line = [sys.executable, "-P", "-m", "zoetrope.demo.picture", str(drawn)]
-            subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
+            subprocess.run(line, check=True, stdin=subprocess.DEVNULL, env=child.environment())
             return drawn
         stem = re.sub(r"[^\w-]+", "-", given.stem).strip("-") or "picture"
         if classify(f"{stem}{given.suffix}").kind is not Kind.PICTURE:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
+from .. import child
 from ..errors import EngineDown
 from ..settings import EngineSettings
 from .comfyui import ComfyEngine
@@ -108,7 +108,7 @@ class EmbeddedEngine(ComfyEngine):
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=child.environment(),
             # Ctrl-C at a terminal is for the service, which then ends this in its own order.
             start_new_session=True,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from .. import child
 from ..errors import Rejected, ZoetropeError
 from ..jobs.job import Still
 from ..settings import InboxSettings
@@ -202,8 +203,7 @@ class Decoder:
             stdout=PIPE,
             stderr=DEVNULL,
             cwd="/",
-            # A wrapped service (nix) finds its packages through sys.path alone; pass that on.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=child.environment(),
         )
         worker = _Worker(process)
         self._all.add(worker)

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from .. import child
 from ..errors import ZoetropeError, is_disk_full
 
 TIMEOUT = 300.0
@@ -292,13 +293,8 @@ async def _ask(*arguments: str) -> Answer:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={
-                **os.environ,
-                # A wrapped service finds its packages through sys.path alone; pass that on.
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                # numpy would keep buffers for every core of a large host, inside the memory limit.
-                "OPENBLAS_NUM_THREADS": "1",
-            },
+            # numpy would keep buffers for every core of a large host, inside the memory limit.
+            env=child.environment(OPENBLAS_NUM_THREADS="1"),
         )
     except OSError as error:
         raise _down(str(error)) from error
