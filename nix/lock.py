@@ -1,8 +1,8 @@
 """Renew the wheels in pins.json: pip resolves what ComfyUI and the node packs need, for the host's Python.
 
-    python nix/lock.py [--download FOLDER]
+    python nix/lock.py [--keep] [--download FOLDER]
 
-Only `wheels` entries from the package index are rewritten; everything else in pins.json is an operator's
+With --keep no version changes: only what is newly needed is added, and what nobody needs is taken out. Only `wheels` entries from the package index are rewritten; everything else in pins.json is an operator's
 to change by hand. With --download the files are fetched and hashed too, and a hash that differs from
 the index's is an error.
 """
@@ -24,6 +24,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PINS = Path(__file__).parent / "pins.json"
+# The checkout's environment is made without pip; the Python that it was made with has one.
+PIP = (str(Path(sys.base_prefix) / "bin" / "python3"), "-m", "pip")
 # Wheels for older C libraries run on newer ones; nixpkgs' is newer than all of these.
 PLATFORMS = [
     *(f"manylinux_2_{minor}_x86_64" for minor in range(35, 4, -1)),
@@ -51,16 +53,24 @@ def choices(python: str) -> list[str]:
 
 def pip(*words: str) -> None:
     """Run pip quietly; its own message is the best one when it fails."""
-    subprocess.run([sys.executable, "-m", "pip", *words, "--quiet"], check=True)
+    subprocess.run([*PIP, *words, "--quiet"], check=True)
 
 
-def resolve(needs: list[str], python: str) -> list[dict[str, Any]]:
+def constraints(pins: dict[str, Any]) -> list[str]:
+    """Pin every wheel of the index to the version that it has."""
+    return [f"{n}=={w['version']}" for n, w in pins["wheels"].items() if w["source"] == "PyPI"]
+
+
+def resolve(needs: list[str], python: str, kept: list[str]) -> list[dict[str, Any]]:
     """Let pip choose a version of each wheel; the answer is its own report."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
+        limits = Path(folder) / "constraints.txt"
+        limits.write_text("\n".join(kept))
         pip(
             *("install", "--dry-run", "--ignore-installed", "--report", str(report)),
-            *("--target", str(Path(folder) / "target"), *choices(python), *needs),
+            *("--target", str(Path(folder) / "target"), "--constraint", str(limits)),
+            *(*choices(python), *needs),
         )
         found: list[dict[str, Any]] = json.loads(report.read_text())["install"]
     return found
@@ -123,6 +133,18 @@ def entries(report: list[dict[str, Any]], python: str, basis: str) -> dict[str, 
     }
 
 
+def settled(found: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Keep what a hash rests on where it is still the same file's."""
+    same = {
+        name: before[name]["basis"]
+        for name, entry in found.items()
+        if name in before and all(before[name][key] == entry[key] for key in ("file", "hash"))
+    }
+    return {
+        name: entry | {"basis": same.get(name, entry["basis"])} for name, entry in found.items()
+    }
+
+
 def compare(found: dict[str, Any], folder: Path, python: str) -> None:
     """Download every wheel and hash it."""
     pins = [f"{name}=={entry['version']}" for name, entry in found.items()]
@@ -136,13 +158,18 @@ def main() -> None:
     """Rewrite pins.json in place."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--download", metavar="FOLDER", type=Path, help="fetch and hash them too")
-    download: Path | None = parser.parse_args().download
+    parser.add_argument("--keep", action="store_true", help="change no version that is there")
+    options = parser.parse_args()
+    download: Path | None = options.download
     pins = json.loads(PINS.read_text())
     python = pins["python"]
     basis = "index" if download is None else "computed = index"
-    found = entries(resolve(wanted(pins), python), python, basis)
+    kept = constraints(pins) if options.keep else []
+    found = entries(resolve(wanted(pins), python, kept), python, basis)
     if download is not None:
         compare(found, download, python)
+    else:
+        found = settled(found, pins["wheels"])
     by_hand = {name: w for name, w in pins["wheels"].items() if w["source"] != "PyPI"}
     pins["wheels"] = dict(sorted((found | by_hand).items()))
     PINS.write_text(json.dumps(pins, indent=2) + "\n")

@@ -93,5 +93,32 @@ def test_only_what_an_environment_asks_for_is_required():
     assert lock.requires(metadata, "3.12", {"a": {"fast"}}) == ["b", "e", "f"]
 
 
+def test_pip_is_at_hand_though_the_environment_of_the_checkout_has_none():
+    lock.pip("--version")
+
+
+def test_what_is_kept_is_what_the_index_brought():
+    pinned = {"wheels": {"a": {"version": "1.0", "source": "PyPI"}, "k": {"source": "GitHub"}}}
+    assert lock.constraints(pinned) == ["a==1.0"]
+
+
+def test_a_hash_rests_on_what_it_rested_on_while_its_file_is_the_same():
+    before = {
+        "a": {"file": "a-1.whl", "hash": "h", "basis": "computed = index"},
+        "b": {"file": "b-1.whl", "hash": "h", "basis": "computed = index"},
+    }
+    found = {
+        "a": {"file": "a-1.whl", "hash": "h", "basis": "index"},
+        "b": {"file": "b-2.whl", "hash": "i", "basis": "index"},
+        "c": {"file": "c-1.whl", "hash": "j", "basis": "index"},
+    }
+    after = lock.settled(found, before)
+    assert {name: entry["basis"] for name, entry in after.items()} == {
+        "a": "computed = index",
+        "b": "index",
+        "c": "index",
+    }
+
+
 def test_a_hash_is_written_the_way_nix_writes_it():
     assert lock.sri("0" * 64) == "sha256-" + base64.b64encode(bytes(32)).decode()
