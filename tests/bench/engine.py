@@ -24,8 +24,9 @@ from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
 from zoetrope.graphs.shelf import load, shipped
 from zoetrope.jobs.job import Still, Ticket
-from zoetrope.jobs.verify import Expected, check
 from zoetrope.settings import EngineSettings
+from zoetrope.verify.check import check
+from zoetrope.verify.expected import Expected
 
 FRAMES = 81
 

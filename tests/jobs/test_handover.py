@@ -12,8 +12,9 @@ from zoetrope.engine.rehearsal import RehearsalEngine
 from zoetrope.graphs.graph import put
 from zoetrope.graphs.shelf import load, shipped
 from zoetrope.jobs.job import Still, Ticket
-from zoetrope.jobs.verify import Expected, check
 from zoetrope.settings import EngineSettings
+from zoetrope.verify.check import check
+from zoetrope.verify.expected import Expected
 
 HERO = load(shipped() / "wan22-i2v-hero")
 SIZE = (384, 256)

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoetrope.domain.verdict import Measured, Verdict
 from zoetrope.gpu.usage import Usage
 from zoetrope.graphs.recipe_file import Band
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.jobs.job import Attempt, Job, Progress, Stage, State, Still, Ticket
 from zoetrope.jobs.pace import ENOUGH, Run, Yardstick, judge, learned, runs
-from zoetrope.jobs.verify import Measured, Verdict
 
 USUAL = Run(
     recipe="hero", stage="i2v", card="GPU-1", size=(10, 10, 10), seconds=100.0, attention="sageattn",

@@ -14,8 +14,8 @@ from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox.ticket import resolve
 from zoetrope.jobs.course import expectation
 from zoetrope.jobs.job import Job, Stage, State, Still
-from zoetrope.jobs.verify import check
 from zoetrope.settings import EngineSettings
+from zoetrope.verify.check import check
 
 SIZE = (384, 256)
 SHELF = Recipes((shipped(),))

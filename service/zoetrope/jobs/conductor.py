@@ -29,6 +29,7 @@ from ..errors import (
 from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..settings import Settings
+from ..verify.check import CheckerDown
 from . import job as steps
 from . import ladder
 from .course import planned, size_key
@@ -41,7 +42,6 @@ from .progress import Live
 from .proof import Proofreader
 from .publisher import Publisher, reason_of
 from .room import Room
-from .verify import CheckerDown
 
 log = logging.getLogger("zoetrope.jobs")
 

@@ -10,8 +10,8 @@ from ..errors import RecipeError, Rejected
 from ..graphs.graph import Graph, digest
 from ..graphs.recipe import Plan, Recipe
 from ..graphs.recipe_file import StageSpec
+from ..verify.expected import Expected
 from .job import Artefact, Job, Progress, Still, Ticket
-from .verify import Expected
 
 # The borders of a multipart form need some room beside the file.
 FORM_BYTES = 64 * 1024

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..domain.verdict import Verdict
 from ..engine.protocol import (
     Absent,
     Engine,
@@ -27,6 +28,7 @@ from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import StageSpec
 from ..graphs.shelf import Recipes
 from ..host import trouble
+from ..verify.check import check
 from . import job as steps
 from .course import Course, expectation, planned, size_key
 from .job import ENDED, Artefact, Attempt, Failure, Job, State
@@ -35,7 +37,6 @@ from .pace import LEARNED_FROM, learned
 from .progress import Live, Meter, eta, silence
 from .proof import Proofreader
 from .question import Question
-from .verify import Verdict, check
 
 log = logging.getLogger("zoetrope.jobs")
 

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 import msgspec
 
+from ..domain.verdict import Verdict
 from ..errors import IllegalTransition, Reason
 from ..gpu.usage import Usage
-from .verify import Verdict
 
 # A fixed namespace makes prompt ids a pure function of job, stage and attempt, on every host.
 PROMPTS = uuid.UUID("5d7f3c1e-0a52-5c0b-9a57-6f6b2c8e4a11")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from .. import __version__
+from ..domain.verdict import LOSSLESS, Verdict
 from ..graphs.recipe import Plan
 from .job import Artefact, Attempt, Job, Stage, Still, Ticket
-from .verify import LOSSLESS, Verdict
 
 SCHEMA = 1
 

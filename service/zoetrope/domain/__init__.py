@@ -1,0 +1,1 @@
+"""What everybody speaks of: values without a way to the disk, the network or the clock."""
