@@ -29,7 +29,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "recipes": "List recipes, or all that one of them can be asked for.",
         "health": "Ask every check, and say what to do next.",
     },
-    "Check graphs": {
+    "Check videos and graphs": {
+        "verify": "Measure a video as the service does.",
         "lint": "Say what would go wrong in a graph.",
         "rules": "List the linter's rules, or explain one.",
         "catalog": "Record and compare node signatures.",
