@@ -17,7 +17,13 @@ LONGEST = 450
 STREET = ("inbox", "jobs", "graphs", "engine")
 # Values that every part speaks of; they know nobody.
 SHARED = {
-    "jobs.job",
+    "domain",
+    "domain.job",
+    "domain.plan",
+    "domain.steps",
+    "domain.usage",
+    "domain.values",
+    "domain.verdict",
     "graphs.graph",
     "graphs.catalog",
     "graphs.loaders",

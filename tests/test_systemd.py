@@ -6,8 +6,8 @@ import time
 import pytest
 
 from tests.web.fakes import LaneStatus, make_job, make_parts
+from zoetrope.domain.job import State
 from zoetrope.errors import DiskFull, Reason
-from zoetrope.jobs.job import State
 from zoetrope.jobs.progress import Live
 from zoetrope.notifier import Notifier
 from zoetrope.systemd import (

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from .domain.job import State
 from .errors import Reason, ZoetropeError
 from .gpu.card import Reading
 from .health.inbox import stale_after
-from .jobs.job import State
 from .jobs.progress import Live
 from .jobs.question import Question
 from .notifier import Notifier

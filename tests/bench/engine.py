@@ -20,10 +20,10 @@ from tests.bench import pictures
 from tests.bench.process import wait_until
 from tests.bench.table import Figure
 from tests.fakes.service import EngineProcess, ServiceProcess
+from zoetrope.domain.values import Still, Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
 from zoetrope.graphs.shelf import load, shipped
-from zoetrope.jobs.job import Still, Ticket
 from zoetrope.settings import EngineSettings
 from zoetrope.verify.check import check
 from zoetrope.verify.expected import Expected

@@ -16,7 +16,8 @@ from pathlib import Path
 from tests.bench.process import memory_megabytes, processor_seconds
 from tests.bench.table import Figure, percentile
 from tests.fakes.service import EngineProcess, ServiceProcess
-from zoetrope.jobs.job import Artefact, Attempt, Job, Progress, Stage, State, Still, Ticket
+from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
+from zoetrope.domain.values import Artefact, Still, Ticket
 from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.question import Question
 

@@ -9,9 +9,10 @@ from click.testing import CliRunner
 
 from tests.web.fakes import make_job, make_parts
 from zoetrope.cli.group import cli
+from zoetrope.domain import steps
+from zoetrope.domain.job import State
+from zoetrope.domain.values import Artefact
 from zoetrope.errors import Reason
-from zoetrope.jobs import job as steps
-from zoetrope.jobs.job import Artefact, State
 from zoetrope.jobs.progress import Live
 from zoetrope.web.server import Server
 

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from tests.web.fakes import STILL
-from zoetrope.jobs.job import State
+from zoetrope.domain.job import State
 
 
 @pytest.fixture

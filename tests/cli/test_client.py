@@ -5,7 +5,7 @@ import pytest
 
 from zoetrope.cli import client
 from zoetrope.cli.client import Client, ServiceDown
-from zoetrope.jobs.job import State
+from zoetrope.domain.job import State
 
 
 def test_the_stream_is_taken_up_again_after_a_restart(service):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from zoetrope.jobs.job import State
+from zoetrope.domain.job import State
 
 
 @pytest.mark.parametrize(

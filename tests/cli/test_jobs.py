@@ -3,8 +3,9 @@ import json
 import msgspec
 
 from tests.web.fakes import STILL
+from zoetrope.domain.job import Attempt, Progress, Stage, State
+from zoetrope.domain.values import Failure
 from zoetrope.errors import Reason
-from zoetrope.jobs.job import Attempt, Failure, Progress, Stage, State
 from zoetrope.jobs.progress import Live
 
 

@@ -1,13 +1,13 @@
 import json
 import time
 
+from zoetrope.domain.job import State
 from zoetrope.errors import Reason
 from zoetrope.gpu.card import Card, Reading
 from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.watch import Watch
 from zoetrope.gpu.wire import CardState
 from zoetrope.inbox.intake import Held
-from zoetrope.jobs.job import State
 
 
 def test_the_service_is_shown_on_one_screen(service, run):

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoetrope.domain.values import Still
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
 from zoetrope.graphs.graph import put
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox.ticket import resolve
-from zoetrope.jobs.job import Still
 from zoetrope.settings import EngineSettings
 
 pytestmark = pytest.mark.engine

@@ -14,11 +14,12 @@ from typing import Any
 
 from PIL import Image
 
+from zoetrope.domain.job import Job, Stage, State
+from zoetrope.domain.values import Still, Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.rehearsal import Fault, FaultKind, RehearsalEngine
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.jobs.conductor import Conductor
-from zoetrope.jobs.job import Job, Stage, State, Still, Ticket
 from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.outbox import Outbox
 from zoetrope.settings import (

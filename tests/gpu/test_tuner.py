@@ -10,11 +10,11 @@ import time
 import pytest
 
 from tests.fakes.nvml.simulated import uid
+from zoetrope.domain.usage import Usage
 from zoetrope.gpu import wire
 from zoetrope.gpu.device import Nvml
 from zoetrope.gpu.probation import Trust
 from zoetrope.gpu.tuner import Tuner
-from zoetrope.gpu.usage import Usage
 from zoetrope.gpu.watch import Watch
 from zoetrope.settings import EngineSettings, Restart, parse
 

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoetrope.domain.usage import Usage
 from zoetrope.gpu.card import Reading
 from zoetrope.gpu.report import Video, lines, tabulate
-from zoetrope.gpu.usage import Meter, Usage
+from zoetrope.gpu.usage import Meter
 
 
 def reading(taken, **values):

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import RECIPES
+from zoetrope.domain.values import Still, Ticket
 from zoetrope.errors import Rejected
 from zoetrope.graphs.recipe import Recipe, fit
 from zoetrope.graphs.recipe_file import Memory, Parameter, Relief, Size, sold
 from zoetrope.graphs.shelf import load
-from zoetrope.jobs.job import Still, Ticket
 
 TINY = load(RECIPES / "tiny")
 FILES = {"picture": "zoetrope/a.png", "end_picture": "", "source": "zoetrope/b.mp4"}

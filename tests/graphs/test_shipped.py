@@ -6,6 +6,7 @@ from itertools import chain
 import msgspec
 import pytest
 
+from zoetrope.domain.values import Still
 from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
 from zoetrope.engine.rehearsal.validate import Lists, validate
 from zoetrope.graphs import catalog
@@ -15,7 +16,6 @@ from zoetrope.graphs.recipe import Recipe
 from zoetrope.graphs.recipe_file import StageSpec
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox.ticket import resolve
-from zoetrope.jobs.job import Still
 from zoetrope.models.manifest import catalogue
 from zoetrope.settings import ModelsSettings
 

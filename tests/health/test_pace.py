@@ -3,9 +3,9 @@
 import msgspec
 
 from tests.jobs.test_pace import make
+from zoetrope.domain.values import Still
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.health.pace import PaceCheck
-from zoetrope.jobs.job import Still
 
 
 async def finish(parts, seconds, attention="sageattn"):

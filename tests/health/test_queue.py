@@ -1,9 +1,9 @@
 import pytest
 
 from tests.web.fakes import LaneStatus, make_job
+from zoetrope.domain.job import State
 from zoetrope.errors import Reason
 from zoetrope.health.queue import PATIENCE, QueueCheck
-from zoetrope.jobs.job import State
 
 
 class Clock:

@@ -14,13 +14,13 @@ import msgspec
 import pytest
 from PIL import Image
 
+from zoetrope.domain.job import Job, State
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox.entry import classify
 from zoetrope.inbox.gather import Drop
 from zoetrope.inbox.intake import Intake
 from zoetrope.inbox.still import Decoder
 from zoetrope.inbox.watcher import Watcher
-from zoetrope.jobs.job import Job, State
 from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.question import Question
 from zoetrope.settings import (

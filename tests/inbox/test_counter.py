@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.inbox.conftest import no_space, write_picture, write_recipe
+from zoetrope.domain.job import State
 from zoetrope.errors import NotFound, Rejected
 from zoetrope.inbox import admission
 from zoetrope.inbox.claim import Claims
-from zoetrope.jobs.job import State
 
 
 class TestUploads:

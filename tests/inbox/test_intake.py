@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from tests.inbox.conftest import until, write_picture
+from zoetrope.domain.job import State
+from zoetrope.domain.steps import cancel
 from zoetrope.inbox import admission
 from zoetrope.inbox.source import StillChanging
-from zoetrope.jobs.job import State, cancel
 
 
 async def test_a_picture_becomes_a_queued_job(world, picture):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.inbox.conftest import write_picture
-from zoetrope.jobs.job import State
+from zoetrope.domain.job import State
 
 STEPS = [
     (Path, "rename"),

@@ -2,10 +2,10 @@ import msgspec
 import pytest
 
 from tests.inbox.conftest import write_recipe
+from zoetrope.domain.values import Ticket
 from zoetrope.errors import Rejected
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox import ticket as tickets
-from zoetrope.jobs.job import Ticket
 
 
 @pytest.fixture

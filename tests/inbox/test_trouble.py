@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from tests.inbox.conftest import no_space, until, write_recipe
+from zoetrope.domain.job import State
 from zoetrope.inbox import admission
-from zoetrope.jobs.job import State
 
 
 class TestTrouble:

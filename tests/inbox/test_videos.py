@@ -7,9 +7,9 @@ import pytest
 
 from tests.conftest import RECIPES
 from tests.inbox.test_moving import film
+from zoetrope.domain import steps
+from zoetrope.domain.job import State
 from zoetrope.graphs.shelf import Recipes, load
-from zoetrope.jobs import job as steps
-from zoetrope.jobs.job import State
 
 UPSCALE = "seedvr2-rife-upscale"
 SHIPPED = RECIPES.parent.parent / "workflows"

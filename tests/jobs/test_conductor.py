@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from tests.fakes.street import RECIPES, Street, order, recipe_with
+from zoetrope.domain.job import Progress, State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
 from zoetrope.engine.rehearsal import Fault
 from zoetrope.errors import IllegalTransition
 from zoetrope.jobs import flight
-from zoetrope.jobs.job import Progress, State
 
 
 async def ask(street: Street, path: str):

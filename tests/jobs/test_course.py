@@ -2,24 +2,13 @@ import msgspec
 import pytest
 
 from tests.conftest import RECIPES
+from zoetrope.domain.job import Job, Progress, Stage, State
+from zoetrope.domain.steps import finish_stage, start, submit, try_again
+from zoetrope.domain.values import Artefact, Failure, Still, Ticket
 from zoetrope.errors import RecipeError
 from zoetrope.graphs.recipe_file import Memory
 from zoetrope.graphs.shelf import load, shipped
 from zoetrope.jobs.course import FORM_BYTES, Course, expectation
-from zoetrope.jobs.job import (
-    Artefact,
-    Failure,
-    Job,
-    Progress,
-    Stage,
-    State,
-    Still,
-    Ticket,
-    finish_stage,
-    start,
-    submit,
-    try_again,
-)
 
 TINY = load(RECIPES / "tiny")
 CLIP = Artefact(file="i2v-1.mp4", size=10_000, sha256="c" * 64)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.conftest import RECIPES
 from tests.fakes.street import Street
+from zoetrope.domain.job import Progress, State
 from zoetrope.engine.rehearsal import Fault
-from zoetrope.jobs.job import Progress, State
 
 ASKED = {
     "prompt": "Beat 1 (0-2s): the camera tilts up while it zooms in.",

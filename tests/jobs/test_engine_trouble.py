@@ -6,9 +6,9 @@ import aiohttp
 import pytest
 
 from tests.fakes.street import Street, order, recipe_with
+from zoetrope.domain.job import State
 from zoetrope.errors import EngineDown, EngineRefused
 from zoetrope.jobs import lane
-from zoetrope.jobs.job import State
 from zoetrope.settings import JobsSettings
 
 BROKEN = "engine-broken"

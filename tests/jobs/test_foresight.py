@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.street import Street, recipe_with
+from zoetrope.domain.job import State
+from zoetrope.domain.values import Ticket
 from zoetrope.graphs.graph import put
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.jobs.foresight import courses, foresee
-from zoetrope.jobs.job import State, Ticket
 from zoetrope.jobs.proof import Proofreader, line
 from zoetrope.lint.findings import SEVERITIES
 from zoetrope.settings import EngineSettings, Settings

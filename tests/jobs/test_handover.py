@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from zoetrope.domain.values import Still, Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
 from zoetrope.engine.rehearsal import RehearsalEngine
 from zoetrope.graphs.graph import put
 from zoetrope.graphs.shelf import load, shipped
-from zoetrope.jobs.job import Still, Ticket
 from zoetrope.settings import EngineSettings
 from zoetrope.verify.check import check
 from zoetrope.verify.expected import Expected

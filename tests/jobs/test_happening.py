@@ -4,11 +4,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoetrope.domain import steps
+from zoetrope.domain.job import Job, Progress, Stage, State
+from zoetrope.domain.usage import Usage
+from zoetrope.domain.values import Artefact, Failure, Ticket
 from zoetrope.errors import IllegalTransition, Reason
-from zoetrope.gpu.usage import Usage
-from zoetrope.jobs import job as steps
 from zoetrope.jobs.happening import Climbed, Refused, StageDone, VideoDone, happened
-from zoetrope.jobs.job import Artefact, Failure, Job, Progress, Stage, State, Ticket
 
 FILES = (Artefact(file="a.mp4", size=1, sha256="0"),)
 OOM = Failure(kind="oom", message="Allocation on device")

@@ -9,8 +9,8 @@ import shutil
 import pytest
 
 from tests.fakes.street import RECIPES, Street, order
+from zoetrope.domain.job import State
 from zoetrope.errors import DiskFull, LedgerError
-from zoetrope.jobs.job import State
 from zoetrope.jobs.outbox import Outbox
 
 

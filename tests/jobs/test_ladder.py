@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoetrope.jobs.job import Attempt, Failure, Progress, Stage
+from zoetrope.domain.job import Attempt, Progress, Stage
+from zoetrope.domain.values import Failure
 from zoetrope.jobs.ladder import Again, Dropped, GiveUp, Hold, Means, Refuse, decide
 
 RELIEFS = ("batch-9", "tiled")

@@ -6,9 +6,10 @@ from contextlib import closing
 import msgspec
 import pytest
 
+from zoetrope.domain import steps
+from zoetrope.domain.job import Job, Stage, State
+from zoetrope.domain.values import Ticket
 from zoetrope.errors import DiskFull, IllegalTransition, LedgerError, NotFound
-from zoetrope.jobs import job as steps
-from zoetrope.jobs.job import Job, Stage, State, Ticket
 from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.question import NEWEST, Question
 from zoetrope.jobs.schema import APPLICATION_ID, MIGRATIONS

@@ -3,9 +3,10 @@ import json
 import msgspec
 import pytest
 
-from zoetrope.graphs.recipe import Plan
+from zoetrope.domain.job import Job, Progress, Stage, State
+from zoetrope.domain.plan import Plan
+from zoetrope.domain.values import Artefact, Still, Ticket
 from zoetrope.jobs import receipt
-from zoetrope.jobs.job import Artefact, Job, Progress, Stage, State, Still, Ticket
 from zoetrope.jobs.outbox import Outbox, contents, folder_name
 
 JOB = Job(

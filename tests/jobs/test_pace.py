@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
+from zoetrope.domain.usage import Usage
+from zoetrope.domain.values import Still, Ticket
 from zoetrope.domain.verdict import Measured, Verdict
-from zoetrope.gpu.usage import Usage
 from zoetrope.graphs.recipe_file import Band
 from zoetrope.graphs.shelf import Recipes, shipped
-from zoetrope.jobs.job import Attempt, Job, Progress, Stage, State, Still, Ticket
 from zoetrope.jobs.pace import ENOUGH, Run, Yardstick, judge, learned, runs
 
 USUAL = Run(

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from tests.fakes.street import Street, recipe_with
-from zoetrope.jobs.job import State
+from zoetrope.domain.job import State
 from zoetrope.settings import LintSettings
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoetrope.domain.job import Job, Stage, State
+from zoetrope.domain.values import Still
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
 from zoetrope.engine.rehearsal import RehearsalEngine
@@ -13,7 +15,6 @@ from zoetrope.engine.rehearsal.nodes import REGISTRY
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox.ticket import resolve
 from zoetrope.jobs.course import expectation
-from zoetrope.jobs.job import Job, Stage, State, Still
 from zoetrope.settings import EngineSettings
 from zoetrope.verify.check import check
 

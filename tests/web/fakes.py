@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 
 from tests.conftest import RECIPES
+from zoetrope.domain import steps
+from zoetrope.domain.job import Job, Progress, Stage, State
+from zoetrope.domain.values import Still, Ticket
 from zoetrope.engine.protocol import Stats
 from zoetrope.errors import Reason, Rejected
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox.intake import Held
-from zoetrope.jobs import job as steps
-from zoetrope.jobs.job import Job, Progress, Stage, State, Still, Ticket
 from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.progress import Live
 from zoetrope.settings import Settings, parse

@@ -11,10 +11,11 @@ import msgspec
 from PIL import Image
 
 from tests.web.fakes import STILL, make_job
+from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
+from zoetrope.domain.plan import Plan
+from zoetrope.domain.values import Artefact, Ticket
 from zoetrope.errors import Reason
-from zoetrope.graphs.recipe import Plan
 from zoetrope.jobs import receipt
-from zoetrope.jobs.job import Artefact, Attempt, Job, Progress, Stage, State, Ticket
 from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.outbox import Outbox
 

@@ -10,13 +10,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.web.fakes import LaneStatus, make_job
+from zoetrope.domain.job import State
 from zoetrope.errors import Reason
 from zoetrope.gpu.card import Card, Reading
 from zoetrope.gpu.probation import Record, Trust
 from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.watch import Watch
 from zoetrope.gpu.wire import CardState, ProfileState
-from zoetrope.jobs.job import State
 
 ROOT = Path(__file__).parents[2]
 RULES = {

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.web.fakes import STILL, make_job
 from tests.web.test_jobs import problem
-from zoetrope.jobs.job import Artefact, Progress, Stage, State, Ticket
+from zoetrope.domain.job import Progress, Stage, State
+from zoetrope.domain.values import Artefact, Ticket
 from zoetrope.jobs.outbox import Outbox, contents, pieces
 from zoetrope.web.files import Span, span
 from zoetrope.web.problems import BadRange

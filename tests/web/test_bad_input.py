@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tests.web.fakes import STILL, make_job, make_parts
 from tests.web.test_guard import TOKEN
 from tests.web.test_jobs import AS_JSON, form, problem
+from zoetrope.domain.job import Attempt, Progress, Stage, State
+from zoetrope.domain.values import Failure, Ticket
 from zoetrope.errors import Reason
-from zoetrope.jobs.job import Attempt, Failure, Progress, Stage, State, Ticket
 from zoetrope.jobs.progress import Live
 from zoetrope.web import guard
 from zoetrope.web.guard import Access, read_token

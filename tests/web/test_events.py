@@ -8,7 +8,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.web.fakes import make_job
-from zoetrope.jobs.job import State, Ticket
+from zoetrope.domain.job import State
+from zoetrope.domain.values import Ticket
 from zoetrope.jobs.progress import Live
 from zoetrope.web.events import BACKLOG, BACKLOG_BYTES, KEPT, KEPT_BYTES, Bus, Reader
 from zoetrope.web.server import make_app

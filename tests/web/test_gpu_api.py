@@ -6,14 +6,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes.nvml.simulated import uid
 from tests.web.fakes import make_job
+from zoetrope.domain.job import Attempt, Progress, Stage, State
+from zoetrope.domain.usage import Usage
 from zoetrope.gpu.card import Card, Reading
 from zoetrope.gpu.faults import GpuError
 from zoetrope.gpu.probation import Record, Trust
 from zoetrope.gpu.tuner import Tuner
-from zoetrope.gpu.usage import Usage
 from zoetrope.gpu.watch import Watch
 from zoetrope.gpu.wire import CardState, ProfileState
-from zoetrope.jobs.job import Attempt, Progress, Stage, State
 
 CARD = Card(uuid=uid(0), index=0, name="NVIDIA GeForce RTX 5090", bus="", driver="580.95.05")
 READING = Reading(

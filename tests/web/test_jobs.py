@@ -5,8 +5,8 @@ import pytest
 from aiohttp import FormData, MultipartWriter
 
 from tests.web.fakes import make_job
+from zoetrope.domain.job import State
 from zoetrope.errors import EngineDown, LedgerError, Reason, Rejected
-from zoetrope.jobs.job import State
 from zoetrope.jobs.progress import Live
 
 AS_JSON = {"Content-Type": "application/json"}

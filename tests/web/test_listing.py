@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.web.fakes import STILL, make_job
-from zoetrope.jobs.job import State, Ticket, complete_pair
+from zoetrope.domain.job import State
+from zoetrope.domain.steps import complete_pair
+from zoetrope.domain.values import Ticket
 from zoetrope.jobs.question import Question, words
 from zoetrope.jobs.schema import MIGRATIONS
 

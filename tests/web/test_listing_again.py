@@ -3,7 +3,7 @@
 import msgspec
 
 from tests.web.fakes import make_job
-from zoetrope.jobs.job import State
+from zoetrope.domain.job import State
 from zoetrope.jobs.progress import Live
 
 

@@ -9,10 +9,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.web.fakes import LaneStatus, make_job
+from zoetrope.domain import steps
+from zoetrope.domain.job import Stage, State
+from zoetrope.domain.usage import Usage
+from zoetrope.domain.values import Artefact, Failure, Ticket
 from zoetrope.errors import LedgerError, Reason
-from zoetrope.gpu.usage import Usage
-from zoetrope.jobs import job as steps
-from zoetrope.jobs.job import Artefact, Failure, Stage, State, Ticket
 from zoetrope.web.gauges import Gauges
 from zoetrope.web.tally import STAGE_SECONDS, Histogram
 

@@ -7,8 +7,9 @@ import pytest
 
 from tests.web.fakes import STILL, make_job, settings
 from tests.web.test_jobs import problem
+from zoetrope.domain.job import Progress, Stage, State
+from zoetrope.domain.values import Ticket
 from zoetrope.graphs.shelf import Recipes, shipped
-from zoetrope.jobs.job import Progress, Stage, State, Ticket
 from zoetrope.settings import Settings, parse
 from zoetrope.web.api.settings import plain, without_secrets
 from zoetrope.web.views import masked, warnings

@@ -19,9 +19,9 @@ import msgspec
 from .. import child
 from ..cli.client import Client, ServiceDown, decode
 from ..cli.follow import Moved
+from ..domain.values import Failure
 from ..errors import Reason, ZoetropeError
 from ..inbox.entry import Kind, classify
-from ..jobs.job import Failure
 from ..web.views import EngineView, JobPage, JobView, StageView, StatusView
 from .facts import facts
 from .host import REHEARSAL, DemoFailed, Host

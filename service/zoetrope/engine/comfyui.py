@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from ..domain.values import Artefact
 from ..errors import EngineDown, EngineRefused, NotGiven, OutputVanished
 from ..graphs.catalog import Catalog, from_object_info
 from ..graphs.graph import Graph, encode
-from ..jobs.job import Artefact
 from ..settings import EngineSettings
 from . import readings, runtime
 from .protocol import (

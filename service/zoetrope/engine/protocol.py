@@ -8,9 +8,9 @@ from typing import Protocol
 
 import msgspec
 
+from ..domain.values import Artefact, Failure
 from ..graphs.catalog import Catalog
 from ..graphs.graph import Graph
-from ..jobs.job import Artefact, Failure
 from .runtime import Runtime
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..domain.values import Failure
 from ..errors import EngineRefused
 from ..graphs.graph import Graph
 from ..graphs.loaders import LOADERS, loaded
-from ..jobs.job import Failure
 from .protocol import (
     MAX_UPLOAD,
     Cached,

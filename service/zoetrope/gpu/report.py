@@ -8,7 +8,7 @@ from statistics import median
 
 import msgspec
 
-from .usage import STOCK, Usage
+from ..domain.usage import STOCK, Usage
 
 
 class Video(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from ..domain.usage import STOCK, Usage
 from ..engine.restart import died_by_itself
 from ..errors import Reason
 from ..settings import EngineSettings, GpuSettings
@@ -22,7 +23,7 @@ from .card import Card
 from .client import Client
 from .faults import GpuError
 from .profile import declared
-from .usage import STOCK, Meter, Usage
+from .usage import Meter
 from .watch import Watch
 
 log = logging.getLogger("zoetrope.gpu")

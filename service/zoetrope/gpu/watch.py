@@ -9,10 +9,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from ..domain.usage import Usage
 from ..errors import Reason
 from .card import Card, Reading
 from .faults import GpuError, GpuLost, NoGpu
-from .usage import Meter, Usage
+from .usage import Meter
 
 if TYPE_CHECKING:
     from .device import Nvml

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..jobs.job import Scalar
+from ..domain.values import Scalar
 from .recipe_file import Preset, RecipeFile
 
 # Several presets may each say something of these: it is said one after the other.

@@ -8,25 +8,13 @@ from typing import Any
 
 import msgspec
 
+from ..domain.plan import Plan
+from ..domain.values import Scalar, Still, Ticket
 from ..errors import RecipeError, Rejected
-from ..jobs.job import Scalar, Still, Ticket
 from ..mistakes import nearest
 from . import presets
 from .graph import Graph, put, swap
 from .recipe_file import Clip, Memory, Parameter, RecipeFile, Size, StageSpec, sold_with
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket made exact for one picture: what will really be asked of the engine."""
-
-    width: int = 0
-    height: int = 0
-    frames: int = 0
-    kept: int = 0  # of them; a loop's last frame repeats its first and is dropped
-    fps: float = 0.0
-    seed: int = 0
-    parameters: dict[str, Scalar] = {}
-    notes: tuple[str, ...] = ()  # corrections that a person should hear of
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):

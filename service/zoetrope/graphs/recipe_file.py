@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from ..jobs.job import Scalar
+from ..domain.values import Scalar
 
 MAX_SEED = 2**64 - 1
 # A card reports a little less than it is sold as: 15.6 of 16 GB, 31.8 of 32, 79.2 of 80.

@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from ..domain.job import Job, State
 from ..errors import ZoetropeError
 from ..graphs.recipe_file import Band
 from ..jobs.course import planned
-from ..jobs.job import Job, State
 from ..jobs.pace import Run, Slow, Yardstick, judge, runs
 from ..jobs.question import Question
 from ..web.parts import Parts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from ..domain.job import State
 from ..errors import Reason
-from ..jobs.job import State
 from ..web.parts import Parts
 from .base import Verdict, ago
 

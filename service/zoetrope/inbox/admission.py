@@ -12,11 +12,13 @@ from pathlib import Path
 
 import msgspec
 
+from ..domain.job import Job, Stage, State
+from ..domain.steps import complete_pair, reject
+from ..domain.values import Still, Ticket
 from ..errors import IllegalTransition, RecipeError, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import RecipeFile
 from ..graphs.shelf import Recipes
-from ..jobs.job import Job, Stage, State, Still, Ticket, complete_pair, reject
 from ..jobs.ledger import Ledger
 from ..settings import Settings
 from . import ticket as tickets

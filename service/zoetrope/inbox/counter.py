@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from ..domain.job import Job, State
 from ..errors import NotFound, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
-from ..jobs.job import Job, State
 from ..jobs.ledger import Ledger
 from ..settings import Settings
 from . import source

@@ -18,9 +18,9 @@ from typing import Any
 
 import msgspec
 
+from ..domain.job import Job, State
 from ..errors import NotReadable, Reason, RecipeError, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
-from ..jobs.job import Job, State
 from ..jobs.ledger import Ledger
 from ..settings import Settings
 from . import source

@@ -9,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ..jobs.job import Job
+from ..domain.job import Job
 from ..settings import Settings
 
 log = logging.getLogger("zoetrope.inbox")

@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from .. import child
+from ..domain.values import Still
 from ..errors import Rejected, ZoetropeError
-from ..jobs.job import Still
 from ..settings import InboxSettings
 from .still_worker import READY, Answer, Request
 

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import tomli
 
+from ..domain.values import Scalar, Ticket
 from ..errors import NotReadable, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
-from ..jobs.job import Scalar, Ticket
 from ..mistakes import nearest
 from .beats import timed
 from .entry import cut, safe_stem

@@ -13,6 +13,9 @@ from typing import TypeVar
 
 import msgspec
 
+from ..domain import steps
+from ..domain.job import ENDED, Job, State
+from ..domain.values import Failure
 from ..engine.protocol import Engine, Stats
 from ..errors import (
     DiskFull,
@@ -30,11 +33,9 @@ from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..settings import Settings
 from ..verify.check import CheckerDown
-from . import job as steps
 from . import ladder
 from .course import planned, size_key
 from .flight import Broke, Brought, Flight, Gone, NotSent, Outcome
-from .job import ENDED, Failure, Job, State
 from .lane import Lane, LaneStatus
 from .ledger import Ledger
 from .outbox import Outbox

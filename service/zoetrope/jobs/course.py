@@ -6,12 +6,14 @@ from pathlib import Path
 
 import msgspec
 
+from ..domain.job import Job, Progress
+from ..domain.plan import Plan
+from ..domain.values import Artefact, Still, Ticket
 from ..errors import RecipeError, Rejected
 from ..graphs.graph import Graph, digest
-from ..graphs.recipe import Plan, Recipe
+from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import StageSpec
 from ..verify.expected import Expected
-from .job import Artefact, Job, Progress, Still, Ticket
 
 # The borders of a multipart form need some room beside the file.
 FORM_BYTES = 64 * 1024

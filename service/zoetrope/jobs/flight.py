@@ -11,6 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from ..domain import steps
+from ..domain.job import ENDED, Attempt, Job, State
+from ..domain.values import Artefact, Failure
 from ..domain.verdict import Verdict
 from ..engine.protocol import (
     Absent,
@@ -29,9 +32,7 @@ from ..graphs.recipe_file import StageSpec
 from ..graphs.shelf import Recipes
 from ..host import trouble
 from ..verify.check import check
-from . import job as steps
 from .course import Course, expectation, planned, size_key
-from .job import ENDED, Artefact, Attempt, Failure, Job, State
 from .ledger import Ledger
 from .pace import LEARNED_FROM, learned
 from .progress import Live, Meter, eta, silence

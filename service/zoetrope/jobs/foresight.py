@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..domain.job import Job, Progress, Stage, State
+from ..domain.values import Artefact, Still, Ticket
 from ..errors import Reason
 from ..graphs.recipe import Recipe
 from ..lint.findings import Finding
 from .course import Course
-from .job import Artefact, Job, Progress, Stage, State, Still, Ticket
 from .proof import Proofreader
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from ..domain.job import Attempt, Job, Progress, Stage, State
 from ..gpu.usage import JOULES_PER_WATT_HOUR
-from .job import Attempt, Job, Progress, Stage, State
 
 
 class StageDone(msgspec.Struct, frozen=True):

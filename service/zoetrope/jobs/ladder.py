@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ..domain.job import Stage
+from ..domain.values import Failure
 from ..errors import Reason
-from .job import Failure, Stage
 
 FREE = "free"
 RESTART = "restart"

@@ -10,10 +10,11 @@ from typing import Protocol
 
 import msgspec
 
+from ..domain.job import Attempt
+from ..domain.values import Failure
 from ..engine.protocol import Absent, Engine, Stats
 from ..errors import EngineDown, EngineRefused, Reason, ZoetropeError
 from .flight import Flight, Outcome
-from .job import Attempt, Failure
 
 log = logging.getLogger("zoetrope.jobs")
 

@@ -13,8 +13,8 @@ from typing import TextIO, TypeVar
 
 import msgspec
 
+from ..domain.job import Job, State
 from ..errors import DiskFull, LedgerError, NotFound, is_disk_full
-from .job import Job, State
 from .question import Question, words
 from .schema import connect, open_file
 

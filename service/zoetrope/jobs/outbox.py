@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from .job import ENDED, Job, Progress, Stage, State
+from ..domain.job import ENDED, Job, Progress, Stage, State
 
 REVIEW = "review"
 RECEIPT = "receipt.json"

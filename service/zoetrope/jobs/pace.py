@@ -10,11 +10,12 @@ from typing import TypeVar
 
 import msgspec
 
+from ..domain.job import Attempt, Job, Progress
+from ..domain.values import Scalar
 from ..errors import ZoetropeError
 from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import Band, sold_with
 from .course import planned
-from .job import Attempt, Job, Progress, Scalar
 
 Value = TypeVar("Value")
 

@@ -17,6 +17,9 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from ..domain import steps
+from ..domain.job import Job, State
+from ..domain.plan import Plan
 from ..errors import (
     DiskFull,
     IllegalTransition,
@@ -27,13 +30,11 @@ from ..errors import (
     Rejected,
     ZoetropeError,
 )
-from ..graphs.recipe import Plan, Recipe
+from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..host import trouble
-from . import job as steps
 from . import receipt
 from .course import planned, strayed
-from .job import Job, State
 from .ledger import Ledger
 from .outbox import Outbox
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .job import Job, State
+from ..domain.job import Job, State
 
 NEWEST = 2**62  # above every place in the ledger
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from .. import __version__
+from ..domain.job import Attempt, Job, Stage
+from ..domain.plan import Plan
+from ..domain.values import Artefact, Still, Ticket
 from ..domain.verdict import LOSSLESS, Verdict
-from ..graphs.recipe import Plan
-from .job import Artefact, Attempt, Job, Stage, Still, Ticket
 
 SCHEMA = 1
 

@@ -9,8 +9,8 @@ from typing import TextIO
 
 import msgspec
 
+from ..domain.job import Job
 from ..errors import LedgerError, is_disk_full
-from .job import Job
 from .question import words
 
 APPLICATION_ID = 0x5A6F6574  # "Zoet": tells our files from any other SQLite database

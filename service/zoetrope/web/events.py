@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from ..jobs.job import Job, State
+from ..domain.job import Job, State
 from ..jobs.progress import Live
 from .views import view
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ..jobs.job import Scalar, State
+from ..domain.job import State
+from ..domain.values import Scalar
 from ..jobs.question import NEWEST
 from .endpoint import check
 

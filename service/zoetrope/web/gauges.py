@@ -17,12 +17,12 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from ..domain.job import Job, State
+from ..domain.usage import STOCK
 from ..errors import ZoetropeError
 from ..gpu.card import REASONS, Reading
 from ..gpu.probation import Trust
 from ..gpu.tuner import Tuner
-from ..gpu.usage import STOCK
-from ..jobs.job import Job, State
 from .parts import LaneStatus, Parts
 from .tally import Histogram, Tally
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from ..domain.job import Job, State
 from ..engine.protocol import Stats
 from ..errors import LedgerError, Reason
 from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
-from ..jobs.job import Job, State
 from ..jobs.ledger import Row
 from ..jobs.progress import Live
 from ..jobs.question import Question

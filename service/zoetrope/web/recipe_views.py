@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from ..domain.values import Scalar
 from ..errors import Reason
 from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import Length, Parameter, Size
-from ..jobs.job import Scalar
 
 
 class ParameterView(msgspec.Struct, frozen=True, kw_only=True):

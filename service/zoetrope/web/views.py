@@ -7,10 +7,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
+from ..domain.job import ENDED, Job, Progress, Stage, State
+from ..domain.values import Failure, Ticket
 from ..errors import Reason
 from ..gpu.card import Card, Reading
 from ..gpu.wire import CardState
-from ..jobs.job import ENDED, Failure, Job, Progress, Stage, State, Ticket
 from ..jobs.outbox import REVIEW, Kind, Piece, folder_name, pieces
 from ..jobs.progress import Live
 

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from aiohttp import web
 
+from ...domain.job import Job
 from ...errors import NotFound
-from ...jobs.job import Job
 from ...jobs.outbox import RECEIPT, Piece, pieces
 from ...jobs.receipt import Receipt
 from ...settings import Settings

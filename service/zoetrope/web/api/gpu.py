@@ -8,10 +8,10 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
+from ...domain.job import Job, State
 from ...errors import LedgerError
 from ...gpu.report import Row, Video, tabulate
 from ...gpu.wire import Apply, Reset
-from ...jobs.job import Job, State
 from ...jobs.question import Question
 from ..endpoint import JSON, Endpoint, read_body, read_query, reply
 from ..parts import Parts

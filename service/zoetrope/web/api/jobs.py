@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+from ...domain.job import Job, State
 from ...errors import Rejected
-from ...jobs.job import Job, State
 from ...jobs.outbox import Piece, pieces
 from ...jobs.question import Question
 from ..endpoint import JSON, Endpoint, given, read_body, read_json, read_query, reply

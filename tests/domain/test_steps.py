@@ -6,9 +6,10 @@ import uuid
 import msgspec
 import pytest
 
+from zoetrope.domain import steps
+from zoetrope.domain.job import Job, Progress, Stage, State
+from zoetrope.domain.values import Artefact, Failure, Still, Ticket
 from zoetrope.errors import IllegalTransition, Reason
-from zoetrope.jobs import job as steps
-from zoetrope.jobs.job import Artefact, Failure, Job, Progress, Stage, State, Still, Ticket
 
 STILL = Still(
     name="cat.png",

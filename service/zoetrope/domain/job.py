@@ -1,0 +1,123 @@
+"""A job as a value: its states, stages and attempts."""
+
+from __future__ import annotations
+
+import uuid
+from enum import StrEnum
+
+import msgspec
+
+from ..errors import Reason
+from .usage import Usage
+from .values import Artefact, Failure, Still, Ticket
+from .verdict import Verdict
+
+# A fixed namespace makes prompt ids a pure function of job, stage and attempt, on every host.
+PROMPTS = uuid.UUID("5d7f3c1e-0a52-5c0b-9a57-6f6b2c8e4a11")
+
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    WAITING = "waiting"  # one half of a first/last-frame pair is here, the other is not
+    QUEUED = "queued"  # its next stage waits for an engine
+    RUNNING = "running"  # an engine works on a stage
+    REVIEW = "review"  # a stage is finished and a person is asked to look
+    DONE = "done"  # the video is in the outbox
+    FAILED = "failed"  # all that could be tried was tried
+    CANCELLED = "cancelled"  # a person said so, or declined the review
+    REJECTED = "rejected"  # the picture, the ticket or the graph was refused
+
+
+ENDED = frozenset({State.DONE, State.FAILED, State.CANCELLED, State.REJECTED})
+
+
+class Progress(StrEnum):
+    """Where a stage or an attempt stands."""
+
+    PENDING = "pending"  # nothing was sent to an engine yet
+    SUBMITTED = "submitted"  # the prompt id is decided and may have reached the engine
+    RUNNING = "running"  # the engine was seen working on it
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One submission of a stage to one engine."""
+
+    number: int
+    prompt_id: str
+    engine: str
+    graph: str = ""  # the submitted graph's digest
+    source: str = ""  # the file of the stage before that it works on
+    version: str = ""  # of the engine
+    attention: str = ""  # the kernel that the engine was started with
+    memory: float = 0.0  # of its card, in gigabytes; 0 where that is not known
+    state: Progress = Progress.SUBMITTED
+    relief: tuple[str, ...] = ()
+    submitted: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    gpu: Usage | None = None  # what it took of the card
+    lint: tuple[str, ...] = ()  # what the linter warns of in its graph
+    failure: Failure | None = None
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One graph of the recipe on its way through the engine."""
+
+    name: str
+    review: bool = False  # a person looks at the result before the next stage
+    approved: bool = False  # and liked it
+    state: Progress = Progress.PENDING
+    attempts: tuple[Attempt, ...] = ()
+    relief: tuple[str, ...] = ()  # rungs of the ladder in force for the next attempt
+    not_before: float = 0.0  # the next attempt waits until then
+    artefacts: tuple[Artefact, ...] = ()
+    handoff: Artefact | None = None  # its frames without loss, for the next stage; never published
+    verdicts: tuple[Verdict, ...] = ()  # what verification measured in each of these files
+    poster: str = ""  # a frame of the first one, in the work folder
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One picture (or pair) on its way to one video."""
+
+    id: str
+    created: float
+    updated: float
+    state: State
+    stem: str
+    folder: str = ""  # the inbox folder it was dropped in, relative to the inbox
+    origin: str = "inbox"  # or "api"
+    stills: tuple[Still, ...] = ()
+    half: str = ""  # which half of a pair is here while waiting: "start" or "end"
+    ticket: Ticket
+    seed: int = 0
+    fingerprint: str = ""
+    stages: tuple[Stage, ...] = ()
+    notes: tuple[str, ...] = ()  # what of the ticket was corrected, for a person to hear of
+    parent: str = ""  # the job this one repeats
+    reason: Reason | None = None
+    outbox: str = ""  # the published folder's name
+
+    @property
+    def short(self) -> str:
+        """The eight characters that name the job in folders and logs."""
+        return self.id[:8]
+
+    @property
+    def stage(self) -> Stage | None:
+        """The first stage that is not finished."""
+        return next((stage for stage in self.stages if stage.state is not Progress.DONE), None)
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that an engine may be holding now."""
+        stage = self.stage
+        last = stage.attempts[-1] if stage and stage.attempts else None
+        return last if last and last.state in (Progress.SUBMITTED, Progress.RUNNING) else None
+
+
+def prompt_id(job: str, stage: str, attempt: int) -> str:
+    """Give the id under which an attempt is known to its engine: the same for the same attempt, always."""
+    return str(uuid.uuid5(PROMPTS, f"{job}/{stage}/{attempt}"))
