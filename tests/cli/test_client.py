@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
-from zoetrope.cli import client
-from zoetrope.cli.client import Client, ServiceDown
+from zoetrope import client
+from zoetrope.client import Client, ServiceDown
 from zoetrope.domain.job import State
 
 

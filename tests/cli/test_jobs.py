@@ -41,7 +41,7 @@ def test_all_jobs_are_gathered_over_many_pages(service):
             await service.ledger.add(job, claim=job.id)
 
     service.do(add_many())
-    from zoetrope.cli.client import Client
+    from zoetrope.client import Client
 
     assert len({job.id for job in Client(service.url).jobs("", None)}) == 205
     assert len(list(Client(service.url).jobs("", 203))) == 203

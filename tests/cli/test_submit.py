@@ -188,7 +188,7 @@ def test_sync_as_json_prints_the_jobs_as_they_ended(service, run, picture):
 
 def test_sync_says_how_to_approve_and_goes_on_waiting(service, picture):
     from zoetrope.cli import follow
-    from zoetrope.cli.client import Client, decode
+    from zoetrope.client import Client, decode
     from zoetrope.web.views import JobView
 
     job = service.add(State.REVIEW)

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from ..client import decode
 from ..web.views import JobView
 from . import show, values
-from .client import decode
 from .options import Options, common, pass_options
 
 

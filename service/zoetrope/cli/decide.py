@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from ..client import ServiceDown, decode
 from ..errors import ZoetropeError
 from ..web.views import JobView
 from . import show
-from .client import ServiceDown, decode
 from .options import Options, common, pass_options
 
 

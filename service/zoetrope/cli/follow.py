@@ -9,17 +9,9 @@ from typing import Any, Protocol
 import click
 import msgspec
 
-from ..jobs.progress import Live
+from ..client import Client, Moved, decode
 from ..web.views import JobView
 from . import show
-from .client import Client, decode
-
-
-class Moved(msgspec.Struct, frozen=True):
-    """What a progress event holds."""
-
-    id: str
-    live: Live
 
 
 class Hello(msgspec.Struct, frozen=True):

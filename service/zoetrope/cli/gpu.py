@@ -160,8 +160,8 @@ def report(options: Options, last: int) -> int:
     if options.json:
         click.echo(body)
         return 0
+    from ..client import decode
     from ..gpu.report import Row, lines
-    from .client import decode
 
     rows = decode(body, tuple[Row, ...])
     if not rows:

@@ -24,7 +24,7 @@ def health(options: Options, config: str | None) -> int:
     Where no service answers on this host, the settings, folders, disks, models, cards and kernel
     reports are looked at without it.
     """
-    from .client import ServiceDown, decode
+    from ..client import ServiceDown, decode
 
     try:
         answer = options.client().ready()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from ..client import decode
 from ..web.views import JobView
 from . import show
-from .client import decode
 from .options import Options, common, pass_options
 
 STATES = ("waiting", "queued", "running", "review", "done", "failed", "cancelled", "rejected")

@@ -103,10 +103,10 @@ def lint(
 
 def _host(options: Options) -> Host:
     """Ask the running service for what its first engine runs with."""
+    from ..client import decode
     from ..engine.protocol import gigabytes
     from ..lint.facts import reported
     from ..web.views import Engines
-    from .client import decode
 
     engines = decode(options.client().get("/api/v1/engines"), Engines).engines
     up = [engine for engine in engines if engine.up] or list(engines)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from .client import Client
+    from ..client import Client
 
 DEFAULT_URL = "http://127.0.0.1:8190"
 
@@ -26,7 +26,7 @@ class Options:
 
     def client(self) -> Client:
         """Make the client for the service that is meant."""
-        from .client import Client
+        from ..client import Client
 
         return Client(self.url, self.token_file)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import click
 
+from ..client import decode
 from ..web.recipe_views import ParameterView, RecipeList, RecipeView
 from . import show
-from .client import decode
 from .options import Options, common, pass_options
 
 LONGEST = 40  # letters of a default

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from ..client import Client, decode
 from ..errors import ZoetropeError
 from ..web.views import JobView
 from . import show
-from .client import Client, decode
 from .follow import follow
 from .options import Options, common, pass_options
 

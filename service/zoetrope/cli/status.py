@@ -6,11 +6,11 @@ import time
 
 import click
 
+from ..client import Client, decode
 from ..gpu.screen import brief
 from ..health.base import Report
 from ..web.views import EngineView, GpuView, JobPage, JobView, StatusView
 from . import show
-from .client import Client, decode
 from .options import Options, common, pass_options
 
 BETWEEN = 0.5  # seconds between two screens

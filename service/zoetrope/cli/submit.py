@@ -9,9 +9,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from ..client import Client, Refused, decode
 from ..web.views import JobView
 from . import show, values
-from .client import Client, Refused, decode
 from .options import Options, common, pass_options
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)

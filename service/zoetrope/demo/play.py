@@ -17,8 +17,7 @@ from typing import Protocol
 import msgspec
 
 from .. import child
-from ..cli.client import Client, ServiceDown, decode
-from ..cli.follow import Moved
+from ..client import Client, Moved, ServiceDown, decode
 from ..domain.values import Failure
 from ..errors import Reason, ZoetropeError
 from ..inbox.entry import Kind, classify

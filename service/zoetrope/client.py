@@ -16,8 +16,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from ..errors import ZoetropeError
-from ..web.views import JobPage, JobView
+from .errors import ZoetropeError
+from .jobs.progress import Live
+from .web.views import JobPage, JobView
 
 T = TypeVar("T")
 
@@ -52,6 +53,13 @@ class Told(msgspec.Struct, frozen=True):
 
     kind: str
     data: bytes
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """What a progress event holds."""
+
+    id: str
+    live: Live
 
 
 class Client:
