@@ -13,6 +13,7 @@ from collections.abc import Callable
 from .engine.comfyui import ComfyEngine
 from .engine.embedded import SCHEME, EmbeddedEngine
 from .engine.protocol import Engine
+from .engine.runtime import Runtime
 from .errors import DiskFull, LedgerError, SettingsError, ZoetropeError
 from .gpu.tuner import Tuner
 from .gpu.watch import Watch
@@ -28,12 +29,16 @@ from .logs import set_up
 from .notifier import Notifier
 from .reload import reload
 from .settings import EngineSettings, Settings
+from .structs import primed
 from .systemd import Reporter
 from .web.events import Bus
 from .web.parts import Parts
 from .web.server import Server
 
 log = logging.getLogger("zoetrope")
+
+# Several engines' reports are read on threads as soon as the service starts.
+primed(Runtime)
 
 # A ledger that cannot be opened is looked at again: the page meanwhile says what to do.
 LEDGER_RETRY_SECONDS = 10.0

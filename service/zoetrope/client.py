@@ -18,6 +18,7 @@ import msgspec
 
 from .errors import ZoetropeError
 from .jobs.progress import Live
+from .structs import primed
 from .web.views import JobPage, JobView
 
 T = TypeVar("T")
@@ -270,7 +271,7 @@ class Client:
 def decode(content: bytes, kind: type[T]) -> T:
     """Read an answer; what does not fit comes from something that is no zoetrope."""
     try:
-        return msgspec.json.decode(content, type=kind)
+        return msgspec.json.decode(content, type=primed(kind))
     except msgspec.DecodeError as error:
         raise ServiceDown(
             f"The answer is none that zoetrope gives ({error}).",

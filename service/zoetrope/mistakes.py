@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from .structs import primed
+
 # `Annotated[int, ...] | None` is the old form, `int | None` the new one.
 _UNIONS = (types.UnionType, typing.Union)
 
@@ -58,7 +60,7 @@ def mistakes(raw: Any, wanted: Any, where: str) -> Iterator[str]:
         for key, value in raw.items():
             path = f"{where}.{key}"
             try:
-                msgspec.convert(key, named)
+                msgspec.convert(key, primed(named))
             except msgspec.ValidationError:
                 yield f"{path}: the name {show(key)} is not one; allowed is {describe(named)}"
             yield from mistakes(value, inner, path)
@@ -69,7 +71,7 @@ def mistakes(raw: Any, wanted: Any, where: str) -> Iterator[str]:
             yield from mistakes(value, inner, f"{where}[{index}]")
         return
     try:
-        msgspec.convert(raw, wanted, dec_hook=decode)
+        msgspec.convert(raw, primed(wanted), dec_hook=decode)
     except msgspec.ValidationError:
         yield f"{where}: found {show(raw)}, allowed is {describe(wanted)}"
 

@@ -13,6 +13,7 @@ import tomli
 
 from .errors import SettingsError
 from .mistakes import decode, mistakes, nearest, show
+from .structs import primed
 
 DEFAULT_FILE = Path("/etc/zoetrope/zoetrope.toml")
 
@@ -236,7 +237,7 @@ def parse(text: str, origin: str) -> Settings:
         raise SettingsError(f"{origin}: not valid TOML: {error}.") from error
     problems = list(mistakes(raw, Settings, ""))
     if not problems:
-        settings = msgspec.convert(raw, Settings, dec_hook=decode)
+        settings = msgspec.convert(raw, primed(Settings), dec_hook=decode)
         problems = list(_contradictions(settings))
         if not problems:
             return settings

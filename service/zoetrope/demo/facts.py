@@ -8,13 +8,14 @@ from pathlib import Path
 import msgspec
 
 from ..jobs.receipt import Receipt, StageReceipt
+from ..structs import primed
 
 Line = tuple[str, str]
 
 
 def facts(folder: Path) -> tuple[Path, list[Line]]:
     """Find the video of a finished folder, and give topic and text of each line about it."""
-    receipt = msgspec.json.decode((folder / "receipt.json").read_bytes(), type=Receipt)
+    receipt = msgspec.json.decode((folder / "receipt.json").read_bytes(), type=primed(Receipt))
     video = next(iter(sorted(folder.glob("*.mp4"))))
     return video, [("video", probe(video)), *_told(receipt)]
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from ..errors import Reason
+from ..structs import primed
 from .usage import Usage
 from .values import Artefact, Failure, Still, Ticket
 from .verdict import Verdict
@@ -79,6 +80,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     poster: str = ""  # a frame of the first one, in the work folder
 
 
+@primed
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One picture (or pair) on its way to one video."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..structs import primed
 from .probation import Record
 from .profile import Knob
 
@@ -56,7 +57,7 @@ class BookFile:
     def read(self) -> Book:
         """Read it; one that cannot be understood is put aside, and everything begins at stock."""
         try:
-            book = msgspec.json.decode(self.file.read_bytes(), type=Book)
+            book = msgspec.json.decode(self.file.read_bytes(), type=primed(Book))
         except FileNotFoundError:
             return Book()
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

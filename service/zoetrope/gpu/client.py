@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..structs import primed
 from .faults import GpuError
 from .wire import LONGEST_ANSWER, Answer, Asked, encode
 
@@ -82,7 +83,7 @@ def ask_once(path: Path, question: Asked) -> Answer:
 def _read(line: bytes) -> Answer:
     if not line.endswith(b"\n"):
         raise EOFError("the connection ended")
-    return msgspec.json.decode(line, type=Answer)
+    return msgspec.json.decode(line, type=primed(Answer))
 
 
 def _down(path: Path, error: BaseException) -> HelperDown:

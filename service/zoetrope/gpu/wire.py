@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..errors import Reason
+from ..structs import primed
 from .faults import GpuError
 from .probation import Record
 
@@ -118,7 +119,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def decode(line: bytes) -> Asked:
     """Read a request, or raise BadRequest with what is wrong about it."""
     try:
-        found: Asked = msgspec.json.decode(line, type=Asked)
+        found: Asked = msgspec.json.decode(line, type=primed(Asked))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"That is not a request ({error}).", "See docs/gpu.md.") from error
     return found

@@ -13,6 +13,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from ..structs import primed
+
 Option = str | int | float | bool
 
 #: The version that the recipes are written for.
@@ -139,7 +141,7 @@ def load(version: str = PINNED) -> Catalog:
 
 def decode(data: bytes) -> Catalog:
     """Read a catalogue from its file form."""
-    packed = msgspec.json.decode(data, type=_Packed)
+    packed = msgspec.json.decode(data, type=primed(_Packed))
     shared = [tuple(options) for options in packed.options]
 
     def unpack(item: _PackedInput) -> Input:

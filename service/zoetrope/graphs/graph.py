@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ..errors import RecipeError
+from ..structs import primed
 
 Inputs = dict[str, Any]
 
@@ -35,7 +36,7 @@ def decode(text: bytes | str, origin: str) -> Graph:
             f"{origin}: this is the page's own format.", "Export it with `Export (API)`."
         )
     try:
-        return msgspec.convert(raw, Graph)
+        return msgspec.convert(raw, primed(Graph))
     except msgspec.ValidationError as error:
         raise RecipeError(f"{origin}: not an API-format graph ({error}).") from error
 

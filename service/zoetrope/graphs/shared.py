@@ -9,6 +9,7 @@ import tomli
 
 from ..errors import RecipeError
 from ..mistakes import nearest
+from ..structs import primed
 from . import presets
 from .recipe_file import Memory, Preset, RecipeFile, Relief
 
@@ -28,7 +29,7 @@ def read(file: Path) -> Shared:
     """Read what a shelf's recipes share."""
     try:
         found = msgspec.convert(
-            tomli.loads(file.read_text(encoding="utf-8")), Shared, str_keys=True
+            tomli.loads(file.read_text(encoding="utf-8")), primed(Shared), str_keys=True
         )
     except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
         raise RecipeError(f"{file}: {error}.", "Mend it.") from error

@@ -9,6 +9,7 @@ import tomli
 
 from ..errors import RecipeError, Rejected
 from ..mistakes import nearest
+from ..structs import primed
 from . import shared, soundness
 from .graph import Graph, decode
 from .recipe import Recipe
@@ -20,7 +21,7 @@ def load(folder: Path) -> Recipe:
     origin = folder / "recipe.toml"
     try:
         file = msgspec.convert(
-            tomli.loads(origin.read_text(encoding="utf-8")), RecipeFile, str_keys=True
+            tomli.loads(origin.read_text(encoding="utf-8")), primed(RecipeFile), str_keys=True
         )
     except OSError as error:
         raise RecipeError(f"{origin}: cannot be read ({error.strerror}).") from error

@@ -17,6 +17,7 @@ from .. import child
 from ..domain.values import Still
 from ..errors import Rejected, ZoetropeError
 from ..settings import InboxSettings
+from ..structs import primed
 from .still_worker import READY, Answer, Request
 
 log = logging.getLogger("zoetrope.inbox")
@@ -69,7 +70,7 @@ class _Worker:
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise EOFError from error
         self.used = time.monotonic()
-        return msgspec.msgpack.decode(body, type=Answer)
+        return msgspec.msgpack.decode(body, type=primed(Answer))
 
     async def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):

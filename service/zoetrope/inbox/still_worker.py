@@ -17,6 +17,7 @@ from typing import BinaryIO
 import msgspec
 
 from ..errors import Reason, Rejected
+from ..structs import primed
 
 READY = b"\0\0\0\0"
 
@@ -101,7 +102,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
     answers.write(READY)
     answers.flush()
-    decoder = msgspec.msgpack.Decoder(Request)
+    decoder = msgspec.msgpack.Decoder(primed(Request))
     encoder = msgspec.msgpack.Encoder()
     while len(size := requests.read(4)) == 4:
         request = decoder.decode(requests.read(int.from_bytes(size, "big")))

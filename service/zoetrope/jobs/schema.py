@@ -11,6 +11,7 @@ import msgspec
 
 from ..domain.job import Job
 from ..errors import LedgerError, is_disk_full
+from ..structs import primed
 from .question import words
 
 APPLICATION_ID = 0x5A6F6574  # "Zoet": tells our files from any other SQLite database
@@ -152,7 +153,7 @@ def _migrate(connection: sqlite3.Connection, file: Path) -> None:
             f" {len(MIGRATIONS)}).",
             "Run the newer version again, or restore the ledger from before the upgrade.",
         )
-    decode = msgspec.json.Decoder(Job).decode
+    decode = msgspec.json.Decoder(primed(Job)).decode
     connection.create_function("words_of", 1, lambda body: words(decode(body)))
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(

@@ -13,6 +13,7 @@ from ..graphs.loaders import loaded
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import shipped
 from ..settings import ExtraModel, ModelsSettings
+from ..structs import primed
 
 FILE = "models.toml"
 
@@ -41,7 +42,9 @@ def catalogue(settings: ModelsSettings, file: Path | None = None) -> dict[str, M
     """Give every known file by its path; an operator's own entries come before the shipped ones."""
     origin = file or shipped() / FILE
     try:
-        manifest = msgspec.convert(tomli.loads(origin.read_text(encoding="utf-8")), _Manifest)
+        manifest = msgspec.convert(
+            tomli.loads(origin.read_text(encoding="utf-8")), primed(_Manifest)
+        )
     except (OSError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
         raise RecipeError(f"{origin}: {error}.", "Mend it, or install zoetrope anew.") from error
     own = [_own(extra) for extra in settings.extra]

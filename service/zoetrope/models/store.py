@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..structs import primed
 from .manifest import Model
 
 VERIFIED = ".zoetrope-verified.json"
@@ -118,7 +119,9 @@ class Store:
     def _seen(self) -> dict[str, Seen]:
         # A note that cannot be read costs a computation, no more.
         with contextlib.suppress(OSError, msgspec.DecodeError):
-            return msgspec.json.decode((self.path / VERIFIED).read_bytes(), type=dict[str, Seen])
+            return msgspec.json.decode(
+                (self.path / VERIFIED).read_bytes(), type=primed(dict[str, Seen])
+            )
         return {}
 
 

@@ -14,6 +14,7 @@ import msgspec
 from .. import child
 from ..domain.verdict import Finding, Measured, Verdict
 from ..errors import ZoetropeError, is_disk_full
+from ..structs import primed
 from .expected import Expected
 
 VIDEOS = frozenset({".mp4", ".mkv", ".webm", ".mov"})
@@ -136,7 +137,7 @@ async def _ask(order: Order) -> Answer:
         return Answer(unreadable=f"it costs more than {order.cpu_seconds} s of processor time")
     if code:
         return Answer(unreadable="its decoder crashed")
-    return msgspec.json.decode(told.removeprefix(READY), type=Answer)
+    return msgspec.json.decode(told.removeprefix(READY), type=primed(Answer))
 
 
 def _down(why: str) -> CheckerDown:

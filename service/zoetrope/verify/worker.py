@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from ..structs import primed
 from . import film, tags
 from .check import READY, Answer, Order
 
@@ -53,7 +54,7 @@ def answer(order: Order) -> Answer:
 
 def main(words: str, answers: BinaryIO) -> int:
     """Measure one video and answer on the standard output, which nothing else may write to."""
-    order = msgspec.json.decode(words, type=Order)
+    order = msgspec.json.decode(words, type=primed(Order))
     # A Ctrl-C at a terminal is meant for the service, which ends this process itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(10)  # whoever prepares the engine's next prompt goes first

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..mistakes import describe, mistakes, nearest
+from ..structs import primed
 from .problems import BadRequest, WrongType
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
@@ -65,14 +66,14 @@ def read_query(request: web.Request, kind: type[Kind]) -> Kind:
         if name in values:
             raise BadRequest(f"The query says {name} twice.", "Say it once.", key=name)
         values[name] = _value(name, text, hints[name])
-    return msgspec.convert(values, kind)
+    return msgspec.convert(values, primed(kind))
 
 
 async def read_body(request: web.Request, kind: type[Kind], *, how: str) -> Kind:
     """Read a JSON body; a request without one says nothing, which may be enough."""
     raw = await read_json(request, how=how)
     check(raw, kind, how=how)
-    return msgspec.convert(raw, kind)
+    return msgspec.convert(raw, primed(kind))
 
 
 async def read_json(request: web.Request, *, how: str) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _value(name: str, text: str, hint: Any) -> Any:
         return tuple(_value(name, part, element) for part in text.split(",") if part)
     try:
         # Not strict: everything in a query is text, and 7 is meant by "7".
-        return msgspec.convert(text, hint, strict=False)
+        return msgspec.convert(text, primed(hint), strict=False)
     except msgspec.ValidationError as error:
         shown = text[:40]
         if isinstance(bare, type) and issubclass(bare, StrEnum):

@@ -12,6 +12,7 @@ from ...errors import Rejected
 from ...inbox import ticket as tickets
 from ...jobs.foresight import Foresight, foresee, foresee_graph
 from ...jobs.proof import Proofreader
+from ...structs import primed
 from ..endpoint import JSON, Endpoint, check, read_json, reply
 from ..forms import TicketForm, values
 from ..parts import Parts
@@ -93,7 +94,7 @@ class LintApi:
             values(ticket, how=HOW)
             raw["ticket"] = {}
         check(raw, Reading, how=HOW)
-        asked = msgspec.convert(raw, Reading)
+        asked = msgspec.convert(raw, primed(Reading))
         if (asked.graph is None) == (asked.ticket is None):
             many = "neither a graph nor a ticket" if asked.graph is None else "both of them"
             raise BadRequest(f"Either a graph or a ticket is read; the body has {many}.", HOW)
