@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import logging
+import re
 import sys
-from typing import TextIO
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Protocol, TextIO
+
+import msgspec
 
 # What callers may add with `extra=`; the order is the order in the line.
 FIELDS = ("job", "action", "engine", "kind", "card", "to", "outcome", "by")
+
+# Of one kind of trouble, so many records are told in so many seconds; the others are counted.
+MOST = 20
+WINDOW = 60.0
+
+# Sentences that were put together before they came here differ in these.
+_NUMBERS = re.compile(r"0x[0-9a-f]+|[0-9]+")
 
 
 class Lines(logging.Formatter):
@@ -27,9 +42,163 @@ class Lines(logging.Formatter):
         return line
 
 
+class Handle(Protocol):
+    """A call that is still to come."""
+
+    def cancel(self) -> None:
+        """Call it off."""
+
+
+Later = Callable[[float, Callable[[], None]], Handle]
+
+
+class Held(msgspec.Struct):
+    """What there was of one kind of trouble since it began."""
+
+    began: float
+    told: int = 0
+    held: int = 0
+    last: logging.LogRecord | None = None  # that was held back
+
+
+class Repeats:
+    """Which records of trouble are told, and what is to be told of the others; the caller has the clock."""
+
+    def __init__(self, most: int = MOST, window: float = WINDOW) -> None:
+        self._most = most
+        self._window = window
+        self._known: dict[Hashable, Held] = {}
+        self._ends = 0.0  # when the kinds whose time is over are looked for
+
+    def __len__(self) -> int:
+        """How many kinds of trouble are remembered."""
+        return len(self._known)
+
+    def admits(self, record: logging.LogRecord, now: float) -> bool:
+        """Tell whether a record is to be told; else it is counted. What is due has to be told first."""
+        if record.levelno < logging.WARNING and not record.exc_info:
+            return True
+        kind = self._known.setdefault(kind_of(record), Held(began=now))
+        if kind.told < self._most:
+            kind.told += 1
+            return True
+        kind.held += 1
+        kind.last = _without_traceback(record)
+        return False
+
+    def due(self, now: float) -> list[logging.LogRecord]:
+        """Give a record for each kind that was held back and whose time is over."""
+        if now < self._ends:
+            return []
+        over = {key for key, kind in self._known.items() if now >= kind.began + self._window}
+        records = [_summary(self._known.pop(key), now) for key in over]
+        self._ends = min((kind.began for kind in self._known.values()), default=now) + self._window
+        return [record for record in records if record is not None]
+
+    def rest(self, now: float) -> list[logging.LogRecord]:
+        """Give a record for everything that was held back, at the end."""
+        records = [_summary(kind, now) for kind in self._known.values()]
+        self._known.clear()
+        return [record for record in records if record is not None]
+
+    def wait(self, now: float) -> float | None:
+        """Say in how many seconds something that was held back is due."""
+        begins = [kind.began for kind in self._known.values() if kind.held]
+        return max(0.0, min(begins) + self._window - now) if begins else None
+
+
+def kind_of(record: logging.LogRecord) -> Hashable:
+    """Say what makes two records the same trouble: who, what, about what, and which error."""
+    template = _NUMBERS.sub("0", str(record.msg).partition("\n")[0])
+    error = record.exc_info[0] if record.exc_info else None
+    about = (getattr(record, name, None) for name in ("action", "job", "engine", "card"))
+    return (record.name, record.levelno, template, error, *about)
+
+
+def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
+    """Copy a record that is kept: a traceback would keep everything that its frames hold, files included."""
+    kept = copy.copy(record)
+    error = record.exc_info[1] if record.exc_info else None
+    kept.msg = f"{record.getMessage()}{f' ({type(error).__name__}: {error})' if error else ''}"
+    kept.args = kept.exc_info = kept.exc_text = kept.stack_info = None
+    return kept
+
+
+def _summary(kind: Held, now: float) -> logging.LogRecord | None:
+    if kind.last is None:
+        return None
+    told = copy.copy(kind.last)
+    told.args = (kind.held, now - kind.began, kind.last.msg)
+    told.msg = "%d more like this in %.0f s, the last one: %s"
+    return told
+
+
+class Stream(logging.StreamHandler[TextIO]):
+    """Writes to a stream; of trouble that repeats itself it tells some, and how often it was in all."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        later: Later | None = None,
+    ) -> None:
+        super().__init__(stream)
+        self.repeats = Repeats()
+        self._clock = clock
+        self._later = later or _later
+        self._due: Handle | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or hold it back; the caller has the handler's lock."""
+        try:
+            now = self._clock()
+            self._write(self.repeats.due(now))
+            if self.repeats.admits(record, now):
+                super().emit(record)
+            elif self._due is None:
+                self._wait(now)
+        except Exception:
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Tell what was held back."""
+        with self.lock or contextlib.nullcontext():
+            if self._due is not None:
+                self._due.cancel()
+                self._due = None
+            self._write(self.repeats.rest(self._clock()))
+        super().close()
+
+    def _write(self, records: list[logging.LogRecord]) -> None:
+        for each in records:
+            super().emit(each)
+
+    def _wait(self, now: float) -> None:
+        seconds = self.repeats.wait(now)
+        # Where no thread can be started, the next record brings out what is due.
+        with contextlib.suppress(RuntimeError):
+            self._due = None if seconds is None else self._later(seconds, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        with self.lock or contextlib.nullcontext():
+            now = self._clock()
+            self._due = None
+            self._write(self.repeats.due(now))
+            self._wait(now)
+
+
+def _later(seconds: float, call: Callable[[], None]) -> Handle:
+    """Call on a thread: there are logs before there is an event loop, and where there is none."""
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
 def set_up(stream: TextIO | None = None, *, journal: bool = False, debug: bool = False) -> None:
     """Send all logs to one stream; the journal has its own clock and wants the priority in front."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = Stream(stream or sys.stderr)
     handler.setFormatter(_Journal() if journal else _Terminal())
     root = logging.getLogger()
     root.handlers[:] = [handler]
