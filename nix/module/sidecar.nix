@@ -93,6 +93,7 @@ in
         Restart = "always";
         RestartSec = 2;
         TimeoutStopSec = 20;
+        LimitNOFILE = 65536;
         Slice = "system-zoetrope.slice";
 
         User = "zoetrope";

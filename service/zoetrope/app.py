@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable
 
+from .descriptors import raise_limit
 from .engine.comfyui import ComfyEngine
 from .engine.embedded import SCHEME, EmbeddedEngine
 from .engine.protocol import Engine
@@ -227,6 +228,7 @@ def run(read: Callable[[], Settings], *, debug: bool = False) -> int:
     """
     settings = read()
     set_up(journal="JOURNAL_STREAM" in os.environ, debug=debug)
+    raise_limit()
     code = 0
     try:
         asyncio.run(_until_signalled(settings, read))
