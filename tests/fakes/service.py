@@ -96,11 +96,13 @@ class ServiceProcess:
         self.log = root / "service.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, wait: bool = True, **environ: str) -> None:
-        """Start it; by default wait until it answers."""
+    def start(self, *, wait: bool = True, files: int = 0, **environ: str) -> None:
+        """Start it, with so many descriptors at most; by default wait until it answers."""
+        bounded = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(files)] if files else []
+        serve = [sys.executable, "-m", "zoetrope", "serve", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "zoetrope", "serve", "--config", str(self.config)],
+                [*bounded, *serve],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

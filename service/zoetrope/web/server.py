@@ -9,6 +9,7 @@ import logging
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from ..descriptors import limit
 from ..errors import ZoetropeError
 from ..health.base import Health
 from ..health.standard import standard
@@ -26,6 +27,7 @@ from .api.recipes import RecipesApi
 from .api.settings import SettingsApi
 from .api.status import StatusApi
 from .api.upload import clear
+from .connections import Crowd, listen, share
 from .endpoint import Endpoint
 from .guard import access, add_headers, guard
 from .parts import Parts
@@ -93,6 +95,7 @@ class Server:
         self._parts = parts
         self._health = health or standard(parts)
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -100,11 +103,14 @@ class Server:
         settings = self._parts.settings
         app = make_app(self._parts, self._health)
         await asyncio.to_thread(clear, self._parts.uploads)
-        # No line in the journal for each request: a page that is open asks all day.
-        self._runner = web.AppRunner(app, access_log=None, logger=HTTP, shutdown_timeout=5.0)
+        self._runner = web.AppRunner(app, shutdown_timeout=5.0)
         await self._runner.setup()
+        assert self._runner.server is not None
+        room = share(limit())
+        # No line in the journal for each request: a page that is open asks all day.
+        crowd = Crowd(self._runner.server, room.connections, access_log=None, logger=HTTP)
         try:
-            await web.TCPSite(self._runner, settings.web.host, settings.web.port).start()
+            self._listening = await listen(crowd, settings.web.host, settings.web.port, room)
         except OSError as error:
             await self._runner.cleanup()
             raise ZoetropeError(
@@ -121,6 +127,8 @@ class Server:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
+        if self._listening is not None:
+            self._listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -129,8 +137,8 @@ class Server:
         """Where the page is; the port is the real one where the settings say 0."""
         host = self._parts.settings.web.host
         port = self._parts.settings.web.port
-        if self._runner is not None and self._runner.addresses:
-            port = self._runner.addresses[0][1]
+        if self._listening is not None and self._listening.sockets:
+            port = self._listening.sockets[0].getsockname()[1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def _watch(self) -> None:

@@ -1,0 +1,285 @@
+"""Connections: how many there are, and how long each may take."""
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from aiohttp import web
+
+from zoetrope.web.connections import HEADER, IDLE, MOST, Crowd, Share, listen, share
+
+AGES = 100_000.0
+HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+CREATE = b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+
+
+class Clock:
+    """The event loop's clock, which can be set forward."""
+
+    def __init__(self, loop):
+        self.ahead = 0.0
+        real = loop.time
+        loop.time = lambda: real() + self.ahead
+
+    async def forward(self, seconds):
+        self.ahead += seconds
+        for _ in range(5):  # what is due comes, and what follows from it
+            await asyncio.sleep(0)
+
+
+class House:
+    """A server whose connections are bounded, and those who visit it."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.doors = asyncio.Event()
+        self.clock = Clock(asyncio.get_running_loop())
+
+    async def open(self, most=MOST):
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/hello", self.hello),
+                web.post("/hello", self.hello),
+                web.post("/take", self.take),
+                web.get("/stream", self.stream),
+            ]
+        )
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        self.stack.push_async_callback(runner.cleanup)
+        self.stack.callback(self.doors.set)
+        self.crowd = Crowd(runner.server, most, access_log=None)
+        server = await listen(self.crowd, "127.0.0.1", 0, Share(connections=most, round=16))
+        self.stack.callback(server.close)
+        self.address = server.sockets[0].getsockname()
+        self.server = runner.server
+
+    async def hello(self, request):
+        return web.Response(text="hello")
+
+    async def take(self, request):
+        return web.Response(text=str(len(await request.read())))
+
+    async def stream(self, request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first")
+        await self.doors.wait()
+        await response.write(b"last")
+        return response
+
+    async def visit(self):
+        """Connect, and wait until the server knows of it."""
+        before = set(self.server.connections)
+        visitor = Visitor(*await asyncio.open_connection(*self.address))
+        self.stack.push_async_callback(visitor.leave)
+        while not (new := set(self.server.connections) - before):
+            if visitor.reader.at_eof() or len(visitor.reader._buffer):
+                return visitor  # it was rejected
+            await asyncio.sleep(0)
+        (visitor.there,) = new
+        return visitor
+
+
+class Visitor:
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+        self.there = None  # the server's side
+
+    def drip(self, data):
+        """Let some bytes come in, at this moment and by themselves."""
+        for at in range(len(data)):
+            self.there.data_received(data[at : at + 1])
+
+    async def ask(self, request=HELLO):
+        self.writer.write(request)
+        return await self.answer()
+
+    async def answer(self):
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        if "Content-Length" not in head:
+            return head.split()[1], ""
+        length = int(head.split("Content-Length: ")[1].split("\r\n")[0])
+        return head.split()[1], (await self.reader.readexactly(length)).decode()
+
+    async def is_gone(self):
+        """Tell whether the server has let it go, by now."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        if self.there is not None and self.there.connected:
+            return False
+        with contextlib.suppress(ConnectionError):
+            return await self.reader.read() == b""
+        return True
+
+    async def leave(self):
+        self.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+@pytest.fixture
+async def house():
+    async with contextlib.AsyncExitStack() as stack:
+        yield House(stack)
+
+
+async def test_a_silent_connection_has_its_time(house):
+    await house.open()
+    visitor = await house.visit()
+    await house.clock.forward(HEADER - 1)
+    assert len(house.crowd) == 1
+    await house.clock.forward(1)
+    assert await visitor.is_gone()
+    assert len(house.crowd) == 0
+
+
+async def test_a_byte_now_and_then_gives_no_more_time(house):
+    await house.open()
+    visitor = await house.visit()
+    for number in range(5):
+        visitor.drip(HELLO[number : number + 1])
+        await house.clock.forward(HEADER / 5)
+    assert await visitor.is_gone()
+
+
+async def test_the_second_request_has_its_time_from_its_first_byte_on(house):
+    await house.open()
+    visitor = await house.visit()
+    assert await visitor.ask() == ("200", "hello")
+    await house.clock.forward(HEADER * 2)
+    for number in range(5):
+        assert len(house.crowd) == 1
+        visitor.drip(HELLO[number : number + 1])
+        await house.clock.forward(HEADER / 5)
+    assert await visitor.is_gone()
+
+
+async def test_a_header_that_comes_slowly_and_in_time_is_answered(house):
+    await house.open()
+    visitor = await house.visit()
+    for _ in range(3):
+        await house.clock.forward(HEADER / 2 if _ == 0 else IDLE - 1)
+        visitor.drip(HELLO[:20])
+        # Of the time for an idle connection nothing is left, and that is not asked any more.
+        await house.clock.forward(HEADER / 2 - 1)
+        visitor.drip(HELLO[20:])
+        assert await visitor.answer() == ("200", "hello")
+
+
+async def test_a_connection_without_another_request_has_its_time(house):
+    await house.open()
+    visitor = await house.visit()
+    assert await visitor.ask() == ("200", "hello")
+    await house.clock.forward(IDLE - 1)
+    assert len(house.crowd) == 1
+    await house.clock.forward(1)
+    assert await visitor.is_gone()
+
+
+async def test_a_body_may_take_as_long_as_it_needs(house):
+    await house.open()
+    visitor = await house.visit()
+    for _ in range(2):
+        visitor.drip(CREATE)
+        for _ in range(10):
+            await house.clock.forward(AGES)
+            visitor.drip(b"x")
+        assert await visitor.answer() == ("200", "10")
+
+
+async def test_a_stream_stays_for_as_long_as_it_likes(house):
+    await house.open()
+    visitor = await house.visit()
+    visitor.writer.write(b"GET /stream HTTP/1.0\r\nHost: x\r\n\r\n")
+    await visitor.reader.readuntil(b"first")
+    await house.clock.forward(AGES)
+    house.doors.set()
+    assert await visitor.reader.read() == b"last"
+
+
+async def test_who_sends_the_next_request_early_has_time_until_this_one_is_answered(house):
+    await house.open()
+    visitor = await house.visit()
+    visitor.drip(HELLO.replace(b"hello", b"stream"))
+    await visitor.reader.readuntil(b"first")
+    visitor.drip(HELLO[:10])
+    await house.clock.forward(AGES)
+    house.doors.set()
+    await visitor.reader.readuntil(b"last\r\n0\r\n\r\n")
+    visitor.drip(HELLO[10:])
+    assert await visitor.answer() == ("200", "hello")
+
+
+async def test_a_body_that_nobody_read_is_not_the_next_header(house):
+    await house.open()
+    visitor = await house.visit()
+    visitor.drip(CREATE.replace(b"take", b"hello"))
+    assert await visitor.answer() == ("200", "hello")
+    visitor.drip(b"x" * 10)
+    await asyncio.sleep(0)
+    await house.clock.forward(HEADER + 1)
+    assert await visitor.ask() == ("200", "hello")
+
+
+async def test_several_requests_at_once_are_all_answered(house):
+    await house.open()
+    visitor = await house.visit()
+    visitor.drip(HELLO * 3 + HELLO[:10])
+    for _ in range(3):
+        assert await visitor.answer() == ("200", "hello")
+    visitor.drip(HELLO[10:])
+    assert await visitor.answer() == ("200", "hello")
+
+
+async def test_at_the_bound_who_waits_longest_gives_way(house):
+    await house.open(most=3)
+    first, second, third = [await house.visit() for _ in range(3)]
+    assert await first.ask() == ("200", "hello")  # which waits anew, and not as long as the others
+    fourth = await house.visit()
+    assert await second.is_gone()
+    assert await fourth.ask() == ("200", "hello")
+    assert await first.ask() == ("200", "hello")
+    assert await third.ask() == ("200", "hello")
+    assert len(house.crowd) == 3
+
+
+async def test_who_is_in_a_request_stays_and_the_next_one_is_told_so(house):
+    await house.open(most=2)
+    for _ in range(2):
+        busy = await house.visit()
+        busy.writer.write(b"GET /stream HTTP/1.0\r\nHost: x\r\n\r\n")
+        await busy.reader.readuntil(b"first")
+    rejected = await house.visit()
+    status, body = await rejected.answer()
+    assert status == "503"
+    assert json.loads(body)["key"] == "connections"
+    assert await rejected.is_gone()
+    house.doors.set()
+    assert await busy.reader.read() == b"last"
+    assert await (await house.visit()).ask() == ("200", "hello")
+
+
+async def test_nothing_is_left_of_many_who_came_at_once(house):
+    await house.open(most=8)
+    visitors = await asyncio.gather(*(asyncio.open_connection(*house.address) for _ in range(300)))
+    for _, writer in visitors:
+        writer.close()
+    async with asyncio.timeout(60):
+        while len(house.crowd) or house.server.connections:
+            await asyncio.sleep(0)
+    assert not house.crowd._waiting
+
+
+@pytest.mark.parametrize("descriptors", [16, 64, 256, 1024, 4096, 65_536, 1_048_576])
+def test_a_quarter_of_the_descriptors_is_left_for_jobs(descriptors):
+    found = share(descriptors)
+    assert 2 * found.connections + 4 * found.round <= descriptors * 3 // 4
+    assert found.connections >= 1
+
+
+def test_a_host_with_descriptors_to_spare_has_room_for_every_page():
+    assert share(65_536).connections == MOST
+    assert share(1024).connections == MOST
