@@ -16,6 +16,14 @@ export function showEnded(library, { repeat }) {
     byId("ended-more").hidden = !shelf.more;
   });
   byId("ended-more").addEventListener("click", () => attempt(() => shelf.extend()));
+  byId("failed-link").addEventListener("click", () => attempt(() => findFailed(shelf)));
+}
+
+// Those that failed may be older than all that is shown.
+async function findFailed(shelf) {
+  const failed = () => byId("ended-rows").querySelector("[data-state=failed]");
+  while (!failed() && shelf.more) await shelf.extend();
+  failed()?.scrollIntoView({ block: "center" });
 }
 
 function row(library, first, repeat) {

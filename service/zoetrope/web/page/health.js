@@ -1,17 +1,34 @@
-// The checks: one slit each in the head, and in words with what to do next.
+// The checks: one slit each in the head, and in words with what to do next; beside them, whether jobs failed.
 
 import { byId, make, tell } from "./element.js";
 import { count } from "./format.js";
 
-const WORDS = { ok: "All is well", degraded: "Works, with trouble", failing: "Something does not work" };
+const WORDS = { degraded: "Works, with trouble", failing: "Something does not work" };
+
+let level = "";
+let bad = [];
+let failed = null; // not known yet
+
+/** Shows how many jobs failed and were not tried again. */
+export function showFailed(number) {
+  failed = number;
+  tell(byId("failed-link"), failed ? `${failed} failed` : "");
+  showWord();
+}
+
+// What is not known yet is not said to be well.
+function showWord() {
+  if (!level || failed === null) return;
+  const fine = failed ? "Checks passed" : "All is well";
+  tell(byId("health-word"), bad.length ? `${WORDS[level]}: ${bad.map((check) => check.name).join(", ")}` : fine);
+}
 
 /** Shows a report of the checks. */
 export function showHealth(report) {
-  const bad = report.checks.filter((check) => check.level !== "ok");
-  const link = byId("health-link");
-  link.dataset.level = report.level;
+  level = report.level;
+  bad = report.checks.filter((check) => check.level !== "ok");
   byId("health-slits").replaceChildren(...report.checks.map(({ level }) => make("i", { class: level })));
-  tell(byId("health-word"), bad.length ? `${WORDS[report.level]}: ${bad.map((check) => check.name).join(", ")}` : WORDS.ok);
+  showWord();
   tell(byId("health-count"), bad.length ? `${bad.length} with trouble` : "");
   byId("health-rows").replaceChildren(...bad.map(row));
   const good = report.checks.filter((check) => check.level === "ok");

@@ -8,7 +8,7 @@ import { showEngines, showInbox } from "./engines.js";
 import { because, count } from "./format.js";
 import { showGallery } from "./gallery.js";
 import { Gpu } from "./gpu.js";
-import { showHealth } from "./health.js";
+import { showFailed, showHealth } from "./health.js";
 import { Library } from "./library.js";
 import { complain, say, settle } from "./notice.js";
 import { showQueue } from "./queue.js";
@@ -43,6 +43,7 @@ async function status() {
   const found = await get("/status");
   tell(byId("summary"), found.summary);
   tell(byId("paused"), because(found.problem ?? found.paused));
+  showFailed(found.counts.failed ?? 0);
   showEngines(found.engines, (id) => library.find(id)?.name);
   showInbox(found.inbox);
   tell(byId("version"), `zoetrope ${found.version}`);

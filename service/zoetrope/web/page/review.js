@@ -37,7 +37,7 @@ export function showReview(library, { recipes, repeat }) {
 }
 
 function choice(job, choose) {
-  const pick = make("button", { type: "button", class: "pick", "aria-label": `Look at ${job.name}` },
+  const pick = make("button", { type: "button", class: "pick", title: job.name, "aria-label": `Look at ${job.name}` },
     job.poster ? make("img", { src: job.poster, alt: "" }) : null, make("span", {}, job.name));
   pick.addEventListener("click", () => choose(job.id));
   return {
@@ -52,7 +52,7 @@ function open(library, job, recipes, repeat) {
   const next = job.stages.filter((stage) => stage.state !== "done").map((stage) => stage.name);
   const clip = job.video ? loop(job) : null;
   const source = make("figure", { class: "frame" }, make("figcaption", {}, "Your picture"));
-  const made = make("figure", { class: "frame" },
+  const made = make("figure", { class: "frame clip" },
     make("figcaption", {}, `The clip of ${done?.name ?? "the first stage"}`),
     clip ?? make("p", { class: "quiet" }, `It lies in ${job.outbox}`),
     clip ? frames(clip, recipes.rate(job.recipe)) : null);
