@@ -119,6 +119,11 @@ def write_picture(file: Path, *, size: tuple[int, int] = (64, 48), seed: int = 0
     return file
 
 
+def where(descriptor: int | None) -> Path:
+    """Say which folder a descriptor holds."""
+    return Path(f"/proc/self/fd/{descriptor}").readlink() if descriptor is not None else Path()
+
+
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait for a condition, with a deadline."""
     end = time.monotonic() + seconds

@@ -4,6 +4,7 @@ import stat
 
 import pytest
 
+from tests.inbox.conftest import where
 from zoetrope.errors import Reason, Rejected
 from zoetrope.inbox.claim import Claims, check_file
 
@@ -51,8 +52,8 @@ NAMES = [
 def test_a_claim_mirrors_the_path_and_can_be_put_back(claims, inbox, name):
     write(inbox, name)
     claim = claims.take((name,))
-    assert claim.file(name) == inbox / ".zoetrope" / claim.id / name
-    assert claim.file(name).is_file()
+    assert claim.root / name == inbox / ".zoetrope" / claim.id / name
+    assert (claim.root / name).is_file()
     assert not (inbox / name).exists()
     claims.put_back(claim)
     assert listing(inbox) == [name]
@@ -75,9 +76,9 @@ def test_a_refused_file_lies_beside_its_reason(claims, inbox, name):
 def test_a_ticket_is_claimed_before_its_picture(claims, inbox, monkeypatch):
     write(inbox, "cat.png", "cat.toml")
     order = []
-    rename = type(inbox).rename
+    rename = os.rename
     monkeypatch.setattr(
-        type(inbox), "rename", lambda self, to: order.append(self.name) or rename(self, to)
+        os, "rename", lambda old, new, **at: order.append(old) or rename(old, new, **at)
     )
     claims.take(("cat.png",), ("cat.toml",))
     assert order == ["cat.toml", "cat.png"]
@@ -86,9 +87,9 @@ def test_a_ticket_is_claimed_before_its_picture(claims, inbox, monkeypatch):
 def test_of_a_pair_the_start_is_claimed_last(claims, inbox, monkeypatch):
     write(inbox, "cat.start.png", "cat.end.png", "cat.toml")
     order = []
-    rename = type(inbox).rename
+    rename = os.rename
     monkeypatch.setattr(
-        type(inbox), "rename", lambda self, to: order.append(self.name) or rename(self, to)
+        os, "rename", lambda old, new, **at: order.append(old) or rename(old, new, **at)
     )
     claim = claims.take(("cat.start.png", "cat.end.png"), ("cat.toml",))
     assert order == ["cat.toml", "cat.end.png", "cat.start.png"]
@@ -98,7 +99,7 @@ def test_of_a_pair_the_start_is_claimed_last(claims, inbox, monkeypatch):
 def test_a_ticket_that_two_pictures_need_is_copied(claims, inbox):
     write(inbox, "cat.png", "cat.jpg", "cat.toml")
     claim = claims.take(("cat.png",), ("cat.toml",), shared=True)
-    assert claim.file("cat.toml").read_text() == "cat.toml"
+    assert (claim.root / "cat.toml").read_text() == "cat.toml"
     claims.put_back(claim)
     assert listing(inbox) == ["cat.jpg", "cat.png", "cat.toml"]
 
@@ -116,14 +117,14 @@ def test_a_ticket_that_is_gone_does_not_hold_the_picture_back(claims, inbox):
 
 def test_an_error_on_the_way_undoes_the_claim(claims, inbox, monkeypatch):
     write(inbox, "cat.png", "cat.toml")
-    rename = type(inbox).rename
+    rename = os.rename
 
-    def failing(self, to):
-        if self == inbox / "cat.png":
-            raise PermissionError(1, "no", str(self))
-        return rename(self, to)
+    def failing(old, new, *, src_dir_fd, dst_dir_fd):
+        if where(src_dir_fd) == inbox and old == "cat.png":
+            raise PermissionError(1, "no", old)
+        return rename(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
-    monkeypatch.setattr(type(inbox), "rename", failing)
+    monkeypatch.setattr(os, "rename", failing)
     with pytest.raises(PermissionError):
         claims.take(("cat.png",), ("cat.toml",))
     assert listing(inbox) == ["cat.png", "cat.toml"]
@@ -139,8 +140,9 @@ def test_claims_of_an_earlier_run_are_found(claims, inbox):
 
 def test_a_ticket_without_its_picture_is_an_incomplete_claim(claims, inbox):
     write(inbox, "cat.toml")
-    (inbox / ".zoetrope" / "00").mkdir(parents=True)
-    (inbox / "cat.toml").rename(inbox / ".zoetrope" / "00" / "cat.toml")
+    home = inbox / ".zoetrope" / ("0" * 32)
+    home.mkdir(parents=True)
+    (inbox / "cat.toml").rename(home / "cat.toml")
     (claim,) = claims.pending()
     assert claim.pictures == ()
     claims.put_back(claim)
@@ -201,15 +203,15 @@ def test_tickets_go_along_with_a_refused_picture(claims, inbox):
 def test_a_refusal_that_was_interrupted_is_done_again(claims, inbox, monkeypatch):
     write(inbox, "cat.png", "cat.toml")
     claim = claims.take(("cat.png",), ("cat.toml",))
-    rename = type(inbox).rename
+    rename = os.rename
 
-    def failing(self, to):
-        if self.name == "cat.png":
+    def failing(old, new, **at):
+        if old == "cat.png":
             raise KeyboardInterrupt
-        return rename(self, to)
+        return rename(old, new, **at)
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(inbox), "rename", failing)
+        patch.setattr(os, "rename", failing)
         with pytest.raises(KeyboardInterrupt):
             claims.refuse(claim, WHY)
     (again,) = claims.pending()
@@ -259,7 +261,7 @@ def test_links_and_devices_are_refused_without_being_followed(claims, inbox, tmp
     else:
         os.mkfifo(file)
     with pytest.raises(Rejected) as refused:
-        check_file(file)
+        check_file(file.lstat())
     assert refused.value.reason.key == "picture-link"
     claims.refuse(claims.take(("cat.png",)), refused.value.reason)
     assert os.path.lexists(inbox / "rejected" / "cat.png")
@@ -272,15 +274,15 @@ class TestAMountInside:
 
     @pytest.fixture(autouse=True)
     def border(self, inbox, monkeypatch):
-        rename = type(inbox).rename
+        rename = os.rename
         nas = inbox / "nas"
 
-        def guarded(self, to):
-            if self.is_relative_to(nas) != to.is_relative_to(nas):
-                raise OSError(errno.EXDEV, "Invalid cross-device link", str(self))
-            return rename(self, to)
+        def guarded(old, new, *, src_dir_fd, dst_dir_fd):
+            if where(src_dir_fd).is_relative_to(nas) != where(dst_dir_fd).is_relative_to(nas):
+                raise OSError(errno.EXDEV, "Invalid cross-device link", old)
+            return rename(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
-        monkeypatch.setattr(type(inbox), "rename", guarded)
+        monkeypatch.setattr(os, "rename", guarded)
 
     def test_a_claim_stays_on_its_own_mount(self, claims, inbox):
         write(inbox, "nas/cat.png", "nas/cat.toml", "dog.png")
@@ -311,7 +313,7 @@ class TestCopying:
         write(inbox, "hero/cat.png", "hero/cat.toml")
         claims.prepare()
         claim = claims.take(("hero/cat.png",), ("hero/cat.toml",))
-        assert claim.file("hero/cat.png") == inbox / "hero/cat.png"
+        assert claim.root / "hero/cat.png" == inbox / "hero/cat.png"
         why = claims.refuse(claim, WHY)
         claims.release(claim)
         claims.put_back(claim)

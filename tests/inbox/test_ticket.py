@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from tests.inbox.conftest import write_recipe
+from zoetrope.beneath import Place
 from zoetrope.domain.values import Ticket
 from zoetrope.errors import Rejected
 from zoetrope.graphs.shelf import Recipes, shipped
@@ -206,7 +207,7 @@ def test_own_values_win_key_by_key():
 def test_a_ticket_that_is_a_link_is_not_read(tmp_path):
     (tmp_path / "cat.toml").symlink_to("/etc/passwd")
     with pytest.raises(Rejected) as refused:
-        tickets.read(tmp_path / "cat.toml")
+        tickets.read(Place(tmp_path, "cat.toml"))
     assert refused.value.reason.key == "ticket-link"
 
 

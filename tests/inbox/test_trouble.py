@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.inbox.conftest import no_space, until, write_recipe
+from tests.inbox.conftest import no_space, until, where, write_recipe
 from zoetrope.domain.job import State
 from zoetrope.inbox import admission
 
@@ -47,15 +46,15 @@ class TestTrouble:
         self, world, picture, monkeypatch, code, key
     ):
         picture("cat.png")
-        real = Path.mkdir
+        real = os.mkdir
 
-        def mkdir(self, *args, **kwargs):
-            if self.is_relative_to(world.inbox):
-                raise OSError(code, os.strerror(code), str(self))
-            return real(self, *args, **kwargs)
+        def mkdir(path, *args, dir_fd=None):
+            if (where(dir_fd) / path).is_relative_to(world.inbox):
+                raise OSError(code, os.strerror(code), path)
+            return real(path, *args, dir_fd=dir_fd)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "mkdir", mkdir)
+            patch.setattr(os, "mkdir", mkdir)
             world.start()
             await until(lambda: world.intake.status.problem)
             assert world.intake.status.problem.key == key
@@ -68,16 +67,25 @@ class TestTrouble:
         (world.inbox / "bad.png").write_text("hello")
 
         def no_write(name):
-            real = getattr(Path, name)
+            real = getattr(os, name)
 
-            def checked(self, *args, **kwargs):
-                assert not self.is_relative_to(world.inbox), (name, self)
-                return real(self, *args, **kwargs)
+            def checked(path, *args, **at):
+                folder = where(at.get("dir_fd", at.get("src_dir_fd")))
+                assert not (folder / path).is_relative_to(world.inbox), (name, path)
+                return real(path, *args, **at)
 
             return checked
 
-        for name in ("mkdir", "rename", "unlink", "write_text", "rmdir"):
-            monkeypatch.setattr(Path, name, no_write(name))
+        for name in ("mkdir", "rename", "unlink", "rmdir", "symlink", "link"):
+            monkeypatch.setattr(os, name, no_write(name))
+        real = os.open
+
+        def only_read(path, flags, *args, **at):
+            place = where(at.get("dir_fd")) / path
+            assert flags & os.O_ACCMODE == os.O_RDONLY or not place.is_relative_to(world.inbox)
+            return real(path, flags, *args, **at)
+
+        monkeypatch.setattr(os, "open", only_read)
         world.start()
         await world.wait_for_jobs(2)
         why = world.settings.outbox.path / "rejected" / "bad.png.why.txt"

@@ -4,36 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
-import shutil
+import re
 import stat
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from ..errors import NotFound, Reason, Rejected
+from ..beneath import Beneath, Linked, Place, carry, copy
+from ..errors import NotFound, Reason, Rejected, ZoetropeError
 from .entry import CLAIMED, REFUSED, WHY, Entry, Kind, classify, cut, shown, ticket_names
+
+log = logging.getLogger("zoetrope.inbox")
 
 # A fixed namespace makes a copied file's claim the same on every scan and after every restart.
 COPIES = uuid.UUID("0c9a4a0e-8a1f-5f0e-b5a5-6a2f9f0d6c31")
+# Claims have ids of this form alone; whatever else lies beside them is somebody else's.
+_ID = re.compile(r"[0-9a-f]{32}")
+_NAMED = 5  # strangers that are named in the log
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Files that belong together and are ours; paths are relative to the inbox."""
 
     id: str
-    root: Path  # the folder that the paths are relative to: the claim's own, or the inbox itself
+    inbox: Path
+    home: str = ""  # the folder that the paths are relative to, below the inbox; "" is the inbox
     pictures: tuple[str, ...]  # of a pair, the start comes first
     tickets: tuple[str, ...] = ()
     others: tuple[str, ...] = ()  # of files that stay: the ids that the other pictures have alone
     moved: bool = True  # false when the files stay where they are
 
-    def file(self, path: str) -> Path:
-        """Say where a claimed file lies now."""
-        return self.root / path
+    @property
+    def root(self) -> Path:
+        """The folder that the paths are relative to: the claim's own, or the inbox itself."""
+        return self.inbox / self.home
+
+    def at(self, path: str) -> str:
+        """Say where a claimed file lies now, below the inbox."""
+        return f"{self.home}/{path}" if self.home else path
+
+    def place(self, path: str) -> Place:
+        """Say where a claimed file is reached."""
+        return Place(self.inbox, self.at(path))
 
     @property
     def folder(self) -> str:
@@ -62,12 +79,23 @@ class Claims:
 
     def prepare(self) -> None:
         """Make the folders that we need in the inbox; an OSError says that it cannot be written."""
-        if not self._move:
-            return
-        if not self._inbox.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._inbox))
-        for name in (CLAIMED, REFUSED):
-            (self._inbox / name).mkdir(exist_ok=True)
+        if self._move:
+            with self._tree() as tree:
+                self._prepare(tree)
+
+    def _prepare(self, tree: Beneath) -> None:
+        try:
+            tree.make(CLAIMED)
+        except Linked as error:
+            # Not one picture's matter: nothing can be claimed.
+            reason = error.reason
+            raise ZoetropeError(reason.sentence, reason.next_step, key=reason.key) from error
+        # Only what is refused needs the other one.
+        with contextlib.suppress(Linked):
+            tree.make(REFUSED)
+
+    def _tree(self) -> Beneath:
+        return Beneath(self._inbox)
 
     def take(
         self, pictures: tuple[str, ...], tickets: tuple[str, ...] = (), *, shared: bool = False
@@ -79,19 +107,19 @@ class Claims:
         """
         if not self._move:
             return self._stay(pictures, tickets)
-        self.prepare()
         claim_id = self._new_id()
         first = pictures[0].partition("/")[0]
-        if first not in self._apart:
-            try:
-                return self._rename(self._inbox / CLAIMED / claim_id, pictures, tickets, shared)
-            except OSError as error:
-                if error.errno != errno.EXDEV or "/" not in pictures[0]:
-                    raise
-                # The folder is a mount of its own; what is claimed there has to stay on it.
-                self._apart.add(first)
-        root = self._inbox / first / CLAIMED / claim_id
-        return self._rename(root, pictures, tickets, shared)
+        with self._tree() as tree:
+            self._prepare(tree)
+            if first not in self._apart:
+                try:
+                    return self._rename(tree, f"{CLAIMED}/{claim_id}", pictures, tickets, shared)
+                except OSError as error:
+                    if error.errno != errno.EXDEV or "/" not in pictures[0]:
+                        raise
+                    # The folder is a mount of its own; what is claimed there has to stay on it.
+                    self._apart.add(first)
+            return self._rename(tree, f"{first}/{CLAIMED}/{claim_id}", pictures, tickets, shared)
 
     def take_named(self, path: str) -> Claim:
         """Claim one picture that somebody named, with its tickets; no link and no way out is followed."""
@@ -119,84 +147,118 @@ class Claims:
     def _lies_here(self, entry: Entry) -> bool:
         """Tell whether a name leads to a file, and not through a link."""
         # A name that no file can have (too long, not to be encoded) leads nowhere.
-        with contextlib.suppress(OSError, ValueError):
-            if not (self._inbox / entry.folder).is_symlink():
-                return stat.S_ISREG((self._inbox / entry.path).lstat().st_mode)
+        with contextlib.suppress(OSError, ValueError, Linked), self._tree() as tree:
+            return stat.S_ISREG(tree.stat(entry.path).st_mode)
         return False
 
     def _rename(
-        self, root: Path, pictures: tuple[str, ...], tickets: tuple[str, ...], shared: bool
+        self,
+        tree: Beneath,
+        home: str,
+        pictures: tuple[str, ...],
+        tickets: tuple[str, ...],
+        shared: bool,
     ) -> Claim | None:
         for folder in dict.fromkeys(path.rpartition("/")[0] for path in pictures):
-            (root / folder).mkdir(parents=True, exist_ok=True)
+            tree.make(f"{home}/{folder}" if folder else home)
         taken: list[str] = []
         try:
             for path in tickets:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError, Linked):
                     if shared:
-                        shutil.copy2(self._inbox / path, root / path, follow_symlinks=False)
+                        copy(tree, path, tree, f"{home}/{path}")
                     else:
-                        (self._inbox / path).rename(root / path)
+                        tree.rename(path, f"{home}/{path}")
                     taken.append(path)
             for path in reversed(pictures):
-                (self._inbox / path).rename(root / path)
-        except FileNotFoundError:
-            self._undo(root)
+                tree.rename(path, f"{home}/{path}")
+        except (FileNotFoundError, Linked):
+            # What lies behind a link is not in the inbox.
+            self._undo(tree, home)
             return None
         except OSError:
-            self._undo(root)
+            self._undo(tree, home)
             raise
-        return Claim(id=root.name, root=root, pictures=pictures, tickets=tuple(taken))
+        return Claim(
+            id=home.rpartition("/")[2],
+            inbox=self._inbox,
+            home=home,
+            pictures=pictures,
+            tickets=tuple(taken),
+        )
 
     def pending(self) -> list[Claim]:
         """List the claims that an earlier run left, oldest first; one without a picture is incomplete."""
         if not self._move:
             return []
-        places = [self._inbox / CLAIMED, *self._inbox.glob(f"*/{CLAIMED}")]
-        found = [path for place in places if place.is_dir() for path in place.iterdir()]
-        roots = sorted((path.lstat().st_mtime_ns, path) for path in found)
-        return [self._read(root) for _, root in roots if root.is_dir()]
+        found: list[tuple[int, str]] = []
+        strangers: list[str] = []
+        with self._tree() as tree:
+            apart = [name for name, status in tree.entries("") if stat.S_ISDIR(status.st_mode)]
+            beside = [(f"{name}/{CLAIMED}", _entries(tree, f"{name}/{CLAIMED}")) for name in apart]
+            for place, entries in ((CLAIMED, tree.entries(CLAIMED)), *beside):
+                for name, status in entries:
+                    if _ID.fullmatch(name) and stat.S_ISDIR(status.st_mode):
+                        found.append((status.st_mtime_ns, f"{place}/{name}"))
+                    else:
+                        strangers.append(f"{place}/{name}")
+            claims = [self._read(tree, home) for _, home in sorted(found)]
+        if strangers:
+            log.warning(
+                "%d entries beside the claims are not of this service and are left alone: %s",
+                len(strangers),
+                ", ".join(shown(path) for path in sorted(strangers)[:_NAMED]),
+                extra={"action": "strangers"},
+            )
+        return claims
 
     def release(self, claim: Claim) -> None:
         """Let the originals go: the ledger and the work folder hold all that is needed."""
         if not claim.moved:
             return
-        for path in (*claim.tickets, *claim.pictures):
-            claim.file(path).unlink(missing_ok=True)
-            # A reason that an earlier try left would now be misleading.
-            why = self._inbox / REFUSED / (path + WHY)
-            if not os.path.lexists(self._inbox / REFUSED / path):
+        with contextlib.suppress(FileNotFoundError), self._tree() as tree:
+            for path in (*claim.tickets, *claim.pictures):
+                _unlink(tree, claim.at(path))
+                # A reason that an earlier try left would now be misleading.
                 with contextlib.suppress(OSError):
-                    why.unlink(missing_ok=True)
-        self._prune(claim.root)
+                    if not tree.exists(f"{REFUSED}/{path}"):
+                        _unlink(tree, f"{REFUSED}/{path}{WHY}")
+            tree.prune(claim.home)
 
     def refuse(self, claim: Claim, reason: Reason) -> Path:
         """Move a claim's files where people find them, each picture with its reason; returns the first reason's file."""
         if not claim.moved:
-            target = self._fallback / claim.folder
-            target.mkdir(parents=True, exist_ok=True)
-            names = [path.rpartition("/")[2] for path in claim.pictures]
-            return self._explain(target, names[0], names, reason, moved=False)
-        if not claim.root.is_dir():
-            # Gone with its share, perhaps: nothing may be made where the share was mounted.
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(claim.root))
-        target = self._inbox / REFUSED / claim.folder
-        target.mkdir(parents=True, exist_ok=True)
-        with self._refusing:
-            why = self._carry(claim, target, reason)
-        _sync(target)
-        self._prune(claim.root)
-        return why
+            home = self._fallback.parent
+            home.mkdir(parents=True, exist_ok=True)
+            with Beneath(home) as tree:
+                target = "/".join(part for part in (self._fallback.name, claim.folder) if part)
+                tree.make(target)
+                names = [path.rpartition("/")[2] for path in claim.pictures]
+                return home / _explain(tree, target, names[0], names, reason, moved=False)
+        with self._tree() as tree:
+            if not tree.is_folder(claim.home):
+                # Gone with its share, perhaps: nothing may be made where the share was mounted.
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(claim.root))
+            target = "/".join(part for part in (REFUSED, claim.folder) if part)
+            tree.make(target)
+            with self._refusing:
+                why = self._carry(tree, claim, target, reason)
+            tree.sync(target)
+            tree.prune(claim.home)
+            return self._inbox / why
 
     def put_back(self, claim: Claim) -> None:
         """Undo a claim: every file returns to the path that its own path tells."""
         if claim.moved:
-            self._undo(claim.root)
+            with self._tree() as tree:
+                self._undo(tree, claim.home)
 
     def _stay(self, pictures: tuple[str, ...], tickets: tuple[str, ...]) -> Claim | None:
         try:
-            found = [(self._inbox / path).lstat() for path in pictures]
-        except FileNotFoundError:
+            with self._tree() as tree:
+                found = [tree.stat(path) for path in pictures]
+                beside = tuple(path for path in tickets if tree.exists(path))
+        except (FileNotFoundError, Linked):
             return None
         ids = [
             uuid.uuid5(
@@ -207,16 +269,16 @@ class Claims:
         return Claim(
             id=ids[0],
             others=tuple(ids[1:]),
-            root=self._inbox,
+            inbox=self._inbox,
             pictures=pictures,
-            tickets=tuple(path for path in tickets if os.path.lexists(self._inbox / path)),
+            tickets=beside,
             moved=False,
         )
 
-    def _read(self, root: Path) -> Claim:
+    def _read(self, tree: Beneath, home: str) -> Claim:
         pictures: list[tuple[bool, str]] = []
         tickets: list[str] = []
-        for path in _files(root):
+        for path in _files(tree, home):
             entry = classify(path)
             if entry.kind in (Kind.PICTURE, Kind.DEEP):
                 pictures.append((entry.half == "end", path))
@@ -224,66 +286,44 @@ class Claims:
                 tickets.append(path)
         tickets.sort()
         return Claim(
-            id=root.name,
-            root=root,
+            id=home.rpartition("/")[2],
+            inbox=self._inbox,
+            home=home,
             pictures=tuple(path for _, path in sorted(pictures)),
             tickets=tuple(tickets),
         )
 
-    def _undo(self, root: Path) -> None:
-        for path in list(_files(root)):
-            target = self._inbox / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source = root / path
-            if not os.path.lexists(target):
-                source.rename(target)
-            elif _same(source, target):
-                source.unlink()
+    def _undo(self, tree: Beneath, home: str) -> None:
+        for path in _files(tree, home):
+            folder, _, name = path.rpartition("/")
+            tree.make(folder)
+            source = f"{home}/{path}"
+            if not tree.exists(path):
+                tree.rename(source, path)
+            elif _same(tree, source, path):
+                _unlink(tree, source)
             else:
                 # Somebody put a new file in its place meanwhile; both are kept.
-                source.rename(target.parent / _free_name(target.parent, target.name))
-        self._prune(root)
+                tree.rename(source, _joined(folder, _free_name(tree, folder, name)))
+        tree.prune(home)
 
-    def _carry(self, claim: Claim, target: Path, reason: Reason) -> Path:
+    def _carry(self, tree: Beneath, claim: Claim, target: str, reason: Reason) -> str:
         """Move the files; the first picture goes last, so that until then the refusal can be done again."""
         files = [*claim.tickets, *reversed(claim.pictures)]
-        left = [path for path in files if os.path.lexists(claim.file(path))]
+        left = [path for path in files if tree.exists(claim.at(path))]
         names: list[str] = []
+        why = target
         for path in left:
-            names.append(_free_name(target, path.rpartition("/")[2]))
+            names.append(_free_name(tree, target, path.rpartition("/")[2]))
             if path == left[-1]:
                 # Written before the rename: a picture without its reason would be a riddle.
-                self._explain(target, names[-1], names, reason, moved=True)
-            _carry(claim.file(path), target / names[-1])
-        return _why(target, names[-1]) if names else target
-
-    def _explain(
-        self, target: Path, name: str, names: list[str], reason: Reason, *, moved: bool
-    ) -> Path:
-        others = [other for other in names if other != name]
-        lines = [f"{shown(name)} was not taken.", "", reason.sentence]
-        if reason.next_step:
-            lines += ["", f"What to do: {reason.next_step}"]
-        if others:
-            lines += ["", f"With it: {', '.join(shown(other) for other in sorted(others))}."]
-        if moved:
-            lines += ["", "To try again, move it back into the inbox."]
-        else:
-            lines += ["", "The file was left where it is. To try again, change it or `touch` it."]
-        why = _why(target, name)
-        why.write_text("\n".join(lines) + "\n", encoding="utf-8")
+                why = _explain(tree, target, names[-1], names, reason, moved=True)
+            carry(tree, claim.at(path), tree, f"{target}/{names[-1]}")
         return why
 
-    def _prune(self, root: Path) -> None:
-        """Remove a claim's folders; one that still holds a file stays, whatever it is."""
-        for folder, _, _ in os.walk(root, topdown=False):
-            with contextlib.suppress(OSError):
-                Path(folder).rmdir()
 
-
-def check_file(path: Path) -> os.stat_result:
+def check_file(found: os.stat_result) -> os.stat_result:
     """Refuse what is not a plain file of its own: links can lead out of the inbox or change under us."""
-    found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
         raise Rejected(
             "It is a link, not a file; links are never followed.",
@@ -305,66 +345,78 @@ def check_file(path: Path) -> os.stat_result:
     return found
 
 
-def _files(root: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(root):
-        for name in names:
-            yield str((Path(folder) / name).relative_to(root))
-    # A link to a folder is listed among the folders, and walk does not enter it.
-    for folder, folders, _ in os.walk(root):
-        for name in folders:
-            if (Path(folder) / name).is_symlink():
-                yield str((Path(folder) / name).relative_to(root))
+def _explain(
+    tree: Beneath, target: str, name: str, names: list[str], reason: Reason, *, moved: bool
+) -> str:
+    """Write a picture's reason beside it; gives the reason's path."""
+    others = [other for other in names if other != name]
+    lines = [f"{shown(name)} was not taken.", "", reason.sentence]
+    if reason.next_step:
+        lines += ["", f"What to do: {reason.next_step}"]
+    if others:
+        lines += ["", f"With it: {', '.join(shown(other) for other in sorted(others))}."]
+    if moved:
+        lines += ["", "To try again, move it back into the inbox."]
+    else:
+        lines += ["", "The file was left where it is. To try again, change it or `touch` it."]
+    text = ("\n".join(lines) + "\n").encode()
+    name = cut(name, 255 - len(WHY))
+    why = f"{target}/{name}{WHY}"
+    try:
+        tree.write(why, text)
+    except IsADirectoryError:
+        # Somebody made a folder of that name.
+        why = f"{target}/{_numbered(tree, target, name, WHY)}"
+        tree.write(why, text)
+    return why
 
 
-def _why(folder: Path, name: str) -> Path:
-    return folder / f"{cut(name, 255 - len(WHY))}{WHY}"
+def _files(tree: Beneath, home: str) -> list[str]:
+    """List what a claim holds; one that is gone, or that somebody closed to us, holds nothing."""
+    try:
+        return tree.files(home)
+    except (OSError, Linked):
+        return []
 
 
-def _free_name(folder: Path, name: str) -> str:
+def _entries(tree: Beneath, place: str) -> list[tuple[str, os.stat_result]]:
+    """List a folder that may be missing, or somebody else's."""
+    try:
+        return tree.entries(place)
+    except (OSError, Linked):
+        return []
+
+
+def _unlink(tree: Beneath, path: str) -> None:
+    """Remove a file; one that is gone is well, and so is what became a folder or lies behind a link."""
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError, Linked):
+        tree.unlink(path)
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _free_name(tree: Beneath, folder: str, name: str) -> str:
     """Find a name that is not taken in a folder: the file's own, or that with a number."""
     base, dot, suffix = name.rpartition(".")
-    if not dot:
-        base, suffix = name, ""
-    found, number = name, 1
-    while os.path.lexists(folder / found):
+    return _numbered(tree, folder, base, f".{suffix}") if dot else _numbered(tree, folder, name, "")
+
+
+def _numbered(tree: Beneath, folder: str, base: str, suffix: str) -> str:
+    found, number = f"{base}{suffix}", 1
+    while tree.exists(_joined(folder, found)):
         number += 1
-        tail = f" ({number}){dot}{suffix}"
+        tail = f" ({number}){suffix}"
         found = cut(base, 255 - len(os.fsencode(tail))) + tail
     return found
 
 
-def _carry(source: Path, target: Path) -> None:
-    """Rename a file, or copy it where a mount lies between."""
+def _same(tree: Beneath, path: str, other: str) -> bool:
+    """Tell whether two plain files hold the same bytes."""
     try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        part = target.with_name(f".{uuid.uuid4().hex}.part")
-        shutil.copy2(source, part, follow_symlinks=False)
-        if not part.is_symlink():
-            with part.open("rb") as copied:
-                os.fsync(copied.fileno())
-        part.rename(target)
-        source.unlink()
-
-
-def _same(one: Path, other: Path) -> bool:
-    try:
-        if one.is_symlink() or other.is_symlink() or one.lstat().st_size != other.lstat().st_size:
+        if tree.stat(path).st_size != (size := tree.stat(other).st_size):
             return False
-        return one.read_bytes() == other.read_bytes()
-    except OSError:
+        return tree.read(path, size + 1) == tree.read(other, size + 1)
+    except (OSError, Linked):
         return False
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        # Some shares cannot flush a folder; they have no better promise to give.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ..domain.job import Job, State
-from ..errors import NotFound, Rejected, ZoetropeError
+from ..errors import NotFound, NotReadable, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
 from ..jobs.ledger import Ledger
 from ..settings import Settings
@@ -100,7 +100,9 @@ class Counter:
                 parcel = msgspec.structs.replace(parcel, id=self._new_id(), claims=ids)
             job = await self._take(parcel)
         except Exception:
-            await asyncio.to_thread(self._claims.put_back, claim)
+            # What has no way back is found by the next start.
+            with contextlib.suppress(NotReadable):
+                await asyncio.to_thread(self._claims.put_back, claim)
             raise
         await asyncio.to_thread(self._claims.release, claim)
         return job

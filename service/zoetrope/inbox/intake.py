@@ -7,7 +7,6 @@ import contextlib
 import heapq
 import itertools
 import logging
-import os
 import random
 import time
 import uuid
@@ -18,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from ..beneath import Beneath
 from ..domain.job import Job, State
 from ..errors import NotReadable, Reason, RecipeError, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
@@ -149,13 +149,19 @@ class Intake:
         pending = await asyncio.to_thread(self._claims.pending)
         for claim in pending:
             job = await self._ledger.claimed(claim.id)
-            if not claim.pictures:
-                # Nothing yet or nothing more: the picture's rename is the first and the last word.
-                await asyncio.to_thread(self._claims.put_back, claim)
-            elif job is not None:
-                await self._finish(claim, job)
-            else:
-                found.append(_Work(claim=claim, arrived=self._clock()))
+            work = _Work(claim=claim, arrived=self._clock())
+            try:
+                if not claim.pictures:
+                    # Nothing yet or nothing more: the picture's rename is the first and the last word.
+                    await asyncio.to_thread(self._claims.put_back, claim)
+                elif job is not None:
+                    await self._finish(claim, job)
+                else:
+                    found.append(work)
+            except NotReadable as error:
+                # One claim's trouble; a picture is looked at again, a ticket alone at the next start.
+                log.warning("%s", error, extra={"action": error.reason.key})
+                found += [work] if claim.pictures else []
         self._found = deque(found)
         kept = {work.claim.id for work in found if work.claim} | self.counter.in_hand
         for folder in await asyncio.to_thread(_folders, self._settings.work):
@@ -290,12 +296,16 @@ class Intake:
         drop = work.drop
         assert drop is not None
         await asyncio.to_thread(find_room, self._settings)
-        claim = await asyncio.to_thread(
-            self._claims.take,
-            tuple(entry.path for entry in drop.pictures),
-            tuple(entry.path for entry in drop.tickets),
-            shared=drop.shared,
-        )
+        try:
+            claim = await asyncio.to_thread(
+                self._claims.take,
+                tuple(entry.path for entry in drop.pictures),
+                tuple(entry.path for entry in drop.tickets),
+                shared=drop.shared,
+            )
+        except NotReadable as error:
+            self._hold(work, error.reason)
+            return False
         if claim is not None and claim.others:
             claim = await self._unknown_part(claim)
         if claim is None:
@@ -335,7 +345,9 @@ class Intake:
         """The row is durable: let the originals go, or bring them where people find them."""
         if job.state is State.REJECTED and job.reason is not None:
             await asyncio.to_thread(self._claims.refuse, claim, job.reason)
-            await asyncio.to_thread(source.remove, self._settings.work / claim.id)
+            if not job.stages:
+                # One that was refused later may be asked for again, whoever claims to be it.
+                await asyncio.to_thread(source.remove, self._settings.work / claim.id)
             self._refused += 1
             log.warning(
                 "%s was refused: %s",
@@ -385,9 +397,11 @@ async def _no_turn() -> None:
 
 def _is_gone(claim: Claim) -> bool:
     """Tell a deleted picture from a whole inbox that is gone, which will be back with its files."""
-    if not claim.root.parent.is_dir():
+    try:
+        with Beneath(claim.inbox) as tree, tree.folder(claim.home.rpartition("/")[0]):
+            return any(not tree.exists(claim.at(path)) for path in claim.pictures)
+    except FileNotFoundError:
         return False
-    return any(not os.path.lexists(claim.file(path)) for path in claim.pictures)
 
 
 def _folders(path: Path) -> list[Path]:

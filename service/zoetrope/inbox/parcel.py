@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ..beneath import Place
 from ..errors import Rejected
 from . import ticket as tickets
 from .claim import Claim
@@ -18,7 +19,7 @@ from .entry import DEFAULTS, Kind, classify, safe_stem, shown
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One picture of a parcel: where its bytes lie, and what the person called it."""
 
-    file: Path
+    file: Place
     name: str
     half: str = ""
 
@@ -44,7 +45,7 @@ def from_claim(claim: Claim, arrived: float) -> Parcel:
     return Parcel(
         id=claim.id,
         claims=claim.others,
-        parts=tuple(Part(file=claim.file(e.path), name=e.name, half=e.half) for e in entries),
+        parts=tuple(Part(file=claim.place(e.path), name=e.name, half=e.half) for e in entries),
         folder=shown(entries[0].folder),
         stem=safe_stem(entries[0].stem),
         own_ticket=bool(claim.tickets),
@@ -69,7 +70,7 @@ def from_upload(
     return Parcel(
         id=new_id,
         parts=tuple(
-            Part(file=file, name=name, half=half)
+            Part(file=Place(file.parent, file.name), name=name, half=half)
             for (file, name), half in zip(files, halves, strict=True)
         ),
         stem=stem or safe_stem(base if dot else files[0][1]),
@@ -91,8 +92,9 @@ def read_values(claim: Claim, inbox: Path) -> dict[str, Any]:
         )
     values: dict[str, Any] = {}
     with contextlib.suppress(FileNotFoundError):
-        values = tickets.read(inbox / claim.folder / DEFAULTS)
+        folder = f"{claim.folder}/" if claim.folder else ""
+        values = tickets.read(Place(inbox, f"{folder}{DEFAULTS}"))
     # The first ticket says most, so it is laid on last.
     for path in reversed(claim.tickets):
-        values = tickets.overlay(values, tickets.read(claim.file(path)))
+        values = tickets.overlay(values, tickets.read(claim.place(path)))
     return values

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
 from pathlib import Path
 
+from ..beneath import Beneath, Linked
 from ..domain.job import Job
+from ..errors import Reason
 from ..settings import Settings
 
 log = logging.getLogger("zoetrope.inbox")
@@ -21,33 +22,45 @@ class Returned:
     def __init__(self, settings: Settings) -> None:
         self._work = settings.work
         self._homes = (
-            (settings.inbox.path / "rejected", settings.outbox.path / "rejected")
+            (settings.inbox.path, settings.outbox.path)
             if settings.inbox.claim == "move"
-            else (settings.outbox.path / "rejected",)
+            else (settings.outbox.path,)
         )
 
     async def explain(self, job: Job) -> None:
         """Give a job's pictures back with the reason; a share that cannot be written is only logged."""
         log.warning("%s", job.reason, extra={"job": job.short, "action": str(job.state)})
         for home in self._homes:
-            with contextlib.suppress(OSError):
+            try:
                 await asyncio.to_thread(self._lay, job, home)
+            except (OSError, Linked) as error:
+                reason = error.reason if isinstance(error, Linked) else _words(error)
+                log.warning(
+                    "the picture could not be laid into %s/rejected: %s",
+                    home,
+                    reason,
+                    extra={"job": job.short, "action": "not-returned"},
+                )
+            else:
                 return
 
     def _lay(self, job: Job, home: Path) -> None:
-        if not home.parent.is_dir():
-            raise FileNotFoundError(home.parent)
-        folder = home / job.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        names = []
-        for still in job.stills:
-            name = _free(folder, still.name, job.short)
-            part = folder / f".{name}.part"
-            shutil.copyfile(self._work / job.id / still.source, part)
-            part.replace(folder / name)
-            names.append(name)
-        title = names[0] if names else f"{job.stem}-{job.short}"
-        (folder / f"{title}.why.txt").write_text(reason_text(job, title), encoding="utf-8")
+        folder = f"rejected/{job.folder}" if job.folder else "rejected"
+        with Beneath(home) as tree:
+            tree.make(folder)
+            names = []
+            for still in job.stills:
+                name = _free(tree, folder, still.name, job.short)
+                source = self._work / job.id / still.source
+                with source.open("rb") as file, tree.replacing(f"{folder}/{name}") as made:
+                    shutil.copyfileobj(file, made)
+                names.append(name)
+            title = names[0] if names else f"{job.stem}-{job.short}"
+            tree.write(f"{folder}/{title}.why.txt", reason_text(job, title).encode())
+
+
+def _words(error: OSError) -> Reason:
+    return Reason("not-returned", f"{error.strerror or error}.", "The job's page has the picture.")
 
 
 def reason_text(job: Job, title: str) -> str:
@@ -65,10 +78,10 @@ def reason_text(job: Job, title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _free(folder: Path, name: str, short: str) -> str:
+def _free(tree: Beneath, folder: str, name: str, short: str) -> str:
     """Keep the person's name; where it is taken by another file, the job's id goes into it."""
     clean = Path(os.fsdecode(os.fsencode(name))).name
-    if not (folder / clean).exists():
+    if not tree.exists(f"{folder}/{clean}"):
         return clean
     path = Path(clean)
     return f"{path.stem}-{short}{path.suffix}"

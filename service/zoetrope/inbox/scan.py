@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterable
 
 import msgspec
 
+from ..beneath import DEPTH, Beneath, Linked
 from .entry import CLAIMED, REFUSED, is_foreign
 from .stability import Look
 
@@ -25,48 +27,54 @@ class Scan(msgspec.Struct):
 
 
 def scan(root: str, folders: Iterable[str] = ("",)) -> Scan:
-    """Walk folders of the inbox; an error at one of them is raised, one below is noted."""
+    """Walk folders of the inbox, through no link; an error at one of them is raised, one below is noted."""
     found = Scan()
     waiting = list(folders)
     first = set(waiting)
-    while waiting:
-        folder = waiting.pop()
-        try:
-            with os.scandir(f"{root}/{folder}" if folder else root) as entries:
-                for entry in entries:
-                    path = f"{folder}/{entry.name}" if folder else entry.name
-                    if is_foreign(entry.name) or path in (CLAIMED, REFUSED):
-                        continue
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    if stat.S_ISDIR(status.st_mode):
-                        waiting.append(path)
-                        if not folder:
-                            found.devices[path] = status.st_dev
-                    else:
-                        found.files[path] = Look.of(status)
-                    if len(found.files) >= MAX_FILES:
-                        found.whole = False
-                        return found
-        except PermissionError:
-            if folder in first:
-                raise
-            found.unreadable.append(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            if folder in first:
-                raise
+    with Beneath(root) as tree:
+        while waiting:
+            folder = waiting.pop()
+            try:
+                with tree.folder(folder) as at, os.scandir(at) as entries:
+                    for entry in entries:
+                        path = f"{folder}/{entry.name}" if folder else entry.name
+                        if is_foreign(entry.name) or path in (CLAIMED, REFUSED):
+                            continue
+                        try:
+                            status = entry.stat(follow_symlinks=False)
+                        except FileNotFoundError:
+                            continue
+                        if not stat.S_ISDIR(status.st_mode):
+                            found.files[path] = Look.of(status)
+                        elif path.count("/") < DEPTH:
+                            waiting.append(path)
+                            if not folder:
+                                found.devices[path] = status.st_dev
+                        else:
+                            found.unreadable.append(path)
+                        if len(found.files) >= MAX_FILES:
+                            found.whole = False
+                            return found
+            except Linked:
+                continue
+            except FileNotFoundError:
+                if folder in first:
+                    raise
+            except PermissionError:
+                if folder in first:
+                    raise
+                found.unreadable.append(folder)
     return found
 
 
 def look(root: str, paths: Iterable[str]) -> dict[str, Look | None]:
     """Look at single files; None for a folder. What is not there is left out."""
     found: dict[str, Look | None] = {}
-    for path in paths:
-        status = _status(f"{root}/{path}")
-        if status is not None:
-            found[path] = None if stat.S_ISDIR(status.st_mode) else Look.of(status)
+    with contextlib.suppress(OSError), Beneath(root) as tree:
+        for path in paths:
+            status = _status(tree, path)
+            if status is not None:
+                found[path] = None if stat.S_ISDIR(status.st_mode) else Look.of(status)
     return found
 
 
@@ -76,29 +84,29 @@ def probe(root: str, paths: Iterable[str]) -> dict[str, Look | None]:
     Opening makes a network file system ask its server, where a plain stat may answer from memory.
     """
     found: dict[str, Look | None] = {}
-    for path in paths:
-        file = f"{root}/{path}"
-        status = _status(file)
-        if status is None:
-            continue
-        found[path] = Look.of(status)
-        if not stat.S_ISREG(status.st_mode):
-            continue  # a link or a pipe is refused later without ever being opened
-        try:
-            handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except PermissionError:
-            found[path] = None
-        except OSError:
-            # It went away or became something else this moment; the next look tells.
-            del found[path]
-        else:
-            found[path] = Look.of(os.fstat(handle))
-            os.close(handle)
+    with contextlib.suppress(OSError), Beneath(root) as tree:
+        for path in paths:
+            status = _status(tree, path)
+            if status is None:
+                continue
+            found[path] = Look.of(status)
+            if not stat.S_ISREG(status.st_mode):
+                continue  # a link or a pipe is refused later without ever being opened
+            try:
+                handle = tree.open(path)
+            except PermissionError:
+                found[path] = None
+            except (OSError, Linked):
+                # It went away or became something else this moment; the next look tells.
+                del found[path]
+            else:
+                found[path] = Look.of(os.fstat(handle))
+                os.close(handle)
     return found
 
 
-def _status(file: str) -> os.stat_result | None:
+def _status(tree: Beneath, path: str) -> os.stat_result | None:
     try:
-        return os.lstat(file)
-    except OSError:
+        return tree.stat(path)
+    except (OSError, Linked):
         return None

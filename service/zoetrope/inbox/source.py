@@ -6,10 +6,10 @@ import contextlib
 import errno
 import hashlib
 import os
-import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from ..beneath import Linked, Place
 from ..errors import NotReadable, Rejected
 from .claim import check_file
 from .entry import shown
@@ -24,18 +24,12 @@ class StillChanging(Exception):
     """The file was written to while it was copied; copy it again when it has settled."""
 
 
-def copy(file: Path, folder: Path, stem: str, max_megabytes: int) -> tuple[Source, Look]:
+def copy(file: Place, folder: Path, stem: str, max_megabytes: int) -> tuple[Source, Look]:
     """Copy a picture's bytes as `<stem>.<ext>`; the look is the file's, from after the copy."""
-    check_file(file)
-    try:
-        # Never follow a link, even one that took the file's place just now; never wait on a pipe.
-        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except PermissionError as error:
-        raise _unreadable(file, error) from error
+    handle = _open(file)
     with open(handle, "rb", buffering=0) as stream:  # noqa: PTH123
-        before = os.fstat(handle)
-        if not stat.S_ISREG(before.st_mode):
-            check_file(file)
+        # Of what was opened, whatever stands at its name by now.
+        before = check_file(os.fstat(handle))
         if before.st_size > max_megabytes * 1_000_000:
             raise Rejected(
                 f"The file has {before.st_size / 1e6:.0f} MB, more than {max_megabytes} MB.",
@@ -65,7 +59,23 @@ def copy(file: Path, folder: Path, stem: str, max_megabytes: int) -> tuple[Sourc
     return Source(name=shown(file.name), file=name, sha256=digest.hexdigest(), size=size), look
 
 
-def _read(stream: BinaryIO, file: Path) -> bytes:
+def _open(file: Place) -> int:
+    """Open a picture; what lies behind a link is not there, and a link itself is refused."""
+    try:
+        check_file(file.stat())
+        return file.open()
+    except Linked as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file.whole) from error
+    except PermissionError as error:
+        raise _unreadable(file, error) from error
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        # A link or a socket took the file's place just now; the next look says which.
+        raise StillChanging from error
+
+
+def _read(stream: BinaryIO, file: Place) -> bytes:
     """Read on; an error here is the picture's own trouble, one while writing is the host's."""
     try:
         return stream.read(_CHUNK)
@@ -73,7 +83,7 @@ def _read(stream: BinaryIO, file: Path) -> bytes:
         raise _unreadable(file, error) from error
 
 
-def _unreadable(file: Path, error: OSError) -> NotReadable:
+def _unreadable(file: Place, error: OSError) -> NotReadable:
     return NotReadable(
         f"{shown(file.name)} cannot be read ({error.strerror}).",
         "Make it readable for the service's group, or copy it again.",

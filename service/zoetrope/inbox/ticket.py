@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import tomli
 
+from ..beneath import Linked, Place
 from ..domain.values import Scalar, Ticket
 from ..errors import NotReadable, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..mistakes import nearest
 from .beats import timed
-from .entry import cut, safe_stem
+from .entry import cut, safe_stem, shown
 
 MAX_BYTES = 64 * 1024
 _MEND = "Mend the ticket and drop it again."
@@ -39,28 +40,38 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 }
 
 
-def read(file: Path) -> dict[str, Any]:
+def read(file: Place) -> dict[str, Any]:
     """Read a ticket's values; a `.txt` is the prompt alone. A ticket that cannot be used is Rejected."""
+    name = shown(file.name)
     try:
-        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = file.open()
+    except Linked as error:
+        # What lies behind a link is not in the inbox.
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file.whole) from error
     except PermissionError as error:
         raise NotReadable(
-            f"The ticket {file.name} cannot be read ({error.strerror}).",
+            f"The ticket {name} cannot be read ({error.strerror}).",
             "Make it readable for the service's group.",
         ) from error
     except OSError as error:
-        if not file.is_symlink():
+        if error.errno == errno.ENXIO:
+            raise _no_file(name) from error
+        if error.errno != errno.ELOOP:
             raise
         raise Rejected(
-            f"The ticket {file.name} is a link; links are never followed.",
+            f"The ticket {name} is a link; links are never followed.",
             "Copy the ticket itself beside the picture.",
             key="ticket-link",
         ) from error
     with os.fdopen(handle, "rb") as stream:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Rejected(f"The ticket {file.name} is not a file.", _MEND, key="ticket-link")
+            raise _no_file(name)
         text = stream.read(MAX_BYTES + 1)
-    return parse(text, file.name)
+    return parse(text, name)
+
+
+def _no_file(name: str) -> Rejected:
+    return Rejected(f"The ticket {name} is not a file.", _MEND, key="ticket-link")
 
 
 def parse(text: bytes, name: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ..errors import (
     IllegalTransition,
     LedgerError,
     NotFound,
+    NotReadable,
     Rejected,
     ZoetropeError,
     is_disk_full,
@@ -31,6 +32,7 @@ BLANK = "about:blank"
 
 STATUSES: dict[type[ZoetropeError], int] = {
     Rejected: 422,
+    NotReadable: 409,
     NotFound: 404,
     IllegalTransition: 409,
     EngineDown: 503,
