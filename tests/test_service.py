@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.fakes.precious import ID, make_precious, snapshot
 from tests.fakes.service import EngineProcess, ServiceProcess, free_port
 
 PATIENCE = 60.0
@@ -35,6 +36,11 @@ def until(condition, what: str, timeout: float = PATIENCE):
         assert time.monotonic() < deadline, f"waited in vain for: {what}"
         time.sleep(0.05)
     return found
+
+
+def known_jobs(service: ServiceProcess) -> set[str]:
+    with contextlib.closing(sqlite3.connect(service.state / "ledger.db")) as db:
+        return {job for (job,) in db.execute("SELECT id FROM jobs")}
 
 
 def readiness(service: ServiceProcess) -> tuple[int, str]:
@@ -357,6 +363,32 @@ def test_a_read_only_inbox_serves_when_its_files_are_copied(tmp_path, engine):
         assert _states(service) == ["done"]
         service.stop()
         assert (service.inbox / "cat.png").exists()
+
+
+@pytest.mark.parametrize("target", ["state", "precious"])
+def test_links_from_the_share_lead_nowhere_at_the_start_and_afterwards(service, tmp_path, target):
+    service.start()
+    draw(service.inbox / "first.png")
+    until(service.done, "the first video")
+    service.stop()
+    precious = make_precious(tmp_path / "precious")
+    before = snapshot(precious)
+    rows = known_jobs(service)
+    led_to = tmp_path / target
+    for place in (
+        *("inbox/.zoetrope/state", f"inbox/.zoetrope/{ID}", "inbox/plain/.zoetrope", "inbox/link"),
+        *("inbox/rejected/bad.png.why.txt", "outbox/review", "outbox/rejected"),
+    ):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).symlink_to(led_to)
+    service.start()
+    draw(service.inbox / "second.png", 9)
+    (service.inbox / "bad.png").write_text("hello")
+    until(lambda: len(service.done()) == 2, "the second video")
+    until((service.inbox / "rejected" / "bad.png").exists, "the rejected picture")
+    assert service.stop() == 0
+    assert snapshot(precious) == before
+    assert rows < known_jobs(service)
 
 
 def test_files_in_the_outbox_can_be_read_by_the_group(service):

@@ -99,7 +99,7 @@ def test_publishing_again_after_a_crash_changes_nothing(tmp_path, work):
 
 
 def test_what_a_crash_left_half_built_is_built_anew(tmp_path, work):
-    hidden = tmp_path / "out" / f".{folder_name(JOB)}.part"
+    hidden = tmp_path / "out" / f".{JOB.id}.part"
     hidden.mkdir(parents=True)
     (hidden / "stale.mp4").write_text("half")
     name = Outbox(tmp_path / "out").publish(JOB, work, paper())

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import logging
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 
+from ..beneath import Beneath, Linked
 from ..domain.job import ENDED, Job, Progress, Stage, State
+from ..errors import NotReadable
+
+log = logging.getLogger("zoetrope.jobs")
 
 REVIEW = "review"
 RECEIPT = "receipt.json"
+
+_MOST_BYTES = 16 * 1024 * 1024  # of a receipt; larger ones are not ours
+_MOST_NAMES = 6
+_CHUNK = 1 << 20
+_NAME_BYTES = 255
 
 Kind = Literal["source", "stage", "review", "poster", "video", "receipt"]
 
 
 def folder_name(job: Job, *, whole: bool = False) -> str:
     """Name a job's folder; the whole id serves where the short one is taken by another job."""
-    return f"{_plain(job.stem)}-{job.id if whole else job.short}"
+    end = f"-{job.id if whole else job.short}"
+    # Room is left for a number.
+    most = _NAME_BYTES - len(end) - (2 if whole else 0)
+    stem = _plain(job.stem).encode("utf-8", "surrogateescape")[:most].decode("utf-8", "ignore")
+    return f"{stem}{end}"
+
+
+class _Signed(msgspec.Struct):
+    """The part of a receipt that says whose it is."""
+
+    job: str
+
+
+_DECODE = msgspec.json.Decoder(_Signed).decode
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,63 +109,153 @@ def contents(job: Job) -> dict[str, str]:
 
 
 class Outbox:
-    """The folder that people look into; all calls may block on the disk."""
+    """The folder that people look into; all calls may block on the disk.
+
+    Anybody with the share may put anything at any name: what is not ours is left alone, and nothing is
+    written, removed or read through a link.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def publish(self, job: Job, work: Path, receipt: bytes) -> str:
         """Put a finished job's folder in place; done again after a crash, it finds its own work."""
-        name = folder_name(job)
-        if (standing := self._owner(name)) is not None and standing != job.id:
-            name = folder_name(job, whole=True)
-        if self._owner(name) != job.id:
-            files: dict[str, Path | bytes] = {k: work / v for k, v in contents(job).items()}
-            self._build(name, {**files, RECEIPT: receipt}, link=True)
+        with self._tree() as tree:
+            name = self._published(tree, job) or self._publish(tree, job, work, receipt)
         self.clear_review(job)
         return name
 
     def show_review(self, job: Job, work: Path) -> str:
         """Put what waits for a look where a person on the share finds it."""
-        name = f"{REVIEW}/{folder_name(job)}"
-        if not (self._root / name).exists():
-            files = {Path(k).name: work / v for k, v in contents(job).items()}
-            # Copies: what a person does to the file they look at must not reach the work folder.
-            self._build(name, files, link=False)
-        return name
+        names = [f"{REVIEW}/{name}" for name in _names(job)]
+        # Copies: what a person does to the file they look at must not reach the work folder.
+        files = {Path(k).name: work / v for k, v in contents(job).items()}
+        try:
+            with self._tree() as tree:
+                tree.make(REVIEW)
+                for name in names:
+                    if tree.is_folder(name):
+                        return name
+                    if not tree.exists(name) and self._build(tree, job, name, files, link=False):
+                        return name
+            reason = self._crowded(names[0]).reason
+        except Linked as error:
+            reason = error.reason
+        # The page and the command line show it all the same.
+        log.warning("%s", reason, extra={"job": job.short, "action": "review-not-shown"})
+        return names[0]
 
     def clear_review(self, job: Job) -> None:
         """Take the review folder away once it is answered."""
-        shutil.rmtree(self._root / REVIEW / folder_name(job), ignore_errors=True)
+        # What somebody put into it, and what cannot be removed for that, is theirs to clear away.
+        with contextlib.suppress(OSError, Linked), Beneath(self._root) as tree:
+            for name in _names(job):
+                if tree.is_folder(f"{REVIEW}/{name}"):
+                    tree.remove(f"{REVIEW}/{name}")
 
-    def _owner(self, name: str) -> str | None:
-        """Say whose folder stands under a name: a job's id, or "" for somebody else's."""
-        folder = self._root / name
-        if not folder.exists():
-            return None
+    def _tree(self) -> Beneath:
+        self._root.mkdir(parents=True, exist_ok=True)
+        return Beneath(self._root)
+
+    def _published(self, tree: Beneath, job: Job) -> str | None:
+        """Find the folder that an earlier try put in place."""
+        return next((name for name in _names(job) if _owner(tree, name) == job.id), None)
+
+    def _publish(self, tree: Beneath, job: Job, work: Path, receipt: bytes) -> str:
+        """Build the folder under the first name that nobody else has."""
+        files: dict[str, Path | bytes] = {k: work / v for k, v in contents(job).items()}
+        for name in _names(job):
+            if not tree.exists(name) and self._build(
+                tree, job, name, {**files, RECEIPT: receipt}, link=True
+            ):
+                return name
+        raise self._crowded(folder_name(job))
+
+    def _crowded(self, name: str) -> NotReadable:
+        return NotReadable(
+            f"Whatever {self._root / name} is called, something else takes its place.",
+            f"See who writes in {self._root}, and remove what is in the way.",
+            key="outbox-crowded",
+        )
+
+    def _build(
+        self,
+        tree: Beneath,
+        job: Job,
+        final: str,
+        files: Mapping[str, Path | bytes],
+        *,
+        link: bool,
+    ) -> bool:
+        """Build a folder hidden and bring it to light as a whole; false where others are in the way."""
+        above, slash, _ = final.rpartition("/")
+        hidden = f"{above}{slash}.{job.id}.part"
         try:
-            receipt = msgspec.json.decode((folder / RECEIPT).read_bytes())
-            return str(receipt["job"])
-        except (OSError, msgspec.DecodeError, KeyError, TypeError):
-            return ""
+            with contextlib.suppress(OSError):
+                tree.remove(hidden)
+            if tree.exists(hidden):
+                hidden = f"{above}{slash}.{uuid.uuid4().hex}.part"
+            with tree.fresh(hidden) as made:
+                for relative, content in files.items():
+                    _put(made, relative, content, link=link)
+                for folder in dict.fromkeys(("", *(name.rpartition("/")[0] for name in files))):
+                    made.sync(folder)
+            tree.rename(hidden, final)
+            tree.sync(above)
+            return tree.is_folder(final)
+        except (FileExistsError, NotADirectoryError, Linked):
+            return False
+        except FileNotFoundError:
+            # What was built was taken away; or a file of the job's own is missing.
+            if tree.is_folder(hidden):
+                raise
+            return False
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            return False
+        finally:
+            with contextlib.suppress(OSError, Linked):
+                tree.remove(hidden)
 
-    def _build(self, name: str, files: Mapping[str, Path | bytes], *, link: bool) -> None:
-        final = self._root / name
-        hidden = final.with_name(f".{final.name}.part")
-        shutil.rmtree(hidden, ignore_errors=True)
-        hidden.mkdir(parents=True)
-        for relative, content in files.items():
-            target = hidden / relative
-            target.parent.mkdir(exist_ok=True)
-            if isinstance(content, bytes):
-                target.write_bytes(content)
-            elif not (link and _linked(content, target)):
-                shutil.copyfile(content, target)
-            _sync(target)
-        for folder in [hidden, *(entry for entry in hidden.iterdir() if entry.is_dir())]:
-            _sync(folder)
-        hidden.rename(final)
-        _sync(final.parent)
+
+def _names(job: Job) -> tuple[str, ...]:
+    """Name the folders that a job may have; a later one serves where those before it are taken."""
+    whole = folder_name(job, whole=True)
+    return folder_name(job), whole, *(f"{whole}-{number}" for number in range(2, _MOST_NAMES))
+
+
+def _owner(tree: Beneath, name: str) -> str:
+    """Say whose folder stands under a name: a job's id, or "" for nobody's and somebody else's."""
+    try:
+        return _DECODE(tree.read(f"{name}/{RECEIPT}", _MOST_BYTES)).job
+    except (OSError, Linked, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def _put(made: Beneath, relative: str, content: Path | bytes, *, link: bool) -> None:
+    """Put one file into a folder that is being built, and make its bytes durable."""
+    made.make(relative.rpartition("/")[0])
+    if isinstance(content, bytes):
+        with open(made.create(relative), "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(content)
+            _flush(file)
+        return
+    with content.open("rb") as source:
+        if link:
+            # Instead of copying where the disk is the same: clips may be large.
+            with contextlib.suppress(OSError):
+                made.link(content, relative)
+                os.fsync(source.fileno())
+                return
+        with open(made.create(relative), "wb") as file:  # noqa: PTH123 - a descriptor
+            shutil.copyfileobj(source, file, _CHUNK)
+            _flush(file)
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _suffix(file: str) -> str:
@@ -151,20 +267,3 @@ def _suffix(file: str) -> str:
 def _plain(name: str) -> str:
     """Keep a name inside its folder and in sight, wherever it came from."""
     return name.replace("/", "_").replace("\0", "_").lstrip(".") or "video"
-
-
-def _linked(source: Path, target: Path) -> bool:
-    """Link instead of copying where the disk is the same: clips may be large."""
-    try:
-        os.link(source, target)
-    except OSError:
-        return False
-    return True
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

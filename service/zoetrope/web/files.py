@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
+from ..beneath import Beneath, Linked
 from ..errors import NotFound
 from .problems import BadRange
 
@@ -160,22 +161,12 @@ def _tagged(header: str, tag: str) -> bool:
 
 
 def _open(root: Path, relative: str) -> int:
-    """Walk down one folder after the other, each opened below the last; gives the file's handle."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    *folders, name = PurePosixPath(relative).parts
-    if {"/", ".."} & {*folders, name}:
-        raise _gone(relative)
+    """Open a file below a folder of ours; gives its handle."""
     try:
-        at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for folder in folders:
-                below = os.open(folder, flags | os.O_DIRECTORY, dir_fd=at)
-                os.close(at)
-                at = below
-            # Not blocking: somebody may have put a pipe in the file's place.
-            handle = os.open(name, flags | os.O_NONBLOCK, dir_fd=at)
-        finally:
-            os.close(at)
+        with Beneath(root) as tree:
+            handle = tree.open(relative)
+    except Linked as error:
+        raise _gone(relative) from error
     except OSError as error:
         if error.errno not in _NOT_THERE:
             raise
