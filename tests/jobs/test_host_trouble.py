@@ -51,7 +51,7 @@ def open_outbox(street: Street) -> None:
 
 async def test_a_closed_outbox_keeps_finished_videos_waiting_and_no_engine(street, caplog):
     close_outbox(street)
-    jobs = [await street.waits(await street.drop(stem=f"c{n}"), "missing") for n in range(3)]
+    jobs = [await street.waits(await street.drop(stem=f"c{n}"), "in-the-way") for n in range(3)]
     for job in jobs:
         assert job.state is State.RUNNING
         assert job.stage is None
@@ -87,7 +87,7 @@ async def test_retrying_what_cannot_be_published_is_no_dead_end(street, monkeypa
 
 async def test_a_review_that_cannot_be_shown_on_the_share_is_asked_for_on_the_page(street):
     close_outbox(street)
-    job = await street.waits(await street.drop(review=True), "missing")
+    job = await street.waits(await street.drop(review=True), "in-the-way")
     job = await street.becomes(job, State.REVIEW)
     assert "outbox" in job.reason.sentence
     open_outbox(street)
@@ -97,6 +97,21 @@ async def test_a_review_that_cannot_be_shown_on_the_share_is_asked_for_on_the_pa
     assert (await street.ledger.get(job.id)).reason is None
     await street.conductor.approve(job.id)
     assert not shown.exists()
+    await street.becomes(job, State.DONE)
+
+
+async def test_a_link_in_the_outbox_keeps_a_review_and_a_video_waiting_until_it_is_gone(street):
+    elsewhere = street.root / "elsewhere"
+    elsewhere.mkdir()
+    (street.settings.outbox.path / "review").symlink_to(elsewhere)
+    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+    job = await street.waits(job, "link-inside")
+    assert "never followed" in job.reason.sentence
+    assert not list(elsewhere.iterdir())
+    (street.settings.outbox.path / "review").unlink()
+    shown = street.settings.outbox.path / "review" / f"cat-{job.short}"
+    await street.until(shown.exists)
+    await street.conductor.approve(job.id)
     await street.becomes(job, State.DONE)
 
 

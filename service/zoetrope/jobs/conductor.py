@@ -23,6 +23,7 @@ from ..errors import (
     LedgerError,
     NotFound,
     NotGiven,
+    NotReadable,
     Reason,
     RecipeError,
     Rejected,
@@ -292,7 +293,7 @@ class Conductor:
         if after.state is State.REVIEW:
             # Shown before it is asked for, so that whoever hears of the review finds it there. The
             # review can be answered on the page as well: a closed outbox does not hold it back.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, NotReadable):
                 await asyncio.to_thread(self._outbox.show_review, after, self._work(job))
         job = await self._ledger.change(job.id, finish)
         if self._tuner is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import shutil
 import uuid
@@ -17,8 +16,6 @@ import msgspec
 from ..beneath import Beneath, Linked
 from ..domain.job import ENDED, Job, Progress, Stage, State
 from ..errors import NotReadable
-
-log = logging.getLogger("zoetrope.jobs")
 
 REVIEW = "review"
 RECEIPT = "receipt.json"
@@ -122,7 +119,8 @@ class Outbox:
         """Put a finished job's folder in place; done again after a crash, it finds its own work."""
         with self._tree() as tree:
             name = self._published(tree, job) or self._publish(tree, job, work, receipt)
-        self.clear_review(job)
+        with contextlib.suppress(OSError, Linked):
+            self.clear_review(job)
         return name
 
     def show_review(self, job: Job, work: Path) -> str:
@@ -130,25 +128,18 @@ class Outbox:
         names = [f"{REVIEW}/{name}" for name in _names(job)]
         # Copies: what a person does to the file they look at must not reach the work folder.
         files = {Path(k).name: work / v for k, v in contents(job).items()}
-        try:
-            with self._tree() as tree:
-                tree.make(REVIEW)
-                for name in names:
-                    if tree.is_folder(name):
-                        return name
-                    if not tree.exists(name) and self._build(tree, job, name, files, link=False):
-                        return name
-            reason = self._crowded(names[0]).reason
-        except Linked as error:
-            reason = error.reason
-        # The page and the command line show it all the same.
-        log.warning("%s", reason, extra={"job": job.short, "action": "review-not-shown"})
-        return names[0]
+        with self._tree() as tree:
+            tree.make(REVIEW)
+            for name in names:
+                if tree.is_folder(name):
+                    return name
+                if not tree.exists(name) and self._build(tree, job, name, files, link=False):
+                    return name
+        raise self._crowded(names[0])
 
     def clear_review(self, job: Job) -> None:
-        """Take the review folder away once it is answered."""
-        # What somebody put into it, and what cannot be removed for that, is theirs to clear away.
-        with contextlib.suppress(OSError, Linked), Beneath(self._root) as tree:
+        """Take the review folder away once it is answered; an outbox that is gone has none."""
+        with contextlib.suppress(FileNotFoundError), Beneath(self._root) as tree:
             for name in _names(job):
                 if tree.is_folder(f"{REVIEW}/{name}"):
                     tree.remove(f"{REVIEW}/{name}")

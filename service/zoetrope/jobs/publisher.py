@@ -25,6 +25,7 @@ from ..errors import (
     IllegalTransition,
     LedgerError,
     NotFound,
+    NotReadable,
     Reason,
     RecipeError,
     Rejected,
@@ -160,7 +161,7 @@ class Publisher:
 
 def reason_of(error: Exception) -> Reason | None:
     """Say what an error means that is neither the job's nor a mistake of ours; None for any other."""
-    if isinstance(error, RecipeError | LedgerError | DiskFull):
+    if isinstance(error, RecipeError | LedgerError | DiskFull | NotReadable):
         return error.reason
     if isinstance(error, Rejected) and error.reason.key == "recipe-unknown":
         return Reason(
