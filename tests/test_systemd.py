@@ -10,15 +10,13 @@ from zoetrope.domain.job import State
 from zoetrope.errors import DiskFull, Reason
 from zoetrope.jobs.progress import Live
 from zoetrope.notifier import Notifier
+from zoetrope.summary import rendering, sentence, summary
 from zoetrope.systemd import (
     LEDGER_PATIENCE,
     SCAN_PATIENCE,
     Pulse,
     Reporter,
-    rendering,
-    sentence,
     stalled,
-    summary,
 )
 
 

@@ -1,4 +1,4 @@
-"""The composition root: builds the parts, starts and stops them; nothing else knows everybody."""
+"""The composition root: builds the runtime, starts and stops them; nothing else knows everybody."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .descriptors import raise_limit
 from .engine.comfyui import ComfyEngine
 from .engine.embedded import SCHEME, EmbeddedEngine
 from .engine.protocol import Engine
-from .engine.runtime import Runtime
+from .engine.report import EngineReport
 from .errors import DiskFull, LedgerError, SettingsError, ZoetropeError
 from .gpu.tuner import Tuner
 from .gpu.watch import Watch
@@ -29,17 +29,17 @@ from .jobs.outbox import Outbox
 from .logs import set_up
 from .notifier import Notifier
 from .reload import reload
+from .runtime import Runtime
 from .settings import EngineSettings, Settings
 from .structs import primed
 from .systemd import Reporter
 from .web.events import Bus
-from .web.parts import Parts
 from .web.server import Server
 
 log = logging.getLogger("zoetrope")
 
 # Several engines' reports are read on threads as soon as the service starts.
-primed(Runtime)
+primed(EngineReport)
 
 # A ledger that cannot be opened is looked at again: the page meanwhile says what to do.
 LEDGER_RETRY_SECONDS = 10.0
@@ -63,8 +63,8 @@ class App:
         self._read = read or (lambda: settings)
         self._notifier = notifier or Notifier.from_environ()
         self._bus = Bus(settings.outbox.path)
-        self._parts = Parts(settings, self._bus)
-        self.server = Server(self._parts)
+        self._runtime = Runtime(settings)
+        self.server = Server(self._runtime, self._bus)
 
     async def run(self, stop: asyncio.Event, again: asyncio.Event | None = None) -> None:
         """Serve until told to stop; the page comes first, so that any trouble has a face.
@@ -116,18 +116,18 @@ class App:
         # The ledger has to be let go before it can be opened anew, however long that takes.
         while not await ended(work):
             log.warning("waiting for the work to end", extra={"action": "reload-waits"})
-        self._settings = self._parts.settings = outcome.settings
+        self._settings = self._runtime.settings = outcome.settings
         return asyncio.create_task(self._work())
 
     async def _work(self) -> None:
-        reporter = Reporter(self._notifier, self._parts)
+        reporter = Reporter(self._notifier, self._runtime)
         async with asyncio.TaskGroup() as group:
             group.create_task(reporter.run(), name="reporter")
             ledger = await self._open_ledger()
             try:
                 await self._serve(ledger)
             finally:
-                self._parts.ledger = None
+                self._runtime.ledger = None
                 await ledger.close()
 
     async def _open_ledger(self) -> Ledger:
@@ -135,13 +135,13 @@ class App:
             try:
                 ledger = await Ledger.open(self._settings.ledger_file)
             except LedgerError as error:
-                if self._parts.problem != error.reason:
+                if self._runtime.problem != error.reason:
                     log.error("%s", error, extra={"action": "ledger-closed"})  # noqa: TRY400
-                self._parts.problem = error.reason
+                self._runtime.problem = error.reason
                 self._notifier.ready(str(error))
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
             else:
-                self._parts.problem = None
+                self._runtime.problem = None
                 return ledger
 
     async def _client_id(self, ledger: Ledger) -> str:
@@ -150,9 +150,9 @@ class App:
             try:
                 return await ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
             except (DiskFull, LedgerError) as error:
-                if self._parts.problem != error.reason:
+                if self._runtime.problem != error.reason:
                     log.error("%s", error, extra={"action": error.key})  # noqa: TRY400
-                self._parts.problem = error.reason
+                self._runtime.problem = error.reason
                 self._notifier.ready(str(error))
                 await asyncio.sleep(LEDGER_RETRY_SECONDS)
 
@@ -184,15 +184,15 @@ class App:
         watcher = Watcher(settings.inbox, sighted=decoder.warm)
         intake = Intake(settings, ledger, recipes, decoder)
         ledger.listen(self._bus.job)
-        ledger.witness(self._parts.tally.see)
-        self._parts.problem = None
-        self._parts.ledger = ledger
-        self._parts.conductor = conductor
-        self._parts.recipes = recipes
-        self._parts.intake = intake
-        self._parts.counter = intake.counter
-        self._parts.watcher = watcher
-        self._parts.tuner = tuner
+        ledger.witness(self._runtime.tally.see)
+        self._runtime.problem = None
+        self._runtime.ledger = ledger
+        self._runtime.conductor = conductor
+        self._runtime.recipes = recipes
+        self._runtime.intake = intake
+        self._runtime.counter = intake.counter
+        self._runtime.watcher = watcher
+        self._runtime.tuner = tuner
         self._notifier.ready()
         log.info("ready; the inbox is %s", settings.inbox.path, extra={"action": "ready"})
         try:
@@ -203,8 +203,8 @@ class App:
                 group.create_task(watcher.run(), name="watcher")
                 group.create_task(intake.run(watcher), name="intake")
         finally:
-            self._parts.conductor = self._parts.intake = self._parts.watcher = None
-            self._parts.tuner = self._parts.counter = self._parts.recipes = None
+            self._runtime.conductor = self._runtime.intake = self._runtime.watcher = None
+            self._runtime.tuner = self._runtime.counter = self._runtime.recipes = None
             await decoder.close()
 
 

@@ -53,7 +53,7 @@ class Service:
             web = msgspec.structs.replace(self.parts.settings.web, listen=listen)
             self.parts.settings = msgspec.structs.replace(self.parts.settings, web=web)
             self.ledger = self.parts.ledger
-            self.server = Server(self.parts)
+            self.server = Server(self.parts, self.parts.bus)
             await self.server.start()
 
         self.do(begin())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zoetrope.engine.protocol import Stats
-from zoetrope.engine.runtime import Kernel, Runtime
+from zoetrope.engine.report import EngineReport, Kernel
 from zoetrope.graphs import catalog
 from zoetrope.graphs.graph import decode, encode, put
 from zoetrope.lint.rules import RULES
@@ -64,7 +64,7 @@ def test_the_running_service_knows_card_and_kernels_and_the_command_line_counts_
 ):
     upscale = HERO.with_name("workflow-upscale-only.json")
     lane = service.parts.conductor.lanes[0]
-    runtime = Runtime(schema=1, capability="8.6", kernels=(Kernel(name="sdpa", verdict="ok"),))
+    runtime = EngineReport(schema=1, capability="8.6", kernels=(Kernel(name="sdpa", verdict="ok"),))
     lane.stats = Stats(version="0.27.1", vram_total=8 << 30, runtime=runtime)
     assert "U010" not in run("lint", upscale).stdout
     assert "U010" in run("lint", upscale, "--service").stdout

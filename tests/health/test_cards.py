@@ -11,10 +11,10 @@ from zoetrope.gpu.probation import Record, Trust
 from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.watch import Watch
 from zoetrope.gpu.wire import CardState, ProfileState
-from zoetrope.health.baseline import BaselineCheck
-from zoetrope.health.card import CardCheck
-from zoetrope.health.heat import HeatCheck
-from zoetrope.health.profile import ProfileCheck
+from zoetrope.health.checks.baseline import BaselineCheck
+from zoetrope.health.checks.card import CardCheck
+from zoetrope.health.checks.heat import HeatCheck
+from zoetrope.health.checks.profile import ProfileCheck
 from zoetrope.health.standard import standard
 from zoetrope.settings import EngineSettings, parse
 

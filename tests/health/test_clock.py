@@ -4,7 +4,7 @@ import pytest
 
 from tests.web.fakes import make_job
 from zoetrope.errors import LedgerError
-from zoetrope.health.clock import AHEAD, EARLIEST, STEP, TOLD, ClockCheck, uptime
+from zoetrope.health.checks.clock import AHEAD, EARLIEST, STEP, TOLD, ClockCheck, uptime
 
 NOON = 1_800_000_000.0
 

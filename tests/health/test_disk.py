@@ -3,8 +3,8 @@ import os
 import msgspec
 import pytest
 
-from zoetrope.health import disk
-from zoetrope.health.disk import DiskCheck
+from zoetrope.health.checks import disk
+from zoetrope.health.checks.disk import DiskCheck
 
 
 @pytest.fixture

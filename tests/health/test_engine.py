@@ -1,6 +1,6 @@
 from tests.web.fakes import LaneStatus
 from zoetrope.errors import Reason
-from zoetrope.health.engine import EngineCheck
+from zoetrope.health.checks.engine import EngineCheck
 
 
 async def test_an_engine_that_answers_is_ok_and_named(parts):

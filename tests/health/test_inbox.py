@@ -1,6 +1,6 @@
 from tests.web.fakes import WatchStatus
 from zoetrope.errors import Reason
-from zoetrope.health.inbox import InboxCheck, stale_after
+from zoetrope.health.checks.inbox import InboxCheck, stale_after
 from zoetrope.inbox.intake import Held
 
 

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from zoetrope.health.kernel import KernelCheck
+from zoetrope.health.checks.kernel import KernelCheck
 from zoetrope.health.standard import standard
 from zoetrope.settings import EngineSettings, Restart
 

@@ -1,7 +1,7 @@
 import asyncio
 
 from zoetrope.errors import Reason
-from zoetrope.health.ledger import EVERY, LedgerCheck
+from zoetrope.health.checks.ledger import EVERY, LedgerCheck
 
 
 class SlowLedger:

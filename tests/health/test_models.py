@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from zoetrope.health.models import ModelsCheck
+from zoetrope.health.checks.models import ModelsCheck
 from zoetrope.health.standard import standard
 from zoetrope.models.manifest import catalogue, needs
 from zoetrope.models.store import Store

@@ -5,7 +5,7 @@ import msgspec
 from tests.jobs.test_pace import make
 from zoetrope.domain.values import Still
 from zoetrope.graphs.shelf import Recipes, shipped
-from zoetrope.health.pace import PaceCheck
+from zoetrope.health.checks.pace import PaceCheck
 
 
 async def finish(parts, seconds, attention="sageattn"):

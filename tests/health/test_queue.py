@@ -3,7 +3,7 @@ import pytest
 from tests.web.fakes import LaneStatus, make_job
 from zoetrope.domain.job import State
 from zoetrope.errors import Reason
-from zoetrope.health.queue import PATIENCE, QueueCheck
+from zoetrope.health.checks.queue import PATIENCE, QueueCheck
 
 
 class Clock:

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.web.fakes import LaneStatus
-from zoetrope.health.work import GRACE, WORRY, WorkCheck
+from zoetrope.health.checks.work import GRACE, WORRY, WorkCheck
 from zoetrope.jobs.progress import Live
 
 JOB = "1f3a9c2e" + "0" * 24

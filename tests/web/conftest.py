@@ -17,7 +17,7 @@ async def parts(tmp_path):
 
 @pytest.fixture
 async def client(parts):
-    async with TestClient(TestServer(make_app(parts, pause=0.05))) as client:
+    async with TestClient(TestServer(make_app(parts, parts.bus, pause=0.05))) as client:
         yield client
 
 
@@ -29,6 +29,8 @@ async def serve(tmp_path):
         async def start(extra: str):
             parts = await make_parts(tmp_path, extra)
             stack.push_async_callback(parts.ledger.close)
-            return await stack.enter_async_context(TestClient(TestServer(make_app(parts))))
+            return await stack.enter_async_context(
+                TestClient(TestServer(make_app(parts, parts.bus)))
+            )
 
         yield start

@@ -18,9 +18,9 @@ from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox.intake import Held
 from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.progress import Live
+from zoetrope.runtime import Runtime
 from zoetrope.settings import Settings, parse
 from zoetrope.web.events import Bus
-from zoetrope.web.parts import Parts
 
 STILL = Still(
     name="cat.png",
@@ -199,10 +199,17 @@ def settings(home: Path, extra: str = "") -> Settings:
     )
 
 
+class Parts(Runtime):
+    """A runtime with the bus that its server tells by."""
+
+    bus: Bus
+
+
 async def make_parts(home: Path, extra: str = "") -> Parts:
     """Make the parts of a service; the caller closes `parts.ledger`."""
     made = settings(home, extra)
-    parts = Parts(made, Bus(made.outbox.path))
+    parts = Parts(made)
+    parts.bus = Bus(made.outbox.path)
     ledger = await Ledger.open(made.ledger_file)
     ledger.listen(parts.bus.job)
     ledger.witness(parts.tally.see)

@@ -66,7 +66,7 @@ def test_wherever_a_form_is_cut_nothing_is_taken(cut):
 async def cut_form(body):
     with tempfile.TemporaryDirectory() as folder:
         parts = await make_parts(Path(folder))
-        async with TestClient(TestServer(make_app(parts))) as client:
+        async with TestClient(TestServer(make_app(parts, parts.bus))) as client:
             response = await client.post(
                 "/api/v1/jobs",
                 data=body,

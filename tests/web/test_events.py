@@ -248,7 +248,7 @@ async def test_a_silent_stream_shows_that_it_is_alive(client):
 
 
 async def test_a_client_that_never_reads_is_dropped_and_costs_little(parts):
-    app = make_app(parts, patience=0.1)
+    app = make_app(parts, parts.bus, patience=0.1)
     large = make_job(ticket=Ticket(recipe="r", prompt="x" * 50_000))
     async with TestClient(TestServer(app)) as client:
         with socket.socket() as line:

@@ -14,8 +14,8 @@ from zoetrope.domain.job import Stage, State
 from zoetrope.domain.usage import Usage
 from zoetrope.domain.values import Artefact, Failure, Ticket
 from zoetrope.errors import LedgerError, Reason
+from zoetrope.jobs.tally import STAGE_SECONDS, Histogram
 from zoetrope.web.gauges import Gauges
-from zoetrope.web.tally import STAGE_SECONDS, Histogram
 
 RECIPE = "tiny"  # is on the shelf of these tests
 FILES = (Artefact(file="a.mp4", size=1, sha256="0"),)

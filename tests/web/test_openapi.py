@@ -15,7 +15,7 @@ FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 def endpoints(parts):
-    found = api(parts, standard(parts), Events(parts))
+    found = api(parts, standard(parts), Events(parts.bus))
     return [*found, *OpenApi(found, token=True).endpoints()]
 
 

@@ -8,14 +8,14 @@ import pytest
 
 from tests.web.fakes import make_parts, settings
 from zoetrope.errors import ZoetropeError
+from zoetrope.runtime import Runtime
 from zoetrope.web import server as module
 from zoetrope.web.events import Bus
-from zoetrope.web.parts import Parts
 from zoetrope.web.server import Server
 
 
 async def test_the_server_starts_answers_and_stops_with_streams_open(parts):
-    server = Server(parts)
+    server = Server(parts, parts.bus)
     await server.start()
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{server.url}/healthz") as response:
@@ -30,7 +30,7 @@ async def test_what_a_crash_left_of_uploads_is_removed_at_the_start(parts):
     left = parts.settings.state.path / "uploads/abc/image"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
-    server = Server(parts)
+    server = Server(parts, parts.bus)
     await server.start()
     await server.stop()
     assert not left.exists()
@@ -46,7 +46,7 @@ async def test_an_address_in_use_is_one_clear_line(tmp_path):
             state=made.state,
             web=type(made.web)(listen=f"127.0.0.1:{port}"),
         )
-        server = Server(Parts(made, Bus(made.outbox.path)))
+        server = Server(Runtime(made), Bus(made.outbox.path))
         with pytest.raises(ZoetropeError, match="ss -ltnp"):
             await server.start()
 
@@ -54,7 +54,7 @@ async def test_an_address_in_use_is_one_clear_line(tmp_path):
 async def test_a_change_of_health_is_told_only_to_those_who_watch(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LOOK", 0.0)
     parts = await make_parts(tmp_path)
-    server = Server(parts)
+    server = Server(parts, parts.bus)
     await server.start()
     reader = parts.bus.subscribe()
     kinds = []
@@ -71,7 +71,7 @@ ASKED = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
 async def test_ten_thousand_connections_leave_nothing_behind(parts):
-    server = Server(parts)
+    server = Server(parts, parts.bus)
     await server.start()
     host, port = server.url.removeprefix("http://").split(":")
 

@@ -19,7 +19,7 @@ from ..errors import EngineDown, EngineRefused, NotGiven, OutputVanished
 from ..graphs.catalog import Catalog, from_object_info
 from ..graphs.graph import Graph, encode
 from ..settings import EngineSettings
-from . import readings, runtime
+from . import readings, report
 from .protocol import (
     Absent,
     Event,
@@ -77,7 +77,7 @@ class ComfyEngine:
             features = await self._ask("/features")
         except EngineRefused:
             features = {}  # older than this listing
-        found = await asyncio.to_thread(runtime.known, self._settings.report)
+        found = await asyncio.to_thread(report.known, self._settings.report)
         return msgspec.structs.replace(readings.stats(stats, features), runtime=found)
 
     async def catalog(self) -> Catalog:

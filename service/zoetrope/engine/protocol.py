@@ -11,7 +11,7 @@ import msgspec
 from ..domain.values import Artefact, Failure
 from ..graphs.catalog import Catalog
 from ..graphs.graph import Graph
-from .runtime import Runtime
+from .report import EngineReport
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -93,7 +93,7 @@ class Stats(msgspec.Struct, frozen=True):
     torch: str = ""
     rehearsal: bool = False
     max_upload: int = MAX_UPLOAD
-    runtime: Runtime | None = None  # what was found before it started, as far as it is known
+    runtime: EngineReport | None = None  # what was found before it started, as far as it is known
 
     @property
     def attention(self) -> str:

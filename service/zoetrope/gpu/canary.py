@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..engine.runtime import RuntimeUnknown, read
+from ..engine.report import ReportUnknown, read
 from ..settings import EngineSettings
 
 
@@ -38,7 +38,7 @@ class Canary:
             self._seen[engine] = written
             try:
                 found = read(file)
-            except RuntimeUnknown:
+            except ReportUnknown:
                 continue  # the kernel check says why
             if found.mismatch and found.profile:
                 wrong = "; ".join(f"{kernel.name}: {kernel.reason}" for kernel in found.mismatch)

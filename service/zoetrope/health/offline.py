@@ -8,14 +8,13 @@ from pathlib import Path
 from ..errors import Reason
 from ..gpu.tuner import Tuner
 from ..gpu.watch import Watch
+from ..runtime import Runtime
 from ..settings import Settings
-from ..web.events import Bus
-from ..web.parts import Parts
 from .base import Check, Health, Verdict
-from .card import CardCheck
-from .disk import DiskCheck
-from .kernel import KernelCheck
-from .models import ModelsCheck
+from .checks.card import CardCheck
+from .checks.disk import DiskCheck
+from .checks.kernel import KernelCheck
+from .checks.models import ModelsCheck
 from .service import ServiceCheck
 from .settings import SettingsCheck
 
@@ -34,9 +33,9 @@ class CardNow:
 
     name = CardCheck.name
 
-    def __init__(self, parts: Parts, watch: Watch) -> None:
+    def __init__(self, runtime: Runtime, watch: Watch) -> None:
         self._watch = watch
-        self._check = CardCheck(parts)
+        self._check = CardCheck(runtime)
 
     async def look(self) -> Verdict | None:
         """Look once, then judge as ever."""
@@ -46,11 +45,11 @@ class CardNow:
 
 
 def _at_rest(settings: Settings, watch: Watch) -> Iterator[Check]:
-    parts = Parts(settings, Bus(settings.outbox.path))
-    parts.tuner = Tuner(settings.gpu, settings.engines, watch)
+    runtime = Runtime(settings)
+    runtime.tuner = Tuner(settings.gpu, settings.engines, watch)
     yield DiskCheck(lambda: settings)
     if settings.models.path is not None:
         yield ModelsCheck(lambda: settings)
-    yield CardNow(parts, watch)
+    yield CardNow(runtime, watch)
     if any(engine.report is not None for engine in settings.engines):
         yield KernelCheck(settings)

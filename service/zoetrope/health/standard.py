@@ -1,43 +1,39 @@
-"""The checks that every running service has."""
+"""The checks that every running service has: one for each file in `checks/`."""
 
 from __future__ import annotations
 
-from ..web.parts import Parts
-from .base import Health
-from .baseline import BaselineCheck
-from .card import CardCheck
-from .clock import ClockCheck
-from .disk import DiskCheck
-from .engine import EngineCheck
-from .heat import HeatCheck
-from .inbox import InboxCheck
-from .kernel import KernelCheck
-from .ledger import LedgerCheck
-from .models import ModelsCheck
-from .pace import PaceCheck
-from .profile import ProfileCheck
-from .queue import QueueCheck
-from .work import WorkCheck
+import importlib
+import pkgutil
+
+from ..runtime import Runtime
+from . import checks
+from .base import Check, Health
+
+# What is told first; any other check comes after these, by its name.
+ORDER = (
+    "engine",
+    "kernel",
+    "models",
+    "card",
+    "heat",
+    "profile",
+    "baseline",
+    "inbox",
+    "ledger",
+    "disk",
+    "queue",
+    "pace",
+    "work",
+    "clock",
+)
 
 
-def standard(parts: Parts) -> Health:
+def standard(runtime: Runtime) -> Health:
     """Make the checks of a service; parts that come later are seen when they are there."""
-    reported = any(engine.report is not None for engine in parts.settings.engines)
-    return Health(
-        (
-            EngineCheck(parts),
-            *((KernelCheck(parts.settings),) if reported else ()),
-            *((ModelsCheck(lambda: parts.settings),) if parts.settings.models.path else ()),
-            CardCheck(parts),
-            HeatCheck(parts),
-            ProfileCheck(parts),
-            BaselineCheck(parts),
-            InboxCheck(parts),
-            LedgerCheck(parts),
-            DiskCheck(lambda: parts.settings),
-            QueueCheck(parts),
-            PaceCheck(parts),
-            WorkCheck(parts),
-            ClockCheck(parts),
-        )
-    )
+    names = [module.name for module in pkgutil.iter_modules(checks.__path__)]
+    found: list[Check] = []
+    for name in sorted(names, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
+        module = importlib.import_module(f"{checks.__name__}.{name}")
+        if (check := module.make(runtime)) is not None:
+            found.append(check)
+    return Health(found)

@@ -16,6 +16,7 @@ import msgspec
 from ..beneath import Beneath, Linked
 from ..domain.job import ENDED, Job, Progress, Stage, State
 from ..errors import NotReadable
+from ..structs import primed
 
 REVIEW = "review"
 RECEIPT = "receipt.json"
@@ -43,7 +44,7 @@ class _Signed(msgspec.Struct):
     job: str
 
 
-_DECODE = msgspec.json.Decoder(_Signed).decode
+_DECODE = msgspec.json.Decoder(primed(_Signed)).decode
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):

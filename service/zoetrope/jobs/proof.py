@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..engine.runtime import known
+from ..engine.report import known
 from ..errors import Rejected
 from ..settings import Settings
 from .course import Course

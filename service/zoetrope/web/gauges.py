@@ -23,8 +23,9 @@ from ..errors import ZoetropeError
 from ..gpu.card import REASONS, Reading
 from ..gpu.probation import Trust
 from ..gpu.tuner import Tuner
-from .parts import LaneStatus, Parts
-from .tally import Histogram, Tally
+from ..jobs.lane import LaneStatus
+from ..jobs.tally import Histogram, Tally
+from ..runtime import Runtime
 
 MEGAHERTZ = 1_000_000
 LEDGER_SECONDS = 3.0  # that the ledger may take; a scrape is given up after ten
@@ -46,29 +47,29 @@ READINGS: tuple[tuple[str, str, Callable[[Reading], float | None]], ...] = (
 class Gauges:
     """Collects from the parts that are there."""
 
-    def __init__(self, parts: Parts, *, now: Callable[[], float] = time.time) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime, *, now: Callable[[], float] = time.time) -> None:
+        self._runtime = runtime
         self._now = now
 
     async def text(self) -> tuple[bytes, str]:
         """Give all of it, and the content type that says which format it is."""
-        parts = self._parts
-        lanes = parts.conductor.status().lanes if parts.conductor is not None else ()
-        families = [*counted(parts.tally), *engines(lanes)]
+        runtime = self._runtime
+        lanes = runtime.conductor.status().lanes if runtime.conductor is not None else ()
+        families = [*counted(runtime.tally), *engines(lanes)]
         # A ledger that does not answer is the health's matter; the other figures do not wait for it.
         with contextlib.suppress(ZoetropeError, TimeoutError):
             async with asyncio.timeout(LEDGER_SECONDS):
                 families += await self._queue(lanes)
-        if (tuner := parts.tuner) is not None and tuner.watch.cards:
+        if (tuner := runtime.tuner) is not None and tuner.watch.cards:
             families += gpu(tuner)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(Taken(families))
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
     async def _queue(self, lanes: Sequence[LaneStatus]) -> list[Metric]:
-        if (ledger := self._parts.ledger) is None:
+        if (ledger := self._runtime.ledger) is None:
             return []
-        shelf = self._parts.recipes
+        shelf = self._runtime.recipes
         known = await asyncio.to_thread(shelf.names) if shelf is not None else ()
         in_hand = [job for lane in lanes for job in lane.in_hand]
         first = await ledger.next(math.inf, without=in_hand)

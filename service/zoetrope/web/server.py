@@ -13,6 +13,7 @@ from ..descriptors import limit
 from ..errors import ZoetropeError
 from ..health.base import Health
 from ..health.standard import standard
+from ..runtime import Runtime
 from . import login, page
 from .api.artefacts import ArtefactsApi
 from .api.engines import EnginesApi
@@ -29,8 +30,8 @@ from .api.status import StatusApi
 from .api.upload import clear
 from .connections import Crowd, listen, share
 from .endpoint import Endpoint
+from .events import Bus
 from .guard import access, add_headers, guard
-from .parts import Parts
 from .problems import as_problems
 
 LOG = logging.getLogger(__name__)
@@ -48,42 +49,43 @@ def _cause(record: logging.LogRecord) -> BaseException | None:
 
 
 def make_app(
-    parts: Parts,
+    runtime: Runtime,
+    bus: Bus,
     health: Health | None = None,
     *,
     pause: float = PAUSE,
     patience: float = PATIENCE,
 ) -> web.Application:
     """Put the application together; parts that are missing now may be filled in later."""
-    who = access(parts.settings.web)
+    who = access(runtime.settings.web)
     app = web.Application(middlewares=[as_problems, guard(who)], client_max_size=SMALL)
     app.on_response_prepare.append(add_headers)
-    events = Events(parts, pause=pause, patience=patience)
-    found = api(parts, health or standard(parts), events)
+    events = Events(bus, pause=pause, patience=patience)
+    found = api(runtime, health or standard(runtime), events)
     found += OpenApi(found, token=who.digest is not None).endpoints()
     routes = [each.route() for each in found]
     app.add_routes([*page.routes(), *login.routes(who), *routes])
 
     async def end_streams(_: web.Application) -> None:
-        parts.bus.close()
+        bus.close()
 
     app.on_shutdown.append(end_streams)
     return app
 
 
-def api(parts: Parts, health: Health, events: Events) -> list[Endpoint]:
+def api(runtime: Runtime, health: Health, events: Events) -> list[Endpoint]:
     """List every address of the API but the one that describes them."""
     return [
         *HealthApi(health).endpoints(),
-        *StatusApi(parts).endpoints(),
-        *Jobs(parts).endpoints(),
-        *ArtefactsApi(parts).endpoints(),
-        *RecipesApi(parts).endpoints(),
-        *EnginesApi(parts).endpoints(),
-        *SettingsApi(parts).endpoints(),
-        *LintApi(parts).endpoints(),
-        *GpuApi(parts).endpoints(),
-        *MetricsApi(parts).endpoints(),
+        *StatusApi(runtime).endpoints(),
+        *Jobs(runtime).endpoints(),
+        *ArtefactsApi(runtime).endpoints(),
+        *RecipesApi(runtime).endpoints(),
+        *EnginesApi(runtime).endpoints(),
+        *SettingsApi(runtime).endpoints(),
+        *LintApi(runtime).endpoints(),
+        *GpuApi(runtime).endpoints(),
+        *MetricsApi(runtime).endpoints(),
         *events.endpoints(),
     ]
 
@@ -91,18 +93,19 @@ def api(parts: Parts, health: Health, events: Events) -> list[Endpoint]:
 class Server:
     """The application on its address."""
 
-    def __init__(self, parts: Parts, health: Health | None = None) -> None:
-        self._parts = parts
-        self._health = health or standard(parts)
+    def __init__(self, runtime: Runtime, bus: Bus, health: Health | None = None) -> None:
+        self._runtime = runtime
+        self._bus = bus
+        self._health = health or standard(runtime)
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen; what a crash left of uploads is removed first."""
-        settings = self._parts.settings
-        app = make_app(self._parts, self._health)
-        await asyncio.to_thread(clear, self._parts.uploads)
+        settings = self._runtime.settings
+        app = make_app(self._runtime, self._bus, self._health)
+        await asyncio.to_thread(clear, self._runtime.uploads)
         self._runner = web.AppRunner(app, shutdown_timeout=5.0)
         await self._runner.setup()
         assert self._runner.server is not None
@@ -135,8 +138,8 @@ class Server:
     @property
     def url(self) -> str:
         """Where the page is; the port is the real one where the settings say 0."""
-        host = self._parts.settings.web.host
-        port = self._parts.settings.web.port
+        host = self._runtime.settings.web.host
+        port = self._runtime.settings.web.port
         if self._listening is not None and self._listening.sockets:
             port = self._listening.sockets[0].getsockname()[1]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -146,10 +149,10 @@ class Server:
         last: object = None
         while True:
             await asyncio.sleep(LOOK)
-            if not self._parts.bus.readers:
+            if not self._bus.readers:
                 continue
             report = await self._health.report()
             verdicts = [(check.name, check.level) for check in report.checks]
             if verdicts != last:
                 last = verdicts
-                self._parts.bus.health(report)
+                self._bus.health(report)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...graphs.catalog import Catalog
 from .cache import CacheMode, Made, NodeCache, signatures
+from .context import Context
 from .errors import EngineDied, InterruptedPrompt, NodeFailure, NotRehearsed
 from .faults import Faults
 from .files import Files
@@ -30,45 +31,6 @@ _WATCHES = {
     "VHS_LoadVideo": "video",
     "VHS_LoadVideoFFmpeg": "video",
 }
-
-
-class Context:
-    """What a node may use while it runs."""
-
-    def __init__(self, run: "_Run", node_id: str, class_type: str) -> None:
-        self._run = run
-        self.node_id = node_id
-        self.class_type = class_type
-        self.files: Files = run.executor.files
-        self.faults: Faults = run.executor.faults
-
-    @property
-    def graph(self) -> Json:
-        """The whole prompt, which save nodes write into their files."""
-        return self._run.prompt.graph
-
-    @property
-    def page_info(self) -> Json:
-        """What the page sent along for the files' tags."""
-        info: Json = self._run.prompt.extra_data.get("extra_pnginfo") or {}
-        return info
-
-    def step(self, value: int, maximum: int) -> None:
-        """Report progress; the place where interrupts, slowness and ordered faults are felt."""
-        self._run.step(self, value, maximum)
-
-    def count(self, value: int, maximum: int) -> None:
-        """Report progress of work that is not a model's: an ordered slowness has no part in it."""
-        self._run.count(self, value, maximum)
-
-    def breathe(self) -> None:
-        """Let an interrupt be felt inside work that reports no progress."""
-        self._run.executor.check_interrupt()
-
-    def live(self) -> None:
-        """Let the end of the process be felt where an interrupt is not."""
-        if self._run.executor.stopping.is_set():
-            raise EngineDied
 
 
 class Executor:
@@ -126,6 +88,8 @@ class _Run:
     def __init__(self, executor: Executor, prompt: Prompt) -> None:
         self.executor = executor
         self.prompt = prompt
+        self.files = executor.files
+        self.faults = executor.faults
         self._messages: list[tuple[str, Json]] = []
         self._executed: list[str] = []
         self._ui: dict[str, Made] = {}
@@ -166,6 +130,15 @@ class _Run:
             outputs={n: made.ui for n, made in self._ui.items()},
             meta={n: made.meta for n, made in self._ui.items()},
         )
+
+    def check_interrupt(self) -> None:
+        """Raise if the prompt should end."""
+        self.executor.check_interrupt()
+
+    def check_end(self) -> None:
+        """Raise if the process ends."""
+        if self.executor.stopping.is_set():
+            raise EngineDied
 
     def step(self, context: Context, value: int, maximum: int) -> None:
         """Take one step of a node."""

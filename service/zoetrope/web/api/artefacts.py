@@ -11,11 +11,11 @@ from ...domain.job import Job
 from ...errors import NotFound
 from ...jobs.outbox import RECEIPT, Piece, pieces
 from ...jobs.receipt import Receipt
+from ...runtime import Runtime
 from ...settings import Settings
 from ..endpoint import JSON, Endpoint, read_query, reply
 from ..files import TYPES, UNKNOWN, media_type, opened, send, size_of
 from ..forms import Taking
-from ..parts import Parts
 from ..views import Artefacts, ArtefactView, address
 
 FILE_PROBLEMS = (400, 404, 412, 416)
@@ -24,8 +24,8 @@ FILE_PROBLEMS = (400, 404, 412, 416)
 class ArtefactsApi:
     """The requests about what a job was made from and what it made."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -57,8 +57,8 @@ class ArtefactsApi:
 
     async def listing(self, request: web.Request) -> web.Response:
         """List the files of a job that are there."""
-        job = await self._parts.find(request.match_info["id"])
-        settings = self._parts.settings
+        job = await self._runtime.find(request.match_info["id"])
+        settings = self._runtime.settings
         found = await asyncio.to_thread(
             lambda: [(piece, size_of(*place(settings, job, piece))) for piece in pieces(job)]
         )
@@ -82,12 +82,12 @@ class ArtefactsApi:
     async def file(self, request: web.Request) -> web.StreamResponse:
         """Give a file of a job, in whole or in part."""
         asked = read_query(request, Taking)
-        job = await self._parts.find(request.match_info["id"])
+        job = await self._runtime.find(request.match_info["id"])
         return await self._send(request, job, request.match_info["name"], download=asked.download)
 
     async def receipt(self, request: web.Request) -> web.StreamResponse:
         """Tell how a finished job's video was made."""
-        job = await self._parts.find(request.match_info["id"])
+        job = await self._runtime.find(request.match_info["id"])
         if not job.outbox:
             raise NotFound(
                 f"Job {job.short} is {job.state}; a receipt is written with the finished video.",
@@ -105,7 +105,7 @@ class ArtefactsApi:
                 f"/api/v1/jobs/{job.id}/artefacts lists what it has.",
                 key="artefact",
             )
-        async with opened(*place(self._parts.settings, job, piece)) as file:
+        async with opened(*place(self._runtime.settings, job, piece)) as file:
             published = PurePosixPath(piece.published).name
             save_as = published if piece.kind == "video" else f"{job.stem}-{piece.name}"
             return await send(

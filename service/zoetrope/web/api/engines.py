@@ -5,16 +5,17 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from ...jobs.lane import LaneStatus
+from ...runtime import Runtime
 from ..endpoint import JSON, Endpoint, reply
-from ..parts import LaneStatus, Parts
 from ..views import Engines, EngineView, masked
 
 
 class EnginesApi:
     """The request about the engines."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -29,13 +30,13 @@ class EnginesApi:
 
     async def listing(self, _: web.Request) -> web.Response:
         """List every engine, whether it answers, and which jobs it has in hand."""
-        self._parts.need_conductor()
-        return reply(Engines(engines=engines(self._parts)))
+        self._runtime.need_conductor()
+        return reply(Engines(engines=engines(self._runtime)))
 
 
-def engines(parts: Parts) -> tuple[EngineView, ...]:
+def engines(runtime: Runtime) -> tuple[EngineView, ...]:
     """Show every engine; none while nobody speaks to them."""
-    lanes = parts.conductor.status().lanes if parts.conductor else ()
+    lanes = runtime.conductor.status().lanes if runtime.conductor else ()
     return tuple(_engine(lane) for lane in lanes)
 
 

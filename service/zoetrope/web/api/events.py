@@ -8,7 +8,7 @@ import contextlib
 from aiohttp import web
 
 from ..endpoint import Endpoint
-from ..parts import Parts
+from ..events import Bus
 
 PAUSE = 15.0  # seconds of silence before a comment shows that the line is alive
 PATIENCE = 20.0  # seconds that a reader may take for one write
@@ -17,8 +17,8 @@ PATIENCE = 20.0  # seconds that a reader may take for one write
 class Events:
     """The request for the event stream."""
 
-    def __init__(self, parts: Parts, *, pause: float = PAUSE, patience: float = PATIENCE) -> None:
-        self._parts = parts
+    def __init__(self, bus: Bus, *, pause: float = PAUSE, patience: float = PATIENCE) -> None:
+        self._bus = bus
         self._pause = pause
         self._patience = patience
 
@@ -44,7 +44,7 @@ class Events:
             }
         )
         await response.prepare(request)
-        events = self._parts.bus.stream(request.headers.get("Last-Event-ID"), self._pause)
+        events = self._bus.stream(request.headers.get("Last-Event-ID"), self._pause)
         async with contextlib.aclosing(events):
             # A reader that is gone or does not read is no error: it comes back when it wants to.
             with contextlib.suppress(ConnectionError, TimeoutError):

@@ -13,8 +13,8 @@ from ...errors import LedgerError
 from ...gpu.report import Row, Video, tabulate
 from ...gpu.wire import Apply, Reset
 from ...jobs.question import Question
+from ...runtime import Runtime
 from ..endpoint import JSON, Endpoint, read_body, read_query, reply
-from ..parts import Parts
 from ..views import CardView, GpuView
 
 PAGE = 200
@@ -36,8 +36,8 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class GpuApi:
     """The requests about cards."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -88,7 +88,7 @@ class GpuApi:
         return await self._ask(Reset(card=request.match_info["uuid"]))
 
     async def _ask(self, question: Apply | Reset) -> web.Response:
-        if (tuner := self._parts.tuner) is None:
+        if (tuner := self._runtime.tuner) is None:
             raise LedgerError(
                 "The service is still starting.", "Try again in a moment.", key="starting"
             )
@@ -96,7 +96,7 @@ class GpuApi:
         return reply(self._view())
 
     def _view(self) -> GpuView:
-        if (tuner := self._parts.tuner) is None:
+        if (tuner := self._runtime.tuner) is None:
             return GpuView()
         watch = tuner.watch
         return GpuView(
@@ -113,7 +113,7 @@ class GpuApi:
         )
 
     async def _videos(self, last: int) -> AsyncIterator[Video]:
-        if (ledger := self._parts.ledger) is None:
+        if (ledger := self._runtime.ledger) is None:
             return
         question = Question(states=(State.DONE,), limit=min(PAGE, last))
         while last > 0:

@@ -14,10 +14,10 @@ from ...domain.job import Job, State
 from ...errors import Rejected
 from ...jobs.outbox import Piece, pieces
 from ...jobs.question import Question
+from ...runtime import Runtime
 from ..endpoint import JSON, Endpoint, given, read_body, read_json, read_query, reply
 from ..files import opened
 from ..forms import Creation, InboxForm, Listing, TicketForm, UploadForm, Why, values
-from ..parts import Parts
 from ..views import JobPage, JobView, view
 from .artefacts import place
 from .upload import FORM, receive, room
@@ -32,8 +32,8 @@ MOST_PAGES = 64
 class Jobs:
     """The requests about jobs."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._pages: dict[Question, tuple[int, bytes]] = {}  # lists, and after how many writes
         self._one = asyncio.Lock()
 
@@ -109,10 +109,10 @@ class Jobs:
 
     def _known(self, question: Question) -> bytes | None:
         writes, body = self._pages.get(question, (-1, b""))
-        return body if writes == self._parts.need_ledger().writes else None
+        return body if writes == self._runtime.need_ledger().writes else None
 
     async def _page(self, question: Question) -> bytes:
-        ledger = self._parts.need_ledger()
+        ledger = self._runtime.need_ledger()
         writes = ledger.writes
         rows = await ledger.page(question)
         shown, more = rows[: question.limit - 1], rows[question.limit - 1 :]
@@ -135,13 +135,13 @@ class Jobs:
     async def create(self, request: web.Request) -> web.Response:
         """Make a job of a picture: an uploaded one, or one that lies in the inbox."""
         parent = read_query(request, Creation).parent
-        counter = self._parts.need_counter()
+        counter = self._runtime.need_counter()
         if request.content_type == JSON:
             ticket = values(await read_json(request, how=HOW_PATH), InboxForm, how=HOW_PATH)
             path = str(ticket.pop("path"))
             return self._made(await counter.take_named(path, ticket, parent=parent))
-        limit = self._parts.settings.web.max_upload_megabytes * 1024 * 1024
-        async with receive(request, self._parts.uploads, limit=limit) as upload:
+        limit = self._runtime.settings.web.max_upload_megabytes * 1024 * 1024
+        async with receive(request, self._runtime.uploads, limit=limit) as upload:
             job = await counter.take_upload(
                 *upload.image, upload.ticket, end=upload.end, parent=parent
             )
@@ -151,37 +151,37 @@ class Jobs:
         """Let a reviewed job go on."""
         await self._why(request)
         job = await self._find(request)
-        return reply(self._view(await self._parts.need_conductor().approve(job.id)))
+        return reply(self._view(await self._runtime.need_conductor().approve(job.id)))
 
     async def decline(self, request: web.Request) -> web.Response:
         """End a reviewed job."""
         why = await self._why(request)
         job = await self._find(request)
-        return reply(self._view(await self._parts.need_conductor().decline(job.id, why)))
+        return reply(self._view(await self._runtime.need_conductor().decline(job.id, why)))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Take a job back."""
         why = await self._why(request)
         job = await self._find(request)
-        return reply(self._view(await self._parts.need_conductor().cancel(job.id, why)))
+        return reply(self._view(await self._runtime.need_conductor().cancel(job.id, why)))
 
     async def retry(self, request: web.Request) -> web.Response:
         """Try a failed or cancelled job again."""
         await self._why(request)
         job = await self._find(request)
-        return reply(self._view(await self._parts.need_conductor().retry(job.id)))
+        return reply(self._view(await self._runtime.need_conductor().retry(job.id)))
 
     async def again(self, request: web.Request) -> web.Response:
         """Make a new job of an earlier one's pictures; the body says what of its ticket changes."""
         changes = values(await read_json(request, how=HOW_TICKET), TicketForm, how=HOW_TICKET)
         job = await self._find(request)
-        counter = self._parts.need_counter()
+        counter = self._runtime.need_counter()
         if not (job.stages and job.stills):
             raise Rejected(
                 f"Job {job.short} never had all of its pictures.", "Send them again.", key="source"
             )
         sources = [piece for piece in pieces(job) if piece.kind == "source"]
-        async with room(self._parts.uploads) as own:
+        async with room(self._runtime.uploads) as own:
             files = [
                 (await self._copy(job, piece, own, still.sha256), still.name)
                 for piece, still in zip(sources, job.stills, strict=True)
@@ -191,7 +191,7 @@ class Jobs:
     async def _copy(self, job: Job, piece: Piece, own: Path, sha256: str) -> Path:
         """Copy a job's source where nobody else can reach it, and see that it is still the same."""
         target = own / piece.name
-        async with opened(*place(self._parts.settings, job, piece)) as file:
+        async with opened(*place(self._runtime.settings, job, piece)) as file:
             found = await asyncio.to_thread(_copied, file.handle, target)
         if found != sha256:
             raise Rejected(
@@ -203,7 +203,7 @@ class Jobs:
         return target
 
     async def _find(self, request: web.Request) -> Job:
-        return await self._parts.find(request.match_info["id"])
+        return await self._runtime.find(request.match_info["id"])
 
     async def _why(self, request: web.Request) -> str:
         return (await read_body(request, Why, how=HOW_WHY)).why[:1000]
@@ -214,9 +214,9 @@ class Jobs:
         return response
 
     def _view(self, job: Job) -> JobView:
-        conductor = self._parts.conductor
+        conductor = self._runtime.conductor
         live = conductor.live(job.id) if conductor is not None else None
-        return view(job, self._parts.settings.outbox.path, live)
+        return view(job, self._runtime.settings.outbox.path, live)
 
 
 def _copied(handle: int, target: Path) -> str:

@@ -12,10 +12,10 @@ from ...errors import Rejected
 from ...inbox import ticket as tickets
 from ...jobs.foresight import Foresight, foresee, foresee_graph
 from ...jobs.proof import Proofreader
+from ...runtime import Runtime
 from ...structs import primed
 from ..endpoint import JSON, Endpoint, check, read_json, reply
 from ..forms import TicketForm, values
-from ..parts import Parts
 from ..problems import BadRequest
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -67,8 +67,8 @@ EITHER = [
 class LintApi:
     """The request for a reading."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -113,15 +113,15 @@ class LintApi:
         context = pinned_context(
             recipe=Recipe(tags=frozenset(asked.tags)),
             picture=Picture(width=size[0], height=size[1]) if size is not None else None,
-            ignore=self._parts.settings.lint.ignore,
+            ignore=self._runtime.settings.lint.ignore,
         )
-        return foresee_graph(Proofreader(self._parts.settings), graph, context, cards)
+        return foresee_graph(Proofreader(self._runtime.settings), graph, context, cards)
 
     def _cards(self, asked: Reading) -> dict[str, float]:
         """Give the memory of every engine's card; 0 where it is not known."""
         if asked.memory_gb is not None:
             return {"": asked.memory_gb}
-        conductor = self._parts.conductor
+        conductor = self._runtime.conductor
         lanes = conductor.status().lanes if conductor is not None else ()
         return (
             {"": 0.0}
@@ -130,7 +130,7 @@ class LintApi:
         )
 
     def _ticket(self, asked: Reading, said: dict[str, Any], cards: dict[str, float]) -> Foresight:
-        settings, recipes = self._parts.settings, self._parts.need_recipes()
+        settings, recipes = self._runtime.settings, self._runtime.need_recipes()
         size = asked.picture.size if asked.picture is not None else None
         try:
             recipe = tickets.find(recipes, said, "", settings.recipes.default)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from ...runtime import Runtime
 from ..endpoint import Endpoint
-from ..parts import Parts
 
 if TYPE_CHECKING:
     from ..gauges import Gauges
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class MetricsApi:
     """The request for metrics."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._gauges: Gauges | None = None
 
     def endpoints(self) -> list[Endpoint]:
@@ -32,7 +32,7 @@ class MetricsApi:
             # Late, because most hosts are asked by nobody.
             from ..gauges import Gauges
 
-            self._gauges = Gauges(self._parts)
+            self._gauges = Gauges(self._runtime)
         # As bytes: the content type names a version, which aiohttp's own setter refuses.
         body, content_type = await self._gauges.text()
         return web.Response(body=body, headers={"Content-Type": content_type})

@@ -9,16 +9,16 @@ from aiohttp import web
 from ...errors import NotFound, RecipeError
 from ...graphs.shelf import Recipes
 from ...mistakes import nearest
+from ...runtime import Runtime
 from ..endpoint import JSON, Endpoint, reply
-from ..parts import Parts
 from ..recipe_views import RecipeList, RecipeView, broken, show
 
 
 class RecipesApi:
     """The requests about recipes."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -45,7 +45,7 @@ class RecipesApi:
     async def one(self, request: web.Request) -> web.Response:
         """Show one recipe."""
         name = request.match_info["name"]
-        recipes = self._parts.need_recipes()
+        recipes = self._runtime.need_recipes()
         names = await asyncio.to_thread(recipes.names)
         if name not in names:
             raise NotFound(
@@ -56,11 +56,11 @@ class RecipesApi:
         return reply(await asyncio.to_thread(self._look, recipes, name))
 
     def _all(self) -> list[RecipeView]:
-        recipes = self._parts.need_recipes()
+        recipes = self._runtime.need_recipes()
         return [self._look(recipes, name) for name in recipes.names()]
 
     def _look(self, recipes: Recipes, name: str) -> RecipeView:
-        default = name == self._parts.settings.recipes.default
+        default = name == self._runtime.settings.recipes.default
         try:
             return show(recipes.get(name), default=default)
         except RecipeError as error:

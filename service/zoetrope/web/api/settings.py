@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from ...runtime import Runtime
 from ...settings import Section, Settings
 from ..endpoint import JSON, Endpoint, reply
-from ..parts import Parts
 from ..views import masked
 
 # Keys whose texts are addresses, which may hold a password or a token.
@@ -24,8 +24,8 @@ ADDRESSES = frozenset({"url"})
 class SettingsApi:
     """The request about the settings."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -40,7 +40,7 @@ class SettingsApi:
 
     async def show(self, _: web.Request) -> web.Response:
         """Show every setting as it counts now; of secrets, only where their files are."""
-        return reply(without_secrets(msgspec.to_builtins(self._parts.settings, enc_hook=str)))
+        return reply(without_secrets(msgspec.to_builtins(self._runtime.settings, enc_hook=str)))
 
 
 def without_secrets(shown: Any, key: str = "") -> Any:

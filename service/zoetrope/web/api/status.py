@@ -7,9 +7,9 @@ import time
 from aiohttp import web
 
 from ... import __version__
-from ...systemd import summary
+from ...runtime import Runtime
+from ...summary import summary
 from ..endpoint import JSON, Endpoint, reply
-from ..parts import Parts
 from ..views import HeldView, InboxView, StatusView
 from .engines import engines
 
@@ -17,8 +17,8 @@ from .engines import engines
 class StatusApi:
     """The request for the status."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._started = time.time()
 
     def endpoints(self) -> list[Endpoint]:
@@ -34,12 +34,12 @@ class StatusApi:
 
     async def status(self, _: web.Request) -> web.Response:
         """Say how the service stands; answers even while the ledger is not open."""
-        parts = self._parts
-        counts = await parts.ledger.counts() if parts.ledger else {}
-        queue = parts.conductor.status() if parts.conductor else None
+        runtime = self._runtime
+        counts = await runtime.ledger.counts() if runtime.ledger else {}
+        queue = runtime.conductor.status() if runtime.conductor else None
         lanes = queue.lanes if queue else ()
         paused = queue.paused if queue else None
-        problem = parts.problem if parts.ledger is None else None
+        problem = runtime.problem if runtime.ledger is None else None
         shown = StatusView(
             version=__version__,
             summary=summary(
@@ -49,18 +49,18 @@ class StatusApi:
             counts={str(state): number for state, number in counts.items()},
             paused=paused,
             problem=problem,
-            engines=engines(parts),
+            engines=engines(runtime),
             inbox=self._inbox(),
         )
         return reply(shown)
 
     def _inbox(self) -> InboxView | None:
-        if self._parts.watcher is None:
+        if self._runtime.watcher is None:
             return None
-        status = self._parts.watcher.status
-        taking = self._parts.intake.status if self._parts.intake else None
+        status = self._runtime.watcher.status
+        taking = self._runtime.intake.status if self._runtime.intake else None
         return InboxView(
-            path=str(self._parts.settings.inbox.path),
+            path=str(self._runtime.settings.inbox.path),
             mode=status.mode,
             last_scan=status.last_scan,
             problem=status.problem or (taking.problem if taking else None),

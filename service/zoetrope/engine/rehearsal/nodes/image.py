@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from ..context import Context
 from ..errors import BadFile
-from ..execute import Context
 from ..mark import stamped
 from ..values import Frames, Result
 from .registry import plays

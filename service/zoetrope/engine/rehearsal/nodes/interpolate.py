@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..context import Context
 from ..drift import between, shift_between
-from ..execute import Context
 from ..values import Frames, Handle, Result
 from .registry import plays
 

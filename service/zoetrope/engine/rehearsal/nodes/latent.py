@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import codec
-from ..execute import Context
+from ..context import Context
 from ..safetensors import read_tensors, write_tensors
 from ..sampling import noise
 from ..values import Frames, Handle, Latent, Result, Samples, Trajectory

@@ -1,6 +1,6 @@
 """Nodes that load model files: here they only remember which."""
 
-from ..execute import Context
+from ..context import Context
 from ..values import Conditioning, Handle, Model, Result
 from .registry import plays
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ..execute import Context
+from ..context import Context
 from ..values import Model, Result
 from .registry import plays
 

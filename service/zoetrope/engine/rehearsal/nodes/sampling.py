@@ -7,7 +7,7 @@ import numpy as np
 
 from ....graphs.schedules import segment, sigmas
 from .. import codec, motion
-from ..execute import Context
+from ..context import Context
 from ..sampling import enter, integrate, leave, noise
 from ..values import Conditioning, Latent, Model, Result, Samples, Scene, Trajectory
 from .registry import plays

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..execute import Context
+from ..context import Context
 from ..values import Frames, Handle, Result
 from .registry import plays
 

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 from PIL import Image
 
+from ..context import Context
 from ..errors import NotRehearsed
-from ..execute import Context
 from ..files import Saved
 from ..mark import stamped
 from ..values import Frames, Result, Sound, Video

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..codec import BLOCK, CHANNELS, latent_length
-from ..execute import Context
+from ..context import Context
 from ..values import Conditioning, Frames, Latent, Result, Scene
 from .image import fit
 from .registry import plays

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from zoetrope.engine.runtime import RuntimeUnknown, known, read
+from zoetrope.engine.report import ReportUnknown, known, read
 
 REPORT = {
     "schema": 1,
@@ -27,18 +27,18 @@ def test_a_report_is_read_and_what_is_not_needed_is_passed_over(file):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"chosen": 3, "schema": 1}', b"\xff\xfe"])
 def test_what_is_no_report_is_an_error_that_names_the_file(file, content):
     file.write_bytes(content)
-    with pytest.raises(RuntimeUnknown, match=r"0\.json is not a report"):
+    with pytest.raises(ReportUnknown, match=r"0\.json is not a report"):
         read(file)
 
 
 def test_a_missing_report_is_an_error_that_says_so(tmp_path):
-    with pytest.raises(RuntimeUnknown, match="No such file"):
+    with pytest.raises(ReportUnknown, match="No such file"):
         read(tmp_path / "none.json")
 
 
 def test_a_report_of_another_schema_is_not_guessed_at(file):
     file.write_bytes(msgspec.json.encode({**REPORT, "schema": 2}))
-    with pytest.raises(RuntimeUnknown, match="schema 2"):
+    with pytest.raises(ReportUnknown, match="schema 2"):
         read(file)
 
 

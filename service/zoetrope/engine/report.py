@@ -23,7 +23,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     """One engine's report."""
 
     schema: int
@@ -47,33 +47,33 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(kernel.name for kernel in self.kernels if kernel.verdict == "ok")
 
 
-class RuntimeUnknown(ZoetropeError):
+class ReportUnknown(ZoetropeError):
     """The report is missing or is none."""
 
     key = "runtime-unknown"
 
 
-def read(file: Path) -> Runtime:
+def read(file: Path) -> EngineReport:
     """Read an engine's report."""
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=Runtime)
+        found = msgspec.json.decode(file.read_bytes(), type=EngineReport)
     except OSError as error:
-        raise RuntimeUnknown(f"{file} cannot be read ({error.strerror}).") from error
+        raise ReportUnknown(f"{file} cannot be read ({error.strerror}).") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RuntimeUnknown(f"{file} is not a report of pre-start.sh: {error}.") from error
+        raise ReportUnknown(f"{file} is not a report of pre-start.sh: {error}.") from error
     if found.schema != SCHEMA:
-        raise RuntimeUnknown(
+        raise ReportUnknown(
             f"{file} has the schema {found.schema}, and this zoetrope reads {SCHEMA}.",
             "Bring zoetrope and pre-start.sh to the same version, then restart ComfyUI.",
         )
     return found
 
 
-def known(file: Path | None) -> Runtime | None:
+def known(file: Path | None) -> EngineReport | None:
     """Read an engine's report, where there is one that can be read; the kernel check says why not."""
     if file is None:
         return None
     try:
         return read(file)
-    except RuntimeUnknown:
+    except ReportUnknown:
         return None

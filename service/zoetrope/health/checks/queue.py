@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from ..domain.job import State
-from ..errors import Reason
-from ..web.parts import Parts
-from .base import Verdict, ago
+from ...domain.job import State
+from ...errors import Reason
+from ...runtime import Runtime
+from ..base import Verdict, ago
 
 PATIENCE = 60.0  # seconds that a job may wait beside an idle engine
 
@@ -20,19 +20,19 @@ class QueueCheck:
 
     def __init__(
         self,
-        parts: Parts,
+        runtime: Runtime,
         *,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._parts = parts
+        self._runtime = runtime
         self._now = now
         self._clock = clock
         self._left: tuple[str, float] | None = None  # the job left lying, and since when
 
     async def look(self) -> Verdict:
         """Say what runs and waits, and whether it moves."""
-        conductor, ledger = self._parts.conductor, self._parts.ledger
+        conductor, ledger = self._runtime.conductor, self._runtime.ledger
         if conductor is None or ledger is None:
             return Verdict(
                 name=self.name,
@@ -85,3 +85,8 @@ class QueueCheck:
             found=f"Job {job_id[:8]} waits: {reason.sentence}{more}",
             next_step=reason.next_step or f"See what it needs: zoetrope job {job_id[:8]}",
         )
+
+
+def make(runtime: Runtime) -> QueueCheck:
+    """Make the check."""
+    return QueueCheck(runtime)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..gpu.profile import declared
-from ..web.parts import Parts
-from .base import Verdict
+from ...gpu.profile import declared
+from ...runtime import Runtime
+from ..base import Verdict
 
 ARCHITECTURE = "Blackwell"
 
@@ -14,18 +14,18 @@ class BaselineCheck:
 
     name = "baseline"
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     async def look(self) -> Verdict | None:
         """Name the cards that want a working profile and have none."""
-        tuner = self._parts.tuner
+        tuner = self._runtime.tuner
         if tuner is None:
             return None
         cards = [card for card in tuner.watch.cards if card.architecture == ARCHITECTURE]
         if not cards:
             return None
-        settings = self._parts.settings.gpu
+        settings = self._runtime.settings.gpu
         bare = [card for card in cards if not declared(card, settings)[0]]
         if not bare:
             names = {card.short: declared(card, settings)[0] for card in cards}
@@ -41,3 +41,8 @@ class BaselineCheck:
             next_step="Give it a profile, and name it as the working one: [gpu.profiles.baseline]"
             f' max_core_mhz = {high}, and [gpu] working = ["baseline"]; see docs/gpu.md.',
         )
+
+
+def make(runtime: Runtime) -> BaselineCheck:
+    """Make the check."""
+    return BaselineCheck(runtime)

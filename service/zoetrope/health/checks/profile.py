@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import Reason
-from ..gpu import probation
-from ..gpu.probation import Trust
-from ..gpu.wire import CardState
-from ..web.parts import Parts
-from .base import Verdict
+from ...errors import Reason
+from ...gpu import probation
+from ...gpu.probation import Trust
+from ...gpu.wire import CardState
+from ...runtime import Runtime
+from ..base import Verdict
 
 
 class ProfileCheck:
@@ -17,12 +17,12 @@ class ProfileCheck:
 
     name = "profile"
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     async def look(self) -> Verdict | None:
         """Say how far each card's profile is trusted, and what to do about one that is barred."""
-        tuner = self._parts.tuner
+        tuner = self._runtime.tuner
         if tuner is None or not tuner.wanted or not tuner.watch.cards:
             return None
         wrong: list[Reason] = []
@@ -67,3 +67,8 @@ def _judged(state: CardState) -> Iterator[Reason | str]:
             yield f"{name} is {profile.record.trust}"
     if state.problem is not None and state.problem.key not in ("gpu-barred", "gpu-profile"):
         yield state.problem
+
+
+def make(runtime: Runtime) -> ProfileCheck:
+    """Make the check."""
+    return ProfileCheck(runtime)

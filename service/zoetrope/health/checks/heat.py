@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..web.parts import Parts
-from .base import Verdict
+from ...runtime import Runtime
+from ..base import Verdict
 
 
 class HeatCheck:
@@ -11,12 +11,12 @@ class HeatCheck:
 
     name = "heat"
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     async def look(self) -> Verdict | None:
         """Say how warm the cards are, and which of them heat slows down."""
-        tuner = self._parts.tuner
+        tuner = self._runtime.tuner
         if tuner is None or not tuner.watch.cards:
             return None
         warm: list[str] = []
@@ -38,3 +38,8 @@ class HeatCheck:
                 " in its profile: less heat, and steadier times.",
             )
         return Verdict(name=self.name, level="ok", found=f"{'; '.join(warm) or 'Not told'}.")
+
+
+def make(runtime: Runtime) -> HeatCheck:
+    """Make the check."""
+    return HeatCheck(runtime)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..jobs.progress import Live
-from ..web.parts import LaneStatus, Parts
-from .base import Verdict, ago
+from ...jobs.lane import LaneStatus
+from ...jobs.progress import Live
+from ...runtime import Runtime
+from ..base import Verdict, ago
 
 WORRY = 2 / 3  # of the silence that a stage may keep, after which it is told
 # Beyond the limit, in which the conductor takes the stage back by itself.
@@ -19,13 +20,13 @@ class WorkCheck:
 
     name = "work"
 
-    def __init__(self, parts: Parts, *, now: Callable[[], float] = time.time) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime, *, now: Callable[[], float] = time.time) -> None:
+        self._runtime = runtime
         self._now = now
 
     async def look(self) -> Verdict | None:
         """Say how far the running stages are, or which of them does not move; None while none runs."""
-        if (conductor := self._parts.conductor) is None:
+        if (conductor := self._runtime.conductor) is None:
             return None
         # Of an engine that is down, the engine's own check speaks.
         running = [
@@ -70,3 +71,8 @@ class WorkCheck:
         where = f" in {live.node}" if live.node else ""
         span = ago(self._now() - live.moved)
         return f"{lane.name} answers, but job {job[:8]} has not moved for {span}{where}"
+
+
+def make(runtime: Runtime) -> WorkCheck:
+    """Make the check."""
+    return WorkCheck(runtime)

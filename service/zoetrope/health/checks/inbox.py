@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..web.parts import Parts
-from .base import Verdict, ago
+from ...runtime import Runtime
+from ..base import Verdict, ago
 
 NAMED = 3  # unreadable files that are named; the rest is counted
 
@@ -16,21 +16,21 @@ class InboxCheck:
 
     name = "inbox"
 
-    def __init__(self, parts: Parts, *, now: Callable[[], float] = time.time) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime, *, now: Callable[[], float] = time.time) -> None:
+        self._runtime = runtime
         self._now = now
 
     async def look(self) -> Verdict:
         """Say whether the folder is watched and everything in it can be read."""
-        settings = self._parts.settings.inbox
-        if self._parts.watcher is None:
+        settings = self._runtime.settings.inbox
+        if self._runtime.watcher is None:
             return Verdict(
                 name=self.name,
                 level="failing",
                 found=f"{settings.path} is not watched; pictures stay where they are.",
                 next_step="Mend what the ledger check names; the inbox is opened after it.",
             )
-        status = self._parts.watcher.status
+        status = self._runtime.watcher.status
         age = self._now() - status.last_scan if status.last_scan is not None else 0.0
         stale = age > stale_after(settings.rescan_seconds)
         if status.problem is not None:
@@ -52,7 +52,7 @@ class InboxCheck:
                     "A share that hangs does this: ls the folder; if it answers, restart zoetrope."
                 ),
             )
-        taking = self._parts.intake.status if self._parts.intake else None
+        taking = self._runtime.intake.status if self._runtime.intake else None
         if taking is not None and taking.problem is not None:
             return Verdict(
                 name=self.name,
@@ -85,3 +85,8 @@ class InboxCheck:
 def stale_after(rescan_seconds: float) -> float:
     """Say how old the last look may be: three of them missed, and never less than a minute."""
     return max(60.0, 3 * rescan_seconds)
+
+
+def make(runtime: Runtime) -> InboxCheck:
+    """Make the check."""
+    return InboxCheck(runtime)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ..errors import ZoetropeError
-from ..jobs.question import Question
-from ..web.parts import Parts
-from .base import Verdict, ago
+from ...errors import ZoetropeError
+from ...jobs.question import Question
+from ...runtime import Runtime
+from ..base import Verdict, ago
 
 # A host without a battery for its clock begins in 1970, or when its image was made.
 EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
@@ -39,12 +39,12 @@ class ClockCheck:
 
     def __init__(
         self,
-        parts: Parts,
+        runtime: Runtime,
         *,
         now: Callable[[], float] = time.time,
         uptime: Callable[[], float] = uptime,
     ) -> None:
-        self._parts = parts
+        self._runtime = runtime
         self._now = now
         self._uptime = uptime
         self._base = now() - uptime()  # when the host started, by the wall clock
@@ -81,7 +81,7 @@ class ClockCheck:
 
     async def _newest(self) -> float:
         """Say when the newest job was written, as far as the ledger can be asked."""
-        if (ledger := self._parts.ledger) is None:
+        if (ledger := self._runtime.ledger) is None:
             return 0.0
         try:
             rows = await ledger.page(Question(limit=1))
@@ -97,3 +97,8 @@ class ClockCheck:
             next_step="Have it set by the network: timedatectl set-ntp true; timedatectl. Spans and"
             " pauses of jobs that were on their way are wrong until they end.",
         )
+
+
+def make(runtime: Runtime) -> ClockCheck:
+    """Make the check."""
+    return ClockCheck(runtime)

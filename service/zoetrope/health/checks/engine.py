@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..web.parts import LaneStatus, Parts
-from .base import Verdict, ago
+from ...jobs.lane import LaneStatus
+from ...runtime import Runtime
+from ..base import Verdict, ago
 
 
 class EngineCheck:
@@ -14,20 +15,20 @@ class EngineCheck:
 
     name = "engine"
 
-    def __init__(self, parts: Parts, *, now: Callable[[], float] = time.time) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime, *, now: Callable[[], float] = time.time) -> None:
+        self._runtime = runtime
         self._now = now
 
     async def look(self) -> Verdict:
         """Say which engines answer."""
-        if self._parts.conductor is None:
+        if self._runtime.conductor is None:
             return Verdict(
                 name=self.name,
                 level="degraded",
                 found="No engine is asked while the service is not fully started.",
                 next_step="Mend what the ledger check names; the engines come after it.",
             )
-        lanes = self._parts.conductor.status().lanes
+        lanes = self._runtime.conductor.status().lanes
         down = [lane for lane in lanes if not lane.up]
         if not down:
             return Verdict(
@@ -61,3 +62,8 @@ def _advice(lane: LaneStatus) -> str:
     if lane.reason and lane.reason.next_step:
         return lane.reason.next_step
     return f"Start it, or mend engines.url: systemctl list-units 'comfyui*'; curl {lane.url}/system_stats"
+
+
+def make(runtime: Runtime) -> EngineCheck:
+    """Make the check."""
+    return EngineCheck(runtime)

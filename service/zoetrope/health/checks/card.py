@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..web.parts import Parts
-from .base import Verdict
+from ...runtime import Runtime
+from ..base import Verdict
 
 
 class CardCheck:
@@ -11,15 +11,15 @@ class CardCheck:
 
     name = "card"
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     async def look(self) -> Verdict | None:
         """Say which cards there are; a host without one has nothing to say, unless an engine names one."""
-        tuner = self._parts.tuner
+        tuner = self._runtime.tuner
         if tuner is None or not tuner.watch.looked.is_set():
             return None
-        watch, settings = tuner.watch, self._parts.settings
+        watch, settings = tuner.watch, self._runtime.settings
         named = {engine.gpu: engine.name for engine in settings.engines if engine.gpu is not None}
         if watch.problem is not None:
             reason = watch.problem
@@ -51,3 +51,8 @@ class CardCheck:
 
     def _failing(self, found: str, next_step: str) -> Verdict:
         return Verdict(name=self.name, level="failing", found=found, next_step=next_step)
+
+
+def make(runtime: Runtime) -> CardCheck:
+    """Make the check."""
+    return CardCheck(runtime)

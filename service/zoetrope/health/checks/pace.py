@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from ..domain.job import Job, State
-from ..errors import ZoetropeError
-from ..graphs.recipe_file import Band
-from ..jobs.course import planned
-from ..jobs.pace import Run, Slow, Yardstick, judge, runs
-from ..jobs.question import Question
-from ..web.parts import Parts
-from .base import Verdict
+from ...domain.job import Job, State
+from ...errors import ZoetropeError
+from ...graphs.recipe_file import Band
+from ...jobs.course import planned
+from ...jobs.pace import Run, Slow, Yardstick, judge, runs
+from ...jobs.question import Question
+from ...runtime import Runtime
+from ..base import Verdict
 
 LOOKED_AT = 200  # of the last finished videos
 KEEP = 60.0  # seconds; finished videos come every few minutes
@@ -24,8 +24,8 @@ class PaceCheck:
 
     name = "pace"
 
-    def __init__(self, parts: Parts, clock: Callable[[], float] = time.monotonic) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime, clock: Callable[[], float] = time.monotonic) -> None:
+        self._runtime = runtime
         self._clock = clock
         self._last: tuple[float, Verdict | None] | None = None
 
@@ -36,7 +36,7 @@ class PaceCheck:
         return self._last[1]
 
     async def _judge(self) -> Verdict | None:
-        ledger = self._parts.ledger
+        ledger = self._runtime.ledger
         if ledger is None:
             return None
         rows = await ledger.page(Question(states=(State.DONE,), limit=LOOKED_AT))
@@ -64,7 +64,7 @@ class PaceCheck:
         )
 
     def _expected(self, job: Job, run: Run) -> tuple[float | None, Band | None]:
-        recipes = self._parts.recipes
+        recipes = self._runtime.recipes
         if recipes is None:
             return None, None
         try:
@@ -83,3 +83,8 @@ def _told(slow: Slow, band: Band | None) -> str:
         Yardstick.DOCUMENT: f"no more than {slow.usual:.0f} s are to be expected ({band.source if band else ''})",
     }[slow.by]
     return f"Stage {run.stage} of {run.job} ({run.recipe}) took {run.seconds:.0f} s; {against}."
+
+
+def make(runtime: Runtime) -> PaceCheck:
+    """Make the check."""
+    return PaceCheck(runtime)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from ..domain.job import Job
-from ..jobs.happening import Climbed, Refused, StageDone, VideoDone, happened
+from .happening import Climbed, Refused, StageDone, VideoDone, happened
 
 # From a rehearsal's second to an upscale of hours; from a small card's short clip to a long one's.
 STAGE_SECONDS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 3600.0, 7200.0)

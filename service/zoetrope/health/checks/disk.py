@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ..settings import Settings
-from .base import Verdict
+from ...runtime import Runtime
+from ...settings import Settings
+from ..base import Verdict
 
 MEGABYTE = 1_000_000  # as the conductor counts when it pauses the queue
 
@@ -78,3 +79,8 @@ def _free(path: Path) -> int | str:
 
 def _size(megabytes: int) -> str:
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes} MB"
+
+
+def make(runtime: Runtime) -> DiskCheck:
+    """Make the check."""
+    return DiskCheck(lambda: runtime.settings)

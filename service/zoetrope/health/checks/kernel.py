@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from ..engine.runtime import Runtime, RuntimeUnknown, read
-from ..errors import Reason
-from ..settings import EngineSettings, Settings
-from .base import Verdict
+from ...engine.report import EngineReport, ReportUnknown, read
+from ...errors import Reason
+from ...runtime import Runtime
+from ...settings import EngineSettings, Settings
+from ..base import Verdict
 
 # A person's own node pack in place of ours is a choice; missing models are told where recipes are.
 NOT_OURS = frozenset({"yours", "models"})
@@ -29,7 +30,7 @@ class KernelCheck:
             complaint = found if isinstance(found, Reason) else _complaint(found, engine)
             if complaint is not None:
                 wrong.append((engine.name, complaint))
-            elif isinstance(found, Runtime):
+            elif isinstance(found, EngineReport):
                 fine.append(f"{engine.name} uses {found.chosen} on {found.gpu_name}")
         if not wrong:
             return Verdict(name=self.name, level="ok", found=f"{'; '.join(fine)}.")
@@ -41,17 +42,17 @@ class KernelCheck:
         )
 
 
-def _read(engine: EngineSettings) -> Runtime | Reason:
+def _read(engine: EngineSettings) -> EngineReport | Reason:
     assert engine.report is not None
     try:
         return read(engine.report)
-    except RuntimeUnknown as error:
+    except ReportUnknown as error:
         reason = error.reason
         step = reason.next_step or f"pre-start.sh writes it before ComfyUI starts: {_look(engine)}"
         return Reason(reason.key, reason.sentence, step)
 
 
-def _complaint(found: Runtime, engine: EngineSettings) -> Reason | None:
+def _complaint(found: EngineReport, engine: EngineSettings) -> Reason | None:
     """Give the most important thing that is not as it should be."""
     if found.problem is not None:
         return found.problem
@@ -74,3 +75,9 @@ def _complaint(found: Runtime, engine: EngineSettings) -> Reason | None:
 def _look(engine: EngineSettings) -> str:
     unit = engine.restart.unit if engine.restart and engine.restart.unit else "ComfyUI's unit"
     return f"journalctl -u {unit} -e"
+
+
+def make(runtime: Runtime) -> KernelCheck | None:
+    """Make the check where an engine leaves a report."""
+    reported = any(engine.report is not None for engine in runtime.settings.engines)
+    return KernelCheck(runtime.settings) if reported else None

@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from ..web.parts import Ledger, Parts
-from .base import Verdict, ago
+from ...jobs.ledger import Ledger
+from ...runtime import Runtime
+from ..base import Verdict, ago
 
 EVERY = 3600.0  # seconds between two readings of the whole file
 SLOW = 1.0  # seconds for one small write
@@ -18,8 +19,8 @@ class LedgerCheck:
 
     name = "ledger"
 
-    def __init__(self, parts: Parts, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._parts = parts
+    def __init__(self, runtime: Runtime, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._runtime = runtime
         self._clock = clock
         self._reading: asyncio.Task[None] | None = None
         self._begun = float("-inf")
@@ -27,9 +28,9 @@ class LedgerCheck:
 
     async def look(self) -> Verdict:
         """Say whether the ledger takes a row, and what the last reading of the file found."""
-        ledger = self._parts.ledger
+        ledger = self._runtime.ledger
         if ledger is None:
-            reason = self._parts.problem
+            reason = self._runtime.problem
             return Verdict(
                 name=self.name,
                 level="failing",
@@ -40,7 +41,7 @@ class LedgerCheck:
         took = await ledger.ping()
         self._read_through(ledger)
         if self._damage is not None:
-            file = self._parts.settings.ledger_file
+            file = self._runtime.settings.ledger_file
             return Verdict(
                 name=self.name,
                 level="failing",
@@ -75,3 +76,8 @@ class LedgerCheck:
 
     async def _check(self, ledger: Ledger) -> None:
         self._damage = await ledger.check()
+
+
+def make(runtime: Runtime) -> LedgerCheck:
+    """Make the check."""
+    return LedgerCheck(runtime)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ..errors import ZoetropeError
-from ..graphs.shelf import Recipes, shipped
-from ..models.manifest import catalogue, needs
-from ..models.store import READY, Found, Store, share
-from ..settings import Settings
-from .base import Verdict
+from ...errors import ZoetropeError
+from ...graphs.shelf import Recipes, shipped
+from ...models.manifest import catalogue, needs
+from ...models.store import READY, Found, Store, share
+from ...runtime import Runtime
+from ...settings import Settings
+from ..base import Verdict
 
 
 class ModelsCheck:
@@ -75,3 +76,8 @@ def _look(settings: Settings) -> dict[str, list[Found]]:
     if wanted.extra:
         found["this host"] = tuple(known[f"{extra.folder}/{extra.file}"] for extra in wanted.extra)
     return {name: [store.look(model) for model in models] for name, models in found.items()}
+
+
+def make(runtime: Runtime) -> ModelsCheck | None:
+    """Make the check where the models' folder is known."""
+    return ModelsCheck(lambda: runtime.settings) if runtime.settings.models.path else None

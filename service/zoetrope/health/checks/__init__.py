@@ -1,0 +1,1 @@
+"""The checks, one file each: whoever lies in this folder is asked."""

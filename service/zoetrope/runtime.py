@@ -1,0 +1,66 @@
+"""What the running service is made of, for whoever looks at it: health, page, systemd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+from .domain.job import Job
+from .errors import LedgerError, Reason
+from .gpu.tuner import Tuner
+from .graphs.shelf import Recipes
+from .inbox.counter import Counter
+from .inbox.intake import Intake
+from .inbox.watcher import Watcher
+from .jobs.conductor import Conductor
+from .jobs.ledger import Ledger
+from .jobs.tally import Tally
+from .settings import Settings
+
+
+class Runtime:
+    """The parts of the service; one that could not be started yet is None, with the reason in `problem`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.ledger: Ledger | None = None
+        self.conductor: Conductor | None = None
+        self.intake: Intake | None = None
+        self.counter: Counter | None = None
+        self.recipes: Recipes | None = None
+        self.watcher: Watcher | None = None
+        self.tuner: Tuner | None = None
+        self.tally = Tally()
+        self.problem: Reason | None = None  # why the ledger, and with it the rest, is not there
+
+    @property
+    def uploads(self) -> Path:
+        """The folder in which requests keep files while they last."""
+        return self.settings.state.path / "uploads"
+
+    async def find(self, prefix: str) -> Job:
+        """Find a job by the beginning of its id, as people write it."""
+        return await self.need_ledger().find(prefix.lower())
+
+    def need_ledger(self) -> Ledger:
+        """Give the ledger, or say why it is not there."""
+        return self.ledger or self._missing()
+
+    def need_conductor(self) -> Conductor:
+        """Give the conductor, or say why it is not there."""
+        return self.conductor or self._missing()
+
+    def need_counter(self) -> Counter:
+        """Give the counter, or say why it is not there."""
+        return self.counter or self._missing()
+
+    def need_recipes(self) -> Recipes:
+        """Give the recipes, or say why they are not there."""
+        return self.recipes or self._missing()
+
+    def _missing(self) -> NoReturn:
+        if (reason := self.problem) is not None:
+            raise LedgerError(reason.sentence, reason.next_step, key=reason.key)
+        raise LedgerError(
+            "The service is still starting.", "Try again in a moment.", key="starting"
+        )

@@ -1,0 +1,90 @@
+"""How the service stands, in one sentence: for `systemctl status` and for the head of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from .domain.job import State
+from .errors import Reason
+from .gpu.card import Reading
+from .jobs.lane import LaneStatus
+from .jobs.progress import Live
+from .jobs.question import Question
+from .runtime import Runtime
+
+SHOWN = 4  # jobs that the sentence names; a host has an engine or two
+
+
+def rendering(name: str, live: Live) -> str:
+    """Say how far one job is: "cat.png: i2v 42 % (step 8/20)"."""
+    step = f" (step {live.value:.0f}/{live.maximum:.0f})" if live.maximum > 1 else ""
+    return f"{name}: {live.stage} {live.fraction:.0%}{step}".replace("%", " %")
+
+
+def glance(readings: Iterable[Reading]) -> str:
+    """Say how the cards are in two figures each: "GPU 61 °C 2100 MHz"."""
+    told = [
+        f"{reading.celsius} °C {reading.core_mhz} MHz"
+        for reading in readings
+        if reading.celsius is not None and reading.core_mhz is not None
+    ]
+    return f"GPU {', '.join(told)}" if told else ""
+
+
+def summary(
+    counts: Mapping[State, int],
+    lanes: Sequence[LaneStatus],
+    problem: Reason | None = None,
+    now: Sequence[str] = (),
+    cards: str = "",
+    kept: Mapping[str, Reason] | None = None,
+) -> str:
+    """Say how things stand: "rendering cat.png: i2v 42 % (step 8/20), 14 waiting; engine gpu-0 is up"."""
+    if problem is not None:
+        return str(problem)
+    words = [f"rendering {', '.join(now)}"] if now else []
+    words += [
+        f"{number} {word}"
+        for state, word in (
+            (State.RUNNING, "" if now else "running"),
+            (State.QUEUED, "waiting"),
+            (State.REVIEW, "to review"),
+        )
+        if word and (number := counts.get(state, 0))
+    ]
+    engines = [f"engine {lane.name} is {'up' if lane.up else 'down'}" for lane in lanes]
+    told = [", ".join(words) or "idle", ", ".join(engines), _keeping(kept or {}), cards]
+    return "; ".join(text for text in told if text)
+
+
+def _keeping(kept: Mapping[str, Reason]) -> str:
+    """Say what keeps jobs that is not their fault; the first reason stands for all."""
+    if not kept:
+        return ""
+    jobs = "1 job waits" if len(kept) == 1 else f"{len(kept)} jobs wait"
+    return f"{jobs}: {next(iter(kept.values())).sentence.rstrip('.')}"
+
+
+async def sentence(runtime: Runtime) -> str:
+    """Say how the whole service stands."""
+    ledger, conductor = runtime.ledger, runtime.conductor
+    if ledger is None:
+        return str(runtime.problem) if runtime.problem else "starting"
+    status = conductor.status() if conductor else None
+    counts = await ledger.counts()
+    now = []
+    if conductor is not None and counts.get(State.RUNNING):
+        for row in await ledger.page(Question(states=(State.RUNNING,), limit=SHOWN)):
+            if (live := conductor.live(row.job.id)) is not None:
+                still = row.job.stills[0].name if row.job.stills else row.job.stem
+                now.append(rendering(still, live))
+    # Only at work: an idle host's line stands still, and so does its journal.
+    tuner = runtime.tuner if now else None
+    return summary(
+        counts,
+        status.lanes if status else (),
+        status.paused if status else None,
+        now,
+        glance(tuner.watch.latest.values()) if tuner is not None else "",
+        status.waiting if status else None,
+    )
