@@ -11,6 +11,7 @@ class SlowLedger:
         self.took = took
         self.damage = damage
         self.checks = 0
+        self.unreadable = {}
         self.done = asyncio.Event()
 
     async def ping(self):
@@ -44,6 +45,19 @@ async def test_damage_found_in_the_file_is_failing_with_what_to_do(parts):
     assert verdict.level == "failing"
     assert "row 3 missing" in verdict.found
     assert "keep a copy" in verdict.next_step
+    parts.ledger = kept
+
+
+async def test_rows_that_cannot_be_read_are_named_with_what_to_do(parts):
+    parts.ledger, kept = SlowLedger(), parts.ledger
+    parts.ledger.unreadable = {f"{number}" * 32: "Expected `str`" for number in range(5)}
+    check = LedgerCheck(parts)
+    verdict = await check.look()
+    assert verdict.level == "degraded"
+    assert "00000000, 11111111, 22222222 and 2 more" in verdict.found
+    assert "Expected `str`" in verdict.found
+    assert str(parts.settings.ledger_file) in verdict.next_step
+    await settle()
     parts.ledger = kept
 
 

@@ -308,11 +308,13 @@ async def test_the_ping_writes_and_the_lists_stay_small(ledger):
 @pytest.mark.parametrize(
     "query",
     [
-        "SELECT body FROM jobs WHERE state = 'queued' AND not_before <= 1 ORDER BY seq LIMIT 1",
-        "SELECT seq, body FROM jobs WHERE state = 'done' AND seq < 9 ORDER BY seq DESC LIMIT 5",
-        "SELECT body FROM jobs WHERE id >= 'a' AND id < 'ag' LIMIT 2",
-        "SELECT body FROM jobs WHERE fingerprint = 'f' AND fingerprint <> '' ORDER BY seq DESC",
-        "SELECT body FROM claims JOIN jobs ON jobs.id = claims.job WHERE claims.id = 'c'",
+        "SELECT id, body FROM jobs WHERE state = 'queued' AND not_before <= 1 ORDER BY seq LIMIT 1",
+        "SELECT id, body FROM jobs WHERE state = 'waiting' AND folder = 'f' ORDER BY seq",
+        "SELECT seq, id, body FROM jobs WHERE state = 'done' AND seq < 9 ORDER BY seq DESC LIMIT 5",
+        "SELECT id, body FROM jobs WHERE id >= 'a' AND id < 'ag' LIMIT 2",
+        "SELECT id, body FROM jobs WHERE fingerprint = 'f' AND fingerprint <> '' ORDER BY seq DESC",
+        "SELECT jobs.id, body FROM claims JOIN jobs ON jobs.id = claims.job WHERE claims.id = 'c'",
+        "SELECT id, body FROM outputs JOIN jobs ON jobs.id = outputs.job WHERE sha256 = 's'",
     ],
 )
 async def test_questions_walk_an_index_and_sort_nothing(ledger, query):

@@ -124,7 +124,7 @@ def test_a_question_finds_exactly_what_it_says(made, states, recipe, text, limit
         db.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         db.execute("INSERT INTO words VALUES (?, ?)", (seq, words(job)))
     question = Question(states=states, recipe=recipe, text=text, limit=limit, before=before)
-    rows = [seq for seq, _ in db.execute(*question.sql())]
+    rows = [seq for seq, _, _ in db.execute(*question.sql())]
     db.close()
     wanted = [
         seq

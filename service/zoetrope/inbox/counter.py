@@ -15,6 +15,7 @@ from ..domain.job import Job, State
 from ..errors import NotFound, NotReadable, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
 from ..jobs.ledger import Ledger
+from ..jobs.rows import UnreadableJob
 from ..settings import Settings
 from . import source
 from . import ticket as tickets
@@ -134,6 +135,8 @@ async def has_work(ledger: Ledger, job_id: str) -> bool:
     """Whether there is a job that may still need its work folder."""
     try:
         job = await ledger.get(job_id)
+    except UnreadableJob:
+        return True
     except NotFound:
         return False
     # What the intake refused lies in the inbox's own folder; what was refused later only here.

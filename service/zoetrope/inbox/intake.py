@@ -22,6 +22,7 @@ from ..domain.job import Job, State
 from ..errors import NotReadable, Reason, RecipeError, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
 from ..jobs.ledger import Ledger
+from ..jobs.rows import UnreadableJob
 from ..settings import Settings
 from . import source
 from .admission import Admission, LookAgain
@@ -39,6 +40,8 @@ log = logging.getLogger("zoetrope.inbox")
 RETRY_SECONDS = 5.0  # between tries while the host is in trouble
 HOLD_SECONDS = 30.0  # between looks at a picture that waits for a recipe to be mended
 _TURN_SECONDS = 2.0  # how long a row waits for an earlier picture's row
+# What keeps one picture waiting and no other: its recipe, its files, or its row.
+_ITS_OWN = (RecipeError, NotReadable, UnreadableJob)
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -148,9 +151,9 @@ class Intake:
         found: list[_Work] = []
         pending = await asyncio.to_thread(self._claims.pending)
         for claim in pending:
-            job = await self._ledger.claimed(claim.id)
             work = _Work(claim=claim, arrived=self._clock())
             try:
+                job = await self._ledger.claimed(claim.id)
                 if not claim.pictures:
                     # Nothing yet or nothing more: the picture's rename is the first and the last word.
                     await asyncio.to_thread(self._claims.put_back, claim)
@@ -158,7 +161,7 @@ class Intake:
                     await self._finish(claim, job)
                 else:
                     found.append(work)
-            except NotReadable as error:
+            except _ITS_OWN as error:
                 # One claim's trouble; a picture is looked at again, a ticket alone at the next start.
                 log.warning("%s", error, extra={"action": error.reason.key})
                 found += [work] if claim.pictures else []
@@ -280,7 +283,7 @@ class Intake:
             await self._finish(claim, job)
         except LookAgain as error:
             self._look_later(work, error.seconds)
-        except (RecipeError, NotReadable) as error:
+        except _ITS_OWN as error:
             self._hold(work, error.reason)
         except FileNotFoundError:
             if not await asyncio.to_thread(_is_gone, claim):
@@ -303,11 +306,11 @@ class Intake:
                 tuple(entry.path for entry in drop.tickets),
                 shared=drop.shared,
             )
-        except NotReadable as error:
+            if claim is not None and claim.others:
+                claim = await self._unknown_part(claim)
+        except _ITS_OWN as error:
             self._hold(work, error.reason)
             return False
-        if claim is not None and claim.others:
-            claim = await self._unknown_part(claim)
         if claim is None:
             self._done(work)
             return False

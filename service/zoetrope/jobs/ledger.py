@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -16,11 +16,15 @@ import msgspec
 from ..domain.job import Job, State
 from ..errors import DiskFull, LedgerError, NotFound, is_disk_full
 from .question import Question, words
+from .rows import Rows
 from .schema import connect, open_file
 
 T = TypeVar("T")
 Listener = Callable[[Job], None]
 Witness = Callable[[Job | None, Job], None]
+
+
+_REFILL = 64  # rows at a time, where some of a page cannot be read
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -41,8 +45,7 @@ class Ledger:
         self._thread = thread
         self._witnesses: list[Witness] = []
         self.writes = 0  # by this process; the same number means the same jobs
-        self._decode = msgspec.json.Decoder(Job).decode
-        self._encode = msgspec.json.Encoder().encode
+        self._rows = Rows()
         self.last_progress = time.monotonic()
 
     @classmethod
@@ -57,6 +60,11 @@ class Ledger:
             thread.shutdown(wait=False)
             raise
         return cls(connection, lock, thread)
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """The ids of the rows that nothing can be made of, each with the reason; no list has them."""
+        return self._rows.unreadable
 
     async def close(self) -> None:
         """Finish what was asked and let the file go."""
@@ -136,39 +144,45 @@ class Ledger:
 
         def work() -> Job:
             found = self._db.execute(
-                "SELECT body FROM jobs WHERE id >= ? AND id < ? LIMIT 2", (prefix, prefix + "g")
+                "SELECT id, body FROM jobs WHERE id >= ? AND id < ? LIMIT 2", (prefix, prefix + "g")
             ).fetchall()
             if len(found) > 1:
                 raise NotFound(f"{prefix!r} is the beginning of several jobs.", "Give more of it.")
             if not found or not prefix:
                 raise NotFound(f"There is no job {prefix!r}.", "`zoetrope jobs` lists them.")
-            return self._decode(found[0][0])
+            return self._rows.read(*found[0])
 
         return await self._run(work)
 
     async def claimed(self, claim: str) -> Job | None:
-        """Find the job that a claim became part of."""
+        """Find the job that a claim became part of; UnreadableJob if nothing can be made of it."""
 
         def work() -> Job | None:
             row = self._db.execute(
-                "SELECT body FROM claims JOIN jobs ON jobs.id = claims.job WHERE claims.id = ?",
+                "SELECT jobs.id, body FROM claims JOIN jobs ON jobs.id = claims.job"
+                " WHERE claims.id = ?",
                 (claim,),
             ).fetchone()
-            return self._decode(row[0]) if row else None
+            return self._rows.read(*row) if row else None
 
         return await self._run(work)
 
     async def next(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
         """Find the oldest queued job whose time has come, leaving out those already in hand."""
-        skip = self._encode(list(without)).decode()
+        skip = list(without)
 
         def work() -> Job | None:
-            row = self._db.execute(
-                "SELECT body FROM jobs WHERE state = 'queued' AND not_before <= ?"
-                " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1",
-                (now, skip),
-            ).fetchone()
-            return self._decode(row[0]) if row else None
+            # One more row cannot be read with each turn, and is left out in the next.
+            while True:
+                row = self._db.execute(
+                    "SELECT id, body FROM jobs WHERE state = 'queued' AND not_before <= ?"
+                    " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1",
+                    (now, _listed((*skip, *self.unreadable))),
+                ).fetchone()
+                if row is None:
+                    return None
+                if (job := self._rows.readable(*row)) is not None:
+                    return job
 
         return await self._run(work)
 
@@ -178,6 +192,9 @@ class Ledger:
         def work() -> float | None:
             row = self._db.execute(
                 "SELECT min(not_before) FROM jobs WHERE state = 'queued' AND not_before > 0"
+                # Nothing is to be done when their time comes, again and again.
+                " AND id NOT IN (SELECT value FROM json_each(?))",
+                (_listed(self.unreadable),),
             ).fetchone()
             return None if row[0] is None else float(row[0])
 
@@ -187,12 +204,13 @@ class Ledger:
         """Find the newest job made from the same bytes and ticket that has not come to nothing."""
 
         def work() -> Job | None:
-            row = self._db.execute(
-                "SELECT body FROM jobs WHERE fingerprint = ? AND fingerprint <> '' AND state NOT IN"
-                " ('failed', 'cancelled', 'rejected') ORDER BY seq DESC LIMIT 1",
-                (fingerprint,),
-            ).fetchone()
-            return self._decode(row[0]) if row else None
+            return self._rows.first(
+                self._db.execute(
+                    "SELECT id, body FROM jobs WHERE fingerprint = ? AND fingerprint <> ''"
+                    " AND state NOT IN ('failed', 'cancelled', 'rejected') ORDER BY seq DESC",
+                    (fingerprint,),
+                )
+            )
 
         return await self._run(work)
 
@@ -200,12 +218,13 @@ class Ledger:
         """Find the job that waits for its other half."""
 
         def work() -> Job | None:
-            row = self._db.execute(
-                "SELECT body FROM jobs WHERE state = 'waiting' AND folder = ? AND stem = ?"
-                " ORDER BY seq LIMIT 1",
-                (folder, stem),
-            ).fetchone()
-            return self._decode(row[0]) if row else None
+            return self._rows.first(
+                self._db.execute(
+                    "SELECT id, body FROM jobs WHERE state = 'waiting' AND folder = ? AND stem = ?"
+                    " ORDER BY seq",
+                    (folder, stem),
+                )
+            )
 
         return await self._run(work)
 
@@ -213,10 +232,13 @@ class Ledger:
         """Find the job that published these bytes, if they are our own."""
 
         def work() -> Job | None:
-            found = self._db.execute(
-                "SELECT job FROM outputs WHERE sha256 = ?", (sha256,)
-            ).fetchone()
-            return self._get(found[0]) if found else None
+            return self._rows.first(
+                self._db.execute(
+                    "SELECT id, body FROM outputs JOIN jobs ON jobs.id = outputs.job"
+                    " WHERE sha256 = ?",
+                    (sha256,),
+                )
+            )
 
         return await self._run(work)
 
@@ -224,8 +246,17 @@ class Ledger:
         """List jobs, newest first, a page at a time."""
 
         def work() -> list[Row]:
-            rows = self._db.execute(*question.sql())
-            return [Row(seq, self._decode(body)) for seq, body in rows]
+            found: list[Row] = []
+            asked = question
+            while True:
+                rows = self._db.execute(*asked.sql()).fetchall()
+                for seq, job_id, body in rows:
+                    if (job := self._rows.readable(job_id, body)) is not None:
+                        found.append(Row(seq, job))
+                if len(rows) < asked.limit or len(found) >= question.limit:
+                    return found[: question.limit]
+                # A short page would say that there is no further one.
+                asked = msgspec.structs.replace(question, limit=_REFILL, before=rows[-1][0])
 
         return await self._run(work)
 
@@ -234,10 +265,11 @@ class Ledger:
 
         def work() -> list[Job]:
             rows = self._db.execute(
-                "SELECT body FROM jobs WHERE state IN (SELECT value FROM json_each(?)) ORDER BY seq",
-                (self._encode(states).decode(),),
+                "SELECT id, body FROM jobs WHERE state IN (SELECT value FROM json_each(?))"
+                " ORDER BY seq",
+                (_listed(states),),
             )
-            return [self._decode(body) for (body,) in rows]
+            return [job for row in rows if (job := self._rows.readable(*row)) is not None]
 
         return await self._run(work)
 
@@ -256,7 +288,8 @@ class Ledger:
 
         def work() -> dict[tuple[str, State], int]:
             rows = self._db.execute("SELECT recipe, state, jobs FROM tally")
-            return {(recipe, State(state)): jobs for recipe, state, jobs in rows}
+            known = {str(state): state for state in State}
+            return {(recipe, known[state]): n for recipe, state, n in rows if state in known}
 
         return await self._run(work)
 
@@ -296,12 +329,18 @@ class Ledger:
         return await self._write(work)
 
     async def check(self) -> str | None:
-        """Read the whole file on a connection of its own; says what is wrong, or None."""
+        """Read the whole file on a connection of its own; says what is wrong, or None.
+
+        Rows that nothing can be made of are no damage of the file; they are noted one by one.
+        """
         file = self._db_file
 
         def work() -> str | None:
             with contextlib.closing(connect(file, read_only=True)) as db:
                 found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+                if found == "ok":
+                    for row in db.execute("SELECT id, body FROM jobs"):
+                        self._rows.readable(*row)
             return None if found == "ok" else found
 
         try:
@@ -332,7 +371,7 @@ class Ledger:
         row = self._db.execute("SELECT body FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             raise NotFound(f"There is no job {job_id!r}.", "`zoetrope jobs` lists them.")
-        return self._decode(row[0])
+        return self._rows.read(job_id, row[0])
 
     def _insert(self, job: Job) -> None:
         added = self._db.execute(
@@ -359,7 +398,7 @@ class Ledger:
             job.fingerprint,
             stage.not_before if stage else 0.0,
             job.updated,
-            self._encode(job),
+            self._rows.written(job),
         )
 
     async def _write(self, work: Callable[[], T]) -> T:
@@ -393,3 +432,7 @@ class Ledger:
             ) from error
         self.last_progress = time.monotonic()
         return result
+
+
+def _listed(values: Iterable[str]) -> str:
+    return msgspec.json.encode(list(values)).decode()

@@ -52,7 +52,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 def _walk(where: str, tables: str = "jobs", seq: str = "jobs.seq") -> str:
     # Made of our own words; what people say is only ever a value.
-    return f"SELECT {seq}, body FROM {tables} WHERE {where} ORDER BY {seq} DESC LIMIT ?"  # noqa: S608
+    return f"SELECT {seq}, jobs.id, body FROM {tables} WHERE {where} ORDER BY {seq} DESC LIMIT ?"  # noqa: S608
 
 
 def words(job: Job) -> str:

@@ -11,8 +11,8 @@ import msgspec
 
 from ..domain.job import Job
 from ..errors import LedgerError, is_disk_full
-from ..structs import primed
 from .question import words
+from .rows import BROKEN
 
 APPLICATION_ID = 0x5A6F6574  # "Zoet": tells our files from any other SQLite database
 
@@ -153,10 +153,17 @@ def _migrate(connection: sqlite3.Connection, file: Path) -> None:
             f" {len(MIGRATIONS)}).",
             "Run the newer version again, or restore the ledger from before the upgrade.",
         )
-    decode = msgspec.json.Decoder(primed(Job)).decode
-    connection.create_function("words_of", 1, lambda body: words(decode(body)))
+    connection.create_function("words_of", 1, _words_of)
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(
             f"BEGIN IMMEDIATE; {script} PRAGMA application_id = {APPLICATION_ID};"
             f" PRAGMA user_version = {number}; COMMIT;"
         )
+
+
+def _words_of(body: bytes) -> str:
+    """Give a row's words; one that cannot be read is found by none, and must not keep the others."""
+    try:
+        return words(msgspec.json.decode(body, type=Job))
+    except BROKEN:
+        return ""

@@ -122,8 +122,9 @@ def problem(error: BaseException) -> Problem:
             (status for kind, status in STATUSES.items() if isinstance(error, kind)),
             500,
         )
-        # Two keys say more than their family does.
-        status = {"duplicate": 409, "gpu-not-found": 404}.get(error.reason.key, status)
+        # Some keys say more than their family does.
+        said = {"duplicate": 409, "gpu-not-found": 404, "job-unreadable": 500}
+        status = said.get(error.reason.key, status)
         return Problem(
             type=BLANK,
             title=HTTPStatus(status).phrase,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ...jobs.ledger import Ledger
 from ...runtime import Runtime
 from ..base import Verdict, ago
 
 EVERY = 3600.0  # seconds between two readings of the whole file
+NAMED = 3  # jobs that are named; the rest is counted
 SLOW = 1.0  # seconds for one small write
 
 
@@ -51,6 +52,8 @@ class LedgerCheck:
                     " restore a backup or move the file away to begin anew."
                 ),
             )
+        if lost := ledger.unreadable:
+            return self._lost(lost)
         if took > SLOW:
             return Verdict(
                 name=self.name,
@@ -59,6 +62,18 @@ class LedgerCheck:
                 next_step="See what keeps the disk busy: iotop; put state.path on a local disk.",
             )
         return Verdict(name=self.name, level="ok", found=self._sound(took))
+
+    def _lost(self, lost: Mapping[str, str]) -> Verdict:
+        jobs = [job[:8] for job in lost]
+        named = ", ".join(jobs[:NAMED]) + (f" and {len(jobs) - NAMED} more" if jobs[NAMED:] else "")
+        return Verdict(
+            name=self.name,
+            level="degraded",
+            found=f"Rows that cannot be read, so no list shows them: {named}"
+            f" ({next(iter(lost.values()))}).",
+            next_step="If a newer zoetrope wrote them, run that one. Otherwise keep a copy of"
+            f" {self._runtime.settings.ledger_file} and report this; their files are kept in work/.",
+        )
 
     def _sound(self, took: float) -> str:
         written = f"A row is written in {took * 1000:.0f} ms"

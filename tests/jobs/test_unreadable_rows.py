@@ -1,0 +1,205 @@
+"""What cannot be read back never enters the ledger; and one row that cannot be read blinds no list."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sqlite3
+from contextlib import closing
+
+import msgspec
+import pytest
+
+from tests.jobs.test_ledger import make
+from zoetrope.domain import steps
+from zoetrope.domain.job import Stage, State
+from zoetrope.domain.values import Ticket
+from zoetrope.errors import LedgerError, NotFound, Rejected
+from zoetrope.jobs.ledger import Ledger
+from zoetrope.jobs.question import NEWEST, Question
+from zoetrope.jobs.schema import APPLICATION_ID, MIGRATIONS
+
+# As an earlier version wrote a parameter that was not a number; a torn page; a newer version's state;
+# what no decoder can enter; text that is none; and no text at all.
+BODIES = [
+    b'{"id":"x","ticket":{"recipe":"tiny","parameters":{"cfg":null}}}',
+    b'{"id": "x", "crea',
+    b'{"state":"resting"}',
+    b'{"x":' + b"[" * 50_000,
+    b'{"stem": "\xff\xfe"}',
+    b"",
+    17,
+]
+BODY = BODIES[0]
+
+
+@pytest.fixture
+async def ledger(tmp_path):
+    ledger = await Ledger.open(tmp_path / "ledger.db")
+    yield ledger
+    await ledger.close()
+
+
+async def poison(ledger, *jobs, body=BODY):
+    def work():
+        for job in jobs:
+            ledger._db.execute("UPDATE jobs SET body = ? WHERE id = ?", (body, job.id))
+
+    await ledger._write(work)
+
+
+async def add(ledger, count, state=State.QUEUED, **changes):
+    jobs = [make(state, stem=f"cat{number}", **changes) for number in range(count)]
+    return [await ledger.add(job, claim=job.id) for job in jobs]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", ["parameter", "seconds", "attempt", "created"])
+async def test_a_value_that_would_not_be_read_back_is_not_written(ledger, value, place):
+    job = await ledger.add(make(), claim="c1")
+    bad = {
+        "parameter": {"ticket": Ticket(recipe="tiny", parameters={"cfg": value})},
+        "seconds": {"ticket": Ticket(recipe="tiny", seconds=value)},
+        "attempt": {"stages": (Stage(name="i2v", not_before=value),)},
+        "created": {"created": value},
+    }[place]
+    with pytest.raises(Rejected) as refused:
+        await ledger.add(make(**bad), claim="c2")
+    assert refused.value.reason.next_step
+    with pytest.raises(Rejected):
+        await ledger.change(job.id, lambda j: msgspec.structs.replace(j, **bad))
+    assert await ledger.get(job.id) == job
+    assert await ledger.claimed("c2") is None
+    assert len(await ledger.page(Question())) == 1
+
+
+@pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
+async def test_one_row_blinds_no_list(ledger, body, caplog):
+    first, bad, last = await add(ledger, 3)
+    await poison(ledger, bad, body=body)
+    assert [row.job for row in await ledger.page(Question())] == [last, first]
+    assert [row.job for row in await ledger.page(Question(text="cat"))] == [last, first]
+    assert [row.job for row in await ledger.page(Question(states=(State.QUEUED,)))] == [last, first]
+    assert await ledger.all_in(State.QUEUED) == [first, last]
+    assert (await ledger.counts())[State.QUEUED] == 3
+    assert await ledger.find(first.id[:10]) == first
+    for ask in (ledger.get(bad.id), ledger.find(bad.id), ledger.claimed(bad.id)):
+        with pytest.raises(LedgerError) as refused:
+            await ask
+        assert bad.short in refused.value.reason.sentence
+        assert refused.value.reason.next_step
+    with pytest.raises(LedgerError):
+        await ledger.change(bad.id, lambda j: steps.cancel(j, 2.0))
+    told = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(told) == 1
+    assert bad.short in told[0].getMessage()
+    assert told[0].exc_info is None
+    assert set(ledger.unreadable) == {bad.id}
+
+
+async def test_pages_are_whole_however_many_rows_cannot_be_read(ledger):
+    jobs = await add(ledger, 40)
+    good = jobs[::5]
+    await poison(ledger, *(job for job in jobs if job not in good))
+    seen = []
+    before = NEWEST
+    while page := await ledger.page(Question(limit=3, before=before)):
+        # A short page says that there is no further one.
+        assert len(page) == 3 or page[-1].job == good[0]
+        seen += [row.job for row in page]
+        before = page[-1].seq
+    assert seen == good[::-1]
+    both = Question(states=(State.QUEUED, State.DONE), limit=100)
+    assert [row.job for row in await ledger.page(both)] == good[::-1]
+
+
+async def test_the_queue_does_not_starve_behind_a_row(ledger):
+    jobs = await add(ledger, 3)
+    await poison(ledger, *jobs[:2])
+    assert await ledger.next(1.0) == jobs[2]
+    assert await ledger.next(1.0, without=[jobs[2].id]) is None
+
+
+async def test_a_row_whose_time_has_come_and_that_cannot_be_read_wakes_nobody(ledger):
+    due, later = await add(ledger, 2, stages=(Stage(name="i2v", not_before=5.0),))
+    await ledger.change(
+        later.id,
+        lambda j: msgspec.structs.replace(j, stages=(Stage(name="i2v", not_before=50.0),)),
+    )
+    await poison(ledger, due)
+    assert await ledger.next(10.0) is None
+    assert await ledger.soonest() == 50.0
+
+
+async def test_twins_halves_and_makers_are_found_past_such_a_row(ledger):
+    one = await add(ledger, 2, State.DONE, fingerprint="f" * 64)
+    two = await add(ledger, 1, State.WAITING, folder="loop")
+    halves = await add(ledger, 1, State.WAITING, folder="loop")
+    await ledger._write(
+        lambda: ledger._db.execute("INSERT INTO outputs VALUES ('s', ?)", (one[1].id,))
+    )
+    await poison(ledger, one[1], two[0])
+    assert await ledger.twin("f" * 64) == one[0]
+    assert await ledger.waiting("loop", "cat0") == halves[0]
+    assert await ledger.maker("s") is None
+    await poison(ledger, one[0], halves[0])
+    assert await ledger.twin("f" * 64) is None
+    assert await ledger.waiting("loop", "cat0") is None
+
+
+async def test_the_whole_file_s_check_finds_rows_that_nobody_asked_for(ledger):
+    jobs = await add(ledger, 5, State.DONE)
+    await poison(ledger, jobs[1], jobs[3])
+    assert await ledger.check() is None
+    assert set(ledger.unreadable) == {jobs[1].id, jobs[3].id}
+
+
+async def test_a_row_that_can_be_read_again_is_not_named_any_more(ledger):
+    (job,) = await add(ledger, 1)
+    await poison(ledger, job)
+    assert await ledger.page(Question()) == []
+    await poison(ledger, job, body=msgspec.json.encode(job))
+    assert await ledger.get(job.id) == job
+    assert ledger.unreadable == {}
+
+
+async def test_a_state_of_a_newer_version_blinds_no_count(ledger):
+    jobs = await add(ledger, 2)
+    await ledger._write(
+        lambda: ledger._db.execute("UPDATE jobs SET state = 'resting' WHERE id = ?", (jobs[0].id,))
+    )
+    assert (await ledger.counts())[State.QUEUED] == 1
+    assert await ledger.tally() == {("tiny", State.QUEUED): 1}
+
+
+async def test_a_ledger_of_an_earlier_schema_is_lifted_in_spite_of_such_a_row(tmp_path):
+    job = make(State.DONE, stem="Größe")
+    bodies = [(f"{number}", body) for number, body in enumerate(BODIES)]
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.executescript(
+            f"{MIGRATIONS[0]} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+        )
+        columns = "id, state, folder, stem, recipe, fingerprint, not_before, updated, body"
+        for name, body in [*bodies, (job.id, msgspec.json.encode(job))]:
+            row = (name, "done", "", job.stem, "r", "", 0.0, 0.0, body)
+            db.execute(f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        db.commit()
+    ledger = await Ledger.open(tmp_path / "ledger.db")
+    assert [row.job for row in await ledger.page(Question(text="GRÖSSE"))] == [job]
+    assert [row.job for row in await ledger.page(Question())] == [job]
+    with pytest.raises(NotFound):
+        await ledger.find("zz")
+    await ledger.close()
+
+
+async def test_the_conductor_starts_and_works_beside_a_row_that_cannot_be_read(street):
+    bad = await street.drop(stem="bad")
+    await street.stop()
+    with closing(sqlite3.connect(street.settings.ledger_file)) as db:
+        db.execute("UPDATE jobs SET state = 'queued', body = ? WHERE id = ?", (BODY, bad.id))
+        db.commit()
+    await street.start()
+    good = await street.drop(stem="good", colour=50)
+    assert (await street.becomes(good, State.DONE)).outbox
+    # Its pictures are kept for whoever mends the row.
+    assert (street.settings.work / bad.id / "cat.png").is_file()
