@@ -6,6 +6,7 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable, Iterator
+from math import log10
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -127,5 +128,13 @@ def describe(wanted: Any) -> str:
 
 def show(value: Any) -> str:
     """Write a value as a sentence quotes it."""
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):
+        # Nested too deep, or more digits than Python writes.
+        if not isinstance(value, int):
+            return "a value of many levels"
+        return f"a number of about {round(value.bit_length() * log10(2))} digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
-import tomli
 
+from . import tables
 from .errors import SettingsError
 from .mistakes import decode, mistakes, nearest, show
 from .structs import primed
@@ -232,9 +232,9 @@ def load(file: Path | None) -> Settings:
 def parse(text: str, origin: str) -> Settings:
     """Turn TOML text into settings; every mistake becomes one line of the error's sentence."""
     try:
-        raw = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise SettingsError(f"{origin}: not valid TOML: {error}.") from error
+        raw = tables.read(text)
+    except tables.Broken as error:
+        raise SettingsError(f"{origin}: {error}.") from error
     problems = list(mistakes(raw, Settings, ""))
     if not problems:
         settings = msgspec.convert(raw, primed(Settings), dec_hook=decode)

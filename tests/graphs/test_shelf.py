@@ -38,6 +38,14 @@ def edit(shelf, old: str, new: str) -> None:
             r"different values for steps: \[4, 0\]",
         ),
         ("default = 4\n", "default = 1\n", "the value steps = 1 is not possible"),
+        ("default = 1.0\n", "default = nan\n", r"parameters.cfg.default: found nan, allowed"),
+        ("default = 1.0\n", "default = 1e400\n", r"parameters.cfg.default: found inf, allowed"),
+        pytest.param(
+            "default = 4\n", f"default = {'9' * 5000}\n", "too many digits", id="many digits"
+        ),
+        pytest.param(
+            "title =", f"x = {'[' * 500}{']' * 500}\ntitle =", "nested deeper", id="deep lists"
+        ),
         ("pixels = 4096\n", "pixels = 0\nmin_edge_ = 1\n", "min_edge_"),
         ("[size]", '[memory.24]\nset = { "cond.odd" = 1 }\n[size]', "cond.odd"),
         ("[size]", '[memory.large]\nabout = "x"\n[size]', r"\$\.memory"),

@@ -116,6 +116,57 @@ async def test_a_body_that_is_no_json_object_is_a_bad_request(client, path, body
     await problem(response, 400, "bad-request")
 
 
+DEEP = b"[" * 900 + b"]" * 900
+# What is of the wrong type by its place alone is a bad request, the rest is a ticket that is refused.
+VALUES = [
+    (b'"parameters": {"steps": %s}' % (b"9" * 4000), 422),
+    (b'"steps": %s' % (b"9" * 4000), 422),
+    (b'"seed": -99999999999999999999', 422),
+    (b'"steps": %s' % DEEP, 422),
+    (b'"prompt": %s' % DEEP, 400),
+    (b'"parameters": {"steps": %s}' % DEEP, 400),
+    (b'"seconds": 1e400', 400),
+]
+NUMBERS = range(len(VALUES))
+
+
+@pytest.mark.parametrize(("said", "status"), VALUES, ids=NUMBERS)
+async def test_a_value_that_could_not_be_kept_is_refused(client, parts, said, status):
+    job = make_job(State.DONE)
+    await parts.ledger.add(job, claim=job.id)
+    for path in ("/api/v1/jobs", f"/api/v1/jobs/{job.id}/again"):
+        body = b'{"path": "cat.png", %s}' % said if path.endswith("jobs") else b"{%s}" % said
+        response = await client.post(path, data=body, headers=AS_JSON)
+        told = await problem(response, status, "ticket-value" if status == 422 else "bad-request")
+        assert len(told["detail"]) < 500
+        assert told["next_step"]
+    response = await client.post("/api/v1/jobs", data=form(ticket=(b"{%s}" % said).decode()))
+    assert response.status == status
+    assert parts.counter.taken == []
+    assert len((await (await client.get("/api/v1/jobs")).json())["jobs"]) == 1
+
+
+@pytest.mark.parametrize(("said", "status"), VALUES, ids=NUMBERS)
+async def test_of_a_ticket_that_is_only_looked_at_it_is_the_answer(client, said, status):
+    body = b'{"ticket": {%s}}' % said
+    response = await client.post("/api/v1/lint", data=body, headers=AS_JSON)
+    if status == 400:
+        await problem(response, 400, "bad-request")
+    else:
+        assert response.status == 200
+        assert (await response.json())["refusal"]["key"] == "ticket-value"
+
+
+@pytest.mark.parametrize(
+    "value", [b"9" * 4000, b"1e308", b"-99999999999999999999", DEEP], ids=range(4)
+)
+async def test_a_graph_of_such_values_is_answered(client, value):
+    graph = b'{"1": {"class_type": "KSampler", "inputs": {"seed": %s, "cfg": %s}}}' % (value, value)
+    body = b'{"graph": %s}' % graph
+    response = await client.post("/api/v1/lint", data=body, headers=AS_JSON)
+    assert response.status == 200
+
+
 @pytest.mark.parametrize("path", CHANGES)
 async def test_a_body_without_end_is_not_read(client, path):
     body = b'{"why": "' + b"x" * 100_000 + b'"}'

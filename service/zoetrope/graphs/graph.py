@@ -29,7 +29,7 @@ def decode(text: bytes | str, origin: str) -> Graph:
     """Read an API-format graph; a graph saved in the page's own format is named as such."""
     try:
         raw = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"{origin}: not valid JSON ({error}).") from error
     if isinstance(raw, dict) and isinstance(raw.get("nodes"), list):
         raise RecipeError(

@@ -11,7 +11,7 @@ import msgspec
 from ..domain.plan import Plan
 from ..domain.values import Scalar, Still, Ticket
 from ..errors import RecipeError, Rejected
-from ..mistakes import nearest
+from ..mistakes import nearest, show
 from . import presets
 from .graph import Graph, put, swap
 from .recipe_file import Clip, Memory, Parameter, RecipeFile, Size, StageSpec, sold_with
@@ -62,7 +62,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         for name in names:
             if name not in known:
                 raise Rejected(
-                    f"The recipe {self.name} has no preset {name!r}; {nearest(name, known)}",
+                    f"The recipe {self.name} has no preset {show(name)}; {nearest(name, known)}",
                     "Mend the ticket and drop it again.",
                     key="ticket-value",
                 )
@@ -280,7 +280,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         for name in given:
             if name not in known:
                 raise Rejected(
-                    f"The ticket's key {name!r} is unknown to the recipe {self.name};"
+                    f"The ticket's key {show(name)} is unknown to the recipe {self.name};"
                     f" {nearest(name, self.ticket_keys())}",
                     "Mend the ticket and drop it again.",
                     key="ticket-key",
@@ -319,7 +319,7 @@ def check(name: str, parameter: Parameter, value: Scalar) -> Scalar:
             allowed += f" from {low:g} to {high:g}"
             allowed += f" in steps of {step:g}" if step else ""
     raise Rejected(
-        f"The ticket's {name} = {value!r} is not possible; allowed is {allowed}.",
+        f"The ticket's {name} = {show(value)} is not possible; allowed is {allowed}.",
         "Mend the ticket and drop it again.",
         key="ticket-value",
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import tomli
 
+from .. import tables
 from ..errors import RecipeError
 from ..mistakes import nearest
 from ..structs import primed
@@ -28,10 +28,9 @@ class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read(file: Path) -> Shared:
     """Read what a shelf's recipes share."""
     try:
-        found = msgspec.convert(
-            tomli.loads(file.read_text(encoding="utf-8")), primed(Shared), str_keys=True
-        )
-    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
+        said = tables.read(file.read_text(encoding="utf-8"))
+        found = msgspec.convert(said, primed(Shared), str_keys=True)
+    except (OSError, UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
         raise RecipeError(f"{file}: {error}.", "Mend it.") from error
     if any(profile.set for profile in found.memory.values()):
         raise RecipeError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import tomli
 
+from .. import tables
 from ..errors import RecipeError, Rejected
 from ..mistakes import nearest
 from ..structs import primed
@@ -20,12 +20,11 @@ def load(folder: Path) -> Recipe:
     """Read one recipe's folder and what it shares with its neighbours, and check all that it names."""
     origin = folder / "recipe.toml"
     try:
-        file = msgspec.convert(
-            tomli.loads(origin.read_text(encoding="utf-8")), primed(RecipeFile), str_keys=True
-        )
+        said = tables.read(origin.read_text(encoding="utf-8"))
+        file = msgspec.convert(said, primed(RecipeFile), str_keys=True)
     except OSError as error:
         raise RecipeError(f"{origin}: cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
         raise RecipeError(f"{origin}: {error}.", "Mend the recipe.") from error
     graphs: dict[str, Graph] = {}
     for stage in file.stages:

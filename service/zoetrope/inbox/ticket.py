@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import tomli
 
+from .. import tables
 from ..beneath import Linked, Place
 from ..domain.values import Scalar, Ticket
 from ..errors import NotReadable, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
-from ..mistakes import nearest
+from ..mistakes import nearest, show
 from .beats import timed
 from .entry import cut, safe_stem, shown
 
@@ -91,10 +91,12 @@ def parse(text: bytes, name: str) -> dict[str, Any]:
     if name.lower().endswith(".txt"):
         return {"prompt": words.strip()} if words.strip() else {}
     try:
-        return tomli.loads(words)
-    except tomli.TOMLDecodeError as error:
+        return tables.read(words)
+    except tables.Broken as error:
+        if error.flaw is not None:
+            raise _impossible(error.flaw) from error
         raise Rejected(
-            f"The ticket {name} is not valid TOML: {error}.", _MEND, key="ticket-file"
+            f"The ticket {name} cannot be read: {error}.", _MEND, key="ticket-file"
         ) from error
 
 
@@ -136,8 +138,15 @@ def recipe_name(values: Mapping[str, Any], folder: str, default: str) -> str:
     return named or folder or default
 
 
+def check(values: Mapping[str, Any]) -> None:
+    """Refuse values that could not be kept, whatever they are for."""
+    if (flaw := tables.find(values)) is not None:
+        raise _impossible(flaw)
+
+
 def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
     """Check every value and make the ticket; what the recipe knows by name goes to its parameters."""
+    check(values)
     inner = _inner(values)
     flat = {key: value for key, value in values.items() if key != _PARAMETERS}
     for key in inner:
@@ -155,7 +164,7 @@ def resolve(values: Mapping[str, Any], recipe: Recipe) -> Ticket:
     for key in said:
         if key not in valid:
             raise Rejected(
-                f"The ticket's key {key!r} is unknown to the recipe {recipe.name};"
+                f"The ticket's key {show(key)} is unknown to the recipe {recipe.name};"
                 f" {nearest(key, valid)}",
                 _MEND,
                 key="ticket-key",
@@ -231,7 +240,7 @@ def _file_name(value: str) -> str:
     base = value.removesuffix(".mp4").strip()
     if not base or "/" in base or "\\" in base:
         raise Rejected(
-            f"The ticket's name = {value!r} is not a file name.",
+            f"The ticket's name = {show(value)} is not a file name.",
             "Use a name without a folder, such as name = 'holiday'.",
             key="ticket-value",
         )
@@ -267,11 +276,12 @@ def _out_of_range(key: str, value: object, allowed: str) -> Rejected:
 
 
 def _wrong_type(key: str, value: object, allowed: str) -> Rejected:
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
-    if len(text) > 60:
-        text = f"{text[:57]}..."
+    return _impossible(tables.Flaw(key, show(value), allowed))
+
+
+def _impossible(flaw: tables.Flaw) -> Rejected:
     return Rejected(
-        f"The ticket's {key} = {text} is not possible; allowed is {allowed}.",
+        f"The ticket's {flaw.place} = {flaw.found} is not possible; allowed is {flaw.allowed}.",
         _MEND,
         key="ticket-value",
     )

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import tomli
-
+from .. import tables
 from ..errors import RecipeError
 from ..graphs.graph import decode, encode
 from .engine import lint
@@ -113,8 +112,8 @@ def _tags(recipe: Path) -> frozenset[str]:
     if not recipe.is_file():
         return frozenset()
     try:
-        said = tomli.loads(recipe.read_text(encoding="utf-8"))
-    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
+        said = tables.read(recipe.read_text(encoding="utf-8"))
+    except (tables.Broken, UnicodeDecodeError) as error:
         raise RecipeError(f"{recipe} is not valid TOML ({error}).") from error
     return tags_of(said.get("tags", ()), pictures=said.get("pictures", 1))
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
-import tomli
 
+from .. import tables
 from ..errors import RecipeError
 from ..graphs.loaders import loaded
 from ..graphs.recipe import Recipe
@@ -43,9 +43,9 @@ def catalogue(settings: ModelsSettings, file: Path | None = None) -> dict[str, M
     origin = file or shipped() / FILE
     try:
         manifest = msgspec.convert(
-            tomli.loads(origin.read_text(encoding="utf-8")), primed(_Manifest)
+            tables.read(origin.read_text(encoding="utf-8")), primed(_Manifest)
         )
-    except (OSError, tomli.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (OSError, UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
         raise RecipeError(f"{origin}: {error}.", "Mend it, or install zoetrope anew.") from error
     own = [_own(extra) for extra in settings.extra]
     return {model.path: model for model in (*manifest.model, *own)}

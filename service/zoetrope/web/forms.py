@@ -8,6 +8,7 @@ import msgspec
 
 from ..domain.job import State
 from ..domain.values import Scalar
+from ..inbox import ticket as tickets
 from ..jobs.question import NEWEST
 from .endpoint import check
 
@@ -118,4 +119,6 @@ def values(raw: dict[str, Any], kind: type[TicketForm] = TicketForm, *, how: str
     """Check a ticket that came as JSON; gives its values in the flat form that tickets have."""
     said = {key: value for key, value in raw.items() if key in kind.__struct_fields__}
     check(said, kind, how=how)
+    # Of the other keys the recipe knows the types; that they can be kept is seen here.
+    tickets.check(raw)
     return raw

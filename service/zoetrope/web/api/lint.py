@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from ...errors import Rejected
+from ... import tables
+from ...errors import Reason, Rejected
 from ...inbox import ticket as tickets
 from ...jobs.foresight import Foresight, foresee, foresee_graph
 from ...jobs.proof import Proofreader
@@ -91,7 +92,10 @@ class LintApi:
         ticket = raw.get("ticket")
         if isinstance(ticket, dict):
             # Beside its own keys a ticket has the recipe's parameters, which no struct can name.
-            values(ticket, how=HOW)
+            try:
+                values(ticket, how=HOW)
+            except Rejected as error:
+                return reply(Foresight(refusal=error.reason))
             raw["ticket"] = {}
         check(raw, Reading, how=HOW)
         asked = msgspec.convert(raw, primed(Reading))
@@ -100,6 +104,9 @@ class LintApi:
             raise BadRequest(f"Either a graph or a ticket is read; the body has {many}.", HOW)
         cards = self._cards(asked)
         if asked.graph is not None:
+            if (flaw := tables.find(asked.graph)) is not None:
+                told = f"The graph cannot be read: {flaw}."
+                return reply(Foresight(refusal=Reason("graph-value", told, "Mend the graph.")))
             return reply(await asyncio.to_thread(self._graph, asked, asked.graph, cards))
         assert isinstance(ticket, dict)
         if asked.tags:
