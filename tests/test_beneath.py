@@ -175,6 +175,38 @@ def test_a_name_that_is_not_utf8_is_a_name(root):
     assert (root / "x.png").read_bytes() == b"x"
 
 
+def test_a_sentence_can_be_written_down_whatever_the_name(root, elsewhere):
+    (root / "\udcff\n").symlink_to(elsewhere)
+    os.mkfifo(root / "\udcfe")
+    with Beneath(root) as tree:
+        with pytest.raises(Linked) as refused:
+            tree.make("\udcff\n/x")
+        with pytest.raises(NotReadable) as unread:
+            copy(tree, "\udcfe", tree, "x")
+    for error in (refused, unread):
+        sentence = error.value.reason.sentence
+        assert sentence.encode().decode() == sentence
+        assert "\n" not in sentence
+
+
+def test_no_descriptor_is_left_open(root):
+    def held() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = held()
+    with Beneath(root) as tree:
+        for step in STEPS.values():
+            with pytest.raises(Linked):
+                step(tree)
+        for act in (tree.open, tree.unlink, tree.entries, tree.files, tree.sync):
+            with pytest.raises(FileNotFoundError):
+                act("a/nowhere/file")
+        tree.write("a/b/other", b"x")
+        copy(tree, "a/b/other", tree, "a/copy")
+        tree.remove("a")
+    assert held() == before
+
+
 class TestOverABorder:
     @pytest.fixture(autouse=True)
     def border(self, monkeypatch):

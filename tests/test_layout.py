@@ -19,6 +19,7 @@ FLOORS = (
         "errors",
         "structs",
         "mistakes",
+        "tables",
         "logs",
         "notifier",
         "descriptors",

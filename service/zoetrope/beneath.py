@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,7 @@ class Linked(NotReadable):
 
     def __init__(self, place: str, root: str) -> None:
         super().__init__(
-            f"{place} is a link, or not a folder; links inside {root} are never followed.",
+            f"{shown(place)} is a link, or not a folder; links inside {shown(root)} are never followed.",
             "Remove it, or put a real folder in its place; it goes on by itself.",
         )
 
@@ -270,6 +271,14 @@ class Beneath:
                 raise
 
 
+def shown(name: str) -> str:
+    """Turn a name from the file system into text that any encoder takes and no log line breaks on."""
+    readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(
+        "\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in readable
+    )
+
+
 def move(source: Beneath, path: str, target: Beneath, to: str) -> None:
     """Rename a file from one held folder into another one, or the same."""
     with source.above(path) as (at, old), target.above(to) as (into, new):
@@ -309,7 +318,7 @@ def copy(source: Beneath, path: str, target: Beneath, to: str) -> None:
         return
     if not stat.S_ISREG(found.st_mode):
         raise NotReadable(
-            f"{source.full(path)} is no file, and cannot be moved to another file system.",
+            f"{shown(source.full(path))} is no file, and cannot be moved to another file system.",
             "Remove it; there is nothing in it.",
         )
     with (

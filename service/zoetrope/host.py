@@ -92,7 +92,10 @@ def trouble(error: BaseException) -> Reason | None:
     """Say what an error means if it is the host's; None if it says something of the work itself."""
     if not isinstance(error, OSError) or (case := _CASES.get(error.errno or 0)) is None:
         return None
-    said = {"place": place_of(error) or "a file", "why": error.strerror or str(error)}
+    place = str(place_of(error) or "a file")
+    # Names of files may hold bytes that are no text, and a reason is kept as text.
+    readable = place.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    said = {"place": readable, "why": error.strerror or str(error)}
     return Reason(case.key, case.sentence.format(**said), case.next_step)
 
 

@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.inbox.conftest import GRAPH, RECIPE, until, write_picture
+from zoetrope import tables
 from zoetrope.domain.job import Job, State
 from zoetrope.domain.values import Still, Ticket
 from zoetrope.errors import Reason, Rejected
@@ -101,6 +102,20 @@ async def test_what_is_handed_over_is_looked_at_the_same_way(world, tmp_path, va
             await world.intake.counter.take_upload(file, "cat.png", ticket)
         assert refused.value.reason.next_step
     assert await world.jobs() == []
+
+
+async def test_what_nobody_thought_of_is_refused_by_the_ledger_and_the_refusal_is_kept(
+    world, picture, monkeypatch
+):
+    write_boundless(world.root / "recipes")
+    monkeypatch.setattr(tickets, "check", lambda values: None)
+    monkeypatch.setattr(tables, "find", lambda values: None)
+    picture("cat.png")
+    (world.inbox / "cat.toml").write_text("cfg = inf")
+    job = await world.take("cat.png", tickets=("cat.toml",))
+    assert (job.state, job.reason.key) == (State.REJECTED, "unkept")
+    assert job.ticket == Ticket(recipe="plain")
+    assert job.reason.sentence in world.why("cat.png")
 
 
 async def test_a_claim_whose_row_cannot_be_read_waits_and_keeps_nobody_up(world, picture):

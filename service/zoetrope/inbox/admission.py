@@ -20,6 +20,7 @@ from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import RecipeFile
 from ..graphs.shelf import Recipes
 from ..jobs.ledger import Ledger
+from ..jobs.rows import Unkept
 from ..settings import Settings
 from . import ticket as tickets
 from .entry import shown
@@ -122,7 +123,12 @@ class Admission:
             ticket=draft.ticket,
             reason=error.reason,
         )
-        return await self._write(job, parcel)
+        try:
+            return await self._write(job, parcel)
+        except Unkept:
+            # Whatever of the picture or the ticket it is that cannot be kept, the refusal can.
+            bare = Ticket(recipe=draft.ticket.recipe)
+            return await self._write(msgspec.structs.replace(job, ticket=bare, stills=()), parcel)
 
     def _resolve(self, parcel: Parcel, draft: Draft) -> Recipe:
         default = self._settings.recipes.default

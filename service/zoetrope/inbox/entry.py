@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
+from ..beneath import shown as shown
+
 CLAIMED = ".zoetrope"
 REFUSED = "rejected"
 DEFAULTS = "ticket.toml"
@@ -87,14 +89,6 @@ def ticket_names(stem: str, half: str = "") -> list[str]:
     """List the names that a picture's own ticket can have; the first that exists says most."""
     stems = [stem, f"{stem}.{half}"] if half else [stem]
     return [f"{each}{suffix}" for each in stems for suffix in (".toml", ".txt")]
-
-
-def shown(name: str) -> str:
-    """Turn a name from the file system into text that any encoder takes and no log line breaks on."""
-    readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(
-        "\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in readable
-    )
 
 
 def safe_stem(stem: str) -> str:

@@ -8,6 +8,7 @@ import shutil
 from ..errors import DiskFull, Reason, ZoetropeError, is_disk_full
 from ..host import place_of, trouble
 from ..settings import Settings
+from .entry import shown
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -17,7 +18,7 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
     if is_disk_full(error) and not isinstance(error, DiskFull):
         return Reason(
             "disk-full",
-            f"There is no room left for {place_of(error) or settings.state.path}.",
+            f"There is no room left for {shown(str(place_of(error) or settings.state.path))}.",
             "Free some space; the inbox goes on by itself.",
         )
     if isinstance(error, ZoetropeError):
@@ -40,7 +41,7 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
     if code in _FORBIDDEN:
         return Reason(
             "state-unwritable",
-            f"{place or settings.state.path} cannot be written ({_words(error)}).",
+            f"{shown(str(place or settings.state.path))} cannot be written ({_words(error)}).",
             "Give the folder to the service's user.",
         )
     return trouble(error) or Reason(
