@@ -166,7 +166,8 @@ class App:
 
     async def _serve(self, ledger: Ledger) -> None:
         settings = self._settings
-        recipes = Recipes((shipped(), *settings.recipes.path, settings.state.path / "recipes"))
+        folders = (shipped(), *settings.recipes.path, settings.state.path / "recipes")
+        recipes = Recipes(folders, settings.recipe_versions)
         client_id = await self._client_id(ledger)
         returned = Returned(settings)
         tuner = Tuner(settings.gpu, settings.engines, Watch())

@@ -204,6 +204,11 @@ class Settings(Section, frozen=True):
         """The folder that holds one folder for each job in progress."""
         return self.state.path / "work"
 
+    @property
+    def recipe_versions(self) -> Path:
+        """The folder of the recipes that jobs were accepted with."""
+        return self.state.path / "recipe-versions"
+
 
 def find_file(given: str | None, environ: Mapping[str, str] = os.environ) -> Path | None:
     """Say which settings file counts: the one given, then ZOETROPE_CONFIG, then the system's if it exists."""

@@ -106,7 +106,7 @@ class Street:
         self.conductor = Conductor(
             self.settings,
             ledger=self.ledger,
-            recipes=Recipes((self.recipes,)),
+            recipes=Recipes((self.recipes,), self.settings.recipe_versions),
             engines=self.clients,
             outbox=Outbox(self.settings.outbox.path),
             explain=self._explain,

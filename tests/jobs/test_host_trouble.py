@@ -5,7 +5,9 @@ import json
 import logging
 import os
 import shutil
+from functools import partial
 
+import msgspec
 import pytest
 
 from tests.fakes.street import RECIPES, Street, order
@@ -263,8 +265,26 @@ async def test_a_recipe_that_is_broken_while_its_video_is_published_is_told_once
     assert not any(record.exc_info for record in loud(caplog))
 
 
-async def test_a_receipt_tells_no_plan_of_a_recipe_that_was_edited_during_the_review(own):
+async def test_an_edited_recipe_concerns_later_jobs_alone(own):
     job = await own.becomes(await own.drop(review=True, seed=5), State.REVIEW)
+    file = own.recipes / "tiny" / "recipe.toml"
+    file.write_text(file.read_text().replace("pixels = 4096", "pixels = 16384"))
+    await own.conductor.approve(job.id)
+    job = await own.becomes(job, State.DONE)
+    later = await own.becomes(await own.drop(stem="later", colour=7), State.DONE)
+    for made, width in ((job, 64), (later, 128)):
+        paper = json.loads((own.root / "outbox" / made.outbox / "receipt.json").read_text())
+        assert paper["plan"]["width"] == width
+        assert paper["stages"][0]["verdicts"][0]["measured"]["width"] == width
+        assert paper["stages"][1]["verdicts"][0]["measured"]["width"] == 2 * width
+    assert job.recipe_version != later.recipe_version
+
+
+async def test_a_job_of_an_older_zoetrope_whose_recipe_was_edited_since_tells_no_plan(own):
+    """Until it had been accepted, no version of its recipe was kept."""
+    job = await own.becomes(await own.drop(review=True, seed=5), State.REVIEW)
+    bare = partial(msgspec.structs.replace, recipe_version="", plan=None)
+    job = await own.ledger.change(job.id, bare)
     file = own.recipes / "tiny" / "recipe.toml"
     file.write_text(file.read_text().replace("pixels = 4096", "pixels = 16384"))
     await own.conductor.approve(job.id)
@@ -275,6 +295,15 @@ async def test_a_receipt_tells_no_plan_of_a_recipe_that_was_edited_during_the_re
     assert any("tiny gives another graph now" in note and "i2v" in note for note in paper["notes"])
     measured = paper["stages"][0]["verdicts"][0]["measured"]
     assert (measured["width"], measured["frames"]) == (64, 5), "what was measured stands"
+
+
+async def test_a_recipe_may_go_away_for_good_once_a_job_was_accepted_with_it(own):
+    job = await own.becomes(await own.drop(review=True), State.REVIEW)
+    shutil.rmtree(own.recipes / "tiny")
+    await own.stop()
+    await own.start()
+    await own.conductor.approve(job.id)
+    await own.becomes(job, State.DONE)
 
 
 async def test_a_ledger_that_cannot_answer_now_does_not_end_the_feeding_of_an_engine(

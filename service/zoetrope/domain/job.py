@@ -9,6 +9,7 @@ import msgspec
 
 from ..errors import Reason
 from ..structs import primed
+from .plan import Plan
 from .usage import Usage
 from .values import Artefact, Failure, Still, Ticket
 from .verdict import Verdict
@@ -96,6 +97,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ticket: Ticket
     seed: int = 0
     fingerprint: str = ""
+    recipe_version: str = ""  # when it was accepted; "" in ledgers of an older zoetrope
+    plan: Plan | None = None  # decided with the first submission
     stages: tuple[Stage, ...] = ()
     notes: tuple[str, ...] = ()  # what of the ticket was corrected, for a person to hear of
     parent: str = ""  # the job this one repeats

@@ -6,6 +6,7 @@ import msgspec
 
 from ..errors import IllegalTransition, Reason
 from .job import ENDED, Attempt, Job, Progress, Stage, State, prompt_id
+from .plan import Plan
 from .usage import Usage
 from .values import Artefact, Failure, Still
 from .verdict import Verdict
@@ -62,8 +63,10 @@ def submit(
     memory: float = 0.0,
     relief: tuple[str, ...] | None = None,
     lint: tuple[str, ...] = (),
+    recipe_version: str = "",
+    plan: Plan | None = None,
 ) -> Job:
-    """Decide the next attempt's prompt id; written down before the engine hears of it."""
+    """Decide the next attempt's prompt id, and with the first one the plan; written down before the engine hears of it."""
     stage = _current(job)
     if job.attempt is not None:
         raise IllegalTransition(f"Job {job.short} already has an attempt with an engine.")
@@ -94,6 +97,8 @@ def submit(
         frozenset({State.QUEUED}),
         stages=_with_stage(job, stage),
         reason=None,
+        recipe_version=recipe_version or job.recipe_version,
+        plan=plan or job.plan,
     )
 
 

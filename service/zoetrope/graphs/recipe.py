@@ -24,18 +24,28 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     file: RecipeFile
     graphs: dict[str, Graph]
     card: Memory = Memory()  # what the card that it is planned for allows
+    memory: int = 0  # the class of that card: the largest of `file.memory` that it has, or 0
+    files: dict[str, bytes] = {}  # its text, as it was read
+    version: str = ""  # the digest of its files
 
     def on(self, gigabytes: float) -> Recipe:
         """Give the recipe as it is on a card with so much memory; 0 is a card that nobody knows yet.
 
         What smaller cards can do, a larger one can do as well, unless its own profile says otherwise.
         """
-        sizes = sorted(self.file.memory)
         card = Memory()
-        for size in [size for size in sizes if sold_with(size, gigabytes)] or sizes[:1]:
+        for size in self._classes(gigabytes):
             profile = self.file.memory[size]
             card = Memory(pixels=profile.pixels or card.pixels, set={**card.set, **profile.set})
-        return msgspec.structs.replace(self, card=card)
+        return msgspec.structs.replace(self, card=card, memory=self.memory_class(gigabytes))
+
+    def memory_class(self, gigabytes: float) -> int:
+        """Give the class of a card with so much memory; a card that nobody knows is of the smallest."""
+        return max(self._classes(gigabytes), default=0)
+
+    def _classes(self, gigabytes: float) -> list[int]:
+        sizes = sorted(self.file.memory)
+        return [size for size in sizes if sold_with(size, gigabytes)] or sizes[:1]
 
     def stage(self, name: str) -> StageSpec:
         """Find a stage by its name."""
@@ -108,6 +118,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             fps=fps,
             seed=seed,
             parameters=parameters,
+            effective=self._effective(parameters),
+            memory=self.memory,
+            set=dict(self.card.set),
             notes=tuple(notes),
         )
 
@@ -130,7 +143,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         for parameter in self.file.parameters.values():
             if parameter.default is not None:
                 values |= _said(parameter, parameter.default)
-        values |= self.card.set
+        values |= plan.set
         for name, value in plan.parameters.items():
             values |= _said(self.file.parameters[name], value)
         values |= dict.fromkeys(self.file.seed, plan.seed)
@@ -270,6 +283,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             auto=ticket.auto_resize,
             notes=notes,
         )
+
+    def _effective(self, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Say what every parameter is, whoever decided it: the ticket, the card, the recipe."""
+        found: dict[str, Scalar] = {}
+        for name, parameter in self.file.parameters.items():
+            allowed = [self.card.set[place] for place in parameter.to if place in self.card.set]
+            found[name] = given[name] if name in given else (*allowed, self.default(name))[0]
+        return found
 
     def _parameters(self, ticket: Ticket) -> dict[str, Scalar]:
         given = dict(ticket.parameters)

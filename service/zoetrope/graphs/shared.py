@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from .. import tables
@@ -25,12 +23,11 @@ class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cards: dict[str, dict[int, Memory]] = {}  # by name, for recipes that ask for them
 
 
-def read(file: Path) -> Shared:
-    """Read what a shelf's recipes share."""
+def read(text: bytes, file: str) -> Shared:
+    """Read what a shelf's recipes share; `file` is where it lies, for people."""
     try:
-        said = tables.read(file.read_text(encoding="utf-8"))
-        found = msgspec.convert(said, primed(Shared), str_keys=True)
-    except (OSError, UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
+        found = msgspec.convert(tables.read(text.decode()), primed(Shared), str_keys=True)
+    except (UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
         raise RecipeError(f"{file}: {error}.", "Mend it.") from error
     if any(profile.set for profile in found.memory.values()):
         raise RecipeError(

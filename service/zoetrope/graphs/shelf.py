@@ -4,50 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
-from .. import tables
 from ..errors import RecipeError, Rejected
 from ..mistakes import nearest
-from ..structs import primed
-from . import shared, soundness
-from .graph import Graph, decode
+from . import shared
+from .assembly import FILE, assemble
 from .recipe import Recipe
-from .recipe_file import RecipeFile
+from .versions import Versions
 
 
 def load(folder: Path) -> Recipe:
     """Read one recipe's folder and what it shares with its neighbours, and check all that it names."""
-    origin = folder / "recipe.toml"
-    try:
-        said = tables.read(origin.read_text(encoding="utf-8"))
-        file = msgspec.convert(said, primed(RecipeFile), str_keys=True)
-    except OSError as error:
-        raise RecipeError(f"{origin}: cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
-        raise RecipeError(f"{origin}: {error}.", "Mend the recipe.") from error
-    graphs: dict[str, Graph] = {}
-    for stage in file.stages:
-        path = folder / stage.graph
-        try:
-            graphs[stage.graph] = decode(path.read_bytes(), str(path))
-        except OSError as error:
-            raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
-    common = shared.read(_shared_by(folder))
-    try:
-        whole = shared.completed(file, common)
-    except RecipeError as error:
-        raise RecipeError(f"{origin}: {error.reason.sentence}", "Mend the recipe.") from error
-    recipe = Recipe(name=folder.name, file=whole, graphs=graphs)
-    soundness.check(recipe, origin)
-    return recipe.on(0)
+    common = _shared_by(folder)
+    return assemble(
+        folder.name,
+        lambda name: (common if name == shared.FILE else folder / name).read_bytes(),
+        lambda name: common if name == shared.FILE else folder / name,
+    )
 
 
 class Recipes:
     """All recipes that can be found; the folders are read again when a file of theirs changes."""
 
-    def __init__(self, folders: tuple[Path, ...]) -> None:
+    def __init__(self, folders: tuple[Path, ...], versions: Path | None = None) -> None:
         self._folders = folders
+        self.versions = Versions(versions)
         self._loaded: dict[str, tuple[object, Recipe | RecipeError]] = {}
 
     def names(self) -> list[str]:
@@ -58,7 +38,7 @@ class Recipes:
                 for folder in self._folders
                 if folder.is_dir()
                 for entry in folder.iterdir()
-                if (entry / "recipe.toml").is_file()
+                if (entry / FILE).is_file()
             }
         )
 
@@ -71,7 +51,7 @@ class Recipes:
                 "Rename the folder or mend the ticket.",
                 key="recipe-unknown",
             )
-        places = (folder / name / "recipe.toml" for folder in self._folders)
+        places = (folder / name / FILE for folder in self._folders)
         origin = next(place for place in places if place.is_file())
         stamp = tuple(
             (entry.name, entry.stat().st_mtime_ns)
@@ -87,6 +67,10 @@ class Recipes:
         if isinstance(known[1], RecipeError):
             raise known[1]
         return known[1]
+
+    def accepted(self, version: str, name: str) -> Recipe:
+        """Give the recipe that a job was accepted with; jobs of an older zoetrope know only its name."""
+        return self.versions.get(version) if version else self.get(name)
 
 
 def shipped() -> Path:

@@ -15,7 +15,7 @@ from .recipe import check as check_value
 from .recipe_file import Parameter, Setting
 
 
-def check(recipe: Recipe, origin: Path) -> None:
+def check(recipe: Recipe, origin: Path | str) -> None:
     """Raise RecipeError for the first thing that a recipe's author has to mend."""
     try:
         _check_stages(recipe)

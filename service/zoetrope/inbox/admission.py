@@ -99,7 +99,7 @@ class Admission:
         if len(parcel.parts) == 1 and parcel.parts[0].half:
             async with self._halves:
                 return await self._admit_half(parcel, draft, turn)
-        recipe = self._resolve(parcel, draft)
+        recipe = await self._resolve(parcel, draft)
         wanted = recipe.file.pictures
         if len(parcel.parts) > wanted:
             raise self._unwanted_pair(parcel, recipe)
@@ -130,7 +130,10 @@ class Admission:
             bare = Ticket(recipe=draft.ticket.recipe)
             return await self._write(msgspec.structs.replace(job, ticket=bare, stills=()), parcel)
 
-    def _resolve(self, parcel: Parcel, draft: Draft) -> Recipe:
+    async def _resolve(self, parcel: Parcel, draft: Draft) -> Recipe:
+        return await asyncio.to_thread(self._resolved, parcel, draft)
+
+    def _resolved(self, parcel: Parcel, draft: Draft) -> Recipe:
         default = self._settings.recipes.default
         name = tickets.recipe_name(parcel.values, parcel.folder, default)
         draft.ticket = Ticket(recipe=shown(name))
@@ -144,21 +147,26 @@ class Admission:
         half = parcel.parts[0].half
         other = await self._ledger.waiting(parcel.folder, parcel.stem)
         if other is None or other.half == half:
-            recipe = self._resolve(parcel, draft)
+            recipe = await self._resolve(parcel, draft)
             if recipe.file.pictures != 2:
                 raise self._unwanted_pair(parcel, recipe)
             stills = await self._stills(parcel, parcel.id, draft, recipe)
             seed = self._seed(draft.ticket, recipe)
             recipe.plan(draft.ticket, stills[0], seed)
             await turn()
-            job = self._job(parcel, draft.ticket, stills, seed, state=State.WAITING, half=half)
+            version = await self._keep(recipe)
+            job = self._job(
+                parcel, draft.ticket, stills, seed, version, state=State.WAITING, half=half
+            )
             return await self._write(job, parcel)
         if parcel.own_ticket:
-            recipe = self._resolve(parcel, draft)
+            recipe = await self._resolve(parcel, draft)
         else:
-            # The first half brought the ticket, or did without one.
+            # The first half brought the ticket, or did without one, and was accepted with its recipe.
             draft.ticket = other.ticket
-            recipe = self._recipes.get(other.ticket.recipe)
+            recipe = await asyncio.to_thread(
+                self._recipes.accepted, other.recipe_version, other.ticket.recipe
+            )
         if recipe.file.pictures != 2:
             raise self._unwanted_pair(parcel, recipe)
         stills = await self._stills(parcel, other.id, draft, recipe)
@@ -166,6 +174,7 @@ class Admission:
         seed = self._seed(draft.ticket, recipe)
         notes = recipe.plan(draft.ticket, pair[0], seed, end=pair[-1]).notes
         fingerprint = _fingerprint(pair, draft.ticket)
+        version = await self._keep(recipe)
         await turn()
         async with self._commit:
             try:
@@ -176,6 +185,7 @@ class Admission:
                     stills=pair,
                     ticket=draft.ticket,
                     seed=seed,
+                    recipe_version=version,
                     fingerprint=fingerprint,
                     notes=notes,
                     stages=self._stages(recipe, draft.ticket),
@@ -258,6 +268,7 @@ class Admission:
         seed = self._seed(draft.ticket, recipe)
         notes = recipe.plan(draft.ticket, stills[0], seed, end=end).notes
         fingerprint = _fingerprint(stills, draft.ticket)
+        version = await self._keep(recipe)
         await turn()
         async with self._commit:
             if parcel.parent:
@@ -269,6 +280,7 @@ class Admission:
                 draft.ticket,
                 stills,
                 seed,
+                version,
                 fingerprint=fingerprint,
                 notes=notes,
                 stages=self._stages(recipe, draft.ticket),
@@ -295,6 +307,10 @@ class Admission:
             return ticket.seed
         return self._random.randrange(min(SEEDS, recipe.file.seed_max + 1))
 
+    async def _keep(self, recipe: Recipe) -> str:
+        """Keep the recipe as it is now: edited later, it concerns later jobs."""
+        return await asyncio.to_thread(self._recipes.versions.keep, recipe)
+
     def _stages(self, recipe: Recipe, ticket: Ticket) -> tuple[Stage, ...]:
         said = ticket.review if ticket.review is not None else self._settings.jobs.review
         specs = recipe.file.stages
@@ -313,6 +329,7 @@ class Admission:
         ticket: Ticket,
         stills: tuple[Still, ...],
         seed: int,
+        version: str,
         *,
         state: State = State.QUEUED,
         half: str = "",
@@ -334,6 +351,7 @@ class Admission:
             half=half,
             ticket=ticket,
             seed=seed,
+            recipe_version=version,
             fingerprint=fingerprint,
             notes=notes,
             stages=stages,

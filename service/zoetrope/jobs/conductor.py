@@ -31,6 +31,7 @@ from ..errors import (
     is_disk_full,
 )
 from ..gpu.tuner import Tuner
+from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..settings import Settings
 from ..verify.check import CheckerDown
@@ -302,7 +303,7 @@ class Conductor:
         if lasting:
             # Only a memory for later jobs: a recipe that was broken meanwhile leaves none.
             with contextlib.suppress(RecipeError, Rejected):
-                recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
+                recipe = await self._recipe(job)
                 size = size_key(planned(recipe, job))
                 card = lane.stats.device if lane.stats else ""
                 await self._ledger.remember_rung(recipe.name, stage.name, size, card, lasting)
@@ -353,12 +354,17 @@ class Conductor:
                 await self._ledger.change(job.id, lambda j: steps.cancel(j, now, reason.sentence))
 
     async def _means(self, lane: Lane, job: Job) -> ladder.Means:
-        recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
+        recipe = await self._recipe(job)
         stage = job.stage
         return ladder.Means(
             reliefs=recipe.reliefs(recipe.stage(stage.name), job.ticket) if stage else (),
             can_restart=lane.engine.can_restart,
             retries=self._settings.jobs.retries,
+        )
+
+    async def _recipe(self, job: Job) -> Recipe:
+        return await asyncio.to_thread(
+            self._recipes.accepted, job.recipe_version, job.ticket.recipe
         )
 
     # What an earlier process left, and the world around.
@@ -380,6 +386,8 @@ class Conductor:
                     group.create_task(self._move(job, attempt.engine))
         with contextlib.suppress(OSError):
             await self._sweep()
+            used = await self._insist(self._ledger.versions)
+            await asyncio.to_thread(self._recipes.versions.forget_all_but, used)
 
     async def _move(self, job: Job, engine: str) -> None:
         """Give a job back to the queue whose engine is not set any more."""

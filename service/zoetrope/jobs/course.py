@@ -115,12 +115,19 @@ class Course:
         return whole if whole is not None and fits else clip
 
 
-def planned(recipe: Recipe, job: Job, memory: float = 0.0) -> Plan:
-    """Make a job's ticket exact for the card that its first stage ran on, or for one of so much memory."""
+def begun(job: Job) -> bool:
+    """Tell whether the first stage was made, or is being made: then the plan stands."""
     attempts = job.stages[0].attempts if job.stages else ()
-    # What was made, or is being made, has its size, whichever card goes on with it.
-    if attempts and attempts[-1].failure is None:
-        memory = attempts[-1].memory
+    return bool(attempts) and attempts[-1].failure is None
+
+
+def planned(recipe: Recipe, job: Job, memory: float = 0.0) -> Plan:
+    """Give a job's plan; before its first stage ran, make it for a GPU of so much memory."""
+    if begun(job):
+        if job.plan is not None:
+            return job.plan
+        # A job of an older zoetrope: made anew for the GPU that its first stage ran on.
+        memory = job.stages[0].attempts[-1].memory
     first, last = job.stills[0], job.stills[-1]
     other = last if recipe.file.pictures == 2 else None
     return recipe.on(memory).plan(job.ticket, first, job.seed, end=other)

@@ -13,6 +13,7 @@ import msgspec
 
 from ..domain import steps
 from ..domain.job import ENDED, Attempt, Job, State
+from ..domain.plan import Plan
 from ..domain.values import Artefact, Failure
 from ..domain.verdict import Verdict
 from ..engine.protocol import (
@@ -32,7 +33,7 @@ from ..graphs.recipe_file import StageSpec
 from ..graphs.shelf import Recipes
 from ..host import trouble
 from ..verify.check import check
-from .course import Course, expectation, planned, size_key
+from .course import Course, expectation, planned, size_key, strayed
 from .ledger import Ledger
 from .pace import LEARNED_FROM, learned
 from .progress import Live, Meter, eta, silence
@@ -141,7 +142,9 @@ class Flight:
                 if (last := _last_attempt(job)) is not None:
                     await self._engine.withdraw(last.prompt_id)
                 return Gone()
-            recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
+            recipe = await asyncio.to_thread(
+                self._recipes.accepted, job.recipe_version, job.ticket.recipe
+            )
             rungs = await self._relief(job, recipe)
             course = Course(
                 recipe,
@@ -152,7 +155,12 @@ class Flight:
             )
             if job.attempt is None:
                 warned = await asyncio.to_thread(self._proof.read, course, self._engine.name)
-                job = await self._ledger.change(self.job_id, self._decided(course, warned))
+                # Before the row that names it: a job of an older zoetrope has no version yet.
+                version = await asyncio.to_thread(self._recipes.versions.keep, recipe)
+                # What was made before by a recipe that was edited since has no plan to be told.
+                plan = course.plan if job.recipe_version or not strayed(recipe, job) else None
+                decided = self._decided(course, warned, version, plan)
+                job = await self._ledger.change(self.job_id, decided)
             attempt = job.attempt
             assert attempt is not None
             try:
@@ -176,7 +184,9 @@ class Flight:
         before = [row.job for row in await self._ledger.page(done)]
         return learned(recipe, course.spec.name, self._engine.name, job.ticket.parameters, before)
 
-    def _decided(self, course: Course, warned: tuple[str, ...]) -> Callable[[Job], Job]:
+    def _decided(
+        self, course: Course, warned: tuple[str, ...], version: str, plan: Plan | None
+    ) -> Callable[[Job], Job]:
         graph = course.digest()
         return lambda job: steps.submit(
             job,
@@ -189,6 +199,8 @@ class Flight:
             memory=course.memory,
             relief=course.relief,
             lint=warned,
+            recipe_version=version,
+            plan=plan,
         )
 
     async def _see_to_it(self, job: Job, attempt: Attempt, course: Course) -> None:
@@ -323,7 +335,9 @@ class Flight:
         stage, attempt = job.stage, job.attempt
         if stage is None or attempt is None:
             return Gone()
-        recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
+        recipe = await asyncio.to_thread(
+            self._recipes.accepted, job.recipe_version, job.ticket.recipe
+        )
         spec = recipe.stage(stage.name)
         artefacts = await self._bring(finished, spec.output, f"{stage.name}-{attempt.number}")
         kept = await self._keep(finished, spec, f"{stage.name}-{attempt.number}-whole")

@@ -273,6 +273,18 @@ class Ledger:
 
         return await self._run(work)
 
+    async def versions(self) -> set[str]:
+        """List the recipe versions of all jobs that may still be worked on, failed ones included."""
+
+        def work() -> set[str]:
+            rows = self._db.execute(
+                "SELECT DISTINCT json_extract(body, '$.recipe_version') FROM jobs"
+                " WHERE state NOT IN ('done', 'rejected') AND json_valid(body)"
+            )
+            return {version for (version,) in rows if version}
+
+        return await self._run(work)
+
     async def counts(self) -> dict[State, int]:
         """Say how many jobs are in each state."""
 

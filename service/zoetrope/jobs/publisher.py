@@ -122,8 +122,13 @@ class Publisher:
             await asyncio.to_thread(self._outbox.clear_review, job)
 
     async def _publish(self, job: Job) -> None:
-        recipe = await asyncio.to_thread(self._recipes.get, job.ticket.recipe)
-        plan, others = await asyncio.to_thread(_plan, recipe, job)
+        plan = job.plan
+        others: tuple[str, ...] = ()
+        if plan is None:  # a job of an older zoetrope
+            recipe = await asyncio.to_thread(
+                self._recipes.accepted, job.recipe_version, job.ticket.recipe
+            )
+            plan, others = await asyncio.to_thread(_plan, recipe, job)
         now = self._clock()
         paper = receipt.encode(receipt.write(job, plan, now, others))
         work = self._work / job.id

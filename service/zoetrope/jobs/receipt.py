@@ -43,6 +43,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     finished: float
     recipe: str
+    recipe_version: str  # of the recipe: the digest of its files
     ticket: Ticket
     seed: int
     plan: Plan | None  # None where the recipe is no longer the one that made the video
@@ -65,6 +66,7 @@ def write(job: Job, plan: Plan | None, now: float, strayed: tuple[str, ...] = ()
         created=job.created,
         finished=now,
         recipe=job.ticket.recipe,
+        recipe_version=job.recipe_version,
         ticket=job.ticket,
         seed=job.seed,
         plan=plan,

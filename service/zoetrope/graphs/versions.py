@@ -1,0 +1,118 @@
+"""The recipes that jobs were accepted with, kept by their digest; nobody looks for recipes here by name."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from ..durable import sync_folder, write
+from ..errors import RecipeError
+from ..structs import primed
+from .assembly import assemble
+from .recipe import Recipe
+
+INDEX = "index.json"
+
+
+class Index(msgspec.Struct, frozen=True):
+    """Which of a version's files is which: a recipe's own names may lead anywhere."""
+
+    name: str
+    files: dict[str, str]
+
+
+class Versions:
+    """A folder for each version, with the recipe's files as they were; all calls block on the disk.
+
+    Without a folder, versions are kept for as long as the process lasts.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root
+        self._known: dict[str, Recipe] = {}
+        self._kept: set[str] = set()  # by this process: their jobs may not be written yet
+        self._one = threading.Lock()
+
+    def keep(self, recipe: Recipe) -> str:
+        """Keep a recipe's files, durably; gives the version by which they are found again."""
+        with self._one:
+            if recipe.version not in self._kept:
+                if self._root is not None and not (self._root / recipe.version / INDEX).is_file():
+                    self._write(recipe, self._root)
+                self._kept.add(recipe.version)
+                self._known[recipe.version] = recipe
+        return recipe.version
+
+    def get(self, version: str) -> Recipe:
+        """Give a recipe as it was kept, or RecipeError."""
+        with self._one:
+            if version not in self._known:
+                self._known[version] = self._read(version)
+            return self._known[version]
+
+    def forget_all_but(self, used: Iterable[str]) -> tuple[str, ...]:
+        """Remove every version that no job needs any more; gives their names."""
+        with self._one:
+            if self._root is None or not self._root.is_dir():
+                return ()
+            needed = {*used, *self._kept}
+            left = [folder for folder in self._root.iterdir() if folder.name not in needed]
+            for folder in left:
+                shutil.rmtree(folder, ignore_errors=True)
+                self._known.pop(folder.name, None)
+        return tuple(folder.name for folder in left)
+
+    def _write(self, recipe: Recipe, root: Path) -> None:
+        part = root / f".{uuid.uuid4().hex}.part"
+        part.mkdir(parents=True)
+        try:
+            # Plain names stay as they are, for people who look at them.
+            names = {
+                name: name
+                if Path(name).name == name != INDEX
+                else f"file-{number}{Path(name).suffix}"
+                for number, name in enumerate(recipe.files)
+            }
+            for name, content in recipe.files.items():
+                write(part / names[name], content)
+            write(part / INDEX, msgspec.json.encode(Index(recipe.name, names)))
+            sync_folder(part)
+            shutil.rmtree(
+                root / recipe.version, ignore_errors=True
+            )  # without its index: unfinished
+            part.rename(root / recipe.version)
+            sync_folder(root)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def _read(self, version: str) -> Recipe:
+        if self._root is None:
+            raise _lost(version, "it was not kept")
+        folder = self._root / version
+        try:
+            index = msgspec.json.decode((folder / INDEX).read_bytes(), type=primed(Index))
+        except (OSError, msgspec.DecodeError) as error:
+            raise _lost(version, str(error)) from error
+
+        def place(name: str) -> Path:
+            return folder / index.files.get(name, name)
+
+        recipe = assemble(index.name, lambda name: place(name).read_bytes(), place)
+        if recipe.version != version:
+            raise _lost(version, "its files were changed")
+        return recipe
+
+
+def _lost(version: str, why: str) -> RecipeError:
+    return RecipeError(
+        f"The version {version[:12]} of a recipe, with which a job was accepted, cannot be read"
+        f" ({why}).",
+        "Restore the folder recipe-versions in the state folder, or cancel the job and drop its"
+        " picture again.",
+        key="recipe-version",
+    )
