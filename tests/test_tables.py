@@ -74,11 +74,13 @@ def test_the_bounds_themselves_are_kept():
     ("text", "told"),
     [
         ("a = ", "not valid TOML: "),
-        (f"a = {'[' * 1000}{']' * 1000}", "nested deeper"),
-        (f"a = {'9' * 5000}", "too many digits"),
+        (f"b = 1\na = {'[' * 1000}{']' * 1000}", "^line 2: nested deeper"),
+        ("a = " + "[\n" * 1000 + "]\n" * 1000, "^line 65: nested deeper"),
+        (f"\n\n{'.'.join('a' * 1200)} = 1", "^line 3: nested deeper"),
+        (f"b = [\n1,\n{'9' * 5000}\n]", "^line 3: a number has too many digits"),
         ("a = {b = nan}", "a.b: found nan"),
     ],
-    ids=["no TOML", "nested", "digits", "a flaw"],
+    ids=["no TOML", "nested", "nested over lines", "a key", "digits", "a flaw"],
 )
 def test_a_text_that_cannot_be_used_is_broken_with_the_reason(text, told):
     with pytest.raises(tables.Broken, match=told):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -14,6 +15,7 @@ from .mistakes import show
 # Nothing that can be said in settings, tickets, recipes or graphs is nested deeper.
 LEVELS = 64
 SMALLEST, LARGEST = -(2**63), 2**64 - 1
+_DIGITS = re.compile(r"[0-9_]{4300}")
 _PLACE = 80  # letters of a place that are told
 
 
@@ -43,10 +45,12 @@ def read(text: str) -> dict[str, Any]:
     except tomli.TOMLDecodeError as error:
         raise Broken(f"not valid TOML: {error}") from error
     except RecursionError as error:
-        raise Broken(f"nested deeper than the {LEVELS} levels that are allowed") from error
+        deep = f"nested deeper than the {LEVELS} levels that are allowed"
+        raise Broken(f"{_where(text, _is_deep())}{deep}") from error
     except ValueError as error:
         # Python reads no whole number of more than some thousand digits.
-        raise Broken(f"a number has too many digits; allowed is {_whole()}") from error
+        where = _where(text, lambda line: _DIGITS.search(line) is not None)
+        raise Broken(f"{where}a number has too many digits; allowed is {_whole()}") from error
     if (flaw := find(found)) is not None:
         raise Broken(str(flaw), flaw)
     return found
@@ -67,6 +71,29 @@ def find(values: Mapping[str, Any]) -> Flaw | None:
         elif isinstance(value, int) and not SMALLEST <= value <= LARGEST:
             return Flaw(_cut(place), show(value), _whole())
     return None
+
+
+def _where(text: str, is_it: Callable[[str], bool]) -> str:
+    """Name the line that is meant; the parser gives up without saying which it was."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if is_it(line):
+            return f"line {number}: "
+    return ""
+
+
+def _is_deep() -> Callable[[str], bool]:
+    """Count brackets from line to line, and a key's parts; brackets in texts count, too, which does no harm."""
+    level = 0
+
+    def is_it(line: str) -> bool:
+        nonlocal level
+        for letter in line:
+            level += (letter in "[{") - (letter in "]}")
+            if level > LEVELS:
+                return True
+        return line.count(".") > LEVELS
+
+    return is_it
 
 
 def _items(value: Mapping[str, Any] | list[Any] | tuple[Any, ...]) -> list[tuple[str, Any]]:

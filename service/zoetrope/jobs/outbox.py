@@ -165,7 +165,8 @@ class Outbox:
 
     def _crowded(self, name: str) -> NotReadable:
         return NotReadable(
-            f"Whatever {self._root / name} is called, something else takes its place.",
+            f"{self._root / name} cannot be put in place: something else stands under every name that was"
+            " tried.",
             f"See who writes in {self._root}, and remove what is in the way.",
             key="outbox-crowded",
         )

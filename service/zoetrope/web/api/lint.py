@@ -106,7 +106,7 @@ class LintApi:
         if asked.graph is not None:
             if (flaw := tables.find(asked.graph)) is not None:
                 told = f"The graph cannot be read: {flaw}."
-                return reply(Foresight(refusal=Reason("graph-value", told, "Mend the graph.")))
+                return reply(Foresight(refusal=Reason("graph-value", told, "Fix the graph.")))
             return reply(await asyncio.to_thread(self._graph, asked, asked.graph, cards))
         assert isinstance(ticket, dict)
         if asked.tags:
