@@ -318,8 +318,8 @@ def copy(source: Beneath, path: str, target: Beneath, to: str) -> None:
         return
     if not stat.S_ISREG(found.st_mode):
         raise NotReadable(
-            f"{shown(source.full(path))} is no file, and cannot be moved to another file system.",
-            "Remove it; there is nothing in it.",
+            f"{shown(source.full(path))} is not a file, so it cannot be copied.",
+            "Remove it; it goes on by itself.",
         )
     with (
         open(source.open(path), "rb") as stream,  # noqa: PTH123 - a descriptor

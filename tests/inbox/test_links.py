@@ -221,6 +221,21 @@ async def test_a_reason_in_the_outbox_is_not_written_through_a_link(world, preci
     assert world.intake.status.problem is None
 
 
+async def test_a_pipe_in_the_place_of_a_ticket_that_two_pictures_need_holds_them(world, picture):
+    picture("cat.png")
+    os.mkfifo(world.inbox / "cat.toml")
+    (world.inbox / "cat.txt").write_text("she turns")
+    drop = world.drop("cat.png", tickets=("cat.txt", "cat.toml"), shared=True)
+    assert await world.intake.take(drop) is None
+    (held,) = world.intake.status.held
+    assert str(world.inbox / "cat.toml") in held.reason.sentence
+    assert list(world.claimed.iterdir()) == []
+    (world.inbox / "cat.toml").unlink()
+    job = await world.take("cat.png", tickets=("cat.txt",))
+    assert (job.state, job.ticket.prompt) == (State.QUEUED, "she turns")
+    assert not world.intake.status.held
+
+
 def test_a_scan_and_a_look_stop_at_a_link(tmp_path, precious):
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox/elsewhere").symlink_to(precious)

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from ..beneath import Beneath, Linked, Place, carry, copy
-from ..errors import NotFound, Reason, Rejected, ZoetropeError
+from ..errors import NotFound, NotReadable, Reason, Rejected, ZoetropeError
 from .entry import CLAIMED, REFUSED, WHY, Entry, Kind, classify, cut, shown, ticket_names
 
 log = logging.getLogger("zoetrope.inbox")
@@ -176,7 +176,7 @@ class Claims:
             # What lies behind a link is not in the inbox.
             self._undo(tree, home)
             return None
-        except OSError:
+        except (OSError, NotReadable):
             self._undo(tree, home)
             raise
         return Claim(
