@@ -25,6 +25,7 @@ FLOORS = (
         "descriptors",
         "child",
         "host",
+        "durable",
         "beneath",
     ),
     *("domain", "settings", "graphs", "models", "lint", "engine", "gpu", "verify", "jobs", "inbox"),

@@ -169,7 +169,7 @@ def test_what_models_and_frames_take_of_the_hosts_memory_is_reckoned_right():
 
 
 def test_a_budgets_tokens_are_counted_right():
-    for profile in read(shipped() / "shared.toml").memory.values():
+    for profile in read((shipped() / "shared.toml").read_bytes(), "shared.toml").memory.values():
         width, height = map(int, re.findall(r"(\d+)x(\d+)", profile.about)[0])
         assert width * height <= profile.pixels
         tokens = profile.pixels / 16**2 * 21

@@ -13,7 +13,7 @@ from zoetrope.models.manifest import Model
 
 SHELF = Recipes((shipped(),))
 NODES = catalog.load().nodes
-SHARED = read(shipped() / "shared.toml")
+SHARED = read((shipped() / "shared.toml").read_bytes(), "shared.toml")
 PARAMETERS = [
     pytest.param(recipe, name, id=f"{recipe.name}-{name}")
     for recipe in map(SHELF.get, SHELF.names())

@@ -326,3 +326,15 @@ def test_a_whole_number_keeps_to_its_steps():
 )  # fmt: skip
 def test_a_card_is_known_by_the_memory_that_it_is_sold_with(reported, found):
     assert sold(reported) == found
+
+
+def test_what_every_parameter_is_stands_in_the_plan():
+    recipe = load(RECIPES / "tiny")
+    cards = {16: Memory(set={"ks_high.cfg": 2.0}), 24: Memory(set={"ks_high.cfg": 3.0})}
+    file = msgspec.structs.replace(recipe.file, memory=cards)
+    sized = msgspec.structs.replace(recipe, file=file)
+    plan = sized.on(23.6).plan(Ticket(recipe="tiny", parameters={"steps": 6}), still(), 5)
+    assert plan.effective == {"prompt": "", "negative": "", "steps": 6, "cfg": 3.0}
+    assert (plan.parameters, plan.memory, plan.set) == ({"steps": 6}, 24, {"ks_high.cfg": 3.0})
+    said = sized.on(0).plan(Ticket(recipe="tiny", parameters={"cfg": 9.0}), still(), 5)
+    assert (said.effective["cfg"], said.memory) == (9.0, 16)

@@ -25,6 +25,7 @@ ORDER = (
     "pace",
     "work",
     "clock",
+    "recipes",
 )
 
 

@@ -36,7 +36,7 @@ from ..graphs.shelf import Recipes
 from ..settings import Settings
 from ..verify.check import CheckerDown
 from . import ladder
-from .course import planned, size_key
+from .course import begun, planned, size_key
 from .flight import Broke, Brought, Flight, Gone, NotSent, Outcome
 from .lane import Lane, LaneStatus
 from .ledger import Ledger
@@ -173,13 +173,38 @@ class Conductor:
         if not lane.idle and any(other.idle for other in self._lanes if other is not lane):
             return None
         async with self._picking:
-            job = await self._ledger.next(self._clock(), without=self._in_hand)
-            if job is None:
-                await self._set_timer()
-                return None
-            self._in_hand.add(job.id)
-            self._waits.pop(job.id, None)
-            return job.id
+            unfit: set[str] = set()
+            while True:
+                job = await self._ledger.next(self._clock(), without=self._in_hand | unfit)
+                if job is None:
+                    await self._set_timer()
+                    return None
+                if await self._fits(lane, job):
+                    self._in_hand.add(job.id)
+                    self._waits.pop(job.id, None)
+                    return job.id
+                unfit.add(job.id)
+
+    async def _fits(self, lane: Lane, job: Job) -> bool:
+        """Tell whether a lane's GPU has the memory that a begun job's plan is made for."""
+        if job.plan is None or not begun(job):
+            return True
+        try:
+            recipe = await self._recipe(job)
+        except RecipeError:
+            return True  # the flight says what is wrong
+        classes = [
+            recipe.memory_class(each.stats.gigabytes if each.stats else 0.0)
+            for each in (lane, *self._lanes)
+        ]
+        if max(classes) < job.plan.memory:
+            sentence = (
+                f"Its plan is made for a GPU with {job.plan.memory} GB, on which its first stage"
+                " ran, and no engine has one now."
+            )
+            step = "Start that engine again; or cancel the job and drop its picture anew."
+            self._waits[job.id] = _Wait(Reason("gpu-too-small", sentence, step), HOST_SECONDS)
+        return classes[0] >= job.plan.memory
 
     def flight(self, lane: Lane, job_id: str, *, recovering: bool) -> Flight:
         """Make the flight that carries a job with this lane's engine."""

@@ -273,6 +273,19 @@ class Ledger:
 
         return await self._run(work)
 
+    async def accepted(self) -> dict[tuple[str, str], int]:
+        """Count the jobs under way by their recipe and the version that they were accepted with."""
+
+        def work() -> dict[tuple[str, str], int]:
+            rows = self._db.execute(
+                "SELECT recipe, json_extract(body, '$.recipe_version'), count(*) FROM jobs"
+                " WHERE state IN ('waiting', 'queued', 'running', 'review') AND json_valid(body)"
+                " GROUP BY 1, 2"
+            )
+            return {(recipe, version): jobs for recipe, version, jobs in rows if version}
+
+        return await self._run(work)
+
     async def versions(self) -> set[str]:
         """List the recipe versions of all jobs that may still be worked on, failed ones included."""
 

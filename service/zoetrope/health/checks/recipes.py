@@ -1,0 +1,56 @@
+"""Do jobs still run recipes as they were before somebody edited them?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from ...errors import RecipeError, Rejected
+from ...graphs.shelf import Recipes
+from ...runtime import Runtime
+from ..base import Verdict
+
+
+class RecipesCheck:
+    """Compares the versions that unfinished jobs were accepted with to the recipes of today."""
+
+    name = "recipes"
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def look(self) -> Verdict | None:
+        """Say how many jobs run an older version; None while none does."""
+        ledger, recipes = self._runtime.ledger, self._runtime.recipes
+        if ledger is None or recipes is None:
+            return None
+        accepted = await ledger.accepted()
+        older = await asyncio.to_thread(_older, accepted, recipes)
+        if not older:
+            return None
+        told = (
+            f"{number} {'job runs' if number == 1 else 'jobs run'} {name}"
+            for name, number in older.items()
+        )
+        return Verdict(
+            name=self.name,
+            level="ok",
+            found=f"{', '.join(told)} as it was when they were accepted; it was edited since.",
+        )
+
+
+def _older(accepted: Mapping[tuple[str, str], int], recipes: Recipes) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for (name, version), number in sorted(accepted.items()):
+        try:
+            now = recipes.get(name).version
+        except (RecipeError, Rejected):
+            now = ""  # gone, or broken: what jobs run is another one in any case
+        if version != now:
+            found[name] = found.get(name, 0) + number
+    return found
+
+
+def make(runtime: Runtime) -> RecipesCheck:
+    """Make the check."""
+    return RecipesCheck(runtime)
