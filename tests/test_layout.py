@@ -28,7 +28,19 @@ FLOORS = (
         "durable",
         "beneath",
     ),
-    *("domain", "settings", "graphs", "models", "lint", "engine", "gpu", "verify", "jobs", "inbox"),
+    *(
+        "domain",
+        "settings",
+        "graphs",
+        "models",
+        "lint",
+        "engine",
+        "gpu",
+        "verify",
+        "store",
+        "jobs",
+        "inbox",
+    ),
     *("runtime", "health", "summary", "web", "client", "systemd", "reload", "app", "demo", "cli"),
 )
 

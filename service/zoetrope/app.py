@@ -24,13 +24,13 @@ from .inbox.returned import Returned
 from .inbox.still import Decoder
 from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
-from .jobs.ledger import Ledger
 from .jobs.outbox import Outbox
 from .logs import set_up
 from .notifier import Notifier
 from .reload import reload
 from .runtime import Runtime
 from .settings import EngineSettings, Settings
+from .store.sqlite.ledger import Ledger
 from .structs import primed
 from .systemd import Reporter
 from .web.events import Bus
@@ -184,8 +184,8 @@ class App:
         decoder = Decoder(settings.inbox)
         watcher = Watcher(settings.inbox, sighted=decoder.warm)
         intake = Intake(settings, ledger, recipes, decoder)
-        ledger.listen(self._bus.job)
-        ledger.witness(self._runtime.tally.see)
+        ledger.on_change(lambda _, job: self._bus.job(job))
+        ledger.on_change(self._runtime.tally.see)
         self._runtime.problem = None
         self._runtime.ledger = ledger
         self._runtime.conductor = conductor

@@ -13,9 +13,9 @@ from .inbox.counter import Counter
 from .inbox.intake import Intake
 from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
-from .jobs.ledger import Ledger
 from .jobs.tally import Tally
 from .settings import Settings
+from .store.sqlite.ledger import Ledger
 
 
 class Runtime:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from .domain.job import State
+from .domain.query import JobQuery
 from .errors import Reason
 from .gpu.card import Reading
 from .jobs.lane import LaneStatus
 from .jobs.progress import Live
-from .jobs.question import Question
 from .runtime import Runtime
 
 SHOWN = 4  # jobs that the sentence names; a host has an engine or two
@@ -74,7 +74,7 @@ async def sentence(runtime: Runtime) -> str:
     counts = await ledger.counts()
     now = []
     if conductor is not None and counts.get(State.RUNNING):
-        for row in await ledger.page(Question(states=(State.RUNNING,), limit=SHOWN)):
+        for row in await ledger.page(JobQuery(states=(State.RUNNING,), limit=SHOWN)):
             if (live := conductor.live(row.job.id)) is not None:
                 still = row.job.stills[0].name if row.job.stills else row.job.stem
                 now.append(rendering(still, live))

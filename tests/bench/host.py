@@ -17,9 +17,9 @@ from tests.bench.process import memory_megabytes, processor_seconds
 from tests.bench.table import Figure, percentile
 from tests.fakes.service import EngineProcess, ServiceProcess
 from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
+from zoetrope.domain.query import JobQuery
 from zoetrope.domain.values import Artefact, Still, Ticket
-from zoetrope.jobs.ledger import Ledger
-from zoetrope.jobs.question import Question
+from zoetrope.store.sqlite.ledger import Ledger
 
 
 def finished_job(number: int, state: State = State.DONE) -> Job:
@@ -99,7 +99,7 @@ def ledger(root: Path, count: int = 100_000) -> Iterator[Figure]:
 
         await timed(
             "ledger list of 50, p99",
-            lambda n: ledger.page(Question(before=count - n * 100 % count)),
+            lambda n: ledger.page(JobQuery(before=count - n * 100 % count)),
         )
         await timed("ledger get, p99", lambda n: ledger.get(ids[n * 199 % count]))
         await timed("ledger claim-next, p99", lambda _: ledger.next(5.0))

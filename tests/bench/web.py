@@ -16,7 +16,7 @@ from tests.bench.host import finished_job
 from tests.bench.process import PeakMemory, own_megabytes, processor_seconds, wait_until
 from tests.bench.table import Figure, percentile
 from tests.fakes.service import EngineProcess, ServiceProcess
-from zoetrope.jobs.ledger import Ledger
+from zoetrope.store.sqlite.ledger import Ledger
 
 NOBODY = "http://127.0.0.1:9"
 

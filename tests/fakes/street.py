@@ -20,7 +20,6 @@ from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.rehearsal import Fault, FaultKind, RehearsalEngine
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.jobs.conductor import Conductor
-from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.outbox import Outbox
 from zoetrope.settings import (
     EngineSettings,
@@ -31,6 +30,7 @@ from zoetrope.settings import (
     Settings,
     StateSettings,
 )
+from zoetrope.store.sqlite.ledger import Ledger
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PATIENCE = 30.0
@@ -96,7 +96,7 @@ class Street:
         with contextlib.suppress(FileExistsError):  # a test may have put something else there
             self.settings.outbox.path.mkdir()
         self.ledger = await Ledger.open(self.settings.ledger_file)
-        self.ledger.listen(lambda _: self.changed.set())
+        self.ledger.on_change(lambda *_: self.changed.set())
         client_id = await self.ledger.fact("client-id", lambda: uuid.uuid4().hex)
         self.clients = []
         for engine, settings in zip(self.engines, self.settings.engines, strict=True):

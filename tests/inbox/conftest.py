@@ -15,14 +15,13 @@ import pytest
 from PIL import Image
 
 from zoetrope.domain.job import Job, State
+from zoetrope.domain.query import JobQuery
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox.entry import classify
 from zoetrope.inbox.gather import Drop
 from zoetrope.inbox.intake import Intake
 from zoetrope.inbox.still import Decoder
 from zoetrope.inbox.watcher import Watcher
-from zoetrope.jobs.ledger import Ledger
-from zoetrope.jobs.question import Question
 from zoetrope.settings import (
     InboxSettings,
     OutboxSettings,
@@ -30,6 +29,7 @@ from zoetrope.settings import (
     Settings,
     StateSettings,
 )
+from zoetrope.store.sqlite.ledger import Ledger
 
 RECIPE = """
 title = "A small recipe"
@@ -145,7 +145,7 @@ class World:
         self.claimed = self.inbox / ".zoetrope"
         self.recipes = Recipes((root / "recipes",))
         self.announced: list[Job] = []
-        ledger.listen(self.announced.append)
+        ledger.on_change(lambda _, job: self.announced.append(job))
         self.now: Callable[[], float] = time.time
         self.tasks: list[asyncio.Task[None]] = []
         self.watcher: Watcher | None = None
@@ -187,7 +187,7 @@ class World:
         self.tasks = []
 
     async def jobs(self) -> list[Job]:
-        return [row.job for row in reversed(await self.ledger.page(Question(limit=1000)))]
+        return [row.job for row in reversed(await self.ledger.page(JobQuery(limit=1000)))]
 
     async def job(self) -> Job:
         (job,) = await self.jobs()

@@ -21,7 +21,7 @@ from zoetrope.errors import Reason, Rejected
 from zoetrope.graphs.recipe import Recipe
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox import ticket as tickets
-from zoetrope.jobs.rows import Rows
+from zoetrope.store.sqlite.rows import Rows
 
 # A parameter without bounds, in which anything that is a number has a place.
 BOUNDLESS = """

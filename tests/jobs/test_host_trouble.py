@@ -21,7 +21,12 @@ def soon(monkeypatch):
     """Tries follow each other closely; how often and how loudly is what the tests look at."""
     for name in ("publisher.FIRST_PAUSE", "publisher.LONGEST_PAUSE"):
         monkeypatch.setattr(f"zoetrope.jobs.{name}", 0.05)
-    for name in ("conductor.HOST_SECONDS", "conductor.LONGEST_WAIT", "room.DISK_SECONDS"):
+    for name in (
+        "conductor.HOST_SECONDS",
+        "conductor.LONGEST_WAIT",
+        "room.DISK_SECONDS",
+        "recovery.RETRY_SECONDS",
+    ):
         monkeypatch.setattr(f"zoetrope.jobs.{name}", 0.05)
 
 

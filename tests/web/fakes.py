@@ -16,10 +16,10 @@ from zoetrope.engine.protocol import Stats
 from zoetrope.errors import Reason, Rejected
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox.intake import Held
-from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.progress import Live
 from zoetrope.runtime import Runtime
 from zoetrope.settings import Settings, parse
+from zoetrope.store.sqlite.ledger import Ledger
 from zoetrope.web.events import Bus
 
 STILL = Still(
@@ -211,8 +211,8 @@ async def make_parts(home: Path, extra: str = "") -> Parts:
     parts = Parts(made)
     parts.bus = Bus(made.outbox.path)
     ledger = await Ledger.open(made.ledger_file)
-    ledger.listen(parts.bus.job)
-    ledger.witness(parts.tally.see)
+    ledger.on_change(lambda _, job: parts.bus.job(job))
+    ledger.on_change(parts.tally.see)
     parts.ledger = ledger
     parts.conductor = Conductor(ledger)
     parts.intake = Intake()

@@ -16,8 +16,8 @@ from zoetrope.domain.plan import Plan
 from zoetrope.domain.values import Artefact, Ticket
 from zoetrope.errors import Reason
 from zoetrope.jobs import receipt
-from zoetrope.jobs.ledger import Ledger
 from zoetrope.jobs.outbox import Outbox
+from zoetrope.store.sqlite.ledger import Ledger
 
 TICKET = Ticket(recipe="tiny", prompt="she turns <b>slowly</b>", parameters={"steps": 5})
 

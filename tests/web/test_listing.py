@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from tests.web.fakes import STILL, make_job
 from zoetrope.domain.job import State
+from zoetrope.domain.query import JobQuery, words
 from zoetrope.domain.steps import complete_pair
 from zoetrope.domain.values import Ticket
-from zoetrope.jobs.question import Question, words
-from zoetrope.jobs.schema import MIGRATIONS
+from zoetrope.store.sqlite.query import sql
+from zoetrope.store.sqlite.schema import MIGRATIONS
 
 
 async def found(client, **query):
@@ -123,8 +124,8 @@ def test_a_question_finds_exactly_what_it_says(made, states, recipe, text, limit
         row = (seq, job.id, str(job.state), "", job.stem, job.ticket.recipe, "", 0.0, 0.0, b"")
         db.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         db.execute("INSERT INTO words VALUES (?, ?)", (seq, words(job)))
-    question = Question(states=states, recipe=recipe, text=text, limit=limit, before=before)
-    rows = [seq for seq, _, _ in db.execute(*question.sql())]
+    question = JobQuery(states=states, recipe=recipe, text=text, limit=limit, before=before)
+    rows = [seq for seq, _, _ in db.execute(*sql(question))]
     db.close()
     wanted = [
         seq

@@ -19,9 +19,9 @@ from ..errors import IllegalTransition, RecipeError, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import RecipeFile
 from ..graphs.shelf import Recipes
-from ..jobs.ledger import Ledger
-from ..jobs.rows import Unkept
 from ..settings import Settings
+from ..store.sqlite.ledger import Ledger
+from ..store.sqlite.rows import Unkept
 from . import ticket as tickets
 from .entry import shown
 from .formats import UNKNOWN, is_moving
@@ -227,7 +227,7 @@ class Admission:
         except StillChanging as error:
             raise LookAgain(limits.settle_seconds) from error
         source = msgspec.structs.replace(source, name=shown(part.name))
-        maker = await self._ledger.maker(source.sha256)
+        maker = await self._ledger.find_publisher(source.sha256)
         clip = recipe.file.clip
         if is_moving(source.file) != (clip is not None) and not source.file.endswith(UNKNOWN):
             raise self._wrong_kind(recipe)
@@ -293,7 +293,7 @@ class Admission:
         policy = self._settings.inbox.duplicates
         if policy == "always":
             return seed
-        twin = await self._ledger.twin(fingerprint)
+        twin = await self._ledger.find_duplicate(fingerprint)
         if twin is None:
             return seed
         if policy == "skip":

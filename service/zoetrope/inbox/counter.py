@@ -14,9 +14,9 @@ import msgspec
 from ..domain.job import Job, State
 from ..errors import NotFound, NotReadable, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
-from ..jobs.ledger import Ledger
-from ..jobs.rows import UnreadableJob
 from ..settings import Settings
+from ..store.sqlite.ledger import Ledger
+from ..store.sqlite.rows import UnreadableJob
 from . import source
 from . import ticket as tickets
 from .admission import Admission, LookAgain

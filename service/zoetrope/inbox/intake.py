@@ -21,9 +21,9 @@ from ..beneath import Beneath
 from ..domain.job import Job, State
 from ..errors import NotReadable, Reason, RecipeError, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
-from ..jobs.ledger import Ledger
-from ..jobs.rows import UnreadableJob
 from ..settings import Settings
+from ..store.sqlite.ledger import Ledger
+from ..store.sqlite.rows import UnreadableJob
 from . import source
 from .admission import Admission, LookAgain
 from .claim import Claim, Claims

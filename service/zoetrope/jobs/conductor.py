@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,13 +14,9 @@ import msgspec
 
 from ..domain import steps
 from ..domain.job import ENDED, Job, State
-from ..domain.values import Failure
 from ..engine.protocol import Engine, Stats
 from ..errors import (
-    DiskFull,
     IllegalTransition,
-    LedgerError,
-    NotFound,
     NotGiven,
     NotReadable,
     Reason,
@@ -34,12 +29,12 @@ from ..gpu.tuner import Tuner
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..settings import Settings
+from ..store.sqlite.ledger import Ledger
 from ..verify.check import CheckerDown
-from . import ladder
+from . import ladder, recovery
 from .course import begun, planned, size_key
 from .flight import Broke, Brought, Flight, Gone, NotSent, Outcome
 from .lane import Lane, LaneStatus
-from .ledger import Ledger
 from .outbox import Outbox
 from .progress import Live
 from .proof import Proofreader
@@ -105,7 +100,7 @@ class Conductor:
         folders = (settings.state.path, settings.outbox.path)
         self._room = Room(folders, settings.state.min_free_megabytes * 1_000_000, self._wake)
         self._timer: asyncio.TimerHandle | None = None
-        ledger.listen(self._written)
+        ledger.on_change(lambda _, job: self._written(job))
 
     async def run(self) -> None:
         """Take up what an earlier process left, then work until cancelled."""
@@ -397,9 +392,8 @@ class Conductor:
     async def _recover(self, group: asyncio.TaskGroup) -> None:
         """Take up every job where it stands; what is wrong with one of them keeps no other."""
         lanes = {lane.name: lane for lane in self._lanes}
-        found = await self._insist(
-            lambda: self._ledger.all_in(State.QUEUED, State.RUNNING, State.REVIEW)
-        )
+        states = (State.QUEUED, State.RUNNING, State.REVIEW)
+        found = await recovery.insist(lambda: self._ledger.all_in(*states))
         for job in found:
             if job.state is State.REVIEW or job.stage is None:
                 self._publisher.owe(job.id)
@@ -410,41 +404,11 @@ class Conductor:
                 else:
                     group.create_task(self._move(job, attempt.engine))
         with contextlib.suppress(OSError):
-            await self._sweep()
-            used = await self._insist(self._ledger.versions)
-            await asyncio.to_thread(self._recipes.versions.forget_all_but, used)
+            await recovery.sweep(self._ledger, self._recipes, self._settings.work)
 
     async def _move(self, job: Job, engine: str) -> None:
-        """Give a job back to the queue whose engine is not set any more."""
-        gone = Failure(kind="crash", message=f"The engine {engine} is not set any more.")
-
-        def left(before: Job) -> Job:
-            relief = before.stage.relief if before.stage else ()
-            return steps.try_again(before, self._clock(), gone, relief)
-
-        with contextlib.suppress(IllegalTransition):  # a person ended it meanwhile
-            await self._insist(lambda: self._ledger.change(job.id, left))
+        await recovery.move(self._ledger, job, engine, self._clock)
         self.released(job.id)
-
-    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask the ledger until it answers: at the start there is nobody else who would wait for it."""
-        told = False
-        while True:
-            try:
-                return await ask()
-            except (LedgerError, DiskFull) as error:
-                if not told:
-                    log.error("%s", error, extra={"action": error.key})  # noqa: TRY400
-                told = True
-                await asyncio.sleep(HOST_SECONDS)
-
-    async def _sweep(self) -> None:
-        """Remove the work of jobs that were published just before an earlier process ended."""
-        work = self._settings.work
-        for folder in await asyncio.to_thread(_folders, work):
-            with contextlib.suppress(NotFound, LedgerError):
-                if (await self._ledger.get(folder.name)).state is State.DONE:
-                    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def _written(self, job: Job) -> None:
         if job.state is State.QUEUED:
@@ -465,7 +429,3 @@ class Conductor:
 
     def _work(self, job: Job) -> Path:
         return self._settings.work / job.id
-
-
-def _folders(work: Path) -> list[Path]:
-    return list(work.iterdir()) if work.is_dir() else []

@@ -14,6 +14,7 @@ import msgspec
 from ..domain import steps
 from ..domain.job import ENDED, Attempt, Job, State
 from ..domain.plan import Plan
+from ..domain.query import JobQuery
 from ..domain.values import Artefact, Failure
 from ..domain.verdict import Verdict
 from ..engine.protocol import (
@@ -32,13 +33,12 @@ from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import StageSpec
 from ..graphs.shelf import Recipes
 from ..host import trouble
+from ..store.sqlite.ledger import Ledger
 from ..verify.check import check
 from .course import Course, expectation, planned, size_key, strayed
-from .ledger import Ledger
 from .pace import LEARNED_FROM, learned
 from .progress import Live, Meter, eta, silence
 from .proof import Proofreader
-from .question import Question
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -180,7 +180,7 @@ class Flight:
                 )
 
     async def _learn(self, recipe: Recipe, job: Job, course: Course) -> float:
-        done = Question(states=(State.DONE,), recipe=recipe.name, limit=LEARNED_FROM)
+        done = JobQuery(states=(State.DONE,), recipe=recipe.name, limit=LEARNED_FROM)
         before = [row.job for row in await self._ledger.page(done)]
         return learned(recipe, course.spec.name, self._engine.name, job.ticket.parameters, before)
 

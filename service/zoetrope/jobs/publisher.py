@@ -34,9 +34,9 @@ from ..errors import (
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..host import trouble
+from ..store.sqlite.ledger import Ledger
 from . import receipt
 from .course import planned, strayed
-from .ledger import Ledger
 from .outbox import Outbox
 
 log = logging.getLogger("zoetrope.jobs")

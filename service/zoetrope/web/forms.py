@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import msgspec
 
 from ..domain.job import State
+from ..domain.query import NEWEST
 from ..domain.values import Scalar
 from ..inbox import ticket as tickets
-from ..jobs.question import NEWEST
 from .endpoint import check
 
 MOST = 200  # jobs a page

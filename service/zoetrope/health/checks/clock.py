@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from ...domain.query import JobQuery
 from ...errors import ZoetropeError
-from ...jobs.question import Question
 from ...runtime import Runtime
 from ..base import Verdict, ago
 
@@ -84,7 +84,7 @@ class ClockCheck:
         if (ledger := self._runtime.ledger) is None:
             return 0.0
         try:
-            rows = await ledger.page(Question(limit=1))
+            rows = await ledger.page(JobQuery(limit=1))
         except ZoetropeError:
             return 0.0  # the ledger's own check speaks of it
         return max((max(row.job.created, row.job.updated) for row in rows), default=0.0)

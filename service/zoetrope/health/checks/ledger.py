@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from ...jobs.ledger import Ledger
 from ...runtime import Runtime
+from ...store.sqlite.ledger import Ledger
 from ..base import Verdict, ago
 
 EVERY = 3600.0  # seconds between two readings of the whole file

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 
 from ...domain.job import Job, State
+from ...domain.query import JobQuery
 from ...errors import ZoetropeError
 from ...graphs.recipe_file import Band
 from ...jobs.course import planned
 from ...jobs.pace import Run, Slow, Yardstick, judge, runs
-from ...jobs.question import Question
 from ...runtime import Runtime
 from ..base import Verdict
 
@@ -39,7 +39,7 @@ class PaceCheck:
         ledger = self._runtime.ledger
         if ledger is None:
             return None
-        rows = await ledger.page(Question(states=(State.DONE,), limit=LOOKED_AT))
+        rows = await ledger.page(JobQuery(states=(State.DONE,), limit=LOOKED_AT))
         if not rows:
             return None
         last, *before = [row.job for row in rows]

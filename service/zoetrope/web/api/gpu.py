@@ -9,10 +9,10 @@ import msgspec
 from aiohttp import web
 
 from ...domain.job import Job, State
+from ...domain.query import JobQuery
 from ...errors import LedgerError
 from ...gpu.report import Row, Video, tabulate
 from ...gpu.wire import Apply, Reset
-from ...jobs.question import Question
 from ...runtime import Runtime
 from ..endpoint import JSON, Endpoint, read_body, read_query, reply
 from ..views import CardView, GpuView
@@ -115,7 +115,7 @@ class GpuApi:
     async def _videos(self, last: int) -> AsyncIterator[Video]:
         if (ledger := self._runtime.ledger) is None:
             return
-        question = Question(states=(State.DONE,), limit=min(PAGE, last))
+        question = JobQuery(states=(State.DONE,), limit=min(PAGE, last))
         while last > 0:
             rows = await ledger.page(question)
             for row in rows:

@@ -11,9 +11,9 @@ import msgspec
 from aiohttp import web
 
 from ...domain.job import Job, State
+from ...domain.query import JobQuery
 from ...errors import Rejected
 from ...jobs.outbox import Piece, pieces
-from ...jobs.question import Question
 from ...runtime import Runtime
 from ..endpoint import JSON, Endpoint, given, read_body, read_json, read_query, reply
 from ..files import opened
@@ -34,7 +34,7 @@ class Jobs:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._pages: dict[Question, tuple[int, bytes]] = {}  # lists, and after how many writes
+        self._pages: dict[JobQuery, tuple[int, bytes]] = {}  # lists, and after how many writes
         self._one = asyncio.Lock()
 
     def endpoints(self) -> list[Endpoint]:
@@ -93,7 +93,7 @@ class Jobs:
     async def listing(self, request: web.Request) -> web.Response:
         """List jobs, newest first, a page at a time."""
         asked = read_query(request, Listing)
-        question = Question(
+        question = JobQuery(
             states=asked.state,
             recipe=asked.recipe,
             text=asked.q,
@@ -107,11 +107,11 @@ class Jobs:
         async with self._one:
             return given(self._known(question) or await self._page(question))
 
-    def _known(self, question: Question) -> bytes | None:
+    def _known(self, question: JobQuery) -> bytes | None:
         writes, body = self._pages.get(question, (-1, b""))
         return body if writes == self._runtime.need_ledger().writes else None
 
-    async def _page(self, question: Question) -> bytes:
+    async def _page(self, question: JobQuery) -> bytes:
         ledger = self._runtime.need_ledger()
         writes = ledger.writes
         rows = await ledger.page(question)
@@ -123,7 +123,7 @@ class Jobs:
             self._keep(question, writes, body)
         return body
 
-    def _keep(self, question: Question, writes: int, body: bytes) -> None:
+    def _keep(self, question: JobQuery, writes: int, body: bytes) -> None:
         if len(self._pages) >= MOST_PAGES:
             self._pages.clear()
         self._pages[question] = (writes, body)

@@ -8,11 +8,11 @@ import pytest
 
 from zoetrope.domain import steps
 from zoetrope.domain.job import Job, Stage, State
+from zoetrope.domain.query import NEWEST, JobQuery
 from zoetrope.domain.values import Ticket
 from zoetrope.errors import DiskFull, IllegalTransition, LedgerError, NotFound
-from zoetrope.jobs.ledger import Ledger
-from zoetrope.jobs.question import NEWEST, Question
-from zoetrope.jobs.schema import APPLICATION_ID, MIGRATIONS
+from zoetrope.store.sqlite.ledger import Ledger
+from zoetrope.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 
 
 def make(state: State = State.QUEUED, **changes) -> Job:
@@ -90,7 +90,7 @@ async def test_steps_taken_at_once_do_not_lose_each_other(ledger):
 
 async def test_listeners_hear_of_what_was_written_and_of_nothing_else(ledger):
     heard: list[tuple[str, State]] = []
-    ledger.listen(lambda job: heard.append((job.id, job.state)))
+    ledger.on_change(lambda _, job: heard.append((job.id, job.state)))
     job = await ledger.add(make(), claim="c1")
     await ledger.add(make(), claim="c1")
     await ledger.change(job.id, lambda j: j)
@@ -112,10 +112,10 @@ async def test_twins_are_found_unless_they_came_to_nothing(ledger):
     for state in (State.FAILED, State.CANCELLED, State.REJECTED):
         job = make(state, fingerprint="f" * 64)
         await ledger.add(job, claim=job.id)
-        assert await ledger.twin("f" * 64) is None
+        assert await ledger.find_duplicate("f" * 64) is None
     job = await ledger.add(make(State.DONE, fingerprint="f" * 64), claim="good")
-    assert await ledger.twin("f" * 64) == job
-    assert await ledger.twin("") is None
+    assert await ledger.find_duplicate("f" * 64) == job
+    assert await ledger.find_duplicate("") is None
 
 
 async def test_a_waiting_half_is_found_by_folder_and_stem(ledger):
@@ -130,11 +130,11 @@ async def test_pages_walk_all_jobs_newest_first_without_gaps(ledger):
         await ledger.add(job, claim=job.id)
     seen: list[str] = []
     before = NEWEST
-    while page := await ledger.page(Question(limit=7, before=before)):
+    while page := await ledger.page(JobQuery(limit=7, before=before)):
         seen += [row.job.stem for row in page]
         before = page[-1].seq
     assert seen == [f"cat{i}" for i in reversed(range(25))]
-    failed = await ledger.page(Question(states=(State.FAILED, State.CANCELLED), limit=100))
+    failed = await ledger.page(JobQuery(states=(State.FAILED, State.CANCELLED), limit=100))
     assert [row.job.stem for row in failed] == [f"cat{i}" for i in reversed(range(0, 25, 3))]
 
 
@@ -160,7 +160,7 @@ async def test_the_tally_knows_recipe_and_state_and_follows_both(ledger):
 
 async def test_a_witness_hears_what_a_job_was_before(ledger):
     heard = []
-    ledger.witness(lambda before, after: heard.append((before, after)))
+    ledger.on_change(lambda before, after: heard.append((before, after)))
     new = await ledger.add(make(), claim="1")
     await ledger.add(make(), claim="1")
     await ledger.change(new.id, lambda j: j)
@@ -194,10 +194,10 @@ async def test_published_bytes_are_known_as_our_own(ledger):
     job = make(State.RUNNING, stages=())
     await ledger.add(job, claim="c")
     await ledger.publish(job.id, lambda j: steps.publish(j, 2.0, "cat-1"), ["1" * 64])
-    maker = await ledger.maker("1" * 64)
+    maker = await ledger.find_publisher("1" * 64)
     assert maker is not None
     assert maker.id == job.id
-    assert await ledger.maker("2" * 64) is None
+    assert await ledger.find_publisher("2" * 64) is None
 
 
 async def test_a_second_service_is_refused(tmp_path):
@@ -245,7 +245,7 @@ async def test_a_ledger_of_an_earlier_schema_is_lifted_and_its_jobs_are_found(tm
         db.execute(f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         db.commit()
     ledger = await Ledger.open(tmp_path / "ledger.db")
-    assert [row.job for row in await ledger.page(Question(text="GRÖSSE"))] == [job]
+    assert [row.job for row in await ledger.page(JobQuery(text="GRÖSSE"))] == [job]
     assert await ledger.tally() == {("r", State.DONE): 1}
     await ledger.close()
 

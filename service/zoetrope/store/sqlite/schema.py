@@ -9,9 +9,9 @@ from typing import TextIO
 
 import msgspec
 
-from ..domain.job import Job
-from ..errors import LedgerError, is_disk_full
-from .question import words
+from ...domain.job import Job
+from ...domain.query import words
+from ...errors import LedgerError, is_disk_full
 from .rows import BROKEN
 
 APPLICATION_ID = 0x5A6F6574  # "Zoet": tells our files from any other SQLite database

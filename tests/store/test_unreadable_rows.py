@@ -10,14 +10,14 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from tests.jobs.test_ledger import make
+from tests.store.test_ledger import make
 from zoetrope.domain import steps
 from zoetrope.domain.job import Stage, State
+from zoetrope.domain.query import NEWEST, JobQuery
 from zoetrope.domain.values import Ticket
 from zoetrope.errors import LedgerError, NotFound, Rejected
-from zoetrope.jobs.ledger import Ledger
-from zoetrope.jobs.question import NEWEST, Question
-from zoetrope.jobs.schema import APPLICATION_ID, MIGRATIONS
+from zoetrope.store.sqlite.ledger import Ledger
+from zoetrope.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 
 # As an earlier version wrote a parameter that was not a number; a torn page; a newer version's state;
 # what no decoder can enter; text that is none; and no text at all.
@@ -70,16 +70,16 @@ async def test_a_value_that_would_not_be_read_back_is_not_written(ledger, value,
         await ledger.change(job.id, lambda j: msgspec.structs.replace(j, **bad))
     assert await ledger.get(job.id) == job
     assert await ledger.claimed("c2") is None
-    assert len(await ledger.page(Question())) == 1
+    assert len(await ledger.page(JobQuery())) == 1
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
 async def test_one_row_blinds_no_list(ledger, body, caplog):
     first, bad, last = await add(ledger, 3)
     await poison(ledger, bad, body=body)
-    assert [row.job for row in await ledger.page(Question())] == [last, first]
-    assert [row.job for row in await ledger.page(Question(text="cat"))] == [last, first]
-    assert [row.job for row in await ledger.page(Question(states=(State.QUEUED,)))] == [last, first]
+    assert [row.job for row in await ledger.page(JobQuery())] == [last, first]
+    assert [row.job for row in await ledger.page(JobQuery(text="cat"))] == [last, first]
+    assert [row.job for row in await ledger.page(JobQuery(states=(State.QUEUED,)))] == [last, first]
     assert await ledger.all_in(State.QUEUED) == [first, last]
     assert (await ledger.counts())[State.QUEUED] == 3
     assert await ledger.find(first.id[:10]) == first
@@ -103,13 +103,13 @@ async def test_pages_are_whole_however_many_rows_cannot_be_read(ledger):
     await poison(ledger, *(job for job in jobs if job not in good))
     seen = []
     before = NEWEST
-    while page := await ledger.page(Question(limit=3, before=before)):
+    while page := await ledger.page(JobQuery(limit=3, before=before)):
         # A short page says that there is no further one.
         assert len(page) == 3 or page[-1].job == good[0]
         seen += [row.job for row in page]
         before = page[-1].seq
     assert seen == good[::-1]
-    both = Question(states=(State.QUEUED, State.DONE), limit=100)
+    both = JobQuery(states=(State.QUEUED, State.DONE), limit=100)
     assert [row.job for row in await ledger.page(both)] == good[::-1]
 
 
@@ -139,11 +139,11 @@ async def test_twins_halves_and_makers_are_found_past_such_a_row(ledger):
         lambda: ledger._db.execute("INSERT INTO outputs VALUES ('s', ?)", (one[1].id,))
     )
     await poison(ledger, one[1], two[0])
-    assert await ledger.twin("f" * 64) == one[0]
+    assert await ledger.find_duplicate("f" * 64) == one[0]
     assert await ledger.waiting("loop", "cat0") == halves[0]
-    assert await ledger.maker("s") is None
+    assert await ledger.find_publisher("s") is None
     await poison(ledger, one[0], halves[0])
-    assert await ledger.twin("f" * 64) is None
+    assert await ledger.find_duplicate("f" * 64) is None
     assert await ledger.waiting("loop", "cat0") is None
 
 
@@ -157,7 +157,7 @@ async def test_the_whole_file_s_check_finds_rows_that_nobody_asked_for(ledger):
 async def test_a_row_that_can_be_read_again_is_not_named_any_more(ledger):
     (job,) = await add(ledger, 1)
     await poison(ledger, job)
-    assert await ledger.page(Question()) == []
+    assert await ledger.page(JobQuery()) == []
     await poison(ledger, job, body=msgspec.json.encode(job))
     assert await ledger.get(job.id) == job
     assert ledger.unreadable == {}
@@ -185,8 +185,8 @@ async def test_a_ledger_of_an_earlier_schema_is_lifted_in_spite_of_such_a_row(tm
             db.execute(f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         db.commit()
     ledger = await Ledger.open(tmp_path / "ledger.db")
-    assert [row.job for row in await ledger.page(Question(text="GRÖSSE"))] == [job]
-    assert [row.job for row in await ledger.page(Question())] == [job]
+    assert [row.job for row in await ledger.page(JobQuery(text="GRÖSSE"))] == [job]
+    assert [row.job for row in await ledger.page(JobQuery())] == [job]
     with pytest.raises(NotFound):
         await ledger.find("zz")
     await ledger.close()

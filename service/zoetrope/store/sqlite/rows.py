@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ..domain.job import Job
-from ..errors import LedgerError, NotFound, Rejected
+from ...domain.job import Job
+from ...errors import LedgerError, NotFound, Rejected
 
 log = logging.getLogger("zoetrope.jobs")
 

@@ -1,0 +1,63 @@
+"""What an earlier process left: jobs of engines that are gone, work and recipe versions that nobody needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ..domain import steps
+from ..domain.job import Job, State
+from ..domain.values import Failure
+from ..errors import DiskFull, IllegalTransition, LedgerError, NotFound
+from ..graphs.shelf import Recipes
+from ..store.sqlite.ledger import Ledger
+
+log = logging.getLogger("zoetrope.jobs")
+
+T = TypeVar("T")
+
+RETRY_SECONDS = 5.0
+
+
+async def insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask the ledger until it answers: at the start there is nobody else who would wait for it."""
+    told = False
+    while True:
+        try:
+            return await ask()
+        except (LedgerError, DiskFull) as error:
+            if not told:
+                log.error("%s", error, extra={"action": error.key})  # noqa: TRY400
+            told = True
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def move(ledger: Ledger, job: Job, engine: str, clock: Callable[[], float]) -> None:
+    """Give a job back to the queue whose engine is not set any more."""
+    gone = Failure(kind="crash", message=f"The engine {engine} is not set any more.")
+
+    def left(before: Job) -> Job:
+        relief = before.stage.relief if before.stage else ()
+        return steps.try_again(before, clock(), gone, relief)
+
+    with contextlib.suppress(IllegalTransition):  # a person ended it meanwhile
+        await insist(lambda: ledger.change(job.id, left))
+
+
+async def sweep(ledger: Ledger, recipes: Recipes, work: Path) -> None:
+    """Remove the work of jobs that were published just before an earlier process ended, and recipe versions that no job needs."""
+    for folder in await asyncio.to_thread(_folders, work):
+        with contextlib.suppress(NotFound, LedgerError):
+            if (await ledger.get(folder.name)).state is State.DONE:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    used = await insist(ledger.versions)
+    await asyncio.to_thread(recipes.versions.forget_all_but, used)
+
+
+def _folders(work: Path) -> list[Path]:
+    return list(work.iterdir()) if work.is_dir() else []

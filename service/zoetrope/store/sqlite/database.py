@@ -1,0 +1,115 @@
+"""The ledger's file as long as it is open: one thread that works on it, and transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from ...domain.job import Job
+from ...errors import DiskFull, LedgerError, NotFound, is_disk_full
+from .rows import Rows
+from .schema import connect
+
+T = TypeVar("T")
+
+
+class Database:
+    """An open file with its lock; all work happens on one thread of its own."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, lock: TextIO, thread: ThreadPoolExecutor
+    ) -> None:
+        self._db = connection
+        self._lock = lock
+        self._thread = thread
+        self._rows = Rows()
+        self.last_progress = time.monotonic()
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """The ids of the rows that nothing can be made of, each with the reason; no list has them."""
+        return self._rows.unreadable
+
+    async def close(self) -> None:
+        """Finish what was asked and let the file go."""
+        await self._run(self._db.close)
+        self._thread.shutdown(wait=True)
+        self._lock.close()
+
+    async def check(self) -> str | None:
+        """Read the whole file on a connection of its own; says what is wrong, or None.
+
+        Rows that nothing can be made of are no damage of the file; they are noted one by one.
+        """
+        file = self._db_file
+
+        def work() -> str | None:
+            with contextlib.closing(connect(file, read_only=True)) as db:
+                found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+                if found == "ok":
+                    for row in db.execute("SELECT id, body FROM jobs"):
+                        self._rows.readable(*row)
+            return None if found == "ok" else found
+
+        try:
+            return await asyncio.to_thread(work)
+        except sqlite3.DatabaseError as error:
+            return str(error)
+
+    async def ping(self) -> float:
+        """Write one row and say how long that took: the proof that the ledger can be written."""
+        begun = time.perf_counter()
+
+        def work() -> None:
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES ('ping', ?)", (str(time.time()),))
+
+        await self._write(work)
+        return time.perf_counter() - begun
+
+    @property
+    def _db_file(self) -> Path:
+        return Path(self._lock.name).with_suffix(".db")
+
+    def _get(self, job_id: str) -> Job:
+        row = self._db.execute("SELECT body FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no job {job_id!r}.", "`zoetrope jobs` lists them.")
+        return self._rows.read(job_id, row[0])
+
+    async def _write(self, work: Callable[[], T]) -> T:
+        def transaction() -> T:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                result = work()
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            return result
+
+        return await self._run(transaction)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        # Shielded: a request that goes away must not leave its half-done answer unread by the thread.
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            result = await asyncio.shield(future)
+        except sqlite3.Error as error:
+            if is_disk_full(error):
+                raise DiskFull(
+                    "The disk of the ledger is full.",
+                    "Free some space; the queue goes on by itself.",
+                ) from error
+            raise LedgerError(
+                f"The ledger cannot be used: {error}.",
+                "Stop the service, keep a copy of ledger.db, and look at the disk's health.",
+            ) from error
+        self.last_progress = time.monotonic()
+        return result

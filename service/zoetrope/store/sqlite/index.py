@@ -1,0 +1,192 @@
+"""What can be asked of the ledger: jobs by their names, states and words, and how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+from ...domain.job import Job, State
+from ...domain.query import JobQuery, Row
+from ...errors import NotFound
+from .database import Database
+from .query import sql
+
+T = TypeVar("T")
+
+_REFILL = 64  # rows at a time, where some of a page cannot be read
+
+
+class Index(Database):
+    """The reading side; a row that cannot be read blinds no list."""
+
+    async def find(self, prefix: str) -> Job:
+        """Find a job by its id or the beginning of it, as people write it."""
+
+        def work() -> Job:
+            found = self._db.execute(
+                "SELECT id, body FROM jobs WHERE id >= ? AND id < ? LIMIT 2", (prefix, prefix + "g")
+            ).fetchall()
+            if len(found) > 1:
+                raise NotFound(f"{prefix!r} is the beginning of several jobs.", "Give more of it.")
+            if not found or not prefix:
+                raise NotFound(f"There is no job {prefix!r}.", "`zoetrope jobs` lists them.")
+            return self._rows.read(*found[0])
+
+        return await self._run(work)
+
+    async def next(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
+        """Find the oldest queued job whose time has come, leaving out those already in hand."""
+        skip = list(without)
+
+        def work() -> Job | None:
+            # One more row cannot be read with each turn, and is left out in the next.
+            while True:
+                row = self._db.execute(
+                    "SELECT id, body FROM jobs WHERE state = 'queued' AND not_before <= ?"
+                    " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1",
+                    (now, _listed((*skip, *self.unreadable))),
+                ).fetchone()
+                if row is None:
+                    return None
+                if (job := self._rows.readable(*row)) is not None:
+                    return job
+
+        return await self._run(work)
+
+    async def soonest(self) -> float | None:
+        """Say when the first postponed job's time comes."""
+
+        def work() -> float | None:
+            row = self._db.execute(
+                "SELECT min(not_before) FROM jobs WHERE state = 'queued' AND not_before > 0"
+                # Nothing is to be done when their time comes, again and again.
+                " AND id NOT IN (SELECT value FROM json_each(?))",
+                (_listed(self.unreadable),),
+            ).fetchone()
+            return None if row[0] is None else float(row[0])
+
+        return await self._run(work)
+
+    async def find_duplicate(self, fingerprint: str) -> Job | None:
+        """Find the newest job made from the same bytes and ticket that has not come to nothing."""
+
+        def work() -> Job | None:
+            return self._rows.first(
+                self._db.execute(
+                    "SELECT id, body FROM jobs WHERE fingerprint = ? AND fingerprint <> ''"
+                    " AND state NOT IN ('failed', 'cancelled', 'rejected') ORDER BY seq DESC",
+                    (fingerprint,),
+                )
+            )
+
+        return await self._run(work)
+
+    async def waiting(self, folder: str, stem: str) -> Job | None:
+        """Find the job that waits for its other half."""
+
+        def work() -> Job | None:
+            return self._rows.first(
+                self._db.execute(
+                    "SELECT id, body FROM jobs WHERE state = 'waiting' AND folder = ? AND stem = ?"
+                    " ORDER BY seq",
+                    (folder, stem),
+                )
+            )
+
+        return await self._run(work)
+
+    async def find_publisher(self, sha256: str) -> Job | None:
+        """Find the job that published these bytes, if they are our own."""
+
+        def work() -> Job | None:
+            return self._rows.first(
+                self._db.execute(
+                    "SELECT id, body FROM outputs JOIN jobs ON jobs.id = outputs.job"
+                    " WHERE sha256 = ?",
+                    (sha256,),
+                )
+            )
+
+        return await self._run(work)
+
+    async def page(self, query: JobQuery) -> list[Row]:
+        """List jobs, newest first, a page at a time."""
+
+        def work() -> list[Row]:
+            found: list[Row] = []
+            asked = query
+            while True:
+                rows = self._db.execute(*sql(asked)).fetchall()
+                for seq, job_id, body in rows:
+                    if (job := self._rows.readable(job_id, body)) is not None:
+                        found.append(Row(seq, job))
+                if len(rows) < asked.limit or len(found) >= query.limit:
+                    return found[: query.limit]
+                # A short page would say that there is no further one.
+                asked = msgspec.structs.replace(query, limit=_REFILL, before=rows[-1][0])
+
+        return await self._run(work)
+
+    async def all_in(self, *states: State) -> list[Job]:
+        """List every job in some states, oldest first; for the few that are under way."""
+
+        def work() -> list[Job]:
+            rows = self._db.execute(
+                "SELECT id, body FROM jobs WHERE state IN (SELECT value FROM json_each(?))"
+                " ORDER BY seq",
+                (_listed(states),),
+            )
+            return [job for row in rows if (job := self._rows.readable(*row)) is not None]
+
+        return await self._run(work)
+
+    async def accepted(self) -> dict[tuple[str, str], int]:
+        """Count the jobs under way by their recipe and the version that they were accepted with."""
+
+        def work() -> dict[tuple[str, str], int]:
+            rows = self._db.execute(
+                "SELECT recipe, json_extract(body, '$.recipe_version'), count(*) FROM jobs"
+                " WHERE state IN ('waiting', 'queued', 'running', 'review') AND json_valid(body)"
+                " GROUP BY 1, 2"
+            )
+            return {(recipe, version): jobs for recipe, version, jobs in rows if version}
+
+        return await self._run(work)
+
+    async def versions(self) -> set[str]:
+        """List the recipe versions of all jobs that may still be worked on, failed ones included."""
+
+        def work() -> set[str]:
+            rows = self._db.execute(
+                "SELECT DISTINCT json_extract(body, '$.recipe_version') FROM jobs"
+                " WHERE state NOT IN ('done', 'rejected') AND json_valid(body)"
+            )
+            return {version for (version,) in rows if version}
+
+        return await self._run(work)
+
+    async def counts(self) -> dict[State, int]:
+        """Say how many jobs are in each state."""
+
+        def work() -> dict[State, int]:
+            rows = self._db.execute("SELECT state, sum(jobs) FROM tally GROUP BY state")
+            found = dict(rows.fetchall())
+            return {state: found.get(str(state), 0) for state in State}
+
+        return await self._run(work)
+
+    async def tally(self) -> dict[tuple[str, State], int]:
+        """Say how many jobs of each recipe are in each state."""
+
+        def work() -> dict[tuple[str, State], int]:
+            rows = self._db.execute("SELECT recipe, state, jobs FROM tally")
+            known = {str(state): state for state in State}
+            return {(recipe, known[state]): n for recipe, state, n in rows if state in known}
+
+        return await self._run(work)
+
+
+def _listed(values: Iterable[str]) -> str:
+    return msgspec.json.encode(list(values)).decode()

@@ -1,0 +1,190 @@
+"""The ledger: every job on disk, one writer, and nothing said to be done before it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from ...domain.job import Job
+from ...domain.query import words
+from .index import Index
+from .schema import open_file
+
+T = TypeVar("T")
+Listener = Callable[[Job | None, Job], None]
+
+
+class Ledger(Index):
+    """The only way to the ledger's file."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, lock: TextIO, thread: ThreadPoolExecutor
+    ) -> None:
+        super().__init__(connection, lock, thread)
+        self._listeners: list[Listener] = []
+        self.writes = 0  # by this process; the same number means the same jobs
+
+    @classmethod
+    async def open(cls, file: Path) -> Ledger:
+        """Open or make the ledger, lift it to the present schema, and hold it against a second service."""
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        try:
+            connection, lock = await asyncio.get_running_loop().run_in_executor(
+                thread, open_file, file
+            )
+        except BaseException:
+            thread.shutdown(wait=False)
+            raise
+        return cls(connection, lock, thread)
+
+    def on_change(self, listener: Listener) -> None:
+        """Have a function called, on the event loop, with each job that was just written, and what it was before.
+
+        Of a new job there is no before.
+        """
+        self._listeners.append(listener)
+
+    async def add(self, job: Job, *, claim: str) -> Job:
+        """Write a new job; the same claim gives the job that was written the first time."""
+
+        def work() -> tuple[Job, bool]:
+            known = self._db.execute("SELECT job FROM claims WHERE id = ?", (claim,)).fetchone()
+            if known is not None:
+                return self._get(known[0]), False
+            self._db.execute("INSERT INTO claims VALUES (?, ?)", (claim, job.id))
+            self._insert(job)
+            return job, True
+
+        stored, new = await self._write(work)
+        if new:
+            self._tell(None, stored)
+        return stored
+
+    async def change(
+        self, job_id: str, step: Callable[[Job], Job], *, claim: str | None = None
+    ) -> Job:
+        """Take one legal step with a job, whoever else wants to: read, decide and write are one."""
+
+        def work() -> tuple[Job, Job]:
+            before = self._get(job_id)
+            after = step(before)
+            if claim is not None:
+                self._db.execute("INSERT OR IGNORE INTO claims VALUES (?, ?)", (claim, job_id))
+            if after is not before:
+                self._update(after)
+                if (told := words(after)) != words(before):
+                    self._db.execute(
+                        "UPDATE words SET text = ? WHERE seq = (SELECT seq FROM jobs WHERE id = ?)",
+                        (told, job_id),
+                    )
+            return before, after
+
+        before, after = await self._write(work)
+        if after is not before:
+            self._tell(before, after)
+        return after
+
+    async def publish(self, job_id: str, step: Callable[[Job], Job], made: Iterable[str]) -> Job:
+        """Take the last step and remember the hashes of what was published, in one transaction."""
+        hashes = [(sha256, job_id) for sha256 in made]
+
+        def work() -> tuple[Job, Job]:
+            before = self._get(job_id)
+            after = step(before)
+            self._update(after)
+            self._db.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?)", hashes)
+            return before, after
+
+        before, after = await self._write(work)
+        self._tell(before, after)
+        return after
+
+    async def get(self, job_id: str) -> Job:
+        """Find a job by its whole id."""
+        return await self._run(lambda: self._get(job_id))
+
+    async def claimed(self, claim: str) -> Job | None:
+        """Find the job that a claim became part of; UnreadableJob if nothing can be made of it."""
+
+        def work() -> Job | None:
+            row = self._db.execute(
+                "SELECT jobs.id, body FROM claims JOIN jobs ON jobs.id = claims.job"
+                " WHERE claims.id = ?",
+                (claim,),
+            ).fetchone()
+            return self._rows.read(*row) if row else None
+
+        return await self._run(work)
+
+    async def remember_rung(
+        self, recipe: str, stage: str, size: str, card: str, relief: tuple[str, ...]
+    ) -> None:
+        """Keep what made a stage fit, for the next job of its kind."""
+
+        def work() -> None:
+            self._db.execute(
+                "INSERT OR REPLACE INTO rungs VALUES (?, ?, ?, ?, ?, ?)",
+                (recipe, stage, size, card, " ".join(relief), time.time()),
+            )
+
+        await self._write(work)
+
+    async def rung(self, recipe: str, stage: str, size: str, card: str) -> tuple[str, ...]:
+        """Recall what made a stage fit."""
+
+        def work() -> tuple[str, ...]:
+            row = self._db.execute(
+                "SELECT relief FROM rungs WHERE recipe = ? AND stage = ? AND size = ? AND card = ?",
+                (recipe, stage, size, card),
+            ).fetchone()
+            return tuple(row[0].split()) if row else ()
+
+        return await self._run(work)
+
+    async def fact(self, name: str, make: Callable[[], str]) -> str:
+        """Read a lasting fact of this ledger, deciding it once."""
+
+        def work() -> str:
+            self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, make()))
+            row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+            return str(row[0])
+
+        return await self._write(work)
+
+    def _tell(self, before: Job | None, after: Job) -> None:
+        self.writes += 1
+        for listener in self._listeners:
+            listener(before, after)
+
+    def _insert(self, job: Job) -> None:
+        added = self._db.execute(
+            "INSERT INTO jobs (id, state, folder, stem, recipe, fingerprint, not_before, updated,"
+            " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (job.id, *self._columns(job)),
+        )
+        self._db.execute("INSERT INTO words VALUES (?, ?)", (added.lastrowid, words(job)))
+
+    def _update(self, job: Job) -> None:
+        self._db.execute(
+            "UPDATE jobs SET state = ?, folder = ?, stem = ?, recipe = ?, fingerprint = ?,"
+            " not_before = ?, updated = ?, body = ? WHERE id = ?",
+            (*self._columns(job), job.id),
+        )
+
+    def _columns(self, job: Job) -> tuple[object, ...]:
+        stage = job.stage
+        return (
+            str(job.state),
+            job.folder,
+            job.stem,
+            job.ticket.recipe,
+            job.fingerprint,
+            stage.not_before if stage else 0.0,
+            job.updated,
+            self._rows.written(job),
+        )
