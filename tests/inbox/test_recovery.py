@@ -11,7 +11,7 @@ from tests.inbox.conftest import write_picture
 from zoetrope.domain.job import State
 
 STEPS = ("rename", "unlink", "mkdir", "rmdir", "fsync")
-LEDGER_STEPS = ("claimed", "add", "change", "twin", "waiting", "maker")
+LEDGER_STEPS = ("claimed", "add", "change", "find_duplicate", "waiting", "find_publisher")
 
 
 class Crash(BaseException):

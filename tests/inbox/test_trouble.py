@@ -108,7 +108,7 @@ class TestTrouble:
         await until(lambda: not world.intake.status.held)
 
     async def test_a_mistake_of_ours_costs_no_picture(self, world, picture, monkeypatch, caplog):
-        real = world.ledger.twin
+        real = world.ledger.find_duplicate
         failures = [RuntimeError("a bug")]
 
         async def twin(fingerprint):
@@ -116,7 +116,7 @@ class TestTrouble:
                 raise failures.pop()
             return await real(fingerprint)
 
-        monkeypatch.setattr(world.ledger, "twin", twin)
+        monkeypatch.setattr(world.ledger, "find_duplicate", twin)
         world.start()
         picture("cat.png")
         await world.wait_for_jobs(1, State.QUEUED)

@@ -204,6 +204,8 @@ EDGES = [
     bad("S010", changed(lightning(), ks_high__steps=9)),
     good("S011", changed(hero(), ks_high__steps=15)),
     bad("S011", changed(hero(), ks_high__steps=14)),
+    good("S011", changed(hero(), ks_high__steps=10, ks_high__sampler_name="heun")),
+    bad("S011", changed(hero(), ks_high__steps=7, ks_high__sampler_name="heun")),
     good("S014", hero(shift=3.0)),
     good("S015", single(8, 1.0)),
     good("S015", single(9, 0.5)),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from zoetrope.health.ledger import LedgerCheck
 
 from tests.web.test_jobs import AS_JSON, add, problem
 from zoetrope.domain.job import State
+from zoetrope.health.checks.ledger import LedgerCheck
 
 # As an earlier version wrote a parameter that was not a number.
 BODY = b'{"id":"x","ticket":{"recipe":"tiny","parameters":{"cfg":null}}}'

@@ -11,7 +11,7 @@ from zoetrope.engine.rehearsal import codec, mark, motion
 from zoetrope.engine.rehearsal.drift import shift_between
 from zoetrope.engine.rehearsal.nodes.interpolate import interpolated
 from zoetrope.engine.rehearsal.nodes.upscale import _target_size, _windows
-from zoetrope.engine.rehearsal.sampling import enter, evaluations, integrate, leave, noise
+from zoetrope.engine.rehearsal.sampling import enter, integrate, leave, noise
 from zoetrope.engine.rehearsal.values import Scene, Trajectory
 from zoetrope.graphs.schedules import SCHEDULERS, beta_quantile, segment, sigmas
 
@@ -74,14 +74,6 @@ def test_the_beta_distribution_is_inverted():
     assert beta_quantile(0.5, 0.6, 0.6) == pytest.approx(0.5)
     # The arcsine law has a closed form.
     assert beta_quantile(0.2, 0.5, 0.5) == pytest.approx(math.sin(math.pi * 0.1) ** 2, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("sampler", "count"),
-    [("euler", 1), ("res_2s", 2), ("exponential/res_2s", 2), ("heun", 2), ("res_3s_ode", 3)],
-)
-def test_a_step_costs_as_many_looks_as_its_name_says(sampler, count):
-    assert evaluations(sampler) == count
 
 
 @pytest.mark.parametrize("sampler", ["euler", "res_2s", "res_3s", "lcm", "euler_ancestral"])

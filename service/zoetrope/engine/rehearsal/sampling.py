@@ -9,15 +9,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ...graphs.samplers import evaluations
 from .values import Samples, Trajectory
 
 #: Tells how many steps are done, and of how many.
 Step = Callable[[int, int], None]
 Velocity = Callable[[Samples, float], Samples]
 
-#: Samplers that look at the middle or the end of a step before they take it.
-_TWICE = ("heun", "dpm_2", "res_2s", "dpmpp_2s", "midpoint", "ralston", "seeds_2", "dpmpp_sde")
-_THRICE = ("res_3s", "seeds_3", "dpmpp_3s", "kutta", "rk")
 #: Samplers that replace the path's noise by fresh noise at every step.
 _RENOISING = ("lcm", "ancestral", "sde", "ddpm", "sa_solver")
 
@@ -26,14 +24,6 @@ def noise(path: Trajectory, shape: tuple[int, ...]) -> Samples:
     """Draw the noise of a path."""
     source = np.random.Generator(np.random.SFC64([path.seed, path.draw]))
     return source.standard_normal(shape, dtype=np.float32)
-
-
-def evaluations(sampler: str) -> int:
-    """Return how often a sampler asks the model within one step."""
-    name = sampler.rsplit("/", 1)[-1]
-    if name.startswith(_THRICE) or "_3s" in name:
-        return 3
-    return 2 if name.startswith(_TWICE) or "_2s" in name else 1
 
 
 def renoises(sampler: str) -> bool:
@@ -65,7 +55,7 @@ def integrate(
     steps = len(levels) - 1
     if not renoises(sampler):
         velocity = noise(path, x.shape) - target
-        stages = evaluations(sampler)
+        stages = evaluations(sampler) or 1
         for i in range(steps):
             x = _advance(x, levels[i], levels[i + 1], lambda _x, _level: velocity, stages)
             step(i + 1, steps)
@@ -81,7 +71,7 @@ def integrate(
 
 
 def _advance(x: Samples, here: float, there: float, at: Velocity, stages: int) -> Samples:
-    """Take one step with one, two or three looks at the velocity."""
+    """Take one step with one, two, or three and more looks at the velocity."""
     width = there - here
     first = at(x, here)
     if stages == 1:

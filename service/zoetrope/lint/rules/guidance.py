@@ -6,8 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from ...graphs.samplers import evaluations
 from ..classes import NAG
-from ..evaluations import evaluations_a_step
 from ..findings import Hit, Put, quote
 from ..prompts import Prompt, estimated_tokens, under_nag
 from ..registry import rule
@@ -158,7 +158,7 @@ def noisy_sampler(subject: Subject) -> Iterator[Hit]:
 def costly_sampler(subject: Subject) -> Iterator[Hit]:
     """Find samplers that ask the model more than once in a step."""
     for stage in subject.wan_stages:
-        times = evaluations_a_step(stage.sampler)
+        times = evaluations(stage.sampler)
         if times is not None and times > 1:
             node_id, name = stage.place("sampler")
             steps = f": {stage.ran * times} for {stage.ran} steps" if stage.ran else ""
@@ -214,7 +214,7 @@ def foreign_latent(subject: Subject) -> Iterator[Hit]:
 def costly_distilled(subject: Subject) -> Iterator[Hit]:
     """Find samplers that ask distilled weights more than once in a step."""
     for stage in subject.wan_stages:
-        times = evaluations_a_step(stage.sampler)
+        times = evaluations(stage.sampler)
         if stage.chain.distilled and times is not None and times > 1:
             node_id, name = stage.place("sampler")
             found = f"{quote(stage.sampler)} evaluates {times} times a step"

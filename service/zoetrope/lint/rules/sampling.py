@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..evaluations import evaluations_a_step
+from ...graphs.samplers import evaluations
 from ..findings import Hit, Put, quote
 from ..registry import rule
 from ..sigma import DEFAULT_SHIFT
@@ -103,7 +103,7 @@ def too_few_steps(subject: Subject) -> Iterator[Hit]:
         # The official graph for speech runs ten steps.
         if not stage.chain.undistilled or stage.chain.tag.task == "s2v":
             continue
-        times = evaluations_a_step(stage.sampler)
+        times = evaluations(stage.sampler)
         if stage.steps is not None and times is not None and stage.steps * times < 15:
             node_id, name = stage.place("steps")
             yield Hit(node=node_id, input=name, found=f"{name} = {stage.steps}")
