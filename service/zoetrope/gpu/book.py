@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from ..durable import sync, write
 from ..structs import primed
 from .probation import Record
 from .profile import Knob
@@ -72,16 +72,9 @@ class BookFile:
     def write(self, book: Book) -> None:
         """Write it so that a crash leaves the old or the new one, never a piece."""
         part = self.file.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(book), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        write(part, msgspec.json.format(msgspec.json.encode(book), indent=2) + b"\n")
         part.replace(self.file)
-        folder = os.open(self.file.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(self.file.parent)
 
 
 def boot_id(file: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:

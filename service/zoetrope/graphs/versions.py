@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..durable import sync_folder, write
+from ..durable import sync, write
 from ..errors import RecipeError
 from ..structs import primed
 from .assembly import assemble
@@ -81,12 +81,12 @@ class Versions:
             for name, content in recipe.files.items():
                 write(part / names[name], content)
             write(part / INDEX, msgspec.json.encode(Index(recipe.name, names)))
-            sync_folder(part)
+            sync(part)
             shutil.rmtree(
                 root / recipe.version, ignore_errors=True
             )  # without its index: unfinished
             part.rename(root / recipe.version)
-            sync_folder(root)
+            sync(root)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..beneath import Linked, Place
+from ..durable import sync
 from ..errors import NotReadable, Rejected
 from .claim import check_file
 from .entry import shown
@@ -92,19 +93,8 @@ def _unreadable(file: Place, error: OSError) -> NotReadable:
 
 def flush(folder: Path, *files: str) -> None:
     """Make files of a work folder, its names and its own name durable."""
-    for path, flags in (
-        *((folder / file, os.O_RDONLY) for file in files),
-        (folder, os.O_RDONLY | os.O_DIRECTORY),
-        (folder.parent, os.O_RDONLY | os.O_DIRECTORY),
-    ):
-        handle = os.open(path, flags)
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
-        finally:
-            os.close(handle)
+    for path in (*(folder / file for file in files), folder, folder.parent):
+        sync(path)
 
 
 def remove(folder: Path) -> None:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 import aiohttp
 import msgspec
 
+from ..durable import sync
 from ..errors import DiskFull, ZoetropeError, is_disk_full
 from .manifest import Model
 from .store import READY, Seen, Store
@@ -237,11 +238,7 @@ class Fetcher:
         stat = part.stat()
         part.replace(target)
         part.with_suffix(".etag").unlink(missing_ok=True)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(target.parent)
         self._store.remember(target, Seen(size, stat.st_mtime_ns, found))
 
 
