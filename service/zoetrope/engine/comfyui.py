@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 import msgspec
@@ -174,11 +174,10 @@ class ComfyEngine:
                     )
                 with part.open("wb") as target:
                     async for chunk in answer.content.iter_chunked(CHUNK):
-                        target.write(chunk)
-                        digest.update(chunk)
+                        # On a thread: a slow disk must hold up neither events nor the watchdog.
+                        await asyncio.to_thread(_put, target, digest, chunk)
                         size += len(chunk)
-                    target.flush()
-                    await asyncio.to_thread(os.fsync, target.fileno())
+                    await asyncio.to_thread(_flush, target)
                 if answer.content_length is not None and answer.content_length != size:
                     raise OutputVanished(f"Only part of {output.filename} came.")
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -294,3 +293,13 @@ class ComfyEngine:
             f" ({type(error).__name__}{f': {error}' if str(error) else ''}).",
             "Start it, or look at its log; the queue goes on by itself.",
         )
+
+
+def _put(target: BinaryIO, digest: hashlib._Hash, chunk: bytes) -> None:
+    target.write(chunk)
+    digest.update(chunk)
+
+
+def _flush(target: BinaryIO) -> None:
+    target.flush()
+    os.fsync(target.fileno())
