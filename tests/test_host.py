@@ -16,7 +16,7 @@ from zoetrope.host import trouble
         (errno.EROFS, "unwritable"),
         (errno.EACCES, "unwritable"),
         (errno.ENOENT, "missing"),
-        (errno.ENOTDIR, "missing"),
+        (errno.ENOTDIR, "in-the-way"),
         (errno.ELOOP, "link"),
         (errno.EEXIST, "in-the-way"),
         (errno.EMFILE, "files-spent"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import Callable
 
 from .descriptors import raise_limit
+from .domain.job import State
 from .engine.comfyui import ComfyEngine
 from .engine.embedded import SCHEME, EmbeddedEngine
 from .engine.protocol import Engine
@@ -171,12 +173,17 @@ class App:
         client_id = await self._client_id(ledger)
         returned = Returned(settings)
         tuner = Tuner(settings.gpu, settings.engines, Watch())
+        outbox = Outbox(settings.outbox.path)
+        if not (await ledger.counts())[State.DONE]:
+            # What is wrong with it is met, and told, when there is something to publish.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(outbox.prepare)
         conductor = Conductor(
             settings,
             ledger=ledger,
             recipes=recipes,
             engines=[self._engine(each, client_id) for each in settings.engines],
-            outbox=Outbox(settings.outbox.path),
+            outbox=outbox,
             explain=returned.explain,
             tell=self._bus.progress,
             tuner=tuner,

@@ -64,9 +64,9 @@ _DEVICE = _Case(
 _CASES: dict[int, _Case] = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _CLOSED),
-    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), _MISSING),
+    errno.ENOENT: _MISSING,
     errno.ELOOP: _LINK,
-    **dict.fromkeys((errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY), _TAKEN),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY), _TAKEN),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), _SPENT),
     **dict.fromkeys((errno.ENOMEM, errno.EAGAIN), _MEMORY),
     **dict.fromkeys(

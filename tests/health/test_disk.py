@@ -50,7 +50,16 @@ async def test_a_missing_folder_is_failing_with_how_to_make_it(parts):
     verdict = await DiskCheck(lambda: parts.settings).look()
     assert verdict.level == "failing"
     assert "No such file" in verdict.found
-    assert f"install -d -g zoetrope -m 2770 {parts.settings.outbox.path}" in verdict.next_step
+    assert f"install -d -m 2770 {parts.settings.outbox.path}" in verdict.next_step
+
+
+async def test_a_file_in_a_folders_place_is_failing_and_is_to_be_moved_away(parts):
+    parts.settings.outbox.path.rmdir()
+    parts.settings.outbox.path.write_text("no folder")
+    verdict = await DiskCheck(lambda: parts.settings).look()
+    assert verdict.level == "failing"
+    assert "is no folder" in verdict.found
+    assert "Move away what lies there" in verdict.next_step
 
 
 async def test_a_folder_that_cannot_be_written_is_failing(parts, monkeypatch):

@@ -332,6 +332,28 @@ async def test_a_ledger_that_cannot_answer_now_does_not_end_the_feeding_of_an_en
     assert not left
 
 
+async def test_what_keeps_a_queued_job_is_logged_once_however_often_it_is_tried(own, caplog):
+    (own.recipes / "tiny" / "recipe.toml").rename(own.recipes / "aside")
+    jobs = [await own.drop(stem=f"c{n}") for n in range(2)]
+    for job in jobs:
+        await own.waits(job, "recipe-unknown")
+    before = own.ledger.writes
+    await own.until(lambda: own.ledger.writes > before + 4)  # it was tried again, and again
+    assert len(loud(caplog)) == 2
+    (own.recipes / "aside").rename(own.recipes / "tiny" / "recipe.toml")
+    for job in jobs:
+        await own.becomes(job, State.DONE)
+    assert not own.conductor.status().waiting
+
+
+async def test_a_waiting_job_that_is_cancelled_is_nothing_to_tell_any_more(own):
+    (own.recipes / "tiny" / "recipe.toml").rename(own.recipes / "aside")
+    job = await own.waits(await own.drop(), "recipe-unknown")
+    assert job.id in own.conductor.status().waiting
+    await own.conductor.cancel(job.id)
+    assert not own.conductor.status().waiting
+
+
 async def test_files_that_ran_out_fail_nobody(street, monkeypatch):
     whole, left = street.clients[0].fetch, [1, 2, 3]
 

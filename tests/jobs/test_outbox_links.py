@@ -33,7 +33,9 @@ def precious(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
+    out = tmp_path / "out"
+    out.mkdir()
+    return out
 
 
 def make_work(root: Path) -> Path:
@@ -149,8 +151,6 @@ def test_a_file_of_the_job_that_is_missing_is_said_as_such(out, work):
 
 
 def test_an_outbox_that_cannot_be_written_is_said_as_such(out, work, monkeypatch):
-    out.mkdir()
-
     def forbidden(*_args: object, **_kwargs: object) -> None:
         raise PermissionError(13, "Permission denied")
 

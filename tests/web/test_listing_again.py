@@ -5,6 +5,7 @@ import msgspec
 from tests.web.fakes import make_job
 from zoetrope.domain.job import State
 from zoetrope.jobs.progress import Live
+from zoetrope.store.sqlite.ledger import Ledger
 
 
 async def listed(client, **query):
@@ -38,6 +39,17 @@ async def test_the_same_list_is_read_once(client, parts, monkeypatch):
         await listed(client)
     await listed(client, state="done")
     assert len(asked) == 2
+
+
+async def test_a_ledger_that_was_opened_anew_is_asked_anew(client, parts):
+    """As a reload of the settings does: its writes are counted from the beginning."""
+    assert await listed(client, state="review") == []
+    await parts.ledger.close()
+    parts.ledger = await Ledger.open(parts.settings.ledger_file)
+    job = make_job(State.REVIEW)
+    await parts.ledger.add(job, claim=job.id)
+    parts.ledger.writes = 0
+    assert [each["id"] for each in await listed(client, state="review")] == [job.id]
 
 
 async def test_how_far_a_job_is_is_never_old(client, parts):

@@ -102,7 +102,11 @@ def _jobs(client: Client) -> list[str]:
 
 
 def _remark(job: JobView) -> str:
-    return f"zoetrope approve {job.short}" if job.state == "review" else show.progress(job)
+    asked = f"zoetrope approve {job.short}" if job.state == "review" else ""
+    if job.reason is not None:
+        waits = f"waits: {job.reason.sentence}"
+        return f"{asked}; its clip {waits}" if asked else waits
+    return asked or show.progress(job)
 
 
 def _watch(client: Client) -> None:

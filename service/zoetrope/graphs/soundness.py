@@ -92,8 +92,15 @@ def _check_memory(recipe: Recipe) -> None:
         raise RecipeError(
             "neither [size] nor the smallest [memory] says how many pixels there are."
         )
-    for profile in memory.values():
-        _need(recipe, profile.set)
+    for gigabytes, profile in memory.items():
+        try:
+            _need(recipe, profile.set)
+        except RecipeError as error:
+            # A shelf's table is nowhere in the recipe's own text.
+            where = f"[memory.{gigabytes}]"
+            if recipe.file.cards:
+                where += f", or the cards {recipe.file.cards!r} that it asks for of shared.toml"
+            raise RecipeError(f"{error.reason.sentence.rstrip('.')}: {where} sets it.") from error
 
 
 def _check_value(name: str, parameter: Parameter, value: Any) -> None:

@@ -38,14 +38,14 @@ from .lane import Lane, LaneStatus
 from .outbox import Outbox
 from .progress import Live
 from .proof import Proofreader
-from .publisher import Publisher, reason_of
+from .publisher import Publisher, reason_of, way_out
 from .room import Room
 
 log = logging.getLogger("zoetrope.jobs")
 
 # Between tries while something is wrong that is not the job's: a broken recipe, a missing checker.
 HOST_SECONDS = 5.0
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 15.0
 
 T = TypeVar("T")
 
@@ -95,6 +95,7 @@ class Conductor:
             outbox, ledger=ledger, recipes=recipes, work=settings.work, clock=clock
         )
         self._waits: dict[str, _Wait] = {}
+        self._too_large: dict[str, Reason] = {}  # for every GPU that there is
         self._in_hand: set[str] = set()
         self._picking = asyncio.Lock()
         folders = (settings.state.path, settings.outbox.path)
@@ -117,7 +118,7 @@ class Conductor:
         return Status(
             paused=self._room.short,
             lanes=tuple(lane.status() for lane in self._lanes),
-            waiting={**waits, **self._publisher.waiting},
+            waiting={**self._too_large, **waits, **self._publisher.waiting},
         )
 
     def live(self, job_id: str) -> Live | None:
@@ -176,7 +177,7 @@ class Conductor:
                     return None
                 if await self._fits(lane, job):
                     self._in_hand.add(job.id)
-                    self._waits.pop(job.id, None)
+                    self._too_large.pop(job.id, None)
                     return job.id
                 unfit.add(job.id)
 
@@ -198,7 +199,7 @@ class Conductor:
                 " ran, and no engine has one now."
             )
             step = "Start that engine again; or cancel the job and drop its picture anew."
-            self._waits[job.id] = _Wait(Reason("gpu-too-small", sentence, step), HOST_SECONDS)
+            self._too_large[job.id] = Reason("gpu-too-small", sentence, step)
         return classes[0] >= job.plan.memory
 
     def flight(self, lane: Lane, job_id: str, *, recovering: bool) -> Flight:
@@ -232,7 +233,7 @@ class Conductor:
         if isinstance(outcome, Brought):
             if job.attempt is not None:
                 job = await self._arrived(lane, job, outcome)
-            self._waits.pop(job_id, None)
+            self._over(job)
             # Apart from the step above: what keeps it out of the outbox is waited for there.
             if job.stage is None or job.state is State.REVIEW:
                 await self._publisher.see_to(job_id)
@@ -250,8 +251,9 @@ class Conductor:
             # Cancelled between two of our steps: begun anew, the flight takes the prompt back.
             return True
         if isinstance(error, NotSent | NotGiven | CheckerDown):
-            return await self._wait(job, error.reason, unsent=isinstance(error, NotSent))
-        if (reason := reason_of(error)) is not None:
+            unsent = isinstance(error, NotSent)
+            return await self._wait(job, way_out(job_id, error.reason), unsent=unsent)
+        if (reason := reason_of(error, job_id)) is not None:
             return await self._wait(job, reason)
         now = self._clock()
         if isinstance(error, Rejected):
@@ -411,8 +413,16 @@ class Conductor:
         self.released(job.id)
 
     def _written(self, job: Job) -> None:
+        if job.reason is None or job.state in ENDED:
+            self._over(job)
+            self._too_large.pop(job.id, None)
         if job.state is State.QUEUED:
             self._wake()
+
+    def _over(self, job: Job) -> None:
+        """What kept a job is over."""
+        if self._waits.pop(job.id, None) is not None and job.state not in ENDED:
+            log.info("it goes on", extra={"job": job.short, "action": "goes-on"})
 
     def _wake(self) -> None:
         for lane in self._lanes:

@@ -118,7 +118,7 @@ class Outbox:
 
     def publish(self, job: Job, work: Path, receipt: bytes) -> str:
         """Put a finished job's folder in place; done again after a crash, it finds its own work."""
-        with self._tree() as tree:
+        with Beneath(self._root) as tree:
             name = self._published(tree, job) or self._publish(tree, job, work, receipt)
         with contextlib.suppress(OSError, Linked):
             self.clear_review(job)
@@ -129,7 +129,7 @@ class Outbox:
         names = [f"{REVIEW}/{name}" for name in _names(job)]
         # Copies: what a person does to the file they look at must not reach the work folder.
         files = {Path(k).name: work / v for k, v in contents(job).items()}
-        with self._tree() as tree:
+        with Beneath(self._root) as tree:
             tree.make(REVIEW)
             for name in names:
                 if tree.is_folder(name):
@@ -145,9 +145,13 @@ class Outbox:
                 if tree.is_folder(f"{REVIEW}/{name}"):
                     tree.remove(f"{REVIEW}/{name}")
 
-    def _tree(self) -> Beneath:
+    def prepare(self) -> None:
+        """Make the folder, for a host that has no video yet.
+
+        Later it is never made: one that is gone may be a share that is not mounted, and what was
+        written below its mount point would be hidden when it is back.
+        """
         self._root.mkdir(parents=True, exist_ok=True)
-        return Beneath(self._root)
 
     def _published(self, tree: Beneath, job: Job) -> str | None:
         """Find the folder that an earlier try put in place."""

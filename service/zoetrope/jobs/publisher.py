@@ -42,7 +42,7 @@ from .outbox import Outbox
 log = logging.getLogger("zoetrope.jobs")
 
 FIRST_PAUSE = 5.0  # between the tries of one job
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 15.0
 
 
 class _Owed(msgspec.Struct):
@@ -145,7 +145,7 @@ class Publisher:
             await self._ledger.change(job.id, lambda j: steps.wait(j, self._clock(), None))
 
     async def _hindered(self, job_id: str, error: Exception) -> None:
-        if (reason := reason_of(error)) is None:
+        if (reason := reason_of(error, job_id)) is None:
             said = f"Bringing it into the outbox failed: {type(error).__name__}: {error}."
             reason = Reason("internal", said, "Please report this; it is tried again.")
         known = self._owed.get(job_id)
@@ -164,17 +164,32 @@ class Publisher:
         self._wake.set()
 
 
-def reason_of(error: Exception) -> Reason | None:
+def reason_of(error: Exception, job_id: str) -> Reason | None:
     """Say what an error means that is neither the job's nor a mistake of ours; None for any other."""
     if isinstance(error, RecipeError | LedgerError | DiskFull | NotReadable):
-        return error.reason
+        return way_out(job_id, error.reason)
     if isinstance(error, Rejected) and error.reason.key == "recipe-unknown":
+        sentence = error.reason.sentence
+        full = sentence if sentence.endswith((".", "?")) else f"{sentence}."
         return Reason(
             error.reason.key,
-            f"{error.reason.sentence.rstrip('.')}. The job was accepted with it.",
+            f"{full} The job was accepted with it.",
             "Put the recipe's folder back under that name; it goes on by itself.",
         )
-    return trouble(error)
+    reason = trouble(error)
+    return reason and way_out(job_id, reason)
+
+
+def way_out(job_id: str, reason: Reason) -> Reason:
+    """Say besides what to do when it cannot be as it was: a lost work file, a recipe that was changed for good."""
+    anew = f"or make the video anew: zoetrope again {job_id[:8]}."
+    if reason.key == "recipe" and not reason.next_step:
+        step = f"Put the recipe back as it was, and it goes on by itself; {anew}"
+    elif reason.key == "missing" and job_id in reason.sentence:
+        step = f"Put it back, and it goes on by itself; {anew}"
+    else:
+        return reason
+    return Reason(reason.key, reason.sentence, step)
 
 
 def _plan(recipe: Recipe, job: Job) -> tuple[Plan | None, tuple[str, ...]]:

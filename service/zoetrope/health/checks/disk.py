@@ -11,6 +11,7 @@ from ...runtime import Runtime
 from ...settings import Settings
 from ..base import Verdict
 
+NO_FOLDER = "is no folder"
 MEGABYTE = 1_000_000  # as the conductor counts when it pauses the queue
 
 
@@ -38,11 +39,16 @@ class DiskCheck:
         for name, found in room.items():
             if isinstance(found, str):
                 path = folders[name]
+                step = f"Make it, and let the service's user write there: install -d -m 2770 {path}"
+                if found == NO_FOLDER:
+                    step = (
+                        f"Move away what lies there: mv {path} {path}.away; then make the folder."
+                    )
                 return Verdict(
                     name=self.name,
                     level="failing",
                     found=f"{name}.path {path} {found}.",
-                    next_step=f"Make it, and let the service's user write there: install -d -g zoetrope -m 2770 {path}",
+                    next_step=step,
                 )
         free = {name: found for name, found in room.items() if isinstance(found, int)}
         tightest = min(free, key=lambda name: free[name])
@@ -72,6 +78,8 @@ def _free(path: Path) -> int | str:
         found = os.statvfs(path)
     except OSError as error:
         return f"cannot be used ({error.strerror})"
+    if not path.is_dir():
+        return NO_FOLDER
     if not os.access(path, os.W_OK | os.X_OK):
         return "cannot be written by the service's user"
     return found.f_bavail * found.f_frsize // MEGABYTE

@@ -78,7 +78,14 @@ class QueueCheck:
     def _kept(self, waiting: Mapping[str, Reason]) -> Verdict:
         """Tell of the jobs that something of the host's keeps, and of the first thing in full."""
         (job_id, reason), *others = waiting.items()
-        more = f" So do {len(others)} more jobs." if others else ""
+        number = len(others)
+        more = (
+            f" So do {number} more jobs."
+            if number > 1
+            else " So does another job."
+            if number
+            else ""
+        )
         return Verdict(
             name=self.name,
             level="degraded",

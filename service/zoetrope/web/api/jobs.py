@@ -15,6 +15,7 @@ from ...domain.query import JobQuery
 from ...errors import Rejected
 from ...jobs.outbox import Piece, pieces
 from ...runtime import Runtime
+from ...store.sqlite.ledger import Ledger
 from ..endpoint import JSON, Endpoint, given, read_body, read_json, read_query, reply
 from ..files import opened
 from ..forms import Creation, InboxForm, Listing, TicketForm, UploadForm, Why, values
@@ -35,6 +36,7 @@ class Jobs:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._pages: dict[JobQuery, tuple[int, bytes]] = {}  # lists, and after how many writes
+        self._asked: Ledger | None = None
         self._one = asyncio.Lock()
 
     def endpoints(self) -> list[Endpoint]:
@@ -108,8 +110,13 @@ class Jobs:
             return given(self._known(question) or await self._page(question))
 
     def _known(self, question: JobQuery) -> bytes | None:
+        ledger = self._runtime.need_ledger()
+        if ledger is not self._asked:
+            # After a reload the ledger is another one, which counts its writes anew.
+            self._asked = ledger
+            self._pages.clear()
         writes, body = self._pages.get(question, (-1, b""))
-        return body if writes == self._runtime.need_ledger().writes else None
+        return body if writes == ledger.writes else None
 
     async def _page(self, question: JobQuery) -> bytes:
         ledger = self._runtime.need_ledger()
@@ -119,7 +126,8 @@ class Jobs:
         jobs = tuple(self._view(row.job) for row in shown)
         body = msgspec.json.encode(JobPage(jobs=jobs, next=str(shown[-1].seq) if more else None))
         # How far a job is changes without a write.
-        if not any(row.job.state in (State.QUEUED, State.RUNNING) for row in shown):
+        moving = any(row.job.state in (State.QUEUED, State.RUNNING) for row in shown)
+        if not moving and ledger is self._asked:
             self._keep(question, writes, body)
         return body
 
