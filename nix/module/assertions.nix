@@ -22,6 +22,12 @@ let
   colliding = lib.filter (name: lib.elem (lib.toLower name) folders) (lib.attrNames cfg.extraNodePacks);
   blank = lib.filter (word: builtins.match ".*[[:space:]].*" word != null) cfg.comfyui.extraArgs;
 
+  # systemd's own lists of paths end at a blank, and read what follows a percent sign as a word of theirs.
+  models = map toString ([ cfg.models.directory ] ++ cfg.models.extraDirectories);
+  odd = lib.filter (path: builtins.match ".*[[:space:]%].*" path != null) ([ inbox outbox ] ++ models);
+  homely = lib.filter (path: lib.any (home: inside home path) [ "/home" "/root" "/run/user" ]) models;
+  reached = loopbackHost cfg.comfyui.listen && cfg.comfyui.listen != "::1" || cfg.comfyui.listen == "0.0.0.0";
+
   unnamed = lib.filter (name: cfg.gpus.${name}.uuid == null) (lib.attrNames cfg.gpus);
 
   profileChecks = lib.concatLists (
@@ -91,6 +97,18 @@ in
       {
         assertion = !beyond || cfg.tokenFile != null;
         message = "services.zoetrope.listen is ${cfg.listen}, which other machines can reach, and there is no token. Set services.zoetrope.tokenFile to a file outside the store (such as /run/secrets/zoetrope-token), or listen on 127.0.0.1.";
+      }
+      {
+        assertion = odd == [ ];
+        message = "services.zoetrope: ${lib.concatStringsSep ", " odd} has a blank or a percent sign, which systemd's lists of paths cannot hold. Choose a path without, or bind-mount the folder to one: fileSystems.\"/srv/pictures\" = { device = \"...\"; options = [ \"bind\" ]; }.";
+      }
+      {
+        assertion = homely == [ ];
+        message = "services.zoetrope.models: ${lib.concatStringsSep ", " homely} lies in a home, which the units of ComfyUI and of the models cannot see (ProtectHome). Keep models outside of homes, such as in /var/lib/zoetrope-models, or bind-mount the folder there.";
+      }
+      {
+        assertion = reached;
+        message = "services.zoetrope.comfyui.listen is ${cfg.comfyui.listen}, and the service asks ComfyUI at 127.0.0.1. Use 127.0.0.1, or 0.0.0.0 with comfyui.reachableFrom for other machines.";
       }
       {
         assertion = unknown == [ ];

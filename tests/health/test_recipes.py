@@ -11,6 +11,13 @@ from zoetrope.graphs.shelf import Recipes
 from zoetrope.health.checks.recipes import RecipesCheck
 
 
+@pytest.fixture(autouse=True)
+def default(parts):
+    """Let a bare picture get the recipe that there is."""
+    asked = msgspec.structs.replace(parts.settings.recipes, default="tiny")
+    parts.settings = msgspec.structs.replace(parts.settings, recipes=asked)
+
+
 @pytest.fixture
 async def accept(parts, tmp_path):
     """Put a job into the ledger that was accepted with the recipe as it is now."""
@@ -49,7 +56,19 @@ async def test_a_recipe_that_is_gone_or_broken_is_edited_too(parts, accept, tmp_
     (tmp_path / "recipes" / "tiny" / "recipe.toml").write_text("title = 3")
     assert "1 job runs tiny" in (await RecipesCheck(parts).look()).found
     shutil.rmtree(tmp_path / "recipes" / "tiny")
+    shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "else")
+    asked = msgspec.structs.replace(parts.settings.recipes, default="else")
+    parts.settings = msgspec.structs.replace(parts.settings, recipes=asked)
     assert "1 job runs tiny" in (await RecipesCheck(parts).look()).found
+
+
+async def test_a_default_that_is_no_recipe_is_degraded_with_the_nearest(parts, accept):
+    asked = msgspec.structs.replace(parts.settings.recipes, default="tinny")
+    parts.settings = msgspec.structs.replace(parts.settings, recipes=asked)
+    verdict = await RecipesCheck(parts).look()
+    assert verdict.level == "degraded"
+    assert "'tinny'" in verdict.found
+    assert "tiny" in verdict.next_step
 
 
 async def test_nothing_is_said_before_the_service_is_there(parts):

@@ -104,7 +104,9 @@ def refusal(head: bytes) -> Rejected:
         )
     for magic, what, advice in _OTHERS:
         if head.startswith(magic):
-            return Rejected(f"The file is {what}, not a picture.", advice, key="picture-unknown")
+            return Rejected(
+                f"The file is {what}, which is not opened.", advice, key="picture-unknown"
+            )
     if sniff_moving(head):
         return Rejected(
             "The file is a video, not a picture.",

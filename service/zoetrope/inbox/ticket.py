@@ -207,8 +207,15 @@ def find(recipes: Recipes, values: Mapping[str, Any], folder: str, default: str)
     try:
         return recipes.get(name)
     except Rejected as error:
-        if values.get("recipe") or not folder:
+        if values.get("recipe"):
             raise
+        if not folder:
+            raise Rejected(
+                f"The settings' recipes.default is {default!r}, and there is no such recipe;"
+                f" {nearest(default, recipes.names())}",
+                "Mend recipes.default in the settings, then move the picture back.",
+                key="recipe-unknown",
+            ) from error
         raise Rejected(
             f"The folder {name!r} is not a recipe; {nearest(name, recipes.names())}",
             "Move the picture into a recipe's folder, or into the inbox itself.",

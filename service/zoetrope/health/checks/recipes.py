@@ -1,4 +1,4 @@
-"""Do jobs still run recipes as they were before somebody edited them?"""
+"""Is the default recipe there, and do jobs still run recipes as they were before somebody edited them?"""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from ...errors import RecipeError, Rejected
 from ...graphs.shelf import Recipes
+from ...mistakes import nearest
 from ...runtime import Runtime
 from ..base import Verdict
 
 
 class RecipesCheck:
-    """Compares the versions that unfinished jobs were accepted with to the recipes of today."""
+    """Looks for the default recipe, and compares the versions that unfinished jobs were accepted with to the recipes of today."""
 
     name = "recipes"
 
@@ -20,10 +21,20 @@ class RecipesCheck:
         self._runtime = runtime
 
     async def look(self) -> Verdict | None:
-        """Say how many jobs run an older version; None while none does."""
+        """Say what is wrong with the default, or how many jobs run an older version; None if nothing is to tell."""
         ledger, recipes = self._runtime.ledger, self._runtime.recipes
         if ledger is None or recipes is None:
             return None
+        default = self._runtime.settings.recipes.default
+        names = await asyncio.to_thread(recipes.names)
+        if default not in names:
+            return Verdict(
+                name=self.name,
+                level="degraded",
+                found=f"recipes.default is {default!r}, and there is no such recipe: pictures without a"
+                " folder or a ticket that names one are rejected.",
+                next_step=f"Mend it in the settings; {nearest(default, names)}",
+            )
         accepted = await ledger.accepted()
         older = await asyncio.to_thread(_older, accepted, recipes)
         if not older:
