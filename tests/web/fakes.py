@@ -191,6 +191,8 @@ def settings(home: Path, extra: str = "") -> Settings:
         [state]
         path = "{home}/state"
         min_free_megabytes = 0
+        [recipes]
+        default = "tiny"
         [web]
         listen = "127.0.0.1:0"
         {extra}
