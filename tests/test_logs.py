@@ -5,6 +5,8 @@ import io
 import logging
 import os
 import socket
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -208,3 +210,16 @@ async def test_an_accept_that_finds_no_descriptor_does_not_fill_the_journal(root
     assert text.getvalue().count("out of system resource") == MOST
     root.handlers[0].close()
     assert f"{calls - MOST} more like this" in text.getvalue()
+
+
+def test_warnings_of_libraries_are_limited_like_everything_else():
+    """A library warns of what a stranger sends, as long as he likes."""
+    code = (
+        "import warnings\n"
+        "from zoetrope.logs import set_up\n"
+        "set_up()\n"
+        "warnings.simplefilter('always')\n"
+        "for n in range(1000): warnings.warn(f'odd {n} ' + 'A' * 100)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0 < done.stderr.count("odd ") <= MOST + 2

@@ -203,6 +203,8 @@ def set_up(stream: TextIO | None = None, *, journal: bool = False, debug: bool =
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    # Libraries warn of what strangers send; past the log, that would go without a limit.
+    logging.captureWarnings(capture=True)
     logging.getLogger("zoetrope").setLevel(logging.DEBUG if debug else logging.INFO)
 
 

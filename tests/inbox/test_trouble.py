@@ -61,6 +61,45 @@ class TestTrouble:
             assert "claim" in world.intake.status.problem.next_step
         await world.wait_for_jobs(1, State.QUEUED)
 
+    async def test_a_folder_that_is_closed_keeps_its_own_pictures_alone(
+        self, world, picture, monkeypatch
+    ):
+        write_recipe(world.root / "recipes", "aab")
+        closed = world.inbox / "aab"
+        picture("aab/q.png")
+        rename, access = os.rename, os.access
+
+        def forbidden(path, to, *, src_dir_fd=None, dst_dir_fd=None):
+            if (where(src_dir_fd) / path).is_relative_to(closed):
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return rename(path, to, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rename", forbidden)
+            patch.setattr(os, "access", lambda path, mode: path != closed and access(path, mode))
+            world.start()
+            await until(lambda: world.intake.status.held)
+            (held,) = world.intake.status.held
+            assert (held.name, held.reason.key) == ("aab/q.png", "folder-closed")
+            assert "'aab'" in held.reason.sentence
+            picture("cat.png")
+            await world.wait_for_jobs(1)
+            assert world.intake.status.problem is None
+        await world.wait_for_jobs(2)
+
+    @pytest.mark.parametrize("folder", ["", "aab/"])
+    async def test_a_folder_in_the_place_of_defaults_keeps_nobody_waiting(
+        self, world, picture, folder
+    ):
+        write_recipe(world.root / "recipes", "aab")
+        (world.inbox / folder / "ticket.toml").mkdir(parents=True)
+        picture(f"{folder}q.png")
+        world.start()
+        (job,) = await world.wait_for_jobs(1)
+        assert job.state is State.REJECTED
+        assert "is not a file" in job.reason.sentence
+        assert world.intake.status.problem is None
+
     async def test_files_that_stay_need_no_writable_inbox(self, world, picture, monkeypatch):
         world.change(claim="copy")
         picture("cat.png")

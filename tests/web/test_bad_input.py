@@ -23,7 +23,9 @@ from zoetrope.domain.values import Failure, Ticket
 from zoetrope.errors import Reason
 from zoetrope.jobs.progress import Live
 from zoetrope.web import guard
+from zoetrope.web.endpoint import read_json
 from zoetrope.web.guard import Access, read_token
+from zoetrope.web.problems import BadRequest
 from zoetrope.web.server import make_app
 
 HTML = '<script>alert("1")</script><img src=x onerror=alert(1)>\u2028</style>'
@@ -397,3 +399,14 @@ async def test_an_upload_over_the_limit_closes_its_line_and_leaves_nothing(serve
     assert body["next_step"] == "Send a smaller picture, or raise web.max_upload_megabytes."
     assert response.headers["Connection"] == "close"
     assert list((tmp_path / "state").glob("uploads/*")) == []
+
+
+async def test_a_body_that_is_cut_off_is_nobodys_fault():
+    """As aiohttp says it where the connection was closed before the body was read."""
+
+    class Cut:
+        async def read(self):
+            raise RuntimeError("Connection closed.")
+
+    with pytest.raises(BadRequest, match="ends too early"):
+        await read_json(Cut(), how="Send JSON.")

@@ -32,7 +32,7 @@ from .entry import shown
 from .gather import Drop
 from .parcel import from_claim, read_values
 from .still import Decoder
-from .trouble import find_room, trouble_of
+from .trouble import closed, closed_alone, find_room, trouble_of
 from .watcher import Watcher
 
 log = logging.getLogger("zoetrope.inbox")
@@ -310,6 +310,12 @@ class Intake:
                 claim = await self._unknown_part(claim)
         except _ITS_OWN as error:
             self._hold(work, error.reason)
+            return False
+        except PermissionError:
+            folder = drop.pictures[0].folder
+            if not await asyncio.to_thread(closed_alone, self._settings.inbox.path, folder):
+                raise
+            self._hold(work, closed(folder))
             return False
         if claim is None:
             self._done(work)

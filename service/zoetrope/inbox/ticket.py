@@ -63,9 +63,11 @@ def read(file: Place) -> dict[str, Any]:
             "Copy the ticket itself beside the picture.",
             key="ticket-link",
         ) from error
+    # Before it becomes a stream, which no folder can be.
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _no_file(name)
     with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise _no_file(name)
         text = stream.read(MAX_BYTES + 1)
     return parse(text, name)
 

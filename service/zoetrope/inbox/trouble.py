@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+from pathlib import Path
 
 from ..errors import DiskFull, Reason, ZoetropeError, is_disk_full
 from ..host import place_of, trouble
@@ -48,6 +50,23 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
         "inbox-trouble",
         f"The inbox cannot go on: {error}.",
         "Look at the disk or share; the inbox tries again by itself.",
+    )
+
+
+def closed_alone(inbox: Path, folder: str) -> bool:
+    """Tell whether a folder of the inbox cannot be changed by us, while the inbox itself can."""
+    if not folder:
+        return False
+    return not os.access(inbox / folder, os.W_OK | os.X_OK) and os.access(inbox, os.W_OK | os.X_OK)
+
+
+def closed(folder: str) -> Reason:
+    """Say that what lies in one folder of the inbox cannot be taken."""
+    return Reason(
+        "folder-closed",
+        f"Files cannot be moved out of the folder {shown(folder)!r} of the inbox.",
+        f"Make it writable for the service's group: chmod g+rwx {shown(folder)}; pictures elsewhere"
+        " are taken meanwhile.",
     )
 
 

@@ -78,7 +78,11 @@ async def read_body(request: web.Request, kind: type[Kind], *, how: str) -> Kind
 
 async def read_json(request: web.Request, *, how: str) -> dict[str, Any]:
     """Read a body that is a JSON object; without a body it is an empty one."""
-    body = await request.read()
+    try:
+        body = await request.read()
+    except RuntimeError as error:
+        # What aiohttp says of a connection that was closed in the middle.
+        raise BadRequest("The body ends too early.", how) from error
     if not body:
         return {}
     if request.content_type != JSON:
