@@ -80,6 +80,10 @@ class EngineDown(ZoetropeError):
     key = "engine-down"
 
 
+class EngineGone(EngineDown):
+    """Nobody listens at the engine's address: whoever answers there next is another process."""
+
+
 class EngineRefused(ZoetropeError):
     """The engine answered and said no to this graph or request."""
 

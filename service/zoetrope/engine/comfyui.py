@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -15,7 +16,7 @@ import aiohttp
 import msgspec
 
 from ..domain.values import Artefact
-from ..errors import EngineDown, EngineRefused, NotGiven, OutputVanished
+from ..errors import EngineDown, EngineGone, EngineRefused, NotGiven, OutputVanished
 from ..graphs.catalog import Catalog, from_object_info
 from ..graphs.graph import Graph, encode
 from ..settings import EngineSettings
@@ -262,7 +263,9 @@ class ComfyEngine:
             async with self._http.get(self.url + path) as answer:
                 if answer.status != 200:
                     raise EngineRefused(
-                        f"The engine answered {answer.status} to {path}.", key="engine-error"
+                        f"The engine answered {answer.status} to {path}.",
+                        "It is there and not well: look at its own log, and restart it.",
+                        key="engine-error",
                     )
                 return await answer.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -288,7 +291,10 @@ class ComfyEngine:
             raise self._down(error) from error
 
     def _down(self, error: BaseException) -> EngineDown:
-        return EngineDown(
+        gone = isinstance(error, aiohttp.ClientConnectorError) and (
+            error.os_error.errno == errno.ECONNREFUSED
+        )
+        return (EngineGone if gone else EngineDown)(
             f"The engine {self.name} at {self.url} does not answer"
             f" ({type(error).__name__}{f': {error}' if str(error) else ''}).",
             "Start it, or look at its log; the queue goes on by itself.",

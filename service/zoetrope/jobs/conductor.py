@@ -231,6 +231,7 @@ class Conductor:
         if isinstance(outcome, Gone) or job.state in ENDED:
             return
         if isinstance(outcome, Brought):
+            lane.proved()
             if job.attempt is not None:
                 job = await self._arrived(lane, job, outcome)
             self._over(job)
@@ -334,7 +335,8 @@ class Conductor:
 
     async def _failed(self, lane: Lane, job: Job, outcome: Broke) -> None:
         failure, now = outcome.failure, self._clock()
-        if failure.kind in ladder.BROKEN and lane.spoilt:
+        broken = failure
+        if failure.kind == "cuda" and lane.excuses:
             failure = msgspec.structs.replace(failure, kind=ladder.BYSTANDER)
         if self._tuner is not None and job.attempt is not None:
             usage, message = job.attempt.gpu, failure.message
@@ -356,8 +358,8 @@ class Conductor:
                         j, now, failure, rungs, now + delay if delay else 0.0
                     ),
                 )
-                if decision.restart:
-                    await lane.replace(failure, job.attempt)
+                if decision.restart or failure is not broken:
+                    await lane.replace(broken, job.attempt)
                 elif decision.free:
                     await lane.free()
             case ladder.Hold(reason=reason, delay=delay):

@@ -13,7 +13,7 @@ import msgspec
 from ..domain.job import Attempt
 from ..domain.values import Failure
 from ..engine.protocol import Absent, Engine, Stats
-from ..errors import EngineDown, EngineRefused, Reason, ZoetropeError
+from ..errors import EngineDown, EngineGone, EngineRefused, Reason, ZoetropeError
 from .flight import Flight, Outcome
 
 log = logging.getLogger("zoetrope.jobs")
@@ -86,6 +86,8 @@ class Lane:
         self._restarting = asyncio.Lock()
         self._broken = False  # a restart was needed and could not be had
         self._spoilt: _Spoilt | None = None  # nobody may restart it, and its process is of no use
+        self._away = False  # it did not answer, or not well, since then
+        self._proven = False  # its process is known to have made something, or to be a new one
 
     @property
     def up(self) -> bool:
@@ -96,6 +98,15 @@ class Lane:
     def spoilt(self) -> bool:
         """Whether its process is known to fail every job, and another one is waited for."""
         return self._spoilt is not None
+
+    @property
+    def excuses(self) -> bool:
+        """Whether a broken process says nothing of the job that met it: another one may have broken it before."""
+        return self.spoilt or not (self._proven or self.engine.can_restart)
+
+    def proved(self) -> None:
+        """Its process has made something: if it breaks now, it is the doing of whoever breaks it."""
+        self._proven = True
 
     @property
     def idle(self) -> bool:
@@ -153,6 +164,7 @@ class Lane:
             )
             prompt_id = attempt.prompt_id if attempt is not None else ""
             self._spoilt = _Spoilt(reason, self.engine.reconnects, prompt_id)
+            self._away = False
             self._down(reason)
         self._lost.set()
 
@@ -187,15 +199,20 @@ class Lane:
                 async with self._restarting:
                     stats = await self.engine.stats()
                 if self._spoilt is not None and await self._replaced(self._spoilt):
-                    self._spoilt = None
+                    # Somebody may have cleared the history of the same one: not proven.
+                    self._spoilt, self._proven = None, False
             except EngineDown as error:
                 self._broken = False  # whoever comes back is a new process
+                self._away = True
+                if isinstance(error, EngineGone):
+                    self._spoilt, self._proven = None, True
                 self._down(error.reason)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_RETRY)
                 continue
             except EngineRefused as error:
                 # It is there and not well: with a lost CUDA context this question fails as well.
+                self._away = True
                 self._down(self._spoilt.reason if self._spoilt else error.reason)
                 if not self._broken:
                     await asyncio.sleep(pause)
@@ -230,8 +247,8 @@ class Lane:
 
     async def _replaced(self, spoilt: _Spoilt) -> bool:
         """Tell whether another process answers: the old one still knows the prompt that it failed in."""
-        if self.engine.reconnects == spoilt.reconnects:
-            return False  # the connection to it has stood all the time
+        if self.engine.reconnects == spoilt.reconnects and not self._away:
+            return False  # it has answered, and the connection to it has stood, all the time
         return isinstance(await self.engine.whereabouts(spoilt.prompt_id), Absent)
 
     def _down(self, reason: Reason) -> None:
