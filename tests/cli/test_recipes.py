@@ -1,10 +1,10 @@
 import json
 
-from zoetrope.graphs.shelf import Recipes, shipped
+from zoetrope.graphs.shelf import Recipes
 
 
 def test_recipes_are_listed_with_their_titles_and_the_default_is_marked(service, run):
-    service.parts.recipes = Recipes((shipped(),))
+    service.parts.ship()
     lines = run("recipes").stdout.splitlines()
     assert lines[0].split() == ["NAME", "FROM", "TITLE"]
     assert len(lines) == 1 + len(service.parts.recipes.names())
@@ -16,7 +16,7 @@ def test_recipes_are_listed_with_their_titles_and_the_default_is_marked(service,
 
 
 def test_one_recipe_is_shown_with_all_that_it_can_be_asked_for(service, run):
-    service.parts.recipes = Recipes((shipped(),))
+    service.parts.ship()
     recipe = service.parts.recipes.get("wan22-i2v-hero")
     text = run("recipes", "wan22-i2v-hero").stdout
     assert recipe.file.guidance.strip().splitlines()[0] in text

@@ -14,11 +14,11 @@ from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.values import Still, Ticket
 from zoetrope.engine.protocol import Stats
 from zoetrope.errors import Reason, Rejected
-from zoetrope.graphs.shelf import Recipes
+from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox.intake import Held
 from zoetrope.jobs.progress import Live
 from zoetrope.runtime import Runtime
-from zoetrope.settings import Settings, parse
+from zoetrope.settings import RecipesSettings, Settings, parse
 from zoetrope.store.sqlite.ledger import Ledger
 from zoetrope.web.events import Bus
 
@@ -205,6 +205,12 @@ class Parts(Runtime):
     """A runtime with the bus that its server tells by."""
 
     bus: Bus
+
+    def ship(self) -> None:
+        """Have the shipped recipes, and their default."""
+        self.recipes = Recipes((shipped(),))
+        default = RecipesSettings()
+        self.settings = msgspec.structs.replace(self.settings, recipes=default)
 
 
 async def make_parts(home: Path, extra: str = "") -> Parts:

@@ -9,7 +9,7 @@ from tests.web.fakes import STILL, make_job, settings
 from tests.web.test_jobs import problem
 from zoetrope.domain.job import Progress, Stage, State
 from zoetrope.domain.values import Ticket
-from zoetrope.graphs.shelf import Recipes, shipped
+from zoetrope.graphs.shelf import Recipes
 from zoetrope.settings import Settings, parse
 from zoetrope.web.api.settings import plain, without_secrets
 from zoetrope.web.views import masked, warnings
@@ -18,7 +18,7 @@ from zoetrope.web.views import masked, warnings
 
 
 async def test_every_shipped_recipe_is_listed_with_all_that_may_be_asked_of_it(client, parts):
-    parts.recipes = Recipes((shipped(),))
+    parts.ship()
     found = (await (await client.get("/api/v1/recipes")).json())["recipes"]
     assert [each["name"] for each in found] == parts.recipes.names()
     assert [each["name"] for each in found if each["default"]] == ["wan22-i2v-hero"]
