@@ -2,9 +2,10 @@
 
     python nix/lock.py [--keep] [--download FOLDER]
 
-With --keep no version changes: only what is newly needed is added, and what nobody needs is taken out. Only `wheels` entries from the package index are rewritten; everything else in pins.json is an operator's
-to change by hand. With --download the files are fetched and hashed too, and a hash that differs from
-the index's is an error.
+With --keep no version changes: new dependencies are added, and wheels that nothing depends on are removed.
+Only `wheels` entries from the package index are rewritten; an operator edits everything else in pins.json
+by hand. With --download the files are fetched and hashed too, and a hash that differs from the index's is
+an error.
 """
 
 from __future__ import annotations

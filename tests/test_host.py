@@ -44,12 +44,12 @@ def test_what_says_something_of_the_work_is_none(error):
 
 
 def test_of_two_paths_the_one_that_was_to_be_made_is_told():
-    reason = trouble(OSError(errno.EACCES, "Permission denied", "/work/a", None, "/outbox/b"))
+    reason = trouble(OSError(errno.EACCES, "Permission denied", "/state/a", None, "/outbox/b"))
     assert "/outbox/b" in reason.sentence
 
 
 def test_a_name_that_is_no_text_can_be_kept_as_a_reason():
     reason = trouble(
-        FileNotFoundError(errno.ENOENT, "No such file", os.fsdecode(b"/work/\xff.png"))
+        FileNotFoundError(errno.ENOENT, "No such file", os.fsdecode(b"/state/\xff.png"))
     )
     reason.sentence.encode()

@@ -1,4 +1,4 @@
-"""The composition root: builds the runtime, starts and stops them; nothing else knows everybody."""
+"""The composition root: builds the parts, starts and stops them; no other module knows all of them."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     approved: bool = False  # and liked it
     state: Progress = Progress.PENDING
     attempts: tuple[Attempt, ...] = ()
-    relief: tuple[str, ...] = ()  # rungs of the ladder in force for the next attempt
+    relief: tuple[str, ...] = ()  # fallbacks that the next attempt runs with
     not_before: float = 0.0  # the next attempt waits until then
     artefacts: tuple[Artefact, ...] = ()
     handoff: Artefact | None = None  # its frames without loss, for the next stage; never published

@@ -66,7 +66,7 @@ def submit(
     recipe_version: str = "",
     plan: Plan | None = None,
 ) -> Job:
-    """Decide the next attempt's prompt id, and with the first one the plan; written down before the engine hears of it."""
+    """Add the next attempt with its prompt id, and to the first one the plan; recorded before the prompt is sent."""
     stage = _current(job)
     if job.attempt is not None:
         raise IllegalTransition(f"Job {job.short} already has an attempt with an engine.")

@@ -85,7 +85,7 @@ async def died_by_itself(restart: Restart | None) -> bool:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Leave no program behind that took too long, or that nobody waits for any more."""
+    """Kill a program that is still running, after its time limit or when the service stops."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
