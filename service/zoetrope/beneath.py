@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from .durable import flush, sync_open
 from .errors import NotReadable
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -176,8 +177,7 @@ class Beneath:
         try:
             with open(self.create(hidden), "wb") as file:  # noqa: PTH123 - a descriptor
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
+                flush(file)
             self.rename(hidden, path)
         except BaseException:
             with contextlib.suppress(OSError, Linked):
@@ -220,12 +220,7 @@ class Beneath:
     def sync(self, path: str) -> None:
         """Make a folder's names durable."""
         with self.folder(path) as at:
-            try:
-                os.fsync(at)
-            except OSError as error:
-                # Some shares cannot flush a folder; they have no better promise to give.
-                if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                    raise
+            sync_open(at)
 
     @contextlib.contextmanager
     def fresh(self, path: str) -> Iterator[Beneath]:
@@ -328,11 +323,11 @@ def copy(source: Beneath, path: str, target: Beneath, to: str) -> None:
         found = os.fstat(stream.fileno())
         while chunk := stream.read(_CHUNK):
             made.write(chunk)
-        made.flush()
+        made.flush()  # before the times are set: writing sets them again
         # Never setuid: the copy belongs to the service, whoever the original belongs to.
         os.fchmod(made.fileno(), stat.S_IMODE(found.st_mode) & 0o777)
         os.utime(made.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
-        os.fsync(made.fileno())
+        flush(made)
 
 
 def _hidden(path: str) -> str:

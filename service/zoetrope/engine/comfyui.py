@@ -7,7 +7,6 @@ import contextlib
 import errno
 import hashlib
 import logging
-import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +15,7 @@ import aiohttp
 import msgspec
 
 from ..domain.values import Artefact
+from ..durable import flush
 from ..errors import EngineDown, EngineGone, EngineRefused, NotGiven, OutputVanished
 from ..graphs.catalog import Catalog, from_object_info
 from ..graphs.graph import Graph, encode
@@ -178,7 +178,7 @@ class ComfyEngine:
                         # On a thread: a slow disk must hold up neither events nor the watchdog.
                         await asyncio.to_thread(_put, target, digest, chunk)
                         size += len(chunk)
-                    await asyncio.to_thread(_flush, target)
+                    await asyncio.to_thread(flush, target)
                 if answer.content_length is not None and answer.content_length != size:
                     raise OutputVanished(f"Only part of {output.filename} came.")
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -304,8 +304,3 @@ class ComfyEngine:
 def _put(target: BinaryIO, digest: hashlib._Hash, chunk: bytes) -> None:
     target.write(chunk)
     digest.update(chunk)
-
-
-def _flush(target: BinaryIO) -> None:
-    target.flush()
-    os.fsync(target.fileno())

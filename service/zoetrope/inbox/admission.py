@@ -26,7 +26,7 @@ from . import ticket as tickets
 from .entry import shown
 from .formats import UNKNOWN, is_moving
 from .parcel import Parcel, Part
-from .source import StillChanging, copy, flush
+from .source import StillChanging, copy, make_durable
 from .still import Decoder
 
 # Above this the seed boxes of some nodes misbehave; nobody misses the rest.
@@ -213,7 +213,7 @@ class Admission:
             found.append(await self._still(parcel, part, folder, stem, target, recipe))
             draft.stills = tuple(found)
         files = {still.file for still in found} - {still.source for still in found}
-        await asyncio.to_thread(flush, folder, *files)
+        await asyncio.to_thread(make_durable, folder, *files)
         return tuple(found)
 
     async def _still(

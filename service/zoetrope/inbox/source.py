@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..beneath import Linked, Place
-from ..durable import sync
+from ..durable import flush, sync
 from ..errors import NotReadable, Rejected
 from .claim import check_file
 from .entry import shown
@@ -50,7 +50,7 @@ def copy(file: Place, folder: Path, stem: str, max_megabytes: int) -> tuple[Sour
                 made.write(chunk)
                 if size > before.st_size:
                     break  # somebody appends; no use in running after them
-            os.fsync(made.fileno())
+            flush(made)
         look = Look.of(os.fstat(handle))
     if look.signature != Look.of(before).signature or size != look.size:
         raise StillChanging
@@ -91,7 +91,7 @@ def _unreadable(file: Place, error: OSError) -> NotReadable:
     )
 
 
-def flush(folder: Path, *files: str) -> None:
+def make_durable(folder: Path, *files: str) -> None:
     """Make files of a work folder, its names and its own name durable."""
     for path in (*(folder / file for file in files), folder, folder.parent):
         sync(path)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import msgspec
 
 from ..beneath import Beneath, Linked
 from ..domain.job import ENDED, Job, Progress, Stage, State
+from ..durable import flush, sync_open
 from ..errors import NotReadable
 from ..structs import primed
 
@@ -236,23 +236,21 @@ def _put(made: Beneath, relative: str, content: Path | bytes, *, link: bool) -> 
     if isinstance(content, bytes):
         with open(made.create(relative), "wb") as file:  # noqa: PTH123 - a descriptor
             file.write(content)
-            _flush(file)
+            flush(file)
         return
     with content.open("rb") as source:
         if link:
             # Instead of copying where the disk is the same: clips may be large.
-            with contextlib.suppress(OSError):
+            try:
                 made.link(content, relative)
-                os.fsync(source.fileno())
+            except OSError:
+                pass
+            else:
+                sync_open(source.fileno())
                 return
         with open(made.create(relative), "wb") as file:  # noqa: PTH123 - a descriptor
             shutil.copyfileobj(source, file, _CHUNK)
-            _flush(file)
-
-
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+            flush(file)
 
 
 def _suffix(file: str) -> str:

@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import hashlib
 import logging
-import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import BinaryIO
 import aiohttp
 import msgspec
 
-from ..durable import sync
+from ..durable import flush, sync
 from ..errors import DiskFull, ZoetropeError, is_disk_full
 from .manifest import Model
 from .store import READY, Seen, Store
@@ -210,8 +209,7 @@ class Fetcher:
                         if model.bytes is not None and have > model.bytes:
                             break
                         self._say(model, have, begun)
-                    target.flush()
-                    await asyncio.to_thread(os.fsync, target.fileno())
+                    await asyncio.to_thread(flush, target)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Broken(str(error) or type(error).__name__) from error
         if model.bytes is not None and have < model.bytes:

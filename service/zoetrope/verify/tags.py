@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import av
+
+from ..durable import sync
 
 # VHS writes it into the comment.
 GRAPH_TAGS = {"prompt", "workflow", "comment"}
@@ -27,6 +28,5 @@ def strip(video: Path) -> None:
                 if packet.dts is not None and packet.stream.index in copies:
                     packet.stream = copies[packet.stream.index]
                     target.mux(packet)
-    with clean.open("rb") as made:
-        os.fsync(made.fileno())
+    sync(clean)
     clean.replace(video)
