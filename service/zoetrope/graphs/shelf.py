@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+from ..domain.job import Job
 from ..errors import RecipeError, Rejected
 from ..mistakes import nearest
 from . import shared
@@ -71,6 +73,10 @@ class Recipes:
     def accepted(self, version: str, name: str) -> Recipe:
         """Give the recipe that a job was accepted with; jobs of an older zoetrope know only its name."""
         return self.versions.get(version) if version else self.get(name)
+
+    async def of(self, job: Job) -> Recipe:
+        """Give a job's recipe as the job was accepted with it, read on a thread."""
+        return await asyncio.to_thread(self.accepted, job.recipe_version, job.ticket.recipe)
 
 
 def shipped() -> Path:

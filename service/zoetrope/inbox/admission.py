@@ -164,9 +164,7 @@ class Admission:
         else:
             # The first half brought the ticket, or did without one, and was accepted with its recipe.
             draft.ticket = other.ticket
-            recipe = await asyncio.to_thread(
-                self._recipes.accepted, other.recipe_version, other.ticket.recipe
-            )
+            recipe = await self._recipes.of(other)
         if recipe.file.pictures != 2:
             raise self._unwanted_pair(parcel, recipe)
         stills = await self._stills(parcel, other.id, draft, recipe)

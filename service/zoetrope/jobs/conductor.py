@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -26,7 +25,6 @@ from ..errors import (
     is_disk_full,
 )
 from ..gpu.tuner import Tuner
-from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..settings import Settings
 from ..store.sqlite.ledger import Ledger
@@ -46,8 +44,6 @@ log = logging.getLogger("zoetrope.jobs")
 # Between tries while something is wrong that is not the job's: a broken recipe, a missing checker.
 HOST_SECONDS = 5.0
 LONGEST_WAIT = 15.0
-
-T = TypeVar("T")
 
 
 class _Wait(msgspec.Struct, frozen=True):
@@ -186,21 +182,21 @@ class Conductor:
         if job.plan is None or not begun(job):
             return True
         try:
-            recipe = await self._recipe(job)
+            recipe = await self._recipes.of(job)
         except RecipeError:
             return True  # the flight says what is wrong
-        classes = [
-            recipe.memory_class(each.stats.gigabytes if each.stats else 0.0)
-            for each in (lane, *self._lanes)
-        ]
-        if max(classes) < job.plan.memory:
+        classes = {
+            each.name: recipe.memory_class(each.stats.gigabytes if each.stats else 0.0)
+            for each in self._lanes
+        }
+        if max(classes.values()) < job.plan.memory:
             sentence = (
                 f"Its plan is made for a GPU with {job.plan.memory} GB, on which its first stage"
                 " ran, and no engine has one now."
             )
             step = "Start that engine again; or cancel the job and drop its picture anew."
             self._too_large[job.id] = Reason("gpu-too-small", sentence, step)
-        return classes[0] >= job.plan.memory
+        return classes[lane.name] >= job.plan.memory
 
     def flight(self, lane: Lane, job_id: str, *, recovering: bool) -> Flight:
         """Make the flight that carries a job with this lane's engine."""
@@ -326,7 +322,7 @@ class Conductor:
         if lasting:
             # Only a memory for later jobs: a recipe that was broken meanwhile leaves none.
             with contextlib.suppress(RecipeError, Rejected):
-                recipe = await self._recipe(job)
+                recipe = await self._recipes.of(job)
                 size = size_key(planned(recipe, job))
                 card = lane.stats.device if lane.stats else ""
                 await self._ledger.remember_rung(recipe.name, stage.name, size, card, lasting)
@@ -335,8 +331,9 @@ class Conductor:
 
     async def _failed(self, lane: Lane, job: Job, outcome: Broke) -> None:
         failure, now = outcome.failure, self._clock()
-        broken = failure
-        if failure.kind == "cuda" and lane.excuses:
+        # An earlier job may have broken this process's CUDA context: that counts for no job after it.
+        excused = failure.kind == "cuda" and lane.excuses
+        if excused:
             failure = msgspec.structs.replace(failure, kind=ladder.BYSTANDER)
         if self._tuner is not None and job.attempt is not None:
             usage, message = job.attempt.gpu, failure.message
@@ -358,8 +355,8 @@ class Conductor:
                         j, now, failure, rungs, now + delay if delay else 0.0
                     ),
                 )
-                if decision.restart or failure is not broken:
-                    await lane.replace(broken, job.attempt)
+                if decision.restart or excused:
+                    await lane.replace(outcome.failure, job.attempt)
                 elif decision.free:
                     await lane.free()
             case ladder.Hold(reason=reason, delay=delay):
@@ -378,7 +375,7 @@ class Conductor:
                 await self._ledger.change(job.id, lambda j: steps.cancel(j, now, reason.sentence))
 
     async def _means(self, lane: Lane, job: Job) -> ladder.Means:
-        recipe = await self._recipe(job)
+        recipe = await self._recipes.of(job)
         stage = job.stage
         return ladder.Means(
             reliefs=recipe.reliefs(recipe.stage(stage.name), job.ticket) if stage else (),
@@ -386,12 +383,7 @@ class Conductor:
             retries=self._settings.jobs.retries,
         )
 
-    async def _recipe(self, job: Job) -> Recipe:
-        return await asyncio.to_thread(
-            self._recipes.accepted, job.recipe_version, job.ticket.recipe
-        )
-
-    # What an earlier process left, and the world around.
+    # What an earlier process left, and what changes meanwhile.
 
     async def _recover(self, group: asyncio.TaskGroup) -> None:
         """Take up every job where it stands; what is wrong with one of them keeps no other."""

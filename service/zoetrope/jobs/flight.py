@@ -142,9 +142,7 @@ class Flight:
                 if (last := _last_attempt(job)) is not None:
                     await self._engine.withdraw(last.prompt_id)
                 return Gone()
-            recipe = await asyncio.to_thread(
-                self._recipes.accepted, job.recipe_version, job.ticket.recipe
-            )
+            recipe = await self._recipes.of(job)
             rungs = await self._relief(job, recipe)
             course = Course(
                 recipe,
@@ -335,9 +333,7 @@ class Flight:
         stage, attempt = job.stage, job.attempt
         if stage is None or attempt is None:
             return Gone()
-        recipe = await asyncio.to_thread(
-            self._recipes.accepted, job.recipe_version, job.ticket.recipe
-        )
+        recipe = await self._recipes.of(job)
         spec = recipe.stage(stage.name)
         artefacts = await self._bring(finished, spec.output, f"{stage.name}-{attempt.number}")
         kept = await self._keep(finished, spec, f"{stage.name}-{attempt.number}-whole")

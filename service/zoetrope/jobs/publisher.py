@@ -125,9 +125,7 @@ class Publisher:
         plan = job.plan
         others: tuple[str, ...] = ()
         if plan is None:  # a job of an older zoetrope
-            recipe = await asyncio.to_thread(
-                self._recipes.accepted, job.recipe_version, job.ticket.recipe
-            )
+            recipe = await self._recipes.of(job)
             plan, others = await asyncio.to_thread(_plan, recipe, job)
         now = self._clock()
         paper = receipt.encode(receipt.write(job, plan, now, others))
