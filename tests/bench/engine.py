@@ -20,7 +20,8 @@ from tests.bench import pictures
 from tests.bench.process import wait_until
 from tests.bench.table import Figure
 from tests.fakes.service import EngineProcess, ServiceProcess
-from zoetrope.domain.values import Still, Ticket
+from tests.fakes.still import plain_still
+from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
 from zoetrope.graphs.shelf import load, shipped
@@ -123,16 +124,7 @@ async def _stage(url: str, root: Path, width: int, height: int, seed: int) -> fl
     hero = load(shipped() / "wan22-i2v-hero")
     picture = root / "picture.png"
     _scene(width, height).save(picture)
-    still = Still(
-        name="picture.png",
-        sha256="0" * 64,
-        size=1,
-        format="PNG",
-        width=width,
-        height=height,
-        source="picture.png",
-        file="picture.png",
-    )
+    still = plain_still("picture.png", width=width, height=height)
     ticket = Ticket(recipe=hero.name, width=width, height=height, frames=FRAMES)
     stage = hero.stage("i2v")
     client = ComfyEngine(EngineSettings(name="bench", url=url), "bench")

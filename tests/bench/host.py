@@ -16,9 +16,10 @@ from pathlib import Path
 from tests.bench.process import memory_megabytes, processor_seconds
 from tests.bench.table import Figure, percentile
 from tests.fakes.service import EngineProcess, ServiceProcess
+from tests.fakes.still import plain_still
 from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.query import JobQuery
-from zoetrope.domain.values import Artefact, Still, Ticket
+from zoetrope.domain.values import Artefact, Ticket
 from zoetrope.store.sqlite.ledger import Ledger
 
 
@@ -41,11 +42,9 @@ def finished_job(number: int, state: State = State.DONE) -> Job:
         Stage(name=name, state=Progress.DONE, attempts=(attempt,), artefacts=(artefact,))
         for name in ("i2v", "upscale")
     )
-    still = Still(
-        name=f"p{number}.png",
+    still = plain_still(
+        f"p{number}.png",
         sha256=f"{number:064x}",
-        size=1,
-        format="PNG",
         width=1216,
         height=832,
         source="p.png",

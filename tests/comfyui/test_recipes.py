@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoetrope.domain.values import Still
+from tests.fakes.still import plain_still
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
 from zoetrope.graphs.graph import put
@@ -68,10 +68,7 @@ def draw(folder):
 def small(recipe, spec, files, order=""):
     """Build a stage's graph for a clip of five frames."""
     clip = recipe.file.clip
-    still = Still(
-        name="x", sha256="0" * 64, size=1, format="PNG", width=64, height=64, source="x", file="x",
-        frames=5 if clip else 0, fps=16.0 if clip else 0.0,
-    )  # fmt: skip
+    still = plain_still("x", frames=5 if clip else 0, fps=16.0 if clip else 0.0)
     asked = {} if clip else {"frames": 5, "width": 256, "height": 256}
     if order:
         asked["order"] = order

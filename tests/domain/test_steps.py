@@ -6,21 +6,13 @@ import uuid
 import msgspec
 import pytest
 
+from tests.fakes.still import plain_still
 from zoetrope.domain import steps
 from zoetrope.domain.job import Job, Progress, Stage, State
-from zoetrope.domain.values import Artefact, Failure, Still, Ticket
+from zoetrope.domain.values import Artefact, Failure, Ticket
 from zoetrope.errors import IllegalTransition, Reason
 
-STILL = Still(
-    name="cat.png",
-    sha256="0" * 64,
-    size=1,
-    format="PNG",
-    width=64,
-    height=64,
-    source="cat.png",
-    file="cat.png",
-)
+STILL = plain_still()
 WHY = Reason("test", "For the test.")
 BROKE = Failure(kind="oom", message="no memory")
 MADE = (Artefact(file="i2v-1.mp4", size=1, sha256="1" * 64),)

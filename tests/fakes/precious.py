@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from zoetrope.errors import ZoetropeError
+
 ID = "ab" * 16
 
 Snapshot = dict[str, tuple[object, ...]]
@@ -114,6 +116,34 @@ class Swap:
             return real(*args, **kwargs)
 
         return call
+
+
+def swap_before_each_call(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lay: Callable[[Path], tuple[Callable[[], object], Path, Path]],
+    *,
+    most: int,
+    least: int = 5,
+) -> None:
+    """Run an act again and again, with a link in a folder's place before its first call, its second and so on.
+
+    `lay` builds all anew below a fresh folder, and gives the act, the folder, and what the link leads to.
+    That must stay as it was. The act makes between `least` and `most` calls.
+    """
+    for at in range(most):
+        with monkeypatch.context() as patch:
+            act, place, precious = lay(root / str(at))
+            before = snapshot(precious)
+            swap = Swap(at, place, precious)
+            swap.install(patch)
+            with contextlib.suppress(OSError, ZoetropeError):
+                act()
+        assert snapshot(precious) == before, f"swapped before call {at}"
+        if not swap.done:
+            assert at > least, "there are more steps than that"
+            return
+    pytest.fail("it never got through")
 
 
 @contextlib.contextmanager

@@ -14,8 +14,9 @@ from typing import Any
 
 from PIL import Image
 
+from tests.fakes.still import plain_still
 from zoetrope.domain.job import Job, Stage, State
-from zoetrope.domain.values import Still, Ticket
+from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.rehearsal import Fault, FaultKind, RehearsalEngine
 from zoetrope.graphs.shelf import Recipes
@@ -155,16 +156,7 @@ class Street:
             "RGB"
         ).save(work / "cat.png")
         data = (work / "cat.png").read_bytes()
-        still = Still(
-            name="cat.png",
-            sha256=hashlib.sha256(data).hexdigest(),
-            size=len(data),
-            format="PNG",
-            width=64,
-            height=64,
-            source="cat.png",
-            file="cat.png",
-        )
+        still = plain_still(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         ticket = Ticket(recipe=str(asked.pop("recipe", "tiny")), **asked)  # type: ignore[arg-type]
         job = Job(
             id=job_id,

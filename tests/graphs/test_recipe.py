@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import RECIPES
+from tests.fakes.still import plain_still
 from zoetrope.domain.values import Still, Ticket
 from zoetrope.errors import Rejected
 from zoetrope.graphs.recipe import Recipe, fit
@@ -15,16 +16,7 @@ FILES = {"picture": "zoetrope/a.png", "end_picture": "", "source": "zoetrope/b.m
 
 
 def still(width: int = 640, height: int = 480) -> Still:
-    return Still(
-        name="cat.png",
-        sha256="0" * 64,
-        size=1,
-        format="PNG",
-        width=width,
-        height=height,
-        source="cat.png",
-        file="cat.png",
-    )
+    return plain_still(width=width, height=height)
 
 
 def plan(recipe: Recipe = TINY, seed: int = 7, **asked):
@@ -165,10 +157,8 @@ UPSCALE = load(RECIPES.parent.parent / "workflows/seedvr2-rife-upscale")
 
 
 def video(frames=81, fps=16.0, size=(480, 832)) -> Still:
-    return Still(
-        name="cat.mp4",
-        sha256="0" * 64,
-        size=1,
+    return plain_still(
+        "cat.mp4",
         format="MP4",
         width=size[0],
         height=size[1],

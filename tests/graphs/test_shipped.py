@@ -6,6 +6,7 @@ from itertools import chain
 import msgspec
 import pytest
 
+from tests.fakes.still import plain_still
 from zoetrope.domain.values import Still
 from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
 from zoetrope.engine.rehearsal.validate import Lists, validate
@@ -28,15 +29,11 @@ FILES = {"picture": "a.png", "end_picture": "b.png", "source": "c.mp4"}
 
 def still(recipe: Recipe, sha256: str = "0") -> Still:
     clip = recipe.file.clip
-    return Still(
-        name="cat",
+    return plain_still(
+        "cat",
         sha256=sha256 * 64,
-        size=1,
-        format="PNG",
         width=480,
         height=832,
-        source="cat",
-        file="cat",
         frames=clip.frames if clip else 0,
         fps=16.0 if clip else 0.0,
     )

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from tests.fakes.still import plain_still
 from tests.jobs.test_pace import make
-from zoetrope.domain.values import Still
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.health.checks.pace import PaceCheck
 
@@ -35,9 +35,7 @@ async def test_a_slow_stage_is_degraded_with_its_likely_causes(parts):
 
 async def test_a_recipes_first_stage_is_held_against_its_document(parts):
     parts.recipes = Recipes((shipped(),))
-    still = Still(
-        name="cat.png", sha256="", size=1, format="png", width=480, height=832, source="", file=""
-    )
+    still = plain_still(sha256="", format="png", width=480, height=832, source="", file="")
     recipe = "wan22-i2v-lightning"
     job = make(recipe=recipe, steps=4, ended=10.0 + 120.0, memory=32.0, stills=(still,))
     await parts.ledger.add(job, claim=job.id)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.precious import ID, Swap, buried, make_precious, snapshot, swapping
+from tests.fakes.precious import (
+    ID,
+    buried,
+    make_precious,
+    snapshot,
+    swap_before_each_call,
+    swapping,
+)
+from tests.fakes.still import plain_still
 from tests.inbox.conftest import until, write_picture
 from zoetrope.domain.job import Job, State
 from zoetrope.domain.steps import reject
-from zoetrope.domain.values import Still, Ticket
+from zoetrope.domain.values import Ticket
 from zoetrope.errors import Reason, ZoetropeError
 from zoetrope.inbox import scan as disk
 from zoetrope.inbox.claim import Claims
@@ -310,15 +317,8 @@ def failed(settings: Settings) -> Job:
     work = settings.work / ID
     work.mkdir(parents=True, exist_ok=True)
     (work / "source.png").write_text("a picture")
-    still = Still(
-        name="bad.png",
-        sha256="0" * 64,
-        size=9,
-        format="PNG",
-        width=1,
-        height=1,
-        source="source.png",
-        file="source.png",
+    still = plain_still(
+        "bad.png", size=9, width=1, height=1, source="source.png", file="source.png"
     )
     return Job(
         id=ID,
@@ -359,23 +359,13 @@ SCENES: list[tuple[Callable[[Path], Act], str]] = [
 def test_a_folder_that_becomes_a_link_at_any_step_leads_nowhere(
     tmp_path, monkeypatch, scene, place
 ):
-    for at in range(400):
-        root = tmp_path / str(at)
+    def lay(root: Path) -> tuple[Act, Path, Path]:
         for folder in ("inbox/plain", "inbox/rejected/plain", "outbox"):
             (root / folder).mkdir(parents=True)
         precious = make_precious(root / "precious", f"plain/{ID}/cat.png")
-        act = scene(root)
-        before = snapshot(precious)
-        swap = Swap(at, root / place, precious)
-        with monkeypatch.context() as patch:
-            swap.install(patch)
-            with contextlib.suppress(OSError, ZoetropeError):
-                act()
-        assert snapshot(precious) == before, f"swapped before call {at}"
-        if not swap.done:
-            assert at > 5, "there are more steps than that"
-            return
-    pytest.fail("it never got through")
+        return scene(root), root / place, precious
+
+    swap_before_each_call(tmp_path, monkeypatch, lay, most=400)
 
 
 @pytest.mark.parametrize("taken", [False, True])

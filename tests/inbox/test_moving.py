@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.fakes.sound import sound_alone
 from zoetrope.errors import Rejected
 from zoetrope.inbox.formats import is_moving, sniff, sniff_moving
 from zoetrope.inbox.moving import prepare
@@ -125,13 +126,7 @@ def test_a_damaged_film_is_refused(refused):
 
 
 def test_sound_alone_is_no_film(refused):
-    stream = io.BytesIO()
-    with av.open(stream, "w", format="mp4") as container:
-        voice = container.add_stream("aac", rate=8000)
-        quiet = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
-        quiet.sample_rate = 8000
-        container.mux([*voice.encode(quiet), *voice.encode()])
-    assert refused(stream.getvalue()).key == "no-video"
+    assert refused(sound_alone()).key == "no-video"
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 50])

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.fakes.still import plain_still
 from tests.inbox.conftest import GRAPH, RECIPE, until, write_picture
 from zoetrope import tables
 from zoetrope.domain.job import Job, State
-from zoetrope.domain.values import Still, Ticket
+from zoetrope.domain.values import Ticket
 from zoetrope.errors import Reason, Rejected
 from zoetrope.graphs.recipe import Recipe
 from zoetrope.graphs.shelf import Recipes
@@ -140,16 +141,7 @@ async def test_a_claim_whose_row_cannot_be_read_waits_and_keeps_nobody_up(world,
 
 # Whatever a ticket says becomes a job that is read back as it was written, or is refused.
 
-STILL = Still(
-    name="cat.png",
-    sha256="0" * 64,
-    size=1,
-    format="PNG",
-    width=64,
-    height=48,
-    source="source.png",
-    file="source.png",
-)
+STILL = plain_still(height=48, source="source.png", file="source.png")
 KEYS = st.sampled_from(
     (
         *("prompt", "negative", "seed", "seconds", "frames", "width", "height", "name", "review"),

@@ -2,9 +2,10 @@ import msgspec
 import pytest
 
 from tests.conftest import RECIPES
+from tests.fakes.still import plain_still
 from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.steps import finish_stage, start, submit, try_again
-from zoetrope.domain.values import Artefact, Failure, Still, Ticket
+from zoetrope.domain.values import Artefact, Failure, Ticket
 from zoetrope.errors import RecipeError
 from zoetrope.graphs.recipe_file import Memory
 from zoetrope.graphs.shelf import load, shipped
@@ -16,16 +17,7 @@ WHOLE = Artefact(file="i2v-1-whole.mkv", size=50_000_000, sha256="f" * 64)
 
 
 def job(handoff: Artefact | None = WHOLE) -> Job:
-    still = Still(
-        name="cat.png",
-        sha256="a" * 64,
-        size=1,
-        format="PNG",
-        width=64,
-        height=64,
-        source="source.png",
-        file="upright.png",
-    )
+    still = plain_still(sha256="a" * 64, source="source.png", file="upright.png")
     made = Stage(name="i2v", state=Progress.DONE, artefacts=(CLIP,), handoff=handoff)
     return Job(
         id="0" * 32,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from zoetrope.domain.values import Still, Ticket
+from tests.fakes.still import plain_still
+from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
 from zoetrope.engine.rehearsal import RehearsalEngine
@@ -54,16 +55,7 @@ async def verdict_of(tmp_path):
     async def run(kind: str = "drawn", **changes):
         picture = tmp_path / "cat.png"
         drawn(kind).save(picture)
-        still = Still(
-            name="cat.png",
-            sha256="0" * 64,
-            size=1,
-            format="PNG",
-            width=SIZE[0],
-            height=SIZE[1],
-            source="cat.png",
-            file="cat.png",
-        )
+        still = plain_still(width=SIZE[0], height=SIZE[1])
         ticket = Ticket(recipe="wan22-i2v-hero", frames=FRAMES, width=SIZE[0], height=SIZE[1])
         plan = HERO.plan(ticket, still, 11)
         stage = HERO.stage("i2v")

@@ -3,9 +3,10 @@ import json
 import msgspec
 import pytest
 
+from tests.fakes.still import plain_still
 from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.plan import Plan
-from zoetrope.domain.values import Artefact, Still, Ticket
+from zoetrope.domain.values import Artefact, Ticket
 from zoetrope.jobs import receipt
 from zoetrope.jobs.outbox import Outbox, contents, folder_name
 
@@ -17,14 +18,12 @@ JOB = Job(
     stem="cat",
     ticket=Ticket(recipe="tiny"),
     stills=(
-        Still(
-            name="cat.jpeg",
-            sha256="0" * 64,
+        plain_still(
+            "cat.jpeg",
             size=3,
             format="JPEG",
             width=1,
             height=1,
-            source="cat.jpeg",
             file="upright.png",
             changes=("turned upright",),
         ),

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.still import plain_still
 from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.usage import Usage
-from zoetrope.domain.values import Still, Ticket
+from zoetrope.domain.values import Ticket
 from zoetrope.domain.verdict import Measured, Verdict
 from zoetrope.graphs.recipe_file import Band
 from zoetrope.graphs.shelf import Recipes, shipped
@@ -138,9 +139,7 @@ def make(gpu=None, started=10.0, ended=40.0, recipe="hero", steps=30, memory=0.0
 
 
 RECIPE = Recipes((shipped(),)).get("wan22-i2v-lightning")
-STILL = Still(
-    name="cat.png", sha256="", size=1, format="png", width=480, height=832, source="", file=""
-)
+STILL = plain_still(sha256="", format="png", width=480, height=832, source="", file="")
 
 
 def took(factor, **changes):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.fakes.still import plain_still
 from zoetrope.domain.job import Job, Stage, State
 from zoetrope.domain.values import Still
 from zoetrope.engine.comfyui import ComfyEngine
@@ -38,16 +39,7 @@ def draw(folder, name: str, seed: int) -> Still:
     pixels = np.array(Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC))
     pixels[90:170, 120:260] = (235, 225, 60)
     Image.fromarray(pixels).save(folder / name)
-    return Still(
-        name=name,
-        sha256=f"{seed}" * 64,
-        size=1,
-        format="PNG",
-        width=SIZE[0],
-        height=SIZE[1],
-        source=name,
-        file=name,
-    )
+    return plain_still(name, sha256=f"{seed}" * 64, width=SIZE[0], height=SIZE[1])
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 import asyncio
 import errno
-import io
 import signal
 import sys
 
-import av
-import numpy as np
 import pytest
 
+from tests.fakes.sound import sound_alone
 from tests.verify.clips import EXPECTED, pan, scene, write
 from zoetrope.verify import check as verify
 from zoetrope.verify import film, tags, worker
@@ -39,16 +37,6 @@ async def test_what_cannot_be_decoded_is_named(tmp_path, spoil, key, keys):
     whole = write(tmp_path / "whole.mp4", pan(scene(8))).read_bytes()
     (tmp_path / "odd.mp4").write_bytes(spoil(whole))
     assert key in await keys(tmp_path / "odd.mp4")
-
-
-def sound_alone() -> bytes:
-    stream = io.BytesIO()
-    with av.open(stream, "w", format="mp4") as container:
-        voice = container.add_stream("aac", rate=8000)
-        quiet = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
-        quiet.sample_rate = 8000
-        container.mux([*voice.encode(quiet), *voice.encode()])
-    return stream.getvalue()
 
 
 async def test_a_picture_among_the_outputs_only_needs_content(tmp_path, keys):

@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from tests.conftest import RECIPES
+from tests.fakes.still import plain_still
 from zoetrope.domain import steps
 from zoetrope.domain.job import Job, Progress, Stage, State
-from zoetrope.domain.values import Still, Ticket
+from zoetrope.domain.values import Ticket
 from zoetrope.engine.protocol import Stats
 from zoetrope.errors import Reason, Rejected
 from zoetrope.graphs.shelf import Recipes, shipped
@@ -22,16 +23,7 @@ from zoetrope.settings import RecipesSettings, Settings, parse
 from zoetrope.store.sqlite.ledger import Ledger
 from zoetrope.web.events import Bus
 
-STILL = Still(
-    name="cat.png",
-    sha256="0" * 64,
-    size=1000,
-    format="PNG",
-    width=640,
-    height=480,
-    source="source.png",
-    file="source.png",
-)
+STILL = plain_still(size=1000, width=640, height=480, source="source.png", file="source.png")
 
 
 def make_job(state: State = State.QUEUED, **changes) -> Job:
