@@ -9,6 +9,18 @@ import sys
 import pytest
 
 from zoetrope import app
+from zoetrope.errors import LedgerError
+from zoetrope.notifier import Notifier
+from zoetrope.settings import parse
+from zoetrope.store.sqlite.ledger import Ledger
+
+CONFIG = """
+inbox.path = "{0}/inbox"
+outbox.path = "{0}/outbox"
+state.path = "{0}/state"
+web.listen = "127.0.0.1:0"
+engines = [ {{ name = "e0", url = "http://127.0.0.1:9" }} ]
+"""
 
 
 async def test_work_is_called_off_once_and_may_clean_up_in_peace(monkeypatch):
@@ -73,15 +85,7 @@ sys.exit(app.run(lambda: parse(text, "test.toml")))
 def test_a_thread_that_hangs_on_a_dead_share_does_not_hold_up_the_end(tmp_path):
     (tmp_path / "inbox").mkdir()
     config = tmp_path / "zoetrope.toml"
-    config.write_text(
-        f"""
-        inbox.path = "{tmp_path}/inbox"
-        outbox.path = "{tmp_path}/outbox"
-        state.path = "{tmp_path}/state"
-        web.listen = "127.0.0.1:0"
-        engines = [ {{ name = "e0", url = "http://127.0.0.1:9" }} ]
-        """
-    )
+    config.write_text(CONFIG.format(tmp_path))
     process = subprocess.Popen(
         [sys.executable, "-c", HANGING, str(config)],
         stdout=subprocess.PIPE,
@@ -98,3 +102,42 @@ def test_a_thread_that_hangs_on_a_dead_share_does_not_hold_up_the_end(tmp_path):
         process.wait()
     assert process.returncode == 0, told
     assert "left behind" in told
+
+
+class Heard(Notifier):
+    """Keeps what systemd would be told of the service's state."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = asyncio.Queue()
+
+    def ready(self, sentence=""):
+        self.said.put_nowait(sentence)
+
+
+@pytest.mark.parametrize("question", ["open", "fact", "counts"])
+async def test_a_ledger_that_does_not_answer_at_the_start_is_waited_for(
+    tmp_path, monkeypatch, question
+):
+    monkeypatch.setattr("zoetrope.store.patience.RETRY_SECONDS", 0.01)
+    real = getattr(Ledger, question)
+    broken = [LedgerError("The ledger is busy.", "Close what reads it.")] * 2
+
+    async def ask(*args):
+        if broken:
+            raise broken.pop()
+        return await real(*args)
+
+    monkeypatch.setattr(Ledger, question, ask)
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "state").mkdir()
+    notifier, stop = Heard(), asyncio.Event()
+    service = app.App(parse(CONFIG.format(tmp_path), "test.toml"), notifier)
+    running = asyncio.create_task(service.run(stop))
+    async with asyncio.timeout(60):
+        for _ in range(2):
+            assert await notifier.said.get() == "The ledger is busy. Close what reads it."
+        assert await notifier.said.get() == ""
+    assert not broken
+    stop.set()
+    await running

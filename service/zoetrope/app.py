@@ -9,7 +9,8 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from .descriptors import raise_limit
 from .domain.job import State
@@ -17,7 +18,7 @@ from .engine.comfyui import ComfyEngine
 from .engine.embedded import SCHEME, EmbeddedEngine
 from .engine.protocol import Engine
 from .engine.report import EngineReport
-from .errors import DiskFull, LedgerError, SettingsError, ZoetropeError
+from .errors import SettingsError, ZoetropeError
 from .gpu.tuner import Tuner
 from .gpu.watch import Watch
 from .graphs.shelf import Recipes, shipped
@@ -32,6 +33,7 @@ from .notifier import Notifier
 from .reload import reload
 from .runtime import Runtime
 from .settings import EngineSettings, Settings
+from .store.patience import insist
 from .store.sqlite.ledger import Ledger
 from .structs import primed
 from .systemd import Reporter
@@ -40,11 +42,11 @@ from .web.server import Server
 
 log = logging.getLogger("zoetrope")
 
+T = TypeVar("T")
+
 # Several engines' reports are read on threads as soon as the service starts.
 primed(EngineReport)
 
-# A ledger that cannot be opened is looked at again: the page meanwhile says what to do.
-LEDGER_RETRY_SECONDS = 10.0
 # What systemd and people at a terminal are ready to wait for; prompts stay with their engines.
 STOP_SECONDS = 5.0
 # Then the process ends whatever still hangs, such as a thread that waits for a dead share: a job
@@ -125,38 +127,22 @@ class App:
         reporter = Reporter(self._notifier, self._runtime)
         async with asyncio.TaskGroup() as group:
             group.create_task(reporter.run(), name="reporter")
-            ledger = await self._open_ledger()
+            ledger = await self._insist(lambda: Ledger.open(self._settings.ledger_file))
             try:
                 await self._serve(ledger)
             finally:
                 self._runtime.ledger = None
                 await ledger.close()
 
-    async def _open_ledger(self) -> Ledger:
-        while True:
-            try:
-                ledger = await Ledger.open(self._settings.ledger_file)
-            except LedgerError as error:
-                if self._runtime.problem != error.reason:
-                    log.error("%s", error, extra={"action": "ledger-closed"})  # noqa: TRY400
-                self._runtime.problem = error.reason
-                self._notifier.ready(str(error))
-                await asyncio.sleep(LEDGER_RETRY_SECONDS)
-            else:
-                self._runtime.problem = None
-                return ledger
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the ledger until it answers; page and systemd meanwhile say what keeps it, and what to do."""
+        answer = await insist(ask, self._hindered)
+        self._runtime.problem = None
+        return answer
 
-    async def _client_id(self, ledger: Ledger) -> str:
-        """Recall under which id engines know this ledger's service, however full its disk is now."""
-        while True:
-            try:
-                return await ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
-            except (DiskFull, LedgerError) as error:
-                if self._runtime.problem != error.reason:
-                    log.error("%s", error, extra={"action": error.key})  # noqa: TRY400
-                self._runtime.problem = error.reason
-                self._notifier.ready(str(error))
-                await asyncio.sleep(LEDGER_RETRY_SECONDS)
+    def _hindered(self, error: ZoetropeError) -> None:
+        self._runtime.problem = error.reason
+        self._notifier.ready(str(error))
 
     def _engine(self, settings: EngineSettings, client_id: str) -> Engine:
         """Make the client for an engine; each has an id of its own, the same after every start."""
@@ -170,11 +156,14 @@ class App:
         settings = self._settings
         folders = (shipped(), *settings.recipes.path, settings.state.path / "recipes")
         recipes = Recipes(folders, settings.recipe_versions)
-        client_id = await self._client_id(ledger)
+        # Under which engines know this ledger's service.
+        client_id = await self._insist(
+            lambda: ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
+        )
         returned = Returned(settings)
         tuner = Tuner(settings.gpu, settings.engines, Watch())
         outbox = Outbox(settings.outbox.path)
-        if not (await ledger.counts())[State.DONE]:
+        if not (await self._insist(ledger.counts))[State.DONE]:
             # What is wrong with it is met, and told, when there is something to publish.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(outbox.prepare)
@@ -193,7 +182,6 @@ class App:
         intake = Intake(settings, ledger, recipes, decoder)
         ledger.on_change(lambda _, job: self._bus.job(job))
         ledger.on_change(self._runtime.tally.see)
-        self._runtime.problem = None
         self._runtime.ledger = ledger
         self._runtime.conductor = conductor
         self._runtime.recipes = recipes

@@ -25,9 +25,9 @@ def soon(monkeypatch):
         "conductor.HOST_SECONDS",
         "conductor.LONGEST_WAIT",
         "room.DISK_SECONDS",
-        "recovery.RETRY_SECONDS",
     ):
         monkeypatch.setattr(f"zoetrope.jobs.{name}", 0.05)
+    monkeypatch.setattr("zoetrope.store.patience.RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture

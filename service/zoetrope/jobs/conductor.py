@@ -27,6 +27,7 @@ from ..errors import (
 from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..settings import Settings
+from ..store.patience import insist
 from ..store.sqlite.ledger import Ledger
 from ..verify.check import CheckerDown
 from . import ladder, recovery
@@ -389,7 +390,7 @@ class Conductor:
         """Take up every job where it stands; what is wrong with one of them keeps no other."""
         lanes = {lane.name: lane for lane in self._lanes}
         states = (State.QUEUED, State.RUNNING, State.REVIEW)
-        found = await recovery.insist(lambda: self._ledger.all_in(*states))
+        found = await insist(lambda: self._ledger.all_in(*states))
         for job in found:
             if job.state is State.REVIEW or job.stage is None:
                 self._publisher.owe(job.id)

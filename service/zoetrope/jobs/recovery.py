@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from ..domain import steps
 from ..domain.job import Job, State
 from ..domain.values import Failure
-from ..errors import DiskFull, IllegalTransition, LedgerError, NotFound
+from ..errors import IllegalTransition, LedgerError, NotFound
 from ..graphs.shelf import Recipes
+from ..store.patience import insist
 from ..store.sqlite.ledger import Ledger
-
-log = logging.getLogger("zoetrope.jobs")
-
-T = TypeVar("T")
-
-RETRY_SECONDS = 5.0
-
-
-async def insist(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask the ledger until it answers: at the start there is nobody else who would wait for it."""
-    told = False
-    while True:
-        try:
-            return await ask()
-        except (LedgerError, DiskFull) as error:
-            if not told:
-                log.error("%s", error, extra={"action": error.key})  # noqa: TRY400
-            told = True
-            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def move(ledger: Ledger, job: Job, engine: str, clock: Callable[[], float]) -> None:
