@@ -4,8 +4,10 @@ import errno
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from zoetrope.host import trouble
+from zoetrope.host import shown, trouble
 
 
 @pytest.mark.parametrize(
@@ -48,8 +50,14 @@ def test_of_two_paths_the_one_that_was_to_be_made_is_told():
     assert "/outbox/b" in reason.sentence
 
 
-def test_a_name_that_is_no_text_can_be_kept_as_a_reason():
-    reason = trouble(
-        FileNotFoundError(errno.ENOENT, "No such file", os.fsdecode(b"/state/\xff.png"))
-    )
+@given(st.binary(min_size=1, max_size=255).filter(lambda b: b"/" not in b and b"\0" not in b))
+def test_every_name_that_linux_allows_can_be_kept_as_a_reason_and_breaks_no_line(raw):
+    path = f"/state/{os.fsdecode(raw)}"
+    reason = trouble(FileNotFoundError(errno.ENOENT, "No such file", path))
     reason.sentence.encode()
+    assert "\n" not in reason.sentence
+    assert shown(path) in reason.sentence
+
+
+def test_a_name_that_is_text_is_shown_as_it_is():
+    assert shown("Жук (1).png") == "Жук (1).png"

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import stat
-import unicodedata
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import msgspec
 
 from .durable import flush, sync_open
 from .errors import NotReadable
+from .host import shown
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not blocking: opening a pipe that stands in the file's place would wait for a writer.
@@ -264,14 +264,6 @@ class Beneath:
             except OSError as error:
                 error.filename = self.full(path)
                 raise
-
-
-def shown(name: str) -> str:
-    """Turn a name from the file system into text that any encoder takes and no log line breaks on."""
-    readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(
-        "\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in readable
-    )
 
 
 def move(source: Beneath, path: str, target: Beneath, to: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import unicodedata
 from pathlib import Path
 
 import msgspec
@@ -92,10 +93,8 @@ def trouble(error: BaseException) -> Reason | None:
     """Say what an error means if it is the host's; None if it says something of the work itself."""
     if not isinstance(error, OSError) or (case := _CASES.get(error.errno or 0)) is None:
         return None
-    place = str(place_of(error) or "a file")
-    # Names of files may hold bytes that are no text, and a reason is kept as text.
-    readable = place.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    said = {"place": readable, "why": error.strerror or str(error)}
+    place = shown(str(place_of(error) or "a file"))
+    said = {"place": place, "why": error.strerror or str(error)}
     return Reason(case.key, case.sentence.format(**said), case.next_step)
 
 
@@ -103,3 +102,11 @@ def place_of(error: BaseException) -> Path | None:
     """Find the path that an error is about: of two, the one that was to be made."""
     name = getattr(error, "filename2", None) or getattr(error, "filename", None)
     return Path(os.fsdecode(name)) if isinstance(name, str | bytes) else None
+
+
+def shown(name: str) -> str:
+    """Turn a name from the file system into text that any encoder takes and no log line breaks on."""
+    readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(
+        "\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in readable
+    )

@@ -59,6 +59,7 @@ class TestTrouble:
             await until(lambda: world.intake.status.problem)
             assert world.intake.status.problem.key == key
             assert "claim" in world.intake.status.problem.next_step
+            assert f"{world.inbox}/.zoetrope" in world.intake.status.problem.sentence
         await world.wait_for_jobs(1, State.QUEUED)
 
     async def test_a_folder_that_is_closed_keeps_its_own_pictures_alone(

@@ -19,11 +19,11 @@ from ..errors import IllegalTransition, RecipeError, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import RecipeFile
 from ..graphs.shelf import Recipes
+from ..host import shown
 from ..settings import Settings
 from ..store.sqlite.ledger import Ledger
 from ..store.sqlite.rows import Unkept
 from . import ticket as tickets
-from .entry import shown
 from .formats import UNKNOWN, is_moving
 from .parcel import Parcel, Part
 from .source import StillChanging, copy, make_durable

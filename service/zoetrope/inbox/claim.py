@@ -17,7 +17,8 @@ import msgspec
 
 from ..beneath import Beneath, Linked, Place, carry, copy
 from ..errors import NotFound, NotReadable, Reason, Rejected, ZoetropeError
-from .entry import CLAIMED, REFUSED, WHY, Entry, Kind, classify, cut, shown, ticket_names
+from ..host import shown
+from .entry import CLAIMED, REFUSED, WHY, Entry, Kind, classify, cut, ticket_names
 
 log = logging.getLogger("zoetrope.inbox")
 

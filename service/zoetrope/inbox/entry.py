@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from ..beneath import shown as shown
+from ..host import shown
 
 CLAIMED = ".zoetrope"
 REFUSED = "rejected"

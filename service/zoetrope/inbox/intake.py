@@ -21,6 +21,7 @@ from ..beneath import Beneath
 from ..domain.job import Job, State
 from ..errors import NotReadable, Reason, RecipeError, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
+from ..host import shown
 from ..settings import Settings
 from ..store.sqlite.ledger import Ledger
 from ..store.sqlite.rows import UnreadableJob
@@ -28,7 +29,6 @@ from . import source
 from .admission import Admission, LookAgain
 from .claim import Claim, Claims
 from .counter import Counter, has_work
-from .entry import shown
 from .gather import Drop
 from .parcel import from_claim, read_values
 from .still import Decoder

@@ -11,9 +11,10 @@ import msgspec
 
 from ..beneath import Place
 from ..errors import Rejected
+from ..host import shown
 from . import ticket as tickets
 from .claim import Claim
-from .entry import DEFAULTS, Kind, classify, safe_stem, shown
+from .entry import DEFAULTS, Kind, classify, safe_stem
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ from typing import BinaryIO
 from ..beneath import Linked, Place
 from ..durable import flush, sync
 from ..errors import NotReadable, Rejected
+from ..host import shown
 from .claim import check_file
-from .entry import shown
 from .formats import HEAD, MOVING_SUFFIXES, SUFFIXES, UNKNOWN, sniff, sniff_moving
 from .stability import Look
 from .still import Source

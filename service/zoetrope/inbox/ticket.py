@@ -16,9 +16,10 @@ from ..domain.values import Scalar, Ticket
 from ..errors import NotReadable, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
+from ..host import shown
 from ..mistakes import nearest, show
 from .beats import timed
-from .entry import cut, safe_stem, shown
+from .entry import cut, safe_stem
 
 MAX_BYTES = 64 * 1024
 _MEND = "Mend the ticket and drop it again."

@@ -8,9 +8,8 @@ import shutil
 from pathlib import Path
 
 from ..errors import DiskFull, Reason, ZoetropeError, is_disk_full
-from ..host import place_of, trouble
+from ..host import place_of, shown, trouble
 from ..settings import Settings
-from .entry import shown
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -31,8 +30,8 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
     if code in _FORBIDDEN and inside:
         return Reason(
             "inbox-readonly",
-            f"Files in {settings.inbox.path} cannot be moved ({_words(error)}).",
-            'Make the inbox writable for the service, or set inbox.claim = "copy".',
+            f"{shown(str(place))}, in the inbox, cannot be moved or made ({_words(error)}).",
+            'Make its folder writable for the service, or set inbox.claim = "copy".',
         )
     if inside and not settings.inbox.path.is_dir():
         return Reason(

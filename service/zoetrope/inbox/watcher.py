@@ -15,9 +15,10 @@ import msgspec
 from watchfiles import Change
 
 from ..errors import Reason
+from ..host import shown
 from ..settings import InboxSettings
 from . import scan as disk
-from .entry import Entry, Kind, classify, shown
+from .entry import Entry, Kind, classify
 from .events import Events
 from .gather import Drop, Gathering, Wait
 from .mounts import read_table
