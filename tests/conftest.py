@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.fakes.service import EngineProcess, ServiceProcess
 
 # A marker is deselected unless its variable names what it needs.
 NEEDS = {
@@ -34,6 +37,24 @@ def kills(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def kill_seed(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--kill-seed"))
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[EngineProcess]:
+    """A simulated engine as a process."""
+    engine = EngineProcess(tmp_path / "engine")
+    engine.start()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def service(tmp_path: Path, engine: EngineProcess) -> Iterator[ServiceProcess]:
+    """The real service as a process, with that engine; not started yet."""
+    service = ServiceProcess(tmp_path, engine.url)
+    yield service
+    service.stop()
+    assert "Traceback" not in service.log.read_text()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.service import EngineProcess, ServiceProcess
-from tests.test_service import draw, until
+from tests.fakes.running import draw, until
+from tests.fakes.service import EngineProcess
 from zoetrope.reload import FIXED, reload
 from zoetrope.settings import Settings, parse
 
@@ -75,14 +75,6 @@ def engine(tmp_path):
     engine.start()
     yield engine
     engine.stop()
-
-
-@pytest.fixture
-def service(tmp_path, engine):
-    service = ServiceProcess(tmp_path, engine.url)
-    yield service
-    service.stop()
-    assert "Traceback" not in service.log.read_text()
 
 
 def said(service, words: str):

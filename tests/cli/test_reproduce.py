@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from tests.fakes.running import draw, until
 from tests.fakes.service import EngineProcess, ServiceProcess
-from tests.test_service import draw, until
 
 
 @pytest.fixture

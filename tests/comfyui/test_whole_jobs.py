@@ -11,8 +11,8 @@ import urllib.request
 import av
 import pytest
 
+from tests.fakes.running import draw, until
 from tests.fakes.service import ServiceProcess
-from tests.test_service import draw, until
 
 pytestmark = pytest.mark.engine
 

@@ -1,0 +1,127 @@
+"""How pre-start.sh links node packs, whoever else links there, whenever it is killed."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.runtime.pre_start.conftest import SCRIPT
+
+
+def test_packs_are_linked_from_lines_or_from_a_file(host):
+    one, two = host.pack("One"), host.pack("Two")
+    listed = host.folder / "packs"
+    listed.write_text(f"# packs\nOne={one}\n\nTwo={two}\n")
+    for given in (listed, listed.read_text()):
+        assert host.start(NODE_PACKS=given).returncode == 0
+        assert (host.base / "custom_nodes/One").readlink() == one
+        assert (host.base / "custom_nodes/Two").readlink() == two
+        assert {each["state"] for each in host.report["packs"]} == {"linked"}
+
+
+def test_a_link_follows_its_pack_and_goes_with_it(host):
+    assert (
+        host.start(NODE_PACKS=f"Pack={host.pack('old')}\nGone={host.pack('gone')}").returncode == 0
+    )
+    assert host.start(NODE_PACKS=f"Pack={host.pack('new')}").returncode == 0
+    assert (host.base / "custom_nodes/Pack").readlink() == host.folder / "store/new"
+    assert not (host.base / "custom_nodes/Gone").is_symlink()
+
+
+def test_what_a_person_put_there_stays_even_under_a_name_of_ours(host):
+    nodes = host.base / "custom_nodes"
+    (nodes / "Pack").mkdir(parents=True)
+    (nodes / "Pack/mine.py").write_text("mine")
+    (nodes / "extra").symlink_to(host.folder)
+    (nodes / "broken").symlink_to(host.folder / "nowhere")
+    done = host.start(NODE_PACKS=f"Pack={host.pack('Pack')}\nbroken={host.pack('broken')}")
+    assert done.returncode == 0
+    assert (nodes / "Pack/mine.py").read_text() == "mine"
+    assert (nodes / "extra").is_symlink()
+    assert (nodes / "broken").readlink() == host.folder / "nowhere"
+    assert [each["state"] for each in host.report["packs"]] == ["yours", "yours"]
+    assert f"{nodes}/Pack is not ours" in done.stdout
+    assert host.start().returncode == 0
+    assert (nodes / "Pack/mine.py").exists()
+
+
+def test_a_link_that_a_person_turned_elsewhere_is_theirs_from_then_on(host):
+    packs = f"Pack={host.pack('Pack')}"
+    host.start(NODE_PACKS=packs)
+    link = host.base / "custom_nodes/Pack"
+    link.unlink()
+    link.symlink_to(host.folder)
+    assert host.start(NODE_PACKS=packs).returncode == 0
+    assert link.readlink() == host.folder
+    assert host.start().returncode == 0  # the pack is no longer wanted
+    assert link.readlink() == host.folder
+
+
+@pytest.mark.parametrize("still", [True, False], ids=["wanted", "unwanted"])
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_a_start_that_was_killed_between_record_and_link_leaves_nothing(host, cut, still):
+    """The record's line is written before its link; here it is left as a kill would leave it."""
+    host.start(NODE_PACKS=f"Pack={host.pack('old')}")
+    record, link = host.base / ".zoetrope-links", host.base / "custom_nodes/Pack"
+    new = host.pack("new")
+    with record.open("a") as lines:
+        lines.write(f"{link}\t{new}\n")
+    if cut > 0:
+        (link.parent / "Pack.zoetrope-part").symlink_to(new)
+    if cut > 1:
+        (link.parent / "Pack.zoetrope-part").rename(link)
+    if still:
+        assert host.start(NODE_PACKS=f"Pack={new}").returncode == 0
+        assert link.readlink() == new
+        assert host.report["packs"] == [{"name": "Pack", "state": "linked"}]
+        assert [each.name for each in link.parent.iterdir()] == ["Pack"]
+    assert host.start().returncode == 0
+    assert list(link.parent.iterdir()) == []
+
+
+def test_killed_at_any_moment_the_next_start_puts_all_links_right(host, kills, kill_seed):
+    chance = random.Random(kill_seed)
+    nodes = host.base / "custom_nodes"
+    (nodes / "A").mkdir(parents=True)
+    (nodes / "A/mine.py").write_text("mine")
+    (nodes / "own").symlink_to("/nowhere")
+    versions = {name: (host.pack(f"{name}1"), host.pack(f"{name}2")) for name in "ABCDEF"}
+    began = time.monotonic()
+    assert host.start().returncode == 0
+    usual = time.monotonic() - began  # of one start, on this machine
+    for _ in range(kills):
+        names = chance.sample("ABCDEF", chance.randint(0, 6))
+        wanted = {name: chance.choice(versions[name]) for name in names}
+        packs = "\n".join(f"{name}={path}" for name, path in wanted.items())
+        env = {**host.env, "ZOETROPE_NODE_PACKS": packs}
+        process = subprocess.Popen(
+            [SCRIPT], env=env, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.random() * usual)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert host.start(NODE_PACKS=packs).returncode == 0
+    assert (nodes / "A/mine.py").read_text() == "mine"
+    found = {each.name: str(each.readlink()) for each in nodes.iterdir() if each.is_symlink()}
+    ours = {name: str(path) for name, path in wanted.items() if name != "A"}
+    assert found == {**ours, "own": "/nowhere"}
+
+
+def test_a_missing_pack_is_named_and_the_others_are_linked(host):
+    done = host.start(NODE_PACKS=f"Gone={host.folder}/gone\nPack={host.pack('Pack')}")
+    assert done.returncode == 0
+    assert [each["state"] for each in host.report["packs"]] == ["missing", "linked"]
+    assert "The node pack Gone is missing" in done.stdout
+
+
+@pytest.mark.parametrize("line", ["no path", "../x=/tmp", "a b=/tmp"])
+def test_a_pack_with_a_name_that_is_none_is_a_wrong_setting(host, line):
+    done = host.start(NODE_PACKS=line)
+    assert done.returncode == 2
+    assert line in done.stdout
