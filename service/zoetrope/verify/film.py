@@ -108,5 +108,9 @@ def _sorted_out(
     """Divide figures into those that have a field and the others."""
     fields = set(kind.__struct_fields__)
     known = {name: value for name, value in figures.items() if name in fields}
-    more = {n: v for n, v in figures.items() if n not in fields and isinstance(v, int | float)}
+    more: dict[str, float] = {}
+    for name, value in figures.items():
+        if name not in fields:
+            assert isinstance(value, int | float), f"{name} is no single number and has no field"
+            more[name] = value
     return known, more

@@ -70,39 +70,20 @@ class Ledger(Index):
     ) -> Job:
         """Take one legal step with a job, whoever else wants to: read, decide and write are one."""
 
-        def work() -> tuple[Job, Job]:
-            before = self._get(job_id)
-            after = step(before)
+        def more() -> None:
             if claim is not None:
                 self._db.execute("INSERT OR IGNORE INTO claims VALUES (?, ?)", (claim, job_id))
-            if after is not before:
-                self._update(after)
-                if (told := words(after)) != words(before):
-                    self._db.execute(
-                        "UPDATE words SET text = ? WHERE seq = (SELECT seq FROM jobs WHERE id = ?)",
-                        (told, job_id),
-                    )
-            return before, after
 
-        before, after = await self._write(work)
-        if after is not before:
-            self._tell(before, after)
-        return after
+        return await self._take(job_id, step, more)
 
     async def publish(self, job_id: str, step: Callable[[Job], Job], made: Iterable[str]) -> Job:
         """Take the last step and remember the hashes of what was published, in one transaction."""
         hashes = [(sha256, job_id) for sha256 in made]
 
-        def work() -> tuple[Job, Job]:
-            before = self._get(job_id)
-            after = step(before)
-            self._update(after)
+        def more() -> None:
             self._db.executemany("INSERT OR REPLACE INTO outputs VALUES (?, ?)", hashes)
-            return before, after
 
-        before, after = await self._write(work)
-        self._tell(before, after)
-        return after
+        return await self._take(job_id, step, more)
 
     async def get(self, job_id: str) -> Job:
         """Find a job by its whole id."""
@@ -155,6 +136,27 @@ class Ledger(Index):
             return str(row[0])
 
         return await self._write(work)
+
+    async def _take(self, job_id: str, step: Callable[[Job], Job], more: Callable[[], None]) -> Job:
+        """Take a step, and write more in the same transaction; a step that changes nothing is not told."""
+
+        def work() -> tuple[Job, Job]:
+            before = self._get(job_id)
+            after = step(before)
+            more()
+            if after is not before:
+                self._update(after)
+                if (told := words(after)) != words(before):
+                    self._db.execute(
+                        "UPDATE words SET text = ? WHERE seq = (SELECT seq FROM jobs WHERE id = ?)",
+                        (told, job_id),
+                    )
+            return before, after
+
+        before, after = await self._write(work)
+        if after is not before:
+            self._tell(before, after)
+        return after
 
     def _tell(self, before: Job | None, after: Job) -> None:
         self.writes += 1
