@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from zoetrope.domain import steps
-from zoetrope.domain.job import Job, Stage, State
+from zoetrope.domain.job import Job, Progress, Stage, State
+from zoetrope.domain.plan import Plan
 from zoetrope.domain.query import NEWEST, JobQuery
 from zoetrope.domain.values import Ticket
-from zoetrope.errors import DiskFull, IllegalTransition, LedgerError, NotFound
+from zoetrope.errors import DiskFull, IllegalTransition, LedgerError, NotFound, Rejected
 from zoetrope.store.sqlite.ledger import Ledger
 from zoetrope.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 
@@ -108,6 +109,40 @@ async def test_the_next_job_is_the_oldest_whose_time_has_come(ledger):
     assert await ledger.soonest() == 100.0
 
 
+async def test_waiting_jobs_come_by_priority_and_then_as_they_arrived(ledger):
+    late = make(stages=(Stage(name="i2v", not_before=100.0),))
+    low, high, first, second = make(priority=-5), make(priority=3), make(), make()
+    for job in (low, first, late, high, second, make(State.DONE, priority=9)):
+        await ledger.add(job, claim=job.id)
+    due = await ledger.waiting(50.0, 10)
+    assert [each.id for each in due] == [high.id, first.id, second.id, low.id]
+    assert await ledger.waiting(50.0, 3) == due[:3]
+    assert await ledger.waiting(50.0, 3, after=due[2]) == due[3:]
+    assert len(await ledger.waiting(100.0, 10)) == 5
+
+
+async def test_a_waiting_job_tells_what_its_turn_is_decided_by(ledger):
+    stages = (Stage(name="i2v", state=Progress.DONE), Stage(name="upscale", not_before=7.0))
+    job = make(stages=stages, created=5.0, priority=2, plan=Plan(memory=24))
+    await ledger.add(job, claim="c")
+    (found,) = await ledger.waiting(7.0, 1)
+    assert (found.id, found.created, found.priority) == (job.id, 5.0, 2)
+    assert (found.recipe, found.stage, found.memory) == ("tiny", "upscale", 24)
+    assert found.not_before == 7.0
+
+
+async def test_a_priority_that_changes_moves_the_job(ledger):
+    jobs = [await ledger.add(make(), claim=str(number)) for number in range(3)]
+    await ledger.change(jobs[2].id, lambda j: msgspec.structs.replace(j, priority=1))
+    assert [each.id for each in await ledger.waiting(1.0, 2)] == [jobs[2].id, jobs[0].id]
+
+
+@pytest.mark.parametrize("priority", [1_000_001, -1_000_001, 2**64])
+async def test_a_priority_that_nothing_can_order_by_is_refused(ledger, priority):
+    with pytest.raises(Rejected):
+        await ledger.add(make(priority=priority), claim="c")
+
+
 async def test_twins_are_found_unless_they_came_to_nothing(ledger):
     for state in (State.FAILED, State.CANCELLED, State.REJECTED):
         job = make(state, fingerprint="f" * 64)
@@ -120,8 +155,8 @@ async def test_twins_are_found_unless_they_came_to_nothing(ledger):
 
 async def test_a_waiting_half_is_found_by_folder_and_stem(ledger):
     job = await ledger.add(make(State.WAITING, folder="flf", stem="cat"), claim="c1")
-    assert await ledger.waiting("flf", "cat") == job
-    assert await ledger.waiting("", "cat") is None
+    assert await ledger.find_half("flf", "cat") == job
+    assert await ledger.find_half("", "cat") is None
 
 
 async def test_pages_walk_all_jobs_newest_first_without_gaps(ledger):
@@ -309,6 +344,7 @@ async def test_the_ping_writes_and_the_lists_stay_small(ledger):
     "query",
     [
         "SELECT id, body FROM jobs WHERE state = 'queued' AND not_before <= 1 ORDER BY seq LIMIT 1",
+        "SELECT seq FROM jobs INDEXED BY jobs_in_line WHERE state = 'queued' AND rank > 0 ORDER BY rank, seq",
         "SELECT id, body FROM jobs WHERE state = 'waiting' AND folder = 'f' ORDER BY seq",
         "SELECT seq, id, body FROM jobs WHERE state = 'done' AND seq < 9 ORDER BY seq DESC LIMIT 5",
         "SELECT id, body FROM jobs WHERE id >= 'a' AND id < 'ag' LIMIT 2",

@@ -118,6 +118,7 @@ async def test_the_queue_does_not_starve_behind_a_row(ledger):
     await poison(ledger, *jobs[:2])
     assert await ledger.next(1.0) == jobs[2]
     assert await ledger.next(1.0, without=[jobs[2].id]) is None
+    assert [each.id for each in await ledger.waiting(1.0, 1)] == [jobs[2].id]
 
 
 async def test_a_row_whose_time_has_come_and_that_cannot_be_read_wakes_nobody(ledger):
@@ -140,11 +141,11 @@ async def test_twins_halves_and_makers_are_found_past_such_a_row(ledger):
     )
     await poison(ledger, one[1], two[0])
     assert await ledger.find_duplicate("f" * 64) == one[0]
-    assert await ledger.waiting("loop", "cat0") == halves[0]
+    assert await ledger.find_half("loop", "cat0") == halves[0]
     assert await ledger.find_publisher("s") is None
     await poison(ledger, one[0], halves[0])
     assert await ledger.find_duplicate("f" * 64) is None
-    assert await ledger.waiting("loop", "cat0") is None
+    assert await ledger.find_half("loop", "cat0") is None
 
 
 async def test_the_whole_file_s_check_finds_rows_that_nobody_asked_for(ledger):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -30,6 +31,9 @@ class State(StrEnum):
     CANCELLED = "cancelled"  # a person said so, or declined the review
     REJECTED = "rejected"  # the picture, the ticket or the graph was refused
 
+
+# Bounds that every form of the store can order by.
+Priority = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
 
 ENDED = frozenset({State.DONE, State.FAILED, State.CANCELLED, State.REJECTED})
 
@@ -102,6 +106,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stages: tuple[Stage, ...] = ()
     notes: tuple[str, ...] = ()  # what of the ticket was corrected, for a person to hear of
     parent: str = ""  # the job this one repeats
+    priority: Priority = 0  # the higher, the sooner; among equals the first to arrive
     reason: Reason | None = None
     outbox: str = ""  # the published folder's name
 

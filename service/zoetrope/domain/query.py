@@ -26,6 +26,34 @@ class Row(msgspec.Struct, frozen=True):
     job: Job
 
 
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A queued job as far as the order of the queue is about it."""
+
+    id: str
+    seq: int  # grows with every arrival
+    created: float
+    priority: int
+    recipe: str
+    stage: str  # the one that an engine would take; "" if none is left
+    memory: int  # gigabytes of the class of GPUs that its plan is made for; 0 before it has one
+    not_before: float
+
+
+def waiting(seq: int, job: Job) -> Waiting:
+    """Give what the order of the queue is decided by."""
+    stage = job.stage
+    return Waiting(
+        id=job.id,
+        seq=seq,
+        created=job.created,
+        priority=job.priority,
+        recipe=job.ticket.recipe,
+        stage=stage.name if stage else "",
+        memory=job.plan.memory if job.plan else 0,
+        not_before=stage.not_before if stage else 0.0,
+    )
+
+
 def words(job: Job) -> str:
     """Give what a job is found by: its id, names and prompt, without regard to upper and lower case."""
     names = (job.stem, job.folder, *(still.name for still in job.stills), job.ticket.name or "")

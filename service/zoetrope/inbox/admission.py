@@ -145,7 +145,7 @@ class Admission:
         self, parcel: Parcel, draft: Draft, turn: Callable[[], Awaitable[None]]
     ) -> Job:
         half = parcel.parts[0].half
-        other = await self._ledger.waiting(parcel.folder, parcel.stem)
+        other = await self._ledger.find_half(parcel.folder, parcel.stem)
         if other is None or other.half == half:
             recipe = await self._resolve(parcel, draft)
             if recipe.file.pictures != 2:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import TypeVar
 
 import msgspec
 
 from ...domain.job import Job, State
-from ...domain.query import JobQuery, Row
+from ...domain.query import NEWEST, JobQuery, Row, Waiting, waiting
 from ...errors import NotFound
 from .database import Database
 from .query import sql
@@ -55,12 +56,38 @@ class Index(Database):
 
         return await self._run(work)
 
+    async def waiting(
+        self, now: float, limit: int, *, after: Waiting | None = None
+    ) -> tuple[Waiting, ...]:
+        """List the queued jobs whose time has come: the highest priority first, then the first to arrive.
+
+        A page goes on after the last one of the page before; a short page is the last.
+        """
+        begin = (-after.priority, after.seq) if after else (-NEWEST, 0)
+
+        def work() -> tuple[Waiting, ...]:
+            rows = self._db.execute(
+                "SELECT seq, id, body FROM jobs INDEXED BY jobs_in_line"
+                " WHERE state = 'queued' AND (rank, seq) > (?, ?) AND not_before <= ?"
+                " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY rank, seq",
+                (*begin, now, _listed(self.unreadable)),
+            )
+            found = (
+                waiting(seq, job)
+                for seq, job_id, body in rows
+                if (job := self._rows.readable(job_id, body)) is not None
+            )
+            return tuple(itertools.islice(found, limit))
+
+        return await self._run(work)
+
     async def soonest(self) -> float | None:
         """Say when the first postponed job's time comes."""
 
         def work() -> float | None:
             row = self._db.execute(
-                "SELECT min(not_before) FROM jobs WHERE state = 'queued' AND not_before > 0"
+                "SELECT min(not_before) FROM jobs INDEXED BY jobs_in_line"
+                " WHERE state = 'queued' AND not_before > 0"
                 # Nothing is to be done when their time comes, again and again.
                 " AND id NOT IN (SELECT value FROM json_each(?))",
                 (_listed(self.unreadable),),
@@ -83,7 +110,7 @@ class Index(Database):
 
         return await self._run(work)
 
-    async def waiting(self, folder: str, stem: str) -> Job | None:
+    async def find_half(self, folder: str, stem: str) -> Job | None:
         """Find the job that waits for its other half."""
 
         def work() -> Job | None:

@@ -166,7 +166,7 @@ class Ledger(Index):
     def _insert(self, job: Job) -> None:
         added = self._db.execute(
             "INSERT INTO jobs (id, state, folder, stem, recipe, fingerprint, not_before, updated,"
-            " body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " rank, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (job.id, *self._columns(job)),
         )
         self._db.execute("INSERT INTO words VALUES (?, ?)", (added.lastrowid, words(job)))
@@ -174,7 +174,7 @@ class Ledger(Index):
     def _update(self, job: Job) -> None:
         self._db.execute(
             "UPDATE jobs SET state = ?, folder = ?, stem = ?, recipe = ?, fingerprint = ?,"
-            " not_before = ?, updated = ?, body = ? WHERE id = ?",
+            " not_before = ?, updated = ?, rank = ?, body = ? WHERE id = ?",
             (*self._columns(job), job.id),
         )
 
@@ -188,5 +188,6 @@ class Ledger(Index):
             job.fingerprint,
             stage.not_before if stage else 0.0,
             job.updated,
+            -job.priority,
             self._rows.written(job),
         )

@@ -78,6 +78,11 @@ MIGRATIONS: tuple[str, ...] = (
         ON CONFLICT (recipe, state) DO UPDATE SET jobs = jobs + 1;
     END;
     """,
+    # The rank is the priority negated: so the highest and the first to arrive lie in one direction.
+    """
+    ALTER TABLE jobs ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_in_line ON jobs (rank, seq, not_before) WHERE state = 'queued';
+    """,
 )
 
 
