@@ -46,7 +46,7 @@ def test_what_the_process_holds_on_to_is_kept_and_said():
 
 
 def test_engines_are_compared_as_a_whole():
-    outcome = reload(BASE, toml('engines = [ { name = "rehearsal", url = "rehearsal:" } ]'))
+    outcome = reload(BASE, toml('engines = [ { name = "simulated", url = "simulated:" } ]'))
     assert outcome.changed == ("engines",)
 
 

@@ -172,3 +172,13 @@ def test_the_file_given_wins_over_the_environment():
     env = {"ZOETROPE_CONFIG": "/env.toml"}
     assert settings.find_file("/given.toml", env) == Path("/given.toml")
     assert settings.find_file(None, env) == Path("/env.toml")
+
+
+@pytest.mark.parametrize("url", ["simulated:", "rehearsal:"])
+def test_the_simulated_engine_is_known_by_both_of_its_urls(url):
+    (engine,) = settings.parse(f"[[engines]]\nname = 'a'\nurl = '{url}'", "z.toml").engines
+    assert engine.simulated
+
+
+def test_an_engine_at_an_address_is_not_simulated():
+    assert not settings.EngineSettings(name="a").simulated

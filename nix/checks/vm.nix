@@ -1,4 +1,4 @@
-# The whole way on a real NixOS, with the rehearsal engine in ComfyUI's place: inbox to outbox, as another
+# The whole way on a real NixOS, with the simulated engine in ComfyUI's place: inbox to outbox, as another
 # user of the share's group, with the units that a host gets. Needs nixpkgs; see docs/nixos.md.
 {
   self,
@@ -8,9 +8,9 @@
 let
   inherit (pkgs) lib;
   # Speaks ComfyUI's protocol, needs no GPU, and takes the place of the runtime under the real unit.
-  rehearsal =
+  simulated =
     pkgs.writeShellScriptBin "comfyui" ''
-      exec ${packages.zoetrope}/bin/zoetrope rehearse --port "$ZOETROPE_PORT" --home "$ZOETROPE_BASE"
+      exec ${packages.zoetrope}/bin/zoetrope simulate --port "$ZOETROPE_PORT" --home "$ZOETROPE_BASE"
     ''
     // {
       python = lib.getExe pkgs.python3;
@@ -38,7 +38,7 @@ pkgs.testers.runNixOSTest {
       enable = true;
       package = packages.zoetrope;
       preStart = unready;
-      comfyui.package = rehearsal;
+      comfyui.package = simulated;
       nodePacks = { };
       inbox.group = "pictures";
       models.fetch = false;

@@ -15,7 +15,7 @@ from typing import TypeVar
 from .descriptors import raise_limit
 from .domain.job import State
 from .engine.comfyui import ComfyEngine
-from .engine.embedded import SCHEME, EmbeddedEngine
+from .engine.embedded import EmbeddedEngine
 from .engine.protocol import Engine
 from .engine.report import EngineReport
 from .errors import SettingsError, ZoetropeError
@@ -147,8 +147,8 @@ class App:
     def _engine(self, settings: EngineSettings, client_id: str) -> Engine:
         """Make the client for an engine; each has an id of its own, the same after every start."""
         own_id = f"{client_id}-{settings.name}"
-        if settings.url == SCHEME:
-            home = self._settings.state.path / "rehearsal" / settings.name
+        if settings.simulated:
+            home = self._settings.state.path / "simulated" / settings.name
             return EmbeddedEngine(settings, own_id, home)
         return ComfyEngine(settings, own_id)
 

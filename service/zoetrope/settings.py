@@ -86,6 +86,10 @@ class Restart(Section, frozen=True):
     command: tuple[str, ...] | None = None
 
 
+#: The url of an engine that the service starts itself; the second is the name that it had first.
+SIMULATED = ("simulated:", "rehearsal:")
+
+
 class EngineSettings(Section, frozen=True):
     """One ComfyUI, usually one per GPU."""
 
@@ -95,6 +99,11 @@ class EngineSettings(Section, frozen=True):
     restart: Restart | None = None
     report: Path | None = None  # what pre-start.sh found before it started
     silence_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it is a simulated engine, started by the service itself."""
+        return self.url in SIMULATED
 
 
 class WebSettings(Section, frozen=True):
@@ -310,16 +319,16 @@ def _engine_contradictions(engines: tuple[EngineSettings, ...]) -> Iterator[str]
         if engine.name in names:
             yield f"{where}.name: {engine.name!r} is also the name of engines[{names[engine.name]}]"
         names.setdefault(engine.name, index)
-        if engine.url == "rehearsal:":
+        if engine.simulated:
             if engine.restart is not None:
-                yield f"{where}.restart: the embedded engine is restarted without it; leave it out"
+                yield f"{where}.restart: the service restarts a simulated engine itself; remove the key"
             continue
         address = engine.url.rstrip("/")
         if address in urls:
             yield f"{where}.url: {engine.url!r} is also the url of engines[{urls[address]}]"
         urls.setdefault(address, index)
         if not address.startswith(("http://", "https://")):
-            yield f'{where}.url: found {engine.url!r}, allowed is "http://HOST:PORT", "https://HOST:PORT" or "rehearsal:"'
+            yield f'{where}.url: found {engine.url!r}, allowed is "http://HOST:PORT", "https://HOST:PORT" or "simulated:"'
         if engine.restart is not None:
             ways = [way for way in (engine.restart.unit, engine.restart.command) if way]
             if len(ways) != 1:

@@ -1,4 +1,4 @@
-"""The real service with a rehearsal engine, and a real browser that opens its page."""
+"""The real service with a simulated engine, and a real browser that opens its page."""
 
 import io
 import json
@@ -36,17 +36,17 @@ class Engine(EngineProcess):
     @contextmanager
     def slowed(self, seconds: float):
         fault = json.dumps({"kind": "slow", "seconds": seconds, "times": 0}).encode()
-        urllib.request.urlopen(f"{self.url}/rehearsal/faults", fault).close()
+        urllib.request.urlopen(f"{self.url}/simulated/faults", fault).close()
         try:
             yield
         finally:
             self.mended()
 
     def fail(self, **fault) -> None:
-        urllib.request.urlopen(f"{self.url}/rehearsal/faults", json.dumps(fault).encode()).close()
+        urllib.request.urlopen(f"{self.url}/simulated/faults", json.dumps(fault).encode()).close()
 
     def mended(self) -> None:
-        order = urllib.request.Request(f"{self.url}/rehearsal/faults", method="DELETE")
+        order = urllib.request.Request(f"{self.url}/simulated/faults", method="DELETE")
         urllib.request.urlopen(order).close()
 
 

@@ -1,4 +1,4 @@
-"""A video once more from its receipt, on the real service and a rehearsal engine."""
+"""A video once more from its receipt, on the real service and a simulated engine."""
 
 import json
 import shutil

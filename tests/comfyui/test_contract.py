@@ -1,4 +1,4 @@
-"""Field by field, the rehearsal engine answers as a real ComfyUI does.
+"""Field by field, the simulated engine answers as a real ComfyUI does.
 
 Needs a server of the pinned version with the tiny random models, named by ZOETROPE_COMFYUI_URL.
 """
@@ -48,7 +48,7 @@ FREE = {
 
 @pytest.fixture
 async def pair(tmp_path, session):
-    """A client for the real server and one for a rehearsal that offers the same files."""
+    """A client for the real server and one for a simulated engine that offers the same files."""
     url = os.environ["ZOETROPE_COMFYUI_URL"].rstrip("/")
     real = Client(SimpleNamespace(url=url), session)
     if url not in _SIGNATURES:
@@ -305,7 +305,7 @@ async def test_system_stats_have_the_same_keys(pair):
     _, real = await pair.real.get("/system_stats")
     _, mine = await pair.mine.get("/system_stats")
 
-    assert set(mine) - {"rehearsal"} == set(real)
+    assert set(mine) - {"simulated", "rehearsal"} == set(real)
     assert set(mine["system"]) == set(real["system"])
     assert set(mine["devices"][0]) == set(real["devices"][0])
     assert mine["system"]["comfyui_version"] == real["system"]["comfyui_version"]

@@ -193,7 +193,7 @@ def test_a_service_that_does_not_start_is_noticed_and_quoted(tmp_path):
 
 
 def test_a_service_that_takes_too_long_is_ended(tmp_path):
-    with Host(tmp_path, "rehearsal:", 0.1) as host, pytest.raises(DemoFailed, match="longer than"):
+    with Host(tmp_path, "simulated:", 0.1) as host, pytest.raises(DemoFailed, match="longer than"):
         check_for_ever(host)
 
 

@@ -1,4 +1,4 @@
-"""The client against ComfyUI's habits, each met on a rehearsal engine or a server that misbehaves."""
+"""The client against ComfyUI's habits, each met on a simulated engine or a server that misbehaves."""
 
 import asyncio
 import contextlib
@@ -78,7 +78,7 @@ async def run(client, graph) -> Finished:
 
 async def test_stats_say_what_the_engine_is(client):
     stats = await client.stats()
-    assert (stats.version, stats.device, stats.rehearsal) == ("0.27.1", "rehearsal", True)
+    assert (stats.version, stats.device, stats.simulated) == ("0.27.1", "simulated", True)
     assert stats.max_upload == 100 * 1024 * 1024
 
 

@@ -23,12 +23,12 @@ from zoetrope.graphs.shelf import load
 from zoetrope.settings import EngineSettings
 
 FIRST, SECOND = (f"0d1c2b3a-0000-4000-8000-00000000000{n}" for n in (1, 2))
-SETTINGS = EngineSettings(name="e", url="rehearsal:", silence_seconds=0.5)
+SETTINGS = EngineSettings(name="e", url="simulated:", silence_seconds=0.5)
 
 
 @pytest.fixture
 async def engine(tmp_path):
-    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "rehearsal")
+    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "simulated")
     await engine.start()
     yield engine
     await engine.close()
@@ -59,15 +59,15 @@ async def tiny(engine, folder):
 async def order(engine, **fault) -> None:
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{engine.url}/rehearsal/faults", json=fault) as answer,
+        session.post(f"{engine.url}/simulated/faults", json=fault) as answer,
     ):
         assert answer.status == 200
 
 
 async def test_it_answers_as_soon_as_it_is_started(engine, tmp_path):
-    assert (await engine.stats()).rehearsal
+    assert (await engine.stats()).simulated
     assert engine.url.startswith("http://127.0.0.1:")
-    assert (tmp_path / "rehearsal" / "input").is_dir()
+    assert (tmp_path / "simulated" / "input").is_dir()
 
 
 async def test_it_works_as_any_engine_does_and_comes_back_after_an_ordered_exit(engine, tmp_path):
@@ -82,7 +82,7 @@ async def test_it_works_as_any_engine_does_and_comes_back_after_an_ordered_exit(
     await engine.submit(put(graph, {"ks_high.noise_seed": 2}), SECOND, tags={})
     async with asyncio.timeout(30):
         assert await process.wait() == 137
-    assert (await answers(engine)).rehearsal
+    assert (await answers(engine)).simulated
     assert await engine.whereabouts(SECOND) == Absent()
 
 
@@ -90,7 +90,7 @@ async def test_a_restart_keeps_the_address_and_is_nothing_to_complain_about(engi
     url, before = engine.url, engine._process.pid
     assert engine.can_restart
     await engine.restart()
-    assert (await answers(engine)).rehearsal
+    assert (await answers(engine)).simulated
     assert (engine.url, engine._process.pid == before) == (url, False)
     assert [r.action for r in caplog.records] == ["engine-restart"]
 
@@ -99,12 +99,12 @@ async def test_it_comes_back_when_it_dies(engine, caplog):
     process = engine._process
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
-    assert (await answers(engine)).rehearsal
-    assert "ended (-9); it is started again" in caplog.text
+    assert (await answers(engine)).simulated
+    assert "ended (-9); restarting it" in caplog.text
 
 
 async def test_it_ends_with_the_service(tmp_path):
-    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "rehearsal")
+    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "simulated")
     await engine.start()
     pid = engine._process.pid
     await engine.close()
@@ -112,7 +112,7 @@ async def test_it_ends_with_the_service(tmp_path):
 
 
 async def test_it_ends_when_the_service_stops_before_it_ever_answered(tmp_path):
-    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "rehearsal")
+    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "simulated")
     starting = asyncio.create_task(engine.start())
     await asyncio.sleep(0.05)
     starting.cancel()
@@ -127,7 +127,7 @@ async def test_it_does_not_outlive_a_service_that_is_killed(tmp_path):
         "from zoetrope.engine.embedded import EmbeddedEngine\n"
         "from zoetrope.settings import EngineSettings\n"
         "async def main():\n"
-        "    engine = EmbeddedEngine(EngineSettings(name='e', url='rehearsal:'), 't',"
+        "    engine = EmbeddedEngine(EngineSettings(name='e', url='simulated:'), 't',"
         " pathlib.Path(sys.argv[1]))\n"
         "    await engine.start()\n"
         "    print(engine._process.pid, flush=True)\n"
@@ -151,11 +151,11 @@ async def test_a_home_that_cannot_be_made_is_a_reason_and_no_end_of_the_service(
     engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "file" / "home")
     await engine.start()
     try:
-        with pytest.raises(EngineDown, match=r"Not a directory.*started again by itself"):
+        with pytest.raises(EngineDown, match=r"Not a directory.*service restarts it"):
             await engine.stats()
         assert "cannot be started" in caplog.text
         (tmp_path / "file").unlink()
-        assert (await answers(engine)).rehearsal
+        assert (await answers(engine)).simulated
     finally:
         await engine.close()
 
@@ -171,11 +171,11 @@ async def test_the_last_words_of_one_that_does_not_start_are_in_the_log(
         await engine.start()
         await engine.close()
     assert "address already in use" in caplog.text
-    assert "ended (1); it is started again" in caplog.text
+    assert "ended (1); restarting it" in caplog.text
 
 
 def test_the_settings_take_several_and_no_way_to_restart_them():
-    text = "[[engines]]\nname='a'\nurl='rehearsal:'\n[[engines]]\nname='b'\nurl='rehearsal:'\n"
+    text = "[[engines]]\nname='a'\nurl='simulated:'\n[[engines]]\nname='b'\nurl='simulated:'\n"
     assert [engine.name for engine in settings.parse(text, "z.toml").engines] == ["a", "b"]
     with pytest.raises(SettingsError, match=r"engines\[1\]\.restart"):
         settings.parse(f"{text}restart={{unit='x'}}", "z.toml")

@@ -168,3 +168,8 @@ def test_models_that_no_validation_covers_are_listed():
         ("seedvr2_ema_3b.safetensors", ("seedvr2",)),
         ("rife49.pth", ("rife", "custom_nodes")),
     ]
+
+
+@pytest.mark.parametrize("word", ["simulated", "rehearsal"])
+def test_a_simulated_engine_is_known_by_both_words_that_it_may_answer(word):
+    assert readings.stats({word: {}}, {}).simulated

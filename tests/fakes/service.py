@@ -1,4 +1,4 @@
-"""The real service and a rehearsal engine as processes of their own, to be killed at will."""
+"""The real service and a simulated engine as processes of their own, to be killed at will."""
 
 from __future__ import annotations
 

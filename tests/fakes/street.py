@@ -1,4 +1,4 @@
-"""The whole street behind the inbox, in one process: ledger, conductor, and rehearsal engines."""
+"""The whole street behind the inbox, in one process: ledger, conductor, and simulated engines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Service, helper, rehearsal engine and simulated cards, each as it really runs."""
+"""Service, helper, simulated engine and simulated cards, each as it really runs."""
 
 import json
 import shutil

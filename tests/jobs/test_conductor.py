@@ -1,4 +1,4 @@
-"""Whole jobs through a rehearsal engine that misbehaves on order."""
+"""Whole jobs through a simulated engine that misbehaves on order."""
 
 import asyncio
 import errno

@@ -66,7 +66,7 @@ async def test_a_lost_cuda_context_that_nobody_may_restart_costs_no_picture(stre
     before = street.clients[0].reconnects
     async with aiohttp.ClientSession() as http:
         await http.post(
-            f"{street.engines[0].url}/rehearsal/faults", json={"kind": "drop", "step": 0}
+            f"{street.engines[0].url}/simulated/faults", json={"kind": "drop", "step": 0}
         )
     await street.until(lambda: street.clients[0].reconnects > before)
     await asyncio.sleep(0.5)

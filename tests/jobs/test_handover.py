@@ -1,4 +1,4 @@
-"""The hero graph on the rehearsal engine: a sound hand-over passes verification, a broken one leaves noise."""
+"""The hero graph on the simulated engine: a sound hand-over passes verification, a broken one leaves noise."""
 
 import uuid
 

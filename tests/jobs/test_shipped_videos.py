@@ -1,4 +1,4 @@
-"""Every shipped recipe that the rehearsal engine can play makes a video without a doubt."""
+"""Every shipped recipe that the simulated engine can play makes a video without a doubt."""
 
 import uuid
 

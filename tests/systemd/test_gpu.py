@@ -17,7 +17,7 @@ TUNED = """
   gpu.profiles.baseline = { maxCoreMhz = 2700; coreOffsetMhz = 300; powerLimitW = 450; };
   gpus."0".profile = "baseline";
   settings.gpu.idle_seconds = 1;
-  comfyui.environment.REHEARSAL_STEP_SECONDS = "1.5";
+  comfyui.environment.SIMULATED_STEP_SECONDS = "1.5";
 """
 
 

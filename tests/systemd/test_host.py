@@ -11,7 +11,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.system("nix-instantiate", "debootstrap", "systemd-nspawn")
 
-SLOW = 'comfyui.environment.REHEARSAL_STEP_SECONDS = "0.4";'
+SLOW = 'comfyui.environment.SIMULATED_STEP_SECONDS = "0.4";'
 
 
 def draw(file, colour=0):
@@ -139,7 +139,7 @@ def test_the_ladder_may_restart_its_engine_and_nothing_else(boot):
     machine.until(lambda: "engine gpu-0 is up" in machine.systemctl("status", "zoetrope"), "it")
     first = machine.show("zoetrope-comfyui@0", "InvocationID")
     order = (
-        "import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8188/rehearsal/faults',"
+        "import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8188/simulated/faults',"
         ' data=b\'{"kind": "cuda", "node": "VAEDecode"}\'))'
     )
     assert machine.run("python3", "-c", order).returncode == 0

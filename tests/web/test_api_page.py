@@ -33,7 +33,7 @@ def test_the_page_shows_every_address_that_people_use():
 
 
 @pytest.mark.parametrize(
-    "command", sorted(COMMANDS.keys() - {"serve", "rehearse", "gpu-helper", "demo"})
+    "command", sorted(COMMANDS.keys() - {"serve", "simulate", "gpu-helper", "demo"})
 )
 def test_it_is_said_what_every_command_prints_as_json(command):
     table = TEXT.partition("| command | prints |")[2]

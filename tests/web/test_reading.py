@@ -81,7 +81,7 @@ async def test_the_engines_are_those_of_the_status(client, parts):
     ("url", "shown"),
     [
         ("http://127.0.0.1:8188", "http://127.0.0.1:8188"),
-        ("rehearsal:", "rehearsal:"),
+        ("simulated:", "simulated:"),
         ("http://a@b@c/", "http://c/"),
         ("http://u:p@[::1]:8188/x?a=1&b&c=", "http://[::1]:8188/x?a=...&b=...&c=..."),
         ("http://[", "?"),

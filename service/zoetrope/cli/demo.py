@@ -20,7 +20,7 @@ COLOURS = {"trouble": "yellow", "answer": "green", "checked": "green", "ordered"
 
 @click.command(epilog="\b\nExample:\n  zoetrope demo --image cat.jpg --hold")
 @click.option("--image", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path), help="Your own picture instead of the one that is drawn.")  # fmt: skip
-@click.option("--engine", default="rehearsal:", metavar="URL", help="A real ComfyUI instead of the embedded engine; no faults are ordered there.")  # fmt: skip
+@click.option("--engine", default="simulated:", metavar="URL", help="A real ComfyUI instead of the simulated engine; no faults are injected there.")  # fmt: skip
 @click.option("--hold", is_flag=True, help="Keep the service and its page until Ctrl-C.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Length of the clip; by default the recipe's.")  # fmt: skip
 @click.option("--resolution", type=click.IntRange(1), metavar="PIXELS", help="Short edge of the video; by default 720, on a real ComfyUI the recipe's.")  # fmt: skip
@@ -33,8 +33,9 @@ def demo(
     Everything happens in a temporary folder, which stays, so that the video can be looked at.
     """
     from ..demo.play import Demo, Options
+    from ..settings import SIMULATED
 
-    if engine != "rehearsal:" and not engine.startswith(("http://", "https://")):
+    if engine not in SIMULATED and not engine.startswith(("http://", "https://")):
         raise click.UsageError(f"--engine {engine!r} is not http://HOST:PORT.")
     options = Options(
         home=Path(tempfile.mkdtemp(prefix="zoetrope-demo-")),

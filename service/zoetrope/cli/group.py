@@ -37,7 +37,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Run things": {
         "serve": "Run the service.",
-        "rehearse": "Run the rehearsal engine, which needs no GPU.",
+        "simulate": "Run the simulated engine, which needs no GPU.",
         "models": "See and fetch the model files that recipes need.",
         "gpu": "See the cards, and set the clocks at which they work.",
         "gpu-helper": "Run the root helper that sets clocks.",
@@ -47,6 +47,8 @@ SECTIONS: dict[str, dict[str, str]] = {
 COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
 MODULES = {"approve": "decide", "decline": "decide", "retry": "decide", "cancel": "decide"}
 MODULES |= {"job": "jobs"}
+# What scripts may still call a command by; no help lists them.
+ALIASES = {"rehearse": "simulate"}
 
 EPILOG = (
     "\b\nExamples:\n  zoetrope submit cat.png --sync\n  zoetrope status --watch\n  zoetrope health"
@@ -62,6 +64,7 @@ class Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command."""
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(
@@ -74,7 +77,7 @@ class Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command, or offer the nearest one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS | ALIASES and not args[0].startswith("-"):
             # Only on this path, because difflib alone would take a tenth of the help's time.
             import difflib
 

@@ -79,7 +79,7 @@ def _engine(engine: EngineView) -> str:
         gib = 1024**3
         about.append(f"{engine.vram_free / gib:.1f} of {engine.vram_total / gib:.1f} GiB free")
     if engine.rehearsal:
-        about.append("rehearsal")
+        about.append("simulated")
     if engine.reason is not None:
         about.append(str(engine.reason))
     told = ", ".join(text for text in about if text)

@@ -16,7 +16,6 @@ from pathlib import Path
 from .. import child
 from ..errors import ZoetropeError
 
-REHEARSAL = "rehearsal:"
 STOP_SECONDS = 15.0
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 # Whoever manages the demo does not wait for reports of its service.

@@ -21,9 +21,10 @@ from ..client import Client, Moved, ServiceDown, decode
 from ..domain.values import Failure
 from ..errors import Reason, ZoetropeError
 from ..inbox.entry import Kind, classify
+from ..settings import SIMULATED
 from ..web.views import EngineView, JobPage, JobView, StageView, StatusView
 from .facts import facts
-from .host import REHEARSAL, DemoFailed, Host
+from .host import DemoFailed, Host
 
 # The embedded engine takes half a minute in all; a real one takes what it takes.
 LIMIT = 180.0
@@ -51,15 +52,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     home: Path
     picture: Path | None = None
-    engine: str = REHEARSAL
+    engine: str = SIMULATED[0]
     seconds: float | None = None
     resolution: int | None = None
     hold: bool = False
 
     @property
-    def rehearsal(self) -> bool:
+    def simulated(self) -> bool:
         """Whether faults may be ordered."""
-        return self.engine == REHEARSAL
+        return self.engine in SIMULATED
 
 
 class Screen(Protocol):
@@ -85,7 +86,7 @@ class Demo:
         self._options = options
         self._say = screen.say
         self._screen = screen
-        self._host = Host(options.home, options.engine, LIMIT if options.rehearsal else None)
+        self._host = Host(options.home, options.engine, LIMIT if options.simulated else None)
         self._client = Client(self._host.url)
         self._engine = ""
         self._told: set[str] = set()
@@ -129,16 +130,16 @@ class Demo:
         self._say("home", str(self._options.home))
         engine = self._up()
         self._engine = engine.url
-        kind = "rehearsal engine" if engine.rehearsal else "ComfyUI"
+        kind = "simulated engine" if engine.rehearsal else "ComfyUI"
         self._say("service", f"{self._host.url}, with the {kind} {engine.version} at {engine.url}")
-        if self._options.rehearsal:
+        if self._options.simulated:
             for fault in (SLOW, *FAULTS):
                 self._order(fault)
             self._say("ordered", "an out-of-memory at the first sampler, and a crash after that")
 
     def _up(self) -> EngineView:
         """Wait until the service has its engine."""
-        patience = START_SECONDS if self._options.rehearsal else ANSWER_SECONDS
+        patience = START_SECONDS if self._options.simulated else ANSWER_SECONDS
         deadline = time.monotonic() + patience
         reason = ""
         while time.monotonic() < deadline:
@@ -154,14 +155,14 @@ class Demo:
             time.sleep(0.1)
         raise DemoFailed(
             f"After {patience:g} s there is no engine. {reason}".strip(),
-            "Start it, or name another address." if not self._options.rehearsal else "",
+            "Start it, or name another address." if not self._options.simulated else "",
         )
 
     def _drop(self, picture: Path) -> None:
         """Copy the picture into the inbox, as a person would, with a ticket beside it."""
         options, inbox = self._options, self._host.inbox
         ticket: dict[str, str | int | float] = {"seed": 1834}
-        if options.rehearsal:
+        if options.simulated:
             ticket |= {"prompt": PROMPT, "resolution": RESOLUTION}
         if options.seconds is not None:
             ticket["seconds"] = options.seconds
@@ -225,7 +226,7 @@ class Demo:
             case _:
                 answer = "it is tried again"
         self._say("answer", answer)
-        if self._options.rehearsal and failure.kind == "crash":
+        if self._options.simulated and failure.kind == "crash":
             # The new process knows nothing of what the old one was told.
             self._order(SLOW)
 
@@ -257,7 +258,7 @@ class Demo:
 
     def _order(self, fault: dict[str, str | int | float]) -> None:
         request = urllib.request.Request(
-            f"{self._engine}/rehearsal/faults",
+            f"{self._engine}/simulated/faults",
             data=json.dumps(fault).encode(),
             headers={"Content-Type": "application/json"},
         )

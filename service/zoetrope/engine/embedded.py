@@ -1,4 +1,4 @@
-"""The rehearsal engine as a child of the service: engine url `rehearsal:`, for hosts without a GPU."""
+"""The simulated engine as a child process of the service: engine url `simulated:`, for hosts without a GPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from .comfyui import ComfyEngine
 
 log = logging.getLogger("zoetrope.engine")
 
-SCHEME = "rehearsal:"
 START_SECONDS = 30.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 10.0
@@ -44,7 +43,7 @@ class EmbeddedEngine(ComfyEngine):
         """Start the process, then listen to it as to any engine."""
         # One address for life: the socket and everybody who asks for it keep it over restarts.
         self.url = f"http://127.0.0.1:{_free_port()}"
-        self._keeper = asyncio.create_task(self._keep(), name=f"rehearsal-{self.name}")
+        self._keeper = asyncio.create_task(self._keep(), name=f"simulated-{self.name}")
         try:
             # Answering or not: a process that does not start is the keeper's matter from here on.
             await self._tried.wait()
@@ -91,7 +90,7 @@ class EmbeddedEngine(ComfyEngine):
             if not self._on_purpose:
                 self._trouble = ending
                 log.warning(
-                    "the rehearsal engine %s; it is started again",
+                    "the simulated engine %s; restarting it",
                     ending,
                     extra={"engine": self.name, "action": "engine-respawn"},
                 )
@@ -139,7 +138,7 @@ class EmbeddedEngine(ComfyEngine):
         assert process.stderr is not None
         while words := await process.stderr.read(1 << 16):
             log.warning(
-                "the rehearsal engine says: %s",
+                "output of the simulated engine: %s",
                 words.decode(errors="replace")[-LAST_WORDS:],
                 extra={"engine": self.name, "action": "engine-words"},
             )
@@ -147,8 +146,8 @@ class EmbeddedEngine(ComfyEngine):
     def _down(self, error: BaseException) -> EngineDown:
         told = super()._down(error).reason.sentence
         return EngineDown(
-            f"The rehearsal engine {self.name} {self._trouble}." if self._trouble else told,
-            "It is started again by itself; the service's log holds its last words.",
+            f"The simulated engine {self.name} {self._trouble}." if self._trouble else told,
+            "The service restarts it; the log of the service has its last output.",
         )
 
 

@@ -91,7 +91,7 @@ class Stats(msgspec.Struct, frozen=True):
     vram_free: int = 0
     python: str = ""
     torch: str = ""
-    rehearsal: bool = False
+    simulated: bool = False
     max_upload: int = MAX_UPLOAD
     runtime: EngineReport | None = None  # what was found before it started, as far as it is known
 
@@ -102,8 +102,8 @@ class Stats(msgspec.Struct, frozen=True):
 
     @property
     def gigabytes(self) -> float:
-        """The card's memory; what the rehearsal tells is the host's own, and no card's."""
-        return 0.0 if self.rehearsal else gigabytes(self.vram_total)
+        """The GPU's memory; 0 for the simulated engine, which reports the host's."""
+        return 0.0 if self.simulated else gigabytes(self.vram_total)
 
 
 class Engine(Protocol):

@@ -177,7 +177,7 @@ def stats(body: Mapping[str, Any], features: Mapping[str, Any]) -> Stats:
         vram_free=int(device.get("vram_free") or 0),
         python=str(system.get("python_version", "")),
         torch=str(system.get("pytorch_version", "")),
-        rehearsal="rehearsal" in body or device.get("name") == "rehearsal",
+        simulated="simulated" in body or "rehearsal" in body,
         max_upload=int(features.get("max_upload_size") or MAX_UPLOAD),
     )
 

@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[3] / "service"
 
 
 async def order(client, **fault):
-    status, answer = await client.post("/rehearsal/faults", json=fault)
+    status, answer = await client.post("/simulated/faults", json=fault)
     assert status == 200, answer
 
 
@@ -141,7 +141,7 @@ async def test_a_silent_socket_says_nothing_while_the_work_goes_on(client):
         assert entry["status"]["completed"] is True
         with pytest.raises(TimeoutError):
             await socket.receive(timeout=0.02)
-    async with client.session.delete(client.engine.url + "/rehearsal/faults") as response:
+    async with client.session.delete(client.engine.url + "/simulated/faults") as response:
         assert await response.json() == {"faults": []}
     async with await client.listen() as socket:
         assert (await next_event(socket))[0] == "status"
@@ -204,7 +204,7 @@ async def test_a_short_video_lacks_frames(client):
 
 
 async def test_an_unknown_fault_is_refused(client):
-    assert (await client.post("/rehearsal/faults", json={"kind": "odd"}))[0] == 400
+    assert (await client.post("/simulated/faults", json={"kind": "odd"}))[0] == 400
 
 
 def test_a_fault_counts_from_the_moment_it_is_ordered():
@@ -304,3 +304,10 @@ async def test_the_process_ends_quietly_on_sigterm(tmp_path):
     process.send_signal(signal.SIGTERM)
 
     assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_faults_can_be_injected_under_the_earlier_path_too(client):
+    assert (await client.post("/rehearsal/faults", json={"kind": "slow"}))[0] == 200
+
+    async with client.session.get(client.engine.url + "/simulated/faults") as response:
+        assert [fault["kind"] for fault in (await response.json())["faults"]] == ["slow"]

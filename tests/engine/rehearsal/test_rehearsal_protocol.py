@@ -273,9 +273,9 @@ async def test_system_stats_have_the_known_shape_and_say_what_this_is(client):
 
     assert stats["system"]["comfyui_version"] == "0.27.1"
     [device] = stats["devices"]
-    assert (device["name"], device["type"]) == ("rehearsal", "cpu")
+    assert (device["name"], device["type"]) == ("simulated", "cpu")
     assert {"vram_total", "vram_free", "torch_vram_total", "torch_vram_free"} < set(device)
-    assert "rehearsal" in stats
+    assert "simulated" in stats
 
 
 async def test_object_info_lists_the_hosts_files(start):

@@ -1,4 +1,4 @@
-"""The rehearsal engine: ComfyUI's protocol with honest arithmetic in place of the models."""
+"""The simulated engine: ComfyUI's protocol with honest arithmetic in place of the models."""
 
 from .engine import RehearsalEngine
 from .faults import Fault, FaultKind

@@ -1,4 +1,4 @@
-"""Starts the rehearsal engine as a process of its own."""
+"""Starts the simulated engine as a process of its own."""
 
 from .serve import main
 

@@ -1,4 +1,4 @@
-"""The rehearsal engine as a whole: a ComfyUI-compatible server that can be embedded."""
+"""The simulated engine as a whole: a ComfyUI-compatible server that can be embedded."""
 
 import asyncio
 import contextlib
@@ -72,7 +72,7 @@ class RehearsalEngine:
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Start to listen and return the address; port 0 takes a free one."""
         if self._runner is not None:
-            raise RuntimeError("the rehearsal engine already runs")
+            raise RuntimeError("the simulated engine already runs")
         self._leaving.clear()
         self.faults.context_lost = False
         await asyncio.to_thread(self.files.prepare)
@@ -183,7 +183,7 @@ def _work(queue: PromptQueue, executor: Executor, died: Callable[[], object]) ->
                 return
             except Exception:
                 # A graph that nobody thought of fails alone; the worker goes on.
-                _log.exception("a prompt broke the rehearsal engine", extra={"action": "rehearse"})
+                _log.exception("a prompt broke the simulated engine", extra={"action": "simulate"})
                 outcome = Outcome(success=False, messages=[], outputs={}, meta={})
             client = executor.client_id
             queue.done(prompt, outcome)

@@ -1,4 +1,4 @@
-"""What can go wrong inside the rehearsal engine, named as the real engine names it."""
+"""What can go wrong inside the simulated engine, named as the real engine names it."""
 
 OUT_OF_MEMORY_TIPS = (
     "This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before "
@@ -48,7 +48,7 @@ class CudaFault(NodeFailure):
 
 
 class NotRehearsed(NodeFailure):
-    """The node exists in the real engine, and the rehearsal engine cannot play it."""
+    """The node exists in the real engine, and the simulated engine cannot play it."""
 
     type_name = "NotImplementedError"
 

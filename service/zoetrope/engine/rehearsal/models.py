@@ -1,4 +1,4 @@
-"""The model files that a well-equipped host would have, by folder; the rehearsal needs only names."""
+"""The model files that a well-equipped host would have, by folder; the simulated engine needs only names."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""The rehearsal engine as a process of its own."""
+"""The simulated engine as a process of its own."""
 
 import argparse
 import asyncio
@@ -37,7 +37,7 @@ async def serve(
         loop.add_reader(0, lambda: None if os.read(0, 1) else done.set())
     url = await engine.start(host, port)
     if announce:
-        os.write(1, f"rehearsal engine on {url}, files in {engine.files.home}\n".encode())
+        os.write(1, f"simulated engine on {url}, files in {engine.files.home}\n".encode())
     await done.wait()
     await engine.stop()
 

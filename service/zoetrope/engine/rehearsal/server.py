@@ -73,9 +73,16 @@ class Server:
             web.get("/models/{folder}", self.models),
             web.post("/upload/image", self.upload),
             web.get("/view", self.view),
-            web.get("/rehearsal/faults", self.get_faults),
-            web.post("/rehearsal/faults", self.post_faults),
-            web.delete("/rehearsal/faults", self.delete_faults),
+            *(
+                route(path, handler)
+                # The second is the path that it had first; scripts may still use it.
+                for path in ("/simulated/faults", "/rehearsal/faults")
+                for route, handler in (
+                    (web.get, self.get_faults),
+                    (web.post, self.post_faults),
+                    (web.delete, self.delete_faults),
+                )
+            ),
         ]
         routes += [
             web.get("/api/jobs", self.get_jobs),
@@ -202,9 +209,9 @@ class Server:
         return web.Response()
 
     async def system_stats(self, _: web.Request) -> web.Response:
-        """Serve /system_stats in ComfyUI's shape, with a word that this is a rehearsal."""
+        """Serve /system_stats in ComfyUI's shape, and say that the engine is simulated."""
         if self.faults.context_lost:
-            # ComfyUI asks the card for its memory here, and that question fails as well.
+            # ComfyUI asks the GPU for its memory here, and that call fails as well.
             return web.Response(status=500)
         page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
         total, free = page * pages, page * os.sysconf("SC_AVPHYS_PAGES")
@@ -222,12 +229,12 @@ class Server:
                     "python_version": sys.version,
                     "pytorch_version": "none",
                     "embedded_python": False,
-                    "deploy_environment": "rehearsal",
-                    "argv": ["zoetrope", "rehearse"],
+                    "deploy_environment": "simulated",
+                    "argv": ["zoetrope", "simulate"],
                 },
                 "devices": [
                     {
-                        "name": "rehearsal",
+                        "name": "simulated",
                         "type": "cpu",
                         "index": None,
                         "vram_total": total,
@@ -236,7 +243,9 @@ class Server:
                         "torch_vram_free": free,
                     }
                 ],
-                "rehearsal": {"engine": "zoetrope rehearsal", "machine": platform.machine()},
+                "simulated": {"engine": "zoetrope simulate", "machine": platform.machine()},
+                # How clients of earlier versions know it.
+                "rehearsal": {"engine": "zoetrope simulate"},
             }
         )
 

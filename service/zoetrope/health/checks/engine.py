@@ -53,7 +53,7 @@ def _healthy(lane: LaneStatus) -> str:
     stats = lane.stats
     if stats is None:
         return f"{lane.name} is up"
-    kind = "rehearsal engine" if stats.rehearsal else "ComfyUI"
+    kind = "simulated engine" if stats.simulated else "ComfyUI"
     device = f" on {stats.device}" if stats.device else ""
     return f"{lane.name} is up: {kind} {stats.version}{device}"
 

@@ -57,7 +57,7 @@ def _engine(lane: LaneStatus) -> EngineView:
         device=stats.device,
         vram_total=stats.vram_total,
         vram_free=stats.vram_free,
-        rehearsal=stats.rehearsal,
+        rehearsal=stats.simulated,
         attention=stats.attention,
     )
     if (found := stats.runtime) is None:

@@ -1,4 +1,4 @@
-"""The nodes that the rehearsal engine plays, one module a family."""
+"""The nodes that the simulated engine plays, one module a family."""
 
 from . import image, interpolate, latent, loaders, patches, sampling, upscale, video, wan
 from .registry import REGISTRY

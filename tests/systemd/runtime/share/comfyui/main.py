@@ -1,4 +1,4 @@
-"""The rehearsal engine behind ComfyUI's command line, for machines that have no GPU."""
+"""The simulated engine behind ComfyUI's command line, for machines that have no GPU."""
 
 import argparse
 import asyncio
@@ -18,7 +18,7 @@ asyncio.run(
         given.base_directory,
         host=given.listen,
         port=given.port,
-        step_seconds=float(os.environ.get("REHEARSAL_STEP_SECONDS", "0")),
+        step_seconds=float(os.environ.get("SIMULATED_STEP_SECONDS", "0")),
         faults=[],
     )
 )

@@ -1,4 +1,4 @@
-"""docs/rehearsal.md names the faults that there are, and no others."""
+"""docs/simulated-engine.md names the faults that there are, and no others."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import get_args
 
 from zoetrope.engine.rehearsal.faults import FaultKind
 
-PAGE = Path(__file__).parents[1] / "docs" / "rehearsal.md"
+PAGE = Path(__file__).parents[1] / "docs" / "simulated-engine.md"
 
 
 def test_every_fault_is_on_the_page_and_nothing_else():

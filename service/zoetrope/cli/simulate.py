@@ -1,4 +1,4 @@
-"""`zoetrope rehearse`: the rehearsal engine in a process of its own."""
+"""`zoetrope simulate`: the simulated engine in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import click
 from .options import common
 
 
-@click.command(epilog="\b\nExample:\n  zoetrope rehearse --fault oom:node=KSampler,call=2")
+@click.command(epilog="\b\nExample:\n  zoetrope simulate --fault oom:node=KSampler,call=2")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8188, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 takes a free one.")  # fmt: skip
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="Holds input, output and temp; by default in ~/.cache/zoetrope.")  # fmt: skip
 @click.option("--step-seconds", type=click.FloatRange(0), default=0.0, help="Make each sampler step take this long.")  # fmt: skip
-@click.option("--fault", "faults", multiple=True, metavar="KIND[:KEY=VALUE,...]", help="A fault to show; may be repeated.")  # fmt: skip
+@click.option("--fault", "faults", multiple=True, metavar="KIND[:KEY=VALUE,...]", help="A fault to inject; may be repeated.")  # fmt: skip
 @common
-def rehearse(
+def simulate(
     host: str, port: int, home: Path | None, step_seconds: float, faults: tuple[str, ...]
 ) -> None:
     """Run the engine that speaks ComfyUI's protocol and needs no GPU and no models.
 
-    Point an engine of the settings to its address, and the whole service can be tried out; every
-    video bears a REHEARSAL mark.
+    To try the whole service, set the url of an engine to its address. Every video has a SIMULATED
+    mark.
     """
     from ..engine.rehearsal.serve import read_fault, serve
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    where = home or cache / "zoetrope" / "rehearsal"
+    where = home or cache / "zoetrope" / "simulated"
     where.mkdir(parents=True, exist_ok=True)
     try:
         ordered = [read_fault(text) for text in faults]

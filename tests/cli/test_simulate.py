@@ -1,14 +1,17 @@
+import pytest
+
 from zoetrope.engine.rehearsal import serve as module
 
 
-def test_the_rehearsal_engine_is_started_as_asked(tmp_path, run, monkeypatch):
+@pytest.mark.parametrize("name", ["simulate", "rehearse"])
+def test_the_simulated_engine_is_started_as_asked(tmp_path, run, monkeypatch, name):
     seen = []
 
     async def serve(home, **options):
         seen.append((home, options))
 
     monkeypatch.setattr(module, "serve", serve)
-    result = run("rehearse", "--port", "9188", "--home", tmp_path / "r", "--step-seconds", 0.5)
+    result = run(name, "--port", "9188", "--home", tmp_path / "r", "--step-seconds", 0.5)
     assert result.exit_code == 0, result.stderr
     ((home, options),) = seen
     assert home == tmp_path / "r"
@@ -17,6 +20,10 @@ def test_the_rehearsal_engine_is_started_as_asked(tmp_path, run, monkeypatch):
 
 
 def test_a_fault_that_does_not_exist_is_a_usage_error(tmp_path, run):
-    result = run("rehearse", "--home", tmp_path, "--fault", "boredom")
+    result = run("simulate", "--home", tmp_path, "--fault", "boredom")
     assert result.exit_code == 2
     assert "--fault" in result.stderr
+
+
+def test_the_earlier_name_is_in_no_help(run):
+    assert "rehearse" not in run("--help").stdout
