@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.web.fakes import LaneStatus, make_job, make_parts
+from tests.web.fakes import WorkerStatus, make_job, make_parts
 from zoetrope.domain.job import State
 from zoetrope.errors import DiskFull, Reason
 from zoetrope.jobs.progress import Live
@@ -94,18 +94,18 @@ def test_a_silent_part_keeps_the_sign_of_life_back(pulse, part):
 
 def test_the_status_is_one_human_sentence():
     counts = {State.RUNNING: 2, State.QUEUED: 14, State.REVIEW: 1, State.DONE: 99}
-    assert summary(counts, [LaneStatus()]) == (
+    assert summary(counts, [WorkerStatus()]) == (
         "2 running, 14 waiting, 1 to review; engine comfyui is up"
     )
     now = [rendering("cat.png", Live(stage="i2v", engine="e", value=8, maximum=20, fraction=0.424))]
-    assert summary(counts, [LaneStatus()], now=now) == (
+    assert summary(counts, [WorkerStatus()], now=now) == (
         "rendering cat.png: i2v 42 % (step 8/20), 14 waiting, 1 to review; engine comfyui is up"
     )
     assert rendering("cat.png", Live(stage="upscale", engine="e")) == "cat.png: upscale 0 %"
-    assert summary({}, [LaneStatus(up=False)]) == "idle; engine comfyui is down"
+    assert summary({}, [WorkerStatus(up=False)]) == "idle; engine comfyui is down"
     assert summary({}, []) == "idle"
     reason = Reason("unwritable", "The outbox cannot be written.", "Let the service write there.")
-    assert summary({}, [LaneStatus()], kept={"a": reason, "b": reason}) == (
+    assert summary({}, [WorkerStatus()], kept={"a": reason, "b": reason}) == (
         "idle; engine comfyui is up; 2 jobs wait: The outbox cannot be written"
     )
     assert summary(counts, [], Reason("x", "The disk is full.", "Free some.")) == (

@@ -8,8 +8,8 @@ from .domain.job import State
 from .domain.query import JobQuery
 from .errors import Reason
 from .gpu.card import Reading
-from .jobs.lane import LaneStatus
 from .jobs.progress import Live
+from .jobs.worker import WorkerStatus
 from .runtime import Runtime
 
 SHOWN = 4  # jobs that the sentence names; a host has an engine or two
@@ -33,7 +33,7 @@ def glance(readings: Iterable[Reading]) -> str:
 
 def summary(
     counts: Mapping[State, int],
-    lanes: Sequence[LaneStatus],
+    workers: Sequence[WorkerStatus],
     problem: Reason | None = None,
     now: Sequence[str] = (),
     cards: str = "",
@@ -52,7 +52,7 @@ def summary(
         )
         if word and (number := counts.get(state, 0))
     ]
-    engines = [f"engine {lane.name} is {'up' if lane.up else 'down'}" for lane in lanes]
+    engines = [f"engine {worker.name} is {'up' if worker.up else 'down'}" for worker in workers]
     told = [", ".join(words) or "idle", ", ".join(engines), _keeping(kept or {}), cards]
     return "; ".join(text for text in told if text)
 
@@ -82,7 +82,7 @@ async def sentence(runtime: Runtime) -> str:
     tuner = runtime.tuner if now else None
     return summary(
         counts,
-        status.lanes if status else (),
+        status.workers if status else (),
         status.paused if status else None,
         now,
         glance(tuner.watch.latest.values()) if tuner is not None else "",

@@ -101,7 +101,9 @@ class Reporter:
 
     def _working(self) -> bool:
         conductor = self._runtime.conductor
-        return conductor is not None and any(lane.in_hand for lane in conductor.status().lanes)
+        return conductor is not None and any(
+            worker.in_hand for worker in conductor.status().workers
+        )
 
     def _watcher_patience(self) -> float:
         watcher = self._runtime.watcher

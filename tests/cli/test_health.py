@@ -24,7 +24,7 @@ def test_a_healthy_service_exits_with_0(service, run):
 
 
 def test_a_failing_service_exits_with_1_and_says_what_to_do(service, run):
-    service.parts.conductor.lanes[0].up = False
+    service.parts.conductor.workers[0].up = False
     result = run("health")
     assert result.exit_code == 1
     assert "failing" in result.stdout
@@ -39,7 +39,7 @@ def test_a_degraded_service_exits_with_0(service, run):
 
 
 def test_the_verdicts_as_json(service, run):
-    service.parts.conductor.lanes[0].up = False
+    service.parts.conductor.workers[0].up = False
     result = run("health", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["level"] == "failing"

@@ -63,9 +63,9 @@ def test_the_running_service_knows_card_and_kernels_and_the_command_line_counts_
     service, run
 ):
     upscale = HERO.with_name("workflow-upscale-only.json")
-    lane = service.parts.conductor.lanes[0]
+    worker = service.parts.conductor.workers[0]
     runtime = EngineReport(schema=1, capability="8.6", kernels=(Kernel(name="sdpa", verdict="ok"),))
-    lane.stats = Stats(version="0.27.1", vram_total=8 << 30, runtime=runtime)
+    worker.stats = Stats(version="0.27.1", vram_total=8 << 30, runtime=runtime)
     assert "U010" not in run("lint", upscale).stdout
     assert "U010" in run("lint", upscale, "--service").stdout
     assert "24000 are known to fit 8 GB" in run("lint", HERO, "--service").stdout
@@ -75,7 +75,7 @@ def test_the_running_service_knows_card_and_kernels_and_the_command_line_counts_
 
 
 def test_a_service_without_an_engine_knows_of_no_card(service, run):
-    service.parts.conductor.lanes.clear()
+    service.parts.conductor.workers.clear()
     done = run("lint", HERO, "--service")
     assert done.exit_code == 2
     assert "has no engine" in done.stderr

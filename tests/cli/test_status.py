@@ -11,7 +11,7 @@ from zoetrope.inbox.intake import Held
 
 
 def test_the_service_is_shown_on_one_screen(service, run):
-    service.parts.conductor.lanes[0].since = time.time() - 7200
+    service.parts.conductor.workers[0].since = time.time() - 7200
     service.parts.watcher.status.unreadable = ("secret.png",)
     reason = Reason("recipe", "The recipe is broken.", "Mend it.")
     service.parts.intake.status.held = (Held("held.png", reason),)

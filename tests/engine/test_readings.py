@@ -4,10 +4,10 @@ from tests.fakes.replay import VERSIONS, recording
 from zoetrope.engine import readings
 from zoetrope.engine.protocol import (
     Cached,
-    Failed,
     Finished,
     Interrupted,
     Output,
+    PromptFailed,
     Queued,
     Started,
     Step,
@@ -36,7 +36,7 @@ class TestRecordedEndings:
 
     def test_out_of_memory_is_a_failure_of_its_kind(self, version):
         found = readings.ending(entry(version, "oom"))
-        assert isinstance(found, Failed)
+        assert isinstance(found, PromptFailed)
         assert found.failure.kind == "oom"
         assert found.failure.node == "30"
         assert "TIPS" not in found.failure.message

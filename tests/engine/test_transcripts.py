@@ -6,7 +6,7 @@ import pytest
 
 from tests.fakes.replay import VERSIONS, Replay
 from zoetrope.engine.comfyui import ComfyEngine
-from zoetrope.engine.protocol import Cached, Failed, Finished, Interrupted, Started, Step
+from zoetrope.engine.protocol import Cached, Finished, Interrupted, PromptFailed, Started, Step
 from zoetrope.settings import EngineSettings
 
 
@@ -45,7 +45,7 @@ class TestEveryVersion:
 
     async def test_out_of_memory_ends_as_a_failure(self, version):
         events = await events_of(version, "oom")
-        assert isinstance(events[-1], Failed)
+        assert isinstance(events[-1], PromptFailed)
         assert events[-1].failure.kind == "oom"
 
     async def test_an_interruption_ends_as_one(self, version):

@@ -1,4 +1,4 @@
-from tests.web.fakes import LaneStatus
+from tests.web.fakes import WorkerStatus
 from zoetrope.errors import Reason
 from zoetrope.health.checks.engine import EngineCheck
 
@@ -10,8 +10,8 @@ async def test_an_engine_that_answers_is_ok_and_named(parts):
 
 
 async def test_no_engine_that_answers_is_failing_with_what_to_do(parts):
-    parts.conductor.lanes = [
-        LaneStatus(up=False, since=100.0, reason=Reason("engine-down", "Connection refused."))
+    parts.conductor.workers = [
+        WorkerStatus(up=False, since=100.0, reason=Reason("engine-down", "Connection refused."))
     ]
     verdict = await EngineCheck(parts, now=lambda: 400.0).look()
     assert verdict.level == "failing"
@@ -20,9 +20,9 @@ async def test_no_engine_that_answers_is_failing_with_what_to_do(parts):
 
 
 async def test_one_of_two_engines_down_is_degraded(parts):
-    parts.conductor.lanes = [
-        LaneStatus(name="a"),
-        LaneStatus(name="b", up=False, reason=Reason("engine-down", "Gone.", "Start b.")),
+    parts.conductor.workers = [
+        WorkerStatus(name="a"),
+        WorkerStatus(name="b", up=False, reason=Reason("engine-down", "Gone.", "Start b.")),
     ]
     verdict = await EngineCheck(parts).look()
     assert verdict.level == "degraded"

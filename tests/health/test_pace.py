@@ -3,7 +3,7 @@
 import msgspec
 
 from tests.fakes.still import plain_still
-from tests.jobs.test_pace import make
+from tests.jobs.test_durations import make
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.health.checks.pace import PaceCheck
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.web.fakes import LaneStatus, make_job
+from tests.web.fakes import WorkerStatus, make_job
 from zoetrope.domain.job import State
 from zoetrope.errors import Reason
 from zoetrope.health.checks.queue import PATIENCE, QueueCheck
@@ -56,7 +56,7 @@ async def test_a_job_left_lying_beside_an_idle_engine_is_degraded(parts, clock):
 
 async def test_a_job_waiting_for_a_busy_engine_is_no_complaint(parts, clock):
     await parts.ledger.add(make_job(), claim="1")
-    parts.conductor.lanes = [LaneStatus(in_hand=("other",))]
+    parts.conductor.workers = [WorkerStatus(in_hand=("other",))]
     check = QueueCheck(parts, clock=clock)
     await check.look()
     clock.now = 10 * PATIENCE

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.web.fakes import LaneStatus
+from tests.web.fakes import WorkerStatus
 from zoetrope.health.checks.work import GRACE, WORRY, WorkCheck
 from zoetrope.jobs.progress import Live
 
@@ -12,7 +12,7 @@ def running(parts):
     """Have a stage run that has been silent for some time, of 180 seconds that it may be."""
 
     def make(silent, *, silence=180.0, up=True):
-        parts.conductor.lanes = [LaneStatus(name="e0", up=up, in_hand=(JOB,))]
+        parts.conductor.workers = [WorkerStatus(name="e0", up=up, in_hand=(JOB,))]
         parts.conductor.lives[JOB] = Live(
             stage="i2v", engine="e0", node="KSampler", fraction=0.42, moved=1000.0, silence=silence
         )

@@ -17,7 +17,7 @@ from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
 from zoetrope.engine.rehearsal import Fault
 from zoetrope.errors import IllegalTransition
-from zoetrope.jobs import flight
+from zoetrope.jobs import stage_run
 
 
 async def ask(street: Street, path: str):
@@ -231,7 +231,7 @@ async def test_two_engines_share_the_work(tmp_path):
     await street.start()
     for engine in street.engines:
         engine.faults.order(Fault("slow", seconds=0.02, times=0))
-    await street.until(lambda: all(lane.up for lane in street.conductor.status().lanes))
+    await street.until(lambda: all(worker.up for worker in street.conductor.status().workers))
     jobs = [await street.drop(stem=f"cat{n}") for n in range(6)]
     done = [await street.becomes(job, State.DONE) for job in jobs]
     used = {attempt.engine for job in done for s in job.stages for attempt in s.attempts}
@@ -413,8 +413,8 @@ async def test_a_running_stage_says_how_long_it_may_be_silent(street, monkeypatc
         while_checked.append(street.conductor.live(job.id).silence)
         return await real(*args, **more)
 
-    real = flight.check
-    monkeypatch.setattr(flight, "check", check)
+    real = stage_run.check
+    monkeypatch.setattr(stage_run, "check", check)
     order(street, "slow", seconds=0.2, times=0)
     job = await street.drop()
 

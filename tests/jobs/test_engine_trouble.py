@@ -11,14 +11,14 @@ from zoetrope.domain.job import State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
 from zoetrope.errors import EngineDown, EngineRefused
-from zoetrope.jobs import lane
+from zoetrope.jobs import worker
 from zoetrope.settings import JobsSettings
 
 BROKEN = "engine-broken"
 
 
-def shown(street: Street) -> lane.LaneStatus:
-    return street.conductor.status().lanes[0]
+def shown(street: Street) -> worker.WorkerStatus:
+    return street.conductor.status().workers[0]
 
 
 async def test_a_lost_cuda_context_restarts_the_engine(street):
@@ -29,7 +29,7 @@ async def test_a_lost_cuda_context_restarts_the_engine(street):
 
 
 async def test_while_a_restart_cannot_be_had_jobs_wait_and_none_fails(street, monkeypatch):
-    monkeypatch.setattr(lane, "HEAL_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "HEAL_SECONDS", 0.05)
     client, real, tries = street.clients[0], street.clients[0].restart, []
 
     async def refused():
@@ -42,7 +42,7 @@ async def test_while_a_restart_cannot_be_had_jobs_wait_and_none_fails(street, mo
     order(street, "cuda", node="KSamplerAdvanced")
     first, second = await street.drop(), await street.drop(stem="dog", colour=7)
     await street.until(lambda: len(tries) >= 2)
-    (shown,) = street.conductor.status().lanes
+    (shown,) = street.conductor.status().workers
     assert (shown.up, shown.reason.key) == (False, "restart-failed")
     for job in (first, second):
         done = await street.becomes(job, State.DONE, State.FAILED)
@@ -185,7 +185,7 @@ async def test_an_engine_that_is_down_at_first_is_no_ones_failure(tmp_path):
     await street.engines[0].stop()
     await street.start()
     job = await street.drop()
-    await street.until(lambda: street.conductor.status().lanes[0].reason.key == "engine-down")
+    await street.until(lambda: street.conductor.status().workers[0].reason.key == "engine-down")
     assert (await street.ledger.get(job.id)).state is State.QUEUED
     await street.engines[0].start(port=int(url.rpartition(":")[2]))
     job = await street.becomes(job, State.DONE)

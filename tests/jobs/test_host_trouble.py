@@ -318,7 +318,7 @@ async def test_a_recipe_may_go_away_for_good_once_a_job_was_accepted_with_it(own
 async def test_a_ledger_that_cannot_answer_now_does_not_end_the_feeding_of_an_engine(
     street, monkeypatch
 ):
-    monkeypatch.setattr("zoetrope.jobs.lane.LONGEST_RETRY", 0.05)
+    monkeypatch.setattr("zoetrope.jobs.worker.LONGEST_RETRY", 0.05)
     whole, left = street.ledger.next, [1, 2, 3]
 
     async def next_job(*args, **more):

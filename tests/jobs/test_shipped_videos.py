@@ -15,7 +15,7 @@ from zoetrope.engine.rehearsal import RehearsalEngine
 from zoetrope.engine.rehearsal.nodes import REGISTRY
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox.ticket import resolve
-from zoetrope.jobs.course import expectation
+from zoetrope.jobs.stage_request import expectation
 from zoetrope.settings import EngineSettings
 from zoetrope.verify.check import check
 

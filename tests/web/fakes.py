@@ -45,7 +45,7 @@ def make_job(state: State = State.QUEUED, **changes) -> Job:
     return msgspec.structs.replace(job, **changes)
 
 
-class LaneStatus(msgspec.Struct, kw_only=True):
+class WorkerStatus(msgspec.Struct, kw_only=True):
     name: str = "comfyui"
     url: str = "http://127.0.0.1:8188"
     up: bool = True
@@ -58,7 +58,7 @@ class LaneStatus(msgspec.Struct, kw_only=True):
 
 class Status(msgspec.Struct, kw_only=True):
     paused: Reason | None = None
-    lanes: tuple[LaneStatus, ...] = ()
+    workers: tuple[WorkerStatus, ...] = ()
     waiting: dict[str, Reason] = {}
 
 
@@ -68,7 +68,7 @@ class Conductor:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.lives: dict[str, Live] = {}
-        self.lanes = [LaneStatus()]
+        self.workers = [WorkerStatus()]
         self.paused: Reason | None = None
         self.waiting: dict[str, Reason] = {}
 
@@ -76,7 +76,7 @@ class Conductor:
         return self.lives.get(job_id)
 
     def status(self) -> Status:
-        return Status(paused=self.paused, lanes=tuple(self.lanes), waiting=self.waiting)
+        return Status(paused=self.paused, workers=tuple(self.workers), waiting=self.waiting)
 
     async def approve(self, job_id: str) -> Job:
         return await self.ledger.change(job_id, lambda job: steps.approve(job, time.time()))

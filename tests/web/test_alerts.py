@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.web.fakes import LaneStatus, make_job
+from tests.web.fakes import WorkerStatus, make_job
 from zoetrope.domain.job import State
 from zoetrope.errors import Reason
 from zoetrope.gpu.card import Card, Reading
@@ -114,13 +114,13 @@ async def test_a_queue_that_does_not_move_is_told(parts, firing):
 
 async def test_a_long_queue_behind_a_running_job_is_no_alarm(parts, firing):
     running = await add(parts, State.RUNNING)
-    parts.conductor.lanes = [LaneStatus(in_hand=(running.id,))]
+    parts.conductor.workers = [WorkerStatus(in_hand=(running.id,))]
     await add(parts, updated=time.time() - 20 * limit(QUEUE))
     assert await firing() == set()
 
 
 async def test_an_engine_that_is_down_is_told_by_its_name(parts, client, firing):
-    parts.conductor.lanes = [LaneStatus(name="a"), LaneStatus(name="b", up=False)]
+    parts.conductor.workers = [WorkerStatus(name="a"), WorkerStatus(name="b", up=False)]
     assert await firing() == {ENGINE}
     text = await (await client.get("/metrics")).text()
     found = [s for family in text_string_to_metric_families(text) for s in family.samples]

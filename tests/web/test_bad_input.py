@@ -292,8 +292,8 @@ async def test_html_in_every_text_of_a_job_comes_back_as_json_text(client, parts
     job = html_everywhere()
     await parts.ledger.add(job, claim=job.id)
     parts.conductor.lives[job.id] = Live(stage=HTML, engine=HTML, node=HTML)
-    parts.conductor.lanes[0].name = HTML
-    parts.conductor.lanes[0].reason = Reason(HTML, HTML)
+    parts.conductor.workers[0].name = HTML
+    parts.conductor.workers[0].reason = Reason(HTML, HTML)
     for path, least in {
         "/api/v1/jobs": 20,
         f"/api/v1/jobs/{job.id}": 20,

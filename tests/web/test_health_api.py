@@ -36,8 +36,8 @@ async def test_a_degraded_service_is_still_ready(client, parts):
 
 
 async def test_a_failing_service_is_not_ready_and_says_what_to_do(client, parts):
-    parts.conductor.lanes[0].up = False
-    parts.conductor.lanes[0].since = time.time() - 120
+    parts.conductor.workers[0].up = False
+    parts.conductor.workers[0].since = time.time() - 120
     response = await client.get("/readyz?format=text")
     assert response.status == 503
     assert response.content_type == "text/plain"

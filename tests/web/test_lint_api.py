@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.web.fakes import LaneStatus
+from tests.web.fakes import WorkerStatus
 from zoetrope.engine.protocol import Stats
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.settings import EngineSettings
@@ -49,7 +49,7 @@ async def test_a_graph_is_read_for_the_engines_own_cards_and_kernels(client, par
     report.write_text(json.dumps({"schema": 1, "kernels": kernels, "capability": "8.6"}))
     first, second = EngineSettings(name="a", report=report), EngineSettings(name="b")
     parts.settings = msgspec.structs.replace(parts.settings, engines=(first, second))
-    parts.conductor.lanes = [LaneStatus(name="a"), LaneStatus(name="b")]
+    parts.conductor.workers = [WorkerStatus(name="a"), WorkerStatus(name="b")]
     findings = (await (await read(client, upscale)).json())["findings"]
     (found,) = [each for each in findings if each["rule"] == "U010"]
     assert found["engines"] == ["a"]
@@ -58,7 +58,7 @@ async def test_a_graph_is_read_for_the_engines_own_cards_and_kernels(client, par
 
 
 async def test_before_an_engine_is_known_a_graph_is_read_all_the_same(client, parts):
-    parts.conductor.lanes = []
+    parts.conductor.workers = []
     assert (await read(client, json.loads(HERO.read_text()))).status == 200
 
 
@@ -75,12 +75,12 @@ def placed(answer):
     return [(each["stage"], each["rule"], each["severity"]) for each in answer["findings"]]
 
 
-async def foresee(client, ticket, **more):
+async def ask(client, ticket, **more):
     return await client.post("/api/v1/lint", json={"ticket": ticket, **more})
 
 
 async def test_a_ticket_is_read_in_every_stage_with_all_that_a_person_needs(client):
-    answer = await foresee(client, {"recipe": "tiny", "prompt": "A room (16:9) with a drum."})
+    answer = await ask(client, {"recipe": "tiny", "prompt": "A room (16:9) with a drum."})
     assert answer.status == 200
     found = (await answer.json())["findings"]
     first = found[0]
@@ -95,37 +95,37 @@ async def test_a_ticket_is_read_in_every_stage_with_all_that_a_person_needs(clie
 
 async def test_null_is_as_good_as_left_out(client):
     said = {"recipe": "tiny", "prompt": "She turns."}
-    plain = await (await foresee(client, said)).json()
-    nulls = await foresee(client, said, graph=None, picture=None, memory_gb=None)
+    plain = await (await ask(client, said)).json()
+    nulls = await ask(client, said, graph=None, picture=None, memory_gb=None)
     assert await nulls.json() == plain
 
 
 async def test_what_is_mended_in_a_ticket_is_found_no_more(client):
     said = {"recipe": "tiny", "prompt": "A room, 16:9, with a drum."}
-    mended = await (await foresee(client, said)).json()
+    mended = await (await ask(client, said)).json()
     assert not any(rule == "P001" for _, rule, _ in placed(mended))
     assert mended["nodes"] > 20
 
 
 async def test_parameters_may_stand_beside_the_keys_or_under_their_own(client):
     said = {"recipe": "tiny", "prompt": "She turns."}
-    plain = await (await foresee(client, said)).json()
-    beside = await (await foresee(client, said | {"cfg": 9.5})).json()
-    under = await (await foresee(client, said | {"parameters": {"cfg": 9.5}})).json()
+    plain = await (await ask(client, said)).json()
+    beside = await (await ask(client, said | {"cfg": 9.5})).json()
+    under = await (await ask(client, said | {"parameters": {"cfg": 9.5}})).json()
     assert beside == under != plain
 
 
 async def test_the_picture_counts_where_its_size_is_known(client):
     said = {"recipe": "tiny", "prompt": "She turns."}
-    blind = await (await foresee(client, said)).json()
-    seen = await (await foresee(client, said, picture={"width": 900, "height": 1600})).json()
+    blind = await (await ask(client, said)).json()
+    seen = await (await ask(client, said, picture={"width": 900, "height": 1600})).json()
     assert not any(rule == "F007" for _, rule, _ in placed(blind))
     assert ("i2v", "F007", "info") in placed(seen)
 
 
 async def test_corrections_of_the_ticket_are_told(client):
     said = {"recipe": "tiny", "prompt": "She turns.", "frames": 6}
-    assert (await (await foresee(client, said)).json())["notes"] == [
+    assert (await (await ask(client, said)).json())["notes"] == [
         "6 frames became 5: the model makes 4n+1."
     ]
 
@@ -133,24 +133,24 @@ async def test_corrections_of_the_ticket_are_told(client):
 async def test_what_is_found_on_one_engine_alone_names_it(client, parts):
     small = Stats(version="0.27.1", vram_total=16 * 2**30, vram_free=0)
     large = Stats(version="0.27.1", vram_total=96 * 2**30, vram_free=0)
-    parts.conductor.lanes = [
-        LaneStatus(name="small", stats=small),
-        LaneStatus(name="large", stats=large),
+    parts.conductor.workers = [
+        WorkerStatus(name="small", stats=small),
+        WorkerStatus(name="large", stats=large),
     ]
     parts.recipes = Recipes((HERO.parents[1],))
     said = {"recipe": "wan22-i2v-hero", "prompt": "She turns.", "width": 1280, "height": 720}
-    found = (await (await foresee(client, said)).json())["findings"]
+    found = (await (await ask(client, said)).json())["findings"]
     engines = {each["rule"]: each["engines"] for each in found}
     assert engines["F005"] == ["small"]
     assert engines["S009"] == []
-    alone = (await (await foresee(client, said, memory_gb=96)).json())["findings"]
+    alone = (await (await ask(client, said, memory_gb=96)).json())["findings"]
     assert "F005" not in {each["rule"] for each in alone}
 
 
 async def test_what_an_operator_ignores_is_not_told(serve, tmp_path):
     said = {"recipe": "tiny", "prompt": "A room (16:9)."}
     client = await serve('[lint]\nignore = { P001 = "our engine does not weigh" }')
-    assert not any(rule == "P001" for _, rule, _ in placed(await (await foresee(client, said)).json()))  # fmt: skip
+    assert not any(rule == "P001" for _, rule, _ in placed(await (await ask(client, said)).json()))  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ async def test_what_cannot_be_understood_is_told(client, body, words):
 async def test_what_a_job_would_be_refused_for_is_told_in_the_same_words(
     client, ticket, key, words
 ):
-    answer = await (await foresee(client, ticket)).json()
+    answer = await (await ask(client, ticket)).json()
     assert answer["refusal"]["key"] == key
     assert words in answer["refusal"]["sentence"] + answer["refusal"]["next_step"]
     assert answer["findings"] == []
@@ -197,6 +197,6 @@ async def test_what_a_job_would_be_refused_for_is_told_in_the_same_words(
 
 async def test_a_service_that_is_still_starting_says_so(client, parts):
     parts.recipes = None
-    assert (await foresee(client, {"recipe": "tiny"})).status == 503
+    assert (await ask(client, {"recipe": "tiny"})).status == 503
     parts.conductor = None
-    assert (await foresee(client, {"recipe": "tiny"})).status == 503
+    assert (await ask(client, {"recipe": "tiny"})).status == 503

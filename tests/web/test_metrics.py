@@ -8,7 +8,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.web.fakes import LaneStatus, make_job
+from tests.web.fakes import WorkerStatus, make_job
 from zoetrope.domain import steps
 from zoetrope.domain.job import Stage, State
 from zoetrope.domain.usage import Usage
@@ -119,9 +119,9 @@ async def test_rungs_and_refusals_are_counted_by_what_they_were(parts, scrape):
 
 
 async def test_engines_that_are_up_and_down_and_their_sockets(parts, scrape):
-    parts.conductor.lanes = [
-        LaneStatus(name="a", reconnects=3),
-        LaneStatus(name="b", up=False, reason=Reason("engine-down", "Gone.")),
+    parts.conductor.workers = [
+        WorkerStatus(name="a", reconnects=3),
+        WorkerStatus(name="b", up=False, reason=Reason("engine-down", "Gone.")),
     ]
     found = await scrape()
     assert found("zoetrope_engine_up", engine="a") == 1
@@ -139,7 +139,7 @@ async def test_the_age_of_the_oldest_job_that_nobody_has(parts, scrape):
     await add(parts, updated=now - 300)
     await add(parts, updated=now - 100)
     assert (await scrape())(AGE) == pytest.approx(900, abs=30)
-    parts.conductor.lanes = [LaneStatus(in_hand=(held.id,))]
+    parts.conductor.workers = [WorkerStatus(in_hand=(held.id,))]
     assert (await scrape())(AGE) == pytest.approx(300, abs=30)
 
 

@@ -69,7 +69,7 @@ async def test_an_unknown_recipe_is_not_found(client, name):
 
 
 async def test_the_engines_are_those_of_the_status(client, parts):
-    parts.conductor.lanes[0].url = "https://me:secret@gpu.lan:8188/comfy?token=secret#x"
+    parts.conductor.workers[0].url = "https://me:secret@gpu.lan:8188/comfy?token=secret#x"
     text = await (await client.get("/api/v1/engines")).text()
     found = msgspec.json.decode(text)["engines"]
     assert found == (await (await client.get("/api/v1/status")).json())["engines"]

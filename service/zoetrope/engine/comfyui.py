@@ -24,10 +24,10 @@ from . import readings, report
 from .protocol import (
     Absent,
     Event,
-    Failed,
     Finished,
     Interrupted,
     Output,
+    PromptFailed,
     Started,
     Stats,
     Whereabouts,
@@ -139,7 +139,7 @@ class ComfyEngine:
         with self._socket.subscribe(prompt_id) as messages:
             place = await self.whereabouts(prompt_id)
             yield place
-            while not isinstance(place, Finished | Failed | Interrupted | Absent):
+            while not isinstance(place, Finished | PromptFailed | Interrupted | Absent):
                 heard = await self._next(messages)
                 if isinstance(heard, Message):
                     if readings.is_ending(heard.kind, heard.data):
@@ -237,7 +237,10 @@ class ComfyEngine:
         waited, pause = 0.0, 0.01
         while True:
             place = await self.whereabouts(prompt_id)
-            if isinstance(place, Finished | Failed | Interrupted) or waited > SETTLING_SECONDS:
+            if (
+                isinstance(place, Finished | PromptFailed | Interrupted)
+                or waited > SETTLING_SECONDS
+            ):
                 return place
             await asyncio.sleep(pause)
             waited += pause

@@ -55,7 +55,7 @@ class Finished(msgspec.Struct, frozen=True):
     executed: bool = True
 
 
-class Failed(msgspec.Struct, frozen=True):
+class PromptFailed(msgspec.Struct, frozen=True):
     """The prompt ended badly."""
 
     failure: Failure
@@ -69,8 +69,8 @@ class Absent(msgspec.Struct, frozen=True):
     """The engine answers, and knows nothing of the prompt: neither in its queue nor in its history."""
 
 
-Whereabouts = Queued | Started | Finished | Failed | Interrupted | Absent
-Event = Queued | Started | Cached | Step | Finished | Failed | Interrupted | Absent
+Whereabouts = Queued | Started | Finished | PromptFailed | Interrupted | Absent
+Event = Queued | Started | Cached | Step | Finished | PromptFailed | Interrupted | Absent
 
 
 # What ComfyUI takes in one upload unless it is told otherwise.

@@ -13,10 +13,10 @@ from .protocol import (
     MAX_UPLOAD,
     Cached,
     Event,
-    Failed,
     Finished,
     Interrupted,
     Output,
+    PromptFailed,
     Queued,
     Started,
     Stats,
@@ -38,7 +38,7 @@ def queue_place(queue: Mapping[str, Any], prompt_id: str) -> Queued | Started | 
     return None
 
 
-def ending(entry: Mapping[str, Any]) -> Finished | Failed | Interrupted:
+def ending(entry: Mapping[str, Any]) -> Finished | PromptFailed | Interrupted:
     """Read how a prompt ended from its entry in the history."""
     status = entry.get("status") or {}
     messages = status.get("messages") or []
@@ -47,9 +47,11 @@ def ending(entry: Mapping[str, Any]) -> Finished | Failed | Interrupted:
         if kind == "execution_interrupted":
             return Interrupted()
         if kind == "execution_error":
-            return Failed(failure(data))
+            return PromptFailed(failure(data))
     if status.get("status_str") == "error":
-        return Failed(Failure(kind="node", message="The engine reports an error without a text."))
+        return PromptFailed(
+            Failure(kind="node", message="The engine reports an error without a text.")
+        )
     cached = {
         node for kind, data in messages if kind == "execution_cached" for node in data["nodes"]
     }

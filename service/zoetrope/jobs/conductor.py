@@ -30,15 +30,15 @@ from ..settings import Settings
 from ..store.patience import insist
 from ..store.sqlite.ledger import Ledger
 from ..verify.check import CheckerDown
-from . import ladder, recovery
-from .course import begun, planned, size_key
-from .flight import Broke, Brought, Flight, Gone, NotSent, Outcome
-from .lane import Lane, LaneStatus
+from . import fallbacks, recovery
+from .lint_gate import LintGate
 from .outbox import Outbox
 from .progress import Live
-from .proof import Proofreader
 from .publisher import Publisher, reason_of, way_out
 from .room import Room
+from .stage_request import begun, planned, size_key
+from .stage_run import Failed, NotSent, Obsolete, Outcome, StageRun, Succeeded
+from .worker import EngineWorker, WorkerStatus
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -58,7 +58,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What the conductor is doing; `waiting` says what keeps single jobs, by their ids."""
 
     paused: Reason | None
-    lanes: tuple[LaneStatus, ...]
+    workers: tuple[WorkerStatus, ...]
     waiting: Mapping[str, Reason] = {}
 
 
@@ -85,9 +85,9 @@ class Conductor:
         self._explain = explain
         self._tell = tell
         self._tuner = tuner
-        self._proof = Proofreader(settings)
+        self._gate = LintGate(settings)
         self._clock = clock
-        self._lanes = [Lane(engine, self, clock) for engine in engines]
+        self._workers = [EngineWorker(engine, self, clock) for engine in engines]
         self._publisher = Publisher(
             outbox, ledger=ledger, recipes=recipes, work=settings.work, clock=clock
         )
@@ -106,23 +106,23 @@ class Conductor:
             group.create_task(self._room.run())
             group.create_task(self._publisher.run())
             await self._recover(group)
-            for lane in self._lanes:
-                group.create_task(lane.run())
+            for worker in self._workers:
+                group.create_task(worker.run())
 
     def status(self) -> Status:
         """Say what is going on."""
         waits = {job_id: wait.reason for job_id, wait in self._waits.items()}
         return Status(
             paused=self._room.short,
-            lanes=tuple(lane.status() for lane in self._lanes),
+            workers=tuple(worker.status() for worker in self._workers),
             waiting={**self._too_large, **waits, **self._publisher.waiting},
         )
 
     def live(self, job_id: str) -> Live | None:
         """Say how far a job's running stage is."""
-        for lane in self._lanes:
-            if (flight := lane.flights.get(job_id)) is not None:
-                return flight.live
+        for worker in self._workers:
+            if (stage_run := worker.stage_runs.get(job_id)) is not None:
+                return stage_run.live
         return None
 
     async def approve(self, job_id: str) -> Job:
@@ -143,10 +143,10 @@ class Conductor:
         job = await self._ledger.change(job_id, lambda j: steps.cancel(j, self._clock(), why))
         await self._publisher.see_to(job_id)
         if before.attempt is not None:
-            for lane in self._lanes:
-                if lane.name == before.attempt.engine:
+            for worker in self._workers:
+                if worker.name == before.attempt.engine:
                     with contextlib.suppress(ZoetropeError):
-                        await lane.engine.withdraw(before.attempt.prompt_id)
+                        await worker.engine.withdraw(before.attempt.prompt_id)
         return job
 
     async def retry(self, job_id: str) -> Job:
@@ -157,13 +157,13 @@ class Conductor:
             job = await self._ledger.get(job_id)
         return job
 
-    # What lanes ask.
+    # What workers ask.
 
-    async def pick(self, lane: Lane) -> str | None:
-        """Give a lane the oldest job that nobody has, unless an idle engine should have it."""
+    async def pick(self, worker: EngineWorker) -> str | None:
+        """Give a worker the oldest job that nobody has, unless an idle engine should have it."""
         if self._room.short is not None:
             return None
-        if not lane.idle and any(other.idle for other in self._lanes if other is not lane):
+        if not worker.idle and any(other.idle for other in self._workers if other is not worker):
             return None
         async with self._picking:
             unfit: set[str] = set()
@@ -172,23 +172,23 @@ class Conductor:
                 if job is None:
                     await self._set_timer()
                     return None
-                if await self._fits(lane, job):
+                if await self._fits(worker, job):
                     self._in_hand.add(job.id)
                     self._too_large.pop(job.id, None)
                     return job.id
                 unfit.add(job.id)
 
-    async def _fits(self, lane: Lane, job: Job) -> bool:
-        """Tell whether a lane's GPU has the memory that a begun job's plan is made for."""
+    async def _fits(self, worker: EngineWorker, job: Job) -> bool:
+        """Tell whether a worker's GPU has the memory that a begun job's plan is made for."""
         if job.plan is None or not begun(job):
             return True
         try:
             recipe = await self._recipes.of(job)
         except RecipeError:
-            return True  # the flight says what is wrong
+            return True  # the stage_run says what is wrong
         classes = {
             each.name: recipe.memory_class(each.stats.gigabytes if each.stats else 0.0)
-            for each in self._lanes
+            for each in self._workers
         }
         if max(classes.values()) < job.plan.memory:
             sentence = (
@@ -197,23 +197,23 @@ class Conductor:
             )
             step = "Start that engine again; or cancel the job and drop its picture anew."
             self._too_large[job.id] = Reason("gpu-too-small", sentence, step)
-        return classes[lane.name] >= job.plan.memory
+        return classes[worker.name] >= job.plan.memory
 
-    def flight(self, lane: Lane, job_id: str, *, recovering: bool) -> Flight:
-        """Make the flight that carries a job with this lane's engine."""
-        return Flight(
+    def stage_run(self, worker: EngineWorker, job_id: str, *, recovering: bool) -> StageRun:
+        """Make the stage_run that carries a job with this worker's engine."""
+        return StageRun(
             job_id,
-            lane.engine,
+            worker.engine,
             ledger=self._ledger,
             recipes=self._recipes,
             work=self._settings.work,
-            stats=lane.stats or Stats(version=""),
+            stats=worker.stats or Stats(version=""),
             patience=self._settings.jobs.patience_seconds,
             recovering=recovering,
             embed_graph=self._settings.outbox.embed_graph,
             clock=self._clock,
             tell=self._tell,
-            proof=self._proof,
+            gate=self._gate,
             tuner=self._tuner,
         )
 
@@ -222,31 +222,31 @@ class Conductor:
         self._in_hand.discard(job_id)
         self._wake()
 
-    async def settle(self, lane: Lane, job_id: str, outcome: Outcome) -> None:
-        """Write down how a flight ended and what follows."""
+    async def settle(self, worker: EngineWorker, job_id: str, outcome: Outcome) -> None:
+        """Write down how a stage_run ended and what follows."""
         job = await self._ledger.get(job_id)
-        if isinstance(outcome, Gone) or job.state in ENDED:
+        if isinstance(outcome, Obsolete) or job.state in ENDED:
             return
-        if isinstance(outcome, Brought):
-            lane.proved()
+        if isinstance(outcome, Succeeded):
+            worker.proved()
             if job.attempt is not None:
-                job = await self._arrived(lane, job, outcome)
+                job = await self._arrived(worker, job, outcome)
             self._over(job)
             # Apart from the step above: what keeps it out of the outbox is waited for there.
             if job.stage is None or job.state is State.REVIEW:
                 await self._publisher.see_to(job_id)
         else:
-            await self._failed(lane, job, outcome)
+            await self._failed(worker, job, outcome)
 
     async def troubled(self, job_id: str, error: Exception) -> bool:
-        """Deal with an error that stopped a flight: wait, refuse, or fail the job with a reason."""
+        """Deal with an error that stopped a stage_run: wait, refuse, or fail the job with a reason."""
         if is_disk_full(error):
             self._room.used_up()
             await self._room.wait()
             return True
         job = await self._ledger.get(job_id)
         if isinstance(error, IllegalTransition) and job.state in ENDED:
-            # Cancelled between two of our steps: begun anew, the flight takes the prompt back.
+            # Cancelled between two of our steps: begun anew, the stage_run takes the prompt back.
             return True
         if isinstance(error, NotSent | NotGiven | CheckerDown):
             unsent = isinstance(error, NotSent)
@@ -260,7 +260,7 @@ class Conductor:
                 await self._ledger.change(job_id, lambda j: steps.reject(j, now, refused))
             )
         else:
-            log.exception("flight failed", extra={"job": job_id[:8], "action": "internal-error"})
+            log.exception("stage run failed", extra={"job": job_id[:8], "action": "internal-error"})
             internal = Reason(
                 "internal",
                 f"Unexpected error: {type(error).__name__}: {error}.",
@@ -272,7 +272,7 @@ class Conductor:
         return False
 
     async def _wait(self, job: Job, reason: Reason, *, unsent: bool = False) -> bool:
-        """Keep a job where it stands until what is not its fault is over; true if its flight goes on."""
+        """Keep a job where it stands until what is not its fault is over; true if its stage_run goes on."""
         known = self._waits.get(job.id)
         pause = min(2 * known.pause, LONGEST_WAIT) if known else HOST_SECONDS
         self._waits[job.id] = _Wait(reason, pause)
@@ -294,7 +294,7 @@ class Conductor:
 
     # How stages end.
 
-    async def _arrived(self, lane: Lane, job: Job, outcome: Brought) -> Job:
+    async def _arrived(self, worker: EngineWorker, job: Job, outcome: Succeeded) -> Job:
         stage, attempt = job.stage, job.attempt
         assert stage is not None
         assert attempt is not None
@@ -319,28 +319,28 @@ class Conductor:
         job = await self._ledger.change(job.id, finish)
         if self._tuner is not None:
             await self._tuner.sound(attempt.gpu)
-        lasting = tuple(r for r in attempt.relief if r not in (ladder.FREE, ladder.RESTART))
+        lasting = tuple(r for r in attempt.relief if r not in (fallbacks.FREE, fallbacks.RESTART))
         if lasting:
             # Only a memory for later jobs: a recipe that was broken meanwhile leaves none.
             with contextlib.suppress(RecipeError, Rejected):
                 recipe = await self._recipes.of(job)
                 size = size_key(planned(recipe, job))
-                card = lane.stats.device if lane.stats else ""
+                card = worker.stats.device if worker.stats else ""
                 await self._ledger.remember_rung(recipe.name, stage.name, size, card, lasting)
         log.info("stage %s finished", stage.name, extra={"job": job.short, "action": "stage-done"})
         return job
 
-    async def _failed(self, lane: Lane, job: Job, outcome: Broke) -> None:
+    async def _failed(self, worker: EngineWorker, job: Job, outcome: Failed) -> None:
         failure, now = outcome.failure, self._clock()
         # An earlier job may have broken this process's CUDA context: that counts for no job after it.
-        excused = failure.kind == "cuda" and lane.excuses
+        excused = failure.kind == "cuda" and worker.excuses
         if excused:
-            failure = msgspec.structs.replace(failure, kind=ladder.BYSTANDER)
+            failure = msgspec.structs.replace(failure, kind=fallbacks.BYSTANDER)
         if self._tuner is not None and job.attempt is not None:
             usage, message = job.attempt.gpu, failure.message
-            await self._tuner.failed(lane.name, usage, failure.kind, failure.looks, message)
-        decision = ladder.decide(
-            failure, steps.with_failure(job, now, failure), await self._means(lane, job)
+            await self._tuner.failed(worker.name, usage, failure.kind, failure.looks, message)
+        decision = fallbacks.decide(
+            failure, steps.with_failure(job, now, failure), await self._means(worker, job)
         )
         log.warning(
             "%s (%s)",
@@ -349,7 +349,7 @@ class Conductor:
             extra={"job": job.short, "action": "stage-failed", "kind": failure.kind},
         )
         match decision:
-            case ladder.Again(rungs=rungs, delay=delay):
+            case fallbacks.Again(rungs=rungs, delay=delay):
                 await self._ledger.change(
                     job.id,
                     lambda j: steps.try_again(
@@ -357,30 +357,30 @@ class Conductor:
                     ),
                 )
                 if decision.restart or excused:
-                    await lane.replace(outcome.failure, job.attempt)
+                    await worker.replace(outcome.failure, job.attempt)
                 elif decision.free:
-                    await lane.free()
-            case ladder.Hold(reason=reason, delay=delay):
+                    await worker.free()
+            case fallbacks.Hold(reason=reason, delay=delay):
                 await self._ledger.change(job.id, lambda j: steps.hold(j, now, reason, now + delay))
-            case ladder.GiveUp(reason=reason):
+            case fallbacks.GiveUp(reason=reason):
                 await self._explain(
                     await self._ledger.change(job.id, lambda j: steps.fail(j, now, reason, failure))
                 )
                 if decision.restart:
-                    await lane.replace(failure, job.attempt)
-            case ladder.Refuse(reason=reason):
+                    await worker.replace(failure, job.attempt)
+            case fallbacks.Refuse(reason=reason):
                 await self._explain(
                     await self._ledger.change(job.id, lambda j: steps.reject(j, now, reason))
                 )
-            case ladder.Dropped(reason=reason):
+            case fallbacks.Dropped(reason=reason):
                 await self._ledger.change(job.id, lambda j: steps.cancel(j, now, reason.sentence))
 
-    async def _means(self, lane: Lane, job: Job) -> ladder.Means:
+    async def _means(self, worker: EngineWorker, job: Job) -> fallbacks.Means:
         recipe = await self._recipes.of(job)
         stage = job.stage
-        return ladder.Means(
+        return fallbacks.Means(
             reliefs=recipe.reliefs(recipe.stage(stage.name), job.ticket) if stage else (),
-            can_restart=lane.engine.can_restart,
+            can_restart=worker.engine.can_restart,
             retries=self._settings.jobs.retries,
         )
 
@@ -388,7 +388,7 @@ class Conductor:
 
     async def _recover(self, group: asyncio.TaskGroup) -> None:
         """Take up every job where it stands; what is wrong with one of them keeps no other."""
-        lanes = {lane.name: lane for lane in self._lanes}
+        workers = {worker.name: worker for worker in self._workers}
         states = (State.QUEUED, State.RUNNING, State.REVIEW)
         found = await insist(lambda: self._ledger.all_in(*states))
         for job in found:
@@ -396,8 +396,8 @@ class Conductor:
                 self._publisher.owe(job.id)
             elif (attempt := job.attempt) is not None:
                 self._in_hand.add(job.id)
-                if (lane := lanes.get(attempt.engine)) is not None:
-                    lane.recover(job.id)
+                if (worker := workers.get(attempt.engine)) is not None:
+                    worker.recover(job.id)
                 else:
                     group.create_task(self._move(job, attempt.engine))
         with contextlib.suppress(OSError):
@@ -420,8 +420,8 @@ class Conductor:
             log.info("it goes on", extra={"job": job.short, "action": "goes-on"})
 
     def _wake(self) -> None:
-        for lane in self._lanes:
-            lane.wake()
+        for worker in self._workers:
+            worker.wake()
 
     async def _set_timer(self) -> None:
         soonest = await self._ledger.soonest()

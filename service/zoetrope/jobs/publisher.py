@@ -36,8 +36,8 @@ from ..graphs.shelf import Recipes
 from ..host import trouble
 from ..store.sqlite.ledger import Ledger
 from . import receipt
-from .course import planned, strayed
 from .outbox import Outbox
+from .stage_request import planned, strayed
 
 log = logging.getLogger("zoetrope.jobs")
 

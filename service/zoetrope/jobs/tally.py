@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from ..domain.job import Job
-from .happening import Climbed, Refused, StageDone, VideoDone, happened
+from .job_metrics import FallbackUsed, JobRejected, StageDone, VideoDone, measured
 
 # From a rehearsal's second to an upscale of hours; from a small card's short clip to a long one's.
 STAGE_SECONDS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 3600.0, 7200.0)
@@ -48,13 +48,13 @@ class Tally:
 
     def see(self, before: Job | None, after: Job) -> None:
         """Count what a step with a job means; the ledger's witness."""
-        for each in happened(before, after):
+        for each in measured(before, after):
             match each:
                 case StageDone():
                     self.stages[each.recipe, each.stage].observe(each.seconds)
-                case Climbed():
+                case FallbackUsed():
                     self.rungs[each.rung] += 1
                 case VideoDone(joules=float() as joules):
                     self.videos[each.recipe].observe(joules)
-                case Refused():
+                case JobRejected():
                     self.refusals[each.key] += 1

@@ -23,8 +23,8 @@ from ..errors import ZoetropeError
 from ..gpu.card import REASONS, Reading
 from ..gpu.probation import Trust
 from ..gpu.tuner import Tuner
-from ..jobs.lane import LaneStatus
 from ..jobs.tally import Histogram, Tally
+from ..jobs.worker import WorkerStatus
 from ..runtime import Runtime
 
 MEGAHERTZ = 1_000_000
@@ -54,24 +54,24 @@ class Gauges:
     async def text(self) -> tuple[bytes, str]:
         """Give all of it, and the content type that says which format it is."""
         runtime = self._runtime
-        lanes = runtime.conductor.status().lanes if runtime.conductor is not None else ()
-        families = [*counted(runtime.tally), *engines(lanes)]
+        workers = runtime.conductor.status().workers if runtime.conductor is not None else ()
+        families = [*counted(runtime.tally), *engines(workers)]
         # A ledger that does not answer is the health's matter; the other figures do not wait for it.
         with contextlib.suppress(ZoetropeError, TimeoutError):
             async with asyncio.timeout(LEDGER_SECONDS):
-                families += await self._queue(lanes)
+                families += await self._queue(workers)
         if (tuner := runtime.tuner) is not None and tuner.watch.cards:
             families += gpu(tuner)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(Taken(families))
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
-    async def _queue(self, lanes: Sequence[LaneStatus]) -> list[Metric]:
+    async def _queue(self, workers: Sequence[WorkerStatus]) -> list[Metric]:
         if (ledger := self._runtime.ledger) is None:
             return []
         shelf = self._runtime.recipes
         known = await asyncio.to_thread(shelf.names) if shelf is not None else ()
-        in_hand = [job for lane in lanes for job in lane.in_hand]
+        in_hand = [job for worker in workers for job in worker.in_hand]
         first = await ledger.next(math.inf, without=in_hand)
         return [jobs(await ledger.tally(), known), oldest(first, self._now())]
 
@@ -118,7 +118,7 @@ def waits_since(job: Job) -> float:
     return max([job.created, *ends])
 
 
-def engines(lanes: Sequence[LaneStatus]) -> Iterator[Metric]:
+def engines(workers: Sequence[WorkerStatus]) -> Iterator[Metric]:
     """Say of each engine whether it answers, and how often its socket was opened again."""
     up = GaugeMetricFamily("zoetrope_engine_up", "1 while the engine answers.", labels=("engine",))
     reconnects = CounterMetricFamily(
@@ -126,9 +126,9 @@ def engines(lanes: Sequence[LaneStatus]) -> Iterator[Metric]:
         "Times that the engine's WebSocket was opened again.",
         labels=("engine",),
     )
-    for lane in lanes:
-        up.add_metric((lane.name,), float(lane.up))
-        reconnects.add_metric((lane.name,), lane.reconnects)
+    for worker in workers:
+        up.add_metric((worker.name,), float(worker.up))
+        reconnects.add_metric((worker.name,), worker.reconnects)
     yield from (up, reconnects)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ...jobs.lane import LaneStatus
+from ...jobs.worker import WorkerStatus
 from ...runtime import Runtime
 from ..base import Verdict, ago
 
@@ -28,40 +28,40 @@ class EngineCheck:
                 found="No engine is asked while the service is not fully started.",
                 next_step="Mend what the ledger check names; the engines come after it.",
             )
-        lanes = self._runtime.conductor.status().lanes
-        down = [lane for lane in lanes if not lane.up]
+        workers = self._runtime.conductor.status().workers
+        down = [worker for worker in workers if not worker.up]
         if not down:
             return Verdict(
                 name=self.name,
                 level="ok",
-                found="; ".join(_healthy(lane) for lane in lanes),
+                found="; ".join(_healthy(worker) for worker in workers),
             )
         return Verdict(
             name=self.name,
-            level="failing" if len(down) == len(lanes) else "degraded",
-            found="; ".join(self._down(lane) for lane in down),
-            next_step="; ".join(dict.fromkeys(_advice(lane) for lane in down)),
+            level="failing" if len(down) == len(workers) else "degraded",
+            found="; ".join(self._down(worker) for worker in down),
+            next_step="; ".join(dict.fromkeys(_advice(worker) for worker in down)),
         )
 
-    def _down(self, lane: LaneStatus) -> str:
-        span = f" for {ago(self._now() - lane.since)}" if lane.since else ""
-        why = lane.reason.sentence if lane.reason else "it does not answer."
-        return f"{lane.name} at {lane.url} is down{span}: {why}"
+    def _down(self, worker: WorkerStatus) -> str:
+        span = f" for {ago(self._now() - worker.since)}" if worker.since else ""
+        why = worker.reason.sentence if worker.reason else "it does not answer."
+        return f"{worker.name} at {worker.url} is down{span}: {why}"
 
 
-def _healthy(lane: LaneStatus) -> str:
-    stats = lane.stats
+def _healthy(worker: WorkerStatus) -> str:
+    stats = worker.stats
     if stats is None:
-        return f"{lane.name} is up"
+        return f"{worker.name} is up"
     kind = "simulated engine" if stats.simulated else "ComfyUI"
     device = f" on {stats.device}" if stats.device else ""
-    return f"{lane.name} is up: {kind} {stats.version}{device}"
+    return f"{worker.name} is up: {kind} {stats.version}{device}"
 
 
-def _advice(lane: LaneStatus) -> str:
-    if lane.reason and lane.reason.next_step:
-        return lane.reason.next_step
-    return f"Start it, or mend engines.url: systemctl list-units 'comfyui*'; curl {lane.url}/system_stats"
+def _advice(worker: WorkerStatus) -> str:
+    if worker.reason and worker.reason.next_step:
+        return worker.reason.next_step
+    return f"Start it, or mend engines.url: systemctl list-units 'comfyui*'; curl {worker.url}/system_stats"
 
 
 def make(runtime: Runtime) -> EngineCheck:

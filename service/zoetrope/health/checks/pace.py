@@ -10,8 +10,8 @@ from ...domain.job import Job, State
 from ...domain.query import JobQuery
 from ...errors import ZoetropeError
 from ...graphs.recipe_file import Band
-from ...jobs.course import planned
-from ...jobs.pace import Run, Slow, Yardstick, judge, runs
+from ...jobs.durations import Run, Slow, Yardstick, judge, runs
+from ...jobs.stage_request import planned
 from ...runtime import Runtime
 from ..base import Verdict
 

@@ -51,8 +51,8 @@ class QueueCheck:
         if status.waiting:
             return self._kept(status.waiting)
         counts = await ledger.counts()
-        idle = [lane.name for lane in status.lanes if lane.up and not lane.in_hand]
-        held = [job for lane in status.lanes for job in lane.in_hand]
+        idle = [worker.name for worker in status.workers if worker.up and not worker.in_hand]
+        held = [job for worker in status.workers for job in worker.in_hand]
         due = await ledger.next(self._now(), without=held) if idle else None
         if due is None:
             self._left = None

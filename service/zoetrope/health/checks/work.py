@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ...jobs.lane import LaneStatus
 from ...jobs.progress import Live
+from ...jobs.worker import WorkerStatus
 from ...runtime import Runtime
 from ..base import Verdict, ago
 
@@ -30,47 +30,48 @@ class WorkCheck:
             return None
         # Of an engine that is down, the engine's own check speaks.
         running = [
-            (lane, job, live)
-            for lane in conductor.status().lanes
-            if lane.up
-            for job in lane.in_hand
+            (worker, job, live)
+            for worker in conductor.status().workers
+            if worker.up
+            for job in worker.in_hand
             if (live := conductor.live(job)) is not None and live.silence > 0
         ]
         if not running:
             return None
         now = self._now()
-        for lane, job, live in running:
+        for worker, job, live in running:
             if now - live.moved > live.silence + GRACE:
-                return self._abandoned(lane, job, live)
-        for lane, job, live in running:
+                return self._abandoned(worker, job, live)
+        for worker, job, live in running:
             if now - live.moved > WORRY * live.silence:
-                return self._silent(lane, job, live)
+                return self._silent(worker, job, live)
         told = (
-            f"{lane.name} is at {live.fraction:.0%} of {live.stage}" for lane, _, live in running
+            f"{worker.name} is at {live.fraction:.0%} of {live.stage}"
+            for worker, _, live in running
         )
         return Verdict(name=self.name, level="ok", found=f"{'; '.join(told)}.".replace("%", " %"))
 
-    def _silent(self, lane: LaneStatus, job: str, live: Live) -> Verdict:
+    def _silent(self, worker: WorkerStatus, job: str, live: Live) -> Verdict:
         left = live.moved + live.silence - self._now()
         return Verdict(
             name=self.name,
             level="degraded",
-            found=f"{self._still(lane, job, live)}; in {ago(left)} it is taken back and tried again.",
+            found=f"{self._still(worker, job, live)}; in {ago(left)} it is taken back and tried again.",
             next_step=f"See what it does: nvidia-smi, and its own log. Or give it up: zoetrope cancel {job[:8]}",
         )
 
-    def _abandoned(self, lane: LaneStatus, job: str, live: Live) -> Verdict:
+    def _abandoned(self, worker: WorkerStatus, job: str, live: Live) -> Verdict:
         return Verdict(
             name=self.name,
             level="failing",
-            found=f"{self._still(lane, job, live)}, and should have been taken back by now.",
+            found=f"{self._still(worker, job, live)}, and should have been taken back by now.",
             next_step="Restart the engine, then zoetrope (nothing is lost), and report this.",
         )
 
-    def _still(self, lane: LaneStatus, job: str, live: Live) -> str:
+    def _still(self, worker: WorkerStatus, job: str, live: Live) -> str:
         where = f" in {live.node}" if live.node else ""
         span = ago(self._now() - live.moved)
-        return f"{lane.name} answers, but job {job[:8]} has not moved for {span}{where}"
+        return f"{worker.name} answers, but job {job[:8]} has not moved for {span}{where}"
 
 
 def make(runtime: Runtime) -> WorkCheck:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from ...jobs.lane import LaneStatus
+from ...jobs.worker import WorkerStatus
 from ...runtime import Runtime
 from ..endpoint import JSON, Endpoint, reply
 from ..views import Engines, EngineView, masked
@@ -36,20 +36,20 @@ class EnginesApi:
 
 def engines(runtime: Runtime) -> tuple[EngineView, ...]:
     """Show every engine; none while nobody speaks to them."""
-    lanes = runtime.conductor.status().lanes if runtime.conductor else ()
-    return tuple(_engine(lane) for lane in lanes)
+    workers = runtime.conductor.status().workers if runtime.conductor else ()
+    return tuple(_engine(worker) for worker in workers)
 
 
-def _engine(lane: LaneStatus) -> EngineView:
+def _engine(worker: WorkerStatus) -> EngineView:
     view = EngineView(
-        name=lane.name,
-        url=masked(lane.url),
-        up=lane.up,
-        since=lane.since,
-        reason=lane.reason,
-        in_hand=tuple(lane.in_hand),
+        name=worker.name,
+        url=masked(worker.url),
+        up=worker.up,
+        since=worker.since,
+        reason=worker.reason,
+        in_hand=tuple(worker.in_hand),
     )
-    if (stats := lane.stats) is None:
+    if (stats := worker.stats) is None:
         return view
     view = msgspec.structs.replace(
         view,

@@ -11,8 +11,8 @@ from aiohttp import web
 from ... import tables
 from ...errors import Reason, Rejected
 from ...inbox import ticket as tickets
-from ...jobs.foresight import Foresight, foresee, foresee_graph
-from ...jobs.proof import Proofreader
+from ...jobs.lint_gate import LintGate
+from ...jobs.preflight import Preflight, check_graph, check_ticket
 from ...runtime import Runtime
 from ...structs import primed
 from ..endpoint import JSON, Endpoint, check, read_json, reply
@@ -78,7 +78,7 @@ class LintApi:
                 method="POST",
                 path="/api/v1/lint",
                 handler=self.lint,
-                gives={JSON: Foresight},
+                gives={JSON: Preflight},
                 takes={JSON: Annotated[Reading, msgspec.Meta(extra_json_schema={"oneOf": EITHER})]},
                 needs_body=True,
                 problems=(400, 413, 415),
@@ -95,7 +95,7 @@ class LintApi:
             try:
                 values(ticket, how=HOW)
             except Rejected as error:
-                return reply(Foresight(refusal=error.reason))
+                return reply(Preflight(refusal=error.reason))
             raw["ticket"] = {}
         check(raw, Reading, how=HOW)
         asked = msgspec.convert(raw, primed(Reading))
@@ -106,14 +106,14 @@ class LintApi:
         if asked.graph is not None:
             if (flaw := tables.find(asked.graph)) is not None:
                 told = f"The graph cannot be read: {flaw}."
-                return reply(Foresight(refusal=Reason("graph-value", told, "Fix the graph.")))
+                return reply(Preflight(refusal=Reason("graph-value", told, "Fix the graph.")))
             return reply(await asyncio.to_thread(self._graph, asked, asked.graph, cards))
         assert isinstance(ticket, dict)
         if asked.tags:
             raise BadRequest("A ticket has no tags; those of its recipe count.", HOW, key="tags")
         return reply(await asyncio.to_thread(self._ticket, asked, ticket, cards))
 
-    def _graph(self, asked: Reading, graph: dict[str, Any], cards: dict[str, float]) -> Foresight:
+    def _graph(self, asked: Reading, graph: dict[str, Any], cards: dict[str, float]) -> Preflight:
         from ...lint.facts import Picture, Recipe, pinned_context
 
         size = asked.picture.size if asked.picture is not None else None
@@ -122,27 +122,29 @@ class LintApi:
             picture=Picture(width=size[0], height=size[1]) if size is not None else None,
             ignore=self._runtime.settings.lint.ignore,
         )
-        return foresee_graph(Proofreader(self._runtime.settings), graph, context, cards)
+        return check_graph(LintGate(self._runtime.settings), graph, context, cards)
 
     def _cards(self, asked: Reading) -> dict[str, float]:
         """Give the memory of every engine's card; 0 where it is not known."""
         if asked.memory_gb is not None:
             return {"": asked.memory_gb}
         conductor = self._runtime.conductor
-        lanes = conductor.status().lanes if conductor is not None else ()
+        workers = conductor.status().workers if conductor is not None else ()
         return (
             {"": 0.0}
-            if not lanes
-            else {lane.name: lane.stats.gigabytes if lane.stats else 0.0 for lane in lanes}
+            if not workers
+            else {
+                worker.name: worker.stats.gigabytes if worker.stats else 0.0 for worker in workers
+            }
         )
 
-    def _ticket(self, asked: Reading, said: dict[str, Any], cards: dict[str, float]) -> Foresight:
+    def _ticket(self, asked: Reading, said: dict[str, Any], cards: dict[str, float]) -> Preflight:
         settings, recipes = self._runtime.settings, self._runtime.need_recipes()
         size = asked.picture.size if asked.picture is not None else None
         try:
             recipe = tickets.find(recipes, said, "", settings.recipes.default)
             ticket = tickets.resolve(said, recipe)
-            return foresee(Proofreader(settings), recipe, ticket, cards, size)
+            return check_ticket(LintGate(settings), recipe, ticket, cards, size)
         except Rejected as error:
             # To whoever asked what would become of it, this is the answer.
-            return Foresight(refusal=error.reason)
+            return Preflight(refusal=error.reason)

@@ -37,13 +37,13 @@ class StatusApi:
         runtime = self._runtime
         counts = await runtime.ledger.counts() if runtime.ledger else {}
         queue = runtime.conductor.status() if runtime.conductor else None
-        lanes = queue.lanes if queue else ()
+        workers = queue.workers if queue else ()
         paused = queue.paused if queue else None
         problem = runtime.problem if runtime.ledger is None else None
         shown = StatusView(
             version=__version__,
             summary=summary(
-                counts, lanes, problem or paused, kept=queue.waiting if queue else None
+                counts, workers, problem or paused, kept=queue.waiting if queue else None
             ),
             started=self._started,
             counts={str(state): number for state, number in counts.items()},

@@ -20,9 +20,9 @@ from ..domain.verdict import Verdict
 from ..engine.protocol import (
     Absent,
     Engine,
-    Failed,
     Finished,
     Interrupted,
+    PromptFailed,
     Queued,
     Started,
     Stats,
@@ -35,10 +35,10 @@ from ..graphs.shelf import Recipes
 from ..host import trouble
 from ..store.sqlite.ledger import Ledger
 from ..verify.check import check
-from .course import Course, expectation, planned, size_key, strayed
-from .pace import LEARNED_FROM, learned
+from .durations import LEARNED_FROM, learned
+from .lint_gate import LintGate
 from .progress import Live, Meter, eta, silence
-from .proof import Proofreader
+from .stage_request import StageRequest, expectation, planned, size_key, strayed
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -46,7 +46,7 @@ log = logging.getLogger("zoetrope.jobs")
 MOST_RESUBMISSIONS = 5
 
 
-class Brought(msgspec.Struct, frozen=True):
+class Succeeded(msgspec.Struct, frozen=True):
     """The stage's files are here, and verification has no doubt about them."""
 
     artefacts: tuple[Artefact, ...]
@@ -55,17 +55,17 @@ class Brought(msgspec.Struct, frozen=True):
     poster: str = ""
 
 
-class Broke(msgspec.Struct, frozen=True):
+class Failed(msgspec.Struct, frozen=True):
     """The attempt failed."""
 
     failure: Failure
 
 
-class Gone(msgspec.Struct, frozen=True):
+class Obsolete(msgspec.Struct, frozen=True):
     """The job has ended meanwhile; there is nothing left to do."""
 
 
-Outcome = Brought | Broke | Gone
+Outcome = Succeeded | Failed | Obsolete
 
 
 class NotSent(ZoetropeError):
@@ -74,7 +74,7 @@ class NotSent(ZoetropeError):
     key = "not-sent"
 
 
-class Flight:
+class StageRun:
     """Carries one attempt; it can be begun anew at any point and finds out itself where the prompt is."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Flight:
         embed_graph: bool,
         clock: Callable[[], float],
         tell: Callable[[str, Live], None],
-        proof: Proofreader,
+        gate: LintGate,
         tuner: Tuner | None = None,
     ) -> None:
         self.job_id = job_id
@@ -103,7 +103,7 @@ class Flight:
         self._patience = patience
         self._clock = clock
         self._tell = tell
-        self._proof = proof
+        self._gate = gate
         self._tuner = tuner
         self._stint: Stint | None = None  # while the engine works on it
         self._learned = 1.0  # what this host's own videos say of the recipe's estimate
@@ -133,18 +133,18 @@ class Flight:
         try:
             return await self._fetch(self._found)
         except OutputVanished as error:
-            return Broke(Failure(kind="vanished", message=error.reason.sentence))
+            return Failed(Failure(kind="vanished", message=error.reason.sentence))
 
-    async def _until_over(self) -> Finished | Broke | Gone:
+    async def _until_over(self) -> Finished | Failed | Obsolete:
         while True:
             job = await self._ledger.get(self.job_id)
             if job.state in ENDED:
                 if (last := _last_attempt(job)) is not None:
                     await self._engine.withdraw(last.prompt_id)
-                return Gone()
+                return Obsolete()
             recipe = await self._recipes.of(job)
             rungs = await self._relief(job, recipe)
-            course = Course(
+            request = StageRequest(
                 recipe,
                 job,
                 rungs,
@@ -152,56 +152,56 @@ class Flight:
                 memory=self._stats.gigabytes,
             )
             if job.attempt is None:
-                warned = await asyncio.to_thread(self._proof.read, course, self._engine.name)
+                warned = await asyncio.to_thread(self._gate.read, request, self._engine.name)
                 # Before the row that names it: a job of an older zoetrope has no version yet.
                 version = await asyncio.to_thread(self._recipes.versions.keep, recipe)
                 # What was made before by a recipe that was edited since has no plan to be told.
-                plan = course.plan if job.recipe_version or not strayed(recipe, job) else None
-                decided = self._decided(course, warned, version, plan)
+                plan = request.plan if job.recipe_version or not strayed(recipe, job) else None
+                decided = self._decided(request, warned, version, plan)
                 job = await self._ledger.change(self.job_id, decided)
             attempt = job.attempt
             assert attempt is not None
             try:
-                await self._see_to_it(job, attempt, course)
+                await self._see_to_it(job, attempt, request)
                 self.sent.set()
             except EngineRefused as error:
-                return Broke(Failure(kind=error.reason.key, message=error.reason.sentence))
-            self._learned = await self._learn(recipe, job, course)
-            end = await self._follow(attempt, course)
+                return Failed(Failure(kind=error.reason.key, message=error.reason.sentence))
+            self._learned = await self._learn(recipe, job, request)
+            end = await self._follow(attempt, request)
             if end is not None:
                 return end
             await self._measured()
             self._resubmissions += 1
             if self._resubmissions > MOST_RESUBMISSIONS:
-                return Broke(
+                return Failed(
                     Failure(kind="crash", message="The engine keeps forgetting the prompt.")
                 )
 
-    async def _learn(self, recipe: Recipe, job: Job, course: Course) -> float:
+    async def _learn(self, recipe: Recipe, job: Job, request: StageRequest) -> float:
         done = JobQuery(states=(State.DONE,), recipe=recipe.name, limit=LEARNED_FROM)
         before = [row.job for row in await self._ledger.page(done)]
-        return learned(recipe, course.spec.name, self._engine.name, job.ticket.parameters, before)
+        return learned(recipe, request.spec.name, self._engine.name, job.ticket.parameters, before)
 
     def _decided(
-        self, course: Course, warned: tuple[str, ...], version: str, plan: Plan | None
+        self, request: StageRequest, warned: tuple[str, ...], version: str, plan: Plan | None
     ) -> Callable[[Job], Job]:
-        graph = course.digest()
+        graph = request.digest()
         return lambda job: steps.submit(
             job,
             self._clock(),
             self._engine.name,
             graph=graph,
-            source=course.source,
+            source=request.source,
             version=self._stats.version,
             attention=self._stats.attention,
-            memory=course.memory,
-            relief=course.relief,
+            memory=request.memory,
+            relief=request.relief,
             lint=warned,
             recipe_version=version,
             plan=plan,
         )
 
-    async def _see_to_it(self, job: Job, attempt: Attempt, course: Course) -> None:
+    async def _see_to_it(self, job: Job, attempt: Attempt, request: StageRequest) -> None:
         """See to it that the engine has the prompt: found there, or submitted."""
         if self._doubt:
             place = await self._engine.whereabouts(attempt.prompt_id)
@@ -209,24 +209,24 @@ class Flight:
             if not isinstance(place, Absent) or ran:
                 return  # it is there; or it ran and is gone, which the follower will say
         self._doubt = True
-        names = await self._upload(course)
-        tags = {"job": job.id, "stage": course.spec.name, "attempt": str(attempt.number)}
-        await self._engine.submit(course.graph(names), attempt.prompt_id, tags=tags)
+        names = await self._upload(request)
+        tags = {"job": job.id, "stage": request.spec.name, "attempt": str(attempt.number)}
+        await self._engine.submit(request.graph(names), attempt.prompt_id, tags=tags)
         self.forgiven = False
         if (await self._ledger.get(job.id)).state in ENDED:
             # Cancelled while it was on its way: the order to withdraw it came too early.
             await self._engine.withdraw(attempt.prompt_id)
         log.info(
             "stage %s submitted",
-            course.spec.name,
+            request.spec.name,
             extra={"job": job.short, "action": "submit", "engine": self._engine.name},
         )
 
-    async def _upload(self, course: Course) -> dict[str, str]:
+    async def _upload(self, request: StageRequest) -> dict[str, str]:
         try:
             return {
-                kind: await self._engine.upload(self._work / file, course.names()[kind])
-                for kind, file in course.files().items()
+                kind: await self._engine.upload(self._work / file, request.names()[kind])
+                for kind, file in request.files().items()
             }
         except OSError as error:
             if (reason := trouble(error)) is None:
@@ -244,9 +244,11 @@ class Flight:
         allowed = recipe.reliefs(recipe.stage(stage.name), job.ticket)
         return tuple(rung for rung in known if rung in allowed)
 
-    async def _follow(self, attempt: Attempt, course: Course) -> Finished | Broke | Gone | None:
+    async def _follow(
+        self, attempt: Attempt, request: StageRequest
+    ) -> Finished | Failed | Obsolete | None:
         """Watch the prompt; None means that the engine has never run it and does not know it."""
-        meter = Meter(course.graph(course.names()))
+        meter = Meter(request.graph(request.names()))
         begun = time.monotonic()
         heard = begun
         seen = attempt.started is not None
@@ -255,16 +257,16 @@ class Flight:
             meter.hear(event)
             if isinstance(event, Finished):
                 return event
-            if isinstance(event, Failed):
-                return Broke(event.failure)
+            if isinstance(event, PromptFailed):
+                return Failed(event.failure)
             if isinstance(event, Interrupted):
                 ended = (await self._ledger.get(self.job_id)).state is State.CANCELLED
-                return Gone() if ended else Broke(_interrupted())
+                return Obsolete() if ended else Failed(_interrupted())
             if isinstance(event, Absent):
                 if (await self._ledger.get(self.job_id)).state is State.CANCELLED:
-                    return Gone()
+                    return Obsolete()
                 if seen and not self.forgiven:
-                    return Broke(
+                    return Failed(
                         Failure(kind="crash", message="The engine died while it worked on this.")
                     )
                 return None
@@ -283,13 +285,13 @@ class Flight:
                 silent=now - heard,
                 elapsed=now - begun,
                 fraction=meter.fraction,
-                estimate=course.estimate,
+                estimate=request.estimate,
                 patience=self._patience,
             )
-            self._show(course, meter, now - begun, now - heard, allowed)
+            self._show(request, meter, now - begun, now - heard, allowed)
             if now - heard > allowed:
                 await self._engine.withdraw(attempt.prompt_id)
-                return Broke(
+                return Failed(
                     Failure(
                         kind="wedged",
                         message=f"Nothing moved for {now - heard:.0f} s in {meter.node or 'it'}.",
@@ -311,18 +313,18 @@ class Flight:
             self.live = msgspec.structs.replace(self.live, silence=0.0)
 
     def _show(
-        self, course: Course, meter: Meter, elapsed: float, silent: float, allowed: float
+        self, request: StageRequest, meter: Meter, elapsed: float, silent: float, allowed: float
     ) -> None:
         now = self._clock()
         self.live = Live(
-            stage=course.spec.name,
+            stage=request.spec.name,
             engine=self._engine.name,
             node=meter.node,
             value=meter.value,
             maximum=meter.maximum,
             fraction=meter.fraction,
             started=now - elapsed,
-            eta=eta(elapsed, meter.fraction, course.estimate * self._learned),
+            eta=eta(elapsed, meter.fraction, request.estimate * self._learned),
             moved=now - silent,
             silence=allowed,
         )
@@ -332,7 +334,7 @@ class Flight:
         job = await self._ledger.get(self.job_id)
         stage, attempt = job.stage, job.attempt
         if stage is None or attempt is None:
-            return Gone()
+            return Obsolete()
         recipe = await self._recipes.of(job)
         spec = recipe.stage(stage.name)
         artefacts = await self._bring(finished, spec.output, f"{stage.name}-{attempt.number}")
@@ -355,14 +357,14 @@ class Flight:
             verdicts.append(await check(self._work / kept.file, plain))
         if doubts := [verdict.sentence for verdict in verdicts if not verdict.sound]:
             looks = tuple(finding.key for each in verdicts for finding in each.findings)
-            return Broke(Failure(kind="doubtful", message=" ".join(doubts), looks=looks))
+            return Failed(Failure(kind="doubtful", message=" ".join(doubts), looks=looks))
         if not self._embed_graph:
             artefacts = [
                 await asyncio.to_thread(identify, self._work / artefact.file)
                 for artefact in artefacts
             ]
         made = poster if (self._work / poster).exists() else ""
-        return Brought(tuple(artefacts), kept, tuple(verdicts), made)
+        return Succeeded(tuple(artefacts), kept, tuple(verdicts), made)
 
     async def _keep(self, finished: Finished, spec: StageSpec, stem: str) -> Artefact | None:
         """Bring what the next stage works on, if the recipe has something better than the clip."""

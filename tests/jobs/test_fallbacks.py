@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from zoetrope.domain.job import Attempt, Progress, Stage
 from zoetrope.domain.values import Failure
-from zoetrope.jobs.ladder import Again, Dropped, GiveUp, Hold, Means, Refuse, decide
+from zoetrope.jobs.fallbacks import Again, Dropped, GiveUp, Hold, Means, Refuse, decide
 
 RELIEFS = ("batch-9", "tiled")
 

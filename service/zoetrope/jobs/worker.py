@@ -1,4 +1,4 @@
-"""One engine's lane: keeps it fed with one running and one queued prompt, and sees it fall and rise."""
+"""One engine's worker: keeps it fed with one running and one queued prompt, and sees it fall and rise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..domain.job import Attempt
 from ..domain.values import Failure
 from ..engine.protocol import Absent, Engine, Stats
 from ..errors import EngineDown, EngineGone, EngineRefused, Reason, ZoetropeError
-from .flight import Flight, Outcome
+from .stage_run import Outcome, StageRun
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -26,7 +26,7 @@ FIRST_RETRY = 0.25
 LONGEST_RETRY = 5.0
 
 
-class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to know of an engine."""
 
     name: str
@@ -48,25 +48,25 @@ class _Spoilt(msgspec.Struct, frozen=True):
 
 
 class Dispatcher(Protocol):
-    """What a lane asks of the conductor."""
+    """What a worker asks of the conductor."""
 
-    async def pick(self, lane: Lane) -> str | None:
-        """Give the next job for this lane, if there is one."""
+    async def pick(self, worker: EngineWorker) -> str | None:
+        """Give the next job for this worker, if there is one."""
 
-    def flight(self, lane: Lane, job_id: str, *, recovering: bool) -> Flight:
-        """Make the flight that carries a job."""
+    def stage_run(self, worker: EngineWorker, job_id: str, *, recovering: bool) -> StageRun:
+        """Make the stage_run that carries a job."""
 
-    async def settle(self, lane: Lane, job_id: str, outcome: Outcome) -> None:
-        """Write down how a flight ended and what follows."""
+    async def settle(self, worker: EngineWorker, job_id: str, outcome: Outcome) -> None:
+        """Write down how a stage_run ended and what follows."""
 
     async def troubled(self, job_id: str, error: Exception) -> bool:
-        """Deal with an error of ours; says whether the flight is to be begun anew."""
+        """Deal with an error of ours; says whether the stage_run is to be begun anew."""
 
     def released(self, job_id: str) -> None:
         """Hear that a job is in nobody's hands any more."""
 
 
-class Lane:
+class EngineWorker:
     """The way of all jobs through one engine."""
 
     def __init__(self, engine: Engine, dispatcher: Dispatcher, clock: Callable[[], float]) -> None:
@@ -75,7 +75,7 @@ class Lane:
         self.stats: Stats | None = None
         self.reason: Reason | None = Reason("engine-unknown", f"{engine.name} was not asked yet.")
         self.since = clock()
-        self.flights: dict[str, Flight] = {}
+        self.stage_runs: dict[str, StageRun] = {}
         self._dispatcher = dispatcher
         self._clock = clock
         self._up = asyncio.Event()
@@ -113,16 +113,16 @@ class Lane:
         """Whether the engine is up and has nothing of ours."""
         return self.up and not self._holding
 
-    def status(self) -> LaneStatus:
+    def status(self) -> WorkerStatus:
         """Say how the engine is."""
-        return LaneStatus(
+        return WorkerStatus(
             name=self.name,
             url=self.engine.url,
             up=self.up,
             reason=self.reason,
             stats=self.stats,
             since=self.since,
-            in_hand=tuple(self.flights),
+            in_hand=tuple(self.stage_runs),
             reconnects=self.engine.reconnects,
         )
 
@@ -171,8 +171,8 @@ class Lane:
     async def restart(self) -> None:
         """Restart the engine; the prompts that others have there are sent again afterwards."""
         async with self._restarting:
-            for flight in self.flights.values():
-                flight.forgiven = True
+            for stage_run in self.stage_runs.values():
+                stage_run.forgiven = True
             self._down(Reason("engine-restarting", f"{self.name} is being restarted."))
             try:
                 await self.engine.restart()
@@ -278,14 +278,14 @@ class Lane:
             asyncio.get_running_loop().call_later(LONGEST_RETRY, self._wake.set)
             return None
 
-    def _launch(self, job_id: str, *, recovering: bool) -> Flight:
-        flight = self._dispatcher.flight(self, job_id, recovering=recovering)
-        self.flights[job_id] = flight
+    def _launch(self, job_id: str, *, recovering: bool) -> StageRun:
+        stage_run = self._dispatcher.stage_run(self, job_id, recovering=recovering)
+        self.stage_runs[job_id] = stage_run
         self._holding.add(job_id)
-        task = asyncio.create_task(self._carry(job_id, flight), name=f"flight-{job_id[:8]}")
+        task = asyncio.create_task(self._carry(job_id, stage_run), name=f"stage-run-{job_id[:8]}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return flight
+        return stage_run
 
     async def _dealt_with(self, job_id: str, error: Exception) -> bool:
         """Have an error dealt with; a job must not be lost because that failed as well."""
@@ -301,7 +301,7 @@ class Lane:
             )
         return True
 
-    async def _carry(self, job_id: str, flight: Flight) -> None:
+    async def _carry(self, job_id: str, stage_run: StageRun) -> None:
         def engine_is_done() -> None:
             self._holding.discard(job_id)
             self._wake.set()
@@ -315,7 +315,7 @@ class Lane:
                 await self._up.wait()
                 try:
                     if outcome is None:
-                        outcome = await flight.run(engine_is_done)
+                        outcome = await stage_run.run(engine_is_done)
                     await self._dispatcher.settle(self, job_id, outcome)
                 except EngineDown as error:
                     self._down(error.reason)
@@ -326,7 +326,7 @@ class Lane:
                 else:
                     return
         finally:
-            self.flights.pop(job_id, None)
-            flight.sent.set()
+            self.stage_runs.pop(job_id, None)
+            stage_run.sent.set()
             self._dispatcher.released(job_id)
             engine_is_done()

@@ -18,7 +18,7 @@ class StageDone(msgspec.Struct, frozen=True):
     seconds: float  # since the engine was seen at work on it
 
 
-class Climbed(msgspec.Struct, frozen=True):
+class FallbackUsed(msgspec.Struct, frozen=True):
     """An attempt failed, and the next one is to have one more relief."""
 
     rung: str
@@ -31,21 +31,21 @@ class VideoDone(msgspec.Struct, frozen=True):
     joules: float | None  # of all attempts; None where a card did not say
 
 
-class Refused(msgspec.Struct, frozen=True):
+class JobRejected(msgspec.Struct, frozen=True):
     """A picture, a ticket or a graph was refused."""
 
     key: str
 
 
-Happening = StageDone | Climbed | VideoDone | Refused
+Metric = StageDone | FallbackUsed | VideoDone | JobRejected
 
 
-def happened(before: Job | None, after: Job) -> tuple[Happening, ...]:
+def measured(before: Job | None, after: Job) -> tuple[Metric, ...]:
     """Say what is true of a job now that was not before; between a job and itself, nothing happened."""
     return tuple(_differences(before, after))
 
 
-def _differences(before: Job | None, after: Job) -> Iterator[Happening]:
+def _differences(before: Job | None, after: Job) -> Iterator[Metric]:
     earlier = {stage.name: stage for stage in before.stages} if before is not None else {}
     recipe = after.ticket.recipe
     for stage in after.stages:
@@ -57,13 +57,13 @@ def _differences(before: Job | None, after: Job) -> Iterator[Happening]:
             and was is not None
             and _failures(was) < _failures(stage)
         ):
-            yield from (Climbed(rung) for rung in stage.relief if rung not in was.relief)
+            yield from (FallbackUsed(rung) for rung in stage.relief if rung not in was.relief)
     if before is not None and before.state is after.state:
         return
     if after.state is State.DONE:
         yield VideoDone(recipe, _joules(after))
     elif after.state is State.REJECTED:
-        yield Refused(after.reason.key if after.reason is not None else "")
+        yield JobRejected(after.reason.key if after.reason is not None else "")
 
 
 def _failures(stage: Stage) -> int:

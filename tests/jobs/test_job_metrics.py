@@ -1,4 +1,4 @@
-"""What counts as having happened between two states of a job."""
+"""What counts as having measured between two states of a job."""
 
 import msgspec
 from hypothesis import given
@@ -9,7 +9,7 @@ from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.usage import Usage
 from zoetrope.domain.values import Artefact, Failure, Ticket
 from zoetrope.errors import IllegalTransition, Reason
-from zoetrope.jobs.happening import Climbed, Refused, StageDone, VideoDone, happened
+from zoetrope.jobs.job_metrics import FallbackUsed, JobRejected, StageDone, VideoDone, measured
 
 FILES = (Artefact(file="a.mp4", size=1, sha256="0"),)
 OOM = Failure(kind="oom", message="Allocation on device")
@@ -36,19 +36,19 @@ def running(job, at=10.0):
 def test_a_finished_stage_took_as_long_as_the_engine_was_at_work():
     before = running(make(), at=10.0)
     after = steps.finish_stage(before, 52.5, FILES)
-    assert happened(before, after) == (StageDone("hero", "i2v", 42.5),)
+    assert measured(before, after) == (StageDone("hero", "i2v", 42.5),)
 
 
 def test_a_stage_that_was_never_seen_at_work_counts_from_when_it_was_sent():
     before = steps.submit(make(), 10.0, "e0")
-    assert happened(before, steps.finish_stage(before, 11.0, FILES)) == (
+    assert measured(before, steps.finish_stage(before, 11.0, FILES)) == (
         StageDone("hero", "i2v", 1.0),
     )
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_seconds():
     before = running(make(), at=1000.0)
-    assert happened(before, steps.finish_stage(before, 10.0, FILES)) == (
+    assert measured(before, steps.finish_stage(before, 10.0, FILES)) == (
         StageDone("hero", "i2v", 0.0),
     )
 
@@ -56,22 +56,22 @@ def test_a_clock_that_was_set_back_makes_no_negative_seconds():
 def test_only_the_rungs_that_a_failure_added_were_climbed():
     before = running(make())
     once = steps.try_again(before, 20.0, OOM, ("free", "tiled"))
-    assert happened(before, once) == (Climbed("free"), Climbed("tiled"))
+    assert measured(before, once) == (FallbackUsed("free"), FallbackUsed("tiled"))
     again = running(once, at=30.0)
-    assert happened(once, again) == ()
-    assert happened(again, steps.try_again(again, 40.0, OOM, ("free", "tiled", "half"))) == (
-        Climbed("half"),
+    assert measured(once, again) == ()
+    assert measured(again, steps.try_again(again, 40.0, OOM, ("free", "tiled", "half"))) == (
+        FallbackUsed("half"),
     )
 
 
 def test_starting_on_a_remembered_rung_is_no_climb():
     job = make()
-    assert happened(job, steps.submit(job, 5.0, "e0", relief=("tiled",))) == ()
+    assert measured(job, steps.submit(job, 5.0, "e0", relief=("tiled",))) == ()
 
 
 def test_a_failure_that_is_tried_again_as_it_was_climbs_nothing():
     before = running(make())
-    assert happened(before, steps.try_again(before, 20.0, OOM, ())) == ()
+    assert measured(before, steps.try_again(before, 20.0, OOM, ())) == ()
 
 
 def whole(*energies, measured=True):
@@ -92,22 +92,22 @@ def whole(*energies, measured=True):
 
 def test_a_video_costs_what_all_of_its_attempts_took():
     before = whole(1.0, 2.0, 3.0)
-    assert happened(before, steps.publish(before, 40.0, "cat-1")) == (VideoDone("hero", 21_600.0),)
+    assert measured(before, steps.publish(before, 40.0, "cat-1")) == (VideoDone("hero", 21_600.0),)
 
 
 def test_a_video_of_which_an_attempt_was_not_measured_tells_no_energy():
     for before in (whole(1.0, None, 3.0), whole(1.0, 2.0, measured=False)):
-        assert happened(before, steps.publish(before, 40.0, "cat-1")) == (VideoDone("hero", None),)
+        assert measured(before, steps.publish(before, 40.0, "cat-1")) == (VideoDone("hero", None),)
 
 
 def test_a_refusal_is_told_with_its_key_whether_the_job_is_new_or_not():
     before = make()
-    assert happened(before, steps.reject(before, 2.0, WHY)) == (Refused("picture-broken"),)
-    assert happened(None, make(State.REJECTED, reason=WHY)) == (Refused("picture-broken"),)
+    assert measured(before, steps.reject(before, 2.0, WHY)) == (JobRejected("picture-broken"),)
+    assert measured(None, make(State.REJECTED, reason=WHY)) == (JobRejected("picture-broken"),)
 
 
-def test_nothing_happened_to_a_new_job():
-    assert happened(None, make()) == ()
+def test_nothing_is_measured_of_a_new_job():
+    assert measured(None, make()) == ()
 
 
 STEPS = {
@@ -137,11 +137,11 @@ def test_everything_is_told_once_on_every_way_through_the_states(names):
         except (IllegalTransition, AttributeError):
             continue
         climbs += name == "again" and job.attempt is not None
-        told += happened(job, after)
-        assert happened(after, after) == ()
+        told += measured(job, after)
+        assert measured(after, after) == ()
         job = after
     done = [each.stage for each in told if isinstance(each, StageDone)]
     assert done == [stage.name for stage in job.stages if stage.state is Progress.DONE]
-    assert sum(isinstance(each, Climbed) for each in told) == climbs
+    assert sum(isinstance(each, FallbackUsed) for each in told) == climbs
     assert sum(isinstance(each, VideoDone) for each in told) == (job.state is State.DONE)
-    assert sum(isinstance(each, Refused) for each in told) == (job.state is State.REJECTED)
+    assert sum(isinstance(each, JobRejected) for each in told) == (job.state is State.REJECTED)

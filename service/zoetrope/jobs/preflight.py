@@ -1,4 +1,4 @@
-"""Foresight: the stages of a ticket as an engine would get them, before there is a job or a picture."""
+"""Preflight: the stages of a ticket as an engine would get them, before there is a job or a picture."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..domain.values import Artefact, Still, Ticket
 from ..errors import Reason
 from ..graphs.recipe import Recipe
 from ..lint.findings import Finding
-from .course import Course
-from .proof import Proofreader
+from .lint_gate import LintGate
+from .stage_request import StageRequest
 
 if TYPE_CHECKING:
     from ..lint.facts import Context
@@ -33,7 +33,7 @@ class Found(Finding, frozen=True, kw_only=True):
     engines: tuple[str, ...] = ()
 
 
-class Foresight(msgspec.Struct, frozen=True, kw_only=True):
+class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be said, the worst of each stage first; an error would have a job refused.
 
     `nodes` is how many were read, `notes` what of the ticket would be corrected. A ticket with a
@@ -47,13 +47,13 @@ class Foresight(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int = 0
 
 
-def foresee(
-    proof: Proofreader,
+def check_ticket(
+    gate: LintGate,
     recipe: Recipe,
     ticket: Ticket,
     cards: Mapping[str, float],
     size: tuple[int, int] | None = None,
-) -> Foresight:
+) -> Preflight:
     """Read what a ticket would become on every engine, by name with the memory of its card.
 
     `size` is the picture's, where there is one.
@@ -62,18 +62,18 @@ def foresee(
     nodes: dict[str, int] = {}
     notes: dict[str, None] = {}
     for engine, memory in cards.items():
-        for course in courses(recipe, ticket, memory, size):
-            stage = course.spec.name
-            nodes[stage] = len(course.graph(course.names()))
-            notes |= dict.fromkeys(course.plan.notes)
-            for finding in proof.findings(course, engine, pictured=size is not None):
+        for request in requests(recipe, ticket, memory, size):
+            stage = request.spec.name
+            nodes[stage] = len(request.graph(request.names()))
+            notes |= dict.fromkeys(request.plan.notes)
+            for finding in gate.findings(request, engine, pictured=size is not None):
                 found.add(finding, engine, stage)
-    return Foresight(findings=found.of(len(cards)), notes=tuple(notes), nodes=sum(nodes.values()))
+    return Preflight(findings=found.of(len(cards)), notes=tuple(notes), nodes=sum(nodes.values()))
 
 
-def foresee_graph(
-    proof: Proofreader, graph: Mapping[str, Any], context: Context, cards: Mapping[str, float]
-) -> Foresight:
+def check_graph(
+    gate: LintGate, graph: Mapping[str, Any], context: Context, cards: Mapping[str, float]
+) -> Preflight:
     """Read somebody's own graph for every engine, by name with the memory of its card."""
     # Late, so that an idle service does not hold a hundred rules.
     from ..lint.engine import lint
@@ -81,10 +81,10 @@ def foresee_graph(
 
     found = _Gathered()
     for engine, memory in cards.items():
-        on = msgspec.structs.replace(context, host=proof.host(engine, memory))
+        on = msgspec.structs.replace(context, host=gate.host(engine, memory))
         for finding in lint(graph, on):
             found.add(finding, engine)
-    return Foresight(findings=found.of(len(cards)), nodes=len(read(graph).nodes))
+    return Preflight(findings=found.of(len(cards)), nodes=len(read(graph).nodes))
 
 
 class _Gathered:
@@ -112,9 +112,9 @@ class _Gathered:
         )
 
 
-def courses(
+def requests(
     recipe: Recipe, ticket: Ticket, memory: float, size: tuple[int, int] | None = None
-) -> Iterator[Course]:
+) -> Iterator[StageRequest]:
     """Go through a ticket's stages on a card of so much memory, as if those before had been made.
 
     `size` is the picture's. What a recipe refuses of a real job is Rejected here, too.
@@ -127,7 +127,7 @@ def courses(
         )
         at = msgspec.structs.replace(job, stages=(*made, stage, *job.stages[number + 1 :]))
         # What was noted of the engine's limits decides only which of two equal clips is sent.
-        yield Course(recipe, at, (), max_upload=0, memory=memory)
+        yield StageRequest(recipe, at, (), max_upload=0, memory=memory)
 
 
 def _job(recipe: Recipe, ticket: Ticket, size: tuple[int, int]) -> Job:

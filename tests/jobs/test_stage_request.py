@@ -9,7 +9,7 @@ from zoetrope.domain.values import Artefact, Failure, Ticket
 from zoetrope.errors import RecipeError
 from zoetrope.graphs.recipe_file import Memory
 from zoetrope.graphs.shelf import load, shipped
-from zoetrope.jobs.course import FORM_BYTES, Course, expectation
+from zoetrope.jobs.stage_request import FORM_BYTES, StageRequest, expectation
 
 TINY = load(RECIPES / "tiny")
 CLIP = Artefact(file="i2v-1.mp4", size=10_000, sha256="c" * 64)
@@ -32,13 +32,13 @@ def job(handoff: Artefact | None = WHOLE) -> Job:
 
 
 def source(given: Job, *, max_upload: int = 100 * 1024 * 1024) -> str:
-    return Course(TINY, given, (), max_upload=max_upload).source
+    return StageRequest(TINY, given, (), max_upload=max_upload).source
 
 
 def test_the_next_stage_gets_the_frames_without_loss():
-    course = Course(TINY, job(), (), max_upload=100 * 1024 * 1024)
-    assert course.files() == {"source": WHOLE.file}
-    assert course.names() == {"source": "f" * 24 + ".mkv"}
+    request = StageRequest(TINY, job(), (), max_upload=100 * 1024 * 1024)
+    assert request.files() == {"source": WHOLE.file}
+    assert request.names() == {"source": "f" * 24 + ".mkv"}
 
 
 def test_an_engine_that_takes_no_upload_so_large_gets_the_clip():
@@ -59,13 +59,13 @@ def test_an_open_attempt_goes_on_with_the_file_it_was_decided_with(chosen):
 
 def test_the_first_stage_reads_the_picture_alone():
     fresh = msgspec.structs.replace(job(), stages=(Stage(name="i2v"), Stage(name="upscale")))
-    course = Course(TINY, fresh, (), max_upload=0)
-    assert (course.source, course.files()) == ("", {"picture": "upright.png"})
+    request = StageRequest(TINY, fresh, (), max_upload=0)
+    assert (request.source, request.files()) == ("", {"picture": "upright.png"})
 
 
 def test_both_files_of_an_attempt_have_names_of_their_own():
     fresh = msgspec.structs.replace(job(), stages=(Stage(name="i2v"), Stage(name="upscale")))
-    graph = Course(TINY, fresh, (), max_upload=0).graph({"picture": "a.png"})
+    graph = StageRequest(TINY, fresh, (), max_upload=0).graph({"picture": "a.png"})
     prefixes = [graph[node].inputs["filename_prefix"] for node in ("save", "keep")]
     assert prefixes == ["zoetrope/00000000-i2v-1", "zoetrope/00000000-i2v-1-whole"]
 
@@ -77,28 +77,29 @@ FRESH = msgspec.structs.replace(job(), stages=(Stage(name="i2v"), Stage(name="up
 
 def test_a_job_is_planned_for_the_card_that_it_goes_to():
     sizes = {
-        gb: Course(SIZED, FRESH, (), max_upload=0, memory=gb).plan.width for gb in (0.0, 23.6, 79.2)
+        gb: StageRequest(SIZED, FRESH, (), max_upload=0, memory=gb).plan.width
+        for gb in (0.0, 23.6, 79.2)
     }
     assert sizes == {0.0: 64, 23.6: 128, 79.2: 256}
 
 
 def test_an_open_attempt_keeps_the_size_of_the_card_that_it_was_decided_for():
     begun = submit(FRESH, 2.0, "e", memory=23.6)
-    course = Course(SIZED, begun, (), max_upload=0, memory=79.2)
-    assert (course.plan.width, course.memory) == (128, 23.6)
-    assert expectation(SIZED, course.spec, begun).width == 128
+    request = StageRequest(SIZED, begun, (), max_upload=0, memory=79.2)
+    assert (request.plan.width, request.memory) == (128, 23.6)
+    assert expectation(SIZED, request.spec, begun).width == 128
 
 
 def test_a_clip_keeps_its_size_on_whatever_card_it_goes_on():
     made = finish_stage(start(submit(FRESH, 2.0, "e", memory=23.6), 3.0), 4.0, (CLIP,))
-    course = Course(SIZED, made, (), max_upload=0, memory=79.2)
-    assert (course.spec.name, course.plan.width, course.memory) == ("upscale", 128, 79.2)
+    request = StageRequest(SIZED, made, (), max_upload=0, memory=79.2)
+    assert (request.spec.name, request.plan.width, request.memory) == ("upscale", 128, 79.2)
 
 
 def test_a_stage_that_failed_is_planned_anew_for_the_next_card():
     failure = Failure(kind="oom", message="no room")
     failed = try_again(start(submit(FRESH, 2.0, "e", memory=79.2), 3.0), 4.0, failure, ())
-    assert Course(SIZED, failed, (), max_upload=0, memory=23.6).plan.width == 128
+    assert StageRequest(SIZED, failed, (), max_upload=0, memory=23.6).plan.width == 128
 
 
 def test_the_recipe_is_that_of_the_card_in_all_its_settings():
@@ -112,8 +113,8 @@ def test_the_recipe_is_that_of_the_card_in_all_its_settings():
         ),
     )
     for gigabytes, steps in ((15.6, 4), (23.6, 9)):
-        course = Course(recipe, FRESH, (), max_upload=0, memory=gigabytes)
-        assert course.graph({"picture": "a.png"})["ks_high"].inputs["steps"] == steps
+        request = StageRequest(recipe, FRESH, (), max_upload=0, memory=gigabytes)
+        assert request.graph({"picture": "a.png"})["ks_high"].inputs["steps"] == steps
 
 
 @pytest.mark.parametrize(("second", "frames"), [("a", 80), ("b", 81)])
@@ -122,11 +123,11 @@ def test_of_a_loop_one_frame_fewer_is_expected(second, frames):
     first = FRESH.stills[0]
     last = msgspec.structs.replace(first, sha256=second * 64, file="upright-end.png")
     pair = msgspec.structs.replace(FRESH, stills=(first, last), stages=(Stage(name="flf"),))
-    course = Course(flf, pair, (), max_upload=0)
-    assert course.files() == {"picture": "upright.png", "end_picture": "upright-end.png"}
-    assert expectation(flf, course.spec, pair).frames == frames
+    request = StageRequest(flf, pair, (), max_upload=0)
+    assert request.files() == {"picture": "upright.png", "end_picture": "upright-end.png"}
+    assert expectation(flf, request.spec, pair).frames == frames
     assert (
-        course.graph({"picture": "a.png", "end_picture": "b.png"})["frames"].inputs["length"]
+        request.graph({"picture": "a.png", "end_picture": "b.png"})["frames"].inputs["length"]
         == frames
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..engine.report import known
 from ..errors import Rejected
 from ..settings import Settings
-from .course import Course
+from .stage_request import StageRequest
 
 if TYPE_CHECKING:
     from ..lint.facts import Context, Host
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 THE_ENGINES = dict.fromkeys(("Z001", "Z002", "Z004"), "the engine checks it against the nodes that it has")  # fmt: skip
 
 
-class Proofreader:
+class LintGate:
     """Reads graphs with what is known of the host, the recipe and the picture."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._reports = {engine.name: engine.report for engine in settings.engines}
 
-    def read(self, course: Course, engine: str) -> tuple[str, ...]:
+    def read(self, request: StageRequest, engine: str) -> tuple[str, ...]:
         """Give what the receipt should say of the stage's graph; an error in it raises Rejected."""
-        found = self.findings(course, engine)
+        found = self.findings(request, engine)
         errors = [finding for finding in found if finding.severity == "error"]
         if errors:
             raise Rejected(
-                f"The graph of stage {course.spec.name} would go wrong: {_told(errors)}",
+                f"The graph of stage {request.spec.name} would go wrong: {_told(errors)}",
                 " ".join(dict.fromkeys(finding.fix for finding in errors))
                 + f" See zoetrope rules {errors[0].rule}.",
                 key="lint",
@@ -40,29 +40,29 @@ class Proofreader:
         return tuple(line(finding) for finding in found if finding.severity == "warn")
 
     def findings(
-        self, course: Course, engine: str, *, pictured: bool = True
+        self, request: StageRequest, engine: str, *, pictured: bool = True
     ) -> tuple[Finding, ...]:
         """Give all that is to be said of the stage's graph; `pictured` is whether its picture is known."""
         # Late, so that an idle service does not hold a hundred rules.
         from ..lint.engine import lint
 
-        context = self._context(course, engine, pictured=pictured)
-        return lint(course.graph(course.names()), context)
+        context = self._context(request, engine, pictured=pictured)
+        return lint(request.graph(request.names()), context)
 
-    def _context(self, course: Course, engine: str, *, pictured: bool) -> Context:
+    def _context(self, request: StageRequest, engine: str, *, pictured: bool) -> Context:
         import msgspec
 
         from ..lint.facts import Picture, Recipe
         from ..lint.source import tags_of
 
-        still = course.still
-        tags = tags_of(course.recipe.file.tags, pictures=course.recipe.file.pictures)
+        still = request.still
+        tags = tags_of(request.recipe.file.tags, pictures=request.recipe.file.pictures)
         return msgspec.structs.replace(
             self._base,
-            host=self.host(engine, course.memory),
+            host=self.host(engine, request.memory),
             recipe=Recipe(tags=tags),
             picture=Picture(width=still.width, height=still.height) if pictured else None,
-            ignore={**THE_ENGINES, **_budgeted(course), **self._settings.lint.ignore},
+            ignore={**THE_ENGINES, **_budgeted(request), **self._settings.lint.ignore},
         )
 
     def host(self, engine: str, memory: float) -> Host:
@@ -89,9 +89,9 @@ class Proofreader:
         return pinned_context(pinned=pinned)
 
 
-def _budgeted(course: Course) -> dict[str, str]:
+def _budgeted(request: StageRequest) -> dict[str, str]:
     """Leave the size alone where the recipe chose it, within its own budget for this card."""
-    asked = course.ticket
+    asked = request.ticket
     if any((asked.width, asked.height, asked.frames, asked.seconds)):
         return {}
     return {"F005": "the recipe's own budget for this card"}

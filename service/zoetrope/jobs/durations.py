@@ -15,7 +15,7 @@ from ..domain.values import Scalar
 from ..errors import ZoetropeError
 from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import Band, sold_with
-from .course import planned
+from .stage_request import planned
 
 Value = TypeVar("Value")
 

@@ -19,7 +19,7 @@ from ..verify.expected import Expected
 FORM_BYTES = 64 * 1024
 
 
-class Course:
+class StageRequest:
     """What a job's present stage asks of an engine, worked out from its recipe."""
 
     def __init__(
@@ -154,7 +154,7 @@ def _digest_now(recipe: Recipe, job: Job, number: int) -> str:
     stages = (*job.stages[:number], again, *job.stages[number + 1 :])
     try:
         # What is noted of the engine's limit on uploads counts only before an attempt is decided.
-        return Course(
+        return StageRequest(
             recipe, msgspec.structs.replace(job, stages=stages), (), max_upload=0
         ).digest()
     except (RecipeError, Rejected):

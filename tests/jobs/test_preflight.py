@@ -1,4 +1,4 @@
-"""What is foreseen of a ticket is what its job is told by the same reader."""
+"""What is told_before of a ticket is what its job is told by the same reader."""
 
 import itertools
 
@@ -12,13 +12,13 @@ from zoetrope.domain.job import State
 from zoetrope.domain.values import Ticket
 from zoetrope.graphs.graph import put
 from zoetrope.graphs.shelf import Recipes, shipped
-from zoetrope.jobs.foresight import courses, foresee
-from zoetrope.jobs.proof import Proofreader, line
+from zoetrope.jobs.lint_gate import LintGate, line
+from zoetrope.jobs.preflight import check_ticket, requests
 from zoetrope.lint.findings import SEVERITIES
 from zoetrope.settings import EngineSettings, Settings
 
 SHELF = Recipes((shipped(),))
-PROOF = Proofreader(Settings())
+GATE = LintGate(Settings())
 SIZE = (64, 64)
 
 
@@ -40,23 +40,23 @@ async def street(tmp_path):
 
 def seen_by(street, ticket):
     recipe = Recipes((street.recipes,)).get(ticket.recipe)
-    return foresee(Proofreader(street.settings), recipe, ticket, {"e0": 0.0}, SIZE).findings
+    return check_ticket(LintGate(street.settings), recipe, ticket, {"e0": 0.0}, SIZE).findings
 
 
-async def test_every_warning_of_a_receipt_was_foreseen_and_no_other(street):
+async def test_every_warning_of_a_receipt_was_told_before_and_no_other(street):
     place = await street("shift_low", "shift", 6.0)
     job = await place.becomes(await place.drop(prompt=""), State.DONE)
-    foreseen = [
+    told_before = [
         (found.stage, line(found))
         for found in seen_by(place, job.ticket)
         if found.severity == "warn"
     ]
     told = [(stage.name, each) for stage in job.stages for each in stage.attempts[0].lint]
-    assert foreseen == told
+    assert told_before == told
     assert told
 
 
-async def test_a_refusal_was_foreseen_and_says_rule_reason_and_fix(street):
+async def test_a_refusal_was_told_before_and_says_rule_reason_and_fix(street):
     place = await street("ks_low", "start_at_step", 3)
     job = await place.becomes(await place.drop(), State.REJECTED, State.DONE)
     (error,) = [found for found in seen_by(place, job.ticket) if found.severity == "error"]
@@ -73,9 +73,9 @@ def test_every_shipped_recipe_is_read_in_all_its_stages_on_any_card(name, memory
     ticket = Ticket(recipe=name)
     if size is not None and recipe.file.clip is not None:
         size = (min(size[0], 480), size[1])  # a video that is large already has nothing to gain
-    stages = [course.spec.name for course in courses(recipe, ticket, memory, size)]
+    stages = [request.spec.name for request in requests(recipe, ticket, memory, size)]
     assert stages == [spec.name for spec in recipe.file.stages]
-    found = foresee(PROOF, recipe, ticket, {"e0": memory}, size)
+    found = check_ticket(GATE, recipe, ticket, {"e0": memory}, size)
     assert not any(each.severity == "error" for each in found.findings)
     for _, group in itertools.groupby(found.findings, key=lambda each: each.stage):
         ranks = [SEVERITIES.index(each.severity) for each in group]
@@ -86,8 +86,8 @@ def test_every_shipped_recipe_is_read_in_all_its_stages_on_any_card(name, memory
 def test_equal_cards_name_no_engine(memory):
     recipe = SHELF.get("wan22-i2v-hero")
     ticket = Ticket(recipe=recipe.name, prompt="")
-    one = foresee(PROOF, recipe, ticket, {"a": memory})
-    two = foresee(PROOF, recipe, ticket, {"a": memory, "b": memory})
+    one = check_ticket(GATE, recipe, ticket, {"a": memory})
+    two = check_ticket(GATE, recipe, ticket, {"a": memory, "b": memory})
     assert one == two
     assert one.findings
     assert msgspec.json.encode(one)
@@ -106,12 +106,14 @@ def test_each_engine_is_judged_by_the_kernels_that_its_own_self_test_found(tmp_p
     recipe = msgspec.structs.replace(recipe, graphs=graphs)
     settings = Settings(engines=(engine("plain"), engine("fast", "sageattn")))
     cards = {"plain": 32.0, "fast": 32.0}
-    found = foresee(Proofreader(settings), recipe, Ticket(recipe=recipe.name), cards).findings
+    found = check_ticket(LintGate(settings), recipe, Ticket(recipe=recipe.name), cards).findings
     assert [each.engines for each in found if each.rule == "U010"] == [("plain",)]
 
 
 @pytest.mark.parametrize("reported", [15.5, 23.6, 31.4, 79.2])
 def test_a_recipes_own_table_for_a_card_is_never_warned_of_as_too_much_for_it(reported):
     hero = SHELF.get("wan22-i2v-hero")
-    found = foresee(PROOF, hero, Ticket(recipe=hero.name), {"e0": reported}, (720, 1280)).findings
+    found = check_ticket(
+        GATE, hero, Ticket(recipe=hero.name), {"e0": reported}, (720, 1280)
+    ).findings
     assert not {each.rule for each in found} & {"F005", "U009"}
