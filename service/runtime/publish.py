@@ -76,8 +76,10 @@ def profile(wanted: str, memory: int | None) -> str:
     """Choose the memory profile: the wanted one, or the one for a card with so many bytes."""
     if wanted != "auto":
         return wanted
+    # A GPU reports a little less than it is sold with; one that reports nothing is the smallest. This
+    # runs under ComfyUI's Python, so the service's own table is repeated: a test compares the two.
     size = (memory or 0) / 2**30
-    return "16" if size < 20 else "24" if size < 28 else "32" if size < 60 else "80"
+    return max((name for name in MEMORY if size >= int(name) * 0.95), default="16", key=int)
 
 
 def flags(

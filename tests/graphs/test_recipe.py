@@ -8,7 +8,7 @@ from tests.fakes.still import plain_still
 from zoetrope.domain.values import Still, Ticket
 from zoetrope.errors import Rejected
 from zoetrope.graphs.recipe import Recipe, fit
-from zoetrope.graphs.recipe_file import Memory, Parameter, Relief, Size, sold
+from zoetrope.graphs.recipe_file import Memory, Parameter, Relief, Size
 from zoetrope.graphs.shelf import load
 
 TINY = load(RECIPES / "tiny")
@@ -307,15 +307,6 @@ def test_one_picture_twice_loses_its_last_frame_where_the_recipe_makes_loops():
 def test_a_whole_number_keeps_to_its_steps():
     with pytest.raises(Rejected, match="from 5 to 241 in steps of 4"):
         UPSCALE.plan(Ticket(recipe=UPSCALE.name, parameters={"batch": 12}), video(), 7)
-
-
-@pytest.mark.parametrize(
-    ("reported", "found"),
-    [(15.5, 16), (15.9, 16), (23.6, 24), (31.4, 32), (31.8, 32), (79.2, 80), (16, 16), (0.0, 0.0),
-     (6.0, 6.0), (36.0, 36.0), (14.9, 14.9)],
-)  # fmt: skip
-def test_a_card_is_known_by_the_memory_that_it_is_sold_with(reported, found):
-    assert sold(reported) == found
 
 
 def test_what_every_parameter_is_stands_in_the_plan():

@@ -104,7 +104,7 @@ def lint(
 def _host(options: Options) -> Host:
     """Ask the running service for what its first engine runs with."""
     from ..client import decode
-    from ..engine.protocol import gigabytes
+    from ..graphs.memory import gigabytes
     from ..lint.facts import reported
     from ..web.views import Engines
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import msgspec
 
-from ..engine.protocol import gigabytes
 from ..errors import EngineDown, ZoetropeError
 from ..graphs import catalog
 from ..graphs.catalog import Catalog, from_object_info
-from ..graphs.recipe_file import sold
+from ..graphs.memory import gigabytes, sold
 
 PATIENCE = 60.0  # a large ComfyUI lists its files before it answers
 

@@ -8,6 +8,7 @@ import click
 
 from ..client import Client, decode
 from ..gpu.screen import brief
+from ..graphs.memory import gigabytes
 from ..health.base import Report
 from ..web.views import EngineView, GpuView, JobPage, JobView, StatusView
 from . import show
@@ -76,8 +77,8 @@ def _engine(engine: EngineView) -> str:
     since = f" for {show.span(time.time() - engine.since)}" if engine.since else ""
     about = [f"{engine.device}" if engine.device else "", engine.version]
     if engine.vram_total:
-        gib = 1024**3
-        about.append(f"{engine.vram_free / gib:.1f} of {engine.vram_total / gib:.1f} GiB free")
+        free, total = gigabytes(engine.vram_free), gigabytes(engine.vram_total)
+        about.append(f"{free:.1f} of {total:.1f} GiB free")
     if engine.rehearsal:
         about.append("simulated")
     if engine.reason is not None:

@@ -11,6 +11,7 @@ import msgspec
 from ..domain.values import Artefact, Failure
 from ..graphs.catalog import Catalog
 from ..graphs.graph import Graph
+from ..graphs.memory import gigabytes
 from .report import EngineReport
 
 
@@ -75,11 +76,6 @@ Event = Queued | Started | Cached | Step | Finished | PromptFailed | Interrupted
 
 # What ComfyUI takes in one upload unless it is told otherwise.
 MAX_UPLOAD = 100 * 1024 * 1024
-
-
-def gigabytes(total: int) -> float:
-    """Give a card's memory as an engine reports it, in the unit that recipes and rules go by."""
-    return round(total / 2**30, 1)
 
 
 class Stats(msgspec.Struct, frozen=True):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ..graphs.memory import gigabytes
 from ..settings import GpuSettings
 from . import probation
 from .card import Card, Reading, User
 from .profile import ProfileError, plan
 from .wire import CardState
-
-GIB = 1024**3
 
 
 def lines(
@@ -27,7 +26,7 @@ def lines(
         yield f"  limited  by {', '.join(slowed)}"
     yield f"  memory   {_memory(reading)}{_load(reading)}"
     for user in users:
-        taken = "" if user.vram is None else f", {user.vram / GIB:.1f} GiB"
+        taken = "" if user.vram is None else f", {gigabytes(user.vram):.1f} GiB"
         yield f"  used by  {user.name or 'a process of somebody else'} (pid {user.pid}{taken})"
     if state is not None:
         yield f"  profile  {_profile(state)}"
@@ -105,7 +104,7 @@ def _power(card: Card, reading: Reading) -> str:
 def _memory(reading: Reading) -> str:
     if reading.vram_used is None or reading.vram_total is None:
         return "not known"
-    return f"{reading.vram_used / GIB:.1f} of {reading.vram_total / GIB:.1f} GiB"
+    return f"{gigabytes(reading.vram_used):.1f} of {gigabytes(reading.vram_total):.1f} GiB"
 
 
 def _load(reading: Reading) -> str:

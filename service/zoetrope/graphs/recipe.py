@@ -14,7 +14,8 @@ from ..errors import RecipeError, Rejected
 from ..mistakes import nearest, show
 from . import presets
 from .graph import Graph, put, swap
-from .recipe_file import Clip, Memory, Parameter, RecipeFile, Size, StageSpec, sold_with
+from .memory import class_of
+from .recipe_file import Clip, Memory, Parameter, RecipeFile, Size, StageSpec
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,18 +35,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         What smaller cards can do, a larger one can do as well, unless its own profile says otherwise.
         """
         card = Memory()
-        for size in self._classes(gigabytes):
+        memory = self.memory_class(gigabytes)
+        for size in sorted(size for size in self.file.memory if size <= memory):
             profile = self.file.memory[size]
             card = Memory(pixels=profile.pixels or card.pixels, set={**card.set, **profile.set})
-        return msgspec.structs.replace(self, card=card, memory=self.memory_class(gigabytes))
+        return msgspec.structs.replace(self, card=card, memory=memory)
 
     def memory_class(self, gigabytes: float) -> int:
         """Give the class of a card with so much memory; a card that nobody knows is of the smallest."""
-        return max(self._classes(gigabytes), default=0)
-
-    def _classes(self, gigabytes: float) -> list[int]:
-        sizes = sorted(self.file.memory)
-        return [size for size in sizes if sold_with(size, gigabytes)] or sizes[:1]
+        return class_of(gigabytes, self.file.memory)
 
     def stage(self, name: str) -> StageSpec:
         """Find a stage by its name."""

@@ -9,9 +9,6 @@ import msgspec
 from ..domain.values import Scalar
 
 MAX_SEED = 2**64 - 1
-# A card reports a little less than it is sold as: 15.6 of 16 GB, 31.8 of 32, 79.2 of 80.
-_REPORTED = 0.95
-_SIZES = (8, 10, 11, 12, 16, 20, 24, 32, 40, 48, 80, 96, 141)
 
 # What a place may be set to: a value, or a link to another node's output.
 Setting = Scalar | list[str | int]
@@ -45,16 +42,6 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     values: dict[str, Scalar]
     about: str = ""
     source: str = ""
-
-
-def sold_with(gigabytes: float, reported: float) -> bool:
-    """Tell whether a card that reports so much memory is one of so many gigabytes, or of more."""
-    return reported >= gigabytes * _REPORTED
-
-
-def sold(reported: float) -> float:
-    """Give the gigabytes that a card is sold with: rules and tables speak of those."""
-    return max([reported, *(size for size in _SIZES if sold_with(size, reported))])
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,8 +13,9 @@ import msgspec
 from ..domain.job import Attempt, Job, Progress
 from ..domain.values import Scalar
 from ..errors import ZoetropeError
+from ..graphs.memory import sold_with
 from ..graphs.recipe import Recipe
-from ..graphs.recipe_file import Band, sold_with
+from ..graphs.recipe_file import Band
 from .stage_request import planned
 
 Value = TypeVar("Value")

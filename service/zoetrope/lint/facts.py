@@ -9,7 +9,7 @@ import msgspec
 
 from ..graphs import catalog as catalogs
 from ..graphs.catalog import Catalog
-from ..graphs.recipe_file import sold
+from ..graphs.memory import sold
 
 #: Weights that a host refuses unless its operator says otherwise: all-in-one merges, and the
 #: generation before this one. WAN 2.1's VAE and LoRAs are none of these.

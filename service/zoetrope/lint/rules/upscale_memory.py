@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...graphs.memory import CLASSES, class_of
 from ..findings import Change, Hit, Put, quote
 from ..registry import rule
 from ..subject import Subject
@@ -99,7 +100,7 @@ def too_many_blocks(subject: Subject) -> Iterator[Hit]:
 def too_much_for_16_gb(subject: Subject) -> Iterator[Hit]:
     """Find what does not fit a card of 16 GB."""
     memory = subject.host.memory_gb
-    if memory is None or memory >= 24:
+    if memory is None or class_of(memory) > CLASSES[0]:
         return
     for upscaler in subject.upscalers.values():
         if upscaler.batch is not None and upscaler.batch > _LARGEST_BATCH_ON_16_GB:
