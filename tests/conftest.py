@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.service import EngineProcess, ServiceProcess
+from zoetrope import openat2
 
 # A marker is deselected unless its variable names what it needs.
 NEEDS = {
@@ -55,6 +56,15 @@ def service(tmp_path: Path, engine: EngineProcess) -> Iterator[ServiceProcess]:
     yield service
     service.stop()
     assert "Traceback" not in service.log.read_text()
+
+
+@pytest.fixture(params=["kernel", "walk"])
+def both_forms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have folders that others may write in walked by the kernel, and then step by step."""
+    if request.param == "walk":
+        monkeypatch.setattr(openat2, "below", lambda *_: None)
+    elif not openat2.available():
+        pytest.skip("this kernel has no openat2")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from zoetrope.beneath import Beneath, Linked, Place, carry, copy
+from zoetrope.beneath import Beneath, Linked, Place
 from zoetrope.errors import NotReadable
+from zoetrope.transfer import carry, copy
+
+pytestmark = pytest.mark.usefixtures("both_forms")
 
 
 @pytest.fixture

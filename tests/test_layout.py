@@ -26,7 +26,9 @@ FLOORS = (
         "child",
         "host",
         "durable",
+        "openat2",
         "beneath",
+        "transfer",
     ),
     *(
         "domain",

@@ -1,7 +1,8 @@
 """Below a folder that others may write in: every path is walked down from a held descriptor, and no link is followed.
 
 Whoever may write on a share may put a link at any name there, at any moment. A path that was looked at is
-another one when it is used; a descriptor is not.
+another one when it is used; a descriptor is not. Where the kernel walks by itself (`openat2.py`), it is asked
+first; where it cannot, or says no, the steps here tell what stands where. Both give the same answers.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from typing import BinaryIO
 
 import msgspec
 
+from . import openat2
 from .durable import flush, sync_open
 from .errors import NotReadable
 from .host import shown
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# To walk through: who may search a folder need not be able to list it.
+_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not blocking: opening a pipe that stands in the file's place would wait for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_CHUNK = 1 << 20
 # Nothing of ours lies deeper; each level that is walked through holds a descriptor.
 DEPTH = 32
 
@@ -102,14 +105,8 @@ class Beneath:
     @contextlib.contextmanager
     def folder(self, path: str, *, make: bool = False) -> Iterator[int]:
         """Open a folder for as long as the block lasts; with `make`, what is missing of it is made."""
-        at, walked = self._at, ""
+        at = self._reach(path, _FOLDER, make=make)
         try:
-            for name in self._parts(path):
-                walked = f"{walked}/{name}" if walked else name
-                below = self._step(at, name, walked, make=make)
-                if at != self._at:
-                    os.close(at)
-                at = below
             yield at
         finally:
             if at != self._at:
@@ -117,11 +114,15 @@ class Beneath:
 
     @contextlib.contextmanager
     def above(self, path: str) -> Iterator[tuple[int, str]]:
-        """Open the folder that a name stands in, and give the name beside it."""
+        """Open the folder that a name stands in, to reach the name in it, and give the name with it."""
         above, _, name = path.rpartition("/")
         self._parts(path or ".")
-        with self.folder(above) as at:
+        at = self._reach(above, _WAY)
+        try:
             yield at, name
+        finally:
+            if at != self._at:
+                os.close(at)
 
     def make(self, path: str) -> None:
         """Make a folder with those above it; one that is there is well."""
@@ -150,6 +151,8 @@ class Beneath:
 
     def open(self, path: str) -> int:
         """Open a file for reading; a link at its own name is an OSError (ELOOP)."""
+        if self._parts(path) and (file := openat2.below(self._at, path, _FILE)) is not None:
+            return file
         with self._named(path) as (at, name):
             return os.open(name, _FILE, dir_fd=at)
 
@@ -173,7 +176,7 @@ class Beneath:
     @contextlib.contextmanager
     def replacing(self, path: str) -> Iterator[BinaryIO]:
         """Write a file under a hidden name; when the block ends well, it takes its place."""
-        hidden = _hidden(path)
+        hidden = hidden_name(path)
         try:
             with open(self.create(hidden), "wb") as file:  # noqa: PTH123 - a descriptor
                 yield file
@@ -186,7 +189,16 @@ class Beneath:
 
     def rename(self, path: str, to: str) -> None:
         """Rename within the folder; a plain file at the new name is replaced."""
-        move(self, path, self, to)
+        self.move(path, self, to)
+
+    def move(self, path: str, target: Beneath, to: str) -> None:
+        """Rename a file into another held folder, or the same."""
+        with self.above(path) as (at, old), target.above(to) as (into, new):
+            try:
+                os.rename(old, new, src_dir_fd=at, dst_dir_fd=into)
+            except OSError as error:
+                error.filename, error.filename2 = self.full(path), target.full(to)
+                raise
 
     def unlink(self, path: str) -> None:
         """Remove a name that is no folder's; of a link, the link itself."""
@@ -227,7 +239,7 @@ class Beneath:
         """Make a folder that was not there, and hold it open; a rename of it is not in the way."""
         with self._named(path) as (at, name):
             os.mkdir(name, dir_fd=at)
-            below = self._step(at, name, path, make=False)
+            below = self._step(at, name, path, _FOLDER)
         with Beneath(self.full(path), at=below) as tree:
             yield tree
 
@@ -243,17 +255,46 @@ class Beneath:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.full(path))
         return parts
 
-    def _step(self, at: int, name: str, walked: str, *, make: bool) -> int:
+    def _reach(self, path: str, last: int, *, make: bool = False) -> int:
+        """Open a folder below; of the whole way, `last` are the flags of its last step."""
+        parts = self._parts(path)
+        if not parts:
+            return self._at
+        if (found := openat2.below(self._at, path, last)) is not None:
+            return found
+        at, walked = self._at, ""
+        try:
+            for number, name in enumerate(parts, 1):
+                walked = f"{walked}/{name}" if walked else name
+                flags = last if number == len(parts) else _WAY
+                below = self._step(at, name, walked, flags, make=make)
+                if at != self._at:
+                    os.close(at)
+                at = below
+        except BaseException:
+            if at != self._at:
+                os.close(at)
+            raise
+        return at
+
+    def _step(self, at: int, name: str, walked: str, flags: int, *, make: bool = False) -> int:
         try:
             if make:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, dir_fd=at)
-            return os.open(name, _FOLDER, dir_fd=at)
+            return os.open(name, flags, dir_fd=at)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise Linked(self.full(walked), self.root) from error
-            error.filename = self.full(walked)
+            error.filename = self._blamed(error, at, walked)
             raise
+
+    def _blamed(self, error: OSError, at: int, path: str) -> str:
+        """Say which place an error is about: a folder that is closed is named, not what lies in it."""
+        closed = error.errno == errno.EACCES and not os.access(
+            ".", os.X_OK, dir_fd=at, effective_ids=True
+        )
+        return self.full(path.rpartition("/")[0] if closed else path)
 
     @contextlib.contextmanager
     def _named(self, path: str) -> Iterator[tuple[int, str]]:
@@ -262,67 +303,12 @@ class Beneath:
             try:
                 yield at, name
             except OSError as error:
-                error.filename = self.full(path)
+                error.filename = self._blamed(error, at, path)
                 raise
 
 
-def move(source: Beneath, path: str, target: Beneath, to: str) -> None:
-    """Rename a file from one held folder into another one, or the same."""
-    with source.above(path) as (at, old), target.above(to) as (into, new):
-        try:
-            os.rename(old, new, src_dir_fd=at, dst_dir_fd=into)
-        except OSError as error:
-            error.filename, error.filename2 = source.full(path), target.full(to)
-            raise
-
-
-def carry(source: Beneath, path: str, target: Beneath, to: str) -> None:
-    """Rename a file, or copy it where a mount lies between; a link is carried as the link that it is."""
-    try:
-        move(source, path, target, to)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-    else:
-        return
-    hidden = _hidden(to)
-    try:
-        copy(source, path, target, hidden)
-        target.rename(hidden, to)
-    except BaseException:
-        with contextlib.suppress(OSError, Linked):
-            target.unlink(hidden)
-        raise
-    source.unlink(path)
-
-
-def copy(source: Beneath, path: str, target: Beneath, to: str) -> None:
-    """Copy a file, its permissions and its times to a name that is not taken; of a link, the link."""
-    found = source.stat(path)
-    if stat.S_ISLNK(found.st_mode):
-        with source.above(path) as (at, name), target.above(to) as (into, new):
-            os.symlink(os.readlink(name, dir_fd=at), new, dir_fd=into)
-        return
-    if not stat.S_ISREG(found.st_mode):
-        raise NotReadable(
-            f"{shown(source.full(path))} is not a file, so it cannot be copied.",
-            "Remove it; it goes on by itself.",
-        )
-    with (
-        open(source.open(path), "rb") as stream,  # noqa: PTH123 - a descriptor
-        open(target.create(to), "wb") as made,  # noqa: PTH123 - a descriptor
-    ):
-        found = os.fstat(stream.fileno())
-        while chunk := stream.read(_CHUNK):
-            made.write(chunk)
-        made.flush()  # before the times are set: writing sets them again
-        # Never setuid: the copy belongs to the service, whoever the original belongs to.
-        os.fchmod(made.fileno(), stat.S_IMODE(found.st_mode) & 0o777)
-        os.utime(made.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
-        flush(made)
-
-
-def _hidden(path: str) -> str:
+def hidden_name(path: str) -> str:
+    """Give a file that is being written a name next to its own that nobody looks at."""
     above, slash, _ = path.rpartition("/")
     return f"{above}{slash}.{uuid.uuid4().hex}.part"
 

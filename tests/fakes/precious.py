@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from zoetrope import openat2
 from zoetrope.errors import ZoetropeError
 
 ID = "ab" * 16
@@ -97,6 +98,7 @@ class Swap:
         """Stand between the program and the file system."""
         for name in CALLS:
             monkeypatch.setattr(os, name, self._wrap(self._real[name]))
+        monkeypatch.setattr(openat2, "below", self._wrap(openat2.below))
 
     def undo(self) -> None:
         """Put the folder back, as whoever finds the link would."""

@@ -28,6 +28,8 @@ from zoetrope.inbox.claim import Claims
 from zoetrope.inbox.returned import Returned
 from zoetrope.settings import InboxSettings, OutboxSettings, Settings, StateSettings
 
+pytestmark = pytest.mark.usefixtures("both_forms")
+
 WHY = Reason("picture-unknown", "The file is text.", "Check what was saved.")
 
 

@@ -19,6 +19,8 @@ from zoetrope.domain.values import Artefact
 from zoetrope.errors import ZoetropeError
 from zoetrope.jobs.outbox import RECEIPT, Outbox, folder_name
 
+pytestmark = pytest.mark.usefixtures("both_forms")
+
 NAME = folder_name(JOB)
 WHOLE = folder_name(JOB, whole=True)
 HALF = msgspec.structs.replace(

@@ -15,9 +15,10 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from ..beneath import Beneath, Linked, Place, carry, copy
+from ..beneath import Beneath, Linked, Place
 from ..errors import NotFound, NotReadable, Reason, Rejected, ZoetropeError
 from ..host import shown
+from ..transfer import carry, copy
 from .entry import CLAIMED, REFUSED, WHY, Entry, Kind, classify, cut, ticket_names
 
 log = logging.getLogger("zoetrope.inbox")
