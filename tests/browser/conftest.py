@@ -199,7 +199,7 @@ def choose(page, name: str, content: bytes) -> None:
 def look_at(page, name: str) -> None:
     """Choose a clip where several wait."""
     page.locator("#review-strip li", has_text=name).first.wait_for(state="attached")
-    choice = page.get_by_role("button", name=f"Look at {name}")
+    choice = page.get_by_role("button", name=f"Review {name}")
     if choice.first.is_visible():
         choice.first.click()
     expect(page.get_by_role("article", name=name)).to_be_visible()

@@ -17,7 +17,7 @@ def test_a_killed_service_is_told_and_the_page_catches_up_by_itself(visit, servi
     expect(page.locator("#review").get_by_role("article", name="before.png")).to_be_visible()
     page.evaluate("() => { window.opened = 1; }")
     service.kill()
-    banner = page.locator("#away")
+    banner = page.locator("#offline")
     expect(banner).to_be_visible()
     # What it last knew stays in sight, and an order says that it was not taken.
     expect(page.get_by_role("article", name="before.png")).to_be_visible()
@@ -26,7 +26,7 @@ def test_a_killed_service_is_told_and_the_page_catches_up_by_itself(visit, servi
     service.start()
     make_job(service, picture, "meanwhile", "review", steps=5)
     expect(banner).to_be_hidden()
-    expect(page.get_by_role("button", name="Look at meanwhile.png")).to_be_visible()
+    expect(page.get_by_role("button", name="Review meanwhile.png")).to_be_visible()
     page.get_by_role("button", name="Approve before.png").click()
     expect(page.locator("#gallery-rows li", has_text="before")).to_be_visible()
     expect(page.locator("#notice")).to_be_hidden()
@@ -55,7 +55,9 @@ def test_the_login_lets_in_who_knows_the_token_and_nobody_else(browser, guarded)
     expect(page.get_by_role("alert")).to_be_hidden()
     page.keyboard.type("not the token")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_have_text("This is not the token of this service.")
+    expect(page.get_by_role("alert")).to_have_text(
+        "The token is wrong. Copy it again from the file that web.token_file names on the host."
+    )
     page.get_by_label("Token", exact=True).fill(TOKEN)
     page.get_by_role("button", name="Log in").click()
     page.locator("body[data-ready]").wait_for()

@@ -14,7 +14,7 @@ NAME = "NVIDIA GeForce RTX 5090"
 
 
 def strip(page):
-    return page.get_by_role("region", name="Cards")
+    return page.get_by_role("region", name="GPUs")
 
 
 def test_without_a_card_there_is_no_strip(visit):
@@ -28,7 +28,7 @@ def test_a_card_shows_its_clock_against_its_profile(visit, tuned, helper):
     page = visit(at=tuned)
     for text in ("RTX 5090", "of 1200 MHz", "of 575 W", "64 °C", "13.0 of 32 GB"):
         expect(strip(page)).to_contain_text(text)
-    expect(strip(page)).to_contain_text("Profile quiet, while it rests")
+    expect(strip(page)).to_contain_text("Profile quiet, while idle")
     clock = strip(page).get_by_role(
         "img", name=re.compile(r"^Clock over the last minutes: .* MHz$")
     )
@@ -39,9 +39,9 @@ def test_the_switch_orders_a_profile(visit, tuned, helper):
     page = visit(at=tuned)
     choice = page.get_by_label(f"Profile of {NAME}")
     for wanted, tuning, words in [
-        ("bold", BOLD, "Profile bold, chosen by hand"),
+        ("bold", BOLD, "Profile bold, set by a user"),
         ("stock", STOCK, "Stock clocks."),
-        ("as the settings say", QUIET, "Profile quiet, while it rests"),
+        ("from the settings", QUIET, "Profile quiet, while idle"),
     ]:
         choice.select_option(wanted)
         page.get_by_role("button", name="Apply the profile").click()

@@ -28,13 +28,15 @@ def test_a_dropped_picture_becomes_a_video_that_plays_without_one_reload(
         # The picture itself is seen on its way, small.
         until(page, "document.querySelector('#queue-rows li img')?.naturalWidth === 208")
         expect(page.locator("#drum")).to_have_class("turning")
-    review = page.get_by_role("region", name="Waits for your look")
+    review = page.get_by_role("region", name="Review")
     expect(page).to_have_title(re.compile(r"^\(\d+\) zoetrope$"))
     look_at(page, "dusk.png")
     expect(review.get_by_role("article")).to_contain_text("the drum turns")
     clip = review.get_by_label("Video of dusk.png")
     until(page, "document.querySelector('#review-stage video').currentTime > 0")
-    expect(review.get_by_alt_text("The picture dusk.png")).to_have_js_property("naturalWidth", 208)
+    expect(review.get_by_alt_text("Source picture dusk.png")).to_have_js_property(
+        "naturalWidth", 208
+    )
     # Frame by frame: the slider stops the clip and shows where it is.
     review.get_by_label("Frame").fill("2")
     expect(review.get_by_text("frame 3 of 5")).to_be_visible()
@@ -63,8 +65,8 @@ UNDER_WAY = """(() => {
 def test_the_receipt_tells_how_a_video_was_made_and_gives_its_files(visit, finished, picture):
     page = visit()
     card = page.locator(f"#gallery-rows [data-job='{finished['id']}']")
-    card.get_by_text("How it was made").click()
-    for fact in (WORDS, "1834", "tiny", "Steps", "5 frames at 16 a second"):
+    card.get_by_text("Receipt").click()
+    for fact in (WORDS, "1834", "tiny", "Steps", "5 frames, 16 fps"):
         expect(card.locator("dl")).to_contain_text(fact)
     expect(card.get_by_role("list", name="Stages").get_by_role("listitem")).to_have_count(2)
     with page.expect_download() as saved:
@@ -79,7 +81,7 @@ def test_another_seed_makes_another_job(visit, finished, service):
     page = visit()
     card = page.locator(f"#gallery-rows [data-job='{finished['id']}']")
     card.get_by_role("button", name="again with another seed").click()
-    expect(page.get_by_role("status")).to_contain_text("finished.png is queued once more")
+    expect(page.get_by_role("status")).to_contain_text("finished.png is queued again")
     again = [
         job
         for job in service.get("/api/v1/jobs")["jobs"]
@@ -91,24 +93,24 @@ def test_another_seed_makes_another_job(visit, finished, service):
 def test_a_clip_in_review_can_be_tried_with_other_words_and_then_declined(visit, service, picture):
     make_job(service, picture, "still", "review", prompt=WORDS, steps=7)
     page = visit()
-    review = page.get_by_role("region", name="Waits for your look")
+    review = page.get_by_role("region", name="Review")
     expect(review.get_by_role("article")).to_be_visible()
     look_at(page, "still.png")
-    review.get_by_role("button", name="Change the prompt of still.png and try again").click()
+    review.get_by_role("button", name="Change the prompt of still.png and run it again").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_label("Prompt")).to_have_value(WORDS)
-    dialog.get_by_label("Prompt").fill("The drum stands still.")
-    dialog.get_by_role("button", name="Make it again").click()
+    expect(dialog.get_by_label("Prompt", exact=True)).to_have_value(WORDS)
+    dialog.get_by_label("Prompt", exact=True).fill("The drum stands still.")
+    dialog.get_by_role("button", name="Run again").click()
     expect(dialog).to_be_hidden()
     # Two clips: a strip to choose from, the older one first.
     strip = page.locator("#review-strip li", has_text="still.png")
     expect(strip).to_have_count(2)
     strip.nth(1).get_by_role("button").click()
     expect(review.get_by_role("article")).to_contain_text("The drum stands still.")
-    review.get_by_label("Why still.png is declined").fill("it should turn")
+    review.get_by_label("Reason for declining still.png").fill("it should turn")
     review.get_by_role("button", name="Decline still.png").click()
     expect(strip).to_have_count(1)
-    ended = page.get_by_role("region", name="Did not become a video")
+    ended = page.get_by_role("region", name="Failed, rejected or cancelled")
     expect(ended.get_by_role("listitem").filter(has_text="still.png")).to_contain_text(
         "it should turn"
     )
@@ -134,11 +136,11 @@ def test_pictures_can_be_left_out_and_a_queued_job_taken_back(visit, engine, pic
     choose(page, "one.png", picture)
     choose(page, "two.png", picture)
     expect(page.get_by_role("button", name="Make 2 videos")).to_be_enabled()
-    page.get_by_role("button", name="Leave one.png out").click()
+    page.get_by_role("button", name="Remove one.png").click()
     with engine.slowed(0.3):
         page.get_by_role("button", name="Make the video").click()
         page.get_by_role("button", name="Cancel two.png").click()
-        ended = page.get_by_role("region", name="Did not become a video")
+        ended = page.get_by_role("region", name="Failed, rejected or cancelled")
         expect(ended.get_by_role("listitem").filter(has_text="two.png")).to_contain_text(
             "cancelled"
         )
@@ -216,7 +218,7 @@ def test_of_a_long_queue_the_running_one_is_seen_first(visit, finished):
     expect(rows).to_have_count(100)
     expect(rows.first).to_contain_text("finished.png")
     expect(rows.nth(1)).to_contain_text("0.png")
-    expect(page.get_by_text("51 more wait behind these.")).to_be_visible()
+    expect(page.get_by_text("51 more jobs are queued.")).to_be_visible()
 
 
 def test_a_recipe_that_takes_no_words_asks_for_none_and_keeps_those_that_were_written(visit):
@@ -226,7 +228,7 @@ def test_a_recipe_that_takes_no_words_asks_for_none_and_keeps_those_that_were_wr
     standard = drop.get_by_label("Recipe", exact=True).input_value()
     drop.get_by_label("Recipe", exact=True).select_option("seedvr2-rife-upscale")
     expect(drop.get_by_label("Prompt", exact=True)).to_have_count(0)
-    expect(drop.get_by_label("Not wanted", exact=True)).to_have_count(0)
+    expect(drop.get_by_label("Negative prompt", exact=True)).to_have_count(0)
     expect(drop.get_by_label("Seed", exact=True)).to_be_visible()
     drop.get_by_label("Recipe", exact=True).select_option(standard)
     expect(drop.get_by_label("Prompt", exact=True)).to_have_value("She turns.")

@@ -46,7 +46,7 @@ def test_a_video_is_made_and_approved_by_keyboard_alone(visit, picture, tmp_path
     file.write_bytes(picture)
     page = visit()
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="To the jobs")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to the jobs")).to_be_focused()
     tab_to(page, "#files")
     # The key that opens it in every browser; Enter does so in some.
     with page.expect_file_chooser() as chooser:
@@ -80,7 +80,7 @@ def test_nothing_stands_in_the_way_of_anybody(visit, crowded, size):
     page = visit(reduced_motion="reduce", **size)
     page.locator("#gallery-rows details").first.evaluate("(details) => { details.open = true; }")
     expect(page.locator("#gallery-rows dl").first).to_be_visible()
-    expect(page.get_by_role("region", name="Cards").get_by_role("combobox")).to_be_visible()
+    expect(page.get_by_role("region", name="GPUs").get_by_role("combobox")).to_be_visible()
     for details in page.locator("#drop details, #health-good").all():
         details.evaluate("(details) => { details.open = true; }")
     assert_accessible(page)
@@ -115,7 +115,7 @@ def test_nothing_is_wider_than_a_phone(visit, crowded, picture):
     page = visit(**PHONE)
     choose(page, f"{LONG}.png", picture)
     expect(page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")).to_be_visible()
-    expect(page.get_by_role("region", name="Cards")).to_be_visible()
+    expect(page.get_by_role("region", name="GPUs")).to_be_visible()
     for width in (320, 360, 768, 1024):
         page.set_viewport_size({"width": width, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -15,15 +15,15 @@ pytestmark = pytest.mark.system("chromium")
 RECIPES = Path(__file__).parents[2] / "workflows"
 HERO = (RECIPES / "wan22-i2v-hero" / "workflow.json").read_bytes()
 EVIL = '<img src=x onerror="window.struck=1">'
-REFUSED = "This job would be refused as it stands."
+REFUSED = "This job cannot start: fix the error below."
 
 
 def choice(page):
-    return page.locator("#foresight")
+    return page.locator("#preflight")
 
 
 def readings(page):
-    return page.get_by_role("list", name="Workflows that were read")
+    return page.get_by_role("list", name="Checked workflows")
 
 
 def test_findings_appear_while_somebody_types_and_go_when_they_are_mended(visit):
@@ -132,7 +132,7 @@ def test_a_workflow_is_read_and_is_no_picture(visit):
     page = visit()
     drop(page, "hero.json", HERO, "application/json")
     read = readings(page).locator("> li")
-    expect(read).to_contain_text("Nothing wrong was found in hero.json: 21 nodes read.")
+    expect(read).to_contain_text("No errors or warnings in hero.json: 21 nodes checked.")
     expect(page.get_by_role("list", name="Chosen pictures")).to_be_hidden()
     expect(page.get_by_role("button", name="Make the video")).to_be_disabled()
     broken = json.loads(HERO)
@@ -140,10 +140,10 @@ def test_a_workflow_is_read_and_is_no_picture(visit):
     # The same file once more, mended or broken meanwhile, takes its own place; no matter its type.
     drop(page, "hero.json", json.dumps(broken).encode(), "")
     expect(read).to_have_count(1)
-    expect(read).to_contain_text("A job with this graph would be refused.")
+    expect(read).to_contain_text("This workflow cannot start: fix the error below.")
     expect(read).to_contain_text("S002")
     expect(read).to_contain_text("What to do: Let the second stage start where the first one ends.")
-    page.get_by_role("button", name="Put away what was found in hero.json").click()
+    page.get_by_role("button", name="Dismiss the report on hero.json").click()
     expect(read).to_have_count(0)
     expect(page.locator("#files")).to_be_focused()
 
@@ -152,8 +152,8 @@ def test_a_workflow_is_read_and_is_no_picture(visit):
     ("content", "words"),
     [
         ({"nodes": [], "links": [], "version": 0.4}, "Export the workflow with `Export (API)`."),
-        ([1, 2], "The file holds no nodes."),
-        ("not JSON", "The file holds no nodes."),
+        ([1, 2], "The file contains no nodes."),
+        ("not JSON", "The file contains no nodes."),
         (b"{", "The file is not JSON."),
     ],
 )
@@ -174,7 +174,7 @@ def test_a_picture_and_a_workflow_may_come_together(visit, picture):
             {"name": "hero.json", "mimeType": "application/json", "buffer": HERO},
         ],
     )
-    expect(readings(page)).to_contain_text("21 nodes read.")
+    expect(readings(page)).to_contain_text("21 nodes checked.")
     chosen = page.get_by_role("list", name="Chosen pictures").get_by_role("listitem")
     expect(chosen).to_have_count(1)
 
@@ -182,7 +182,9 @@ def test_a_picture_and_a_workflow_may_come_together(visit, picture):
 def test_a_job_that_the_linter_refused_says_rule_reason_and_fix(visit, service, picture):
     make_job(service, picture, "ratio", "rejected", prompt=f"A drum (16:9) {EVIL}")
     page = visit()
-    row = page.get_by_role("region", name="Did not become a video").locator("li", has_text="ratio")
+    row = page.get_by_role("region", name="Failed, rejected or cancelled").locator(
+        "li", has_text="ratio"
+    )
     for words in ("P001", "'(16:9)' in the prompt.", "is read as a weight", "What to do: Write the ratio without brackets"):  # fmt: skip
         expect(row).to_contain_text(words)
     assert page.locator("img[src=x]").count() == 0
@@ -194,8 +196,8 @@ def test_another_try_of_a_video_is_read_before_it_is_made(visit, finished):
         "button", name="Change the prompt"
     ).click()
     dialog = page.get_by_role("dialog")
-    found = dialog.locator("#repeat-foresight")
-    prompt = dialog.get_by_label("Prompt")
+    found = dialog.locator("#repeat-preflight")
+    prompt = dialog.get_by_label("Prompt", exact=True)
     before = prompt.bounding_box()
     with page.expect_request("**/api/v1/lint") as asked:
         prompt.fill("A drum (16:9) turns.")
@@ -221,8 +223,8 @@ def test_what_was_found_stands_in_nobodys_way(visit, picture, scheme, width):
     page.get_by_label("Prompt").first.fill("A drum (16:9) turns.")
     expect(choice(page)).to_contain_text("P001")
     drop(page, "a-name-without-any-place-to-break-" * 4 + ".json", HERO, "application/json")
-    expect(readings(page)).to_contain_text("21 nodes read.")
-    for details in page.locator("#foresight details, #readings details").all():
+    expect(readings(page)).to_contain_text("21 nodes checked.")
+    for details in page.locator("#preflight details, #checked details").all():
         details.evaluate("(details) => { details.open = true; }")
     assert_accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -246,10 +248,10 @@ def test_the_form_stays_where_it_is_when_something_is_found(visit, picture):
 def test_what_was_read_is_put_away_by_keyboard(visit):
     page = visit()
     page.set_input_files("#files", {"name": "hero.json", "mimeType": "application/json", "buffer": HERO})  # fmt: skip
-    expect(readings(page)).to_contain_text("21 nodes read.")
-    tab_to(page, "#readings summary")
+    expect(readings(page)).to_contain_text("21 nodes checked.")
+    tab_to(page, "#checked summary")
     page.keyboard.press("Enter")
     expect(readings(page).locator(".finding").first).to_be_visible()
-    tab_to(page, "#readings button")
+    tab_to(page, "#checked button")
     page.keyboard.press("Enter")
     expect(readings(page).locator("> li")).to_have_count(0)

@@ -17,17 +17,17 @@ def test_markup_in_names_and_prompts_is_shown_as_text_everywhere(visit, service,
     expect(page.get_by_role("list", name="Chosen pictures")).to_contain_text(EVIL)
     page.get_by_label("Prompt").first.fill(EVIL)
     page.get_by_role("button", name="Make the video").click()
-    review = page.get_by_role("region", name="Waits for your look")
+    review = page.get_by_role("region", name="Review")
     expect(review.get_by_role("heading", name=f"{EVIL}.png")).to_be_visible()
     expect(review.locator(".prompt")).to_have_text(EVIL)
     review.get_by_role("button", name="Change the prompt").click()
-    expect(page.get_by_role("dialog").get_by_label("Prompt")).to_have_value(EVIL)
+    expect(page.get_by_role("dialog").get_by_label("Prompt", exact=True)).to_have_value(EVIL)
     page.keyboard.press("Escape")
-    review.get_by_label("is declined").fill(EVIL)
+    review.get_by_label("Reason for declining").fill(EVIL)
     review.get_by_role("button", name="Decline").click()
-    expect(page.get_by_role("region", name="Did not become a video")).to_contain_text(EVIL)
+    expect(page.get_by_role("region", name="Failed, rejected or cancelled")).to_contain_text(EVIL)
     card = page.locator(f"#gallery-rows [data-job='{job['id']}']")
-    card.get_by_text("How it was made").click()
+    card.get_by_text("Receipt").click()
     expect(card.locator("dl")).to_contain_text(EVIL)
     assert page.locator("img[src=x]").count() == 0
     assert page.evaluate("window.struck") is None
@@ -36,7 +36,9 @@ def test_markup_in_names_and_prompts_is_shown_as_text_everywhere(visit, service,
 def test_a_refused_ticket_is_told_with_what_to_do(visit, service, picture):
     make_job(service, picture, "wish", "rejected", promt="a typing error")
     page = visit()
-    row = page.get_by_role("region", name="Did not become a video").locator("li", has_text="wish")
+    row = page.get_by_role("region", name="Failed, rejected or cancelled").locator(
+        "li", has_text="wish"
+    )
     expect(row).to_contain_text("rejected")
     expect(row).to_contain_text("did you mean `prompt`?")
     expect(row).to_contain_text("What to do: Mend the ticket")
@@ -50,7 +52,9 @@ def test_a_failed_job_says_why_and_can_be_tried_again(visit, service, engine, pi
     finally:
         engine.mended()
     page = visit()
-    row = page.get_by_role("region", name="Did not become a video").locator("li", has_text="heavy")
+    row = page.get_by_role("region", name="Failed, rejected or cancelled").locator(
+        "li", has_text="heavy"
+    )
     expect(row).to_contain_text("failed")
     expect(row).to_contain_text("What to do:")
     row.get_by_role("button", name="Try again heavy.png").click()
@@ -63,9 +67,9 @@ def test_an_upload_that_is_refused_stays_with_its_reason(visit, way):
     page = visit(expected=("status of 422",))
     way(page, "letter.png", b"Dear Sir,")
     page.get_by_role("button", name="Make the video").click()
-    parcel = page.get_by_role("list", name="Being sent").get_by_role("listitem")
+    parcel = page.get_by_role("list", name="Uploads").get_by_role("listitem")
     expect(parcel.get_by_role("alert")).to_contain_text("not a picture")
-    parcel.get_by_role("button", name="Leave letter.png").click()
+    parcel.get_by_role("button", name="Discard letter.png").click()
     expect(parcel).to_have_count(0)
 
 
@@ -75,16 +79,16 @@ def test_the_same_wish_twice_can_be_insisted_on(visit, service, picture):
     choose(page, "twin.png", picture)
     page.get_by_label("Seed").first.fill("9")
     page.get_by_role("button", name="Make the video").click()
-    parcel = page.get_by_role("list", name="Being sent").get_by_role("listitem")
+    parcel = page.get_by_role("list", name="Uploads").get_by_role("listitem")
     expect(parcel.get_by_role("alert")).to_contain_text(first["short"])
-    page.get_by_role("button", name="Make it once more: twin.png").click()
+    page.get_by_role("button", name="Run anyway: twin.png").click()
     expect(parcel).to_have_count(0)
     look_at(page, "twin.png")
 
 
 def test_trouble_of_the_checks_is_told_with_the_next_step(visit):
     page = visit(expected=("status of 503",))
-    expect(page.get_by_role("link", name="All is well")).to_be_visible()
+    expect(page.get_by_role("link", name="Checks passed")).to_be_visible()
     page.route(
         "**/readyz",
         lambda route: route.fulfill(
@@ -110,4 +114,4 @@ def test_trouble_of_the_checks_is_told_with_the_next_step(visit):
     expect(checks).to_contain_text("It is full.")
     expect(checks).to_contain_text("What to do: Free some.")
     expect(checks.get_by_text("It is watched.")).to_be_hidden()
-    expect(page.get_by_role("link", name="Something does not work: disk")).to_be_visible()
+    expect(page.get_by_role("link", name="Failing: disk")).to_be_visible()

@@ -1,14 +1,14 @@
-// The service's API: every answer is JSON, every refusal a sentence and a next step.
+// The service's API: every response is JSON, every error a sentence and a next step.
 
 const BASE = "/api/v1";
 
-/** What went wrong, in words that a person can act on; status 0 is a service that does not answer. */
+/** What is wrong and what to do; status 0 stands for a service that does not answer. */
 export class Problem extends Error {
   constructor(status, body = {}) {
-    super(body.detail || (status ? "The service did not answer as expected." : "The service does not answer."));
+    super(body.detail || (status ? "The service sent an unexpected response." : "The service does not answer."));
     this.status = status;
     this.key = body.key ?? "";
-    this.nextStep = body.next_step ?? (status ? "" : "Try again in a moment.");
+    this.nextStep = body.next_step ?? (status ? "Read the service's log: journalctl -u zoetrope -e" : "Try again in a moment.");
     this.job = body.job ?? ""; // the earlier job that a duplicate would repeat
   }
 
@@ -18,7 +18,7 @@ export class Problem extends Error {
   }
 }
 
-function refuse(status, body) {
+function reject(status, body) {
   // The token was changed or the cookie is a month old: only the login helps.
   if (status === 401) location.assign("/login");
   throw new Problem(status, body);
@@ -37,7 +37,7 @@ async function request(path, options) {
 
 async function answered(path, options) {
   const { response, body } = await request(path, options);
-  return response.ok ? body : refuse(response.status, body);
+  return response.ok ? body : reject(response.status, body);
 }
 
 /** Asks for something. */
@@ -55,7 +55,7 @@ export async function find(path) {
   }
 }
 
-/** Orders something. */
+/** Sends a command. */
 export function post(path, body) {
   const content = { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   return answered(BASE + path, { method: "POST", ...(body === undefined ? {} : content) });
@@ -64,7 +64,7 @@ export function post(path, body) {
 /** Asks for the checks; their verdicts come with a 503 as well. */
 export async function checks() {
   const { response, body } = await request("/readyz");
-  return body.checks ? body : refuse(response.status, body);
+  return body.checks ? body : reject(response.status, body);
 }
 
 /** Gives the address under which a browser saves a file instead of showing it. */
@@ -72,7 +72,7 @@ export function saving(url) {
   return `${url}${url.includes("?") ? "&" : "?"}download=1`;
 }
 
-/** Tells whether the service answers at all. */
+/** Returns whether the service answers at all. */
 export async function alive(patience = 5000) {
   try {
     return (await fetch("/healthz", { signal: AbortSignal.timeout(patience) })).ok;
@@ -81,7 +81,7 @@ export async function alive(patience = 5000) {
   }
 }
 
-/** Sends pictures; `sent` hears which part of the bytes is gone, which fetch cannot tell. */
+/** Sends pictures; `sent` receives the share of bytes that is uploaded, which fetch does not report. */
 export function upload(form, { parent = "", sent = () => {}, signal }) {
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
@@ -96,7 +96,7 @@ export function upload(form, { parent = "", sent = () => {}, signal }) {
       return reject(new Problem(call.status, call.response ?? {}));
     });
     call.addEventListener("error", () => reject(new Problem(0)));
-    call.addEventListener("abort", () => reject(new Problem(0, { detail: "Sending was stopped.", next_step: "" })));
+    call.addEventListener("abort", () => reject(new Problem(0, { detail: "The upload was cancelled.", next_step: "" })));
     signal?.addEventListener("abort", () => call.abort());
     call.send(form);
   });

@@ -7,7 +7,7 @@ import { attempt, say } from "./notice.js";
 const LABELS = { approve: "Approve", decline: "Decline", cancel: "Cancel", retry: "Try again" };
 const DONE = { approve: "approved", decline: "declined", cancel: "cancelled", retry: "queued again" };
 
-/** Sends an order and takes the job's new standing in. */
+/** Sends a decision and shows the job's new state. */
 export async function decide(library, job, action, why = "") {
   const changed = await attempt(() => post(`/jobs/${job.id}/${action}`, why ? { why } : undefined));
   if (!changed) return;
@@ -15,12 +15,12 @@ export async function decide(library, job, action, why = "") {
   say(`${job.name} was ${DONE[action] ?? action}.`);
 }
 
-/** Makes a new job of an old one; without a seed, the service draws one. */
+/** Adds a new job from an earlier one; without a seed, the service chooses a random one. */
 export async function again(library, job, changes = {}) {
   const made = await attempt(() => post(`/jobs/${job.id}/again`, changes));
   if (!made) return false;
   library.put(made);
-  say(`${job.name} is queued once more, with the seed ${made.seed}.`);
+  say(`${job.name} is queued again with seed ${made.seed}.`);
   return true;
 }
 

@@ -1,9 +1,9 @@
-// The drum that pictures are dropped into: they lie in it as frames until the video is asked for.
+// The form for new jobs: pictures are dropped into it and listed until the job is started.
 
 import { button, byId, draw, make, tell } from "./element.js";
 import { count } from "./format.js";
-import { Parcel } from "./parcel.js";
-import { Foresight, isWorkflow, readWorkflow } from "./reading.js";
+import { Upload } from "./upload.js";
+import { Preflight, isWorkflow, checkWorkflow } from "./preflight.js";
 import { Ticket } from "./ticket.js";
 
 const EDGE = 96; // pixels of a thumbnail's longer edge, on any screen
@@ -18,7 +18,7 @@ export class Drop {
     this.recipes = recipes;
     this.form = byId("drop-form");
     this.choice = byId("drop-recipe");
-    this.foresight = new Foresight(byId("foresight"), () => this.#wish());
+    this.preflight = new Preflight(byId("preflight"), () => this.#wish());
     byId("drop-fields").append(this.#ticket.node);
     this.#ticket.show(null);
     this.#listen();
@@ -36,7 +36,7 @@ export class Drop {
       this.#add([...target.files]);
       target.value = "";
     });
-    for (const kind of ["input", "change"]) this.form.addEventListener(kind, () => this.foresight.changed());
+    for (const kind of ["input", "change"]) this.form.addEventListener(kind, () => this.preflight.changed());
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
@@ -47,9 +47,9 @@ export class Drop {
     byId("swap").addEventListener("click", () => {
       this.#files.reverse();
       this.#show();
-      this.foresight.changed();
+      this.preflight.changed();
     });
-    // A picture dropped beside the drum must not replace the page, so the whole page catches it.
+    // A picture dropped next to the form must not replace the page, so the whole page catches it.
     for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
       document.addEventListener(kind, (event) => {
         if (!event.dataTransfer?.types.includes("Files")) return;
@@ -64,7 +64,7 @@ export class Drop {
   #offer() {
     const before = this.choice.value;
     const options = this.recipes.all.map(({ name, title, tags, problem }) => {
-      const told = problem ? " (has to be mended)" : tags?.includes("experimental") ? " (experimental)" : "";
+      const told = problem ? " (invalid)" : tags?.includes("experimental") ? " (experimental)" : "";
       return make("option", { value: name, disabled: Boolean(problem) }, (title || name) + told);
     });
     this.choice.replaceChildren(...options);
@@ -94,19 +94,19 @@ export class Drop {
   }
 
   #add(files) {
-    for (const file of files.filter(isWorkflow)) readWorkflow(file);
+    for (const file of files.filter(isWorkflow)) checkWorkflow(file);
     const pictures = files.filter((file) => !isWorkflow(file));
     if (!pictures.length) return;
     for (const file of pictures) {
       const each = { file, size: null };
       each.frame = frame(file, (size) => {
         each.size = size;
-        this.foresight.changed();
+        this.preflight.changed();
       });
       this.#files.push(each);
     }
     this.#show();
-    this.foresight.changed();
+    this.preflight.changed();
     byId("make").focus({ preventScroll: true });
   }
 
@@ -116,7 +116,7 @@ export class Drop {
     const many = Math.ceil(this.#files.length / (pairs ? 2 : 1));
     byId("dropped").replaceChildren(...this.#files.map((each, number) => {
       const place = pairs ? make("span", { class: "place" }, number % 2 ? "last" : "first") : null;
-      const away = button("×", () => this.#remove(each), { class: "away", "aria-label": `Leave ${each.file.name} out` });
+      const away = button("×", () => this.#remove(each), { class: "away", "aria-label": `Remove ${each.file.name}` });
       return make("li", {}, each.frame, place, make("span", { class: "name" }, each.file.name), away);
     }));
     byId("swap").hidden = !(pairs && this.#files.length === 2);
@@ -129,7 +129,7 @@ export class Drop {
   #remove(each) {
     this.#files = this.#files.filter((other) => other !== each);
     this.#show();
-    this.foresight.changed();
+    this.preflight.changed();
     byId("files").focus();
   }
 
@@ -141,14 +141,14 @@ export class Drop {
     const files = this.#files.map(({ file }) => file);
     this.#files = [];
     this.#ticket.clear();
-    this.foresight.clear();
+    this.preflight.clear();
     this.#show();
     // One after the other: the first job can begin while the second picture is still on its way.
     let before = Promise.resolve();
     for (let at = 0; at < files.length; at += each) {
-      const parcel = new Parcel(this.library, files.slice(at, at + each), ticket);
-      byId("sending").append(parcel.node);
-      before = before.then(() => parcel.send());
+      const upload = new Upload(this.library, files.slice(at, at + each), ticket);
+      byId("uploads").append(upload.node);
+      before = before.then(() => upload.send());
     }
     return byId("files").focus({ preventScroll: true });
   }

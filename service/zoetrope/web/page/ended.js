@@ -1,4 +1,4 @@
-// What did not become a video: why, and what to do next.
+// Failed, rejected and cancelled jobs: why, and what to do next.
 
 import { again, deciding } from "./decide.js";
 import { button, byId, make, tell } from "./element.js";
@@ -6,7 +6,7 @@ import { moment } from "./format.js";
 import { attempt } from "./notice.js";
 import { Rows } from "./rows.js";
 
-/** Shows failed, refused and cancelled jobs. */
+/** Shows failed, rejected and cancelled jobs. */
 export function showEnded(library, { repeat }) {
   const shelf = library.ended;
   const rows = new Rows(byId("ended-rows"), (job) => row(library, job, repeat), byId("ended-title"));
@@ -47,8 +47,8 @@ function row(library, first, repeat) {
       const retry = job.actions.includes("retry") ? deciding(library, job, "retry") : null;
       const other = job.actions.includes("again")
         ? [
-            button("Another seed", () => again(library, job), { class: "plain", "aria-label": `Make ${job.name} again with another seed` }),
-            button("Change…", () => repeat(job), { class: "plain", "aria-label": `Change the prompt of ${job.name} and make it again` }),
+            button("Another seed", () => again(library, job), { class: "plain", "aria-label": `Run ${job.name} again with another seed` }),
+            button("Change…", () => repeat(job), { class: "plain", "aria-label": `Change the prompt of ${job.name} and run it again` }),
           ]
         : [];
       if (!acts.contains(document.activeElement)) acts.replaceChildren(...(retry ? [retry] : []), ...other);

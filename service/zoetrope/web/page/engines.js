@@ -3,18 +3,18 @@
 import { byId, make } from "./element.js";
 import { because, moment, size } from "./format.js";
 
-/** Shows the engines as the status tells them; `name` finds a job's name by its id. */
+/** Shows the engines of the status; `name` finds a job's name by its id. */
 export function showEngines(engines, name) {
   byId("engines-rows").replaceChildren(...engines.map((engine) => {
-    const state = make("span", { class: `state ${engine.up ? "ok" : "failing"}` }, engine.up ? "up" : "away");
-    const kind = [engine.rehearsal ? "rehearsal" : "ComfyUI", engine.version].filter(Boolean).join(" ");
+    const state = make("span", { class: `state ${engine.up ? "ok" : "failing"}` }, engine.up ? "up" : "down");
+    const kind = [engine.rehearsal ? "simulated" : "ComfyUI", engine.version].filter(Boolean).join(" ");
     const memory = engine.vram_total > 1024 ** 3 ? `${size(engine.vram_free)} of ${size(engine.vram_total)} free` : "";
     const hand = engine.in_hand.map(name).filter(Boolean);
     return make("li", {},
       make("h3", {}, state, " ", engine.name),
       make("p", { class: "quiet" }, [kind, engine.device, memory].filter(Boolean).join(", ")),
-      hand.length ? make("p", { class: "line" }, `Works on ${hand.join(" and ")}.`) : null,
-      engine.up ? null : make("p", { class: "why" }, because(engine.reason) || `Away since ${moment(engine.since)}.`));
+      hand.length ? make("p", { class: "line" }, `Running ${hand.join(" and ")}.`) : null,
+      engine.up ? null : make("p", { class: "why" }, because(engine.reason) || `Down since ${moment(engine.since)}.`));
   }));
 }
 

@@ -47,8 +47,8 @@ function card(library, job, repeat) {
     place,
     make("div", { class: "acts" },
       save,
-      button("Another seed", () => again(library, job), { class: "plain", "aria-label": `Make ${job.name} again with another seed` }),
-      button("Change…", () => repeat(job), { class: "plain", "aria-label": `Change the prompt of ${job.name} and make it again` })),
+      button("Another seed", () => again(library, job), { class: "plain", "aria-label": `Run ${job.name} again with another seed` }),
+      button("Change…", () => repeat(job), { class: "plain", "aria-label": `Change the prompt of ${job.name} and run it again` })),
     details(job));
   return {
     node,

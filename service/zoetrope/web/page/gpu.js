@@ -1,4 +1,4 @@
-// The cards: how they run, against what their profile asks of them, and the switch between profiles.
+// The GPUs: their readings, next to the limits of their profile, and the choice of profile.
 
 import { find, post } from "./api.js";
 import { byId, button, make, tell } from "./element.js";
@@ -6,55 +6,57 @@ import { because } from "./format.js";
 import { attempt, say } from "./notice.js";
 import { Plot } from "./plot.js";
 
-const PACE = 2000; // ms between two readings
+const PERIOD = 2000; // ms between two samples
 const GIB = 1024 ** 3;
 const SETTINGS = "\u0000settings"; // no profile can be called that
 const STOCK = "\u0000stock";
+// What the API calls the standing of a profile, and what people read.
+const STANDING = { untried: "untried", "on probation": "unproven", trusted: "proven", barred: "disabled" };
 
-// What the stream knows: who is away need not be asked.
-const away = () => document.body.dataset.lost !== undefined;
+// Known from the event stream: a service that does not answer is not asked.
+const offline = () => document.body.dataset.lost !== undefined;
 
-/** The strip of cards; it is not there where the service knows of none. */
+/** The list of GPUs; hidden where the service knows of none. */
 export class Gpu {
-  #cards = new Map();
+  #gpus = new Map();
   #absent = false;
 
-  /** Begins to look, as long as somebody looks at the page. */
+  /** Polls while the page is visible. */
   async watch() {
     while (!this.#absent) {
-      if (!document.hidden && !away()) await this.#look();
-      await new Promise((resolve) => setTimeout(resolve, PACE));
+      if (!document.hidden && !offline()) await this.#poll();
+      await new Promise((resolve) => setTimeout(resolve, PERIOD));
     }
   }
 
-  async #look() {
+  async #poll() {
     let found;
     try {
       found = await find("/gpu");
     } catch {
-      return; // the banner tells that the service is away
+      return; // the banner says that the service does not answer
     }
     this.#absent = found === null;
     const cards = found?.cards ?? [];
     byId("gpu").hidden = !cards.length;
     tell(byId("gpu-problem"), because(found?.problem));
     const wanted = new Set(cards.map(({ card }) => card.uuid));
-    for (const [uuid, view] of this.#cards) if (!wanted.has(uuid)) (view.node.remove(), this.#cards.delete(uuid));
-    for (const each of cards) this.#card(each.card).show(each);
+    for (const [uuid, view] of this.#gpus) if (!wanted.has(uuid)) (view.node.remove(), this.#gpus.delete(uuid));
+    for (const each of cards) this.#gpu(each.card).show(each);
   }
 
-  #card(card) {
-    let view = this.#cards.get(card.uuid);
+  #gpu(card) {
+    let view = this.#gpus.get(card.uuid);
     if (!view) {
-      view = new CardView(card);
-      this.#cards.set(card.uuid, view);
-      byId("gpu-cards").append(view.node);
+      view = new GpuView(card);
+      this.#gpus.set(card.uuid, view);
+      byId("gpu-rows").append(view.node);
     }
     return view;
   }
 }
 
-class CardView {
+class GpuView {
   #known = "";
 
   constructor(card) {
@@ -69,7 +71,7 @@ class CardView {
     this.choice = make("select", { "aria-label": `Profile of ${card.name}` });
     this.switch = make("div", { class: "acts" }, this.choice,
       button("Apply", () => this.#apply(), { class: "plain", "aria-label": `Apply the profile to ${card.name}` }));
-    this.node = make("li", { class: "card" }, make("h3", {}, card.name),
+    this.node = make("li", { class: "gpu" }, make("h3", {}, card.name),
       make("div", { class: "plots" }, this.clock.node, this.power.node, this.heat.node, this.memory.node),
       this.state, this.slowed, this.why, this.switch);
   }
@@ -84,7 +86,7 @@ class CardView {
     this.memory.add(gib(reading?.vram_used), { mark: gib(reading?.vram_total), digits: 1 });
     tell(this.state, standing(state));
     const reasons = (reading?.reasons ?? []).filter((reason) => reason !== "idle");
-    tell(this.slowed, reasons.length ? `Held back by: ${reasons.join(", ")}.` : "");
+    tell(this.slowed, reasons.length ? `Clocks limited by: ${reasons.join(", ")}.` : "");
     tell(this.why, because(lost) || because(state?.problem));
     this.#offer(state);
   }
@@ -94,13 +96,13 @@ class CardView {
     this.switch.hidden = !profiles.length;
     const held = state?.held ?? null;
     const known = JSON.stringify([profiles.map(({ name, record }) => [name, record?.trust]), held]);
-    // A list that is open must not change under the hand.
+    // An open list must not change while a user chooses.
     if (known === this.#known || document.activeElement === this.choice) return;
     this.#known = known;
     const option = (value, text) => make("option", { value }, text);
     this.choice.replaceChildren(
-      option(SETTINGS, "as the settings say"), option(STOCK, "stock"),
-      ...profiles.map(({ name, steps, record }) => option(name, [name, record?.trust, ...(steps ?? [])].filter(Boolean).join(", "))));
+      option(SETTINGS, "from the settings"), option(STOCK, "stock"),
+      ...profiles.map(({ name, steps, record }) => option(name, [name, STANDING[record?.trust], ...(steps ?? [])].filter(Boolean).join(", "))));
     this.choice.value = held === null ? SETTINGS : held || STOCK;
   }
 
@@ -116,8 +118,8 @@ class CardView {
 function standing(state) {
   if (!state) return "";
   const profile = state.profiles?.find(({ name }) => name === state.in_force);
-  const trust = profile?.record?.trust;
+  const proven = STANDING[profile?.record?.trust];
   const name = state.in_force ? `Profile ${state.in_force}` : "Stock clocks";
-  const role = { working: "while it works", idle: "while it rests", held: "chosen by hand" }[state.role] ?? "";
-  return `${[name, role, trust].filter(Boolean).join(", ")}.`;
+  const role = { working: "while working", idle: "while idle", held: "set by a user" }[state.role] ?? "";
+  return `${[name, role, proven].filter(Boolean).join(", ")}.`;
 }

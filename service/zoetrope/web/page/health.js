@@ -1,40 +1,26 @@
-// The checks: one slit each in the head, and in words with what to do next; beside them, whether jobs failed.
+// The checks: one bar each in the header, and each result with what to do next; the number of failed jobs.
 
 import { byId, make, tell } from "./element.js";
 import { count } from "./format.js";
 
-const WORDS = { degraded: "Works, with trouble", failing: "Something does not work" };
-
-let level = "";
-let bad = [];
-let failed = null; // not known yet
+const WORDS = { degraded: "Degraded", failing: "Failing" };
 
 /** Shows how many jobs failed and were not tried again. */
 export function showFailed(number) {
-  failed = number;
-  tell(byId("failed-link"), failed ? `${failed} failed` : "");
-  showWord();
-}
-
-// What is not known yet is not said to be well.
-function showWord() {
-  if (!level || failed === null) return;
-  const fine = failed ? "Checks passed" : "All is well";
-  tell(byId("health-word"), bad.length ? `${WORDS[level]}: ${bad.map((check) => check.name).join(", ")}` : fine);
+  tell(byId("failed-link"), number ? `${number} failed` : "");
 }
 
 /** Shows a report of the checks. */
 export function showHealth(report) {
-  level = report.level;
-  bad = report.checks.filter((check) => check.level !== "ok");
+  const bad = report.checks.filter((check) => check.level !== "ok");
   byId("health-slits").replaceChildren(...report.checks.map(({ level }) => make("i", { class: level })));
-  showWord();
-  tell(byId("health-count"), bad.length ? `${bad.length} with trouble` : "");
+  tell(byId("health-word"), bad.length ? `${WORDS[report.level]}: ${bad.map((check) => check.name).join(", ")}` : "Checks passed");
+  tell(byId("health-count"), bad.length ? `${bad.length} not passed` : "");
   byId("health-rows").replaceChildren(...bad.map(row));
   const good = report.checks.filter((check) => check.level === "ok");
   const folded = byId("health-good");
   folded.hidden = !good.length;
-  folded.querySelector("summary").textContent = `${count(good.length, "check is", "checks are")} content`;
+  folded.querySelector("summary").textContent = `${count(good.length, "check")} passed`;
   folded.querySelector("ul").replaceChildren(...good.map(row));
 }
 

@@ -18,10 +18,10 @@ import { showReview } from "./review.js";
 import { Stream } from "./stream.js";
 
 const SOON = 400; // ms in which several reasons to ask for the status become one question
-const NOW_AND_THEN = 15000; // ms between two looks at what no event tells
+const NOW_AND_THEN = 15000; // ms between two requests for what no event reports
 const AGAIN = 1000; // ms until a service that is still starting is asked again
 const NEWS = {
-  review: "waits for your look", done: "is finished", failed: "failed", rejected: "was refused", cancelled: "was cancelled",
+  review: "is ready for review", done: "is done", failed: "failed", rejected: "was rejected", cancelled: "was cancelled",
 };
 
 const library = new Library();
@@ -54,13 +54,13 @@ async function status() {
 function statusSoon() {
   timer ||= setTimeout(() => {
     timer = 0;
-    status().catch(() => {}); // the banner tells that the service is away
+    status().catch(() => {}); // the banner says that the service does not answer
   }, SOON);
 }
 
 function title() {
   const waiting = library.review.jobs.length;
-  tell(byId("look-link"), waiting ? `${count(waiting, "clip waits", "clips wait")} for your look` : "");
+  tell(byId("review-link"), waiting ? `${count(waiting, "clip")} to review` : "");
   document.title = `${waiting ? `(${waiting}) ` : ""}zoetrope`;
   byId("drum").classList.toggle("turning", library.queue.jobs.some((job) => job.state === "running"));
 }
@@ -87,7 +87,7 @@ async function everything() {
 
 const stream = new Stream();
 stream.addEventListener("live", ({ detail: resumed }) => {
-  byId("away").hidden = true;
+  byId("offline").hidden = true;
   delete document.body.dataset.lost;
   settle(); // what could not be done then can be tried now
   // Unless the stream went on where it ended, events may have been missed.
@@ -95,7 +95,7 @@ stream.addEventListener("live", ({ detail: resumed }) => {
   else everything();
 });
 stream.addEventListener("lost", () => {
-  byId("away").hidden = false;
+  byId("offline").hidden = false;
   document.body.dataset.lost = "";
 });
 stream.addEventListener("job", ({ detail }) => {
@@ -111,7 +111,7 @@ library.addEventListener("moved", ({ detail: { job } }) => {
   if (NEWS[job.state]) say(`${job.name} ${NEWS[job.state]}.`);
 });
 for (const shelf of library.shelves) shelf.addEventListener("change", title);
-byId("settle").addEventListener("click", settle);
+byId("dismiss").addEventListener("click", settle);
 byId("reload").addEventListener("click", () => location.reload());
 setInterval(() => document.hidden || document.body.dataset.lost !== undefined || statusSoon(), NOW_AND_THEN);
 

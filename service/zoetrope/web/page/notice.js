@@ -15,7 +15,7 @@ export function say(text) {
 
 /** Tells what went wrong; stays until it is put away or something goes well. */
 export function complain(problem) {
-  tell(byId("complaint"), problem.words ?? `The page itself is at fault: ${problem.message}`);
+  tell(byId("error"), problem.words ?? `Unexpected error in the page: ${problem.message}. Reload the page.`);
   byId("notice").hidden = false;
   if (!problem.words) console.error(problem);
 }
@@ -23,7 +23,7 @@ export function complain(problem) {
 /** Puts the complaint away. */
 export function settle() {
   byId("notice").hidden = true;
-  tell(byId("complaint"), "");
+  tell(byId("error"), "");
 }
 
 /** Does something, and tells what went wrong with it; gives undefined then. */

@@ -1,4 +1,4 @@
-// The last minutes of one figure, one slit for each reading.
+// The last minutes of one figure, one bar for each sample.
 
 import { draw, make, tell } from "./element.js";
 
@@ -19,7 +19,7 @@ export class Plot {
     this.node = make("div", { class: "plot" }, make("span", { class: "quiet" }, label), this.value, this.picture);
   }
 
-  /** Takes in one more reading; `mark` is the value that it is held against, `top` the end of the scale. */
+  /** Adds a sample; `mark` is the value that it is held against, `top` the end of the scale. */
   add(value, { mark = null, top = 0, digits = 0 } = {}) {
     this.#values = [...this.#values, value ?? null].slice(-SLITS);
     const known = this.#values.filter((each) => each !== null);
@@ -32,7 +32,7 @@ export class Plot {
     const figure = (each) => each.toFixed(digits);
     const against = mark === null ? "" : ` of ${Math.round(mark)}`;
     tell(this.value, value === null || value === undefined ? "–" : `${figure(value)}${against} ${this.unit}`);
-    const range = known.length ? `${figure(Math.min(...known))} to ${figure(Math.max(...known))} ${this.unit}` : "not known";
+    const range = known.length ? `${figure(Math.min(...known))} to ${figure(Math.max(...known))} ${this.unit}` : "unknown";
     this.picture.setAttribute("aria-label", `${this.label} over the last minutes: ${range}`);
   }
 }

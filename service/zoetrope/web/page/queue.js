@@ -1,8 +1,8 @@
-// What is being made, and what waits for its turn.
+// The queue: jobs that run, and jobs that wait.
 
 import { byId, make, tell } from "./element.js";
 import { deciding } from "./decide.js";
-import { because, count, moment } from "./format.js";
+import { because, moment } from "./format.js";
 import { Rows } from "./rows.js";
 import { Slits, standing } from "./slits.js";
 
@@ -15,15 +15,20 @@ export function showQueue(library) {
   const rows = new Rows(byId("queue-rows"), (job) => row(library, job), byId("queue-title"));
   shelf.addEventListener("change", () => {
     rows.show(inTurn(shelf.jobs).slice(0, SHOWN));
-    tell(byId("queue-more"), shelf.jobs.length > SHOWN ? `${shelf.jobs.length - SHOWN} more wait behind these.` : "");
-    const running = shelf.jobs.filter((job) => job.state === "running").length;
-    tell(byId("queue-count"), shelf.jobs.length ? `${running} running, ${count(shelf.jobs.length - running, "waits", "wait")}` : "");
+    tell(byId("queue-more"), shelf.jobs.length > SHOWN ? `${shelf.jobs.length - SHOWN} more jobs are queued.` : "");
+    tell(byId("queue-count"), tally(shelf.jobs));
     byId("queue-empty").hidden = shelf.jobs.length > 0 || !shelf.loaded;
   });
   library.addEventListener("progress", ({ detail }) => rows.get(detail.id)?.advance(detail));
 }
 
-// Jobs are started in the order in which they came.
+// "1 running, 3 queued": the states that there are, each with its number of jobs.
+function tally(jobs) {
+  const numbers = ORDER.map((state) => [jobs.filter((job) => job.state === state).length, state]);
+  return numbers.filter(([number]) => number).map((pair) => pair.join(" ")).join(", ");
+}
+
+// Jobs start in order of arrival.
 function inTurn(jobs) {
   const place = (job) => ORDER.indexOf(job.state);
   return jobs.sort((one, other) => place(one) - place(other) || one.created - other.created);
@@ -49,7 +54,7 @@ function row(library, first) {
       node.dataset.state = job.state;
       picture(frame, job.poster);
       const seed = job.stages.length ? `, seed ${job.seed}` : "";
-      tell(about, `${job.recipe}${seed}, since ${moment(job.created)}`);
+      tell(about, `${job.recipe}${seed}, added ${moment(job.created)}`);
       tell(why, because(job.reason));
       acts.hidden = !job.actions.includes("cancel");
       advance(job);

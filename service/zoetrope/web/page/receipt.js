@@ -1,4 +1,4 @@
-// How a video was made, from its receipt.
+// The receipt of a finished job.
 
 import { find, saving } from "./api.js";
 import { make } from "./element.js";
@@ -7,7 +7,7 @@ import { percent, span, words } from "./format.js";
 /** Makes the folded details of a finished job; the receipt is asked for when they are opened. */
 export function details(job) {
   const body = make("div", { class: "receipt" });
-  const node = make("details", {}, make("summary", {}, "How it was made"), body);
+  const node = make("details", {}, make("summary", {}, "Receipt"), body);
   node.addEventListener("toggle", async () => {
     if (!node.open || body.hasChildNodes()) return;
     try {
@@ -22,15 +22,15 @@ export function details(job) {
 }
 
 function facts(job, receipt) {
-  if (!receipt) return [make("p", { class: "quiet" }, `The receipt lies in ${job.outbox}`)];
+  if (!receipt) return [make("p", { class: "quiet" }, `The receipt is in ${job.outbox}`)];
   const { plan, ticket, stages } = receipt;
   const prompt = ticket.prompt ?? plan.parameters?.prompt;
   const rows = [
     ["Prompt", prompt],
-    ["Negative", ticket.negative ?? plan.parameters?.negative],
+    ["Negative prompt", ticket.negative ?? plan.parameters?.negative],
     ["Recipe", [receipt.recipe, ...(ticket.preset ?? [])].join(", ")],
     ["Seed", String(plan.seed ?? job.seed)],
-    ["Clip", plan.frames ? `${plan.width} × ${plan.height}, ${plan.kept || plan.frames} frames at ${plan.fps} a second` : ""],
+    ["Clip", plan.frames ? `${plan.width} × ${plan.height}, ${plan.kept || plan.frames} frames, ${plan.fps} fps` : ""],
     ...Object.entries(plan.parameters ?? {})
       .filter(([name]) => name !== "prompt" && name !== "negative")
       .map(([name, value]) => [words(name), String(value)]),
@@ -49,13 +49,13 @@ function times(stages) {
   const longest = Math.max(...stages.map((stage) => stage.seconds), 0.001);
   const line = (stage) => {
     const tries = stage.attempts.length > 1 ? `, ${stage.attempts.length} attempts` : "";
-    const eased = stage.rungs?.length ? `, eased: ${stage.rungs.join(", ")}` : "";
+    const fallbacks = stage.rungs?.length ? `, fallbacks: ${stage.rungs.join(", ")}` : "";
     const usage = stage.attempts.at(-1)?.gpu;
-    const card = usage?.mean_watts ? `, ${Math.round(usage.mean_watts)} W on ${usage.name}` : "";
+    const gpu = usage?.mean_watts ? `, ${Math.round(usage.mean_watts)} W on ${usage.name}` : "";
     return make("li", {},
       make("span", {}, stage.name),
       make("progress", { max: 1, value: stage.seconds / longest, "aria-label": `time of ${stage.name}`, "aria-valuetext": percent(stage.seconds / longest) }),
-      make("span", { class: "quiet" }, `${span(stage.seconds)}${tries}${eased}${card}`));
+      make("span", { class: "quiet" }, `${span(stage.seconds)}${tries}${fallbacks}${gpu}`));
   };
   return make("ul", { class: "times", "aria-label": "Stages" }, ...stages.map(line));
 }

@@ -1,11 +1,11 @@
-// The same picture once more, with other words or another seed.
+// The same picture again, with another prompt or another seed.
 
 import { again } from "./decide.js";
 import { byId, tell } from "./element.js";
-import { Foresight } from "./reading.js";
+import { Preflight } from "./preflight.js";
 import { Ticket } from "./ticket.js";
 
-/** The dialog that asks what shall be different. */
+/** The dialog that asks what to change. */
 export class Repeat {
   #ticket = new Ticket("repeat", { presets: false });
   #job = null;
@@ -14,22 +14,22 @@ export class Repeat {
     this.library = library;
     this.recipes = recipes;
     this.dialog = byId("repeat");
-    this.foresight = new Foresight(byId("repeat-foresight"), () => this.#wish());
+    this.preflight = new Preflight(byId("repeat-preflight"), () => this.#wish());
     byId("repeat-fields").append(this.#ticket.node);
     byId("repeat-close").addEventListener("click", () => this.dialog.close());
-    for (const kind of ["input", "change"]) byId("repeat-form").addEventListener(kind, () => this.foresight.changed());
+    for (const kind of ["input", "change"]) byId("repeat-form").addEventListener(kind, () => this.preflight.changed());
     byId("repeat-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#send();
     });
   }
 
-  /** Opens it for a job, filled in as that job's ticket was; the seed is left to be drawn. */
+  /** Opens it for a job, filled in as that job's ticket was; the seed is left empty. */
   open(job) {
     this.#job = job;
     tell(byId("repeat-name"), job.name);
-    tell(byId("repeat-seed"), `It was made with the seed ${job.seed}. Left empty, another one is drawn.`);
-    this.foresight.clear();
+    tell(byId("repeat-seed"), `The earlier seed is ${job.seed}. Leave the seed empty for a random one.`);
+    this.preflight.clear();
     this.#ticket.show(this.recipes.get(job.recipe) ?? null, this.#earlier);
     this.dialog.showModal();
     this.#ticket.focus();

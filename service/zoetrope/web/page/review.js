@@ -1,4 +1,4 @@
-// What waits for a person's look: the clip beside the picture that it was made of.
+// Clips to review, each next to its source picture.
 
 import { find } from "./api.js";
 import { again, deciding } from "./decide.js";
@@ -7,7 +7,7 @@ import { because, count } from "./format.js";
 import { frames, loop } from "./player.js";
 import { Rows } from "./rows.js";
 
-/** Shows what waits for a look, one large and the others in a strip to choose from. */
+/** Shows the clips to review: one large, the others in a strip to choose from. */
 export function showReview(library, { recipes, repeat }) {
   const shelf = library.review;
   const stage = byId("review-stage");
@@ -18,7 +18,7 @@ export function showReview(library, { recipes, repeat }) {
   };
   const rows = new Rows(byId("review-strip"), (job) => choice(job, choose), byId("review-title"));
   function show() {
-    const jobs = shelf.jobs.reverse(); // who came first waits longest
+    const jobs = shelf.jobs.reverse(); // the oldest first
     const job = shelf.get(chosen) ?? jobs[0];
     chosen = job?.id ?? null;
     const held = byId("review").contains(document.activeElement);
@@ -30,14 +30,14 @@ export function showReview(library, { recipes, repeat }) {
     const shown = stage.firstElementChild;
     if (job && shown?.dataset.job === job.id && shown.dataset.updated === String(job.updated)) return;
     stage.replaceChildren(...(job ? [open(library, job, recipes, repeat)] : []));
-    // Who worked here with the keyboard goes on here, or where the job went.
+    // The keyboard focus stays here, or goes where the job went.
     if (held && !byId("review").contains(document.activeElement)) byId(job ? "review-title" : "queue-title").focus();
   }
   shelf.addEventListener("change", show);
 }
 
 function choice(job, choose) {
-  const pick = make("button", { type: "button", class: "pick", title: job.name, "aria-label": `Look at ${job.name}` },
+  const pick = make("button", { type: "button", class: "pick", title: job.name, "aria-label": `Review ${job.name}` },
     job.poster ? make("img", { src: job.poster, alt: "" }) : null, make("span", {}, job.name));
   pick.addEventListener("click", () => choose(job.id));
   return {
@@ -48,31 +48,30 @@ function choice(job, choose) {
 }
 
 function open(library, job, recipes, repeat) {
-  const done = job.stages.filter((stage) => stage.state === "done").at(-1);
   const next = job.stages.filter((stage) => stage.state !== "done").map((stage) => stage.name);
   const clip = job.video ? loop(job) : null;
-  const source = make("figure", { class: "frame" }, make("figcaption", {}, "Your picture"));
+  const source = make("figure", { class: "frame" }, make("figcaption", {}, "Source picture"));
   const made = make("figure", { class: "frame clip" },
-    make("figcaption", {}, `The clip of ${done?.name ?? "the first stage"}`),
-    clip ?? make("p", { class: "quiet" }, `It lies in ${job.outbox}`),
+    make("figcaption", {}, "Generated clip"),
+    clip ?? make("p", { class: "quiet" }, `The clip is in ${job.outbox}`),
     clip ? frames(clip, recipes.rate(job.recipe)) : null);
-  const why = make("input", { type: "text", maxlength: 1000, autocomplete: "off", placeholder: "why, if you like" });
+  const why = make("input", { type: "text", maxlength: 1000, autocomplete: "off", placeholder: "reason (optional)" });
   const prompt = job.ticket?.prompt;
   const node = make("article", { "data-job": job.id, "data-updated": job.updated, "aria-label": job.name },
     make("h3", {}, job.name),
-    make("p", { class: "quiet" }, `${job.recipe}, seed ${job.seed}${next.length ? `; then ${next.join(", ")}` : ""}`),
+    make("p", { class: "quiet" }, `${job.recipe}, seed ${job.seed}${next.length ? `; next: ${next.join(", ")}` : ""}`),
     prompt ? make("p", { class: "prompt" }, prompt) : null,
     make("div", { class: "pair" }, source, made),
     ...(job.warnings ?? []).map((warning) => make("p", { class: "why" }, warning)),
     job.reason ? make("p", { class: "why" }, because(job.reason)) : null,
     make("div", { class: "acts" },
       deciding(library, job, "approve", { class: "main" }),
-      button("Another seed", () => again(library, job), { "aria-label": `Make ${job.name} again with another seed` }),
-      button("Change and try…", () => repeat(job), { "aria-label": `Change the prompt of ${job.name} and try again` }),
+      button("Another seed", () => again(library, job), { "aria-label": `Run ${job.name} again with another seed` }),
+      button("Change…", () => repeat(job), { "aria-label": `Change the prompt of ${job.name} and run it again` }),
       make("span", { class: "declining" },
         deciding(library, job, "decline", { why: () => why.value.trim() }),
-        make("label", {}, make("span", { class: "unseen" }, `Why ${job.name} is declined`), why))),
-    make("p", { class: "quiet" }, "Another try becomes a job of its own; this clip stays here until you decide."));
+        make("label", {}, make("span", { class: "unseen" }, `Reason for declining ${job.name}`), why))),
+    make("p", { class: "quiet" }, "Another seed or prompt starts a new job; this clip stays in review until you approve or decline it."));
   showSource(job, source).catch(() => {}); // the clip can be judged without it
   return node;
 }
@@ -83,7 +82,7 @@ async function showSource(job, figure) {
   figure.append(...sources.map((each, number) => {
     const { width, height, name } = job.pictures[number] ?? {};
     if (each.type.startsWith("video/")) return make("video", { src: each.url, controls: true, loop: true, width, height, "aria-label": name });
-    return make("img", { src: each.url, alt: `The picture ${name ?? ""}`, width, height });
+    return make("img", { src: each.url, alt: `Source picture ${name ?? ""}`.trim(), width, height });
   }));
   figure.hidden = !sources.length;
 }

@@ -36,9 +36,9 @@ function fraction(job, stage) {
 /** Where a job stands, in words. */
 export function standing(job) {
   const at = job.stages.findIndex((stage) => stage.state !== "done");
-  if (job.state === "waiting") return `The ${job.half} picture is here; the other half is missing.`;
-  if (job.state === "queued" && job.reason) return "Waits.";
-  if (at < 0) return job.stages.length ? "The video is put into the outbox." : "";
+  if (job.state === "waiting") return `The ${job.half} picture has arrived; the other picture of the pair is missing.`;
+  if (job.state === "queued" && job.reason) return "Waiting.";
+  if (at < 0) return job.stages.length ? "Writing the video to the outbox." : "";
   const stage = job.stages[at];
   const place = job.stages.length > 1 ? ` (${at + 1} of ${job.stages.length})` : "";
   const attempt = stage.attempts.length > 1 ? `, attempt ${stage.attempts.length}` : "";

@@ -1,4 +1,4 @@
-// The ticket: what is asked for beside the picture. Its fields are what the recipe says it can be asked for.
+// The ticket: what is requested with the picture. Its fields are the parameters of the recipe.
 
 import { make } from "./element.js";
 import { words } from "./format.js";
@@ -25,7 +25,7 @@ export class Ticket {
     this.#aside = Object.fromEntries([...OWN].filter((key) => !this.#takes(key) && kept[key]).map((key) => [key, kept[key]]));
     this.#inputs.clear();
     const prompt = make("textarea", { rows: 3, placeholder: "Beat 1 (0-2s): she turns. Beat 2 (2-5s): …" });
-    const seed = make("input", { type: "text", inputmode: "numeric", pattern: "[0-9]*", autocomplete: "off", placeholder: "drawn" });
+    const seed = make("input", { type: "text", inputmode: "numeric", pattern: "[0-9]*", autocomplete: "off", placeholder: "random" });
     this.node.replaceChildren(...[
       this.#takes("prompt") && this.#field("prompt", "Prompt", prompt, kept.prompt ?? ""),
       this.#presets(kept.preset ?? []),
@@ -113,7 +113,7 @@ export class Ticket {
   #more(kept) {
     const recipe = this.#recipe;
     const fields = [];
-    if (this.#takes("negative")) fields.push(this.#field("negative", "Not wanted", make("textarea", { rows: 2 }), kept.negative ?? ""));
+    if (this.#takes("negative")) fields.push(this.#field("negative", "Negative prompt", make("textarea", { rows: 2 }), kept.negative ?? ""));
     if (recipe?.length) {
       const seconds = make("input", { type: "number", min: 0, step: "any", placeholder: standardSeconds(recipe.length) });
       fields.push(this.#field("seconds", "Seconds", seconds, kept.seconds ?? "", { type: "float" }));
@@ -124,7 +124,7 @@ export class Ticket {
       const given = { type: spec.type, inner: true, about: spec.about };
       fields.push(this.#field(name, label, input(spec), kept.parameters?.[name] ?? "", given));
     }
-    return fields.length ? make("details", { class: "more" }, make("summary", {}, "More"), ...fields) : null;
+    return fields.length ? make("details", { class: "more" }, make("summary", {}, "More settings"), ...fields) : null;
   }
 }
 
@@ -132,7 +132,7 @@ function input(spec) {
   const standard = spec.default ?? "";
   if (spec.type === "choice" || spec.type === "bool") {
     const options = spec.type === "bool" ? ["true", "false"] : spec.options ?? [];
-    const none = make("option", { value: "" }, `${standard} (the recipe's own)`);
+    const none = make("option", { value: "" }, standard === "" ? "default" : `default: ${standard}`);
     return make("select", {}, none, ...options.map((name) => make("option", { value: name }, name)));
   }
   if (spec.type === "text") return make("input", { type: "text", placeholder: standard, autocomplete: "off" });

@@ -1,16 +1,16 @@
-// What the linter says before a GPU is touched: of the choice as it stands, and of workflows that are dropped.
+// The checks before a job starts: of the form as it is filled in, and of dropped workflow files.
 
 import { post } from "./api.js";
 import { button, byId, make } from "./element.js";
 import { count } from "./format.js";
 
-const PAUSE = 400; // ms after the last change until the choice is read
+const PAUSE = 400; // ms after the last change until the choice is checked
 const SHOWN = 4; // findings that are shown without being asked for
 const LOUD = { error: ["✕", "error"], warn: ["!", "warning"] };
 const QUIET = { info: ["i", "note"], hint: ["i", "hint"] };
 
-/** Follows a choice and shows below it what its job would be told. */
-export class Foresight {
+/** Follows a form and shows below it what the checks report. */
+export class Preflight {
   #timer = 0;
   #asked = 0;
   #shown = "";
@@ -21,14 +21,14 @@ export class Foresight {
     this.choice = choice;
   }
 
-  /** Has the choice read again, soon after its last change. */
+  /** Checks again, soon after the last change. */
   changed() {
     clearTimeout(this.#timer);
     this.#asked += 1; // whatever is on its way is of an earlier choice
     this.#timer = setTimeout(() => this.#read(this.#asked), PAUSE);
   }
 
-  /** Says nothing until the next change. */
+  /** Shows nothing until the next change. */
   clear() {
     clearTimeout(this.#timer);
     this.#asked += 1;
@@ -41,16 +41,16 @@ export class Foresight {
     if (asked === this.#asked) this.#show(found);
   }
 
-  // Unchanged words are not touched, so that nobody hears them twice.
+  // Unchanged words are not touched, so that a screen reader does not repeat them.
   #show(found) {
     const text = JSON.stringify(found);
     if (text === this.#shown) return;
     this.#shown = text;
-    this.place.replaceChildren(...report(found, "This job would be refused as it stands."));
+    this.place.replaceChildren(...report(found, "This job"));
   }
 }
 
-// A service that is away has nothing to say about the choice; that it is away is told elsewhere.
+// A service that does not answer reports nothing here; the banner says so.
 async function read(choice) {
   try {
     return await post("/lint", choice);
@@ -63,24 +63,24 @@ function words(problem) {
   return { sentence: problem.message, next_step: problem.nextStep };
 }
 
-/** Tells whether a file is a workflow, and no picture. */
+/** Returns whether a file is a workflow, and no picture. */
 export function isWorkflow(file) {
   return file.type === "application/json" || file.name.toLowerCase().endsWith(".json");
 }
 
-/** Reads a workflow and shows what is found in it; read again, it takes the place of its earlier self. */
-export async function readWorkflow(file) {
+/** Checks a workflow file and shows the report; a second check replaces the first report. */
+export async function checkWorkflow(file) {
   const found = await look(file);
   const wrong = found.trouble || found.findings.some(({ severity }) => severity in LOUD);
-  const nothing = `Nothing wrong was found in ${file.name}: ${count(found.nodes, "node")} read.`;
-  const away = button("Put away", () => {
+  const nothing = `No errors or warnings in ${file.name}: ${count(found.nodes, "node")} checked.`;
+  const away = button("Dismiss", () => {
     node.remove();
     byId("files").focus({ preventScroll: true });
-  }, { class: "plain", "aria-label": `Put away what was found in ${file.name}` });
-  const node = make("li", { class: "parcel", "data-name": file.name },
+  }, { class: "plain", "aria-label": `Dismiss the report on ${file.name}` });
+  const node = make("li", { class: "upload", "data-name": file.name },
     make("h3", {}, file.name), wrong ? null : make("p", { class: "line" }, nothing),
-    ...report(found, "A job with this graph would be refused."), make("div", { class: "acts" }, away));
-  const list = byId("readings");
+    ...report(found, "This workflow"), make("div", { class: "acts" }, away));
+  const list = byId("checked");
   [...list.children].find((each) => each.dataset.name === file.name)?.remove();
   list.append(node);
 }
@@ -93,7 +93,7 @@ async function look(file) {
   } catch {
     return unfit("The file is not JSON.");
   }
-  if (typeof graph !== "object" || graph === null || Array.isArray(graph)) return unfit("The file holds no nodes.");
+  if (typeof graph !== "object" || graph === null || Array.isArray(graph)) return unfit("The file contains no nodes.");
   try {
     return await post("/lint", { graph });
   } catch (problem) {
@@ -101,20 +101,21 @@ async function look(file) {
   }
 }
 
-// Errors and warnings as receipts have them; what is a matter of taste is folded away.
-function report({ findings = [], notes = [], refusal = null, trouble = null }, refused) {
+// Errors and warnings are shown; notes and hints are folded.
+function report({ findings = [], notes = [], refusal = null, trouble = null }, subject) {
   const loud = Object.keys(LOUD).flatMap((each) => findings.filter(({ severity }) => severity === each));
   const quiet = findings.filter(({ severity }) => severity in QUIET);
+  const errors = (refusal ? 1 : 0) + loud.filter(({ severity }) => severity === "error").length;
   const rows = [
     ...[refusal, trouble].filter(Boolean).map(({ sentence, next_step: fix }) => row({ severity: "error", found: sentence, fix })),
     ...loud.map(row),
     ...notes.map((found) => row({ severity: "info", found })),
   ];
   return [
-    refusal || loud.some(({ severity }) => severity === "error") ? make("p", { class: "line" }, refused) : null,
+    errors ? make("p", { class: "line" }, `${subject} cannot start: fix the ${errors === 1 ? "error" : "errors"} below.`) : null,
     list(rows.slice(0, SHOWN)),
     folded(`${rows.length - SHOWN} more`, list(rows.slice(SHOWN))),
-    folded(`${count(quiet.length, "note")} on the graph`, list(quiet.map(row))),
+    folded(`${count(quiet.length, "note")} on the workflow`, list(quiet.map(row))),
   ].filter(Boolean);
 }
 
