@@ -264,7 +264,8 @@ link_packs() {
       continue
     fi
     place_link "$ZOETROPE_BASE/custom_nodes/$name" "$path"
-    fact pack "$name" "$placed"
+    # What ComfyUI loads is what stands there, whoever put it there.
+    fact pack "$name" "$placed" "$(readlink -f "$ZOETROPE_BASE/custom_nodes/$name" || true)" "$path"
   done < <(list_packs)
 }
 

@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -166,10 +167,54 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
             }
             for state, folder, file, size, there, recipes in facts.get("model", [])
         ],
-        "packs": [{"name": name, "state": state} for name, state in facts.get("pack", [])],
+        "packs": [pack(*told) for told in facts.get("pack", [])],
         "warnings": warnings,
         "problem": troubles[0] if troubles else None,
     }
+
+
+def pack(name: str, state: str, there: str = "", wanted: str = "") -> dict[str, str]:
+    """Say of a node pack what was found, and which version of it ComfyUI loads, as far as that can be known."""
+    told = {"name": name, "state": state}
+    # A link that a check did not set yet leads to what it will lead to; a person's own stays as it is.
+    folder = Path(there if state == "yours" or Path(there).is_dir() else wanted)
+    if not folder.is_dir() or folder == Path():
+        return told
+    return {**told, "version": version(folder), "source": source(folder)}
+
+
+def version(folder: Path) -> str:
+    """Read the version that a node pack says of itself in its pyproject.toml; nothing if it says none."""
+    try:
+        text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    project = re.search(r"^\[project\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    said = project and re.search(r"""^version\s*=\s*["']([^"'\n]+)["']""", project[1], re.MULTILINE)
+    return said[1] if said else ""
+
+
+def source(folder: Path) -> str:
+    """Name a node pack's content where its place tells it: a path of the Nix store, or a git commit."""
+    whole = folder.resolve()
+    if whole.parts[:3] == ("/", "nix", "store") and len(whole.parts) > 3:
+        return str(Path(*whole.parts[:4]))
+    try:
+        head = (whole / ".git" / "HEAD").read_text(encoding="utf-8").strip()
+        if head.startswith("ref: "):
+            head = _commit(whole / ".git", head.removeprefix("ref: "))
+    except (OSError, UnicodeDecodeError):
+        return ""
+    # Edited files do not show in it.
+    return f"git {head}" if re.fullmatch("[0-9a-f]{40,64}", head) else ""
+
+
+def _commit(git: Path, ref: str) -> str:
+    """Find the commit that a branch stands at, in its own file or among the packed ones."""
+    if (git / ref).is_file():
+        return (git / ref).read_text(encoding="utf-8").strip()
+    lines = (git / "packed-refs").read_text(encoding="utf-8").splitlines()
+    return next((line.split()[0] for line in lines if line.endswith(f" {ref}")), "")
 
 
 def mismatch(facts: Facts, tested: Report, tuned: Report) -> list[dict[str, str]]:

@@ -29,6 +29,7 @@ from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
 from .jobs.outbox import Outbox
 from .logs import set_up
+from .models.hashes import Hashes
 from .notifier import Notifier
 from .reload import reload
 from .runtime import Runtime
@@ -167,6 +168,7 @@ class App:
             # What is wrong with it is met, and told, when there is something to publish.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(outbox.prepare)
+        hashes = Hashes(settings.models.path, settings.models.folders, settings.model_hashes)
         conductor = Conductor(
             settings,
             ledger=ledger,
@@ -175,6 +177,7 @@ class App:
             outbox=outbox,
             explain=returned.explain,
             tell=self._bus.progress,
+            hashes=hashes,
             tuner=tuner,
         )
         decoder = Decoder(settings.inbox)
@@ -185,6 +188,7 @@ class App:
         self._runtime.ledger = ledger
         self._runtime.conductor = conductor
         self._runtime.recipes = recipes
+        self._runtime.hashes = hashes
         self._runtime.intake = intake
         self._runtime.counter = intake.counter
         self._runtime.watcher = watcher
@@ -195,12 +199,14 @@ class App:
             async with asyncio.TaskGroup() as group:
                 group.create_task(tuner.watch.run(), name="watch")
                 group.create_task(tuner.run(), name="tuner")
+                group.create_task(hashes.run(), name="hashes")
                 group.create_task(conductor.run(), name="conductor")
                 group.create_task(watcher.run(), name="watcher")
                 group.create_task(intake.run(watcher), name="intake")
         finally:
             self._runtime.conductor = self._runtime.intake = self._runtime.watcher = None
             self._runtime.tuner = self._runtime.counter = self._runtime.recipes = None
+            self._runtime.hashes = None
             await decoder.close()
 
 

@@ -14,6 +14,7 @@ from .inbox.intake import Intake
 from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
 from .jobs.tally import Tally
+from .models.hashes import Hashes
 from .settings import Settings
 from .store.sqlite.ledger import Ledger
 
@@ -28,6 +29,7 @@ class Runtime:
         self.intake: Intake | None = None
         self.counter: Counter | None = None
         self.recipes: Recipes | None = None
+        self.hashes: Hashes | None = None
         self.watcher: Watcher | None = None
         self.tuner: Tuner | None = None
         self.tally = Tally()

@@ -218,6 +218,11 @@ class Settings(Section, frozen=True):
         """The folder of the recipes that jobs were accepted with."""
         return self.state.path / "recipe-versions"
 
+    @property
+    def model_hashes(self) -> Path:
+        """The file that remembers the hashes of model files."""
+        return self.state.path / "model-hashes.json"
+
 
 def find_file(given: str | None, environ: Mapping[str, str] = os.environ) -> Path | None:
     """Say which settings file counts: the one given, then ZOETROPE_CONFIG, then the system's if it exists."""

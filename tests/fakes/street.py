@@ -22,11 +22,13 @@ from zoetrope.engine.rehearsal import Fault, FaultKind, RehearsalEngine
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.outbox import Outbox
+from zoetrope.models.hashes import Hashes
 from zoetrope.settings import (
     EngineSettings,
     InboxSettings,
     JobsSettings,
     LintSettings,
+    ModelsSettings,
     OutboxSettings,
     Settings,
     StateSettings,
@@ -64,6 +66,7 @@ class Street:
         ]
         self.ledger: Ledger
         self.conductor: Conductor
+        self.hashes: Hashes
         self.clients: list[Restartable] = []
         self.explained: list[Job] = []
         self.settings = Settings()
@@ -71,6 +74,7 @@ class Street:
         self.embed_graph = False
         self.jobs_settings = JobsSettings(patience_seconds=20)
         self.lint_settings = LintSettings()
+        self.models_settings = ModelsSettings()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -93,6 +97,7 @@ class Street:
             ),
             jobs=self.jobs_settings,
             lint=self.lint_settings,
+            models=self.models_settings,
         )
         with contextlib.suppress(FileExistsError):  # a test may have put something else there
             self.settings.outbox.path.mkdir()
@@ -104,6 +109,8 @@ class Street:
             client = Restartable(settings, client_id)
             client.rehearsal = engine
             self.clients.append(client)
+        models = self.settings.models
+        self.hashes = Hashes(models.path, models.folders, self.settings.model_hashes)
         self.conductor = Conductor(
             self.settings,
             ledger=self.ledger,
@@ -112,8 +119,14 @@ class Street:
             outbox=Outbox(self.settings.outbox.path),
             explain=self._explain,
             tell=lambda _, __: self.changed.set(),
+            hashes=self.hashes,
         )
-        self._task = asyncio.create_task(self.conductor.run())
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.hashes.run())
+            group.create_task(self.conductor.run())
 
     async def stop(self) -> None:
         """End the service's part as SIGTERM does; engines go on."""

@@ -10,6 +10,7 @@ import msgspec
 
 from ..errors import Reason
 from ..structs import primed
+from .environment import Environment
 from .plan import Plan
 from .usage import Usage
 from .values import Artefact, Failure, Still, Ticket
@@ -59,6 +60,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str = ""  # of the engine
     attention: str = ""  # the kernel that the engine was started with
     memory: float = 0.0  # of its card, in gigabytes; 0 where that is not known
+    environment: Environment | None = (
+        None  # what the engine had beside the graph, when it was submitted
+    )
     state: Progress = Progress.SUBMITTED
     relief: tuple[str, ...] = ()
     submitted: float = 0.0

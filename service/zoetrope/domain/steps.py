@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..errors import IllegalTransition, Reason
+from .environment import Environment
 from .job import ENDED, Attempt, Job, Progress, Stage, State, prompt_id
 from .plan import Plan
 from .usage import Usage
@@ -61,6 +62,7 @@ def submit(
     version: str = "",
     attention: str = "",
     memory: float = 0.0,
+    environment: Environment | None = None,
     relief: tuple[str, ...] | None = None,
     lint: tuple[str, ...] = (),
     recipe_version: str = "",
@@ -79,6 +81,7 @@ def submit(
         version=version,
         attention=attention,
         memory=memory,
+        environment=environment,
         relief=stage.relief if relief is None else relief,
         submitted=now,
         lint=lint,

@@ -23,6 +23,15 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Pack(msgspec.Struct, frozen=True, kw_only=True):
+    """A node pack that the engine was started with."""
+
+    name: str
+    state: str  # linked, yours (a person's own stands there) or missing
+    version: str = ""  # that it says of itself
+    source: str = ""  # what names its content: a path of the Nix store, or a git commit
+
+
 class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     """One engine's report."""
 
@@ -30,6 +39,7 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     gpu_name: str = ""
     capability: str = ""  # of its architecture, such as "12.0"
     driver: str = ""
+    runtime: str = ""  # the versions of Python and of the packages that compute
     mode: str = ""  # gpu or cpu
     wished: str = ""
     chosen: str = ""
@@ -38,6 +48,7 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = ""  # of clocks, that was in force
     mismatch: tuple[Kernel, ...] = ()  # right at stock clocks, and wrong at that profile
     flags: tuple[str, ...] = ()
+    packs: tuple[Pack, ...] = ()
     warnings: tuple[Reason, ...] = ()
     problem: Reason | None = None  # why the engine was not started
 

@@ -44,12 +44,12 @@ def assemble(name: str, read: Callable[[str], bytes], place: Callable[[str], Pat
         whole = shared.completed(file, common)
     except RecipeError as error:
         raise RecipeError(f"{origin}: {error.reason.sentence}", "Mend the recipe.") from error
-    recipe = Recipe(name=name, file=whole, graphs=graphs, files=files, version=_digest(files))
+    recipe = Recipe(name=name, file=whole, graphs=graphs, files=files, version=digest(files))
     soundness.check(recipe, origin)
     return recipe.on(0)
 
 
-def _digest(files: Mapping[str, bytes]) -> str:
+def digest(files: Mapping[str, bytes]) -> str:
     """Name a recipe's files by their names and content."""
     parts = hashlib.sha256()
     for name, content in sorted(files.items()):

@@ -26,6 +26,7 @@ from ..errors import (
 )
 from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
+from ..models.hashes import Hashes
 from ..settings import Settings
 from ..store.patience import insist
 from ..store.sqlite.ledger import Ledger
@@ -75,6 +76,7 @@ class Conductor:
         outbox: Outbox,
         explain: Callable[[Job], Awaitable[None]],
         tell: Callable[[str, Live], None],
+        hashes: Hashes,
         tuner: Tuner | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -84,12 +86,18 @@ class Conductor:
         self._outbox = outbox
         self._explain = explain
         self._tell = tell
+        self._hashes = hashes
         self._tuner = tuner
         self._gate = LintGate(settings)
         self._clock = clock
         self._workers = [EngineWorker(engine, self, clock) for engine in engines]
         self._publisher = Publisher(
-            outbox, ledger=ledger, recipes=recipes, work=settings.work, clock=clock
+            outbox,
+            ledger=ledger,
+            recipes=recipes,
+            work=settings.work,
+            hashes=hashes,
+            clock=clock,
         )
         self._waits: dict[str, _Wait] = {}
         self._too_large: dict[str, Reason] = {}  # for every GPU that there is
@@ -214,6 +222,7 @@ class Conductor:
             clock=self._clock,
             tell=self._tell,
             gate=self._gate,
+            hashes=self._hashes,
             tuner=self._tuner,
         )
 

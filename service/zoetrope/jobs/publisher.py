@@ -34,8 +34,10 @@ from ..errors import (
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..host import trouble
+from ..models.hashes import Hashes
 from ..store.sqlite.ledger import Ledger
 from . import receipt
+from .environment import hashed
 from .outbox import Outbox
 from .stage_request import planned, strayed
 
@@ -63,12 +65,14 @@ class Publisher:
         ledger: Ledger,
         recipes: Recipes,
         work: Path,
+        hashes: Hashes,
         clock: Callable[[], float],
     ) -> None:
         self._outbox = outbox
         self._ledger = ledger
         self._recipes = recipes
         self._work = work
+        self._hashes = hashes
         self._clock = clock
         self._owed: dict[str, _Owed] = {}
         # One at a time for each job; a lock lives as long as somebody holds it or waits for it.
@@ -128,13 +132,23 @@ class Publisher:
             recipe = await self._recipes.of(job)
             plan, others = await asyncio.to_thread(_plan, recipe, job)
         now = self._clock()
-        paper = receipt.encode(receipt.write(job, plan, now, others))
+        files = await self._recipe_files(job)
+        whole = await hashed(self._hashes, job)
+        paper = receipt.encode(receipt.write(whole, plan, now, others, files))
         work = self._work / job.id
         name = await asyncio.to_thread(self._outbox.publish, job, work, paper)
         made = [artefact.sha256 for stage in job.stages for artefact in stage.artefacts]
         await self._ledger.publish(job.id, lambda j: steps.publish(j, now, name), made)
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
         log.info("done: %s", name, extra={"job": job.short, "action": "done"})
+
+    async def _recipe_files(self, job: Job) -> dict[str, str]:
+        """Give the files of the recipe that a job was accepted with; a lost version keeps no video back."""
+        with contextlib.suppress(RecipeError, UnicodeDecodeError):
+            if job.recipe_version:
+                recipe = await self._recipes.of(job)
+                return {name: content.decode() for name, content in recipe.files.items()}
+        return {}
 
     async def _show(self, job: Job) -> None:
         await asyncio.to_thread(self._outbox.show_review, job, self._work / job.id)

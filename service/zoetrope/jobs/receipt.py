@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import msgspec
 
 from .. import __version__
@@ -10,6 +13,7 @@ from ..domain.plan import Plan
 from ..domain.values import Artefact, Still, Ticket
 from ..domain.verdict import LOSSLESS, Verdict
 
+# Another number where a field comes to mean something else; a field more is none.
 SCHEMA = 1
 
 
@@ -46,14 +50,23 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     recipe_version: str  # of the recipe: the digest of its files
     ticket: Ticket
     seed: int
+    prompt: str  # as the engine got it: after beats, presets and the recipe's default
+    negative: str
     plan: Plan | None  # None where the recipe is no longer the one that made the video
     stills: tuple[Still, ...]
     stages: tuple[StageReceipt, ...]
     notes: tuple[str, ...]
+    recipe_files: Mapping[str, str]  # of that version, by name; empty where it was not kept
 
 
-def write(job: Job, plan: Plan | None, now: float, strayed: tuple[str, ...] = ()) -> Receipt:
-    """Draw up the receipt of a job whose stages are all finished.
+def write(
+    job: Job,
+    plan: Plan | None,
+    now: float,
+    strayed: tuple[str, ...] = (),
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> Receipt:
+    """Draw up the receipt of a job whose stages are all finished; `files` are its recipe's.
 
     Where the recipe was edited after the `strayed` stages were made, there is no plan to be told.
     """
@@ -69,6 +82,8 @@ def write(job: Job, plan: Plan | None, now: float, strayed: tuple[str, ...] = ()
         recipe_version=job.recipe_version,
         ticket=job.ticket,
         seed=job.seed,
+        prompt=_words(job, plan, "prompt"),
+        negative=_words(job, plan, "negative"),
         plan=plan,
         # The small copy went with the work folder.
         stills=tuple(msgspec.structs.replace(still, small="") for still in job.stills),
@@ -87,7 +102,14 @@ def write(job: Job, plan: Plan | None, now: float, strayed: tuple[str, ...] = ()
             for stage in job.stages
         ),
         notes=(*_of_plan(job, plan, strayed), *changes, *_warnings(job)),
+        recipe_files=dict(files),
     )
+
+
+def _words(job: Job, plan: Plan | None, key: str) -> str:
+    """Give a text as the engine got it; without a plan, as the ticket has it."""
+    told = plan.effective.get(key) if plan is not None else None
+    return str(told if told is not None else getattr(job.ticket, key) or "")
 
 
 def _of_plan(job: Job, plan: Plan | None, strayed: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from ..domain import steps
+from ..domain.environment import Environment
 from ..domain.job import ENDED, Attempt, Job, State
 from ..domain.plan import Plan
 from ..domain.query import JobQuery
@@ -33,9 +34,11 @@ from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import StageSpec
 from ..graphs.shelf import Recipes
 from ..host import trouble
+from ..models.hashes import Hashes
 from ..store.sqlite.ledger import Ledger
 from ..verify.check import check
 from .durations import LEARNED_FROM, learned
+from .environment import environment
 from .lint_gate import LintGate
 from .progress import Live, Meter, eta, silence
 from .stage_request import StageRequest, expectation, planned, size_key, strayed
@@ -92,6 +95,7 @@ class StageRun:
         clock: Callable[[], float],
         tell: Callable[[str, Live], None],
         gate: LintGate,
+        hashes: Hashes,
         tuner: Tuner | None = None,
     ) -> None:
         self.job_id = job_id
@@ -104,6 +108,7 @@ class StageRun:
         self._clock = clock
         self._tell = tell
         self._gate = gate
+        self._hashes = hashes
         self._tuner = tuner
         self._stint: Stint | None = None  # while the engine works on it
         self._learned = 1.0  # what this host's own videos say of the recipe's estimate
@@ -157,7 +162,9 @@ class StageRun:
                 version = await asyncio.to_thread(self._recipes.versions.keep, recipe)
                 # What was made before by a recipe that was edited since has no plan to be told.
                 plan = request.plan if job.recipe_version or not strayed(recipe, job) else None
-                decided = self._decided(request, warned, version, plan)
+                graph = request.graph(request.names())
+                has = await environment(self._hashes, self._engine.url, self._stats, graph)
+                decided = self._decided(request, warned, version, plan, has)
                 job = await self._ledger.change(self.job_id, decided)
             attempt = job.attempt
             assert attempt is not None
@@ -183,7 +190,12 @@ class StageRun:
         return learned(recipe, request.spec.name, self._engine.name, job.ticket.parameters, before)
 
     def _decided(
-        self, request: StageRequest, warned: tuple[str, ...], version: str, plan: Plan | None
+        self,
+        request: StageRequest,
+        warned: tuple[str, ...],
+        version: str,
+        plan: Plan | None,
+        has: Environment,
     ) -> Callable[[Job], Job]:
         graph = request.digest()
         return lambda job: steps.submit(
@@ -195,6 +207,7 @@ class StageRun:
             version=self._stats.version,
             attention=self._stats.attention,
             memory=request.memory,
+            environment=has,
             relief=request.relief,
             lint=warned,
             recipe_version=version,

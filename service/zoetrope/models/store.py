@@ -54,7 +54,7 @@ class Store:
 
     def __init__(self, path: Path, folders: Sequence[Path] = ()) -> None:
         self.path = path
-        self._folders = (path, *folders)
+        self.folders = (path, *folders)
 
     def part(self, model: Model) -> Path:
         """Say where a download of a model grows."""
@@ -67,8 +67,8 @@ class Store:
     def look(self, model: Model) -> Found:
         """Say how a model is, from sizes and remembered hashes alone."""
         found: list[Found] = []
-        seen = self._seen()
-        for folder in self._folders:
+        seen = self.seen()
+        for folder in self.folders:
             file = folder / model.folder / model.file
             with contextlib.suppress(OSError):
                 found.append(self._judge(model, file, seen))
@@ -98,7 +98,7 @@ class Store:
 
     def remember(self, file: Path, seen: Seen) -> None:
         """Write down a file's hash, so that it is not computed again while the file stays the same."""
-        known = {name: each for name, each in self._seen().items() if Path(name).exists()}
+        known = {name: each for name, each in self.seen().items() if Path(name).exists()}
         known[str(file)] = seen
         part = self.path / f"{VERIFIED}.part"
         self.path.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,8 @@ class Store:
                 state = State.VERIFIED if known.sha256 == model.sha256 else State.DAMAGED
         return Found(model=model, state=state, path=file, have=stat.st_size)
 
-    def _seen(self) -> dict[str, Seen]:
+    def seen(self) -> dict[str, Seen]:
+        """Give the hashes that downloads and verifications remembered, by path."""
         # A note that cannot be read costs a computation, no more.
         with contextlib.suppress(OSError, msgspec.DecodeError):
             return msgspec.json.decode(

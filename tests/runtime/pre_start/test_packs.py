@@ -23,6 +23,47 @@ def test_packs_are_linked_from_lines_or_from_a_file(host):
         assert {each["state"] for each in host.report["packs"]} == {"linked"}
 
 
+def test_the_report_says_which_version_of_a_pack_is_loaded(host):
+    pack = host.pack("Pack")
+    (pack / "pyproject.toml").write_text(
+        '[tool.x]\nversion = "9"\n[project]\nname = "pack"\nversion = "1.2.3"\n[tool.y]\nversion = "8"\n'
+    )
+    (pack / ".git").mkdir()
+    (pack / ".git/HEAD").write_text("a" * 40 + "\n")
+    theirs = host.base / "custom_nodes/Mine"
+    theirs.mkdir(parents=True)
+    (theirs / "__init__.py").touch()
+    (theirs / ".git/refs/heads").mkdir(parents=True)
+    (theirs / ".git/HEAD").write_text("ref: refs/heads/main\n")
+    (theirs / ".git/packed-refs").write_text(f"# pack-refs\n{'b' * 40} refs/heads/main\n")
+    host.start(NODE_PACKS=f"Pack={pack}\nMine={host.pack('Mine')}\nBare={host.pack('Bare')}")
+    told = {each["name"]: each for each in host.report["packs"]}
+    assert told["Pack"] == {
+        "name": "Pack",
+        "state": "linked",
+        "version": "1.2.3",
+        "source": f"git {'a' * 40}",
+    }
+    assert (told["Mine"]["version"], told["Mine"]["source"]) == ("", f"git {'b' * 40}")
+    assert (told["Bare"]["version"], told["Bare"]["source"]) == ("", "")
+
+
+@pytest.mark.parametrize("spoilt", ["link", "binary", "folder"])
+def test_a_pack_whose_version_cannot_be_read_is_loaded_all_the_same(host, spoilt):
+    pack = host.pack("Pack")
+    file = pack / "pyproject.toml"
+    if spoilt == "link":
+        file.symlink_to("nowhere")
+    elif spoilt == "binary":
+        file.write_bytes(b"\xff\xfe[project]")
+    else:
+        file.mkdir()
+    (pack / ".git").write_text("gitdir: ../elsewhere")
+    assert host.start(NODE_PACKS=f"Pack={pack}").returncode == 0
+    (told,) = host.report["packs"]
+    assert (told["version"], told["source"]) == ("", "")
+
+
 def test_a_link_follows_its_pack_and_goes_with_it(host):
     assert (
         host.start(NODE_PACKS=f"Pack={host.pack('old')}\nGone={host.pack('gone')}").returncode == 0
@@ -77,7 +118,9 @@ def test_a_start_that_was_killed_between_record_and_link_leaves_nothing(host, cu
     if still:
         assert host.start(NODE_PACKS=f"Pack={new}").returncode == 0
         assert link.readlink() == new
-        assert host.report["packs"] == [{"name": "Pack", "state": "linked"}]
+        assert [(each["name"], each["state"]) for each in host.report["packs"]] == [
+            ("Pack", "linked")
+        ]
         assert [each.name for each in link.parent.iterdir()] == ["Pack"]
     assert host.start().returncode == 0
     assert list(link.parent.iterdir()) == []

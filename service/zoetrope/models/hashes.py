@@ -1,0 +1,197 @@
+"""The hashes of model files: each computed once, in the background, and known again while the file stays the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from ..domain.environment import ModelFile
+from ..durable import write
+from ..structs import primed
+from .store import CHUNK, Store
+
+log = logging.getLogger("zoetrope.models")
+
+# How long a job waits for the folders' answer; a share that is gone may never give one.
+PATIENCE = 2.0
+
+NOT_YET = "not hashed yet"
+NO_FOLDER = "models.path is not set, so the service sees no model files"
+SILENT = "the folder of models did not answer"
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What tells a file from another one that was put in its place."""
+
+    size: int
+    modified: int
+    inode: int
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A hash, and the file that it was computed of."""
+
+    identity: Identity
+    sha256: str
+
+
+class Hashes:
+    """Says what is known of model files at once; what is not is computed by `run`."""
+
+    def __init__(self, folder: Path | None, folders: Iterable[Path], memory: Path) -> None:
+        self._store = Store(folder, tuple(folders)) if folder is not None else None
+        self._memory = memory
+        self._known: dict[str, Known] | None = None  # by the path behind all links
+        # What could not be read the last time, and why; it is tried again with the next job.
+        self._refused: dict[tuple[str, Identity], str] = {}
+        self._wanted: dict[Path, None] = {}
+        self._wake = asyncio.Event()
+        self._leaving = False
+        # Its own thread: a folder that does not answer must hold up no other work of the service.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
+
+    async def look(self, names: Iterable[str]) -> tuple[ModelFile, ...]:
+        """Say how model files are now, each named `folder/file`; what is not known yet is asked for."""
+        wanted = tuple(dict.fromkeys(names))
+        if self._store is None:
+            return tuple(ModelFile(name=name, unknown=NO_FOLDER) for name in wanted)
+        if not wanted:
+            return ()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                loop = asyncio.get_running_loop()
+                found = await loop.run_in_executor(self._thread, self._look, wanted)
+        except TimeoutError:
+            return tuple(ModelFile(name=name, unknown=SILENT) for name in wanted)
+        for _, file in found:
+            if file is not None:
+                self._wanted[file] = None
+                self._wake.set()
+        return tuple(each for each, _ in found)
+
+    async def completed(self, files: tuple[ModelFile, ...]) -> tuple[ModelFile, ...]:
+        """Fill in the hashes that were computed since, of files that nobody replaced meanwhile."""
+        if not (open_ := [each.name for each in files if each.unknown == NOT_YET]):
+            return files
+        now = {each.name: each for each in await self.look(open_)}
+        return tuple(
+            now[each.name] if each.name in now and each.same_file(now[each.name]) else each
+            for each in files
+        )
+
+    async def run(self) -> None:
+        """Compute what was asked for, one file after the other, until cancelled."""
+        self._leaving = False
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._wanted:
+                    file = next(iter(self._wanted))
+                    await asyncio.to_thread(self._compute, file)
+                    self._wanted.pop(file, None)
+        finally:
+            self._leaving = (
+                True  # a thread cannot be cancelled; it looks at this between two pieces
+            )
+
+    def _look(self, names: tuple[str, ...]) -> list[tuple[ModelFile, Path | None]]:
+        return [self._one(name) for name in names]
+
+    def _one(self, name: str) -> tuple[ModelFile, Path | None]:
+        """Say how a file is, and which path is to be hashed."""
+        assert self._store is not None
+        plain = PurePosixPath(name)
+        if plain.is_absolute() or ".." in plain.parts or "\0" in name:
+            return ModelFile(name=name, unknown="its name leads out of the folder of models"), None
+        why = "it is in none of the folders of models"
+        for folder in self._store.folders:
+            file = folder / plain
+            try:
+                real, identity = _identity(file)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                why = f"the service cannot read it ({error.strerror})"
+                continue
+            told = ModelFile(name=name, size=identity.size, modified=identity.modified)
+            if sha256 := self._hash(file, real, identity):
+                return msgspec.structs.replace(told, sha256=sha256), None
+            why = self._refused.get((real, identity), NOT_YET)
+            return msgspec.structs.replace(told, unknown=why), file
+        return ModelFile(name=name, unknown=why), None
+
+    def _hash(self, file: Path, real: str, identity: Identity) -> str:
+        known = self._all().get(real)
+        if known is not None and known.identity == identity:
+            return known.sha256
+        # What a download or `models verify` found counts as well, but not through a link: it may lead
+        # to another file of the same size, and all files of a Nix store have the same time.
+        assert self._store is not None
+        seen = self._store.seen().get(str(file)) if real == str(file) else None
+        if seen is not None and (seen.size, seen.mtime_ns) == (identity.size, identity.modified):
+            return seen.sha256
+        return ""
+
+    def _compute(self, file: Path) -> None:
+        """Hash a file and remember it; one that changed under way is left for the next time."""
+        try:
+            real, identity = _identity(file)
+            sha256 = _sha256(real, identity, lambda: self._leaving)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._refused[_identity(file)] = f"the service cannot read it ({error.strerror})"
+            return
+        if sha256 is None:
+            return
+        self._refused.pop((real, identity), None)
+        self._all()[real] = Known(identity, sha256)
+        log.info("hashed %s", file, extra={"action": "model-hashed"})
+        known = {path: each for path, each in self._all().items() if Path(path).exists()}
+        part = self._memory.with_name(f"{self._memory.name}.part")
+        # A note that cannot be kept costs a computation after the next start, no more.
+        with contextlib.suppress(OSError):
+            write(part, msgspec.json.format(msgspec.json.encode(known), indent=1))
+            part.replace(self._memory)
+
+    def _all(self) -> dict[str, Known]:
+        if self._known is None:
+            self._known = {}
+            with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+                self._known = msgspec.json.decode(
+                    self._memory.read_bytes(), type=primed(dict[str, Known])
+                )
+        return self._known
+
+
+def _identity(file: Path) -> tuple[str, Identity]:
+    """Give the path behind all links and what stands there; an OSError if that is no file."""
+    real = os.path.realpath(file)
+    found = Path(real).stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "it is not a file")
+    return real, Identity(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def _sha256(real: str, identity: Identity, leaving: Callable[[], bool]) -> str | None:
+    """Hash what stands at a path; None if it changed meanwhile, or the service ends."""
+    digest = hashlib.sha256()
+    # Not blocking: a pipe in its place would keep whoever opens it for ever.
+    handle = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    with open(handle, "rb", buffering=0) as content:  # noqa: PTH123 - a descriptor
+        while chunk := content.read(CHUNK):
+            if leaving():
+                return None
+            digest.update(chunk)
+        after = os.fstat(content.fileno())
+    there = Identity(after.st_size, after.st_mtime_ns, after.st_ino)
+    return digest.hexdigest() if there == identity == _identity(Path(real))[1] else None

@@ -1,0 +1,205 @@
+"""What a receipt says that a video was made with is what the engine had when the stage was submitted."""
+
+import hashlib
+import json
+import shutil
+
+import msgspec
+import pytest
+
+from tests.fakes.street import RECIPES, Street
+from zoetrope.domain.environment import ModelFile
+from zoetrope.domain.job import State
+from zoetrope.engine.comfyui import ComfyEngine
+from zoetrope.engine.protocol import Stats
+from zoetrope.engine.report import EngineReport
+from zoetrope.graphs.assembly import digest
+from zoetrope.jobs import environment as module
+from zoetrope.models.hashes import NOT_YET
+from zoetrope.settings import ModelsSettings
+
+PACKS = [
+    {"name": "KJNodes", "state": "linked", "version": "1.2.3", "source": "git " + "a" * 40},
+    {"name": "Bare", "state": "yours"},
+    {"name": "Gone", "state": "missing"},
+]
+REPORT = {
+    "schema": 1,
+    "driver": "580.95.05",
+    "runtime": "python 3.12.3, torch 2.11.0",
+    "packs": PACKS,
+}
+
+
+def loads(folder) -> list[str]:
+    """Name the model files of the tiny recipe's first graph."""
+    from zoetrope.graphs.shelf import load
+
+    return list(module.names_in(load(folder).graphs["i2v.json"]))
+
+
+def filled(root, names, content=b"weights"):
+    for name in names:
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+def gpu(report=None, **more):
+    told = msgspec.convert(report, EngineReport) if report else None
+
+    async def stats(_self):
+        values = {"version": "0.27.1", "device": "a GPU", "vram_total": 32 * 2**30, **more}
+        return Stats(**values, runtime=told)
+
+    return stats
+
+
+@pytest.fixture
+async def street(tmp_path):
+    shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "tiny")
+    street = Street(tmp_path, recipes=tmp_path / "recipes")
+    street.models_settings = ModelsSettings(path=tmp_path / "models")
+    yield street
+    await street.close()
+
+
+def paper(street) -> dict:
+    (file,) = street.settings.outbox.path.glob("*/receipt.json")
+    return json.loads(file.read_text())
+
+
+def environments(told) -> list[dict]:
+    return [stage["attempts"][-1]["environment"] for stage in told["stages"]]
+
+
+async def test_a_receipt_names_models_packs_packages_and_the_words_the_engine_got(
+    street, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT))
+    names = loads(tmp_path / "recipes/tiny")
+    assert names
+    filled(tmp_path / "models", names)
+    await street.start()
+    await street.hashes.look(names)
+    await street.until(lambda: not street.hashes._wanted)
+    done = await street.becomes(await street.drop(prompt="she turns"), State.DONE)
+    told = paper(street)
+    first = environments(told)[0]
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    assert {each["name"]: each["sha256"] for each in first["models"]} == dict.fromkeys(
+        names, sha256
+    )
+    assert (first["driver"], first["runtime"]) == (REPORT["driver"], REPORT["runtime"])
+    assert first["packs"] == [
+        {"name": "KJNodes", "version": "1.2.3", "source": "git " + "a" * 40},
+        {"name": "Bare", "unknown": module.NO_VERSION},
+        {"name": "Gone", "unknown": module.NOT_LOADED},
+    ]
+    assert told["stages"][0]["attempts"][-1]["version"] == "0.27.1"
+    assert told["prompt"] == "she turns"
+    assert told["negative"] == done.plan.effective.get("negative", "")
+    files = {name: text.encode() for name, text in told["recipe_files"].items()}
+    assert digest(files) == told["recipe_version"] == done.recipe_version
+
+
+async def test_a_hash_that_is_known_only_after_the_submission_is_filled_in(
+    street, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT))
+    names = loads(tmp_path / "recipes/tiny")
+    filled(tmp_path / "models", names)
+    await street.start()
+    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+    assert {each.unknown for each in job.stages[0].attempts[0].environment.models} == {NOT_YET}
+    await street.until(lambda: not street.hashes._wanted)
+    await street.conductor.approve(job.id)
+    await street.becomes(job, State.DONE)
+    assert all(each["sha256"] for each in environments(paper(street))[0]["models"])
+
+
+async def test_a_model_that_was_replaced_between_submission_and_publishing_is_not_given_the_new_hash(
+    street, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT))
+    names = loads(tmp_path / "recipes/tiny")
+    filled(tmp_path / "models", names)
+    await street.start()
+    with monkeypatch.context() as never:
+        never.setattr(street.hashes, "_compute", lambda _file: None)
+        job = await street.becomes(await street.drop(review=True), State.REVIEW)
+        await street.until(lambda: not street.hashes._wanted)
+    filled(tmp_path / "models", names, b"others")
+    await street.hashes.look(names)
+    await street.until(lambda: not street.hashes._wanted)
+    await street.conductor.approve(job.id)
+    await street.becomes(job, State.DONE)
+    assert {each["unknown"] for each in environments(paper(street))[0]["models"]} == {NOT_YET}
+
+
+async def test_a_video_is_published_while_a_model_is_still_being_hashed(
+    street, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT))
+    filled(tmp_path / "models", loads(tmp_path / "recipes/tiny"))
+    await street.start()
+    ended = street.hashes
+    monkeypatch.setattr(module.Hashes, "_compute", lambda self, _: _until(self))
+
+    def _until(hashes):
+        while not hashes._leaving:
+            pass
+
+    await street.becomes(await street.drop(), State.DONE)
+    assert {each["unknown"] for each in environments(paper(street))[0]["models"]} == {NOT_YET}
+    assert ended._wanted
+
+
+@pytest.mark.parametrize(
+    ("url", "report", "simulated", "reason"),
+    [
+        ("http://gpu.example:8188", None, False, module.ELSEWHERE),
+        ("http://127.0.0.1:8188", None, True, module.SIMULATED),
+        ("http://127.0.0.1:8188", None, False, NOT_YET),
+        ("http://gpu.example:8188", REPORT, False, NOT_YET),
+    ],
+    ids=["elsewhere", "simulated", "loopback", "reported"],
+)
+async def test_models_of_an_engine_elsewhere_are_unknown_with_the_reason(
+    street, tmp_path, url, report, simulated, reason
+):
+    filled(tmp_path / "models", ["vae/v.safetensors"])
+    await street.start()
+    stats = await gpu(report, simulated=simulated)(None)
+    (found,) = await module.models_of(street.hashes, url, stats, ("vae/v.safetensors",))
+    assert found.unknown == reason
+
+
+async def test_a_persons_own_file_in_the_engines_folder_is_not_taken_for_ours(street, tmp_path):
+    filled(tmp_path / "models", ["vae/v.safetensors"])
+    await street.start()
+    warning = {
+        "key": "yours",
+        "sentence": "/base/models/vae/v.safetensors is not ours and is used as it is.",
+        "next_step": "",
+    }
+    stats = await gpu({**REPORT, "warnings": [warning]})(None)
+    (found,) = await module.models_of(
+        street.hashes, "http://[::1]:1", stats, ("vae/v.safetensors",)
+    )
+    assert found == ModelFile(name="vae/v.safetensors", unknown=module.THEIRS)
+
+
+@pytest.mark.parametrize("report", [None, {"schema": 1}], ids=["no-report", "older-report"])
+async def test_packs_that_nobody_reports_are_unknown_with_the_reason(report):
+    packs, unknown = module.packs_of(await gpu(report)(None))
+    assert packs == ()
+    assert "report" in unknown
+
+
+async def test_a_receipt_of_the_simulated_engine_claims_no_models_and_no_packs(street):
+    await street.start()
+    await street.becomes(await street.drop(), State.DONE)
+    for told in environments(paper(street)):
+        assert "simulated" in told["packs_unknown"]
+        assert all("simulated" in each["unknown"] for each in told.get("models", []))

@@ -1,0 +1,264 @@
+"""Hashes of model files: computed once, never in a job's way, and never of another file than was asked for."""
+
+import asyncio
+import hashlib
+import os
+import threading
+
+import pytest
+
+from zoetrope.models import hashes as module
+from zoetrope.models.hashes import NO_FOLDER, NOT_YET, SILENT, Hashes
+from zoetrope.models.manifest import Model
+from zoetrope.models.store import Store
+
+NAME = "vae/m.safetensors"
+CONTENT = b"weights" * 1000
+SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Folder:
+    """A folder of models, and how often its files were hashed."""
+
+    def __init__(self, root, monkeypatch):
+        self.root = root / "models"
+        self.file = self.root / NAME
+        self.file.parent.mkdir(parents=True)
+        self.memory = root / "model-hashes.json"
+        self.read = []
+        real = module._sha256
+        monkeypatch.setattr(
+            module, "_sha256", lambda path, *rest: self.read.append(path) or real(path, *rest)
+        )
+
+    def hashes(self, *more):
+        return Hashes(self.root, more, self.memory)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    return Folder(tmp_path, monkeypatch)
+
+
+async def settled(hashes, name=NAME):
+    """Look until nothing is left to compute, and give what is known then."""
+    await hashes.look([name])
+    task = asyncio.create_task(hashes.run())
+    async with asyncio.timeout(20):
+        while hashes._wanted:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return (await hashes.look([name]))[0]
+
+
+async def test_an_unknown_hash_is_told_as_such_at_once_and_known_later(folder):
+    folder.file.write_bytes(CONTENT)
+    hashes = folder.hashes()
+    (first,) = await hashes.look([NAME])
+    assert (first.size, first.sha256, first.unknown) == (len(CONTENT), "", NOT_YET)
+    assert folder.read == []
+    assert (await settled(hashes)).sha256 == SHA
+    (filled,) = await hashes.completed((first,))
+    assert (filled.sha256, filled.unknown) == (SHA, "")
+
+
+async def test_a_file_is_hashed_once_over_many_looks_and_starts(folder):
+    folder.file.write_bytes(CONTENT)
+    hashes = folder.hashes()
+    await settled(hashes)
+    await settled(hashes)
+    later = folder.hashes()
+    assert (await later.look([NAME]))[0].sha256 == SHA
+    assert len(folder.read) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"a": 1}'])
+async def test_a_spoilt_memory_costs_a_computation_no_more(folder, content):
+    folder.file.write_bytes(CONTENT)
+    folder.memory.write_bytes(content)
+    assert (await settled(folder.hashes())).sha256 == SHA
+
+
+async def test_a_memory_that_cannot_be_written_costs_nothing_now(folder):
+    folder.file.write_bytes(CONTENT)
+    folder.memory.mkdir()
+    assert (await settled(folder.hashes())).sha256 == SHA
+
+
+async def test_a_replaced_file_is_never_given_the_hash_of_what_it_was(folder):
+    folder.file.write_bytes(CONTENT)
+    hashes = folder.hashes()
+    (before,) = await hashes.look([NAME])
+    await settled(hashes)
+    times = folder.file.stat()
+    other = folder.file.with_name("other")
+    other.write_bytes(b"x" * len(CONTENT))
+    os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+    other.replace(folder.file)
+    (now,) = await hashes.look([NAME])
+    assert (now.sha256, now.unknown) == ("", NOT_YET), "the same size and time, another inode"
+    folder.file.write_bytes(b"longer" * len(CONTENT))
+    await settled(hashes)
+    (filled,) = await hashes.completed((before,))
+    assert (filled.sha256, filled.unknown) == ("", NOT_YET), "that file is gone"
+
+
+async def test_a_file_that_changes_while_it_is_hashed_gets_no_hash(folder, monkeypatch):
+    folder.file.write_bytes(CONTENT)
+    hashes = folder.hashes()
+    real = module._sha256
+
+    def replaced(path, identity, leaving):
+        def meanwhile():
+            new = folder.file.with_name("new")
+            new.write_bytes(b"y" * len(CONTENT))
+            new.replace(folder.file)
+            return leaving()
+
+        return real(path, identity, meanwhile)
+
+    monkeypatch.setattr(module, "_sha256", replaced)
+    found = await settled(hashes)
+    assert (found.sha256, found.unknown) == ("", NOT_YET)
+    monkeypatch.setattr(module, "_sha256", real)
+    expected = hashlib.sha256(b"y" * len(CONTENT)).hexdigest()
+    assert (await settled(hashes)).sha256 == expected
+
+
+async def test_a_link_that_is_turned_to_another_file_of_a_store_is_another_file(folder, tmp_path):
+    """All files of a Nix store have the same time; two of the same size differ in their place alone."""
+    for name, letter in (("one", b"1"), ("two", b"2")):
+        (tmp_path / name).write_bytes(letter * 100)
+        os.utime(tmp_path / name, ns=(1_000_000_000, 1_000_000_000))
+    folder.file.symlink_to(tmp_path / "one")
+    hashes = folder.hashes()
+    one = await settled(hashes)
+    folder.file.unlink()
+    folder.file.symlink_to(tmp_path / "two")
+    assert (await hashes.look([NAME]))[0].unknown == NOT_YET
+    two = await settled(hashes)
+    assert one.sha256 == hashlib.sha256(b"1" * 100).hexdigest()
+    assert two.sha256 == hashlib.sha256(b"2" * 100).hexdigest()
+
+
+async def test_what_a_download_verified_is_not_read_again_but_not_through_a_link(folder):
+    folder.file.write_bytes(CONTENT)
+    store = Store(folder.root)
+    store.verify(Model(file="m.safetensors", folder="vae", sha256=SHA))
+    assert (await folder.hashes().look([NAME]))[0].sha256 == SHA
+    target = folder.root / "real"
+    folder.file.rename(target)
+    folder.file.symlink_to(target)
+    assert (await folder.hashes().look([NAME]))[0].unknown == NOT_YET
+    assert folder.read == []
+
+
+async def test_an_empty_file_has_a_hash_as_any_other(folder):
+    folder.file.touch()
+    found = await settled(folder.hashes())
+    assert (found.size, found.sha256) == (0, hashlib.sha256(b"").hexdigest())
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "loop", "dangling"])
+async def test_what_is_no_file_is_told_with_its_reason(folder, kind):
+    if kind == "folder":
+        folder.file.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(folder.file)
+    elif kind == "loop":
+        folder.file.symlink_to(folder.file)
+    elif kind == "dangling":
+        folder.file.symlink_to("nowhere")
+    (found,) = await folder.hashes().look([NAME])
+    assert found.sha256 == ""
+    assert found.unknown not in ("", NOT_YET)
+
+
+@pytest.mark.parametrize("name", ["../secret", "vae/../../secret", "/etc/hostname", "vae/a\0b"])
+async def test_no_name_leads_out_of_the_folder(folder, name):
+    (folder.root.parent / "secret").write_text("secret")
+    (found,) = await folder.hashes().look([name])
+    assert (found.size, found.sha256) == (0, "")
+    assert "leads out" in found.unknown
+
+
+async def test_a_file_that_cannot_be_read_is_told_and_tried_again(folder, monkeypatch):
+    folder.file.write_bytes(CONTENT)
+    hashes = folder.hashes()
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    real = module._sha256
+    monkeypatch.setattr(module, "_sha256", refused)
+    assert "Permission denied" in (await settled(hashes)).unknown
+    monkeypatch.setattr(module, "_sha256", real)
+    assert (await settled(hashes)).sha256 == SHA
+
+
+async def test_a_folder_that_cannot_be_entered_is_told(folder, monkeypatch):
+    def refused(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(module.os, "stat", refused)
+    (found,) = await folder.hashes().look([NAME])
+    assert "Permission denied" in found.unknown
+
+
+async def test_a_folder_that_does_not_answer_delays_a_job_by_no_more_than_its_patience(
+    folder, monkeypatch
+):
+    folder.file.write_bytes(CONTENT)
+    answer = threading.Event()
+    real = module._identity
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "_identity", lambda file: answer.wait() and real(file))
+    hashes = folder.hashes()
+    for _ in range(3):
+        (found,) = await hashes.look([NAME])
+        assert found.unknown == SILENT
+    answer.set()
+    monkeypatch.setattr(module, "PATIENCE", 20.0)
+    assert (await hashes.look([NAME]))[0].unknown == NOT_YET
+
+
+async def test_the_first_folder_that_has_a_file_counts(folder, tmp_path):
+    (tmp_path / "more/vae").mkdir(parents=True)
+    (tmp_path / "more" / NAME).write_bytes(CONTENT)
+    hashes = folder.hashes(tmp_path / "more")
+    assert (await hashes.look([NAME]))[0].size == len(CONTENT)
+    folder.file.write_bytes(b"1")
+    assert (await hashes.look([NAME]))[0].size == 1
+
+
+async def test_without_a_folder_nothing_is_known_and_the_reason_is_told(tmp_path):
+    hashes = Hashes(None, (), tmp_path / "memory")
+    assert [each.unknown for each in await hashes.look([NAME])] == [NO_FOLDER]
+
+
+async def test_a_service_that_ends_does_not_wait_for_a_large_file(folder, monkeypatch):
+    folder.file.write_bytes(CONTENT)
+    monkeypatch.setattr(module, "CHUNK", 1)
+    hashes = folder.hashes()
+    begun = threading.Event()
+    real = module._sha256
+
+    def slow(path, identity, leaving):
+        def meanwhile():
+            begun.set()
+            while not leaving():
+                pass
+            return True
+
+        return real(path, identity, meanwhile)
+
+    monkeypatch.setattr(module, "_sha256", slow)
+    await hashes.look([NAME])
+    task = asyncio.create_task(hashes.run())
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await hashes.look([NAME]))[0].unknown == NOT_YET
