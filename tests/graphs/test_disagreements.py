@@ -158,7 +158,7 @@ def test_every_rule_that_the_page_names_is_one():
 
 def test_what_models_and_frames_take_of_the_hosts_memory_is_reckoned_right():
     known = catalogue(ModelsSettings())
-    rows = [row for row in table("Cards") if re.fullmatch(r"[\d.]+", row[-1])]
+    rows = [row for row in table("GPU memory") if re.fullmatch(r"[\d.]+", row[-1])]
     assert len(rows) >= 5
     for what, gigabytes in rows:
         if name := SPAN.search(what):
