@@ -1,4 +1,4 @@
-# The least that a host says; README shows this file.
+# The minimal configuration of a host; README shows this file.
 {
   # NVIDIA's licence covers the driver and the CUDA libraries.
   nixpkgs.config.allowUnfree = true;

@@ -1,4 +1,4 @@
-# A box without a screen: people drop pictures onto a Samba share and find the videos on another one.
+# A headless host: users drop pictures into a Samba share and find the videos in another one.
 {
   nixpkgs.config.allowUnfree = true;
   hardware.graphics.enable = true;
@@ -12,7 +12,7 @@
       group = "family";
     };
     outbox.path = "/srv/share/videos";
-    # Phones upload in fits and starts.
+    # Phones upload with pauses.
     settings.inbox.settle_seconds = 10.0;
   };
 
@@ -24,7 +24,7 @@
         path = "/srv/share/pictures";
         "read only" = "no";
         "valid users" = "@family";
-        # What is dropped belongs to the group and can be read by it, whoever drops it.
+        # Every dropped file belongs to the group and is readable by it.
         "force group" = "family";
         "create mask" = "0660";
         "directory mask" = "2770";

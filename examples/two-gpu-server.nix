@@ -1,4 +1,4 @@
-# A server with two cards, each with a ComfyUI of its own, and a page for the house behind a token.
+# A server with two GPUs, each with its own ComfyUI, and a page for the local network that requires a token.
 {
   nixpkgs.config.allowUnfree = true;
   hardware.graphics.enable = true;
@@ -27,13 +27,13 @@
       };
     };
 
-    # The card in the narrow slot.
+    # The GPU with little cooling.
     gpu.profiles.cool = {
       card = "RTX 4090";
       maxCoreMhz = 2400;
     };
 
-    # Compilation costs minutes after each change of size; these cards do many sizes.
+    # Compilation takes minutes after each change of size; these GPUs run many sizes.
     comfyui.environment.TORCH_COMPILE_DISABLE = "1";
     comfyui.listen = "0.0.0.0";
     comfyui.reachableFrom = [ "192.168.1.0/24" ];

@@ -1,5 +1,5 @@
-# A workstation with an RTX 5090, undervolted: a cap on the core clock and an offset hold about the speed of
-# stock at less power. What a card bears is its own affair; begin at half the offset, and let it work for a day.
+# A workstation with an undervolted RTX 5090: a limit on the core clock and an offset keep about the speed of
+# stock at less power. GPUs differ in what they tolerate; begin at half the offset, and let it work for a day.
 {
   nixpkgs.config.allowUnfree = true;
   hardware.graphics.enable = true;
@@ -8,7 +8,7 @@
 
   services.zoetrope = {
     enable = true;
-    # Made by ada: mkdir -m 2770 ~/inbox ~/videos
+    # Created by ada: mkdir -m 2770 ~/inbox ~/videos
     inbox = {
       path = "/home/ada/inbox";
       group = "users";

@@ -1,9 +1,9 @@
 {
-  description = "A host that makes videos of pictures";
+  description = "A host that makes videos from pictures";
 
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
-    # Where your checkout of zoetrope lies. Its own nixpkgs pin is what its wheels were chosen for.
+    # The path of your checkout of zoetrope. Its wheels were chosen for its own nixpkgs pin.
     zoetrope.url = "git+file:///srv/zoetrope/source";
   };
 
