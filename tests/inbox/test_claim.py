@@ -197,7 +197,7 @@ def test_tickets_go_along_with_a_refused_picture(claims, inbox):
     write(inbox, "hero/cat.png", "hero/cat.toml")
     claims.refuse(claims.take(("hero/cat.png",), ("hero/cat.toml",)), WHY)
     assert listing(inbox / "rejected") == ["hero/cat.png", "hero/cat.png.why.txt", "hero/cat.toml"]
-    assert "With it: cat.toml." in (inbox / "rejected/hero/cat.png.why.txt").read_text()
+    assert "inbox: cat.png, cat.toml\n" in (inbox / "rejected/hero/cat.png.why.txt").read_text()
 
 
 def test_a_refusal_that_was_interrupted_is_done_again(claims, inbox, monkeypatch):

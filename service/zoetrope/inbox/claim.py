@@ -10,7 +10,7 @@ import re
 import stat
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -19,7 +19,8 @@ from ..beneath import Beneath, Linked, Place
 from ..errors import NotFound, NotReadable, Reason, Rejected, ZoetropeError
 from ..host import shown
 from ..transfer import carry, copy
-from .entry import CLAIMED, REFUSED, WHY, Entry, Kind, classify, cut, ticket_names
+from .entry import CLAIMED, REFUSED, Entry, Kind, classify, ticket_names
+from .refusal import Refusal, explain, free_name, joined, withdraw
 
 log = logging.getLogger("zoetrope.inbox")
 
@@ -221,10 +222,9 @@ class Claims:
         with contextlib.suppress(FileNotFoundError), self._tree() as tree:
             for path in (*claim.tickets, *claim.pictures):
                 _unlink(tree, claim.at(path))
-                # A reason that an earlier try left would now be misleading.
-                with contextlib.suppress(OSError):
-                    if not tree.exists(f"{REFUSED}/{path}"):
-                        _unlink(tree, f"{REFUSED}/{path}{WHY}")
+            for path in claim.pictures:
+                folder, _, name = path.rpartition("/")
+                withdraw(tree, joined(REFUSED, folder) if folder else REFUSED, name)
             tree.prune(claim.home)
 
     def refuse(self, claim: Claim, reason: Reason) -> Path:
@@ -235,8 +235,7 @@ class Claims:
             with Beneath(home) as tree:
                 target = "/".join(part for part in (self._fallback.name, claim.folder) if part)
                 tree.make(target)
-                names = [path.rpartition("/")[2] for path in claim.pictures]
-                return home / _explain(tree, target, names[0], names, reason, moved=False)
+                return home / explain(tree, target, _refusal(claim, reason, claim.pictures))
         with self._tree() as tree:
             if not tree.is_folder(claim.home):
                 # Gone with its share, perhaps: nothing may be made where the share was mounted.
@@ -306,7 +305,7 @@ class Claims:
                 _unlink(tree, source)
             else:
                 # Somebody put a new file in its place meanwhile; both are kept.
-                tree.rename(source, _joined(folder, _free_name(tree, folder, name)))
+                tree.rename(source, joined(folder, free_name(tree, folder, name)))
         tree.prune(home)
 
     def _carry(self, tree: Beneath, claim: Claim, target: str, reason: Reason) -> str:
@@ -316,10 +315,10 @@ class Claims:
         names: list[str] = []
         why = target
         for path in left:
-            names.append(_free_name(tree, target, path.rpartition("/")[2]))
+            names.append(free_name(tree, target, path.rpartition("/")[2]))
             if path == left[-1]:
                 # Written before the rename: a picture without its reason would be a riddle.
-                why = _explain(tree, target, names[-1], names, reason, moved=True)
+                why = explain(tree, target, _refusal(claim, reason, names[::-1]))
             carry(tree, claim.at(path), tree, f"{target}/{names[-1]}")
         return why
 
@@ -347,30 +346,17 @@ def check_file(found: os.stat_result) -> os.stat_result:
     return found
 
 
-def _explain(
-    tree: Beneath, target: str, name: str, names: list[str], reason: Reason, *, moved: bool
-) -> str:
-    """Write a picture's reason beside it; gives the reason's path."""
-    others = [other for other in names if other != name]
-    lines = [f"{shown(name)} was not taken.", "", reason.sentence]
-    if reason.next_step:
-        lines += ["", f"What to do: {reason.next_step}"]
-    if others:
-        lines += ["", f"With it: {', '.join(shown(other) for other in sorted(others))}."]
-    if moved:
-        lines += ["", "To try again, move it back into the inbox."]
-    else:
-        lines += ["", "The file was left where it is. To try again, change it or `touch` it."]
-    text = ("\n".join(lines) + "\n").encode()
-    name = cut(name, 255 - len(WHY))
-    why = f"{target}/{name}{WHY}"
-    try:
-        tree.write(why, text)
-    except IsADirectoryError:
-        # Somebody made a folder of that name.
-        why = f"{target}/{_numbered(tree, target, name, WHY)}"
-        tree.write(why, text)
-    return why
+def _refusal(claim: Claim, reason: Reason, paths: Sequence[str]) -> Refusal:
+    """Put together what the reason says; the first of the names is the picture's."""
+    name, *others = (path.rpartition("/")[2] for path in paths)
+    return Refusal(
+        name=name,
+        reason=reason,
+        where=f"{claim.pictures[0]} in the inbox",
+        others=tuple(others),
+        folder=claim.folder,
+        moved=claim.moved,
+    )
 
 
 def _files(tree: Beneath, home: str) -> list[str]:
@@ -393,25 +379,6 @@ def _unlink(tree: Beneath, path: str) -> None:
     """Remove a file; one that is gone is well, and so is what became a folder or lies behind a link."""
     with contextlib.suppress(FileNotFoundError, IsADirectoryError, Linked):
         tree.unlink(path)
-
-
-def _joined(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
-def _free_name(tree: Beneath, folder: str, name: str) -> str:
-    """Find a name that is not taken in a folder: the file's own, or that with a number."""
-    base, dot, suffix = name.rpartition(".")
-    return _numbered(tree, folder, base, f".{suffix}") if dot else _numbered(tree, folder, name, "")
-
-
-def _numbered(tree: Beneath, folder: str, base: str, suffix: str) -> str:
-    found, number = f"{base}{suffix}", 1
-    while tree.exists(_joined(folder, found)):
-        number += 1
-        tail = f" ({number}){suffix}"
-        found = cut(base, 255 - len(os.fsencode(tail))) + tail
-    return found
 
 
 def _same(tree: Beneath, path: str, other: str) -> bool:

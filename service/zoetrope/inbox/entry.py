@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from enum import StrEnum
@@ -15,8 +16,10 @@ REFUSED = "rejected"
 DEFAULTS = "ticket.toml"
 WHY = ".why.txt"
 
-# A claim folder's 255 bytes must hold "<stem>-<job8>" and "<stem>.mp4".
-STEM_BYTES = 255 - 9
+# What a file's name may have on any file system.
+NAME_BYTES = 255
+# A claim folder's name must hold "<stem>-<job8>", and its video's "<stem>.mp4".
+STEM_BYTES = NAME_BYTES - 9
 
 _FOREIGN = frozenset(
     {
@@ -103,6 +106,12 @@ def safe_stem(stem: str) -> str:
 def cut(text: str, size: int) -> str:
     """Cut a text to a number of bytes without breaking a letter."""
     return text.encode("utf-8", "surrogateescape")[:size].decode("utf-8", "ignore")
+
+
+def fitted(base: str, end: str) -> str:
+    """Put an end to a name; a base that is too long for a file's name is cut."""
+    most = NAME_BYTES - len(os.fsencode(end))
+    return (base if len(os.fsencode(base)) <= most else cut(base, most)) + end
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import shutil
+import stat
+from io import BufferedReader
 from pathlib import Path
 
 from ..beneath import Beneath, Linked
-from ..domain.job import Job
+from ..domain.job import Job, Progress, State
 from ..errors import Reason
 from ..settings import Settings
+from .entry import fitted
+from .refusal import Refusal, explain, free_name, joined
 
 log = logging.getLogger("zoetrope.inbox")
 
@@ -45,43 +50,69 @@ class Returned:
                 return
 
     def _lay(self, job: Job, home: Path) -> None:
-        folder = f"rejected/{job.folder}" if job.folder else "rejected"
+        folder = joined("rejected", job.folder) if job.folder else "rejected"
         with Beneath(home) as tree:
             tree.make(folder)
             names = []
             for still in job.stills:
-                name = _free(tree, folder, still.name, job.short)
                 source = self._work / job.id / still.source
-                with source.open("rb") as file, tree.replacing(f"{folder}/{name}") as made:
-                    shutil.copyfileobj(file, made)
-                names.append(name)
-            title = names[0] if names else f"{job.stem}-{job.short}"
-            tree.write(f"{folder}/{title}.why.txt", reason_text(job, title).encode())
+                names.append(_put(tree, folder, source, still.name, job.short))
+            title, *others = names or [f"{job.stem}-{job.short}"]
+            explain(
+                tree,
+                folder,
+                Refusal(
+                    name=title,
+                    reason=job.reason,
+                    where=_where(job),
+                    others=tuple(others),
+                    folder=job.folder,
+                    failed=job.state is not State.REJECTED,
+                    job=job.short,
+                ),
+            )
+
+
+def _put(tree: Beneath, folder: str, source: Path, name: str, short: str) -> str:
+    """Lay a picture into a folder, unless it lies there already, and give the name that it has there."""
+    name = _ended(name.rpartition("/")[2], "")
+    if tree.exists(joined(folder, name)):
+        # Another file's; with the job's id in its name, the picture lies there since an earlier try.
+        name = _ended(name, f"-{short}")
+        if tree.exists(joined(folder, name)):
+            if _same(tree, joined(folder, name), source):
+                return name
+            name = free_name(tree, folder, name)
+    with source.open("rb") as file, tree.replacing(joined(folder, name)) as made:
+        shutil.copyfileobj(file, made)
+    return name
+
+
+def _same(tree: Beneath, path: str, source: Path) -> bool:
+    """Tell whether a plain file of the folder holds the same bytes as one of ours."""
+    try:
+        with source.open("rb") as ours, open(tree.open(path), "rb") as theirs:  # noqa: PTH123
+            plain = stat.S_ISREG(os.fstat(theirs.fileno()).st_mode)
+            return plain and _digest(ours) == _digest(theirs)
+    except (OSError, Linked):
+        return False
+
+
+def _digest(file: BufferedReader) -> bytes:
+    return hashlib.file_digest(file, "sha256").digest()
+
+
+def _ended(name: str, end: str) -> str:
+    """Put something between a file's name and its suffix."""
+    base, dot, suffix = name.rpartition(".")
+    return fitted(base, f"{end}{dot}{suffix}") if base else fitted(name, end)
+
+
+def _where(job: Job) -> str:
+    """Say which job failed, and in which of its stages."""
+    broken = next((stage for stage in job.stages if stage.state is Progress.FAILED), None)
+    return f"job {job.short}, stage {broken.name}" if broken else f"job {job.short}"
 
 
 def _words(error: OSError) -> Reason:
     return Reason("not-returned", f"{error.strerror or error}.", "The job's page has the picture.")
-
-
-def reason_text(job: Job, title: str) -> str:
-    """Write the reason for people who see only the share."""
-    reason = job.reason
-    lines = [f"{title} did not become a video.", ""]
-    if reason is not None:
-        lines += [reason.sentence, ""]
-        if reason.next_step:
-            lines += [f"What to do: {reason.next_step}", ""]
-    lines += [
-        "To try again, move the picture back into the inbox,",
-        f"or go on from where it stopped: zoetrope retry {job.short}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _free(tree: Beneath, folder: str, name: str, short: str) -> str:
-    """Keep the person's name; where it is taken by another file, the job's id goes into it."""
-    clean = Path(os.fsdecode(os.fsencode(name))).name
-    if not tree.exists(f"{folder}/{clean}"):
-        return clean
-    path = Path(clean)
-    return f"{path.stem}-{short}{path.suffix}"

@@ -1,0 +1,116 @@
+"""The reason next to a rejected picture: a text file, for people who see only the share. Nothing else writes it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+
+from ..beneath import Beneath, Linked
+from ..durable import flush
+from ..errors import Reason
+from ..host import shown
+from .entry import WHY, fitted
+
+_MOST_BYTES = 64 * 1024  # of a reason; what is longer is not ours
+# How a reason begins, after the picture's name; the last two are those of an earlier version.
+_BEGINNINGS = (" was rejected.", " failed.", " was not taken.", " did not become a video.")
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person has to know of a picture that became no video."""
+
+    name: str  # of the picture, where it lies now
+    reason: Reason | None
+    where: str  # what it is about: the path in the inbox, or the job
+    others: tuple[str, ...] = ()  # the files that lie there with it
+    folder: str = ""  # of the inbox, to move it back to
+    moved: bool = True  # false when the file stayed in the inbox
+    failed: bool = False  # false when the picture or its ticket was rejected
+    job: str = ""  # the short id of a job that can go on; "" when there is none
+
+
+def text(refusal: Refusal) -> str:
+    """Say what is wrong, where, and what to do."""
+    name = shown(refusal.name)
+    lines = [f"{name}{_BEGINNINGS[refusal.failed]}", ""]
+    if refusal.reason is not None:
+        lines.append(f"What is wrong: {refusal.reason.sentence}")
+    lines.append(f"Where: {shown(refusal.where)}")
+    if refusal.reason is not None and refusal.reason.next_step:
+        lines.append(f"What to do: {refusal.reason.next_step}")
+    lines += ["", *_again(refusal)]
+    return "\n".join(lines) + "\n"
+
+
+def _again(refusal: Refusal) -> list[str]:
+    """Say how to try again."""
+    if not refusal.moved:
+        return ["The file is still where you put it. To try again, change it or `touch` it."]
+    names = ", ".join(shown(name) for name in (refusal.name, *sorted(refusal.others)))
+    place = f"the folder {shown(refusal.folder)} of the inbox" if refusal.folder else "the inbox"
+    lines = [f"To try again, move it back into {place}: {names}"]
+    if refusal.job:
+        lines.append(f"Or go on from where it stopped: zoetrope retry {refusal.job}")
+    return lines
+
+
+def explain(tree: Beneath, folder: str, refusal: Refusal) -> str:
+    """Write a picture's reason next to it and give its path; only an earlier reason of ours is replaced."""
+    content = text(refusal).encode()
+    name = reason_name(refusal.name)
+    path = joined(folder, name)
+    if tree.exists(path) and _is_ours(tree, path, refusal.name):
+        tree.write(path, content)
+        return path
+    while True:
+        path = joined(folder, numbered(tree, folder, name.removesuffix(WHY), WHY))
+        # A file that somebody made since is theirs; the next number is tried.
+        with contextlib.suppress(FileExistsError):
+            with open(tree.create(path), "wb") as file:  # noqa: PTH123 - a descriptor
+                file.write(content)
+                flush(file)
+            return path
+
+
+def withdraw(tree: Beneath, folder: str, name: str) -> None:
+    """Remove the reason that an earlier try left, which would mislead now; a person's own file stays."""
+    with contextlib.suppress(OSError, Linked):
+        path = joined(folder, reason_name(name))
+        if not tree.exists(joined(folder, name)) and _is_ours(tree, path, name):
+            tree.unlink(path)
+
+
+def reason_name(name: str) -> str:
+    """Name a picture's reason; a long name is cut, so that any file system takes it."""
+    return fitted(name, WHY)
+
+
+def free_name(tree: Beneath, folder: str, name: str) -> str:
+    """Find a name that is not taken in a folder: the file's own, or that with a number."""
+    base, dot, suffix = name.rpartition(".")
+    return numbered(tree, folder, base, f".{suffix}") if dot else numbered(tree, folder, name, "")
+
+
+def numbered(tree: Beneath, folder: str, base: str, suffix: str) -> str:
+    """Find a name that is not taken in a folder, with a number between base and suffix if needed."""
+    found, number = fitted(base, suffix), 1
+    while tree.exists(joined(folder, found)):
+        number += 1
+        found = fitted(base, f" ({number}){suffix}")
+    return found
+
+
+def joined(folder: str, name: str) -> str:
+    """Give a name's path below the inbox; "" is the inbox itself."""
+    return f"{folder}/{name}" if folder else name
+
+
+def _is_ours(tree: Beneath, path: str, name: str) -> bool:
+    """Tell whether a file is a reason that the service wrote for a picture of this name."""
+    try:
+        content = tree.read(path, _MOST_BYTES + 1)
+    except (OSError, Linked):
+        return False
+    first, _, _ = content.decode("utf-8", "replace").partition("\n")
+    return len(content) <= _MOST_BYTES and first in {f"{shown(name)}{end}" for end in _BEGINNINGS}
