@@ -358,3 +358,26 @@ async def test_questions_walk_an_index_and_sort_nothing(ledger, query):
     told = " | ".join(row[3] for row in plan)
     assert "SCAN" not in told, told
     assert "TEMP B-TREE" not in told, told
+
+
+def of(version: str, state: State = State.DONE) -> Job:
+    return make(state, recipe_version=version)
+
+
+async def test_a_version_is_referenced_by_any_job_ended_ones_included(ledger, monkeypatch):
+    monkeypatch.setattr("zoetrope.store.sqlite.index._WALK", 3)
+    for number, state in enumerate(State):
+        await ledger.add(of(f"v{number}", state), claim=f"c{number}")
+    await ledger.add(make(), claim="without")
+    wanted = {f"v{number}" for number in range(len(State))}
+    assert await ledger.referenced({*wanted, "nobody's"}) == wanted
+    assert await ledger.referenced(["v0"]) == {"v0"}
+    assert await ledger.referenced([]) == set()
+
+
+async def test_while_a_row_is_damaged_every_version_counts_as_referenced(ledger):
+    await ledger.add(of("v0"), claim="c0")
+    spoilt = await ledger.add(of("v1"), claim="c1")
+    write = "UPDATE jobs SET body = ? WHERE id = ?"
+    await ledger._run(lambda: ledger._db.execute(write, (b"{", spoilt.id)) and ledger._db.commit())
+    assert await ledger.referenced({"v1", "v2"}) == {"v1", "v2"}

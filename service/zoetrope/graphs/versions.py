@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import uuid
@@ -55,17 +56,25 @@ class Versions:
                 self._known[version] = self._read(version)
             return self._known[version]
 
-    def forget_all_but(self, used: Iterable[str]) -> tuple[str, ...]:
-        """Remove every version that no job needs any more; gives their names."""
+    def names(self) -> frozenset[str]:
+        """List what lies in the folder: versions, and what a crash left of some."""
+        if self._root is None or not self._root.is_dir():
+            return frozenset()
+        return frozenset(folder.name for folder in self._root.iterdir())
+
+    def forget(self, unused: Iterable[str]) -> tuple[str, ...]:
+        """Remove versions that no job names, but none that this process has kept; gives their names."""
         with self._one:
-            if self._root is None or not self._root.is_dir():
+            if self._root is None:
                 return ()
-            needed = {*used, *self._kept}
-            left = [folder for folder in self._root.iterdir() if folder.name not in needed]
-            for folder in left:
-                shutil.rmtree(folder, ignore_errors=True)
-                self._known.pop(folder.name, None)
-        return tuple(folder.name for folder in left)
+            left = sorted(set(unused) - self._kept)
+            for name in left:
+                # Its index first: what is half removed must not pass for a version.
+                with contextlib.suppress(OSError):
+                    (self._root / name / INDEX).unlink()
+                shutil.rmtree(self._root / name, ignore_errors=True)
+                self._known.pop(name, None)
+        return tuple(left)
 
     def _write(self, recipe: Recipe, root: Path) -> None:
         part = root / f".{uuid.uuid4().hex}.part"

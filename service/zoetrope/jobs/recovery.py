@@ -30,13 +30,14 @@ async def move(ledger: Ledger, job: Job, engine: str, clock: Callable[[], float]
 
 
 async def sweep(ledger: Ledger, recipes: Recipes, work: Path) -> None:
-    """Remove the work of jobs that were published just before an earlier process ended, and recipe versions that no job needs."""
+    """Remove the work of jobs that were published just before an earlier process ended, and recipe versions that no job names."""
     for folder in await asyncio.to_thread(_folders, work):
         with contextlib.suppress(NotFound, LedgerError):
             if (await ledger.get(folder.name)).state is State.DONE:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-    used = await insist(ledger.versions)
-    await asyncio.to_thread(recipes.versions.forget_all_but, used)
+    kept = await asyncio.to_thread(recipes.versions.names)
+    used = await insist(lambda: ledger.referenced(kept))
+    await asyncio.to_thread(recipes.versions.forget, kept - used)
 
 
 def _folders(work: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from .query import sql
 
 T = TypeVar("T")
 
+_WALK = 500  # rows at a time, where all of them may have to be looked at
 _REFILL = 64  # rows at a time, where some of a page cannot be read
 
 
@@ -182,17 +184,31 @@ class Index(Database):
 
         return await self._run(work)
 
-    async def versions(self) -> set[str]:
-        """List the recipe versions of all jobs that may still be worked on, failed ones included."""
+    async def referenced(self, versions: Iterable[str]) -> set[str]:
+        """Tell which of some recipe versions a job names, ended ones included: they can be reproduced.
 
-        def work() -> set[str]:
+        While there is a row that nothing can be made of, it may name any of them.
+        """
+        wanted, found = set(versions), set[str]()
+        last = sys.maxsize
+
+        def work() -> int | None:
             rows = self._db.execute(
-                "SELECT DISTINCT json_extract(body, '$.recipe_version') FROM jobs"
-                " WHERE state NOT IN ('done', 'rejected') AND json_valid(body)"
-            )
-            return {version for (version,) in rows if version}
+                "SELECT seq, CASE WHEN json_valid(body) THEN json_extract(body, '$.recipe_version')"
+                " ELSE 0 END FROM jobs WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+                (last, _WALK),
+            ).fetchall()
+            if any(version == 0 for _, version in rows):
+                return None
+            found.update(version for _, version in rows if version in wanted)
+            return rows[-1][0] if len(rows) == _WALK else 0
 
-        return await self._run(work)
+        # In pieces, so that a long ledger keeps nobody else waiting; mostly the newest jobs name them all.
+        while last and found < wanted:
+            if (reached := await self._run(work)) is None:
+                return wanted
+            last = reached
+        return found
 
     async def counts(self) -> dict[State, int]:
         """Say how many jobs are in each state."""
