@@ -98,7 +98,7 @@ def tuned(engine, helper, tmp_path_factory):
 
 def make_job(service, picture: bytes, stem: str, state: str, **ticket) -> dict:
     """Drop a picture into the inbox and wait until its job is where it shall be."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in ticket.items()]
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in ticket.items()]
     if lines:
         (service.inbox / f"{stem}.toml").write_text("\n".join(lines))
     (service.inbox / f"{stem}.png").write_bytes(picture)

@@ -126,7 +126,7 @@ def test_the_gallery_finds_a_video_by_its_words(visit, finished):
     search = page.get_by_role("searchbox", name="Search videos")
     search.fill("no such words")
     expect(card).to_have_count(0)
-    expect(page.get_by_text("No video has these words")).to_be_visible()
+    expect(page.get_by_text("No video matches the search.")).to_be_visible()
     search.fill("drum turns")
     expect(card).to_be_visible()
 

@@ -32,8 +32,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     q: Annotated[
         str,
         msgspec.Meta(
-            max_length=200,
-            description="Only jobs whose names, id or prompt hold each of these words.",
+            max_length=1000,
+            description="Only jobs whose names, id or prompt contain each of these words.",
         ),
     ] = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST, description="How many at most.")] = 50

@@ -40,9 +40,9 @@ async function answered(path, options) {
   return response.ok ? body : reject(response.status, body);
 }
 
-/** Asks for something. */
-export function get(path) {
-  return answered(BASE + path);
+/** Requests something; `signal` cancels it. */
+export function get(path, options = {}) {
+  return answered(BASE + path, options);
 }
 
 /** Asks for something that this service may not have; null where it does not. */

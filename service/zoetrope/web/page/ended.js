@@ -8,21 +8,21 @@ import { Rows } from "./rows.js";
 
 /** Shows failed, rejected and cancelled jobs. */
 export function showEnded(library, { repeat }) {
-  const shelf = library.ended;
+  const list = library.ended;
   const rows = new Rows(byId("ended-rows"), (job) => row(library, job, repeat), byId("ended-title"));
-  shelf.addEventListener("change", () => {
-    rows.show(shelf.jobs);
-    byId("ended").hidden = !shelf.jobs.length;
-    byId("ended-more").hidden = !shelf.more;
+  list.addEventListener("change", () => {
+    rows.show(list.jobs);
+    byId("ended").hidden = !list.jobs.length;
+    byId("ended-more").hidden = !list.more;
   });
-  byId("ended-more").addEventListener("click", () => attempt(() => shelf.extend()));
-  byId("failed-link").addEventListener("click", () => attempt(() => findFailed(shelf)));
+  byId("ended-more").addEventListener("click", () => attempt(() => list.extend()));
+  byId("failed-link").addEventListener("click", () => attempt(() => findFailed(list)));
 }
 
 // Those that failed may be older than all that is shown.
-async function findFailed(shelf) {
+async function findFailed(list) {
   const failed = () => byId("ended-rows").querySelector("[data-state=failed]");
-  while (!failed() && shelf.more) await shelf.extend();
+  while (!failed() && list.more) await list.extend();
   failed()?.scrollIntoView({ block: "center" });
 }
 

@@ -3,38 +3,48 @@
 import { saving } from "./api.js";
 import { button, byId, make, tell } from "./element.js";
 import { again } from "./decide.js";
-import { moment } from "./format.js";
+import { count, moment } from "./format.js";
 import { attempt } from "./notice.js";
 import { print } from "./player.js";
 import { details } from "./receipt.js";
 import { Rows } from "./rows.js";
 
-const PAUSE = 300; // ms after the last letter until a search is asked for
+const PAUSE = 300; // ms after the last change until the service is asked
 
 /** Shows the gallery with its search. */
 export function showGallery(library, { repeat }) {
-  const shelf = library.gallery;
-  const rows = new Rows(byId("gallery-rows"), (job) => card(library, job, repeat), byId("gallery-title"));
+  const list = library.gallery;
+  const rows = new Rows(byId("gallery-rows"), (job) => entry(library, job, repeat), byId("gallery-title"));
   const more = byId("gallery-more");
   let timer = 0;
-  shelf.addEventListener("change", () => {
-    rows.show(shelf.jobs);
-    more.hidden = !shelf.more;
-    byId("gallery-search").hidden = !shelf.text && !shelf.jobs.length;
-    const none = shelf.text ? "No video has these words in its name or prompt." : "Finished videos appear here.";
-    tell(byId("gallery-empty"), shelf.loaded && !shelf.jobs.length ? none : "");
+  const matches = byId("gallery-count");
+  list.addEventListener("change", () => {
+    const { jobs, loaded } = list;
+    rows.show(jobs);
+    rows.list.setAttribute("aria-busy", list.busy);
+    rows.list.dataset.search = loaded ?? "";
+    more.hidden = !list.more;
+    byId("gallery-search").hidden = !list.text && !jobs.length;
+    tell(byId("gallery-empty"), loaded === "" && !jobs.length ? "Finished videos appear here." : "");
+    // While a search is under way, the count of the one before stays: each result is read aloud once.
+    if (!list.busy) matches.textContent = loaded ? result(jobs.length, list.more) : "";
   });
-  more.addEventListener("click", () => attempt(() => shelf.extend()));
+  more.addEventListener("click", () => attempt(() => list.extend()));
   byId("gallery-text").addEventListener("input", ({ target }) => {
     clearTimeout(timer);
     timer = setTimeout(() => {
-      shelf.text = target.value.trim();
-      attempt(() => shelf.load());
+      list.text = target.value;
+      attempt(() => list.load());
     }, PAUSE);
   });
 }
 
-function card(library, job, repeat) {
+function result(number, more) {
+  if (!number) return "No video matches the search. Each word has to be in the name, the prompt or the id of the job.";
+  return more ? `More than ${number} videos match.` : `${count(number, "video matches", "videos match")}.`;
+}
+
+function entry(library, job, repeat) {
   const frame = make("div", { class: "frame" });
   const warned = make("p", { class: "why" });
   const save = make("a", { class: "button", "aria-label": `Download ${job.name}` }, "Download");

@@ -1,6 +1,6 @@
-// Every shelf of jobs, and how news reaches the right one.
+// Every list of jobs, and how news reaches the right one.
 
-import { Shelf } from "./shelf.js";
+import { JobList } from "./job_list.js";
 
 const PAGE = 24;
 const MANY = 200; // the most that the service gives at once
@@ -11,17 +11,17 @@ export class Library extends EventTarget {
 
   constructor() {
     super();
-    this.review = new Shelf(["review"], MANY, { whole: true });
-    this.queue = new Shelf(["running", "queued", "waiting"], MANY, { whole: true });
-    this.gallery = new Shelf(["done"], PAGE);
-    this.ended = new Shelf(["failed", "rejected", "cancelled"], PAGE);
-    this.shelves = [this.review, this.queue, this.gallery, this.ended];
+    this.review = new JobList(["review"], MANY, { whole: true });
+    this.queue = new JobList(["running", "queued", "waiting"], MANY, { whole: true });
+    this.gallery = new JobList(["done"], PAGE);
+    this.ended = new JobList(["failed", "rejected", "cancelled"], PAGE);
+    this.lists = [this.review, this.queue, this.gallery, this.ended];
   }
 
   /** Asks for everything anew. */
   async load() {
     this.#updated.clear();
-    await Promise.all(this.shelves.map((shelf) => shelf.load()));
+    await Promise.all(this.lists.map((list) => list.load()));
   }
 
   /** Takes a job in, wherever it stands now; an answer that was overtaken by an event is let go. */
@@ -29,7 +29,7 @@ export class Library extends EventTarget {
     if ((this.#updated.get(job.id) ?? 0) > job.updated) return;
     this.#updated.set(job.id, job.updated);
     const before = this.find(job.id)?.state;
-    for (const shelf of this.shelves) shelf.put(job);
+    for (const list of this.lists) list.put(job);
     if (before !== job.state) this.dispatchEvent(new CustomEvent("moved", { detail: { job, before } }));
   }
 
@@ -41,8 +41,8 @@ export class Library extends EventTarget {
     this.dispatchEvent(new CustomEvent("progress", { detail: job }));
   }
 
-  /** Finds a job on any shelf. */
+  /** Finds a job on any list. */
   find(id) {
-    return this.shelves.map((shelf) => shelf.get(id)).find(Boolean);
+    return this.lists.map((list) => list.get(id)).find(Boolean);
   }
 }

@@ -110,7 +110,7 @@ stream.addEventListener("health", ({ detail }) => {
 library.addEventListener("moved", ({ detail: { job } }) => {
   if (NEWS[job.state]) say(`${job.name} ${NEWS[job.state]}.`);
 });
-for (const shelf of library.shelves) shelf.addEventListener("change", title);
+for (const list of library.lists) list.addEventListener("change", title);
 byId("dismiss").addEventListener("click", settle);
 byId("reload").addEventListener("click", () => location.reload());
 setInterval(() => document.hidden || document.body.dataset.lost !== undefined || statusSoon(), NOW_AND_THEN);

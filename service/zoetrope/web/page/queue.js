@@ -11,13 +11,13 @@ const ORDER = ["running", "queued", "waiting"];
 
 /** Shows the queue. */
 export function showQueue(library) {
-  const shelf = library.queue;
+  const list = library.queue;
   const rows = new Rows(byId("queue-rows"), (job) => row(library, job), byId("queue-title"));
-  shelf.addEventListener("change", () => {
-    rows.show(inTurn(shelf.jobs).slice(0, SHOWN));
-    tell(byId("queue-more"), shelf.jobs.length > SHOWN ? `${shelf.jobs.length - SHOWN} more jobs are queued.` : "");
-    tell(byId("queue-count"), tally(shelf.jobs));
-    byId("queue-empty").hidden = shelf.jobs.length > 0 || !shelf.loaded;
+  list.addEventListener("change", () => {
+    rows.show(inTurn(list.jobs).slice(0, SHOWN));
+    tell(byId("queue-more"), list.jobs.length > SHOWN ? `${list.jobs.length - SHOWN} more jobs are queued.` : "");
+    tell(byId("queue-count"), tally(list.jobs));
+    byId("queue-empty").hidden = list.jobs.length > 0 || list.loaded === null;
   });
   library.addEventListener("progress", ({ detail }) => rows.get(detail.id)?.advance(detail));
 }

@@ -9,7 +9,7 @@ import { Rows } from "./rows.js";
 
 /** Shows the clips to review: one large, the others in a strip to choose from. */
 export function showReview(library, { recipes, repeat }) {
-  const shelf = library.review;
+  const list = library.review;
   const stage = byId("review-stage");
   let chosen = null;
   const choose = (id) => {
@@ -18,8 +18,8 @@ export function showReview(library, { recipes, repeat }) {
   };
   const rows = new Rows(byId("review-strip"), (job) => choice(job, choose), byId("review-title"));
   function show() {
-    const jobs = shelf.jobs.reverse(); // the oldest first
-    const job = shelf.get(chosen) ?? jobs[0];
+    const jobs = list.jobs.reverse(); // the oldest first
+    const job = list.get(chosen) ?? jobs[0];
     chosen = job?.id ?? null;
     const held = byId("review").contains(document.activeElement);
     byId("review").hidden = !jobs.length;
@@ -33,7 +33,7 @@ export function showReview(library, { recipes, repeat }) {
     // The keyboard focus stays here, or goes where the job went.
     if (held && !byId("review").contains(document.activeElement)) byId(job ? "review-title" : "queue-title").focus();
   }
-  shelf.addEventListener("change", show);
+  list.addEventListener("change", show);
 }
 
 function choice(job, choose) {
