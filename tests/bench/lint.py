@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.table import Figure, percentile
-from zoetrope.graphs.graph import decode
+from zoetrope.graphs.document import decode
 from zoetrope.graphs.shelf import shipped
 from zoetrope.lint.engine import lint
 from zoetrope.lint.facts import pinned_context

@@ -10,7 +10,8 @@ import pytest
 from zoetrope.engine.protocol import Stats
 from zoetrope.engine.report import EngineReport, Kernel
 from zoetrope.graphs import catalog
-from zoetrope.graphs.graph import decode, encode, put
+from zoetrope.graphs.document import decode, encode
+from zoetrope.graphs.graph import put
 from zoetrope.lint.rules import RULES
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
@@ -160,7 +161,7 @@ def test_an_ignore_needs_a_reason(run, bent):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is not JSON"),
+        ("{", "is not valid JSON"),
         ("[" * 100_000, "nested deeper"),
         ('{"nodes": [], "links": [], "version": 0.4}', "Z003"),
         ("[]", "is no graph"),

@@ -11,7 +11,8 @@ from zoetrope.domain.values import Still
 from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
 from zoetrope.engine.rehearsal.validate import Lists, validate
 from zoetrope.graphs import catalog
-from zoetrope.graphs.graph import Graph, decode, encode, put
+from zoetrope.graphs.document import decode, encode
+from zoetrope.graphs.graph import Graph, put
 from zoetrope.graphs.loaders import loaded
 from zoetrope.graphs.recipe import Recipe
 from zoetrope.graphs.recipe_file import StageSpec

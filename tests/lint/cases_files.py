@@ -24,6 +24,7 @@ from tests.lint.graphs import (
     upscale,
     wrapper,
 )
+from zoetrope.graphs.document import read
 
 PINNED = frozenset(
     {
@@ -45,7 +46,7 @@ def summed(**inputs):
 
 
 def page_format():
-    return {"nodes": [{"id": 1, "type": "LoadImage"}], "links": [], "version": 0.4}
+    return read({"nodes": [{"id": 1, "type": "LoadImage"}], "links": []}, "page")
 
 
 def gguf(**settings):
@@ -125,9 +126,12 @@ CASES = (
         "Z002",
         good=summed(**{"expression": "a", "values.a": 81}),
         bad=summed(expression="81"),
-        at="sum.values",
+        at="sum.values.a",
     ),
     case("Z003", good=hero(), bad=page_format()),
+    case("Z011", good=hero(), bad=changed(hero(), ks_low__cfg=101), at="ks_low.cfg"),
+    case("Z011", good=hero(), bad=changed(hero(), ks_low__cfg="much"), at="ks_low.cfg"),
+    case("Z011", good=hero(), bad=changed(hero(), ks_low__scheduler="odd"), at="ks_low.scheduler"),
     case(
         "Z004",
         good=hero(),
@@ -140,6 +144,8 @@ CASES = (
     case(
         "Z004", good=hero(), bad=changed(hero(), shift_low__model=At("shift_low")), at="shift_low"
     ),
+    case("Z004", good=hero(), bad=changed(hero(), decode__vae="vae"), at="decode.vae"),
+    case("Z004", good=hero(), bad=changed(hero(), decode__vae=[7, 0]), at="decode.vae"),
     case("Z005", good=hero(), bad=changed(hero(), cond__width=500), at="cond.width"),
     case(
         "Z005",

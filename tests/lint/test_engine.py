@@ -5,7 +5,8 @@ import pytest
 
 from tests.lint.case import beside
 from tests.lint.graphs import changed, full, hero
-from zoetrope.graphs.graph import Node, encode
+from zoetrope.graphs.document import encode, read
+from zoetrope.graphs.graph import Node
 from zoetrope.lint.engine import lint
 from zoetrope.lint.findings import SEVERITIES, Finding, Hit, Rule
 from zoetrope.lint.registry import rule
@@ -52,7 +53,7 @@ def test_the_worst_comes_first_and_the_order_is_always_the_same():
 
 
 def test_plain_json_and_a_graph_that_is_read_already_give_the_same():
-    assert lint(encode(UNEVEN), beside()) == lint(UNEVEN, beside())
+    assert lint(read(encode(UNEVEN), "graph"), beside()) == lint(UNEVEN, beside())
 
 
 def test_an_ignore_on_a_node_counts_there_alone():

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tests.lint.graphs import At, changed, hero, node
 from zoetrope.graphs import catalog
+from zoetrope.graphs.document import Link
 from zoetrope.lint.reading import Reading, as_number
-from zoetrope.lint.wiring import Link
 
 
 def reading(graph):

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lint.case import beside
-from zoetrope.graphs.graph import decode, put, swap
+from zoetrope.graphs.document import decode
+from zoetrope.graphs.graph import put, swap
 from zoetrope.graphs.shelf import load
 from zoetrope.lint.engine import lint
 from zoetrope.models.manifest import catalogue

@@ -36,6 +36,7 @@ ERRORS = [
     "Z004",
     "Z006",
     "Z008",
+    "Z011",
     "M001",
     "M002",
     "M003",
@@ -107,7 +108,7 @@ INFOS = [
     "W009",
 ]
 FAMILIES = {
-    "Z": 9, "M": 14, "L": 8, "S": 18, "C": 12, "F": 8, "E": 3, "V": 3, "U": 12, "R": 4, "A": 8, "P": 7,
+    "Z": 10, "M": 14, "L": 8, "S": 18, "C": 12, "F": 8, "E": 3, "V": 3, "U": 12, "R": 4, "A": 8, "P": 7,
     "I": 1, "W": 16,
 }  # fmt: skip
 
@@ -155,7 +156,7 @@ def test_the_rule_is_silent_about_the_good_graph(case):
     assert [finding for finding in findings if finding.rule in {case.rule, "X001"}] == []
 
 
-@pytest.mark.parametrize("case", CASES, ids=names)
+@pytest.mark.parametrize("case", [case for case in CASES if isinstance(case.bad, dict)])
 def test_what_the_rule_would_change_mends_the_graph(case):
     before = lint(case.bad, case.bad_context)
     changeable = {f.node + f.input for f in before if f.rule == case.rule and f.changes}

@@ -18,7 +18,8 @@ from ..domain.values import Artefact
 from ..durable import flush
 from ..errors import EngineDown, EngineGone, EngineRefused, NotGiven, OutputVanished
 from ..graphs.catalog import Catalog, from_object_info
-from ..graphs.graph import Graph, encode
+from ..graphs.document import encode
+from ..graphs.graph import Graph
 from ..settings import EngineSettings
 from . import readings, report
 from .protocol import (

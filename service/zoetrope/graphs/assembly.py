@@ -12,7 +12,8 @@ from .. import tables
 from ..errors import RecipeError
 from ..structs import primed
 from . import shared, soundness
-from .graph import Graph, decode
+from .document import decode
+from .graph import Graph
 from .recipe import Recipe
 from .recipe_file import RecipeFile
 

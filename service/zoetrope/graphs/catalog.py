@@ -32,6 +32,11 @@ class Slots(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     names: tuple[str, ...] = ()
     min: int = 0
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The slots that have to be there: the first so many."""
+        return (self.names or tuple(f"{self.prefix}{i}" for i in range(self.min)))[: self.min]
+
 
 class Input(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One declared input of a node."""
@@ -72,6 +77,11 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     lists: tuple[int, ...] = ()
     output_node: bool = False
     deprecated: bool = False
+
+    @property
+    def grows(self) -> bool:
+        """Whether some input of it stands for any number of slots."""
+        return any(item.slots is not None for item in self.inputs.values())
 
     @property
     def output_names(self) -> tuple[str, ...]:

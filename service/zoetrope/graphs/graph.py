@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from ..errors import RecipeError
-from ..structs import primed
 
 Inputs = dict[str, Any]
 
@@ -23,28 +22,6 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 Graph = dict[str, Node]
-
-
-def decode(text: bytes | str, origin: str) -> Graph:
-    """Read an API-format graph; a graph saved in the page's own format is named as such."""
-    try:
-        raw = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RecipeError(f"{origin}: not valid JSON ({error}).") from error
-    if isinstance(raw, dict) and isinstance(raw.get("nodes"), list):
-        raise RecipeError(
-            f"{origin}: this is the page's own format.", "Export it with `Export (API)`."
-        )
-    try:
-        return msgspec.convert(raw, primed(Graph))
-    except msgspec.ValidationError as error:
-        raise RecipeError(f"{origin}: not an API-format graph ({error}).") from error
-
-
-def encode(graph: Graph) -> dict[str, Any]:
-    """Give the graph as plain JSON values, ready for an engine."""
-    plain: dict[str, Any] = msgspec.to_builtins(graph)
-    return plain
 
 
 def digest(graph: Graph) -> str:

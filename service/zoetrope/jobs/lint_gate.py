@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..lint.findings import Finding
 
 # The engine knows better than any recording which nodes it has, and checks these itself.
-THE_ENGINES = dict.fromkeys(("Z001", "Z002", "Z004"), "the engine checks it against the nodes that it has")  # fmt: skip
+THE_ENGINES = dict.fromkeys(("Z001", "Z002", "Z004", "Z011"), "the engine checks it against the nodes that it has")  # fmt: skip
 
 
 class LintGate:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..domain.job import Job, Progress, Stage, State
 from ..domain.values import Artefact, Still, Ticket
 from ..errors import Reason
+from ..graphs.document import Document
 from ..graphs.recipe import Recipe
 from ..lint.findings import Finding
 from .lint_gate import LintGate
@@ -72,19 +73,18 @@ def check_ticket(
 
 
 def check_graph(
-    gate: LintGate, graph: Mapping[str, Any], context: Context, cards: Mapping[str, float]
+    gate: LintGate, document: Document, context: Context, cards: Mapping[str, float]
 ) -> Preflight:
     """Read somebody's own graph for every engine, by name with the memory of its card."""
     # Late, so that an idle service does not hold a hundred rules.
     from ..lint.engine import lint
-    from ..lint.wiring import read
 
     found = _Gathered()
     for engine, memory in cards.items():
         on = msgspec.structs.replace(context, host=gate.host(engine, memory))
-        for finding in lint(graph, on):
+        for finding in lint(document, on):
             found.add(finding, engine)
-    return Preflight(findings=found.of(len(cards)), nodes=len(read(graph).nodes))
+    return Preflight(findings=found.of(len(cards)), nodes=len(document.nodes))
 
 
 class _Gathered:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 
+from ..graphs.document import Document
+from ..graphs.graph import Graph
 from .facts import Context
 from .findings import SEVERITIES, Finding, Hit, Rule
 from .rules import RULES
 from .subject import Subject
-from .wiring import Document, read
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +21,11 @@ _RANK = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
 
 def lint(
-    graph: Document, context: Context, rules: Mapping[str, Rule] = RULES
+    graph: Document | Graph, context: Context, rules: Mapping[str, Rule] = RULES
 ) -> tuple[Finding, ...]:
     """List what is wrong or doubtful in a graph: the worst first."""
-    subject = Subject(read(graph), context)
+    document = graph if isinstance(graph, Document) else Document(nodes=graph)
+    subject = Subject(document, context)
     found = [
         finding
         for rule in rules.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ..graphs.document import Link
 from .classes import (
     CANVASES,
     DECODERS,
@@ -15,7 +16,6 @@ from .classes import (
 )
 from .reading import Reading
 from .stages import KINDS
-from .wiring import Link
 
 #: No interpolation makes more of a frame than this.
 _MOST_TIMES = 1000

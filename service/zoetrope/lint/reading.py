@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from ..graphs.catalog import Catalog
+from ..graphs.document import Link, link_of, unwrapped
 from ..graphs.graph import Node
 from .classes import CONSTANTS, SWITCHES
 from .expression import evaluate
-from .wiring import Link, link_of
 
 Scalar = str | int | float | bool
 
@@ -29,6 +29,7 @@ class Reading:
         # Every output is worked out once, so that formulas upon formulas cost no more than their number;
         # what is being worked out counts as unknown, so that a circle has an end.
         self._outputs: dict[Link, Scalar | None] = {}
+        self._links: dict[str, tuple[tuple[str, Link], ...]] = {}
         self._sources: dict[Link, Link | None] = {}
         self._by_class: dict[str, list[str]] = defaultdict(list)
         for node_id, node in nodes.items():
@@ -58,11 +59,17 @@ class Reading:
         link = link_of(raw)
         return raw is None if link is None else link.node not in self.nodes
 
-    def links(self, node_id: str) -> Iterator[tuple[str, Link]]:
+    def links(self, node_id: str) -> tuple[tuple[str, Link], ...]:
         """List a node's inputs that have a link to a node that exists."""
-        for name, value in self.nodes[node_id].inputs.items():
-            if (link := link_of(value)) is not None and link.node in self.nodes:
-                yield name, link
+        if node_id not in self._links:
+            self._links[node_id] = tuple(
+                (name, link)
+                for name, value in self.nodes[node_id].inputs.items()
+                if isinstance(value, list)
+                and (link := link_of(value)) is not None
+                and link.node in self.nodes
+            )
+        return self._links[node_id]
 
     def source(self, node_id: str, name: str) -> Link | None:
         """Find the output that really feeds an input, behind switches; None if nobody can tell."""
@@ -98,10 +105,9 @@ class Reading:
         if name not in inputs:
             return self._default(node_id, name)
         raw = inputs[name]
-        if isinstance(raw, dict):
-            raw = raw.get("__value__")
-        if isinstance(raw, str | int | float):
-            return raw
+        if not isinstance(raw, list):
+            plain = unwrapped(raw)
+            return plain if isinstance(plain, str | int | float) else None
         link = self._behind(link_of(raw), depth)
         return None if link is None else self._output(link, depth + 1)
 

@@ -5,30 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from .. import tables
 from ..errors import RecipeError
-from ..graphs.graph import decode, encode
+from ..graphs.document import MOST_BYTES, Document, encode, parse
 from .engine import lint
 from .facts import Context
 from .findings import Finding
 from .fix import mend
 
-MOST_BYTES = 64 * 1024 * 1024
 REVERSE_ORDER = "experimental.low_to_high"
 
 
 class Source:
     """One graph as it lies on the disk, and what its recipe says of it."""
 
-    def __init__(
-        self, file: Path, document: Any, twice: Sequence[str], tags: frozenset[str]
-    ) -> None:
+    def __init__(self, file: Path, document: Document, tags: frozenset[str]) -> None:
         self.file = file
         self.document = document
         self.tags = tags
-        self._twice = tuple(twice)  # node ids that the file has more than once
 
     def lint(self, context: Context) -> tuple[Finding, ...]:
         """List what is to be said of it."""
@@ -42,7 +37,7 @@ class Source:
                 fix="Give each node an id of its own.",
                 source="ComfyUI API format",
             )
-            for name in self._twice
+            for name in self.document.twice
         )
         return (*doubled, *lint(self.document, context))
 
@@ -67,44 +62,28 @@ def read(file: Path) -> Source:
     try:
         if file.stat().st_size > MOST_BYTES:
             raise RecipeError(f"{file} is larger than any graph ({MOST_BYTES >> 20} MB).")
-        text = file.read_text(encoding="utf-8")
+        text = file.read_bytes()
     except OSError as error:
         raise RecipeError(f"{file} cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{file} is not UTF-8 text.", "Save it as UTF-8.") from error
-    twice: list[str] = []
-
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(found)
-        if len(made) < len(found) and all(isinstance(value, dict) for _, value in found):
-            names = [name for name, _ in found]
-            twice.extend(sorted({name for name in names if names.count(name) > 1}))
-        return made
-
-    try:
-        document = json.loads(text, object_pairs_hook=pairs)
-    except RecursionError as error:
-        raise RecipeError(f"{file} is nested deeper than any graph.") from error
-    except ValueError as error:
-        raise RecipeError(f"{file} is not JSON ({error}).") from error
-    if not isinstance(document, dict):
-        raise RecipeError(
-            f"{file} is no graph: it holds no object of nodes.", "Export it with `Export (API)`."
-        )
-    return Source(file, document, twice, _tags(file.parent / "recipe.toml"))
+    return Source(file, parse(text, str(file)), _tags(file.parent / "recipe.toml"))
 
 
 def mended(source: Source, context: Context) -> tuple[str, ...]:
     """Mend a graph in its file, and name the rules that were mended; a file that is no graph stays as it is."""
-    graph = decode(source.file.read_bytes(), str(source.file))
-    done = mend(graph, context)
+    document = source.document
+    if document.page_format or document.malformed:
+        return ()
+    done = mend(document.nodes, context)
     if not done.findings:
         return ()
-    text = json.dumps(encode(done.graph), indent=1, ensure_ascii=False) + "\n"
+    plain = encode(done.graph)
+    if document.request is not None:
+        plain = {"prompt": plain, **document.request}
+    text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
     part = source.file.with_name(f".{source.file.name}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(source.file)
-    source.document = json.loads(text)
+    source.document = parse(text, str(source.file))
     return tuple(finding.rule for finding in done.findings)
 
 

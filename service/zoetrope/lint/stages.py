@@ -7,10 +7,10 @@ from typing import Final, Literal
 
 import msgspec
 
+from ..graphs.document import Link
 from .chains import Chain, walk
 from .reading import Reading, as_number
 from .sigma import DEFAULT_SHIFT
-from .wiring import Link
 
 Runtime = Literal["core", "res4lyf", "wrapper"]
 Place = tuple[str, str]

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
+from ..graphs.catalog import Input, Option
+from ..graphs.document import Document
+from ..graphs.fit import Fault, faults
 from ..graphs.graph import Node
 from . import pictures, prompts, stages, upscalers
 from .classes import DECODERS, VAES, WEIGHTS
@@ -16,7 +19,6 @@ from .prompts import Prompt, Side
 from .reading import Reading
 from .stages import Stage
 from .upscalers import Upscaler
-from .wiring import Wiring
 
 
 class Weights(NamedTuple):
@@ -37,19 +39,19 @@ class Pair(NamedTuple):
 class Subject:
     """What rules look at."""
 
-    def __init__(self, wiring: Wiring, context: Context) -> None:
-        self.wiring = wiring
+    def __init__(self, document: Document, context: Context) -> None:
+        self.document = document
         self.context = context
         self.catalog = context.catalog
         self.host = context.host
-        self.read = Reading(wiring.nodes, context.catalog)
+        self.read = Reading(document.nodes, context.catalog)
         self._around: dict[str, frozenset[str]] = {}
         self._texts: dict[tuple[str, Side], tuple[Prompt, ...]] = {}
 
     @property
     def nodes(self) -> dict[str, Node]:
         """All nodes that could be read."""
-        return self.wiring.nodes
+        return self.document.nodes
 
     @cached_property
     def reachable(self) -> frozenset[str]:
@@ -64,6 +66,16 @@ class Subject:
                 seen.add(node_id)
                 waiting += [link.node for _, link in self.read.links(node_id)]
         return frozenset(seen)
+
+    @cached_property
+    def faults(self) -> tuple[tuple[str, Fault], ...]:
+        """The inputs that do not fit their nodes' signatures, of all nodes that the server looks into."""
+        return tuple(
+            (node_id, fault)
+            for node_id, node in self.nodes.items()
+            if (signature := self.catalog.get(node.class_type)) and node_id in self.reachable
+            for fault in faults(node, signature, self.nodes, self.catalog, _options)
+        )
 
     def is_output(self, node_id: str) -> bool:
         """Whether the server begins with this node."""
@@ -190,3 +202,8 @@ class Subject:
             if vae is not None and vae.node in users and sampler is not None:
                 users[vae.node].add(sampler)
         return {node_id: frozenset(found) for node_id, found in users.items()}
+
+
+def _options(item: Input) -> tuple[Option, ...] | None:
+    """Give the options that are the same on every host; nobody here knows what files one has."""
+    return None if item.files else item.options

@@ -6,16 +6,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from ...graphs.catalog import Input
-from ...graphs.catalog import Node as Signature
-from ...graphs.graph import Node
+from ...graphs.document import link_of
+from ...graphs.fit import Fault, Kind, astray
 from ..findings import Hit, Put, quote
 from ..registry import rule
 from ..subject import Subject
-from ..wiring import fits, link_of
 
 #: Inputs that name files inside the engine's own folders.
 _FILE_INPUTS = ("image", "video", "file", "filename_prefix", "audio", "latent", "directory")
+_ASTRAY = frozenset({Kind.NO_NODE, Kind.NO_OUTPUT, Kind.OTHER_TYPE})
 _OUTSIDE = re.compile(r"^(?:[/\\~]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)")
 
 #: "graph (2).json", "graph(1).json", "graph - Copy.json", "graph copy 2.json"
@@ -49,10 +48,9 @@ def unknown_class(subject: Subject) -> Iterator[Hit]:
 )
 def required_input_missing(subject: Subject) -> Iterator[Hit]:
     """Find required inputs that nodes on the way to an output lack."""
-    for node_id, node, signature in _judged(subject):
-        for name, item in signature.inputs.items():
-            if not item.required or name in node.inputs or _filled(name, item, node.inputs):
-                continue
+    for node_id, fault in subject.faults:
+        if fault.kind is Kind.MISSING:
+            name, item = fault.input, fault.item
             default = item.default if item.has_default else next(iter(item.options or ()), None)
             put = () if default is None or item.is_link else (Put(node_id, name, default),)
             yield Hit(node=node_id, input=name, found=f"{name} is missing", changes=put)
@@ -68,11 +66,11 @@ def required_input_missing(subject: Subject) -> Iterator[Hit]:
 )
 def not_api_format(subject: Subject) -> Iterator[Hit]:
     """Find what is not a node, and graphs that the page saved for itself."""
-    if subject.wiring.page_format:
+    if subject.document.page_format:
         yield Hit(found="a workflow in the page's own format")
         return
-    for node_id, reason in subject.wiring.malformed.items():
-        yield Hit(node=node_id, found=f"the entry {quote(node_id)} {reason}")
+    for node_id, entry in subject.document.malformed.items():
+        yield Hit(node=node_id, found=f"the entry {quote(node_id)} {entry.reason}")
 
 
 @rule(
@@ -85,12 +83,12 @@ def not_api_format(subject: Subject) -> Iterator[Hit]:
 )
 def bad_link(subject: Subject) -> Iterator[Hit]:
     """Find links to nodes or outputs that do not exist, of the wrong type, or in a circle."""
-    circle = _circle(subject)
-    for node_id, node, signature in _judged(subject):
-        for name, value in node.inputs.items():
-            if isinstance(value, list) and (problem := _broken(subject, signature, name, value)):
-                yield Hit(node=node_id, input=name, found=f"{name} {problem}")
-        if node_id in circle:
+    for node_id, fault in subject.faults:
+        if problem := _broken(fault):
+            yield Hit(node=node_id, input=fault.input, found=f"{fault.input} {problem}")
+    yield from _undeclared(subject)
+    for node_id in _circle(subject) & subject.reachable:
+        if subject.catalog.get(subject.read.class_of(node_id)) is not None:
             yield Hit(node=node_id, found="its links lead in a circle, back to itself")
 
 
@@ -127,6 +125,34 @@ def off_grid(subject: Subject) -> Iterator[Hit]:
 
 
 @rule(
+    "Z011",
+    "error",
+    title="value that the input does not take",
+    why="The server refuses it: value_smaller_than_min, value_bigger_than_max, value_not_in_list or"
+    " invalid_input_type.",
+    fix="Write a value that the node declares.",
+    source="ComfyUI execution.py: validate_inputs",
+)
+def misfit(subject: Subject) -> Iterator[Hit]:
+    """Find values of another type, out of range, or that are none of a choice."""
+    for node_id, fault in subject.faults:
+        name, item, value = fault.input, fault.item, fault.value
+        match fault.kind:
+            case Kind.TYPE:
+                yield Hit(node=node_id, input=name, found=f"{name} is no {item.type}: {fault.told}")
+            case Kind.SMALL | Kind.LARGE:
+                put = (Put(node_id, name, item.min if fault.kind is Kind.SMALL else item.max),)
+                found = f"{name} = {quote(value)}, {fault.told}"
+                yield Hit(node=node_id, input=name, found=found, changes=put)
+            case Kind.CHOICE if name not in _FILE_INPUTS:
+                # The options were recorded on another host, whose packs may have had fewer.
+                found = (
+                    f"{name} = {quote(value)}, which is none of {len(item.options or ())} options"
+                )
+                yield Hit(node=node_id, input=name, found=found, severity="warn")
+
+
+@rule(
     "Z006",
     "error",
     title="nothing comes out",
@@ -136,7 +162,7 @@ def off_grid(subject: Subject) -> Iterator[Hit]:
 )
 def no_output(subject: Subject) -> Iterator[Hit]:
     """Find graphs without any output node."""
-    if subject.wiring.page_format:
+    if subject.document.page_format:
         return  # nothing of it could be read, as Z003 says
     if not subject.strangers and not any(map(subject.is_output, subject.nodes)):
         yield Hit(found="no node saves or shows anything")
@@ -201,44 +227,40 @@ def copied_file(subject: Subject) -> Iterator[Hit]:
         yield Hit(found=f"{quote(subject.context.file)} ends in {quote(found[1].strip())}")
 
 
-def _judged(subject: Subject) -> Iterator[tuple[str, Node, Signature]]:
-    """List the nodes that the server looks into, each with its signature."""
-    for node_id, node in subject.nodes.items():
-        signature = subject.catalog.get(node.class_type)
-        if signature is not None and node_id in subject.reachable:
-            yield node_id, node, signature
-
-
-def _filled(name: str, item: Input, inputs: dict[str, object]) -> bool:
-    """Whether a growing input has at least the slots that it needs."""
-    if item.slots is None:
-        return False
-    return item.slots.min == 0 or any(key.startswith(f"{name}.") for key in inputs)
-
-
-def _broken(subject: Subject, signature: Signature, name: str, value: list[object]) -> str:
+def _broken(fault: Fault) -> str:
     """Say what is wrong with a link; empty if nothing is."""
-    item = signature.inputs.get(name)
-    if item is not None and item.multiselect:
-        return ""
-    link = link_of(value)
-    if link is None:
+    if fault.kind is Kind.HANDED:
+        return f"is {quote(fault.value)}, where {fault.told}"
+    if fault.kind is Kind.NO_LINK:
         return "is a list, but no link of a node and an output"
-    node = subject.nodes.get(link.node)
-    if node is None:
-        return f"comes from {quote(link.node)}, which does not exist"
-    above = subject.catalog.get(node.class_type)
-    if above is None:
+    if fault.kind not in _ASTRAY:
         return ""
-    if not 0 <= link.slot < len(above.outputs):
-        return (
-            f"comes from output {quote(link.slot)} of {link.node}, which has {len(above.outputs)}"
-        )
-    # Choices of the older interface take no link but one of any type.
-    if item is None or item.slots is not None or item.type.startswith("COMFY_"):
-        return ""
-    given = above.outputs[link.slot]
-    return "" if fits(given, item.type) else f"is a {item.type}, but {link.node} gives {given}"
+    node, slot = fault.value
+    if fault.kind is Kind.OTHER_TYPE:
+        return f"is a {fault.item.type}, but {node} gives {fault.told}"
+    return _lost(node, slot, fault.kind, fault.told)
+
+
+def _lost(node: str, slot: int, kind: Kind, told: str) -> str:
+    output = f"output {quote(slot)} of {node}" if kind is Kind.NO_OUTPUT else quote(node)
+    return f"comes from {output}, {told}"
+
+
+def _undeclared(subject: Subject) -> Iterator[Hit]:
+    """Find links that lead nowhere in inputs that the server does not look at, and stumbles over later."""
+    for node_id in subject.reachable:
+        node = subject.nodes[node_id]
+        signature = subject.catalog.get(node.class_type)
+        if signature is None:
+            continue
+        for name, value in node.inputs.items():
+            if not isinstance(value, list) or (name in signature.inputs):
+                continue
+            if (signature.grows and "." in name) or (link := link_of(value)) is None:
+                continue
+            if (lost := astray(link, subject.nodes, subject.catalog)) is not None:
+                found = f"{name} {_lost(*link, *lost)}"
+                yield Hit(node=node_id, input=name, found=found)
 
 
 def _circle(subject: Subject) -> frozenset[str]:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from ... import tables
-from ...errors import Reason, Rejected
+from ...errors import Reason, RecipeError, Rejected
+from ...graphs.document import read
 from ...inbox import ticket as tickets
 from ...jobs.lint_gate import LintGate
 from ...jobs.preflight import Preflight, check_graph, check_ticket
@@ -104,9 +104,6 @@ class LintApi:
             raise BadRequest(f"Either a graph or a ticket is read; the body has {many}.", HOW)
         cards = self._cards(asked)
         if asked.graph is not None:
-            if (flaw := tables.find(asked.graph)) is not None:
-                told = f"The graph cannot be read: {flaw}."
-                return reply(Preflight(refusal=Reason("graph-value", told, "Fix the graph.")))
             return reply(await asyncio.to_thread(self._graph, asked, asked.graph, cards))
         assert isinstance(ticket, dict)
         if asked.tags:
@@ -116,13 +113,18 @@ class LintApi:
     def _graph(self, asked: Reading, graph: dict[str, Any], cards: dict[str, float]) -> Preflight:
         from ...lint.facts import Picture, Recipe, pinned_context
 
+        try:
+            document = read(graph, "The graph")
+        except RecipeError as error:
+            told = Reason("graph-value", error.reason.sentence, "Fix the graph.")
+            return Preflight(refusal=told)
         size = asked.picture.size if asked.picture is not None else None
         context = pinned_context(
             recipe=Recipe(tags=frozenset(asked.tags)),
             picture=Picture(width=size[0], height=size[1]) if size is not None else None,
             ignore=self._runtime.settings.lint.ignore,
         )
-        return check_graph(LintGate(self._runtime.settings), graph, context, cards)
+        return check_graph(LintGate(self._runtime.settings), document, context, cards)
 
     def _cards(self, asked: Reading) -> dict[str, float]:
         """Give the memory of every engine's card; 0 where it is not known."""

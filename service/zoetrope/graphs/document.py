@@ -1,0 +1,178 @@
+"""The one reader of graph documents: what a node, a link and a value is, for recipes, linter and simulated engine alike.
+
+A document is what ComfyUI's `POST /prompt` takes: nodes by their ids, each with `class_type` and
+`inputs`; or the whole request with such a graph as its `prompt`. Beside those two a node may have
+a `_meta` with its title. Whatever else a node holds is not kept: an `is_changed`, which old files
+have, would even keep the server from looking whether a picture has changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from .. import tables
+from ..errors import RecipeError
+from .graph import Graph, Node
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+
+# What a request says beside its graph, and what a page's file has next to it.
+_BESIDE = frozenset(
+    ("client_id", "prompt_id", "extra_data", "front", "number", "partial_execution_targets")
+) | {"workflow"}
+_EXPORT = "Export it with `Export (API)`."
+
+
+class Link(NamedTuple):
+    """Where an input's value comes from: a node and one of its outputs."""
+
+    node: str
+    slot: int
+
+
+class Malformed(NamedTuple):
+    """An entry that is no node: the reason, and its title if it has one."""
+
+    reason: str
+    title: str = ""
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A document taken apart: its nodes, and whatever of it cannot be read as one."""
+
+    nodes: Graph
+    malformed: dict[str, Malformed] = {}
+    page_format: bool = False
+    #: Ids that the text has more than once; the last node of each counts, as it does for ComfyUI.
+    twice: tuple[str, ...] = ()
+    #: What the request says beside its graph; None if the document is the graph itself.
+    request: dict[str, Any] | None = None
+
+
+def parse(text: bytes | str, origin: str) -> Document:
+    """Read a document's text; what is no document at all raises RecipeError, what is no node is noted."""
+    if len(text) > MOST_BYTES:
+        raise _unreadable(origin, f"it is larger than any graph ({MOST_BYTES >> 20} MB)")
+    doubled: list[tuple[dict[str, Any], tuple[str, ...]]] = []
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(found)
+        if len(made) < len(found):
+            names = [name for name, _ in found]
+            doubled.append((made, tuple(sorted({n for n in names if names.count(n) > 1}))))
+        return made
+
+    try:
+        raw = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_number)
+    except RecursionError as error:
+        raise _unreadable(origin, "it is nested deeper than any graph") from error
+    except ValueError as error:
+        raise _unreadable(origin, f"it is not valid JSON ({error})") from error
+    try:
+        # Python's reader takes halves of letters and other encodings, which no answer can hold.
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        why = "it is not valid JSON (a text that is no Unicode, or a number out of range)"
+        raise _unreadable(origin, why) from error
+    document = read(raw, origin)
+    graph = raw["prompt"] if document.request is not None else raw
+    twice = next((names for made, names in doubled if made is graph), ())
+    return msgspec.structs.replace(document, twice=twice) if twice else document
+
+
+def read(raw: object, origin: str) -> Document:
+    """Take plain JSON values apart; RecipeError says what in them can be no document."""
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{origin} is no graph: it holds no object of nodes.", _EXPORT)
+    if (flaw := tables.find(raw)) is not None:
+        raise _unreadable(origin, str(flaw))
+    request = _request(raw)
+    # The page's own format is known by its list of nodes; what turns it into a graph belongs here.
+    if request is None and isinstance(raw.get("nodes"), list):
+        return Document(nodes={}, page_format=True)
+    nodes: Graph = {}
+    malformed: dict[str, Malformed] = {}
+    for node_id, entry in (raw if request is None else raw["prompt"]).items():
+        made = _node(entry)
+        if isinstance(made, Node):
+            nodes[node_id] = made
+        else:
+            malformed[node_id] = made
+    return Document(nodes=nodes, malformed=malformed, request=request)
+
+
+def decode(text: bytes | str, origin: str) -> Graph:
+    """Read a graph every entry of which is a node; RecipeError names the first thing that is none."""
+    document = parse(text, origin)
+    if document.page_format:
+        raise RecipeError(f"{origin}: this is the page's own format.", _EXPORT)
+    for node_id, entry in document.malformed.items():
+        raise RecipeError(
+            f"{origin}: not an API-format graph (the entry {node_id[:40]!r} {entry.reason}).",
+            _EXPORT,
+        )
+    return document.nodes
+
+
+def encode(graph: Graph) -> dict[str, Any]:
+    """Write a graph as plain JSON values, ready for an engine, which wants `inputs` of every node."""
+    return {
+        node_id: {
+            "class_type": node.class_type,
+            "inputs": msgspec.to_builtins(node.inputs),
+            **({"_meta": msgspec.to_builtins(node.meta)} if node.meta else {}),
+        }
+        for node_id, node in graph.items()
+    }
+
+
+def link_of(value: object) -> Link | None:
+    """Read `[node, output]` as ComfyUI does: a text and a whole number; anything else is None."""
+    if isinstance(value, list) and len(value) == 2:
+        node, slot = value
+        if isinstance(node, str) and type(slot) is int:  # True is none
+            return Link(node, slot)
+    return None
+
+
+def unwrapped(value: object) -> object:
+    """Give the value behind `{"__value__": ...}`, which is how a list is said that is no link."""
+    if isinstance(value, dict) and "__value__" in value:
+        return value["__value__"]
+    return value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _request(raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give what a whole request says beside its graph; None for anything else."""
+    graph = raw.get("prompt")
+    if not isinstance(graph, dict) or "class_type" in graph or not _BESIDE.issuperset(raw.keys() - {"prompt"}):  # fmt: skip
+        return None
+    return {key: value for key, value in raw.items() if key != "prompt"}
+
+
+def _node(entry: object) -> Node | Malformed:
+    if not isinstance(entry, dict):
+        return Malformed("is no node")
+    meta = entry.get("_meta")
+    meta = meta if isinstance(meta, dict) else {}
+    title = meta.get("title")
+    title = title if isinstance(title, str) else ""
+    if not isinstance(entry.get("class_type"), str):
+        return Malformed("has no class_type", title)
+    if "inputs" not in entry:
+        return Malformed("has no inputs", title)
+    if not isinstance(entry["inputs"], dict):
+        return Malformed("has inputs that are no object", title)
+    return Node(class_type=entry["class_type"], inputs=entry["inputs"], meta=meta)
+
+
+def _unreadable(origin: str, why: str) -> RecipeError:
+    return RecipeError(f"{origin} cannot be read: {why}.", _EXPORT)

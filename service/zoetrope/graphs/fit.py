@@ -1,0 +1,188 @@
+"""The one check whether a node's inputs fit its signature, as ComfyUI 0.27.1 checks a graph before it queues it.
+
+The server fits values to the declared type first (`"64"` is a whole number, any value a text) and
+then looks at bounds and choices. It does not ask whether the page would show a field or a socket
+(`forceInput`), nor for what the page adds (`control_after_generate`), nor for inputs that nobody
+declares. Where it lets through what fails in the middle of a run, this check is the stricter one:
+numbers that are not finite, options of a dynamic choice that there are not, a value where only
+another node's output can be, links that nobody declares and that lead nowhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from .catalog import Catalog, Input, Option
+from .catalog import Node as Signature
+from .document import Link, link_of, unwrapped
+from .graph import Graph, Inputs, Node
+
+#: Gives the options of a choice; None where nobody can tell them.
+Options = Callable[[Input], Sequence[Option] | None]
+
+_ANY = frozenset({"*", "COMFY_MATCHTYPE_V3"})
+#: What is never written into a graph, only handed from node to node.
+_HANDED = frozenset(
+    [
+        "MODEL",
+        "CLIP",
+        "VAE",
+        "CONDITIONING",
+        "LATENT",
+        "IMAGE",
+        "MASK",
+        "CLIP_VISION",
+        "CLIP_VISION_OUTPUT",
+        "CONTROL_NET",
+        "SAMPLER",
+        "SIGMAS",
+        "NOISE",
+        "GUIDER",
+        "VIDEO",
+        "WANVIDEOMODEL",
+        "WANVAE",
+        "WANVIDEOTEXTEMBEDS",
+        "WANVIDIMAGE_EMBEDS",
+        "SEEDVR2_DIT",
+        "SEEDVR2_VAE",
+    ]
+)
+_CHOICES = frozenset({"COMBO", "COMFY_DYNAMICCOMBO_V3"})
+
+
+class Kind(StrEnum):
+    """What is wrong with an input."""
+
+    MISSING = "missing"
+    NO_LINK = "no link"  # a list that is not `[node, output]`
+    NO_NODE = "no node"  # a link to a node that there is not
+    NO_OUTPUT = "no output"  # a link to an output that its node does not have
+    OTHER_TYPE = "other type"  # a link to an output of another type
+    HANDED = "handed"  # a value where only an output can be
+    TYPE = "type"
+    SMALL = "small"
+    LARGE = "large"
+    CHOICE = "choice"
+
+
+class Fault(NamedTuple):
+    """An input that does not fit; `told` are the words for it, `value` is what was found."""
+
+    input: str
+    item: Input
+    kind: Kind
+    value: Any = None
+    told: str = ""
+
+
+def faults(
+    node: Node, signature: Signature, graph: Graph, catalog: Catalog, options: Options
+) -> Iterator[Fault]:
+    """List the inputs of a node that do not fit, in the order of its signature."""
+    inputs = node.inputs
+    whole = signature.inputs.items() if not signature.grows else declared(signature, inputs)
+    for name, item in whole:
+        if name not in inputs:
+            if item.required:
+                yield Fault(name, item, Kind.MISSING)
+        elif isinstance(raw := inputs[name], list):
+            kind, told = _linked(raw, item, graph, catalog)
+            if kind is not None:
+                yield Fault(name, item, kind, raw, told)
+        else:
+            value, kind, told = fitted(item, raw, options)
+            if kind is not None:
+                yield Fault(name, item, kind, value, told)
+
+
+def declared(signature: Signature, inputs: Inputs) -> list[tuple[str, Input]]:
+    """List the inputs of a node to be checked; a growing group counts as its slots."""
+    found: list[tuple[str, Input]] = []
+    for name, item in signature.inputs.items():
+        if item.slots is None:
+            found.append((name, item))
+            continue
+        needed = [f"{name}.{slot}" for slot in item.slots.needed] if item.required else []
+        found += [(key, Input(type=item.slots.type)) for key in needed]
+        slot = Input(type=item.slots.type, required=False)
+        found += [(k, slot) for k in inputs if k.startswith(f"{name}.") and k not in needed]
+    return found
+
+
+def fitted(item: Input, raw: object, options: Options) -> tuple[Any, Kind | None, str]:
+    """Turn a value into an input's type; the second of the answer is what is wrong with it, if anything is."""
+    kind = item.type
+    value: Any = unwrapped(raw) if isinstance(raw, dict) else raw
+    try:
+        if kind == "INT":
+            value = int(value)
+        elif kind == "FLOAT":
+            value = float(value)
+            if not math.isfinite(value):
+                return value, Kind.TYPE, "it is no finite number"
+        elif kind == "STRING":
+            return str(value), None, ""
+        elif kind == "BOOLEAN":
+            return bool(value), None, ""
+        elif kind in _CHOICES:
+            return _chosen(item, value, options)
+        elif kind in _HANDED and (value is not None or item.required):
+            return value, Kind.HANDED, "only another node's output can be here"
+        if item.min is not None and value < item.min:
+            return value, Kind.SMALL, f"smaller than min of {item.min}"
+        if item.max is not None and value > item.max:
+            return value, Kind.LARGE, f"bigger than max of {item.max}"
+    except (TypeError, ValueError, OverflowError) as error:
+        return value, Kind.TYPE, str(error)
+    return value, None, ""
+
+
+def joins(item: Input, given: str) -> bool:
+    """Say whether an output of a type may feed an input."""
+    if item.type == "COMBO" and item.multiselect is None:
+        return given in _ANY  # a choice in the older spelling is a list, which is no type's equal
+    return accepts(given, item.type)
+
+
+def accepts(given: str, wanted: str) -> bool:
+    """Say whether an output of one type may feed an input of another; types may be unions, `INT,FLOAT`."""
+    if given == wanted or given in _ANY or wanted in _ANY:
+        return True
+    left = {part.strip() for part in given.split(",")}
+    right = {part.strip() for part in wanted.split(",")}
+    return "*" in left | right or bool(left & right)
+
+
+def astray(link: Link, graph: Graph, catalog: Catalog) -> tuple[Kind, str] | None:
+    """Say why a link leads to no output; None if it does, or nobody knows its node."""
+    above = graph.get(link.node)
+    if above is None:
+        return Kind.NO_NODE, "which does not exist"
+    signature = catalog.get(above.class_type)
+    # ComfyUI counts a negative output from the end; no page writes one.
+    if signature is not None and not 0 <= link.slot < len(signature.outputs):
+        return Kind.NO_OUTPUT, f"which has {len(signature.outputs)}"
+    return None
+
+
+def _linked(raw: list[Any], item: Input, graph: Graph, catalog: Catalog) -> tuple[Kind | None, str]:
+    link = link_of(raw)
+    if link is None:
+        return Kind.NO_LINK, ""
+    if (found := astray(link, graph, catalog)) is not None:
+        return found
+    signature = catalog.get(graph[link.node].class_type)
+    given = signature.outputs[link.slot] if signature is not None else "*"
+    return (None, "") if joins(item, given) else (Kind.OTHER_TYPE, given)
+
+
+def _chosen(item: Input, value: Any, options: Options) -> tuple[Any, Kind | None, str]:
+    known = options(item)
+    if known is None:
+        return value, None, ""
+    chosen = value if item.multiselect and isinstance(value, list) else (value,)
+    bad = [each for each in chosen if each not in known]
+    return (value, Kind.CHOICE, ", ".join(map(repr, bad))) if bad else (value, None, "")

@@ -1,0 +1,162 @@
+"""One check says whether a node's inputs fit its signature, as ComfyUI says it, and never more laxly."""
+
+import pytest
+
+from zoetrope.graphs import catalog
+from zoetrope.graphs.catalog import Input, Node, Slots
+from zoetrope.graphs.document import Link
+from zoetrope.graphs.fit import Kind, accepts, astray, declared, faults, fitted, joins
+from zoetrope.graphs.graph import Node as Given
+
+PINNED = catalog.load()
+
+
+def judged(item, value):
+    return fitted(item, value, lambda known: known.options)
+
+
+INT = Input(type="INT", min=0, max=100)
+FLOAT = Input(type="FLOAT", min=0.0, max=1.0)
+CHOICE = Input(type="COMBO", options=("a", "b", 8))
+SEVERAL = Input(type="COMBO", options=("a", "b"), multiselect=True)
+DYNAMIC = Input(type="COMFY_DYNAMICCOMBO_V3", options=("on", "off"))
+
+
+@pytest.mark.parametrize(
+    ("item", "value", "found"),
+    [
+        (INT, 7, 7),
+        (INT, "64", 64),
+        (INT, 2.7, 2),
+        (INT, True, 1),
+        (INT, {"__value__": "5"}, 5),
+        (FLOAT, 1, 1.0),
+        (FLOAT, "0.5", 0.5),
+        (Input(type="STRING"), 5, "5"),
+        (Input(type="STRING"), None, "None"),
+        (Input(type="STRING"), {"__value__": ["a"]}, "['a']"),
+        (Input(type="BOOLEAN"), "false", True),
+        (CHOICE, "a", "a"),
+        (CHOICE, 8, 8),
+        (SEVERAL, {"__value__": ["a", "b"]}, ["a", "b"]),
+        (SEVERAL, {"__value__": []}, []),
+        (SEVERAL, "a", "a"),
+        (DYNAMIC, "on", "on"),
+        (Input(type="INT,FLOAT", min=0), 5, 5),
+        (Input(type="*"), {"any": 1}, {"any": 1}),
+        (Input(type="MODEL", required=False), None, None),
+        (Input(type="COLOR"), "#fff", "#fff"),
+    ],
+)
+def test_a_value_is_turned_into_the_inputs_type(item, value, found):
+    given, kind, _ = judged(item, value)
+    assert kind is None
+    assert (given, type(given)) == (found, type(found))
+
+
+@pytest.mark.parametrize(
+    ("item", "value", "kind"),
+    [
+        (INT, -1, Kind.SMALL),
+        (INT, 101, Kind.LARGE),
+        (INT, "101", Kind.LARGE),
+        (INT, "much", Kind.TYPE),
+        (INT, "1.5", Kind.TYPE),
+        (INT, None, Kind.TYPE),
+        (INT, {}, Kind.TYPE),
+        (INT, float("inf"), Kind.TYPE),
+        (INT, "9" * 5000, Kind.TYPE),
+        (FLOAT, 1.5, Kind.LARGE),
+        (FLOAT, "nan", Kind.TYPE),
+        (FLOAT, 10**400, Kind.TYPE),
+        (Input(type="STRING"), 10**5000, Kind.TYPE),
+        (CHOICE, "c", Kind.CHOICE),
+        (CHOICE, "8", Kind.CHOICE),
+        (CHOICE, {"__value__": ["a"]}, Kind.CHOICE),
+        (CHOICE, {"a": 1}, Kind.CHOICE),
+        (SEVERAL, {"__value__": ["a", "c"]}, Kind.CHOICE),
+        (DYNAMIC, "maybe", Kind.CHOICE),
+        (Input(type="INT,FLOAT", min=0), "x", Kind.TYPE),
+        (Input(type="INT,FLOAT", min=0), -1, Kind.SMALL),
+        (Input(type="MODEL"), "unet", Kind.HANDED),
+        (Input(type="MODEL"), None, Kind.HANDED),
+        (Input(type="LATENT", required=False), 5, Kind.HANDED),
+    ],
+    ids=lambda value: getattr(value, "type", None) or type(value).__name__,
+)
+def test_what_does_not_fit_is_named(item, value, kind):
+    assert judged(item, value)[1] is kind
+
+
+def test_options_that_nobody_can_tell_refuse_nothing():
+    assert fitted(CHOICE, "c", lambda _: None) == ("c", None, "")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "fit"),
+    [
+        ("IMAGE", "IMAGE", True),
+        ("IMAGE", "MASK", False),
+        ("*", "MASK", True),
+        ("IMAGE", "*", True),
+        ("IMAGE", "IMAGE,MASK", True),
+        ("COMFY_MATCHTYPE_V3", "MODEL", True),
+        ("INT", "FLOAT, INT", True),
+        ("STRING", "FLOAT,INT", False),
+        ("FLOAT", "INT", False),
+    ],
+)
+def test_outputs_fit_inputs_of_their_type(given, wanted, fit):
+    assert accepts(given, wanted) is fit
+
+
+def test_a_choice_in_the_older_spelling_takes_an_output_of_any_type_alone():
+    older, newer = Input(type="COMBO"), Input(type="COMBO", multiselect=False)
+    assert [joins(older, given) for given in ("COMBO", "STRING", "*")] == [False, False, True]
+    assert [joins(newer, given) for given in ("COMBO", "STRING", "*")] == [True, False, True]
+
+
+def test_a_growing_group_counts_as_its_slots_and_needs_the_first_ones():
+    group = Input(type="COMFY_AUTOGROW_V3", slots=Slots(type="IMAGE", prefix="image", min=2))
+    found = declared(Node(inputs={"images": group}), {"images.image1": ["a", 0], "images.x": 1})
+
+    assert [(name, item.required) for name, item in found] == [
+        ("images.image0", True),
+        ("images.image1", True),
+        ("images.x", False),
+    ]
+    spare = Input(type="COMFY_AUTOGROW_V3", required=False, slots=group.slots)
+    assert declared(Node(inputs={"images": spare}), {}) == []
+
+
+def test_links_are_looked_at_in_the_graph_that_they_are_in():
+    graph = {"vae": Given(class_type="VAELoader"), "odd": Given(class_type="Nobody")}
+
+    assert astray(Link("vae", 0), graph, PINNED) is None
+    assert astray(Link("odd", 9), graph, PINNED) is None
+    for link, kind in ((Link("vae", 1), Kind.NO_OUTPUT), (Link("vae", -1), Kind.NO_OUTPUT),
+                       (Link("gone", 0), Kind.NO_NODE)):  # fmt: skip
+        assert astray(link, graph, PINNED)[0] is kind
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (["vae"], Kind.NO_LINK),
+        ([7, 0], Kind.NO_LINK),
+        (["vae", 0.0], Kind.NO_LINK),
+        (["gone", 0], Kind.NO_NODE),
+        (["vae", -1], Kind.NO_OUTPUT),
+        (["image", 0], Kind.OTHER_TYPE),
+        ("vae", Kind.HANDED),
+    ],
+)
+def test_a_nodes_faults_are_listed_in_the_order_of_its_signature(value, kind):
+    graph = {"vae": Given(class_type="VAELoader"), "image": Given(class_type="LoadImage")}
+    node = Given(class_type="VAEDecode", inputs={"vae": value, "more": 1})
+    found = list(faults(node, PINNED.nodes["VAEDecode"], graph, PINNED, lambda _: None))
+
+    assert [(fault.input, fault.kind) for fault in found] == [
+        ("samples", Kind.MISSING),
+        ("vae", kind),
+    ]
