@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.fakes.service import EngineProcess, ServiceProcess
 from zoetrope import openat2
@@ -21,6 +22,10 @@ NEEDS = {
 }
 
 LEFT_OUT = pytest.StashKey[int]()
+
+# How long an example takes, or the making of one, is the machine's matter.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 RECIPES = Path(__file__).parent / "recipes"
 

@@ -104,6 +104,12 @@ def test_no_part_imports_from_a_floor_above_its_own():
     assert not upward
 
 
+def test_only_the_composition_root_names_the_form_of_the_store():
+    inside = {name for name in NAMES if name.startswith("store.sqlite.")}
+    named = {name for name, module in NAMES.items() if imports(module) & inside}
+    assert named - inside == {"app"}
+
+
 def test_no_modules_import_each_other_in_a_circle():
     edges = {name: sorted(imports(module)) for name, module in NAMES.items()}
     done: set[str] = set()

@@ -16,7 +16,7 @@ from .jobs.conductor import Conductor
 from .jobs.tally import Tally
 from .models.hashes import Hashes
 from .settings import Settings
-from .store.sqlite.ledger import Ledger
+from .store.protocol import JobStore
 
 
 class Runtime:
@@ -24,7 +24,7 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.ledger: Ledger | None = None
+        self.ledger: JobStore | None = None
         self.conductor: Conductor | None = None
         self.intake: Intake | None = None
         self.counter: Counter | None = None
@@ -44,7 +44,7 @@ class Runtime:
         """Find a job by the beginning of its id, as people write it."""
         return await self.need_ledger().find(prefix.lower())
 
-    def need_ledger(self) -> Ledger:
+    def need_ledger(self) -> JobStore:
         """Give the ledger, or say why it is not there."""
         return self.ledger or self._missing()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench.process import memory_megabytes, processor_seconds
 from tests.bench.table import Figure, percentile
+from tests.fakes.ledger import fill
 from tests.fakes.service import EngineProcess, ServiceProcess
 from tests.fakes.still import plain_still
 from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
@@ -63,28 +64,15 @@ def finished_job(number: int, state: State = State.DONE) -> Job:
     )
 
 
-async def _fill(ledger: Ledger, count: int) -> list[str]:
-    jobs = [finished_job(number) for number in range(count)]
-
-    def insert() -> None:
-        ledger._db.execute("BEGIN")
-        for job in jobs:
-            ledger._insert(job)
-        ledger._db.execute("COMMIT")
-
-    await ledger._run(insert)
-    for number in range(20):
-        job = finished_job(count + number, State.QUEUED)
-        await ledger.add(job, claim=job.id)
-    return [job.id for job in jobs]
-
-
 def ledger(root: Path, count: int = 100_000) -> Iterator[Figure]:
     """Questions to a ledger with many finished jobs, and a start with it."""
 
     async def measure() -> list[Figure]:
+        jobs = [finished_job(number) for number in range(count)]
+        queued = [finished_job(count + number, State.QUEUED) for number in range(20)]
+        fill(root / "state" / "ledger.db", [*jobs, *queued])
+        ids = [job.id for job in jobs]
         ledger = await Ledger.open(root / "state" / "ledger.db")
-        ids = await _fill(ledger, count)
         figures = []
 
         async def timed(name: str, ask: Callable[[int], Awaitable[object]]) -> None:

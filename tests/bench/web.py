@@ -15,8 +15,8 @@ from PIL import Image
 from tests.bench.host import finished_job
 from tests.bench.process import PeakMemory, own_megabytes, processor_seconds, wait_until
 from tests.bench.table import Figure, percentile
+from tests.fakes.ledger import fill
 from tests.fakes.service import EngineProcess, ServiceProcess
-from zoetrope.store.sqlite.ledger import Ledger
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -25,20 +25,7 @@ def answers(root: Path, count: int = 100_000, parallel: int = 50) -> Iterator[Fi
     """How long requests take that come at once, with many jobs in the ledger."""
     service = ServiceProcess(root, NOBODY)
 
-    async def fill() -> None:
-        ledger = await Ledger.open(service.state / "ledger.db")
-        jobs = [finished_job(number) for number in range(count)]
-
-        def insert() -> None:
-            ledger._db.execute("BEGIN")
-            for job in jobs:
-                ledger._insert(job)
-            ledger._db.execute("COMMIT")
-
-        await ledger._run(insert)
-        await ledger.close()
-
-    asyncio.run(fill())
+    fill(service.state / "ledger.db", map(finished_job, range(count)))
     service.start()
     try:
         wait_until(lambda: service.get("/api/v1/jobs?limit=1"), 30)

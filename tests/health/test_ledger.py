@@ -33,7 +33,8 @@ async def test_a_ledger_that_can_be_written_is_ok(parts):
     verdict = await check.look()
     assert verdict.level == "ok"
     assert "the file is being read through" in verdict.found
-    await check._reading
+    await asyncio.gather(*(t for t in asyncio.all_tasks() if t.get_name() == "ledger quick_check"))
+    assert "the file was sound" in (await check.look()).found
 
 
 async def test_damage_found_in_the_file_is_failing_with_what_to_do(parts):

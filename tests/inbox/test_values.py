@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.fakes.ledger import poison
 from tests.fakes.still import plain_still
 from tests.inbox.conftest import GRAPH, RECIPE, until, write_picture
 from zoetrope import tables
@@ -22,7 +23,7 @@ from zoetrope.errors import Reason, Rejected
 from zoetrope.graphs.recipe import Recipe
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox import ticket as tickets
-from zoetrope.store.sqlite.rows import Rows
+from zoetrope.store.rows import Rows
 
 # A parameter without bounds, in which anything that is a number has a place.
 BOUNDLESS = """
@@ -122,9 +123,7 @@ async def test_what_nobody_thought_of_is_refused_by_the_ledger_and_the_refusal_i
 async def test_a_claim_whose_row_cannot_be_read_waits_and_keeps_nobody_up(world, picture):
     picture("cat.png")
     job = await world.take("cat.png")
-    await world.ledger._write(
-        lambda: world.ledger._db.execute("UPDATE jobs SET body = '{' WHERE id = ?", (job.id,))
-    )
+    poison(world.settings.ledger_file, job)
     # Killed between the row and the release of its originals.
     write_picture(world.claimed / job.id / "cat.png")
     world.make_intake()

@@ -4,10 +4,12 @@ import math
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.fakes.ledger import fill
 from tests.web.fakes import WorkerStatus, make_job
 from zoetrope.domain import steps
 from zoetrope.domain.job import Stage, State
@@ -15,6 +17,8 @@ from zoetrope.domain.usage import Usage
 from zoetrope.domain.values import Artefact, Failure, Ticket
 from zoetrope.errors import LedgerError, Reason
 from zoetrope.jobs.tally import STAGE_SECONDS, Histogram
+from zoetrope.store.sqlite.ledger import Ledger
+from zoetrope.store.sqlite.schema import open_file
 from zoetrope.web.gauges import Gauges
 
 RECIPE = "tiny"  # is on the shelf of these tests
@@ -191,34 +195,31 @@ async def test_looking_changes_nothing(parts):
     assert (await gauges.text()) == (await gauges.text())
 
 
-async def test_a_look_costs_the_same_however_many_jobs_there_are(parts):
-    gauges, ledger = Gauges(parts), parts.ledger
+async def test_a_look_costs_the_same_however_many_jobs_there_are(parts, tmp_path):
     steps_of_sqlite = 0
 
     def count():
         nonlocal steps_of_sqlite
         steps_of_sqlite += 1
 
-    async def cost():
+    async def cost(times):
         nonlocal steps_of_sqlite
+        file = tmp_path / f"{times}.db"
+        states = (State.QUEUED, State.DONE, State.REJECTED) * times
+        fill(file, (make_job(state, ticket=Ticket(recipe=RECIPE)) for state in states))
+        connection, lock = open_file(file)
+        ledger = Ledger(connection, lock, ThreadPoolExecutor(max_workers=1))
+        assert (await ledger.counts())[State.QUEUED] == times
         steps_of_sqlite = 0
-        ledger._db.set_progress_handler(count, 1)
-        await gauges.text()
-        ledger._db.set_progress_handler(None, 1)
+        connection.set_progress_handler(count, 1)
+        parts.ledger, kept = ledger, parts.ledger
+        await Gauges(parts).text()
+        parts.ledger = kept
+        await ledger.close()
         return steps_of_sqlite
 
-    def fill():
-        ledger._db.execute("BEGIN")
-        for state in (State.QUEUED, State.DONE, State.REJECTED) * 700:
-            ledger._insert(make_job(state, ticket=Ticket(recipe=RECIPE)))
-        ledger._db.execute("COMMIT")
-
-    for state in (State.QUEUED, State.DONE, State.REJECTED):
-        await add(parts, state)
-    few = await cost()
-    await ledger._run(fill)
-    assert (await ledger.counts())[State.QUEUED] == 701
-    assert 0 < await cost() <= few
+    few = await cost(1)
+    assert 0 < await cost(700) <= few
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1.5, 7200.0, 1e9])

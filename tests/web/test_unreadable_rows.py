@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from tests.fakes.ledger import poison
 from tests.web.test_jobs import AS_JSON, add, problem
 from zoetrope.domain.job import State
 from zoetrope.health.checks.ledger import LedgerCheck
@@ -15,12 +18,7 @@ BODY = b'{"id":"x","ticket":{"recipe":"tiny","parameters":{"cfg":null}}}'
 @pytest.fixture
 async def jobs(parts):
     jobs = await add(parts, *[State.DONE] * 5)
-
-    def spoil():
-        for job in jobs[1:3]:
-            parts.ledger._db.execute("UPDATE jobs SET body = ? WHERE id = ?", (BODY, job.id))
-
-    await parts.ledger._write(spoil)
+    poison(parts.settings.ledger_file, *jobs[1:3], body=BODY)
     return jobs
 
 
@@ -59,7 +57,7 @@ async def test_status_metrics_and_health_go_on_and_health_names_it(client, parts
         assert (await client.get(path)).status == 200
     check = LedgerCheck(parts)
     verdict = await check.look()
-    await check._reading
+    await asyncio.gather(*(t for t in asyncio.all_tasks() if t.get_name() == "ledger quick_check"))
     assert verdict.level == "degraded"
     assert jobs[1].short in verdict.found
     assert verdict.next_step

@@ -21,8 +21,8 @@ from ..graphs.recipe_file import RecipeFile
 from ..graphs.shelf import Recipes
 from ..host import shown
 from ..settings import Settings
-from ..store.sqlite.ledger import Ledger
-from ..store.sqlite.rows import Unkept
+from ..store.protocol import JobStore
+from ..store.rows import Unkept
 from . import ticket as tickets
 from .formats import UNKNOWN, is_moving
 from .parcel import Parcel, Part
@@ -70,7 +70,7 @@ class Admission:
     def __init__(
         self,
         settings: Settings,
-        ledger: Ledger,
+        ledger: JobStore,
         recipes: Recipes,
         decoder: Decoder,
         *,

@@ -15,8 +15,8 @@ from ..domain.job import Job, State
 from ..errors import NotFound, NotReadable, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
 from ..settings import Settings
-from ..store.sqlite.ledger import Ledger
-from ..store.sqlite.rows import UnreadableJob
+from ..store.protocol import JobStore, Journal
+from ..store.rows import UnreadableJob
 from . import source
 from . import ticket as tickets
 from .admission import Admission, LookAgain
@@ -31,7 +31,7 @@ class Counter:
     def __init__(
         self,
         settings: Settings,
-        ledger: Ledger,
+        ledger: JobStore,
         recipes: Recipes,
         claims: Claims,
         admission: Admission,
@@ -131,7 +131,7 @@ class Counter:
         return job
 
 
-async def has_work(ledger: Ledger, job_id: str) -> bool:
+async def has_work(ledger: Journal, job_id: str) -> bool:
     """Whether there is a job that may still need its work folder."""
     try:
         job = await ledger.get(job_id)

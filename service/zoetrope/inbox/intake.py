@@ -23,8 +23,8 @@ from ..errors import NotReadable, Reason, RecipeError, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
 from ..host import shown
 from ..settings import Settings
-from ..store.sqlite.ledger import Ledger
-from ..store.sqlite.rows import UnreadableJob
+from ..store.protocol import JobStore
+from ..store.rows import UnreadableJob
 from . import source
 from .admission import Admission, LookAgain
 from .claim import Claim, Claims
@@ -81,7 +81,7 @@ class Intake:
     def __init__(
         self,
         settings: Settings,
-        ledger: Ledger,
+        ledger: JobStore,
         recipes: Recipes,
         decoder: Decoder,
         *,

@@ -29,7 +29,7 @@ from ..graphs.shelf import Recipes
 from ..models.hashes import Hashes
 from ..settings import Settings
 from ..store.patience import insist
-from ..store.sqlite.ledger import Ledger
+from ..store.protocol import JobStore
 from ..verify.check import CheckerDown
 from . import fallbacks, recovery
 from .lint_gate import LintGate
@@ -70,7 +70,7 @@ class Conductor:
         self,
         settings: Settings,
         *,
-        ledger: Ledger,
+        ledger: JobStore,
         recipes: Recipes,
         engines: Sequence[Engine],
         outbox: Outbox,

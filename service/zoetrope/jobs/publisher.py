@@ -35,7 +35,7 @@ from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..host import trouble
 from ..models.hashes import Hashes
-from ..store.sqlite.ledger import Ledger
+from ..store.protocol import Journal
 from . import receipt
 from .environment import hashed
 from .outbox import Outbox
@@ -62,7 +62,7 @@ class Publisher:
         self,
         outbox: Outbox,
         *,
-        ledger: Ledger,
+        ledger: Journal,
         recipes: Recipes,
         work: Path,
         hashes: Hashes,

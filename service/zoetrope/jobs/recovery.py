@@ -14,10 +14,10 @@ from ..domain.values import Failure
 from ..errors import IllegalTransition, LedgerError, NotFound
 from ..graphs.shelf import Recipes
 from ..store.patience import insist
-from ..store.sqlite.ledger import Ledger
+from ..store.protocol import JobStore, Journal
 
 
-async def move(ledger: Ledger, job: Job, engine: str, clock: Callable[[], float]) -> None:
+async def move(ledger: Journal, job: Job, engine: str, clock: Callable[[], float]) -> None:
     """Give a job back to the queue whose engine is not set any more."""
     gone = Failure(kind="crash", message=f"The engine {engine} is not set any more.")
 
@@ -29,7 +29,7 @@ async def move(ledger: Ledger, job: Job, engine: str, clock: Callable[[], float]
         await insist(lambda: ledger.change(job.id, left))
 
 
-async def sweep(ledger: Ledger, recipes: Recipes, work: Path) -> None:
+async def sweep(ledger: JobStore, recipes: Recipes, work: Path) -> None:
     """Remove the work of jobs that were published just before an earlier process ended, and recipe versions that no job names."""
     for folder in await asyncio.to_thread(_folders, work):
         with contextlib.suppress(NotFound, LedgerError):

@@ -35,7 +35,7 @@ from ..graphs.recipe_file import StageSpec
 from ..graphs.shelf import Recipes
 from ..host import trouble
 from ..models.hashes import Hashes
-from ..store.sqlite.ledger import Ledger
+from ..store.protocol import JobStore
 from ..verify.check import check
 from .durations import LEARNED_FROM, learned
 from .environment import environment
@@ -85,7 +85,7 @@ class StageRun:
         job_id: str,
         engine: Engine,
         *,
-        ledger: Ledger,
+        ledger: JobStore,
         recipes: Recipes,
         work: Path,
         stats: Stats,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from ...runtime import Runtime
-from ...store.sqlite.ledger import Ledger
+from ...store.protocol import JobStore
 from ..base import Verdict, ago
 
 EVERY = 3600.0  # seconds between two readings of the whole file
@@ -81,7 +81,7 @@ class LedgerCheck:
             return f"{written}; the file is being read through."
         return f"{written}; the file was sound {ago(self._clock() - self._begun)} ago."
 
-    def _read_through(self, ledger: Ledger) -> None:
+    def _read_through(self, ledger: JobStore) -> None:
         if self._reading is not None and not self._reading.done():
             return
         if self._clock() - self._begun >= EVERY:
@@ -89,7 +89,7 @@ class LedgerCheck:
             # Beside the check: a large file takes longer than anybody who asks will wait.
             self._reading = asyncio.create_task(self._check(ledger), name="ledger quick_check")
 
-    async def _check(self, ledger: Ledger) -> None:
+    async def _check(self, ledger: JobStore) -> None:
         self._damage = await ledger.check()
 
 

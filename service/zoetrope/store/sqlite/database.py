@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from ...domain.job import Job
-from ...errors import DiskFull, LedgerError, NotFound, is_disk_full
-from .rows import Rows
+from ...errors import DiskFull, LedgerError, is_disk_full
+from ..rows import Rows, unknown
 from .schema import connect
 
 T = TypeVar("T")
@@ -79,10 +79,10 @@ class Database:
     def _get(self, job_id: str) -> Job:
         row = self._db.execute("SELECT body FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
-            raise NotFound(f"There is no job {job_id!r}.", "`zoetrope jobs` lists them.")
+            raise unknown(job_id)
         return self._rows.read(job_id, row[0])
 
-    async def _write(self, work: Callable[[], T]) -> T:
+    async def _write(self, work: Callable[[], T], then: Callable[[T], None] | None = None) -> T:
         def transaction() -> T:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -94,11 +94,14 @@ class Database:
                 raise
             return result
 
-        return await self._run(transaction)
+        return await self._run(transaction, then)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        # Shielded: a request that goes away must not leave its half-done answer unread by the thread.
+    async def _run(self, work: Callable[[], T], then: Callable[[T], None] | None = None) -> T:
+        """Work on the ledger's thread; `then` is called with the result, even if whoever asked has gone."""
         future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        if then is not None:
+            future.add_done_callback(lambda done: _hand_over(done, then))
+        # Shielded: a request that goes away must not leave its half-done answer unread by the thread.
         try:
             result = await asyncio.shield(future)
         except sqlite3.Error as error:
@@ -113,3 +116,8 @@ class Database:
             ) from error
         self.last_progress = time.monotonic()
         return result
+
+
+def _hand_over(done: asyncio.Future[T], then: Callable[[T], None]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        then(done.result())

@@ -12,16 +12,17 @@ import msgspec
 from ...domain.job import Job, State
 from ...domain.query import NEWEST, JobQuery, Row, Waiting, waiting
 from ...errors import NotFound
+from ..rows import unknown
 from .database import Database
 from .query import sql
 
 T = TypeVar("T")
 
-_WALK = 500  # rows at a time, where all of them may have to be looked at
+WALK = 500  # rows at a time, where all of them may have to be looked at
 _REFILL = 64  # rows at a time, where some of a page cannot be read
 
 
-class Index(Database):
+class SqliteIndex(Database):
     """The reading side; a row that cannot be read blinds no list."""
 
     async def find(self, prefix: str) -> Job:
@@ -34,7 +35,7 @@ class Index(Database):
             if len(found) > 1:
                 raise NotFound(f"{prefix!r} is the beginning of several jobs.", "Give more of it.")
             if not found or not prefix:
-                raise NotFound(f"There is no job {prefix!r}.", "`zoetrope jobs` lists them.")
+                raise unknown(prefix)
             return self._rows.read(*found[0])
 
         return await self._run(work)
@@ -196,12 +197,12 @@ class Index(Database):
             rows = self._db.execute(
                 "SELECT seq, CASE WHEN json_valid(body) THEN json_extract(body, '$.recipe_version')"
                 " ELSE 0 END FROM jobs WHERE seq < ? ORDER BY seq DESC LIMIT ?",
-                (last, _WALK),
+                (last, WALK),
             ).fetchall()
             if any(version == 0 for _, version in rows):
                 return None
             found.update(version for _, version in rows if version in wanted)
-            return rows[-1][0] if len(rows) == _WALK else 0
+            return rows[-1][0] if len(rows) == WALK else 0
 
         # In pieces, so that a long ledger keeps nobody else waiting; mostly the newest jobs name them all.
         while last and found < wanted:

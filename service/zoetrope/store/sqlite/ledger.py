@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from ...domain.job import Job
-from ...domain.query import words
-from .index import Index
+from ..protocol import Listener, Step
+from ..rows import same_id
+from .index import SqliteIndex
 from .schema import open_file
+from .table import insert, update
 
 T = TypeVar("T")
-Listener = Callable[[Job | None, Job], None]
 
 
-class Ledger(Index):
+class Ledger(SqliteIndex):
     """The only way to the ledger's file."""
 
     def __init__(
@@ -57,17 +58,13 @@ class Ledger(Index):
             if known is not None:
                 return self._get(known[0]), False
             self._db.execute("INSERT INTO claims VALUES (?, ?)", (claim, job.id))
-            self._insert(job)
+            insert(self._db, self._rows, job)
             return job, True
 
-        stored, new = await self._write(work)
-        if new:
-            self._tell(None, stored)
+        stored, _ = await self._write(work, lambda done: self._tell(None, done[0], new=done[1]))
         return stored
 
-    async def change(
-        self, job_id: str, step: Callable[[Job], Job], *, claim: str | None = None
-    ) -> Job:
+    async def change(self, job_id: str, step: Step, *, claim: str | None = None) -> Job:
         """Take one legal step with a job, whoever else wants to: read, decide and write are one."""
 
         def more() -> None:
@@ -76,7 +73,7 @@ class Ledger(Index):
 
         return await self._take(job_id, step, more)
 
-    async def publish(self, job_id: str, step: Callable[[Job], Job], made: Iterable[str]) -> Job:
+    async def publish(self, job_id: str, step: Step, made: Iterable[str]) -> Job:
         """Take the last step and remember the hashes of what was published, in one transaction."""
         hashes = [(sha256, job_id) for sha256 in made]
 
@@ -137,57 +134,27 @@ class Ledger(Index):
 
         return await self._write(work)
 
-    async def _take(self, job_id: str, step: Callable[[Job], Job], more: Callable[[], None]) -> Job:
+    async def _take(self, job_id: str, step: Step, more: Callable[[], None]) -> Job:
         """Take a step, and write more in the same transaction; a step that changes nothing is not told."""
 
         def work() -> tuple[Job, Job]:
             before = self._get(job_id)
-            after = step(before)
+            after = same_id(before, step(before))
             more()
             if after is not before:
-                self._update(after)
-                if (told := words(after)) != words(before):
-                    self._db.execute(
-                        "UPDATE words SET text = ? WHERE seq = (SELECT seq FROM jobs WHERE id = ?)",
-                        (told, job_id),
-                    )
+                update(self._db, self._rows, before, after)
             return before, after
 
-        before, after = await self._write(work)
-        if after is not before:
-            self._tell(before, after)
+        def then(done: tuple[Job, Job]) -> None:
+            before, after = done
+            self._tell(before, after, new=after is not before)
+
+        _, after = await self._write(work, then)
         return after
 
-    def _tell(self, before: Job | None, after: Job) -> None:
+    def _tell(self, before: Job | None, after: Job, *, new: bool) -> None:
+        if not new:
+            return
         self.writes += 1
         for listener in self._listeners:
             listener(before, after)
-
-    def _insert(self, job: Job) -> None:
-        added = self._db.execute(
-            "INSERT INTO jobs (id, state, folder, stem, recipe, fingerprint, not_before, updated,"
-            " rank, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (job.id, *self._columns(job)),
-        )
-        self._db.execute("INSERT INTO words VALUES (?, ?)", (added.lastrowid, words(job)))
-
-    def _update(self, job: Job) -> None:
-        self._db.execute(
-            "UPDATE jobs SET state = ?, folder = ?, stem = ?, recipe = ?, fingerprint = ?,"
-            " not_before = ?, updated = ?, rank = ?, body = ? WHERE id = ?",
-            (*self._columns(job), job.id),
-        )
-
-    def _columns(self, job: Job) -> tuple[object, ...]:
-        stage = job.stage
-        return (
-            str(job.state),
-            job.folder,
-            job.stem,
-            job.ticket.recipe,
-            job.fingerprint,
-            stage.not_before if stage else 0.0,
-            job.updated,
-            -job.priority,
-            self._rows.written(job),
-        )

@@ -12,7 +12,7 @@ import msgspec
 from ...domain.job import Job
 from ...domain.query import words
 from ...errors import LedgerError, is_disk_full
-from .rows import BROKEN
+from ..rows import BROKEN
 
 APPLICATION_ID = 0x5A6F6574  # "Zoet": tells our files from any other SQLite database
 

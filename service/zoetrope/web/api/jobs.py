@@ -15,7 +15,7 @@ from ...domain.query import JobQuery
 from ...errors import Rejected
 from ...jobs.outbox import Piece, pieces
 from ...runtime import Runtime
-from ...store.sqlite.ledger import Ledger
+from ...store.protocol import JobStore
 from ..endpoint import JSON, Endpoint, given, read_body, read_json, read_query, reply
 from ..files import opened
 from ..forms import Creation, InboxForm, Listing, TicketForm, UploadForm, Why, values
@@ -36,7 +36,7 @@ class Jobs:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._pages: dict[JobQuery, tuple[int, bytes]] = {}  # lists, and after how many writes
-        self._asked: Ledger | None = None
+        self._asked: JobStore | None = None
         self._one = asyncio.Lock()
 
     def endpoints(self) -> list[Endpoint]:

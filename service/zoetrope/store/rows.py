@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from ...domain.job import Job
-from ...errors import LedgerError, NotFound, Rejected
+from ..domain.job import Job
+from ..errors import LedgerError, NotFound, Rejected
 
 log = logging.getLogger("zoetrope.jobs")
 
-# All that a decoder makes of bytes that were damaged, or that another version wrote.
-BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError)
+# All that a decoder makes of bytes that were damaged, or that another version wrote; an encoder, of no text.
+BROKEN = (msgspec.DecodeError, UnicodeError, RecursionError, TypeError)
 
 
 class Unkept(Rejected):
@@ -41,6 +41,18 @@ class UnreadableJob(NotFound, LedgerError):
         )
 
 
+def unknown(job_id: str) -> NotFound:
+    """Say that there is no such job."""
+    return NotFound(f"There is no job {job_id!r}.", "`zoetrope jobs` lists them.")
+
+
+def same_id(before: Job, after: Job) -> Job:
+    """Give what a step made of a job; Unkept if it made another job of it."""
+    if after.id != before.id:
+        raise Unkept(before, "a step would give it another id")
+    return after
+
+
 class Rows:
     """Turns jobs into what the ledger holds, and back."""
 
@@ -56,8 +68,8 @@ class Rows:
 
     def written(self, job: Job) -> bytes:
         """Give a job's bytes; Unkept if they would not be read back as the same job."""
-        body = self._encode(job)
         try:
+            body = self._encode(job)
             # JSON has no word for what is no finite number; it becomes null without a sound.
             if self._decode(body) == job:
                 return body

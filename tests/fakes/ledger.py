@@ -1,0 +1,54 @@
+"""Jobs for a store, and what may befall a ledger's file without the service."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from zoetrope.domain.job import Job, Stage, State
+from zoetrope.domain.values import Ticket
+from zoetrope.store.rows import Rows
+from zoetrope.store.sqlite.schema import open_file
+from zoetrope.store.sqlite.table import insert
+
+
+def make(state: State = State.QUEUED, **changes: object) -> Job:
+    """Make a job of one stage, with an id of its own."""
+    job = Job(
+        id=uuid.uuid4().hex,
+        created=1.0,
+        updated=1.0,
+        state=state,
+        stem="cat",
+        ticket=Ticket(recipe="tiny", prompt="Жук & co"),
+        stages=(Stage(name="i2v"),),
+    )
+    return msgspec.structs.replace(job, **changes)
+
+
+def fill(file: Path, jobs: Iterable[Job]) -> None:
+    """Write many jobs at once into a ledger that no service has open."""
+    connection, lock = open_file(file)
+    rows = Rows()
+    with lock, contextlib.closing(connection):
+        connection.execute("BEGIN")
+        for job in jobs:
+            insert(connection, rows, job)
+        connection.execute("COMMIT")
+
+
+def alter(file: Path, sql: str, *values: object) -> None:
+    """Change a ledger's file beside the service, as another program might."""
+    with contextlib.closing(sqlite3.connect(file, timeout=30)) as db, db:
+        db.execute(sql, values)
+
+
+def poison(file: Path, *jobs: Job, body: object = b"{") -> None:
+    """Make rows of which nothing can be made."""
+    for job in jobs:
+        alter(file, "UPDATE jobs SET body = ? WHERE id = ?", body, job.id)
