@@ -34,7 +34,7 @@ in
   apps.${system}.default = {
     type = "app";
     program = "${pkgs.writeShellScript "zoetrope-demo" ''exec ${packages.zoetrope}/bin/zoetrope demo "$@"''}";
-    meta.description = "A picture becomes a video here and now, without a GPU";
+    meta.description = "Shows how a picture becomes a video, without a GPU";
   };
 
   devShells.${system}.default = pkgs.mkShell {

@@ -1,6 +1,6 @@
 # What a wheel's file name promises, and whether it fits the torch, CUDA and Python it is to run with.
 # A kernel wheel built for another torch imports well and crashes at its first call; so a wrong pin must
-# fail while the flake is evaluated, in words, and not in the first job of the night.
+# fail with a message when the flake is evaluated, and not in the first job.
 let
   inherit (builtins)
     concatStringsSep

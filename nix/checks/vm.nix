@@ -1,4 +1,4 @@
-# The whole way on a real NixOS, with the simulated engine in ComfyUI's place: inbox to outbox, as another
+# A whole job on a real NixOS, with the simulated engine instead of ComfyUI: inbox to outbox, as another
 # user of the share's group, with the units that a host gets. Needs nixpkgs; see docs/nixos.md.
 {
   self,
@@ -70,7 +70,7 @@ pkgs.testers.runNixOSTest {
         machine.succeed("systemctl reload zoetrope.service")
         assert before == machine.succeed("systemctl show --property=MainPID --value zoetrope.service")
 
-    with subtest("the sidecar may restart its engine, and nothing else"):
+    with subtest("the service may restart its engine, and nothing else"):
         machine.succeed("runuser -u zoetrope -- systemctl restart zoetrope-comfyui@0.service")
         machine.fail("runuser -u zoetrope -- systemctl stop zoetrope-comfyui@0.service")
         machine.fail("runuser -u zoetrope -- systemctl restart sshd.service systemd-journald.service")

@@ -1,4 +1,4 @@
-# Contradictions that a host can be told of before it is built, each with what to do about it.
+# Contradictions in the options, found before the host is built; each message says what to do.
 { config, lib, ... }:
 let
   cfg = config.services.zoetrope;
@@ -22,7 +22,7 @@ let
   colliding = lib.filter (name: lib.elem (lib.toLower name) folders) (lib.attrNames cfg.extraNodePacks);
   blank = lib.filter (word: builtins.match ".*[[:space:]].*" word != null) cfg.comfyui.extraArgs;
 
-  # systemd's own lists of paths end at a blank, and read what follows a percent sign as a word of theirs.
+  # In systemd's lists of paths a blank separates entries, and a percent sign begins a specifier.
   models = map toString ([ cfg.models.directory ] ++ cfg.models.extraDirectories);
   odd = lib.filter (path: builtins.match ".*[[:space:]%].*" path != null) ([ inbox outbox ] ++ models);
   homely = lib.filter (path: lib.any (home: inside home path) [ "/home" "/root" "/run/user" ]) models;
@@ -40,15 +40,15 @@ let
     [
     {
       assertion = profile.maxCoreMhz != null || profile.coreOffsetMhz != null || profile.powerLimitW != null;
-      message = "services.zoetrope.gpu.profiles.${name} says nothing. Set maxCoreMhz, powerLimitW or both.";
+      message = "services.zoetrope.gpu.profiles.${name} sets nothing. Set maxCoreMhz, powerLimitW or both.";
     }
     {
       assertion = offset <= 0 || profile.maxCoreMhz != null;
-      message = "services.zoetrope.gpu.profiles.${name}.coreOffsetMhz is ${toString offset} without maxCoreMhz, which lifts the highest clock too: an overclock. Set maxCoreMhz beside it for an undervolt.";
+      message = "services.zoetrope.gpu.profiles.${name}.coreOffsetMhz is ${toString offset} without maxCoreMhz, which also raises the highest clock: an overclock. Set maxCoreMhz as well for an undervolt.";
     }
     {
       assertion = floor == null || profile.powerLimitW == null || profile.powerLimitW >= floor;
-      message = "services.zoetrope.gpu.profiles.${name}.powerLimitW is ${toString profile.powerLimitW}, and the driver of an ${toString profile.card} takes nothing below ${toString floor} W. Set ${toString floor} or more, and go further down with maxCoreMhz, which does lower the power.";
+      message = "services.zoetrope.gpu.profiles.${name}.powerLimitW is ${toString profile.powerLimitW}, but the driver of an ${toString profile.card} accepts nothing below ${toString floor} W. Set ${toString floor} or more; to save more power, lower maxCoreMhz.";
     }
     ]
     ) cfg.gpu.profiles
@@ -69,15 +69,15 @@ let
         }
         {
           assertion = gpu.profile == null || profile != null;
-          message = "services.zoetrope.gpus.\"${name}\".profile names `${toString gpu.profile}`, which services.zoetrope.gpu.profiles does not have. Declare it there, or name one of: ${lib.concatStringsSep ", " (lib.attrNames cfg.gpu.profiles)}.";
+          message = "services.zoetrope.gpus.\"${name}\".profile names `${toString gpu.profile}`, which services.zoetrope.gpu.profiles does not have. Declare it there, or use one of: ${lib.concatStringsSep ", " (lib.attrNames cfg.gpu.profiles)}.";
         }
         {
           assertion = gpu.idleProfile == null || cfg.gpu.profiles ? ${toString gpu.idleProfile};
-          message = "services.zoetrope.gpus.\"${name}\".idleProfile names `${toString gpu.idleProfile}`, which services.zoetrope.gpu.profiles does not have. Declare it there, or name one of: ${lib.concatStringsSep ", " (lib.attrNames cfg.gpu.profiles)}.";
+          message = "services.zoetrope.gpus.\"${name}\".idleProfile names `${toString gpu.idleProfile}`, which services.zoetrope.gpu.profiles does not have. Declare it there, or use one of: ${lib.concatStringsSep ", " (lib.attrNames cfg.gpu.profiles)}.";
         }
         {
           assertion = gpu.card == null || profile == null || profile.card == null || profile.card == gpu.card;
-          message = "services.zoetrope.gpus.\"${name}\" is an ${toString gpu.card} and its profile `${toString gpu.profile}` is for an ${toString (profile.card or null)}. Clocks and limits are one card's own: give it a profile of its own.";
+          message = "services.zoetrope.gpus.\"${name}\" is an ${toString gpu.card} and its profile `${toString gpu.profile}` is for an ${toString (profile.card or null)}. Clocks and limits differ between GPU models: declare a profile for this GPU.";
         }
       ]
     ) cfg.gpus
@@ -88,11 +88,11 @@ in
     assertions = [
       {
         assertion = !(inside inbox outbox);
-        message = "services.zoetrope.outbox.path (${outbox}) lies inside services.zoetrope.inbox.path (${inbox}), so finished videos would be taken as new pictures. Put them side by side, such as /srv/zoetrope/inbox and /srv/zoetrope/outbox.";
+        message = "services.zoetrope.outbox.path (${outbox}) is inside services.zoetrope.inbox.path (${inbox}), so finished videos would be taken as new pictures. Use two separate folders, such as /srv/zoetrope/inbox and /srv/zoetrope/outbox.";
       }
       {
         assertion = inbox == outbox || !(inside outbox inbox);
-        message = "services.zoetrope.inbox.path (${inbox}) lies inside services.zoetrope.outbox.path (${outbox}), so new pictures would lie among finished videos. Put them side by side, such as /srv/zoetrope/inbox and /srv/zoetrope/outbox.";
+        message = "services.zoetrope.inbox.path (${inbox}) is inside services.zoetrope.outbox.path (${outbox}), so new pictures would be mixed with finished videos. Use two separate folders, such as /srv/zoetrope/inbox and /srv/zoetrope/outbox.";
       }
       {
         assertion = !beyond || cfg.tokenFile != null;
@@ -100,47 +100,47 @@ in
       }
       {
         assertion = odd == [ ];
-        message = "services.zoetrope: ${lib.concatStringsSep ", " odd} has a blank or a percent sign, which systemd's lists of paths cannot hold. Choose a path without, or bind-mount the folder to one: fileSystems.\"/srv/pictures\" = { device = \"...\"; options = [ \"bind\" ]; }.";
+        message = "services.zoetrope: ${lib.concatStringsSep ", " odd} contains a blank or a percent sign, which systemd's lists of paths cannot hold. Choose another path, or bind-mount the folder: fileSystems.\"/srv/pictures\" = { device = \"...\"; options = [ \"bind\" ]; }.";
       }
       {
         assertion = homely == [ ];
-        message = "services.zoetrope.models: ${lib.concatStringsSep ", " homely} lies in a home, which the units of ComfyUI and of the models cannot see (ProtectHome). Keep models outside of homes, such as in /var/lib/zoetrope-models, or bind-mount the folder there.";
+        message = "services.zoetrope.models: ${lib.concatStringsSep ", " homely} is in a home directory, which the units of ComfyUI and of the models cannot see (ProtectHome). Keep models elsewhere, such as in /var/lib/zoetrope-models, or bind-mount the folder there.";
       }
       {
         assertion = reached;
-        message = "services.zoetrope.comfyui.listen is ${cfg.comfyui.listen}, and the service asks ComfyUI at 127.0.0.1. Use 127.0.0.1, or 0.0.0.0 with comfyui.reachableFrom for other machines.";
+        message = "services.zoetrope.comfyui.listen is ${cfg.comfyui.listen}, but the service reaches ComfyUI at 127.0.0.1. Use 127.0.0.1, or 0.0.0.0 with comfyui.reachableFrom for other machines.";
       }
       {
         assertion = unknown == [ ];
-        message = "services.zoetrope.recipes names ${lib.concatStringsSep ", " unknown}, which nobody knows. There are: ${lib.concatStringsSep ", " known}. Add your own with services.zoetrope.extraRecipes.<name> = ./folder.";
+        message = "services.zoetrope.recipes names ${lib.concatStringsSep ", " unknown}, which do not exist. Known recipes: ${lib.concatStringsSep ", " known}. Add your own with services.zoetrope.extraRecipes.<name> = ./folder.";
       }
       {
         assertion = cfg.gpus != { };
-        message = "services.zoetrope.gpus is empty, so no ComfyUI would run. Leave it out for one card, or declare one: gpus.\"0\" = { }.";
+        message = "services.zoetrope.gpus is empty, so no ComfyUI would run. Remove it for a single GPU, or declare one: gpus.\"0\" = { }.";
       }
       {
         assertion = lib.length (lib.unique ports) == lib.length ports && !(lib.elem pagePort ports);
-        message = "services.zoetrope: two services want one port: ComfyUI's are ${lib.concatMapStringsSep ", " toString ports}, the page's is ${toString pagePort}. Set services.zoetrope.gpus.<name>.port to different ones.";
+        message = "services.zoetrope: two services use the same port: ComfyUI has ${lib.concatMapStringsSep ", " toString ports}, the page ${toString pagePort}. Set services.zoetrope.gpus.<name>.port to different ones.";
       }
       {
         assertion = !((other.enable or false) && lib.elem (other.port or 8188) ports);
-        message = "services.comfyui and services.zoetrope both want port ${toString (other.port or 8188)}. zoetrope brings its own ComfyUI: disable services.comfyui, or set services.comfyui.port or services.zoetrope.gpus.<name>.port to another one.";
+        message = "services.comfyui and services.zoetrope both use port ${toString (other.port or 8188)}. zoetrope brings its own ComfyUI: disable services.comfyui, or set services.comfyui.port or services.zoetrope.gpus.<name>.port to another one.";
       }
       {
         assertion = colliding == [ ];
-        message = "services.zoetrope.extraNodePacks has ${lib.concatStringsSep ", " colliding}, which a shipped node pack is called already, and ComfyUI would load one of them. Rename yours, or replace the shipped one in services.zoetrope.nodePacks.";
+        message = "services.zoetrope.extraNodePacks has ${lib.concatStringsSep ", " colliding}, which is also the name of a shipped node pack; ComfyUI would load only one of them. Rename yours, or replace the shipped one in services.zoetrope.nodePacks.";
       }
       {
         assertion = loopbackHost cfg.comfyui.listen || cfg.comfyui.reachableFrom != [ ];
-        message = "services.zoetrope.comfyui.listen is ${cfg.comfyui.listen}, and ComfyUI has no login: whoever reaches it can run any code that a node runs. Say who may, with services.zoetrope.comfyui.reachableFrom = [ \"192.168.1.0/24\" ], or listen on 127.0.0.1.";
+        message = "services.zoetrope.comfyui.listen is ${cfg.comfyui.listen}, but ComfyUI has no login: everybody who reaches it can run any code that a node runs. Set who may reach it with services.zoetrope.comfyui.reachableFrom = [ \"192.168.1.0/24\" ], or listen on 127.0.0.1.";
       }
       {
         assertion = blank == [ ];
-        message = "services.zoetrope.comfyui.extraArgs has `${lib.concatStringsSep "`, `" blank}`: one argument holds no blanks. Write each word as an element of its own.";
+        message = "services.zoetrope.comfyui.extraArgs has `${lib.concatStringsSep "`, `" blank}`: an argument cannot contain blanks. Write each word as a separate list element.";
       }
       {
         assertion = lib.length wanted == 1 || lib.all told (lib.attrValues cfg.gpus);
-        message = "services.zoetrope.gpus: the cards have different profiles and cannot be told apart. Give each its uuid (nvidia-smi -L).";
+        message = "services.zoetrope.gpus: the GPUs have different profiles but cannot be distinguished. Set the uuid of each (nvidia-smi -L).";
       }
     ]
     ++ profileChecks
@@ -148,12 +148,12 @@ in
 
     warnings =
       lib.optional (lib.length (lib.attrNames cfg.gpus) > 1 && unnamed != [ ])
-        "services.zoetrope.gpus: ${lib.concatStringsSep ", " unnamed} ${if lib.length unnamed == 1 then "has" else "have"} no uuid, so the number decides, and numbers change when a card is moved or fails. Take the uuids from `nvidia-smi -L`."
+        "services.zoetrope.gpus: ${lib.concatStringsSep ", " unnamed} ${if lib.length unnamed == 1 then "has" else "have"} no uuid, so the index is used, which changes when a GPU is moved or fails. Set the uuids from `nvidia-smi -L`."
       ++ lib.concatLists (
       lib.mapAttrsToList (
         name: gpu:
         lib.optional (gpu.card != null && (cards.${gpu.card}.blackwell or false) && gpu.profile == null)
-          "services.zoetrope.gpus.\"${name}\" is an ${gpu.card} without a baseline profile: it runs at stock clocks and full power for hours. Declare one in services.zoetrope.gpu.profiles and name it in gpus.\"${name}\".profile; examples/workstation-5090.nix shows how."
+          "services.zoetrope.gpus.\"${name}\" is an ${gpu.card} without a profile: it runs at stock clocks and full power for hours. Declare one in services.zoetrope.gpu.profiles and set it in gpus.\"${name}\".profile; examples/workstation-5090.nix shows how."
       ) cfg.gpus
     );
   };

@@ -1,11 +1,11 @@
-# services.zoetrope: the sidecar, one ComfyUI for each GPU, and the models, as units that say how they are.
+# services.zoetrope: the service, one ComfyUI for each GPU, and the models, as systemd units.
 {
   imports = [
     ./options.nix
     ./gpus.nix
     ./models.nix
     ./settings.nix
-    ./sidecar.nix
+    ./service.nix
     ./engines.nix
     ./tuning.nix
     ./assertions.nix

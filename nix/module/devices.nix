@@ -1,5 +1,5 @@
-# The cards' device nodes, by the two kinds of class names that drivers use; a name that is not there allows
-# nothing. nixpkgs #331069: one class too few, and the GPU is invisible without a word.
+# The GPUs' device nodes, by the two sets of class names that drivers use; a name that does not exist allows
+# nothing. nixpkgs #331069: with one class missing, the GPU is invisible without any error.
 [
   "char-nvidia rw"
   "char-nvidiactl rw"

@@ -1,4 +1,4 @@
-# One ComfyUI for each GPU: a template unit with all that they share, and a drop-in for what is one card's own.
+# One ComfyUI for each GPU: a template unit with all that they share, and a drop-in with the settings of each GPU.
 {
   config,
   lib,
@@ -21,8 +21,8 @@ in
   config = lib.mkIf cfg.enable {
     networking.firewall.allowedTCPPorts = lib.mkIf comfyui.openFirewall ports;
 
-    # ComfyUI deletes nothing. What was for a job of ours has been fetched from there long ago, or is sent
-    # again; a person's own files lie elsewhere in these folders.
+    # ComfyUI deletes nothing. Files of our jobs were fetched long ago, or are uploaded again; users' own files
+    # are elsewhere in these folders.
     systemd.tmpfiles.settings."10-zoetrope" = lib.genAttrs [
       "/var/lib/zoetrope-engine/*/input/zoetrope"
       "/var/lib/zoetrope-engine/*/output/zoetrope"
@@ -38,7 +38,7 @@ in
         description = "ComfyUI on GPU %i for zoetrope";
         documentation = [ "https://github.com/Comfy-Org/ComfyUI" ];
         after = [ "network.target" ];
-        # Room for the ladder, which restarts it on purpose; a crash loop still ends in a failed unit.
+        # Room for the fallbacks, which restart it on purpose; a crash loop still ends in a failed unit.
         unitConfig = {
           StartLimitIntervalSec = 1800;
           StartLimitBurst = 10;
@@ -55,7 +55,7 @@ in
           CUDA_CACHE_PATH = "%C/zoetrope-engine/%i/cuda";
           MPLCONFIGDIR = "%C/zoetrope-engine/%i/matplotlib";
           NUMBA_CACHE_DIR = "%C/zoetrope-engine/%i/numba";
-          # Nothing is downloaded while jobs run: a missing model is a failed start, said in words.
+          # Nothing is downloaded while jobs run: a missing model is reported before the start.
           HF_HUB_OFFLINE = "1";
           TRANSFORMERS_OFFLINE = "1";
           DIFFUSERS_OFFLINE = "1";
@@ -92,7 +92,7 @@ in
               "--listen ${comfyui.listen}"
               "--port \${ZOETROPE_PORT}"
               "--disable-auto-launch"
-              # Frames without loss, from one stage to the next; 100 MB would be the limit.
+              # Lossless frames from one stage to the next; the default limit is 100 MB.
               "--max-upload-size 2048"
             ]
             ++ [
@@ -101,12 +101,12 @@ in
             ]
           );
           WorkingDirectory = "%S/zoetrope-engine/%i";
-          # Kernels are tested and weights are looked at before ComfyUI is there.
+          # Kernels are tested and models are checked before ComfyUI starts.
           TimeoutStartSec = "15min";
           TimeoutStopSec = 30;
           Restart = "always";
           RestartSec = 5;
-          # One process that holds the card: when the kernel kills a part of it, the rest is of no use.
+          # One process holds the GPU: when the kernel kills a part of it, the rest is useless.
           OOMPolicy = "kill";
           Slice = "system-zoetrope.slice";
 
@@ -117,7 +117,7 @@ in
           StateDirectoryMode = "0750";
           CacheDirectory = "zoetrope-engine/%i";
           CacheDirectoryMode = "0750";
-          # Shared by all instances and read by the sidecar's health checks, also after one has stopped.
+          # Shared by all instances and read by the health checks of the service, also after one has stopped.
           RuntimeDirectory = "zoetrope-engine";
           RuntimeDirectoryMode = "0755";
           RuntimeDirectoryPreserve = "yes";
@@ -127,7 +127,7 @@ in
           ProtectHome = true;
           DevicePolicy = "closed";
           DeviceAllow = import ./devices.nix;
-          # No MemoryDenyWriteExecute: torch and Triton write code and run it.
+          # No MemoryDenyWriteExecute: torch and Triton generate code and run it.
           RestrictAddressFamilies = [
             "AF_UNIX"
             "AF_INET"

@@ -1,4 +1,4 @@
-# The cards: one ComfyUI for each, and the clocks at which they may run.
+# The GPUs: one ComfyUI for each, and their clock profiles.
 {
   config,
   lib,
@@ -12,7 +12,7 @@ let
   card = types.nullOr (types.enum (lib.attrNames cards));
   positive = types.nullOr types.ints.positive;
 
-  # Which cards a profile is for: those that name it, where they can be told apart; else all of its kind.
+  # The GPUs of a profile: those that name it, where they can be distinguished; else all of its model.
   users = name: lib.filter (gpu: gpu.profile == name || gpu.idleProfile == name) (lib.attrValues cfg.gpus);
   meant =
     name: profile:
@@ -45,30 +45,30 @@ in
                 type = types.nullOr (types.strMatching "GPU-[0-9a-f-]+");
                 default = null;
                 example = "GPU-5c8e0f0c-7d3b-4f0e-9a51-3f1d3c1f2a44";
-                description = "The card's own name (`nvidia-smi -L`). Without it the attribute's name is the index, which changes when cards are moved.";
+                description = "The UUID of the GPU (`nvidia-smi -L`). Without it the attribute name is the index, which changes when GPUs are moved.";
               };
               card = mkOption {
                 type = card;
                 default = null;
-                description = "Which card it is; what is known of it is checked while the host is evaluated.";
+                description = "The model of the GPU; its known limits are checked when the host is evaluated.";
               };
               port = mkOption {
                 type = types.port;
                 default = 8188 + (if builtins.match "[0-9]" name != null then lib.toInt name else 0);
                 defaultText = lib.literalExpression "8188 + <the attribute's name, when it is a digit>";
-                description = "Where this ComfyUI listens.";
+                description = "The port of this ComfyUI.";
               };
               profile = mkOption {
                 type = types.nullOr types.str;
                 default = null;
                 example = "baseline";
-                description = "The name of the profile in `gpu.profiles` at which this card works; null is stock.";
+                description = "The profile in `gpu.profiles` for this GPU while it works; null is stock.";
               };
               idleProfile = mkOption {
                 type = types.nullOr types.str;
                 default = null;
                 example = "quiet";
-                description = "The name of the profile at which this card waits for work; null is stock.";
+                description = "The profile in `gpu.profiles` for this GPU while it is idle; null is stock.";
               };
               attention = mkOption {
                 type = types.nullOr (types.enum [
@@ -78,7 +78,7 @@ in
                   "sdpa"
                 ]);
                 default = null;
-                description = "The attention kernels on this card; null takes `services.zoetrope.attention`.";
+                description = "The attention kernel on this GPU; null uses `services.zoetrope.attention`.";
               };
               memory = mkOption {
                 type = types.nullOr (types.enum [
@@ -89,7 +89,7 @@ in
                   80
                 ]);
                 default = null;
-                description = "The memory profile of this card; null takes `services.zoetrope.memory`.";
+                description = "The memory profile of this GPU; null uses `services.zoetrope.memory`.";
               };
             };
           }
@@ -98,7 +98,7 @@ in
       default = {
         "0" = { };
       };
-      description = "The cards by name, which is the instance of the unit: `zoetrope-comfyui@0` for \"0\".";
+      description = "The GPUs by name, which is the instance of the unit: `zoetrope-comfyui@0` for \"0\".";
     };
 
     gpu.profiles = mkOption {
@@ -108,7 +108,7 @@ in
             card = mkOption {
               type = card;
               default = null;
-              description = "The card that the figures are for.";
+              description = "The GPU model that the values are for.";
             };
             maxCoreMhz = mkOption {
               type = positive;
@@ -120,19 +120,19 @@ in
               type = types.nullOr types.int;
               default = null;
               example = 300;
-              description = "The core offset: with a highest clock, an undervolt. What a card bears is its own affair.";
+              description = "The core clock offset: together with maxCoreMhz, an undervolt. GPUs differ in what they tolerate.";
             };
             powerLimitW = mkOption {
               type = positive;
               default = null;
               example = 450;
-              description = "The power limit in watts, inside the card's own range.";
+              description = "The power limit in watts, within the range of the GPU.";
             };
           };
         }
       );
       default = { };
-      description = "Clock profiles by name. There is no key for memory clocks: any limit on them slows the fabric too (NVIDIA/open-gpu-kernel-modules #1265).";
+      description = "Clock profiles by name. There is no key for memory clocks: any limit on them slows the internal fabric too (NVIDIA/open-gpu-kernel-modules #1265).";
     };
   };
 

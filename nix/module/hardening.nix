@@ -1,4 +1,4 @@
-# What no unit of ours needs, so that none has it. Where a unit differs, it says why.
+# Restrictions for all units. A unit that differs says why.
 {
   CapabilityBoundingSet = "";
   AmbientCapabilities = "";

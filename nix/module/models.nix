@@ -1,4 +1,4 @@
-# The models: tens of gigabytes that must never stand in the way of a switch.
+# The models: tens of gigabytes that must never block a switch.
 {
   config,
   lib,
@@ -20,7 +20,7 @@ let
   ownRows = pkgs.writeText "zoetrope-own-models.tsv" (
     lib.concatStrings (lib.mapAttrsToList row models.files)
   );
-  # What ComfyUI calls the kinds of models, each a folder.
+  # ComfyUI's model types, each a folder.
   kinds = [
     "checkpoints"
     "clip_vision"
@@ -49,7 +49,7 @@ in
     directory = mkOption {
       type = types.path;
       default = state;
-      description = "Where fetched models lie: a state directory, which no garbage collection touches.";
+      description = "The folder of fetched models: a state directory, which the garbage collection does not touch.";
     };
     recipes = mkOption {
       type = types.listOf types.str;
@@ -63,7 +63,7 @@ in
           options = {
             url = mkOption {
               type = types.str;
-              description = "Where the file is fetched from; an address with a fixed revision keeps its hash.";
+              description = "The address of the file; one with a fixed revision keeps its hash.";
             };
             sha256 = mkOption {
               type = types.strMatching "[0-9a-f]{64}";
@@ -72,17 +72,17 @@ in
             bytes = mkOption {
               type = types.nullOr types.ints.positive;
               default = null;
-              description = "The file's size, as model hubs show it; with it a file that is not whole is noticed before each start.";
+              description = "The file's size, as model hubs show it; with it an incomplete file is noticed before each start.";
             };
             folder = mkOption {
               type = types.strMatching "[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*";
               example = "loras";
-              description = "The folder among the models.";
+              description = "The folder below the models directory.";
             };
             store = mkOption {
               type = types.bool;
               default = false;
-              description = "Whether the file is fetched into the store while the host is built, and kept by its system: for small files.";
+              description = "Whether the file is fetched into the store when the host is built: for small files.";
             };
           };
         }
@@ -94,12 +94,12 @@ in
       type = types.listOf types.path;
       default = [ ];
       example = [ "/srv/models" ];
-      description = "Folders with models that you have already, laid out like ComfyUI's own `models`. They are read only.";
+      description = "Folders with models that you have already, laid out like ComfyUI's own `models`. They are read-only.";
     };
     fetch = mkOption {
       type = types.bool;
       default = true;
-      description = "Whether missing models are fetched in the background. Without it they are only looked for.";
+      description = "Whether missing models are fetched in the background. If false, they are only checked.";
     };
 
     list = mkOption {
@@ -121,7 +121,7 @@ in
       internal = true;
       readOnly = true;
       default = pkgs.writeText "zoetrope-model-paths.yaml" (
-        # JSON is YAML. ComfyUI fills in the variable, and tells the sidecar which of RIFE's files are there.
+        # JSON is YAML. ComfyUI expands the variable, and reports to the service which files of RIFE are present.
         builtins.toJSON (
           {
             own = {
@@ -171,7 +171,7 @@ in
       wants = [ "network-online.target" ];
       after = [ "network-online.target" ];
       unitConfig.RequiresMountsFor = [ (toString models.directory) ];
-      # A switch neither waits for it nor breaks off a download; the timer starts it again.
+      # A switch neither waits for it nor interrupts a download; the timer starts it again.
       restartIfChanged = false;
       environment.PYTHONUNBUFFERED = "1";
       serviceConfig = import ./hardening.nix // {
@@ -206,10 +206,10 @@ in
       };
     };
 
-    # Nothing requires the service: the timer alone starts it, after the switch is over, and looks again
-    # each hour, which also takes up what a lost connection broke off.
+    # Nothing requires the service: only the timer starts it, after the switch, and again each hour, which also
+    # resumes a download after a lost connection.
     systemd.timers.zoetrope-models = lib.mkIf models.fetch {
-      description = "Looks whether models are missing";
+      description = "Checks for missing models";
       wantedBy = [ "timers.target" ];
       restartTriggers = [
         cfg.settingsFile

@@ -1,4 +1,4 @@
-# What a host says of folders, recipes, page and packages. GPUs, models and free-form settings have files of their own.
+# Options for folders, recipes, page and packages. GPUs, models and free-form settings have their own files.
 { lib, pkgs, ... }:
 let
   inherit (lib) mkOption types;
@@ -16,35 +16,35 @@ in
       type = types.package;
       default = packages.zoetrope;
       defaultText = lib.literalExpression "zoetropePackages.zoetrope";
-      description = "The sidecar and the command line.";
+      description = "The service and the command line.";
     };
 
     preStart = mkOption {
       type = types.package;
       default = packages.pre-start;
       defaultText = lib.literalExpression "zoetropePackages.pre-start";
-      description = "What looks at driver, models, node packs and kernels before each start of ComfyUI.";
+      description = "The script that checks driver, models, node packs and kernels before each start of ComfyUI.";
     };
 
     inbox = {
       path = mkOption {
         type = types.path;
         default = "/srv/zoetrope/inbox";
-        description = "Where pictures arrive. Outside of homes the folder is made; in a home its owner makes it, with the group and mode below.";
+        description = "The folder for new pictures. It is created, except in a home directory, where its owner must create it with the group and mode below.";
       };
       group = mkOption {
         type = types.str;
         default = "zoetrope";
         example = "users";
         description = ''
-          The group of inbox and outbox. People, and the share's own user, are members of it: what they drop
-          must be readable for it, which the folder's setgid bit and their umask see to.
+          The group of inbox and outbox. Users, and the user of the share, must be members: files that they drop
+          must be readable by the group, which the setgid bit of the folder and their umask ensure.
         '';
       };
       mode = mkOption {
         type = mode;
         default = "2770";
-        description = "The inbox' mode. The setgid bit gives every file the folder's group.";
+        description = "The mode of the inbox. The setgid bit gives every file the group of the folder.";
       };
     };
 
@@ -52,26 +52,26 @@ in
       path = mkOption {
         type = types.path;
         default = "/srv/zoetrope/outbox";
-        description = "Where finished videos appear, one folder each.";
+        description = "The folder for finished videos, one folder each.";
       };
       mode = mkOption {
         type = mode;
         default = "2770";
-        description = "The outbox' mode.";
+        description = "The mode of the outbox.";
       };
     };
 
     recipes = mkOption {
       type = types.listOf types.str;
       default = [ "wan22-i2v-hero" ];
-      description = "The recipes that this host is prepared for: their models are fetched and looked at. The first one is for a bare drop.";
+      description = "The recipes that this host supports: their models are fetched and checked. The first one is the default.";
     };
 
     extraRecipes = mkOption {
       type = types.attrsOf types.path;
       default = { };
       example = lib.literalExpression "{ night-sky = ./recipes/night-sky; }";
-      description = "Recipes of your own, by name: folders with a recipe.toml and its graphs.";
+      description = "Recipes of your own, by name: folders with a recipe.toml and its workflows.";
     };
 
     shippedRecipes = mkOption {
@@ -86,13 +86,13 @@ in
       type = types.strMatching ".+:[0-9]+";
       default = "127.0.0.1:8190";
       example = "0.0.0.0:8190";
-      description = "Where the page and the API listen. Beyond loopback a `tokenFile` is needed.";
+      description = "The address of the page and the API. Beyond loopback a `tokenFile` is required.";
     };
 
     openFirewall = mkOption {
       type = types.bool;
       default = false;
-      description = "Whether the page's port is opened in the firewall.";
+      description = "Whether to open the port of the page in the firewall.";
     };
 
     tokenFile = mkOption {
@@ -101,7 +101,7 @@ in
       example = "/run/secrets/zoetrope-token";
       description = ''
         A file outside the store with the page's token: 16 characters or more on one line. It is read by
-        systemd as root and handed to the service alone (LoadCredential).
+        systemd as root and passed to the service only (LoadCredential).
       '';
     };
 
@@ -117,26 +117,26 @@ in
         default = "127.0.0.1";
         example = "0.0.0.0";
         description = ''
-          Where ComfyUI itself listens. It knows no login: whoever reaches it can run any node of any pack.
-          Beyond loopback `reachableFrom` has to say who that is.
+          The address of ComfyUI itself. It has no login: everybody who reaches it can run any node of any pack.
+          Beyond loopback `reachableFrom` must say who that is.
         '';
       };
       reachableFrom = mkOption {
         type = types.listOf types.str;
         default = [ ];
         example = [ "192.168.1.0/24" ];
-        description = "Addresses and networks that may talk to ComfyUI's own page, besides this host.";
+        description = "Addresses and networks that may reach ComfyUI's own page, in addition to this host.";
       };
       openFirewall = mkOption {
         type = types.bool;
         default = false;
-        description = "Whether ComfyUI's ports are opened in the firewall.";
+        description = "Whether to open ComfyUI's ports in the firewall.";
       };
       extraArgs = mkOption {
         type = types.listOf types.str;
         default = [ ];
         example = [ "--disable-pinned-memory" ];
-        description = "Further arguments for ComfyUI; one argument holds no blanks.";
+        description = "Further arguments for ComfyUI; an argument cannot contain blanks.";
       };
       environment = mkOption {
         type = types.attrsOf types.str;
@@ -144,7 +144,7 @@ in
         example = {
           TORCH_COMPILE_DISABLE = "1";
         };
-        description = "Further variables for ComfyUI, such as the switch that turns compilation off.";
+        description = "Further environment variables for ComfyUI, such as the one that disables compilation.";
       };
     };
 
@@ -152,7 +152,7 @@ in
       type = types.attrsOf types.package;
       default = packages.nodePacks;
       defaultText = lib.literalExpression "zoetropePackages.nodePacks";
-      description = "The node packs that ComfyUI loads; the shipped ones are what the recipes are made of.";
+      description = "The node packs that ComfyUI loads; the shipped recipes need the shipped ones.";
     };
 
     extraNodePacks = mkOption {
@@ -170,7 +170,7 @@ in
         "sdpa"
       ];
       default = "auto";
-      description = "The attention kernels. `auto` takes the fastest one that the self-test finds correct on this card.";
+      description = "The attention kernel. `auto` selects the fastest one that the self-test finds correct on this GPU.";
     };
 
     memory = mkOption {
@@ -182,7 +182,7 @@ in
         80
       ];
       default = "auto";
-      description = "The memory profile in GB; `auto` goes by the card.";
+      description = "The memory profile in GB; `auto` uses the memory of the GPU.";
     };
 
     previews = mkOption {

@@ -1,5 +1,5 @@
-# The sidecar's TOML: what the options above say, and whatever else an operator wants, checked by the
-# sidecar itself while the host is built.
+# The settings file of the service: from the other options and from `settings`, checked by the service itself
+# when the host is built.
 {
   config,
   lib,
@@ -22,8 +22,8 @@ in
         inbox.duplicates = "new-seed";
       };
       description = ''
-        Everything that examples/zoetrope.toml shows. Folders, recipes, engines and the page's address
-        follow from the other options unless they are set here.
+        Every setting of examples/zoetrope.toml. Folders, recipes, engines and the address of the page come
+        from the other options unless they are set here.
       '';
     };
 
@@ -32,7 +32,7 @@ in
       internal = true;
       readOnly = true;
       default = pkgs.runCommand "zoetrope.toml" { preferLocalBuild = true; } ''
-        # A mistake is one line that says the key and what is allowed.
+        # A mistake is one line with the key and what is allowed.
         ${lib.getExe cfg.package} serve --check ${raw}
         cp ${raw} $out
       '';
@@ -61,7 +61,7 @@ in
         ) cfg.gpus
       );
       web.listen = mkDefault cfg.listen;
-      # Where systemd puts it for this unit; nothing else can read it.
+      # Where systemd puts it for this unit; no other unit can read it.
       web.token_file = lib.mkIf (cfg.tokenFile != null) (mkDefault "/run/credentials/zoetrope.service/token");
     };
 

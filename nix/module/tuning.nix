@@ -1,4 +1,4 @@
-# The root helper: the only one that sets clocks, by the names of profiles in root's own settings.
+# The root helper: only it sets clocks, by the names of profiles in settings that only root can write.
 {
   config,
   lib,
@@ -9,14 +9,14 @@ let
   helper = "${lib.getExe cfg.package} gpu-helper --config /etc/zoetrope/zoetrope.toml --group zoetrope-gpu";
 in
 {
-  # Without a profile there is nothing to set, and nobody who could.
+  # Without a profile there is nothing to set, and no helper.
   config = lib.mkIf (cfg.enable && cfg.gpu.profiles != { }) {
-    # A group of its own: whoever shares the inbox has no say in clocks.
+    # A separate group: members of the inbox group cannot set clocks.
     users.groups.zoetrope-gpu = { };
     systemd.services.zoetrope.serviceConfig.SupplementaryGroups = [ "zoetrope-gpu" ];
 
     systemd.sockets.zoetrope-gpu = {
-      description = "zoetrope: who may have clocks set";
+      description = "zoetrope: socket of the GPU helper";
       wantedBy = [ "sockets.target" ];
       listenStreams = [ "/run/zoetrope-gpu.sock" ];
       socketConfig = {
@@ -27,10 +27,10 @@ in
     };
 
     systemd.services.zoetrope-gpu = {
-      description = "zoetrope: sets the clocks of this host's cards";
+      description = "zoetrope: sets GPU clocks";
       requires = [ "zoetrope-gpu.socket" ];
       after = [ "zoetrope-gpu.socket" ];
-      # Other figures begin anew, and the cards are put back in between.
+      # Changed profiles are unproven again; the GPUs are reset in between.
       restartTriggers = [ cfg.settingsFile ];
       environment = {
         PYTHONUNBUFFERED = "1";
@@ -41,7 +41,7 @@ in
         Type = "notify";
         NotifyAccess = "main";
         ExecStart = helper;
-        # However it ended: a card that it left tuned goes back to stock.
+        # However it ended: a GPU that it left tuned is reset to stock.
         ExecStopPost = "${helper} --restore";
         WatchdogSec = 60;
         Restart = "on-failure";
@@ -56,7 +56,7 @@ in
         RuntimeDirectory = "zoetrope-gpu";
         RuntimeDirectoryMode = "0755";
 
-        # Root, because the driver lets nobody else set anything; of root's powers only the one it asks for.
+        # Root, because the driver requires it; of root's capabilities only the one that it checks.
         CapabilityBoundingSet = "CAP_SYS_ADMIN";
         DevicePolicy = "closed";
         DeviceAllow = import ./devices.nix;

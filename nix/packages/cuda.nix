@@ -1,4 +1,4 @@
-# NVIDIA's libraries in one tree, as a plain installation has them: each finds its neighbours beside
+# NVIDIA's libraries in one tree, as a plain installation has them: each finds the others next to
 # itself, and torch finds all of them in one place.
 {
   lib,

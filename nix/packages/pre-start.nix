@@ -49,7 +49,7 @@ stdenvNoCC.mkDerivation {
     runHook postInstall
   '';
   meta = {
-    description = "Looks at driver, models, node packs and kernels before ComfyUI starts";
+    description = "Checks driver, models, node packs and kernels before ComfyUI starts";
     license = lib.licenses.mit;
     mainProgram = "zoetrope-pre-start";
     platforms = lib.platforms.linux;

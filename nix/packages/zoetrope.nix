@@ -1,4 +1,4 @@
-# The sidecar and the command line, from this checkout, with nixpkgs' own Python and libraries.
+# The service and the command line, from this checkout, with nixpkgs' own Python and libraries.
 { lib, python3Packages }:
 let
   root = ../..;

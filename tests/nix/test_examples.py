@@ -36,7 +36,7 @@ def test_an_example_is_sound_with_the_packages_that_a_host_gets(example):
 
 @pytest.mark.system("nix-instantiate")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
-def test_the_sidecar_accepts_the_settings_of_an_example(example):
+def test_the_service_accepts_the_settings_of_an_example(example):
     # The build runs `zoetrope serve --check`, as the host's own build does.
     (file,) = build(relative(example), part="settingsFile")
     text = Path(file).read_text()

@@ -108,7 +108,7 @@ def test_a_token_goes_through_systemd():
     assert found["firewall"] == [8190]
 
 
-def test_on_loopback_the_sidecar_talks_to_this_host_alone():
+def test_on_loopback_the_service_talks_to_this_host_alone():
     unit = said("")["units"]["zoetrope.service"].splitlines()
     assert "IPAddressDeny=any" in unit
     assert "IPAddressAllow=localhost" in unit
@@ -159,7 +159,7 @@ def test_comfyui_can_tell_which_of_rifes_files_are_there():
     assert own == {"base_path": "${ZOETROPE_BASE}/models", "rife": "rife"}
 
 
-def test_own_models_are_fetched_by_the_sidecars_settings():
+def test_own_models_are_fetched_by_the_settings():
     entry = f'url = "https://m.example.org/g"; sha256 = "{"0" * 64}"; folder = "loras"'
     found = said(f'models.files."grain.safetensors" = {{ {entry}; bytes = 12; }};')
     assert found["settings"]["models"]["extra"] == [
@@ -233,47 +233,47 @@ def test_a_wrong_type_is_named(text, option):
 SENTENCES = [
     (
         'outbox.path = "/srv/in/out"; inbox.path = "/srv/in";',
-        "lies inside services.zoetrope.inbox.path (/srv/in), so finished videos would be taken",
+        "is inside services.zoetrope.inbox.path (/srv/in), so finished videos would be taken",
     ),
     ('outbox.path = "/srv/in"; inbox.path = "/srv/in";', "finished videos would be taken"),
     (
         'inbox.path = "/srv/out/in"; outbox.path = "/srv/out";',
-        "lies inside services.zoetrope.outbox.path (/srv/out), so new pictures would lie among",
+        "is inside services.zoetrope.outbox.path (/srv/out), so new pictures would be mixed",
     ),
     ('listen = "0.0.0.0:8190";', "there is no token. Set services.zoetrope.tokenFile"),
     ('listen = "[::]:8190";', "there is no token. Set services.zoetrope.tokenFile"),
     (
         'recipes = [ "wan22-i2v-heroo" ];',
-        "names wan22-i2v-heroo, which nobody knows. There are: ",
+        "names wan22-i2v-heroo, which do not exist. Known recipes: ",
     ),
     ('models.recipes = [ "night" ];', "services.zoetrope.extraRecipes.<name> = ./folder"),
     ("gpus = { };", "services.zoetrope.gpus is empty"),
-    ('inbox.path = "/srv/My Pictures/in";', "/srv/My Pictures/in has a blank or a percent sign"),
-    ('outbox.path = "/srv/100%";', "/srv/100% has a blank or a percent sign"),
-    ('models.directory = "/mnt/Big Disk";', "/mnt/Big Disk has a blank or a percent sign"),
-    ('models.directory = "/home/ada/models";', "/home/ada/models lies in a home"),
-    ('models.extraDirectories = [ "/home/ada/m" ];', "/home/ada/m lies in a home"),
-    ('comfyui.listen = "192.168.1.10";', "the service asks ComfyUI at 127.0.0.1"),
-    ('comfyui.listen = "::1";', "the service asks ComfyUI at 127.0.0.1"),
-    ('gpus = { "0" = { }; "1".port = 8188; };', "two services want one port"),
-    ('gpus."0".port = 8190;', "two services want one port"),
+    ('inbox.path = "/srv/My Pictures/in";', "/srv/My Pictures/in contains a blank or a percent sign"),
+    ('outbox.path = "/srv/100%";', "/srv/100% contains a blank or a percent sign"),
+    ('models.directory = "/mnt/Big Disk";', "/mnt/Big Disk contains a blank or a percent sign"),
+    ('models.directory = "/home/ada/models";', "/home/ada/models is in a home directory"),
+    ('models.extraDirectories = [ "/home/ada/m" ];', "/home/ada/m is in a home directory"),
+    ('comfyui.listen = "192.168.1.10";', "the service reaches ComfyUI at 127.0.0.1"),
+    ('comfyui.listen = "::1";', "the service reaches ComfyUI at 127.0.0.1"),
+    ('gpus = { "0" = { }; "1".port = 8188; };', "two services use the same port"),
+    ('gpus."0".port = 8190;', "two services use the same port"),
     ('gpus."a b" = { };', "the name becomes part of a unit's name"),
     (
         'gpu.profiles.low = { card = "RTX 5090"; powerLimitW = 350; }; gpus."0".profile = "low";',
-        "takes nothing below 400 W. Set 400 or more, and go further down with maxCoreMhz",
+        "accepts nothing below 400 W. Set 400 or more; to save more power, lower maxCoreMhz",
     ),
     (
         'gpu.profiles.a.card = "RTX 5090"; gpus."0".profile = "a";',
-        "gpu.profiles.a says nothing. Set maxCoreMhz, powerLimitW or both",
+        "gpu.profiles.a sets nothing. Set maxCoreMhz, powerLimitW or both",
     ),
     (
         'gpu.profiles.a.coreOffsetMhz = 200; gpus."0".profile = "a";',
-        "coreOffsetMhz is 200 without maxCoreMhz, which lifts the highest clock too: an overclock",
+        "coreOffsetMhz is 200 without maxCoreMhz, which also raises the highest clock: an overclock",
     ),
     ('gpus."0".idleProfile = "lost";', "idleProfile names `lost`"),
     (
         'gpu.profiles.a.maxCoreMhz = 2000; gpus = { "0".profile = "a"; "1" = { }; };',
-        "the cards have different profiles and cannot be told apart. Give each its uuid",
+        "the GPUs have different profiles but cannot be distinguished. Set the uuid of each",
     ),
     (
         'gpus."0".profile = "lost";',
@@ -281,11 +281,11 @@ SENTENCES = [
     ),
     (
         'gpu.profiles.a.card = "RTX 4090"; gpus."0" = { card = "RTX 5090"; profile = "a"; };',
-        "Clocks and limits are one card's own",
+        "Clocks and limits differ between GPU models",
     ),
-    ("extraNodePacks.comfyui-GGUF = ./tests;", "which a shipped node pack is called already"),
+    ("extraNodePacks.comfyui-GGUF = ./tests;", "which is also the name of a shipped node pack"),
     ('comfyui.listen = "0.0.0.0";', "ComfyUI has no login"),
-    ('comfyui.extraArgs = [ "--reserve-vram 2" ];', "one argument holds no blanks"),
+    ('comfyui.extraArgs = [ "--reserve-vram 2" ];', "an argument cannot contain blanks"),
 ]
 
 
@@ -298,20 +298,20 @@ def test_a_contradiction_is_a_sentence_that_says_what_to_do(text, sentence):
 def test_a_port_that_services_comfyui_has_is_named():
     taken = "services.comfyui = { enable = true; port = 8188; };"
     (message,) = said("", taken)["failed"]
-    assert "services.comfyui and services.zoetrope both want port 8188" in message
+    assert "services.comfyui and services.zoetrope both use port 8188" in message
     assert said('gpus."0".port = 8288;', taken)["failed"] == []
     assert said("", "services.comfyui.enable = false;")["failed"] == []
 
 
-def test_a_blackwell_card_without_a_profile_is_warned_of():
+def test_a_blackwell_gpu_without_a_profile_is_warned_of():
     (warning,) = said('gpus."0".card = "RTX 5090";')["warnings"]
-    assert "is an RTX 5090 without a baseline profile" in warning
+    assert "is an RTX 5090 without a profile" in warning
     assert said('gpus."0".card = "RTX 4090";')["warnings"] == []
     tuned = 'gpus."0" = { card = "RTX 5090"; profile = "a"; }; gpu.profiles.a.powerLimitW = 400;'
     assert said(tuned)["warnings"] == []
 
 
-def test_profiles_are_for_the_cards_that_name_them():
+def test_profiles_are_for_the_gpus_that_name_them():
     text = """
       gpu.profiles = {
         a.maxCoreMhz = 2000;

@@ -176,7 +176,7 @@ def test_comfyui_is_checked_with_its_own_python_before_it_is_installed():
     assert (file.endswith("-install_check.py"), cuda) == (True, PINS["cuda"])
 
 
-def test_the_sidecar_is_built_from_the_project_file():
+def test_the_service_is_built_from_the_project_file():
     found = evaluate(
         "{ inherit (scope.zoetrope.arguments) pname version; needs = names scope.zoetrope.arguments.dependencies; }"
     )
@@ -184,7 +184,7 @@ def test_the_sidecar_is_built_from_the_project_file():
     assert "aiohttp" in found["needs"]
 
 
-def test_the_sidecars_source_is_what_the_wheel_is_built_from():
+def test_the_services_source_is_what_the_wheel_is_built_from():
     source = (
         nix(
             "nix-instantiate",

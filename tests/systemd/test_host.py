@@ -171,7 +171,7 @@ def test_a_start_without_its_models_says_which_are_missing(boot):
     said = machine.journal("zoetrope-comfyui@0")
     assert re.search(r"FAILED .*loras/night.safetensors", said), said
     assert "next: Look at the download" in said
-    # The sidecar serves all the same, and says what it waits for.
+    # The service serves all the same, and says what it waits for.
     assert machine.get("/healthz")[0] == 200
     machine.until(lambda: "gpu-0 is down" in machine.systemctl("status", "zoetrope"), "the status")
     drop(machine)
@@ -200,7 +200,7 @@ ExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 --directory /srv/hub 
     assert result == "success", machine.journal("zoetrope-models")
     fetched = machine.run("stat", "-c", "%U %s", "/var/lib/zoetrope-models/loras/night.safetensors")
     assert fetched.stdout == f"zoetrope {len(content)}\n"
-    # ComfyUI's user reads what the sidecar's user has fetched, and cannot change it.
+    # ComfyUI's user reads what the service's user has fetched, and cannot change it.
     path = "/var/lib/zoetrope-models/loras/night.safetensors"
     assert machine.run("test", "-r", path, user="zoetrope-engine").returncode == 0
     assert machine.run("test", "-w", path, user="zoetrope-engine").returncode != 0

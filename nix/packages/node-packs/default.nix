@@ -1,5 +1,5 @@
 # The shipped node packs: source trees that ComfyUI finds through links in its custom_nodes folder.
-# What writes into its own folder is told another place, and what downloads on first use is told not to:
+# Packs that write into their own folder are patched to write elsewhere, and packs that download on first use not to:
 # --replace-fail, so that a bump that moves such a line fails the build and not a job.
 {
   lib,

@@ -1,6 +1,6 @@
-# It keeps weights in ckpts/ beside its own code and fetches them on first use, from up to seven addresses.
+# It keeps weights in ckpts/ next to its own code and fetches them on first use, from up to seven addresses.
 # Here they lie with all other models, one folder for each network (rife/rife49.pth), and a missing one is
-# said at once. The older networks load through torch.hub with the same folder; the unit's offline
+# reported at once. The older networks load through torch.hub with the same folder; the unit's offline
 # switches and its network rules stop those.
 ''
   substituteInPlace vfi_utils.py \

@@ -1,4 +1,4 @@
-# It writes res4lyf.config.json beside its own code whenever it is loaded (nixified-ai/flake #126). The
+# It writes res4lyf.config.json next to its own code whenever it is loaded (nixified-ai/flake #126). The
 # file lives in ComfyUI's user folder instead; the read and both writes use the same line.
 ''
   substituteInPlace res4lyf.py \

@@ -1,4 +1,4 @@
-# Its text encoder nodes keep embeddings in text_embed_cache/ beside the code; that goes to ComfyUI's user
+# Its text encoder nodes keep embeddings in text_embed_cache/ next to the code; that goes to ComfyUI's user
 # folder. Its "download and load" nodes are stopped by the unit's offline switches.
 ''
   substituteInPlace nodes.py \

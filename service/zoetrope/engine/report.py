@@ -1,7 +1,7 @@
 """What was found before an engine started: driver, card, attention kernels, and the flags it got.
 
 `pre-start.sh` writes it (service/runtime/publish.py), in another Python and as another user; this is the
-part of it that the sidecar reads.
+part of it that the service reads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# The sidecar: its users, folders, unit, and the one thing that it may do to another unit.
+# The service: its users, folders, unit, and the one thing that it may do to another unit.
 {
   config,
   lib,
@@ -25,7 +25,7 @@ let
 in
 {
   config = lib.mkIf cfg.enable {
-    # Two users: no node pack can read the ledger or the token. They share HTTP, and the models for reading.
+    # Two users: no node pack can read the ledger or the token. They share HTTP, and the models read-only.
     users.users = {
       zoetrope = {
         isSystemUser = true;
@@ -54,7 +54,7 @@ in
             inherit (folder) mode;
           };
         })
-        # A folder in a home is its owner's to make: systemd-tmpfiles rightly refuses to.
+        # The owner creates a folder in a home: systemd-tmpfiles rightly does not.
         (
           lib.filter (folder: !(home (toString folder.path))) [
             inbox
@@ -73,14 +73,14 @@ in
     systemd.services.zoetrope = {
       description = "zoetrope: pictures in, checked videos out";
       wantedBy = [ "multi-user.target" ];
-      # Not after ComfyUI: the page is there at once and says how far the engines are.
+      # Not after ComfyUI: the page is up at once and shows the state of the engines.
       after = [ "network.target" ];
-      # A share has to be there before its folder is looked at; an empty mount point is not an inbox.
+      # A share must be mounted before its folder is used; an empty mount point is not an inbox.
       unitConfig.RequiresMountsFor = folders;
       restartTriggers = [ cfg.settingsFile ];
       environment = {
         PYTHONUNBUFFERED = "1";
-        # Where the driver's libraries are: the cards are read through NVML.
+        # The driver's libraries: the GPUs are read through NVML.
         LD_LIBRARY_PATH = "/run/opengl-driver/lib";
       };
 
@@ -104,13 +104,13 @@ in
         StateDirectoryMode = "0750";
         LoadCredential = lib.mkIf (cfg.tokenFile != null) [ "token:${cfg.tokenFile}" ];
 
-        # A folder that is not there is a sentence on the page and in health, not a unit that fails.
+        # A missing folder is reported on the page and in health; the unit does not fail.
         ReadWritePaths = map (path: "-${path}") (lib.filter (path: !(home path)) folders);
-        # An inbox in somebody's home is shown alone; the rest of all homes stays out of sight.
+        # Only an inbox in a home is visible; the rest of all homes is not.
         ProtectHome = if lib.any home folders then "tmpfs" else true;
         BindPaths = map (path: "-${path}") (lib.filter home folders);
 
-        # It reads the cards; setting anything on them is the helper's.
+        # It reads the GPUs; only the helper sets anything.
         DevicePolicy = "closed";
         DeviceAllow = import ./devices.nix;
         MemoryDenyWriteExecute = true;
@@ -119,10 +119,10 @@ in
           "AF_INET"
           "AF_INET6"
         ];
-        # The page may be for a network; the sidecar itself talks to this host's ComfyUI alone.
+        # The page may serve a network; the service itself only connects to ComfyUI on this host.
         IPAddressDeny = lib.mkIf loopback "any";
         IPAddressAllow = lib.mkIf loopback "localhost";
-        # Its workers bound their own memory and step back in priority (@resources).
+        # Its workers limit their own memory and lower their priority (@resources).
         SystemCallFilter = [
           "@system-service"
           "~@privileged"
@@ -130,7 +130,7 @@ in
       };
     };
 
-    # The ladder ends in a restart of the engine: that verb, for those units, and nothing else.
+    # The last fallback restarts the engine: that verb, for those units, and nothing else.
     security.polkit.enable = true;
     security.polkit.extraConfig = ''
       polkit.addRule(function (action, subject) {
