@@ -1,41 +1,41 @@
 #!/usr/bin/env bash
-# Gets one ComfyUI ready: ExecStartPre of zoetrope-comfyui@N.service.
+# Prepares one ComfyUI: ExecStartPre of zoetrope-comfyui@N.service.
 #
-#   pre-start.sh                  do it: check the driver, the card and the models; link node packs and
-#                                 models; choose the attention kernel; write launch flags and a report
-#   pre-start.sh --check          the same without writing anything but what is printed
-#   pre-start.sh --prepare DIR    on a host without Nix: make ComfyUI's environment from nix/pins.json
+#   pre-start.sh                  check the driver, the GPU and the models; link node packs and models;
+#                                 choose the attention kernel; write launch flags and a report
+#   pre-start.sh --check          the same, but only print the result and write nothing
+#   pre-start.sh --prepare DIR    on a host without Nix: create ComfyUI's environment from nix/pins.json
 #   pre-start.sh --require-models a missing model is a failure, not a warning
 #
-# Told by the environment (the NixOS module sets all of it):
+# Environment variables (the NixOS module sets them all):
 #   ZOETROPE_INSTANCE    name of the instance: 0, 1, …
 #   ZOETROPE_PYTHON      ComfyUI's own Python
 #   ZOETROPE_COMFYUI     ComfyUI's source folder
 #   ZOETROPE_BASE        ComfyUI's --base-directory: custom_nodes, models, input, output, temp, user
-#   ZOETROPE_RUN         where results go: N.env (ZOETROPE_COMFYUI_ARGS) and N.json (/run/zoetrope-engine)
-#   ZOETROPE_CACHE       where the self-test's results are kept
-#   ZOETROPE_GPU         UUID of the card; empty: whichever CUDA takes, and the CPU if there is none
-#   ZOETROPE_NODE_PACKS  lines of name=path, or a file that holds them
-#   ZOETROPE_MODELS      the models' folder; or several with colons between, the first that has a file counts
-#   ZOETROPE_MODEL_LIST  a file of lines: folder, file, bytes (- if unknown), recipes, between tabs
+#   ZOETROPE_RUN         folder of the results: N.env (ZOETROPE_COMFYUI_ARGS) and N.json (/run/zoetrope-engine)
+#   ZOETROPE_CACHE       cache of the self-test's results
+#   ZOETROPE_GPU         UUID of the GPU; empty: the one that CUDA selects, or the CPU if there is none
+#   ZOETROPE_NODE_PACKS  lines of name=path, or a file with such lines
+#   ZOETROPE_MODELS      folder of the models, or several separated by colons; the first that has a file is used
+#   ZOETROPE_MODEL_LIST  a file of tab-separated lines: folder, file, bytes (- if unknown), recipes
 #   ZOETROPE_ATTENTION   auto | sage | flash | sdpa                          (auto)
 #   ZOETROPE_MEMORY      auto | 16 | 24 | 32 | 80: the memory profile in GB  (auto)
 #   ZOETROPE_PREVIEWS    none | auto | latent2rgb | taesd                    (none)
-#   ZOETROPE_EXTRA_ARGS  further words for ComfyUI's command line
+#   ZOETROPE_EXTRA_ARGS  further arguments for ComfyUI
 #   ZOETROPE_REQUIRE_MODELS=1  as --require-models
-#   ZOETROPE_SELFTEST    full | quick: how many sizes the self-test tries    (full)
+#   ZOETROPE_SELFTEST    full | quick: how many sizes the self-test runs    (full)
 #   ZOETROPE_MIN_DRIVER  oldest driver that this CUDA works with             (580, for CUDA 13)
-#   ZOETROPE_RUNTIME     folder of selftest.py and publish.py                (service/runtime beside this file)
-#   ZOETROPE_ROOT        put before /proc, /sys, /run and /usr; for tests
+#   ZOETROPE_RUNTIME     folder of selftest.py and publish.py                (service/runtime next to this file)
+#   ZOETROPE_ROOT        prefix of /proc, /sys, /run and /usr; for tests
 #
-# Exit codes: 0 ready · 1 unexpected · 2 usage or a wrong setting · 3 reboot needed · 4 the card is not
-# there · 5 models are missing · 6 no attention kernel is right · 7 a folder cannot be written ·
+# Exit codes: 0 ready · 1 unexpected · 2 usage or a wrong setting · 3 reboot needed · 4 the GPU is
+# missing · 5 models are missing · 6 no attention kernel is correct · 7 a folder cannot be written ·
 # 8 the driver is too old or incomplete
 set -euo pipefail
 
 usage() { sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"; }
 
-# What is found is gathered as lines of fields between tabs; publish.py makes the results from them.
+# Findings are collected as tab-separated lines; publish.py makes the results from them.
 facts=()
 fact() {
   local IFS=$'\t'
@@ -51,7 +51,7 @@ publish() {
     "$ZOETROPE_PYTHON" "$runtime/publish.py" "$command" "$ZOETROPE_RUN" "$ZOETROPE_INSTANCE"
 }
 
-# fail CODE KEY SENTENCE NEXT_STEP: say it, publish it for the sidecar if that can be done, and end.
+# fail CODE KEY SENTENCE NEXT_STEP: print it, publish it for the service if possible, and exit.
 fail() {
   local code=$1
   shift
@@ -69,7 +69,7 @@ read_settings() {
     [[ -n ${!variable:-} ]] || fail 2 setting "$variable is not set." "See $0 --help."
   done
   [[ -x $ZOETROPE_PYTHON ]] ||
-    fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON cannot be run." "Name ComfyUI's own Python."
+    fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON cannot be run." "Set it to ComfyUI's own Python."
   : "${ZOETROPE_GPU:=}" "${ZOETROPE_NODE_PACKS:=}" "${ZOETROPE_MODEL_LIST:=}" "${ZOETROPE_ROOT:=}"
   : "${ZOETROPE_ATTENTION:=auto}" "${ZOETROPE_MEMORY:=auto}" "${ZOETROPE_PREVIEWS:=none}"
   : "${ZOETROPE_EXTRA_ARGS:=}" "${ZOETROPE_REQUIRE_MODELS:=}" "${ZOETROPE_SELFTEST:=full}"
@@ -82,18 +82,18 @@ check_settings() {
   one_of MEMORY auto 16 24 32 80
   one_of PREVIEWS none auto latent2rgb taesd
   one_of SELFTEST full quick
-  # systemd splits the flags at blanks and knows quotes and escapes; plain words need no quoting.
+  # systemd splits the flags at blanks and interprets quotes and escapes; plain words need no quoting.
   [[ $ZOETROPE_EXTRA_ARGS =~ ^[-A-Za-z0-9_.,:=/@+~\ ]*$ ]] ||
-    fail 2 setting "ZOETROPE_EXTRA_ARGS holds a character that a flag cannot have: $ZOETROPE_EXTRA_ARGS" \
+    fail 2 setting "ZOETROPE_EXTRA_ARGS contains a character that is not allowed in a flag: $ZOETROPE_EXTRA_ARGS" \
       "Use letters, digits and -_.,:=/@+~ only."
   [[ -f $ZOETROPE_COMFYUI/main.py ]] ||
-    fail 2 setting "There is no ComfyUI in $ZOETROPE_COMFYUI." "Name the folder that holds its main.py."
+    fail 2 setting "There is no ComfyUI in $ZOETROPE_COMFYUI." "Set ZOETROPE_COMFYUI to the folder that contains main.py."
   fact attention "$ZOETROPE_ATTENTION"
   fact memory "$ZOETROPE_MEMORY"
   fact previews "$ZOETROPE_PREVIEWS"
   fact extra "$ZOETROPE_EXTRA_ARGS"
   packages=$("$ZOETROPE_PYTHON" "$runtime/publish.py" runtime) ||
-    fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON does not run $runtime/publish.py." "Try it by hand."
+    fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON cannot run $runtime/publish.py." "Run it by hand to see the error."
   fact runtime "$packages"
 }
 
@@ -110,13 +110,13 @@ check_folders() {
     ((check)) || mkdir -p "$folder" 2>/dev/null || true
     [[ $check -eq 1 || (-d $folder && -w $folder && -x $folder) ]] ||
       fail 7 folder "$folder cannot be written by $(id -un)." \
-        "Look whose it is: ls -ld $folder; the service's user must own it."
+        "See the owner with: ls -ld $folder; the user of the unit must own it."
     [[ $folder != "$ZOETROPE_RUN" ]] || writable=1
   done
   ((check)) || mkdir -p "$ZOETROPE_BASE"/{custom_nodes,models,input,output,temp,user}
 }
 
-# The version of the kernel module that is loaded now; nothing if none is.
+# The version of the loaded kernel module; empty if none is loaded.
 loaded_driver() {
   local file=$ZOETROPE_ROOT/sys/module/nvidia/version
   if [[ -r $file ]]; then
@@ -127,7 +127,7 @@ loaded_driver() {
   fi
 }
 
-# The version of the user-space libraries, from the name of the file that libcuda.so.1 leads to.
+# The version of the user-space libraries, from the name of the file that libcuda.so.1 points to.
 library_driver() {
   local folder file
   for folder in run/opengl-driver/lib usr/lib/x86_64-linux-gnu usr/lib64; do
@@ -149,18 +149,18 @@ check_driver() {
   [[ -n $driver ]] || return 0
   libraries=$(library_driver)
   [[ -n $libraries ]] ||
-    fail 8 driver "The NVIDIA kernel module $driver is loaded, but its user-space libraries are not to be found." \
+    fail 8 driver "The NVIDIA kernel module $driver is loaded, but its user-space libraries were not found." \
       "On NixOS set hardware.graphics.enable = true; elsewhere install the driver's libcuda."
   [[ $libraries == "$driver" ]] ||
     fail 3 reboot "Reboot needed: the kernel has NVIDIA driver $driver loaded, but the libraries are $libraries." \
-      "Reboot the host; nothing else brings the two together."
+      "Reboot the host; only a reboot loads the new kernel module."
   ((${driver%%.*} >= ZOETROPE_MIN_DRIVER)) ||
     fail 8 driver "NVIDIA driver $driver is too old: this ComfyUI's CUDA needs $ZOETROPE_MIN_DRIVER or newer." \
       "Choose a newer hardware.nvidia.package, switch, and reboot."
 }
 
-# The driver shows question marks for a card that nothing has opened yet; then the self-test finds out.
-check_card() {
+# The driver shows question marks for a GPU that nothing has opened yet; then the self-test decides.
+check_gpu() {
   local file uuids=() models=()
   if [[ -n $driver ]]; then
     for file in "$ZOETROPE_ROOT"/proc/driver/nvidia/gpus/*/information; do
@@ -172,19 +172,19 @@ check_card() {
   local all=${uuids[*]:-none}
   if [[ -n $ZOETROPE_GPU ]]; then
     [[ -n $driver ]] ||
-      fail 4 no-card "The card $ZOETROPE_GPU cannot be used: the NVIDIA kernel module is not loaded." \
-        "Look at: dmesg | grep -i nvidia; lspci | grep -i nvidia"
+      fail 4 no-card "The GPU $ZOETROPE_GPU cannot be used: the NVIDIA kernel module is not loaded." \
+        "See: dmesg | grep -i nvidia; lspci | grep -i nvidia"
     [[ " $all " == *" $ZOETROPE_GPU "* || $all == *'?'* ]] ||
-      fail 4 no-card "The card $ZOETROPE_GPU is not in this machine; there is: $all." \
-        "Correct the instance's GPU, or see why the card is gone: dmesg | grep -i -e nvrm -e xid"
+      fail 4 no-card "The GPU $ZOETROPE_GPU is not in this machine; found: $all." \
+        "Correct the UUID of the instance, or see why the GPU is gone: dmesg | grep -i -e nvrm -e xid"
     uuids=("$ZOETROPE_GPU")
   fi
   if [[ -z $driver ]]; then
-    use_cpu no-card "There is no NVIDIA card: ComfyUI runs on the CPU, very slowly." \
-      "Nothing, if that is meant; otherwise see: lspci | grep -i nvidia"
+    use_cpu no-card "There is no NVIDIA GPU: ComfyUI runs on the CPU, very slowly." \
+      "Nothing to do if this is intended; otherwise see: lspci | grep -i nvidia"
     return
   fi
-  # A number counts cards in the order of the bus, as /proc lists them (with CUDA_DEVICE_ORDER=PCI_BUS_ID).
+  # A number counts GPUs in the order of the bus, as /proc lists them (with CUDA_DEVICE_ORDER=PCI_BUS_ID).
   local number=${CUDA_VISIBLE_DEVICES:-}
   if [[ -z $ZOETROPE_GPU && $number =~ ^[0-9]+$ && -n ${uuids[number]:-} ]]; then
     uuids=("${uuids[number]}")
@@ -203,8 +203,8 @@ use_cpu() {
   warn "$@"
 }
 
-# Links of ours are remembered in one file, a line of path and target each, so that a person's own are
-# never touched. A line is written before its link is: a kill between the two forgets none.
+# Our links are recorded in one file, a line of path and target each, so that users' own files are never
+# touched. A line is written before its link: a kill between the two loses none.
 declare -A wanted=() owned=()
 read_links() {
   local line
@@ -215,14 +215,14 @@ read_links() {
 
 is_ours() { [[ -L $1 && -n ${owned["$1"$'\t'"$(readlink "$1")"]:-} ]]; }
 
-# Sets `placed`: linked, or yours if a person's own file or folder stands there; that one stays.
+# Sets `placed`: linked, or yours if a user's own file or folder is there; that one stays.
 place_link() {
   local path=$1 target=$2
   placed=linked
   if [[ (-e $path || -L $path) && $(readlink "$path") != "$target" ]] && ! is_ours "$path"; then
     placed=yours
-    warn yours "$path is not ours and is used as it is." \
-      "Move it away if ours is meant to be used: mv '$path' '$path.mine'"
+    warn yours "$path was not created by zoetrope and is used as it is." \
+      "To use zoetrope's own, move it away: mv '$path' '$path.mine'"
     return
   fi
   wanted[$path]=$target
@@ -260,17 +260,17 @@ link_packs() {
     if [[ ! -e $path/__init__.py ]]; then
       fact pack "$name" missing
       warn pack "The node pack $name is missing: there is no $path/__init__.py." \
-        "Recipes that need its nodes are refused; correct its path or take it out."
+        "Recipes that need its nodes are rejected; correct its path, or remove the line."
       continue
     fi
     place_link "$ZOETROPE_BASE/custom_nodes/$name" "$path"
-    # What ComfyUI loads is what stands there, whoever put it there.
+    # ComfyUI loads what is there, whoever put it there.
     fact pack "$name" "$placed" "$(readlink -f "$ZOETROPE_BASE/custom_nodes/$name" || true)" "$path"
   done < <(list_packs)
 }
 
-# Sets `found` to the first whole file in the models' folders, `size` to its bytes; else the size of one
-# that is not whole, or - if there is none.
+# Sets `found` to the first complete file in the models' folders, `size` to its bytes; else `size` to that of
+# an incomplete one, or - if there is none.
 find_model() {
   local name=$1 bytes=$2 folder there
   local IFS=:
@@ -285,7 +285,7 @@ find_model() {
   done
 }
 
-# Only whole models are linked, so that ComfyUI never loads half a download.
+# Only complete models are linked, so that ComfyUI never loads half a download.
 link_models() {
   local folder file bytes recipes found size state missing=()
   local rife=$ZOETROPE_BASE/custom_nodes/ComfyUI-Frame-Interpolation
@@ -295,12 +295,12 @@ link_models() {
   while IFS=$'\t' read -r folder file bytes recipes; do
     [[ -n $folder && $folder != \#* ]] || continue
     [[ /$folder/$file/ != */../* && $folder != /* ]] ||
-      fail 2 setting "ZOETROPE_MODEL_LIST names a file outside the models' folder: $folder/$file" "Correct it."
+      fail 2 setting "ZOETROPE_MODEL_LIST names a file outside of the models' folder: $folder/$file" "Correct it."
     find_model "$folder/$file" "$bytes"
     state=ok
     if [[ -n $found ]]; then
       place_link "$ZOETROPE_BASE/models/$folder/$file" "$found"
-      # RIFE's pack looks beside its own code, unless that is in the store, where ours is told otherwise.
+      # RIFE's pack looks next to its own code, except in the store, where ours is patched.
       [[ $folder != rife || ! -w $rife ]] || place_link "$rife/ckpts/rife/$file" "$found"
     elif [[ $size == - ]]; then
       state=missing
@@ -314,14 +314,14 @@ link_models() {
   ((${#missing[@]})) || return 0
   local named
   printf -v named '%s, ' "${missing[@]}"
-  named="Not in $ZOETROPE_MODELS, or not whole: ${named%, }."
-  local step="Look at the download: systemctl status zoetrope-models; zoetrope models list"
+  named="Missing or incomplete in $ZOETROPE_MODELS: ${named%, }."
+  local step="See the download: systemctl status zoetrope-models; zoetrope models list"
   [[ -z $ZOETROPE_REQUIRE_MODELS ]] || fail 5 models "$named" "$step"
   warn models "$named" "$step"
 }
 
-# While a clock profile is in force, the kernels are tried under it too, in short, at every start: a result
-# that differs from the one at stock clocks means that the clocks are too bold, and is told as such.
+# While a clock profile is in force, a short test of the kernels runs under it too, at every start: a result
+# that differs from the one at stock clocks means that the profile is unstable, and is reported as such.
 tuned_test() {
   local file=$ZOETROPE_ROOT/run/zoetrope-gpu/$card code=0
   [[ -r $file ]] || return 0
@@ -337,7 +337,7 @@ tuned_test() {
   fi
 }
 
-# One result is kept for each driver, card, set of packages, wish and version of the test.
+# Results are cached by driver, GPU, packages, requested kernel and version of the test.
 self_test() {
   local key result code=0 tuned='' words=(--wish "$ZOETROPE_ATTENTION")
   [[ $ZOETROPE_SELFTEST == full ]] || words+=(--quick)
@@ -353,19 +353,19 @@ self_test() {
     "$ZOETROPE_PYTHON" "$runtime/selftest.py" "${words[@]}" --out "$result" || code=$?
   fi
   [[ -s $result ]] ||
-    fail 6 selftest "The attention self-test ended with exit code $code and without a report." \
+    fail 6 selftest "The attention self-test exited with code $code and without a report." \
       "Run it by hand: $ZOETROPE_PYTHON $runtime/selftest.py"
   fact selftest "$result"
   ((code == 0)) ||
-    fail 6 kernels "No attention kernel that ComfyUI can be told to use gives right results." \
-      "See which was refused and why above, or by hand: $ZOETROPE_PYTHON $runtime/selftest.py"
+    fail 6 kernels "No attention kernel that ComfyUI has a flag for gives correct results." \
+      "See above which was rejected and why, or run it by hand: $ZOETROPE_PYTHON $runtime/selftest.py"
   # The report is ours, one key a line, so that grep can read it.
   if [[ $card != cpu ]] && grep -q '"memory": null' "$result"; then
     [[ -z $ZOETROPE_GPU ]] ||
-      fail 4 no-card "torch does not see the card $ZOETROPE_GPU." \
-        "Look at the unit's DeviceAllow, and at: nvidia-smi -L"
-    use_cpu no-cuda "There is a card, but torch does not see it: ComfyUI runs on the CPU." \
-      "Look at the unit's DeviceAllow, and at the torch build: $ZOETROPE_PYTHON -c 'import torch; torch.cuda.init()'"
+      fail 4 no-card "torch does not see the GPU $ZOETROPE_GPU." \
+        "Check DeviceAllow of the unit, and: nvidia-smi -L"
+    use_cpu no-cuda "torch does not see the GPU: ComfyUI runs on the CPU." \
+      "Check DeviceAllow of the unit, and the torch build: $ZOETROPE_PYTHON -c 'import torch; torch.cuda.init()'"
   elif ((!check)) && [[ -z $tuned && $result != "$ZOETROPE_CACHE"/* ]] && grep -q '"settled": true' "$result"; then
     cp "$result" "$ZOETROPE_CACHE/.selftest-$key.part"
     mv -f "$ZOETROPE_CACHE/.selftest-$key.part" "$ZOETROPE_CACHE/selftest-$key.json"
@@ -382,7 +382,7 @@ main() {
       --require-models) ZOETROPE_REQUIRE_MODELS=1 ;;
       --prepare) shift && exec "${ZOETROPE_PYTHON:-python3}" "$runtime/prepare.py" "$@" ;;
       -h | --help) usage && exit 0 ;;
-      *) printf '%s: unknown word %s; see %s --help\n' "$0" "$1" "$0" >&2 && exit 2 ;;
+      *) printf '%s: unknown argument %s; see %s --help\n' "$0" "$1" "$0" >&2 && exit 2 ;;
     esac
     shift
   done
@@ -392,7 +392,7 @@ main() {
   check_folders
   check_settings
   check_driver
-  check_card
+  check_gpu
   read_links
   link_packs
   link_models

@@ -1,7 +1,7 @@
-"""The attention kernels that are tried, and how one of them is measured against a reference.
+"""The attention kernels that are tested, and how one of them is compared with a reference.
 
-`selftest.py` runs this file as a process of its own for each kernel, so that one that crashes or
-hangs takes nothing else with it: `python kernels.py NAME '[{"dtype": …}, …]'`. It needs torch and
+`selftest.py` runs this file as a separate process for each kernel, so that one that crashes or
+hangs affects nothing else: `python kernels.py NAME '[{"dtype": …}, …]'`. It needs torch and
 the kernel's own package, and nothing of zoetrope. Each finished case is one line of output.
 """
 
@@ -26,21 +26,21 @@ class Kernel(NamedTuple):
     """One way to compute attention."""
 
     name: str
-    package: str  # what has to be importable
-    wish: str = ""  # the word by which it can be asked for
-    flag: str = ""  # by which ComfyUI v0.27.1 is told to use it; empty: no flag leads there
+    package: str  # the package to import
+    wish: str = ""  # the name by which it can be requested
+    flag: str = ""  # the flag of ComfyUI v0.27.1 that selects it; empty: there is none
     quantised: bool = False  # computes in 8 bits by design
     quadratic: bool = False  # holds the whole score matrix in memory
     cpu: bool = False  # works without a CUDA device
 
 
-# What ComfyUI's flags lead to (v0.27.1, comfy/ldm/modules/attention.py):
+# What ComfyUI's flags call (v0.27.1, comfy/ldm/modules/attention.py):
 #   --use-sage-attention           sageattn(q, k, v, attn_mask=…, is_causal=False, tensor_layout="NHD")
 #   --use-flash-attention          flash_attn_func(q, k, v, dropout_p=0.0, causal=False)
-#   --use-pytorch-cross-attention  scaled_dot_product_attention; torch picks the back-end
-# The first two catch every exception, log a line and go on with SDPA: a kernel that does not work
-# costs the speed and nobody is told (ComfyUI #9671). xformers is taken without any flag if it is
-# installed, and SageAttention's single functions are reached by a node pack's patch node only.
+#   --use-pytorch-cross-attention  scaled_dot_product_attention; torch selects the back-end
+# The first two catch every exception, log a line and continue with SDPA: a kernel that does not work
+# only costs speed, without an error (ComfyUI #9671). xformers is used without any flag if it is
+# installed, and SageAttention's single functions are only called by a node pack's patch node.
 KERNELS = (
     Kernel("sdpa", "torch", "sdpa", "--use-pytorch-cross-attention", cpu=True),
     Kernel("sageattn", "sageattention", "sage", "--use-sage-attention", quantised=True),
@@ -58,7 +58,7 @@ KERNELS = (
 
 
 def load(name: str) -> Call:
-    """Import a kernel; the answer takes and gives tensors of (batch, tokens, heads, HEAD_DIM)."""
+    """Import a kernel; the result takes and returns tensors of (batch, tokens, heads, HEAD_DIM)."""
     if name == "flash_attn":
         from flash_attn import flash_attn_func
 
@@ -106,10 +106,10 @@ def _sdpa(backend: str) -> Call:
 def inputs(torch: Any, case: dict[str, Any], device: str) -> tuple[Any, Any, Any]:
     """Make seeded queries, keys and values that show what a kernel may get wrong.
 
-    Plain noise would hide much: over 20 000 keys its softmax is flat, and any average of the values
-    is nearly right. So each head pulls its queries more towards the key of their own place than the
-    head before: the first heads average over all, the last look at one token. And the keys share a
-    large offset, which exact softmax ignores and which 8-bit kernels have to take out first.
+    Plain noise would hide errors: over 20 000 keys its softmax is flat, and any average of the values
+    is nearly correct. So each head moves its queries further towards the key of their own position than
+    the head before: the first heads average over all tokens, the last attend to one. And the keys share a
+    large offset, which exact softmax ignores and which 8-bit kernels must subtract first.
     """
     queries, keys, heads = case["queries"], case["keys"], case["heads"]
     source = torch.Generator(device=device).manual_seed(1834)
@@ -127,12 +127,12 @@ def inputs(torch: Any, case: dict[str, Any], device: str) -> tuple[Any, Any, Any
 
 
 def sampled(torch: Any, queries: int, device: str) -> Any:
-    """Choose query rows evenly, first and last among them: kernels break at the ragged end first."""
+    """Choose evenly spaced query rows, with the first and the last: kernels fail at the partial last tile first."""
     return torch.linspace(0, queries - 1, min(ROWS, queries), device=device).long()
 
 
 def reference(torch: Any, q: Any, k: Any, v: Any, rows: Any) -> Any:
-    """Compute attention for some query rows in fp32, head by head, in the plainest way there is."""
+    """Compute attention for some query rows in fp32, head by head, in the plainest way."""
     heads = []
     for head in range(q.shape[2]):
         scores = q[0, rows, head].float() @ k[0, :, head].float().T * HEAD_DIM**-0.5
@@ -143,7 +143,7 @@ def reference(torch: Any, q: Any, k: Any, v: Any, rows: Any) -> Any:
 def compare(found: Any, wanted: Any) -> tuple[float, float]:
     """Give the worst cosine and the worst relative L1 distance of any head and of any row.
 
-    The worst, because one broken head in forty, or a broken last tile, vanishes in an average.
+    The worst, because one wrong head in forty, or a wrong last tile, disappears in an average.
     """
     cosines, distances = [], []
     for one, other in ((found, wanted), (found.transpose(0, 1), wanted.transpose(0, 1))):
@@ -196,7 +196,7 @@ def _timed(torch: Any, call: Call, tensors: tuple[Any, Any, Any], device: str) -
 
 
 def host() -> dict[str, Any]:
-    """Say what torch sees of the machine."""
+    """Describe the machine as torch sees it."""
     import torch
 
     found: dict[str, Any] = {"torch": torch.__version__, "cuda": torch.version.cuda, "card": ""}
@@ -213,7 +213,7 @@ def host() -> dict[str, Any]:
 
 
 def choice(torch: Any, case: dict[str, Any], device: str) -> str:
-    """Say which back-end torch itself takes for SDPA; falling back to `math` is slow, and silent."""
+    """Say which back-end torch selects for SDPA; a fallback to `math` is slow, and silent."""
     q, k, v = (t.transpose(1, 2) for t in inputs(torch, case, device))
     backends = torch.nn.attention.SDPBackend
     try:
@@ -221,11 +221,11 @@ def choice(torch: Any, case: dict[str, Any], device: str) -> str:
     except (AttributeError, RuntimeError):
         return ""
     names = {int(getattr(backends, name).value): name for name in backends.__members__}
-    return f"torch takes {names.get(int(taken), taken)}".lower()
+    return f"torch selects {names.get(int(taken), taken)}".lower()
 
 
 def main(name: str, cases: list[dict[str, Any]], load: Callable[[str], Call] = load) -> None:
-    """Measure one kernel and print a line for each case, or one that says why there are no more."""
+    """Measure one kernel and print a line for each case, or one with the reason why there are no more."""
 
     def say(**words: Any) -> None:
         print(MARK + json.dumps(words), flush=True)
@@ -245,7 +245,7 @@ def main(name: str, cases: list[dict[str, Any]], load: Callable[[str], Call] = l
                 say(case=measure(torch, call, case, device))
             if name == "sdpa":
                 say(note=choice(torch, cases[0], device))
-    except Exception as error:  # whatever a kernel raises is what the person wants to read
+    except Exception as error:  # the user needs to read whatever a kernel raises
         kind = "memory" if type(error).__name__ == "OutOfMemoryError" else "error"
         words = " ".join(str(error).split()) or type(error).__name__
         say(error=f"{type(error).__name__}: {words}"[:300], kind=kind)

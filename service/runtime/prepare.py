@@ -1,9 +1,9 @@
-"""Makes ComfyUI's environment on a host without Nix, from the same pins as the flake.
+"""Creates ComfyUI's environment on a host without Nix, from the same pins as the flake.
 
     pre-start.sh --prepare DIR
 
 DIR gets venv/ (every wheel by its hash), ComfyUI/ and packs/ (by git revision), and `environment`, the
-variables that pre-start.sh wants. Doing it again does only what has changed.
+variables that pre-start.sh needs. Running it again only applies changes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from typing import Any
 
 PINS = Path(__file__).resolve().parents[2] / "nix" / "pins.json"
 GITHUB = "https://github.com"
-COMFYUI = "comfyui"  # the source that is ComfyUI itself; every other one is a node pack
+COMFYUI = "comfyui"  # ComfyUI itself; every other source is a node pack
 
 Pins = dict[str, Any]
 
 
 class Trouble(Exception):
-    """Why the environment cannot be made, in words."""
+    """The reason why the environment cannot be created."""
 
 
 def requirements(pins: Pins, github: str) -> str:
-    """Write the pinned wheels as a requirements file in which everything has its hash."""
+    """Write the pinned wheels as a requirements file with hashes."""
     lines = []
     for name, wheel in sorted(pins["wheels"].items()):
         kind, _, digest = wheel["hash"].partition("-")
@@ -46,7 +46,7 @@ def requirements(pins: Pins, github: str) -> str:
 
 
 def run(*words: str | Path, quiet: bool = False) -> str:
-    """Run a command; its own last words are the best explanation when it fails."""
+    """Run a command; its own output explains a failure best."""
     try:
         done = subprocess.run(
             [str(word) for word in words],
@@ -70,19 +70,19 @@ def interpreter(wanted: str, given: str | None) -> str:
             code = "import sys; print('%d.%d' % sys.version_info[:2])"
             if run(path, "-c", code, quiet=True) == wanted:
                 return path
-    found = f", and {given} is not it" if given else ""
-    raise Trouble(f"Python {wanted} is needed{found}: install it, or name it with --python")
+    found = f", but {given} is another version" if given else ""
+    raise Trouble(f"Python {wanted} is required{found}: install it, or set it with --python")
 
 
 def wheels(folder: Path, pins: Pins, python: str, github: str, options: Sequence[str]) -> None:
-    """Make the virtual environment; it is made anew when the pins have changed."""
+    """Create the virtual environment; it is created again when the pins have changed."""
     venv, lock = folder / "venv", requirements(pins, github)
     stamp = venv / ".zoetrope-lock"
     if stamp.exists() and stamp.read_text() == lock:
         return
     print(f"{len(pins['wheels'])} wheels into {venv}", flush=True)
     (folder / "requirements.txt").write_text(lock)
-    # Without a pip of its own, so that Debian's split python3-venv package is not needed.
+    # Without its own pip, so that Debian's split python3-venv package is not needed.
     run(python, "-m", "venv", "--clear", "--without-pip", venv)
     pip = (python, "-m", "pip", "--disable-pip-version-check", "--python", venv / "bin" / "python")
     # The pins are the whole closure, so that pip has nothing to resolve.
@@ -92,7 +92,7 @@ def wheels(folder: Path, pins: Pins, python: str, github: str, options: Sequence
 
 
 def source(folder: Path, pin: dict[str, str], github: str) -> None:
-    """Get one source at its revision; the revision is a hash, so it is the check as well."""
+    """Fetch one source at its revision; the revision is a hash, so it verifies the content."""
     head = folder / ".git"
     if head.exists() and run("git", "-C", folder, "rev-parse", "HEAD", quiet=True) == pin["rev"]:
         return
@@ -113,7 +113,7 @@ def source(folder: Path, pin: dict[str, str], github: str) -> None:
 
 
 def environment(folder: Path, pins: Pins) -> str:
-    """Write what pre-start.sh has to be told of the folder."""
+    """Write the variables that pre-start.sh needs."""
     packs = "".join(
         f"{pin['repo']}={folder}/packs/{pin['repo']}\n"
         for name, pin in sorted(pins["sources"].items())
@@ -130,7 +130,7 @@ def environment(folder: Path, pins: Pins) -> str:
 
 
 def prepare(folder: Path, pins: Pins, options: argparse.Namespace) -> None:
-    """Make the whole environment."""
+    """Create the whole environment."""
     folder.mkdir(parents=True, exist_ok=True)
     python = interpreter(pins["python"], options.python)
     for name, pin in pins["sources"].items():
@@ -146,8 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--pins", type=Path, default=PINS, help="another pins.json")
     parser.add_argument("--python", help="the interpreter to use")
-    parser.add_argument("--github", default=GITHUB, help="another place for sources and releases")
-    parser.add_argument("--pip", action="append", default=[], help="a further word for pip install")
+    parser.add_argument("--github", default=GITHUB, help="another server for sources and releases")
+    parser.add_argument(
+        "--pip", action="append", default=[], help="a further argument for pip install"
+    )
     options = parser.parse_args(arguments)
     folder: Path = options.folder.resolve()
     try:
@@ -155,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Trouble, OSError) as trouble:
         print(f"{trouble}.", file=sys.stderr)
         return 1
-    print(f"ready; for pre-start.sh: set -a; . {folder}/environment; set +a")
+    print(f"ready; to run pre-start.sh: set -a; . {folder}/environment; set +a")
     return 0
 
 

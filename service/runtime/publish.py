@@ -1,11 +1,11 @@
-"""Turns what pre-start.sh found into launch flags, a report for the sidecar and a page for the journal.
+"""Turns what pre-start.sh found into launch flags, a report for the service and a summary for the journal.
 
     publish.py runtime                    print the identity of this Python's attention packages
     publish.py write RUN INSTANCE         read facts from stdin; write RUN/INSTANCE.json and .env
     publish.py show RUN INSTANCE          the same, and write nothing
 
-A fact is a line of fields between tabs: a key, then its values. Run it with ComfyUI's own Python;
-it needs no package.
+A fact is a tab-separated line: a key, then its values. Run it with ComfyUI's own Python; it needs no
+package.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from typing import Any
 SCHEMA = 1
 PACKAGES = ("torch", "triton", "sageattention", "flash-attn", "xformers")
 
-# Launch flags by the card's memory in GB; every flag is one of ComfyUI v0.27.1.
-# 16: the second WAN expert is loaded beside what the first left (ComfyUI #14250), and host memory
-#     runs out before the card's does: nothing is kept between prompts, and 1 GB stays free.
-# 24, 32: ComfyUI's own cache gives way under memory pressure; only a display's share is kept free.
-# 80: ComfyUI's own amounts.
+# Launch flags by GPU memory in GB; every flag is one of ComfyUI v0.27.1.
+# 16: the second WAN expert is loaded next to what the first left (ComfyUI #14250), and host memory runs
+#     out before GPU memory does: nothing is cached between prompts, and 1 GB stays free.
+# 24, 32: ComfyUI's cache shrinks under memory pressure; only the memory of a display is kept free.
+# 80: ComfyUI's defaults.
 MEMORY = {
     "16": ("--reserve-vram", "1.0", "--cache-none"),
     "24": ("--reserve-vram", "1.0"),
     "32": ("--reserve-vram", "0.7"),
     "80": (),
 }
-# Of each of these ComfyUI takes one at most; an operator's own word replaces ours.
+# ComfyUI accepts at most one of each group; an operator's own flag replaces ours.
 EXCLUSIVE = (
     {f"--use-{name}-attention" for name in ("split-cross", "quad-cross", "pytorch-cross")}
     | {"--use-sage-attention", "--use-flash-attention"},
@@ -49,7 +49,7 @@ Report = dict[str, Any]
 
 
 def identity() -> str:
-    """Name everything whose change makes an earlier self-test worthless."""
+    """Name everything whose change invalidates an earlier self-test."""
     found = [f"python {platform.python_version()}"]
     for package in PACKAGES:
         try:
@@ -60,7 +60,7 @@ def identity() -> str:
 
 
 def read(text: str) -> Facts:
-    """Read facts; a key may come more than once."""
+    """Read facts; a key may occur more than once."""
     facts: Facts = {}
     for line in text.splitlines():
         key, *values = line.split("\t")
@@ -69,12 +69,12 @@ def read(text: str) -> Facts:
 
 
 def one(facts: Facts, key: str) -> str:
-    """Give a fact that is said once, or nothing."""
+    """Give the value of a fact, or nothing."""
     return facts[key][-1][0] if facts.get(key) and facts[key][-1] else ""
 
 
 def profile(wanted: str, memory: int | None) -> str:
-    """Choose the memory profile: the wanted one, or the one for a card with so many bytes."""
+    """Choose the memory profile: the requested one, or the one for a GPU with so many bytes."""
     if wanted != "auto":
         return wanted
     # A GPU reports a little less than it is sold with; one that reports nothing is the smallest. This
@@ -108,7 +108,7 @@ def _pairs(words: Sequence[str]) -> list[list[str]]:
 
 
 def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
-    """Make the report that the sidecar reads."""
+    """Make the report that the service reads."""
     cpu = one(facts, "mode") == "cpu"
     memory = "cpu" if cpu else profile(one(facts, "memory") or "auto", tested.get("memory"))
     troubles = [
@@ -127,9 +127,9 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
             warnings.append(
                 {
                     "key": "override",
-                    "sentence": f"{kernel['flag']} was given by hand; the self-test says of"
-                    f" {chosen}: {kernel['reason'] or 'it is right, but not the choice'}.",
-                    "next_step": "Take the flag out of the extra arguments to use the self-test's choice.",
+                    "sentence": f"{kernel['flag']} is set in the extra arguments; result of the self-test for"
+                    f" {chosen}: {kernel['reason'] or 'correct, but not the fastest'}.",
+                    "next_step": "Remove the flag from the extra arguments to use the kernel that the self-test chose.",
                 }
             )
     launch = flags(tested, cpu=cpu, memory=memory, previews=one(facts, "previews"), extra=extra)
@@ -174,9 +174,9 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
 
 
 def pack(name: str, state: str, there: str = "", wanted: str = "") -> dict[str, str]:
-    """Say of a node pack what was found, and which version of it ComfyUI loads, as far as that can be known."""
+    """Describe a node pack: what was found, and which version ComfyUI loads, where that is known."""
     told = {"name": name, "state": state}
-    # A link that a check did not set yet leads to what it will lead to; a person's own stays as it is.
+    # A link that a check does not set yet counts as set; a user's own file stays as it is.
     folder = Path(there if state == "yours" or Path(there).is_dir() else wanted)
     if not folder.is_dir() or folder == Path():
         return told
@@ -184,7 +184,7 @@ def pack(name: str, state: str, there: str = "", wanted: str = "") -> dict[str, 
 
 
 def version(folder: Path) -> str:
-    """Read the version that a node pack says of itself in its pyproject.toml; nothing if it says none."""
+    """Read the version of a node pack from its pyproject.toml; empty if it has none."""
     try:
         text = (folder / "pyproject.toml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -195,7 +195,7 @@ def version(folder: Path) -> str:
 
 
 def source(folder: Path) -> str:
-    """Name a node pack's content where its place tells it: a path of the Nix store, or a git commit."""
+    """Name the exact content of a node pack where it is known: a path of the Nix store, or a git commit."""
     whole = folder.resolve()
     if whole.parts[:3] == ("/", "nix", "store") and len(whole.parts) > 3:
         return str(Path(*whole.parts[:4]))
@@ -210,7 +210,7 @@ def source(folder: Path) -> str:
 
 
 def _commit(git: Path, ref: str) -> str:
-    """Find the commit that a branch stands at, in its own file or among the packed ones."""
+    """Find the commit of a branch, in its own file or among the packed ones."""
     if (git / ref).is_file():
         return (git / ref).read_text(encoding="utf-8").strip()
     lines = (git / "packed-refs").read_text(encoding="utf-8").splitlines()
@@ -218,7 +218,7 @@ def _commit(git: Path, ref: str) -> str:
 
 
 def mismatch(facts: Facts, tested: Report, tuned: Report) -> list[dict[str, str]]:
-    """Name what is right at stock clocks and wrong at the profile that is in force."""
+    """Name the kernels that are correct at stock clocks and wrong under the profile in force."""
     right = {kernel["name"] for kernel in tested.get("kernels", []) if kernel["verdict"] == "ok"}
     found = [
         {"name": kernel["name"], "verdict": "refused", "reason": kernel["reason"]}
@@ -226,19 +226,19 @@ def mismatch(facts: Facts, tested: Report, tuned: Report) -> list[dict[str, str]
         if kernel["name"] in right and kernel["verdict"] == "refused"
     ]
     if code := one(facts, "tuned-broke"):
-        reason = f"the self-test ended with exit code {code}"
+        reason = f"the self-test exited with code {code}"
         found.append({"name": "self-test", "verdict": "refused", "reason": reason})
     return found
 
 
 def page(report: Report) -> str:
-    """Write the report as a page for the journal."""
+    """Write the report as a summary for the journal."""
     lines: list[tuple[str, str]] = []
     card = report["gpu_name"] or "none"
     uuid = f" ({report['gpu_uuid']})" if report["gpu_uuid"] else ""
-    lines.append(("card", f"{card}{uuid}, driver {report['driver'] or 'not loaded'}"))
+    lines.append(("GPU", f"{card}{uuid}, driver {report['driver'] or 'not loaded'}"))
     lines.append(("runtime", report["runtime"]))
-    lines.append(("attention", f"{report['chosen'] or 'none'} (wished: {report['wished']})"))
+    lines.append(("attention", f"{report['chosen'] or 'none'} (requested: {report['wished']})"))
     if report["fell_back"]:
         lines.append(("", report["fell_back"]))
     for kernel in report["kernels"]:
@@ -246,11 +246,12 @@ def page(report: Report) -> str:
             text = f"ok       {kernel['name']}: {kernel['ms']:.0f} ms"
             lines.append(("", f"{text}, relative L1 {kernel['rel_l1']:.4f}"))
         else:
-            lines.append(("", f"{kernel['verdict']:<8} {kernel['name']}: {kernel['reason']}"))
+            shown = "rejected" if kernel["verdict"] == "refused" else kernel["verdict"]
+            lines.append(("", f"{shown:<8} {kernel['name']}: {kernel['reason']}"))
     if report["profile"]:
         wrong = ", ".join(f"{each['name']}: {each['reason']}" for each in report["mismatch"])
         lines.append(
-            ("clocks", f"profile {report['profile']}: {wrong or 'the same results as at stock'}")
+            ("clocks", f"profile {report['profile']}: {wrong or 'same results as at stock clocks'}")
         )
     lines.append(("memory", f"profile {report['memory']}"))
     states = [pack["state"] for pack in report["packs"]]
@@ -273,7 +274,7 @@ def page(report: Report) -> str:
 
 
 def absence(model: dict[str, Any]) -> str:
-    """Say of one model why it is not used, and which recipes want it."""
+    """Say why a model is not used, and which recipes need it."""
     name, recipes = f"{model['folder']}/{model['file']}", ", ".join(model["recipes"])
     if model["state"] == "missing":
         return f"missing: {name} (for {recipes})"
@@ -282,7 +283,7 @@ def absence(model: dict[str, Any]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all; the sidecar's user may read it."""
+    """Write a file as a whole or not at all; the user of the service may read it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
     partial.chmod(0o644)
@@ -290,7 +291,7 @@ def write(path: Path, text: str) -> None:
 
 
 def load(path: str) -> Report:
-    """Read what a self-test found; nothing if there was none."""
+    """Read the report of a self-test; empty if there is none."""
     found: Report = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
     return found
 
@@ -308,7 +309,7 @@ def main(arguments: Sequence[str]) -> int:
     report = compose(facts, load(one(facts, "selftest")), load(one(facts, "tuned")))
     if command == "write":
         write(Path(run) / f"{instance}.json", json.dumps(report, indent=2) + "\n")
-        if not report["problem"]:  # a failed start leaves the flags of the last good one alone
+        if not report["problem"]:  # a failed start keeps the flags of the last good one
             line = f'ZOETROPE_COMFYUI_ARGS="{" ".join(report["flags"])}"\n'
             write(Path(run) / f"{instance}.env", line)
     print(page(report))

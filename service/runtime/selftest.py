@@ -1,11 +1,11 @@
-"""Which attention kernel may ComfyUI use on this card? The fastest one whose results are right.
+"""Which attention kernel may ComfyUI use on this GPU? The fastest one whose results are correct.
 
-    python selftest.py                     try every kernel that is installed, print the report
-    python selftest.py --wish sage         the same, and choose SageAttention if it is right
+    python selftest.py                     test every installed kernel, print the report
+    python selftest.py --wish sage         the same, and choose SageAttention if it is correct
     python selftest.py --quick --out FILE  the smallest size only; the report goes to a file
 
-Run it with ComfyUI's own Python. It needs no package itself: each kernel is measured by a process
-of its own (kernels.py), so a crash or a hang is that kernel's end and not the test's.
+Run it with ComfyUI's own Python. It needs no package itself: each kernel is measured in a separate
+process (kernels.py), so a crash or a hang affects that kernel only.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ from kernels import HEAD_DIM, KERNELS, MARK, ROWS, Kernel
 
 SCHEMA = 1
 HEADS = 40
-# Tokens of a WAN 2.2 clip of 81 frames: 512x512, 832x480, 1280x720; its text makes 512 keys.
+# Tokens of a WAN 2.2 clip of 81 frames: 512x512, 832x480, 1280x720; a prompt has 512 keys.
 SIZES = ((21504, 21504), (32760, 512), (32760, 32760), (75600, 75600))
 QUICK = SIZES[:2]
 ON_CPU = ((1024, 1024), (1024, 512))
 DTYPES = ("bfloat16", "float16")
 
 # How far a result may be from the fp32 reference: the worst cosine and the worst relative L1 of any
-# head or row (kernels.compare). Measured with the very inputs of this test and kernels imitated on
-# a CPU (tests/runtime/test_measure.py keeps it so):
+# head or row (kernels.compare). Measured with the inputs of this test and kernels emulated on a
+# CPU (tests/runtime/test_measure.py checks it):
 #                                              cosine         relative L1
-#   right, 16 bits: rounding of the result      > 0.99999      0.002
-#   right, int8 scores with fp16 values         0.9999         0.018
-#   right, int8 scores with fp8 values          0.9991         0.042
+#   correct, 16 bits: rounding of the result    > 0.99999      0.002
+#   correct, int8 scores with fp16 values       0.9999         0.018
+#   correct, int8 scores with fp8 values        0.9991         0.042
 #   softmax scale 10 % off                      0.975..0.991   0.33..0.95
-#   the last 64 keys forgotten                  0.01..0.14     0.91..0.98
+#   the last 64 keys left out                   0.01..0.14     0.91..0.98
 #   values shifted by one token                 < 0            1.4
-# The bounds stand between, about twice as far out as the worst right kernel of their kind.
-# A scale that is 2 % off in an 8-bit kernel (0.06..0.15) is the smallest fault that may slip through.
+# The bounds are in between, at about twice the error of the worst correct kernel of their kind.
+# A scale that is 2 % off in an 8-bit kernel (0.06..0.15) is the smallest fault that may pass.
 BOUNDS = {False: (0.9999, 0.01), True: (0.997, 0.1)}  # by Kernel.quantised: (least, most)
 
 EXIT_NONE_RIGHT, EXIT_NO_TORCH = 1, 3
-EACH = 150.0  # seconds that one kernel may take, its import and compilation included
-OVERHEAD = 0.2  # of the free memory is left to the kernels' own workspaces
+EACH = 150.0  # seconds for one kernel, including import and compilation
+OVERHEAD = 0.2  # share of free memory for the kernels' own workspaces
 
 Case = dict[str, Any]
 Row = dict[str, Any]
@@ -67,7 +67,7 @@ def need(queries: int, keys: int, heads: int, *, quadratic: bool) -> int:
 
 
 def fit(queries: int, keys: int, free: int, *, quadratic: bool = False) -> Case:
-    """Scale a size down until it fits: fewer heads first, for long rows are what kernels trip over."""
+    """Scale a size down until it fits: fewer heads first, because kernels fail on long rows."""
     room, heads, shrunk = free * (1 - OVERHEAD), HEADS, 1
     while heads > 1 and need(queries, keys, heads, quadratic=quadratic) > room:
         heads //= 2
@@ -79,7 +79,7 @@ def fit(queries: int, keys: int, free: int, *, quadratic: bool = False) -> Case:
 
 
 def plan(kernel: Kernel, free: int | None, *, quick: bool) -> list[Case]:
-    """List what a kernel is to compute; without a CUDA device (no `free`) something small."""
+    """List the cases of a kernel; small ones without a CUDA device (no `free`)."""
     if free is None:
         shapes = [
             {"queries": q, "keys": k, "heads": 4, "scaled": "a small size for the CPU"}
@@ -92,7 +92,7 @@ def plan(kernel: Kernel, free: int | None, *, quick: bool) -> list[Case]:
 
 
 def judge(kernel: Kernel, found: Row, expected: int) -> Row:
-    """Turn what a kernel's process said into a verdict with one sentence of reason."""
+    """Turn the output of a kernel's process into a verdict with one sentence of reason."""
     cases: list[Case] = found["cases"]
     figures = [case for case in cases if case["finite"]]
     row: Row = {
@@ -101,7 +101,7 @@ def judge(kernel: Kernel, found: Row, expected: int) -> Row:
         "flag": kernel.flag,
         "verdict": "ok",
         "reason": "",
-        "transient": False,  # the reason may be gone next time
+        "transient": False,  # the reason may not apply next time
         "cosine": min((case["cosine"] for case in figures), default=None),
         "rel_l1": max((case["rel_l1"] for case in figures), default=None),
         "ms": round(sum(case["ms"] for case in cases), 3) if cases else None,
@@ -113,7 +113,7 @@ def judge(kernel: Kernel, found: Row, expected: int) -> Row:
     for case in cases:
         where = f"{case['dtype']}, {case['queries']} tokens, {case['keys']} keys"
         if not case["finite"]:
-            reason = f"the result holds NaN or infinity ({where})"
+            reason = f"the result contains NaN or infinity ({where})"
         elif not (case["cosine"] >= least and case["rel_l1"] <= most):
             reason = (
                 f"the result is wrong: cosine {case['cosine']:.4f} (at least {least}),"
@@ -124,18 +124,18 @@ def judge(kernel: Kernel, found: Row, expected: int) -> Row:
     if not reason and found.get("reason"):
         reason, row["transient"] = found["reason"], found["transient"]
     if not reason and len(cases) < expected:
-        reason = f"only {len(cases)} of {expected} cases were answered"
+        reason = f"only {len(cases)} of {expected} cases were measured"
     if reason:
         row |= {"verdict": "refused", "reason": reason}
     return row
 
 
 def choose(rows: Sequence[Row], wish: str) -> tuple[str, str]:
-    """Choose among the right kernels that a flag leads to; say why when it is not the wished one."""
+    """Choose among the correct kernels that have a flag; say why when it is not the requested one."""
     wishes = {kernel.name: kernel.wish for kernel in KERNELS}
     usable = [row for row in rows if row["flag"] and row["verdict"] == "ok"]
     if not usable:
-        return "", "no attention kernel that ComfyUI can be told to use gives right results"
+        return "", "no attention kernel that ComfyUI has a flag for gives correct results"
     fastest = min(usable, key=lambda row: row["ms"])["name"]
     if wish == "auto":
         return fastest, ""
@@ -143,13 +143,13 @@ def choose(rows: Sequence[Row], wish: str) -> tuple[str, str]:
         if wishes.get(row["name"]) == wish:
             if row["verdict"] == "ok":
                 return row["name"], ""
-            how = "is not installed" if row["verdict"] == "absent" else "was refused"
-            return fastest, f"{wish} was wished, but {row['name']} {how}: {row['reason']}"
-    return fastest, f"{wish} was wished, but it was not tried"
+            how = "is not installed" if row["verdict"] == "absent" else "was rejected"
+            return fastest, f"{wish} was requested, but {row['name']} {how}: {row['reason']}"
+    return fastest, f"{wish} was requested, but it was not tested"
 
 
 def report(ask: Ask, wish: str, *, quick: bool, limit: float, say: Callable[[str], None]) -> Row:
-    """Try every kernel that is installed, the ones that ComfyUI can be told to use first."""
+    """Test every installed kernel, those with a flag of ComfyUI first."""
     end = time.monotonic() + limit
     host = ask("host", (), EACH)
     if "torch" not in host:
@@ -176,7 +176,7 @@ def report(ask: Ask, wish: str, *, quick: bool, limit: float, say: Callable[[str
         say(line(found))
     chosen, fell_back = choose(rows, wish)
     if wish not in ("auto", "sdpa") and not cuda and fell_back:
-        fell_back = f"{wish} was wished, but there is no CUDA device"
+        fell_back = f"{wish} was requested, but there is no CUDA device"
     flags = {row["name"]: row["flag"] for row in rows}
     return {
         "schema": SCHEMA,
@@ -193,7 +193,7 @@ def report(ask: Ask, wish: str, *, quick: bool, limit: float, say: Callable[[str
         "chosen": chosen,
         "flag": flags.get(chosen, ""),
         "fell_back": fell_back,
-        # A refusal for want of memory or time may not hold next time: then this is not remembered.
+        # A kernel rejected because memory or time ran out may pass next time: then nothing is cached.
         "settled": bool(chosen) and not any(row["transient"] for row in rows),
     }
 
@@ -201,15 +201,20 @@ def report(ask: Ask, wish: str, *, quick: bool, limit: float, say: Callable[[str
 def line(row: Row) -> str:
     """Say a verdict in one line."""
     if row["verdict"] != "ok":
-        return f"{row['verdict']:<8} {row['name']}: {row['reason']}"
+        shown = "rejected" if row["verdict"] == "refused" else row["verdict"]
+        return f"{shown:<8} {row['name']}: {row['reason']}"
     figures = f"{row['ms']:.1f} ms, cosine {row['cosine']:.5f}, relative L1 {row['rel_l1']:.5f}"
     return f"{'ok':<8} {row['name']}: {figures}" + (f" ({row['note']})" if row["note"] else "")
 
 
 def ask_process(name: str, cases: Sequence[Case], seconds: float, child: Sequence[str] = ()) -> Row:
-    """Measure one kernel in a process of its own, and say how it ended if it did not end well."""
+    """Measure one kernel in a separate process, and say how it ended if it failed."""
     if seconds <= 0:
-        return {"cases": [], "reason": "the time for the whole test was used up", "transient": True}
+        return {
+            "cases": [],
+            "reason": "the time limit of the whole test was reached",
+            "transient": True,
+        }
     command = child or (sys.executable, str(Path(__file__).with_name("kernels.py")))
     # Files, not pipes: a grandchild that survives the kill would keep a pipe open.
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
@@ -234,11 +239,11 @@ def ask_process(name: str, cases: Sequence[Case], seconds: float, child: Sequenc
 
 
 def gather(out: str, err: str, code: int | None, seconds: float) -> Row:
-    """Put a process's lines together; `code` is None if it had to be killed."""
+    """Combine the lines of a process; `code` is None if it was killed."""
     found: Row = {"cases": [], "reason": "", "transient": False}
     begun = None
     for text in out.splitlines():
-        _, ours, words = text.partition(MARK)  # a library may have left its line unfinished
+        _, ours, words = text.partition(MARK)  # a library may have left a line unfinished
         if ours and words.endswith("}"):  # a killed process may leave half a line
             said = json.loads(words)
             begun = said.pop("begun", begun)
@@ -251,11 +256,11 @@ def gather(out: str, err: str, code: int | None, seconds: float) -> Row:
     where = f" ({begun['dtype']}, {begun['queries']} tokens)" if begun else ""
     last = next((t.strip() for t in reversed(err.splitlines()) if t.strip()), "")[:200]
     if code is None:
-        found |= {"reason": f"it gave no answer within {seconds:.0f} s{where}", "transient": True}
+        found |= {"reason": f"no result within {seconds:.0f} s{where}", "transient": True}
     elif code < 0:
         found["reason"] = f"it crashed the process: {signal.Signals(-code).name}{where}"
     elif code > 0:
-        found["reason"] = f"its process ended with exit code {code}{where}: {last}".rstrip(": ")
+        found["reason"] = f"its process exited with code {code}{where}: {last}".rstrip(": ")
     return found
 
 
@@ -283,13 +288,15 @@ def main(arguments: Sequence[str] | None = None, ask: Ask = ask_process) -> int:
     """Run the test as a command."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0],
-        epilog="Exit codes: 0 a kernel was chosen, 1 none is right, 2 usage, 3 torch does not import.",
+        epilog="Exit codes: 0 a kernel was chosen, 1 none is correct, 2 usage, 3 torch does not import.",
     )
     parser.add_argument("--wish", choices=("auto", "sage", "flash", "sdpa"), default="auto")
     parser.add_argument("--out", type=Path, help="write the report to this file, not to stdout")
     parser.add_argument("--quick", action="store_true", help="only the smallest size")
-    parser.add_argument("--limit", type=float, default=600.0, help="seconds for everything (600)")
-    parser.add_argument("--list", action="store_true", help="name the kernels that would be tried")
+    parser.add_argument(
+        "--limit", type=float, default=600.0, help="time limit of the whole test in seconds (600)"
+    )
+    parser.add_argument("--list", action="store_true", help="list the kernels that would be tested")
     options = parser.parse_args(arguments)
     if options.list:
         for kernel in KERNELS:
@@ -303,7 +310,7 @@ def main(arguments: Sequence[str] | None = None, ask: Ask = ask_process) -> int:
         say=lambda text: print(text, file=sys.stderr, flush=True),
     )
     if found["torch"] is None:
-        why = found["trouble"] or "it does not import"
+        why = found["trouble"] or "the import fails"
         print(f"torch cannot be used by {sys.executable}: {why}", file=sys.stderr)
         return EXIT_NO_TORCH
     text = json.dumps(found, indent=2) + "\n"

@@ -156,7 +156,7 @@ def test_a_revision_that_is_not_there_leaves_the_old_source(upstream, tmp_path, 
 def test_a_python_of_another_version_is_refused(upstream, tmp_path, capsys):
     upstream.pins["python"] = "3.2"
     assert upstream.prepare(tmp_path / "made") == 1
-    assert f"Python 3.2 is needed, and {PYTHON} is not it" in capsys.readouterr().err
+    assert f"Python 3.2 is required, but {PYTHON} is another version" in capsys.readouterr().err
 
 
 def test_a_hash_of_another_kind_is_refused(upstream):

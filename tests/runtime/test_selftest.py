@@ -70,14 +70,14 @@ def test_a_figure_that_is_no_number_is_no_pass(figure):
 def test_one_case_with_nan_condemns_the_kernel():
     found = verdict("sageattn", case(), case(finite=False, dtype="bfloat16"))
     assert found["reason"] == (
-        "the result holds NaN or infinity (bfloat16, 21504 tokens, 21504 keys)"
+        "the result contains NaN or infinity (bfloat16, 21504 tokens, 21504 keys)"
     )
     assert not found["transient"]
 
 
 def test_silence_about_a_case_is_no_pass():
     found = verdict("sdpa", case(), expected=4)
-    assert found["reason"] == "only 1 of 4 cases were answered"
+    assert found["reason"] == "only 1 of 4 cases were measured"
 
 
 def test_a_wrong_result_outweighs_what_came_after_it():
@@ -161,7 +161,7 @@ def test_a_refused_wish_is_replaced_and_named_with_its_reason():
     rows = [row("sdpa", 30.0), row("sageattn", reason="no kernel image"), row("flash_attn", 20.0)]
     chosen, why = choose(rows, "sage")
     assert chosen == "flash_attn"
-    assert why == "sage was wished, but sageattn was refused: no kernel image"
+    assert why == "sage was requested, but sageattn was rejected: no kernel image"
 
 
 def test_an_absent_wish_says_that_it_is_not_installed():
@@ -208,8 +208,8 @@ def test_a_want_of_memory_may_be_gone_next_time():
     [
         (-11, "it crashed the process: SIGSEGV (float16, 21504 tokens)"),
         (-9, "it crashed the process: SIGKILL (float16, 21504 tokens)"),
-        (3, "its process ended with exit code 3 (float16, 21504 tokens): last words"),
-        (None, "it gave no answer within 9 s (float16, 21504 tokens)"),
+        (3, "its process exited with code 3 (float16, 21504 tokens): last words"),
+        (None, "no result within 9 s (float16, 21504 tokens)"),
     ],
 )
 def test_how_a_process_ended_is_said_with_the_case_it_was_at(code, reason):
@@ -244,7 +244,7 @@ def test_the_report_names_the_choice_its_flag_and_every_refusal(all_installed):
     )
     assert (found["chosen"], found["flag"]) == ("sdpa", "--use-pytorch-cross-attention")
     assert found["fell_back"] == (
-        "sage was wished, but sageattn was refused: RuntimeError: no kernel image"
+        "sage was requested, but sageattn was rejected: RuntimeError: no kernel image"
     )
     assert len(found["kernels"]) == len(KERNELS)
     assert found["settled"]
@@ -266,7 +266,7 @@ def test_when_the_time_is_used_up_the_rest_is_refused_not_guessed(all_installed)
 
     found = selftest.report(ask, "auto", quick=True, limit=-1.0, say=lambda text: None)
     assert {each["reason"] for each in found["kernels"]} == {
-        "the time for the whole test was used up"
+        "the time limit of the whole test was reached"
     }
     assert not found["chosen"]
     assert not found["settled"]
@@ -343,7 +343,7 @@ def test_a_kernel_that_hangs_is_killed_with_what_it_started(tmp_path):
         found = selftest.ask_process("x", [CASE], seconds, child(tmp_path, code))
         if pid.exists():
             break
-    assert found["reason"] == f"it gave no answer within {seconds} s (float16, 21504 tokens)"
+    assert found["reason"] == f"no result within {seconds} s (float16, 21504 tokens)"
     assert found["transient"]
     end = time.monotonic() + 30
     while alive(int(pid.read_text())):  # the signal is sent; when it arrives is the kernel's affair
@@ -361,4 +361,4 @@ def alive(pid):
 def test_a_kernel_that_leaves_is_refused_with_its_last_words(tmp_path):
     code = begin() + "print('ptxas fatal', file=sys.stderr)\nsys.exit(7)\n"
     found = selftest.ask_process("x", [CASE], 60, child(tmp_path, code))
-    assert found["reason"].endswith("exit code 7 (float16, 21504 tokens): ptxas fatal")
+    assert found["reason"].endswith("code 7 (float16, 21504 tokens): ptxas fatal")

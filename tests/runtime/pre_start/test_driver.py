@@ -39,10 +39,10 @@ def test_a_kernel_module_without_libraries_is_named(host):
     host.driver(library="")
     done = host.start()
     assert done.returncode == 8
-    assert "user-space libraries are not to be found" in done.stdout
+    assert "user-space libraries were not found" in done.stdout
 
 
-def test_without_a_card_comfyui_runs_on_the_cpu_and_it_is_said(host):
+def test_without_a_gpu_comfyui_runs_on_the_cpu_and_it_is_said(host):
     host.driver(loaded="", library="", cards=())
     host.answers(outcome(memory=None, card="no CUDA device", chosen="sdpa", flag=SDPA["flag"]))
     done = host.start()
@@ -50,20 +50,20 @@ def test_without_a_card_comfyui_runs_on_the_cpu_and_it_is_said(host):
     assert host.args == "--cpu --use-pytorch-cross-attention --preview-method none"
     assert host.report["mode"] == "cpu"
     assert [each["key"] for each in host.report["warnings"]] == ["no-card"]
-    assert "There is no NVIDIA card" in done.stdout
+    assert "There is no NVIDIA GPU" in done.stdout
 
 
-def test_a_named_card_without_a_driver_is_a_failure(host):
+def test_a_named_gpu_without_a_driver_is_a_failure(host):
     host.driver(loaded="", library="", cards=())
     done = host.start(GPU=UUID)
     assert done.returncode == 4
     assert "the NVIDIA kernel module is not loaded" in done.stdout
 
 
-def test_a_named_card_that_is_gone_is_a_failure_that_names_those_that_are_there(host):
+def test_a_named_gpu_that_is_gone_is_a_failure_that_names_those_that_are_there(host):
     done = host.start(GPU="GPU-other")
     assert done.returncode == 4
-    assert f"GPU-other is not in this machine; there is: {UUID}." in done.stdout
+    assert f"GPU-other is not in this machine; found: {UUID}." in done.stdout
 
 
 def test_a_card_that_nobody_opened_yet_has_no_number_and_is_given_a_chance(host):
@@ -71,11 +71,11 @@ def test_a_card_that_nobody_opened_yet_has_no_number_and_is_given_a_chance(host)
     assert host.start(GPU=UUID).returncode == 0
 
 
-def test_a_named_card_that_torch_does_not_see_is_a_failure(host):
+def test_a_named_gpu_that_torch_does_not_see_is_a_failure(host):
     host.answers(outcome(memory=None))
     done = host.start(GPU=UUID)
     assert done.returncode == 4
-    assert "torch does not see the card" in done.stdout
+    assert "torch does not see the GPU" in done.stdout
     assert list(host.cache.iterdir()) == []  # the next start looks again
 
 

@@ -52,7 +52,7 @@ def test_a_model_outside_the_models_folder_is_a_wrong_setting(host, name):
     host.list.write_text(f"{folder}\t{file}\t-\tx\n")
     done = host.start()
     assert done.returncode == 2
-    assert "outside the models' folder" in done.stdout
+    assert "outside of the models' folder" in done.stdout
 
 
 def test_rife_finds_its_file_beside_its_code_where_that_can_be_written(host):

@@ -73,7 +73,7 @@ def test_a_link_follows_its_pack_and_goes_with_it(host):
     assert not (host.base / "custom_nodes/Gone").is_symlink()
 
 
-def test_what_a_person_put_there_stays_even_under_a_name_of_ours(host):
+def test_what_a_user_put_there_stays_even_under_a_name_of_ours(host):
     nodes = host.base / "custom_nodes"
     (nodes / "Pack").mkdir(parents=True)
     (nodes / "Pack/mine.py").write_text("mine")
@@ -85,7 +85,7 @@ def test_what_a_person_put_there_stays_even_under_a_name_of_ours(host):
     assert (nodes / "extra").is_symlink()
     assert (nodes / "broken").readlink() == host.folder / "nowhere"
     assert [each["state"] for each in host.report["packs"]] == ["yours", "yours"]
-    assert f"{nodes}/Pack is not ours" in done.stdout
+    assert f"{nodes}/Pack was not created by zoetrope" in done.stdout
     assert host.start().returncode == 0
     assert (nodes / "Pack/mine.py").exists()
 

@@ -72,7 +72,7 @@ def test_a_self_test_that_breaks_under_a_profile_is_told(host):
     under(host, "bold")
     host.answers(None, code=134)
     host.start()
-    assert "exit code 134" in host.report["mismatch"][0]["reason"]
+    assert "code 134" in host.report["mismatch"][0]["reason"]
 
 
 def test_a_first_result_under_a_profile_is_not_kept_as_the_one_at_stock(host):
@@ -92,23 +92,23 @@ def test_a_result_that_may_change_is_not_kept(host):
 
 
 def test_a_fall_back_is_published_with_its_reason(host):
-    why = "sage was wished, but sageattn was refused: no kernel image"
+    why = "sage was requested, but sageattn was rejected: no kernel image"
     broken = kernel("sageattn", "--use-sage-attention", reason="no kernel image")
     host.answers(outcome(chosen="sdpa", flag=SDPA["flag"], fell_back=why, kernels=[SDPA, broken]))
     done = host.start(ATTENTION="sage")
     assert done.returncode == 0
     assert host.report["fell_back"] == why
     assert why in done.stdout
-    assert "refused  sageattn: no kernel image" in done.stdout
+    assert "rejected sageattn: no kernel image" in done.stdout
 
 
 def test_when_no_kernel_is_right_comfyui_is_not_started(host):
-    broken = kernel("sdpa", SDPA["flag"], reason="the result holds NaN")
+    broken = kernel("sdpa", SDPA["flag"], reason="the result contains NaN")
     host.answers(outcome(chosen="", flag="", kernels=[broken], settled=False), code=1)
     done = host.start()
     assert done.returncode == 6
     assert host.report["problem"]["key"] == "kernels"
-    assert "refused  sdpa: the result holds NaN" in done.stdout
+    assert "rejected sdpa: the result contains NaN" in done.stdout
     assert not (host.run / "0.env").exists()
 
 
@@ -116,4 +116,4 @@ def test_a_self_test_without_a_report_is_a_failure_with_its_code(host):
     host.answers(None, code=3)
     done = host.start()
     assert done.returncode == 6
-    assert "ended with exit code 3" in done.stdout
+    assert "exited with code 3" in done.stdout

@@ -37,6 +37,6 @@ def test_a_check_writes_nothing_but_tells_the_same(host):
     assert told.stdout == host.start(NODE_PACKS=f"Pack={host.pack('Pack')}").stdout
 
 
-def test_the_report_may_be_read_by_the_sidecars_user(host):
+def test_the_report_may_be_read_by_the_services_user(host):
     assert host.start().returncode == 0
     assert (host.run / "0.json").stat().st_mode & 0o777 == 0o644
