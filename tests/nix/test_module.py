@@ -248,7 +248,10 @@ SENTENCES = [
     ),
     ('models.recipes = [ "night" ];', "services.zoetrope.extraRecipes.<name> = ./folder"),
     ("gpus = { };", "services.zoetrope.gpus is empty"),
-    ('inbox.path = "/srv/My Pictures/in";', "/srv/My Pictures/in contains a blank or a percent sign"),
+    (
+        'inbox.path = "/srv/My Pictures/in";',
+        "/srv/My Pictures/in contains a blank or a percent sign",
+    ),
     ('outbox.path = "/srv/100%";', "/srv/100% contains a blank or a percent sign"),
     ('models.directory = "/mnt/Big Disk";', "/mnt/Big Disk contains a blank or a percent sign"),
     ('models.directory = "/home/ada/models";', "/home/ada/models is in a home directory"),
