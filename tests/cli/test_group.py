@@ -109,7 +109,7 @@ def test_a_flag_wins_over_the_environment_before_and_after_the_command(service, 
 def test_something_else_on_the_address_is_told_from_zoetrope(run, service):
     result = run("status", "--url", f"{service.url}/page")
     assert result.exit_code == 1
-    assert "There is nothing at this address." in result.stderr
+    assert "This address does not exist." in result.stderr
 
 
 def test_the_console_script_runs():

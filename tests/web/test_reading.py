@@ -215,7 +215,7 @@ def test_a_job_warns_of_what_is_not_as_it_was_asked_for():
     assert warnings(job) == (
         "80 frames became 81.",
         "cat.png: turned upright",
-        "The stage i2v came through with less memory: tiled, smaller.",
+        "The stage i2v succeeded with fallbacks: tiled, smaller.",
     )
 
 

@@ -44,13 +44,13 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Creation(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said of a new job beside its picture and its ticket."""
+    """What a request says of a new job, besides its picture and its ticket."""
 
     parent: Annotated[
         str,
         msgspec.Meta(
             pattern=r"^([0-9a-f]{32})?$",
-            description="The earlier job that is wanted once more; then a twin is no duplicate.",
+            description="The earlier job that runs again; an identical job is then no duplicate.",
         ),
     ] = ""
 
@@ -63,14 +63,12 @@ class Taking(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     v: Annotated[
         str,
-        msgspec.Meta(
-            max_length=300, description="Means nothing; makes another file another address."
-        ),
+        msgspec.Meta(max_length=300, description="Ignored; a new file gets a new address by it."),
     ] = ""
 
 
 class Why(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A decision's reason, in the person's own words; it may be left out."""
+    """The reason for a decision; optional."""
 
     why: str = ""
 
@@ -84,7 +82,7 @@ class TicketForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Annotated[
             str | tuple[str, ...],
             msgspec.Meta(
-                description="What happens; or a list of beats, which divide the clip's time evenly."
+                description="What happens in the clip; or a list of beats of equal length."
             ),
         ]
         | None
@@ -102,7 +100,7 @@ class TicketForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class InboxForm(TicketForm, frozen=True, kw_only=True, omit_defaults=True):
-    """A picture that lies in the inbox, by its path there, and its ticket."""
+    """A picture in the inbox, by its path there, and its ticket."""
 
     path: str
 

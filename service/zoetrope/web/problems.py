@@ -57,7 +57,7 @@ class TooLarge(ZoetropeError):
 
 
 class Forbidden(ZoetropeError):
-    """The request comes from where none may come."""
+    """The request comes from a host or an origin that is not allowed."""
 
     key = "forbidden"
 
@@ -69,19 +69,19 @@ class Unauthorized(ZoetropeError):
 
 
 class WrongType(ZoetropeError):
-    """The body is of a type that this address does not take."""
+    """The body has a media type that this address does not support."""
 
     key = "media-type"
 
 
 class BadRange(ZoetropeError):
-    """The request asks for a part of a file that there is not."""
+    """The request asks for a part outside the file."""
 
     key = "range"
 
     def __init__(self, asked: str, size: int) -> None:
         super().__init__(
-            f"The Range {asked[:100]!r} names no part of {size} bytes.",
+            f"The Range {asked[:100]!r} is outside the file of {size} bytes.",
             f"Ask for bytes=0-{max(0, size - 1)}, or a part of it.",
         )
         self.size = size
@@ -104,7 +104,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def problem(error: BaseException) -> Problem:
-    """Turn an error into the document that tells of it."""
+    """Turn an error into its problem document."""
     if isinstance(error, web.HTTPException):
         return Problem(
             type=BLANK,
@@ -122,9 +122,9 @@ def problem(error: BaseException) -> Problem:
             (status for kind, status in STATUSES.items() if isinstance(error, kind)),
             500,
         )
-        # Some keys say more than their family does.
-        said = {"duplicate": 409, "gpu-not-found": 404, "job-unreadable": 500}
-        status = said.get(error.reason.key, status)
+        # Some keys have a status of their own.
+        own = {"duplicate": 409, "gpu-not-found": 404, "job-unreadable": 500}
+        status = own.get(error.reason.key, status)
         return Problem(
             type=BLANK,
             title=HTTPStatus(status).phrase,
@@ -138,9 +138,9 @@ def problem(error: BaseException) -> Problem:
         type=BLANK,
         title=HTTPStatus.INTERNAL_SERVER_ERROR.phrase,
         status=500,
-        detail="Something went wrong that zoetrope does not know.",
+        detail="An unexpected error occurred.",
         key="unexpected",
-        next_step="The service's journal has the traceback: journalctl -u zoetrope -e",
+        next_step="Read the traceback in the service's log: journalctl -u zoetrope -e",
     )
 
 
@@ -175,9 +175,9 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except ConnectionError as error:
-        # The caller went away in the middle of its own request; nobody reads the answer.
-        LOG.debug("the caller of %s went away: %s", request.path, error)
-        return answer(problem(BadRequest("The connection broke.")))
+        # The client disconnected during its own request; no one reads the answer.
+        LOG.debug("the client of %s disconnected: %s", request.path, error)
+        return answer(problem(BadRequest("The connection was interrupted.")))
     except Exception as error:
         found = problem(error)
         if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR and found.key == "unexpected":
@@ -193,9 +193,9 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
 def _http_detail(error: web.HTTPException) -> str:
     match error.status:
         case 404:
-            return "There is nothing at this address."
+            return "This address does not exist."
         case 405:
-            return "This address does not take that method."
+            return "This address does not support that method."
         case 413:
             return "The request is too large."
         case _:

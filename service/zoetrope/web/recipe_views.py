@@ -1,4 +1,4 @@
-"""A recipe as the API and the CLI show it: what may be asked for, without the places in its graphs."""
+"""A recipe as the API and the CLI show it: what a ticket may set, without the places in its graphs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PresetView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecipeStageView(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage of a recipe; the estimate is for a card of 16 GB."""
+    """One stage of a recipe; the estimate is for a GPU of 16 GB."""
 
     name: str
     review: bool
@@ -62,7 +62,7 @@ class LengthView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecipeView(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is shown of a recipe; one with a problem cannot be used until it is mended."""
+    """Everything that is shown of a recipe; one with a problem cannot be used until it is fixed."""
 
     name: str
     title: str
@@ -115,7 +115,7 @@ def show(recipe: Recipe, *, default: bool) -> RecipeView:
 
 
 def broken(name: str, problem: Reason, *, default: bool) -> RecipeView:
-    """Show a recipe that its author has to mend."""
+    """Show a recipe that its author has to fix."""
     return RecipeView(name=name, title=name, default=default, problem=problem)
 
 

@@ -1,4 +1,4 @@
-"""Jobs, engines and cards as the API, the event stream and the CLI show them."""
+"""Jobs, engines and GPUs as the API, the event stream and the CLI show them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StageView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PictureView(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture as the person named it, and its size upright."""
+    """A picture by its original name, and its size after its EXIF orientation is applied."""
 
     name: str
     width: int
@@ -70,7 +70,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[StageView, ...] = ()
     live: Live | None = None
     outbox: str = ""
-    poster: str = ""  # an address, as `video` is: of what is to be looked at now
+    poster: str = ""  # an address, as `video` is: of the clip to show now
     video: str = ""
     warnings: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
@@ -113,9 +113,9 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     vram_total: int = 0
     vram_free: int = 0
     rehearsal: bool = False
-    capability: str = ""  # of the card's architecture, such as "12.0"
+    capability: str = ""  # of the GPU's architecture, such as "12.0"
     attention: str = ""  # the kernel in use
-    kernels: tuple[str, ...] | None = None  # those that the self-test found right
+    kernels: tuple[str, ...] | None = None  # those that passed the self-test
     flags: tuple[str, ...] = ()  # with which ComfyUI was started
     in_hand: tuple[str, ...] = ()
 
@@ -127,7 +127,7 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CardView(msgspec.Struct, frozen=True, kw_only=True):
-    """One card: what it is, how it is now, and how the helper keeps it."""
+    """One GPU: what it is, its latest reading, and its profile."""
 
     card: Card
     reading: Reading | None = None
@@ -136,14 +136,14 @@ class CardView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GpuView(msgspec.Struct, frozen=True, kw_only=True):
-    """All cards; `problem` says why the driver or the helper cannot be asked."""
+    """All GPUs; `problem` says why the driver or the helper does not answer."""
 
     cards: tuple[CardView, ...] = ()
     problem: Reason | None = None
 
 
 class HeldView(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture that waits for something that is not its own fault."""
+    """A picture that waits for something outside itself."""
 
     name: str
     reason: Reason
@@ -161,7 +161,7 @@ class InboxView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """The service at one look; `summary` is the sentence that systemd shows too."""
+    """The service in short; `summary` is the sentence that systemd shows too."""
 
     version: str
     summary: str
@@ -220,7 +220,7 @@ def masked(url: str) -> str:
 
 
 def actions(job: Job) -> tuple[str, ...]:
-    """Say what a person may do with a job now."""
+    """Give what a user may do with a job now."""
     match job.state:
         case State.REVIEW:
             return ("approve", "decline", "cancel")
@@ -235,7 +235,7 @@ def actions(job: Job) -> tuple[str, ...]:
 
 
 def can_repeat(job: Job) -> bool:
-    """Tell whether a job's picture was good enough to begin with, so that more can be made of it."""
+    """Return whether a job has its pictures and stages, so that it can run again."""
     return job.state in ENDED and bool(job.stages and job.stills)
 
 
@@ -248,14 +248,14 @@ def address(job: Job, piece: Piece | None) -> str:
 
 
 def warnings(job: Job) -> tuple[str, ...]:
-    """Say what is not quite as it was asked for, or could be better."""
+    """Give what differs from the request, or could be better."""
     found = list(job.notes)
     for still in dict.fromkeys(job.stills):
         found += [f"{still.name}: {change}" for change in still.changes]
     for stage in job.stages:
         if stage.relief and stage.state is Progress.DONE:
             means = ", ".join(stage.relief)
-            found.append(f"The stage {stage.name} came through with less memory: {means}.")
+            found.append(f"The stage {stage.name} succeeded with fallbacks: {means}.")
     return tuple(found)
 
 
