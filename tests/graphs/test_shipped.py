@@ -11,7 +11,7 @@ from zoetrope.domain.values import Still
 from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
 from zoetrope.engine.rehearsal.validate import Lists, validate
 from zoetrope.graphs import catalog
-from zoetrope.graphs.document import decode, encode
+from zoetrope.graphs.document import Document, decode
 from zoetrope.graphs.graph import Graph, put
 from zoetrope.graphs.loaders import loaded
 from zoetrope.graphs.recipe import Recipe
@@ -83,7 +83,7 @@ def forms(recipe: Recipe) -> Iterator[tuple[str, Graph]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_pinned_comfyui_takes_every_form_of_a_recipe(name):
     for form, graph in forms(SHELF.get(name)):
-        verdict = validate(encode(graph), PINNED, LISTS, None)
+        verdict = validate(Document(nodes=graph), PINNED, LISTS, None)
         assert not verdict.error, (form, verdict.error)
         assert not verdict.node_errors, (form, verdict.node_errors)
 
@@ -95,7 +95,7 @@ def every_graph() -> list[tuple[str, Graph]]:
 
 @pytest.mark.parametrize(("file", "graph"), every_graph())
 def test_a_graph_says_what_each_node_is_for_and_nothing_that_its_node_does_not_know(file, graph):
-    assert not validate(encode(graph), PINNED, LISTS, None).node_errors
+    assert not validate(Document(nodes=graph), PINNED, LISTS, None).node_errors
     titles = [node.meta["title"] for node in graph.values()]
     assert all(0 < len(title) <= 40 for title in titles)
     assert len(set(titles)) == len(titles)

@@ -9,6 +9,7 @@ from zoetrope.engine.rehearsal.errors import OutsideOutput
 from zoetrope.engine.rehearsal.files import Files, store_upload
 from zoetrope.engine.rehearsal.guard import is_foreign
 from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
+from zoetrope.graphs.document import read
 
 NOON = time.struct_time((2026, 3, 4, 12, 5, 6, 2, 63, 0))
 
@@ -63,7 +64,9 @@ def test_files_that_are_there_join_the_list_of_models(files):
 
 
 def name_of(graph, node_id, content="c"):
-    return signatures(graph, lambda *_: content, lambda c: c == "Unique")[node_id]
+    return signatures(read(graph, "graph").nodes, lambda *_: content, lambda c: c == "Unique")[
+        node_id
+    ]
 
 
 def test_a_signature_changes_with_anything_above_and_nothing_else():

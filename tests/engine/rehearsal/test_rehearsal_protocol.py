@@ -337,3 +337,44 @@ async def test_two_waiting_prompts_follow_each_other_at_once(client):
         for before, after in pairwise(entries[1:])
     ]
     assert min(gaps) <= 5
+
+
+DEEP = "[" * 10_000 + "]" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("null", "holds no object of nodes"),
+        ("[]", "holds no object of nodes"),
+        ('"VAELoader"', "holds no object of nodes"),
+        ('{"1": null}', "Node 'ID #1' is no node"),
+        ('{"1": {"class_type": "VAELoader"}}', "Node 'ID #1' has no inputs"),
+        ('{"1": {"class_type": "VAELoader", "inputs": {"vae_name": NaN}}}', "found nan"),
+        ('{"1": {"class_type": "VAELoader", "inputs": {"vae_name": ' + "[" * 99 + "]" * 99 + "}}}",
+         "nested deeper"),
+        ('{"nodes": [], "links": []}', "Prompt has no outputs"),
+        (DEEP, "got itself in trouble"),
+    ],
+    ids=["null", "list", "text", "no-node", "no-inputs", "nan", "deep", "page", "deepest"],
+)  # fmt: skip
+async def test_a_document_that_is_no_graph_is_answered_and_the_engine_goes_on(client, prompt, words):  # fmt: skip
+    status, answer = await client.post("/prompt", data=f'{{"prompt": {prompt}}}'.encode())
+
+    assert status in (400, 500)
+    assert words in str(answer)
+    assert (await client.post("/prompt", json={"prompt": tiny()}))[0] == 200
+
+
+async def test_a_row_of_nodes_longer_than_any_stack_is_refused_and_the_engine_goes_on(client):
+    graph = tiny()
+    for i in range(3000):
+        before = [f"x{i - 1}", 0] if i else ["15", 0]
+        graph[f"x{i}"] = {"class_type": "ImageInvert", "inputs": {"image": before}}
+    graph["last"] = {"class_type": "PreviewImage", "inputs": {"images": ["x2999", 0]}}
+    status, answer = await client.post("/prompt", json={"prompt": graph})
+
+    # As with ComfyUI, the other output of the graph is a sound one.
+    assert status == 200
+    assert answer["node_errors"]
+    assert (await client.post("/prompt", json={"prompt": tiny()}))[0] == 200

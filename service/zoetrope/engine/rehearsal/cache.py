@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from .validate import is_link
+from ...graphs.document import link_of
+from ...graphs.graph import Graph, Inputs
 
 CacheMode = Literal["ram", "classic", "none"]
 
@@ -26,8 +27,8 @@ class Made(msgspec.Struct, frozen=True):
 
 
 def signatures(
-    graph: dict[str, Any],
-    changed: Callable[[str, dict[str, Any]], str],
+    graph: Graph,
+    changed: Callable[[str, Inputs], str],
     unique: Callable[[str], bool],
 ) -> dict[str, str]:
     """Name every node by its class, its values and all that is above it.
@@ -45,14 +46,15 @@ def signatures(
         if node is None or node_id in open_nodes:
             return f"?{node_id}"
         open_nodes.add(node_id)
-        class_type, inputs = node["class_type"], node.get("inputs", {})
+        class_type, inputs = node.class_type, node.inputs
         parts: list[Any] = [class_type, changed(class_type, inputs)]
         if unique(class_type):
             parts.append(node_id)
         for key in sorted(inputs):
             value = inputs[key]
+            link = link_of(value)
             parts.append(
-                [key, "link", name(value[0]), value[1]] if is_link(value) else [key, value]
+                [key, value] if link is None else [key, "link", name(link.node), link.slot]
             )
         open_nodes.discard(node_id)
         text = json.dumps(parts, sort_keys=True, default=str)

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from ...graphs.document import encode
 from .faults import Faults
 from .files import Files
 from .queue import Prompt
@@ -42,7 +43,7 @@ class Context:
     @property
     def graph(self) -> Json:
         """The whole prompt, which save nodes write into their files."""
-        return self._run.prompt.graph
+        return encode(self._run.prompt.graph)
 
     @property
     def page_info(self) -> Json:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...graphs.catalog import Catalog
+from ...graphs.document import link_of
 from .cache import CacheMode, Made, NodeCache, signatures
 from .context import Context
 from .errors import EngineDied, InterruptedPrompt, NodeFailure, NotRehearsed
@@ -14,7 +15,6 @@ from .files import Files
 from .progress import Progress
 from .queue import Outcome, Prompt
 from .schedule import Schedule
-from .validate import is_link
 
 Json = dict[str, Any]
 #: Gives an event to the socket of one client, or to all if there is none.
@@ -115,7 +115,7 @@ class _Run:
             graph,
             self.prompt.outputs,
             is_cached=lambda n: cache.get(self._names[n]) is not None,
-            is_output=lambda n: self.executor.catalog.nodes[graph[n]["class_type"]].output_node,
+            is_output=lambda n: self.executor.catalog.nodes[graph[n].class_type].output_node,
         )
         success = True
         while success and schedule:
@@ -217,7 +217,7 @@ class _Run:
     def _call(self, node_id: str, given: Json, registry: "dict[str, Any]") -> Made:
         """Run the function that plays a node."""
         executor = self.executor
-        class_type = self.prompt.graph[node_id]["class_type"]
+        class_type = self.prompt.graph[node_id].class_type
         executor.current_node = node_id
         self._send(
             "executing",
@@ -240,13 +240,13 @@ class _Run:
     def _inputs(self, node_id: str) -> Json:
         """Collect a node's inputs: values as they stand, links from the nodes above."""
         node = self.prompt.graph[node_id]
-        declared = self.executor.catalog.nodes[node["class_type"]].inputs
+        known = self.executor.catalog.nodes[node.class_type].inputs
         given: Json = {}
-        for name, value in node["inputs"].items():
-            if is_link(value):
-                values = self._values.get(value[0], ())
-                given[name] = values[value[1]] if value[1] < len(values) else None
-            elif name in declared or "." in name or node["class_type"].startswith("VHS_"):
+        for name, value in node.inputs.items():
+            if (link := link_of(value)) is not None:
+                values = self._values.get(link.node, ())
+                given[name] = values[link.slot] if link.slot < len(values) else None
+            elif name in known or "." in name or node.class_type.startswith("VHS_"):
                 given[name] = value
         return given
 
@@ -266,7 +266,7 @@ class _Run:
         return {
             "prompt_id": self.prompt.prompt_id,
             "node_id": node_id,
-            "node_type": self.prompt.graph[node_id]["class_type"],
+            "node_type": self.prompt.graph[node_id].class_type,
             "executed": list(self._executed),
         }
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+from ...graphs.document import encode
+from ...graphs.graph import Graph
+
 HISTORY_LIMIT = 10_000
 
 Json = dict[str, Any]
@@ -17,13 +20,13 @@ class Prompt(msgspec.Struct, frozen=True):
 
     number: float
     prompt_id: str
-    graph: Json
+    graph: Graph
     extra_data: Json
     outputs: list[str]
 
     def plain(self) -> list[Any]:
         """Spell the prompt as queue and history list it."""
-        return [self.number, self.prompt_id, self.graph, self.extra_data, self.outputs]
+        return [self.number, self.prompt_id, encode(self.graph), self.extra_data, self.outputs]
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -1,9 +1,9 @@
 """The order in which the nodes of a prompt run, as ComfyUI chooses it."""
 
 from collections.abc import Callable
-from typing import Any
 
-from .validate import is_link
+from ...graphs.document import link_of
+from ...graphs.graph import Graph
 
 
 class Schedule:
@@ -11,7 +11,7 @@ class Schedule:
 
     def __init__(
         self,
-        graph: dict[str, Any],
+        graph: Graph,
         outputs: list[str],
         *,
         is_cached: Callable[[str], bool],
@@ -28,7 +28,8 @@ class Schedule:
                 node_id = stack.pop()
                 if node_id in self._needs:
                     continue
-                above = [value[0] for value in graph[node_id]["inputs"].values() if is_link(value)]
+                links = map(link_of, graph[node_id].inputs.values())
+                above = [link.node for link in links if link is not None]
                 wanted = [n for n in dict.fromkeys(above) if not is_cached(n)]
                 self._needs[node_id] = set(wanted)
                 for upstream in wanted:

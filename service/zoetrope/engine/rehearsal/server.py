@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from ...errors import RecipeError
 from ...graphs import catalog as signatures
+from ...graphs.document import read
 from . import jobs
 from .execute import Executor
 from .faults import Fault, Faults
@@ -115,9 +117,15 @@ class Server:
         """Serve POST /prompt: check a graph and queue it."""
         if self.faults.strikes("refuse"):
             return _broken()
-        body = await request.json()
+        try:
+            body = await request.json()
+            if "number" in body:
+                body["number"] = float(body["number"])
+            extra_data: Json = {**body.get("extra_data", {})}
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return _broken()
         if "number" in body:
-            number: float = float(body["number"])
+            number: float = body["number"]
         else:
             number = -self._number if body.get("front") else self._number
             self._number += 1
@@ -133,17 +141,19 @@ class Server:
                 "prompt_id must be a UUID string in canonical lowercase hyphenated form; "
                 "omit it to let the server generate one",
             )
-        graph: Json = body["prompt"]
+        try:
+            document = read(body["prompt"], "The prompt")
+        except RecipeError as error:
+            return _refused("invalid_prompt", error.reason.sentence, "")
         lists = Lists(self._listed, lambda name: self.files.find(name) is not None)
-        verdict = validate(graph, self.catalog, lists, body.get("partial_execution_targets"))
+        verdict = validate(document, self.catalog, lists, body.get("partial_execution_targets"))
         if verdict.error is not None:
             answer = {"error": verdict.error, "node_errors": verdict.node_errors}
             return web.json_response(answer, status=400)
-        extra_data: Json = body.get("extra_data", {})
         if "client_id" in body:
             extra_data["client_id"] = body["client_id"]
         extra_data["create_time"] = int(self.executor.clock() * 1000)
-        self.queue.put(Prompt(number, prompt_id, graph, extra_data, verdict.outputs))
+        self.queue.put(Prompt(number, prompt_id, verdict.graph, extra_data, verdict.outputs))
         return web.json_response(
             {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
         )

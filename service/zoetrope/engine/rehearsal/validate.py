@@ -2,26 +2,32 @@
 
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 
-from ...graphs.catalog import INPUT_FOLDER, Catalog, Input, Node, all_options, input_spec
+from ...graphs.catalog import INPUT_FOLDER, Catalog, Input, Option, all_options, input_spec
+from ...graphs.document import Document, Link, link_of
+from ...graphs.fit import Fault, Kind, astray, declared, faults, fitted
+from ...graphs.graph import Graph, Node
 
 Json = dict[str, Any]
 
 #: Longer option lists are not sent back.
 _LONGEST_LIST = 20
 
-_ANY = {"*", "COMFY_MATCHTYPE_V3"}
-
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The answer to a graph: an error for the whole, errors by node, and the outputs to run."""
+    """The answer to a graph: an error for the whole, errors by node, and the outputs to run.
+
+    In `graph` the values have the types of their inputs.
+    """
 
     error: Json | None
     outputs: list[str]
     node_errors: Json
+    graph: Graph
 
 
 class Lists(msgspec.Struct, frozen=True):
@@ -31,28 +37,22 @@ class Lists(msgspec.Struct, frozen=True):
     has_file: Callable[[str], bool]
 
 
-def is_link(value: object) -> bool:
-    """Say whether an input's value is `[node id, output slot]`."""
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and isinstance(value[0], str)
-        and isinstance(value[1], int | float)
-    )
-
-
-def validate(graph: Json, catalog: Catalog, lists: Lists, only: Sequence[str] | None) -> Verdict:
-    """Judge a graph; values that can be converted are converted in place."""
+def validate(
+    document: Document, catalog: Catalog, lists: Lists, only: Sequence[str] | None
+) -> Verdict:
+    """Judge a document; an entry of it that is no node refuses the whole."""
+    graph = document.nodes
+    for node_id, entry in document.malformed.items():
+        return Verdict(_malformed(node_id, entry.reason, entry.title), [], {}, graph)
     outputs: list[str] = []
-    for node_id, raw in graph.items():
-        class_type = raw.get("class_type")
-        signature = catalog.get(class_type) if class_type is not None else None
+    for node_id, node in graph.items():
+        signature = catalog.get(node.class_type)
         if signature is None:
-            return Verdict(_missing_node(node_id, raw), [], {})
+            return Verdict(_missing_node(node_id, node), [], {}, graph)
         if signature.output_node and (only is None or node_id in only):
             outputs.append(node_id)
     if not outputs:
-        return Verdict(_error("prompt_no_outputs", "Prompt has no outputs"), [], {})
+        return Verdict(_error("prompt_no_outputs", "Prompt has no outputs"), [], {}, graph)
     check = _Check(graph, catalog, lists)
     good: list[str] = []
     node_errors: Json = {}
@@ -60,7 +60,7 @@ def validate(graph: Json, catalog: Catalog, lists: Lists, only: Sequence[str] | 
     for node_id in outputs:
         try:
             valid, reasons = check.node(node_id)
-        except Exception as problem:  # ComfyUI answers any surprise in this way.
+        except (LookupError, RecursionError) as problem:
             reasons = [
                 _error(
                     "exception_during_validation",
@@ -78,75 +78,61 @@ def validate(graph: Json, catalog: Catalog, lists: Lists, only: Sequence[str] | 
         spoken += [f"{r['message']}: {r['details']}" for r in reasons]
         for bad_id, (fine, why) in check.seen.items():
             if not fine and why:
-                entry = node_errors.setdefault(
-                    bad_id,
-                    {
-                        "errors": why,
-                        "dependent_outputs": [],
-                        "class_type": graph[bad_id]["class_type"],
-                    },
-                )
-                entry["dependent_outputs"].append(node_id)
+                entry_of = {
+                    "errors": why,
+                    "dependent_outputs": [],
+                    "class_type": graph[bad_id].class_type,
+                }
+                node_errors.setdefault(bad_id, entry_of)["dependent_outputs"].append(node_id)
     if good:
-        return Verdict(None, good, node_errors)
+        return Verdict(None, good, node_errors, check.graph())
     message = "Prompt outputs failed validation"
     error = _error("prompt_outputs_failed_validation", message, "\n".join(spoken))
-    return Verdict(error, [], node_errors)
-
-
-def accepts(received: str, wanted: str) -> bool:
-    """Say whether an output of one type may feed an input of another."""
-    if received == wanted or received in _ANY or wanted in _ANY:
-        return True
-    given = {part.strip() for part in received.split(",")}
-    taken = {part.strip() for part in wanted.split(",")}
-    return "*" in given | taken or bool(given & taken)
-
-
-def convert(value: Any, kind: str) -> Any:
-    """Turn a value into an input's type, or raise what Python raises."""
-    if isinstance(value, dict) and "__value__" in value:
-        value = value["__value__"]
-    match kind:
-        case "INT":
-            return int(value)
-        case "FLOAT":
-            return float(value)
-        case "STRING":
-            return str(value)
-        case "BOOLEAN":
-            return bool(value)
-    return value
+    return Verdict(error, [], node_errors, graph)
 
 
 def _error(kind: str, message: str, details: str = "", **extra: Any) -> Json:
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
-def _missing_node(node_id: str, raw: Json) -> Json:
+def _lost(kind: Kind, node: str) -> LookupError:
+    """Make what ComfyUI's own check raises at a link that leads nowhere."""
+    return KeyError(node) if kind is Kind.NO_NODE else IndexError("tuple index out of range")
+
+
+def _malformed(node_id: str, reason: str, title: str) -> Json:
+    """Say that an entry is no node; ComfyUI stumbles over most of these."""
+    name = title or f"ID #{node_id}"
+    message = f"Node '{name}' {reason}. The workflow may be corrupted or a custom node is missing."
+    extra = {"node_id": node_id, "class_type": None, "node_title": title or None}
+    return _error("missing_node_type", message, f"Node ID '#{node_id}'", **extra)
+
+
+def _missing_node(node_id: str, node: Node) -> Json:
     """Say that a node's class is not there."""
-    class_type = raw.get("class_type")
-    title = raw.get("_meta", {}).get("title", class_type)
-    if class_type is None:
-        message = (
-            f"Node '{title or f'ID #{node_id}'}' has no class_type. "
-            "The workflow may be corrupted or a custom node is missing."
-        )
-    else:
-        message = f"Node '{title}' not found. The custom node may not be installed."
-    extra = {"node_id": node_id, "class_type": class_type, "node_title": title}
+    title = node.meta.get("title", node.class_type)
+    message = f"Node '{title}' not found. The custom node may not be installed."
+    extra = {"node_id": node_id, "class_type": node.class_type, "node_title": title}
     return _error("missing_node_type", message, f"Node ID '#{node_id}'", **extra)
 
 
 class _Check:
     """One validation: what is known of each node so far."""
 
-    def __init__(self, graph: Json, catalog: Catalog, lists: Lists) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, catalog: Catalog, lists: Lists) -> None:
+        self._graph = graph
         self.catalog = catalog
-        self.lists = lists
+        self._has_file = lists.has_file
+        self._folder = cache(lists.folder)  # a folder is listed but once for all choices
         self.seen: dict[str, tuple[bool, list[Json]]] = {}
         self._path: list[str] = []
+
+    def graph(self) -> Graph:
+        """Give the graph with every value that was looked at in the type of its input."""
+        return {
+            node_id: self._converted(node) if node_id in self.seen else node
+            for node_id, node in self._graph.items()
+        }
 
     def node(self, node_id: str) -> tuple[bool, list[Json]]:
         """Judge a node and everything above it."""
@@ -154,146 +140,147 @@ class _Check:
             return self.seen[node_id]
         if node_id in self._path:
             return self._cycle(node_id)
-        raw = self.graph[node_id]
-        signature = self.catalog.nodes[raw["class_type"]]
-        inputs: Json = raw["inputs"]
+        node = self._graph[node_id]
+        signature = self.catalog.nodes[node.class_type]
+        found = {
+            fault.input: fault
+            for fault in faults(node, signature, self._graph, self.catalog, self._options)
+        }
         errors: list[Json] = []
         above_fine = True
-        for name, item in self._declared(signature, inputs):
-            if name not in inputs:
-                if item.required:
-                    message = "Required input is missing"
-                    short = name.split(".")[-1]
-                    errors.append(_error("required_input_missing", message, short, input_name=name))
-                continue
-            if isinstance(inputs[name], list):
-                above_fine &= self._link(node_id, name, item, inputs[name], errors)
-            else:
-                problem = self._value(name, item, inputs)
-                if problem:
-                    errors.append(problem)
+        looked_at = declared(signature, node.inputs)
+        for name, item in looked_at:
+            if name in found:
+                errors.append(self._fault(found[name]))
+            elif (link := link_of(node.inputs.get(name))) is not None:
+                above_fine &= self._above(node_id, name, item, link)
+            elif (problem := self._file(name, item, node)) is not None:
+                errors.append(problem)
+        self._undeclared(node, {name for name, _ in looked_at})
         earlier = self.seen.get(node_id, (True, []))
         reasons = earlier[1] + [e for e in errors if e not in earlier[1]]
         self.seen[node_id] = (earlier[0] and above_fine and not errors, reasons)
         return self.seen[node_id]
 
-    def _declared(self, signature: Node, inputs: Json) -> list[tuple[str, Input]]:
-        """List the inputs to check; growing groups count as the slots that are filled."""
-        declared: list[tuple[str, Input]] = []
-        for name, item in signature.inputs.items():
-            if item.slots is None:
-                declared.append((name, item))
-                continue
-            filled = [key for key in inputs if key.startswith(f"{name}.")]
-            slot = Input(type=item.slots.type, required=False)
-            declared += [(key, slot) for key in filled]
-            if item.required and item.slots.min and not filled:
-                first = item.slots.names[0] if item.slots.names else f"{item.slots.prefix}0"
-                declared.append((f"{name}.{first}", Input(type=item.slots.type)))
-        return declared
+    def _converted(self, node: Node) -> Node:
+        signature = self.catalog.nodes[node.class_type]
+        inputs = dict(node.inputs)
+        for name, item in declared(signature, inputs):
+            if name in inputs and not isinstance(inputs[name], list):
+                inputs[name] = fitted(item, inputs[name], self._options)[0]
+        return msgspec.structs.replace(node, inputs=inputs)
+
+    def _options(self, item: Input) -> Sequence[Option] | None:
+        """List a choice; of its own input folder ComfyUI asks the disk instead."""
+        if item.files.startswith(INPUT_FOLDER):
+            return None
+        return all_options(item, self._folder)
 
     def _spec(self, item: Input) -> list[Any]:
         """Spell the input as errors quote it: always type and configuration."""
-        spec = input_spec(item, self.lists.folder)
+        spec = input_spec(item, self._folder)
         return spec if len(spec) == 2 else [*spec, {}]
 
-    def _link(
-        self, node_id: str, name: str, item: Input, value: list[Any], errors: list[Json]
-    ) -> bool:
-        """Judge a link; say whether everything above it is fine."""
-        quoted: Json = {"input_name": name, "input_config": self._spec(item)}
-        if len(value) != 2:
-            message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
-            errors.append(_error("bad_linked_input", message, name, **quoted, received_value=value))
-            return True
-        upstream, slot = value
-        received = self.catalog.nodes[self.graph[upstream]["class_type"]].outputs[slot]
-        wanted: Any = quoted["input_config"][0]
-        # A choice in the older spelling is a list and takes only "any" outputs.
-        fits = accepts(received, wanted) if isinstance(wanted, str) else received in _ANY
-        if not fits:
-            errors.append(
-                _error(
-                    "return_type_mismatch",
-                    "Return type mismatch between linked nodes",
-                    f"{name}, received_type({received}) mismatch input_type({wanted})",
-                    **quoted,
-                    received_type=received,
-                    linked_node=value,
-                )
-            )
-            return True
+    def _above(self, node_id: str, name: str, item: Input, link: Link) -> bool:
+        """Say whether everything above a sound link is fine."""
         self._path.append(node_id)
         try:
-            return self.node(upstream)[0]
-        except Exception as problem:  # ComfyUI reports it under the upstream node.
+            return self.node(link.node)[0]
+        except (
+            LookupError,
+            RecursionError,
+        ) as problem:  # ComfyUI reports it under the upstream node.
             reason = _error(
                 "exception_during_inner_validation",
                 "Exception when validating inner node",
                 str(problem),
-                **quoted,
+                input_name=name,
+                input_config=self._spec(item),
                 exception_message=str(problem),
                 exception_type=type(problem).__qualname__,
                 traceback=traceback.format_tb(problem.__traceback__),
-                linked_node=value,
+                linked_node=list(link),
             )
-            self.seen[upstream] = (False, [reason])
+            self.seen[link.node] = (False, [reason])
             return False
         finally:
             self._path.pop()
 
-    def _value(self, name: str, item: Input, inputs: Json) -> Json | None:
-        """Judge and convert a plain value."""
-        value = inputs[name]
-        try:
-            value = inputs[name] = convert(value, item.type)
-        except Exception as problem:  # Whatever int() or float() raises is the answer.
-            return _error(
-                "invalid_input_type",
-                f"Failed to convert an input value to a {item.type} value",
-                f"{name}, {value}, {problem}",
-                input_name=name,
-                input_config=self._spec(item),
-                received_value=value,
-                exception_message=str(problem),
-            )
-        if item.files.startswith(INPUT_FOLDER):
-            return self._file(name, item.files.removeprefix(INPUT_FOLDER), value)
-        quoted = {"input_name": name, "received_value": value}
-        if item.min is not None and value < item.min:
-            message = f"Value {value} smaller than min of {item.min}"
-            config = self._spec(item)
-            return _error("value_smaller_than_min", message, name, **quoted, input_config=config)
-        if item.max is not None and value > item.max:
-            message = f"Value {value} bigger than max of {item.max}"
-            config = self._spec(item)
-            return _error("value_bigger_than_max", message, name, **quoted, input_config=config)
-        if item.type == "COMBO":
-            return self._choice(name, item, value)
-        return None
+    def _undeclared(self, node: Node, known: set[str]) -> None:
+        """Refuse links that lead nowhere where ComfyUI would stumble over them only while it runs."""
+        for name, value in node.inputs.items():
+            if name in known or (link := link_of(value)) is None:
+                continue
+            if (lost := astray(link, self._graph, self.catalog)) is not None:
+                raise _lost(lost[0], link.node)
 
-    def _choice(self, name: str, item: Input, value: Any) -> Json | None:
-        """Judge a value that must be one of a list."""
-        options = all_options(item, self.lists.folder)
-        chosen = value if item.multiselect and isinstance(value, list) else [value]
-        bad = [v for v in chosen if v not in options]
-        if not bad:
-            return None
+    def _fault(self, fault: Fault) -> Json:
+        """Put a fault into ComfyUI's words."""
+        name, item, value = fault.input, fault.item, fault.value
+        match fault.kind:
+            case Kind.MISSING:
+                message = "Required input is missing"
+                return _error(
+                    "required_input_missing", message, name.split(".")[-1], input_name=name
+                )
+            case Kind.NO_NODE | Kind.NO_OUTPUT:
+                raise _lost(fault.kind, value[0])
+            case Kind.CHOICE:
+                return self._choice(fault)
+        quoted: Json = {
+            "input_name": name,
+            "input_config": self._spec(item),
+            "received_value": value,
+        }
+        match fault.kind:
+            case Kind.NO_LINK:
+                message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
+                return _error("bad_linked_input", message, name, **quoted)
+            case Kind.OTHER_TYPE:
+                wanted = quoted["input_config"][0]
+                del quoted["received_value"]
+                return _error(
+                    "return_type_mismatch",
+                    "Return type mismatch between linked nodes",
+                    f"{name}, received_type({fault.told}) mismatch input_type({wanted})",
+                    **quoted,
+                    received_type=fault.told,
+                    linked_node=value,
+                )
+            case Kind.SMALL | Kind.LARGE:
+                small = fault.kind is Kind.SMALL
+                kind = "value_smaller_than_min" if small else "value_bigger_than_max"
+                return _error(kind, f"Value {value} {fault.told}", name, **quoted)
+        return _error(
+            "invalid_input_type",
+            f"Failed to convert an input value to a {item.type} value",
+            f"{name}, {value}, {fault.told}",
+            **quoted,
+            exception_message=fault.told,
+        )
+
+    def _choice(self, fault: Fault) -> Json:
+        """Say that a value is none of a list."""
+        options = all_options(fault.item, self._folder)
         long = len(options) > _LONGEST_LIST
         listed = f"(list of length {len(options)})" if long else str(options)
         return _error(
             "value_not_in_list",
             "Value not in list",
-            f"{name}: {', '.join(repr(v) for v in bad)} not in {listed}",
-            input_name=name,
-            input_config=None if long else self._spec(item),
-            received_value=value,
+            f"{fault.input}: {fault.told} not in {listed}",
+            input_name=fault.input,
+            input_config=None if long else self._spec(fault.item),
+            received_value=fault.value,
         )
 
-    def _file(self, name: str, word: str, value: Any) -> Json | None:
+    def _file(self, name: str, item: Input, node: Node) -> Json | None:
         """Judge the name of an input file, which must exist inside the engine's folders."""
-        if isinstance(value, str) and self.lists.has_file(value):
+        if name not in node.inputs or not item.files.startswith(INPUT_FOLDER):
             return None
+        value = node.inputs[name]
+        if isinstance(value, str) and self._has_file(value):
+            return None
+        word = item.files.removeprefix(INPUT_FOLDER)
         return _error(
             "custom_validation_failed",
             "Custom validation failed for node",
@@ -305,7 +292,7 @@ class _Check:
         """Blame every node of a cycle with the path around it."""
         path = [*self._path[self._path.index(node_id) :], node_id]
         members = list(dict.fromkeys(path))
-        around = " -> ".join(f"{n} ({self.graph[n]['class_type']})" for n in path)
+        around = " -> ".join(f"{n} ({self._graph[n].class_type})" for n in path)
         for member in members:
             message = "Dependency cycle detected"
             reason = _error(
