@@ -52,7 +52,9 @@ pkgs.testers.runNixOSTest {
     machine.wait_for_unit("zoetrope.service")
     machine.wait_for_unit("zoetrope-comfyui@0.service")
     machine.wait_until_succeeds("curl --fail http://127.0.0.1:8190/readyz")
-    machine.succeed("stat --format=%a:%G /srv/zoetrope/inbox | grep 2770:pictures")
+    machine.succeed("stat --format=%a:%G /srv/zoetrope/inbox | grep 3770:pictures")
+    machine.succeed("stat --format=%a:%U /srv/zoetrope/inbox/.zoetrope | grep 2700:zoetrope")
+    machine.fail("su ada --command 'rmdir /srv/zoetrope/inbox/.zoetrope'")
 
     with subtest("a picture of another user of the group becomes a video"):
         machine.succeed("${pkgs.imagemagick}/bin/magick -size 320x240 gradient:red-blue /tmp/cat.png")

@@ -30,7 +30,7 @@ in
       path = mkOption {
         type = types.path;
         default = "/srv/zoetrope/inbox";
-        description = "The folder for new pictures. It is created, except in a home directory, where its owner must create it with the group and mode below.";
+        description = "The folder for new pictures. It is created, with the group and mode below, except in a home directory, where its owner must create it: `mkdir -m 2770`, with that group.";
       };
       group = mkOption {
         type = types.str;
@@ -43,8 +43,12 @@ in
       };
       mode = mkOption {
         type = mode;
-        default = "2770";
-        description = "The mode of the inbox. The setgid bit gives every file the group of the folder.";
+        default = "3770";
+        description = ''
+          The mode of the inbox, except in a home directory. The setgid bit gives every file the group of the folder; the
+          sticky bit keeps members from replacing the service's own folder in it and from removing each other's waiting
+          pictures. In a home directory use 2770: with the sticky bit the service could not move the pictures of others.
+        '';
       };
     };
 

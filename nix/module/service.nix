@@ -12,6 +12,7 @@ let
     (toString inbox.path)
     (toString outbox.path)
   ];
+  moves = (cfg.settings.inbox.claim or "move") == "move";
   home = path: lib.any (top: lib.hasPrefix "${top}/" path) [
     "/home"
     "/root"
@@ -56,10 +57,15 @@ in
         })
         # The owner creates a folder in a home: systemd-tmpfiles rightly does not.
         (
-          lib.filter (folder: !(home (toString folder.path))) [
-            inbox
-            outbox
-          ]
+          lib.filter (folder: !(home (toString folder.path))) (
+            [ inbox ]
+            ++ lib.optional (outbox.path != inbox.path) outbox
+            # Claimed pictures, made before any member can make it. The service itself could not keep the setgid bit.
+            ++ lib.optional moves {
+              path = "${toString inbox.path}/.zoetrope";
+              mode = "2700";
+            }
+          )
         )
     );
 

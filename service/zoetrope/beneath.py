@@ -103,8 +103,8 @@ class Beneath:
         return f"{self.root.rstrip('/')}/{path}" if path else self.root
 
     @contextlib.contextmanager
-    def folder(self, path: str, *, make: bool = False) -> Iterator[int]:
-        """Open a folder for as long as the block lasts; with `make`, what is missing of it is made."""
+    def folder(self, path: str, *, make: int = 0) -> Iterator[int]:
+        """Open a folder for as long as the block lasts; with a mode to `make`, what is missing of it is made."""
         at = self._reach(path, _FOLDER, make=make)
         try:
             yield at
@@ -124,9 +124,9 @@ class Beneath:
             if at != self._at:
                 os.close(at)
 
-    def make(self, path: str) -> None:
+    def make(self, path: str, mode: int = 0o777) -> None:
         """Make a folder with those above it; one that is there is well."""
-        with self.folder(path, make=True):
+        with self.folder(path, make=mode):
             pass
 
     def stat(self, path: str) -> os.stat_result:
@@ -148,6 +148,11 @@ class Beneath:
             return stat.S_ISDIR(self.stat(path).st_mode)
         except (FileNotFoundError, Linked):
             return False
+
+    def changeable(self, path: str) -> bool:
+        """Tell whether names can be made and removed in a folder."""
+        with self.above(f"{path}/any" if path else "any") as (at, _):
+            return os.access(".", os.W_OK | os.X_OK, dir_fd=at, effective_ids=True)
 
     def open(self, path: str) -> int:
         """Open a file for reading; a link at its own name is an OSError (ELOOP)."""
@@ -255,7 +260,7 @@ class Beneath:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.full(path))
         return parts
 
-    def _reach(self, path: str, last: int, *, make: bool = False) -> int:
+    def _reach(self, path: str, last: int, *, make: int = 0) -> int:
         """Open a folder below; of the whole way, `last` are the flags of its last step."""
         parts = self._parts(path)
         if not parts:
@@ -277,11 +282,11 @@ class Beneath:
             raise
         return at
 
-    def _step(self, at: int, name: str, walked: str, flags: int, *, make: bool = False) -> int:
+    def _step(self, at: int, name: str, walked: str, flags: int, *, make: int = 0) -> int:
         try:
             if make:
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, dir_fd=at)
+                    os.mkdir(name, make, dir_fd=at)
             return os.open(name, flags, dir_fd=at)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):

@@ -73,3 +73,12 @@ async def test_pictures_that_wait_for_something_else_are_named(parts):
     assert verdict.level == "degraded"
     assert verdict.found == "a.png waits: The recipe tiny is broken. (and 1 more wait)"
     assert verdict.next_step == "Mend the recipe."
+
+
+async def test_folders_that_are_open_to_members_are_said_until_they_are_mended(parts):
+    parts.intake.status.notice = Reason("inbox-not-sticky", "Whoever may write.", "chmod 3770 it")
+    verdict = await check(parts)
+    assert (verdict.level, verdict.found) == ("degraded", "Whoever may write.")
+    assert verdict.next_step == "chmod 3770 it"
+    parts.intake.mended = True
+    assert (await check(parts)).level == "ok"

@@ -241,8 +241,8 @@ def test_folders_and_reasons_belong_to_the_group_of_the_inbox(claims, inbox):
         why = claims.refuse(claims.take(("cat.png",)), WHY)
     finally:
         os.umask(before)
-    for folder in (inbox / ".zoetrope", inbox / "rejected"):
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o2770
+    for folder, mode in ((".zoetrope", 0o2700), ("rejected", 0o2770), ("", 0o3770)):
+        assert stat.S_IMODE((inbox / folder).stat().st_mode) == mode
     assert stat.S_IMODE(why.stat().st_mode) == 0o660
     # A person's file keeps the mode that the person gave it.
     assert stat.S_IMODE((inbox / "rejected" / "cat.png").stat().st_mode) == 0o640

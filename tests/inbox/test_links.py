@@ -141,6 +141,7 @@ async def test_a_rejected_picture_of_an_earlier_run_waits_and_keeps_nobody_up(
 
 
 async def test_what_is_no_claim_is_named_once_and_left_alone(world, precious, caplog):
+    world.claimed.mkdir(mode=0o700)
     for name in ("state", ID.upper(), ID[:-1], f"{ID}\n"):
         (world.claimed / name).mkdir(parents=True)
         (world.claimed / name / "cat.png").write_text("a person's")

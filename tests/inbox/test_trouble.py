@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.inbox.conftest import no_space, until, where, write_recipe
+from zoetrope.beneath import Beneath
 from zoetrope.domain.job import State
 from zoetrope.inbox import admission
 
@@ -68,7 +69,7 @@ class TestTrouble:
         write_recipe(world.root / "recipes", "aab")
         closed = world.inbox / "aab"
         picture("aab/q.png")
-        rename, access = os.rename, os.access
+        rename, changeable = os.rename, Beneath.changeable
 
         def forbidden(path, to, *, src_dir_fd=None, dst_dir_fd=None):
             if (where(src_dir_fd) / path).is_relative_to(closed):
@@ -77,7 +78,9 @@ class TestTrouble:
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "rename", forbidden)
-            patch.setattr(os, "access", lambda path, mode: path != closed and access(path, mode))
+            patch.setattr(
+                Beneath, "changeable", lambda tree, path: path != "aab" and changeable(tree, path)
+            )
             world.start()
             await until(lambda: world.intake.status.held)
             (held,) = world.intake.status.held

@@ -80,11 +80,17 @@ def test_each_gpu_has_a_comfyui_of_its_own():
 def test_the_inbox_is_for_the_group_and_the_engine_reads_neither():
     found = said('inbox.group = "family";')
     lines = found["tmpfiles"]["10-zoetrope"].splitlines()
-    assert "d /srv/zoetrope/inbox 2770 zoetrope family - -" in lines
+    assert "d /srv/zoetrope/inbox 3770 zoetrope family - -" in lines
+    assert "d /srv/zoetrope/inbox/.zoetrope 2700 zoetrope family - -" in lines
     assert "d /srv/zoetrope/outbox 2770 zoetrope family - -" in lines
     assert found["users"]["users"]["zoetrope"]["extraGroups"] == ["family"]
     assert "family" in found["users"]["groups"]
     assert "extraGroups" not in found["users"]["users"]["zoetrope-engine"]
+
+
+def test_pictures_that_are_copied_need_no_folder_of_claims():
+    found = said('settings.inbox.claim = "copy";')
+    assert ".zoetrope" not in found["tmpfiles"]["10-zoetrope"]
 
 
 def test_an_inbox_in_a_home_is_the_only_thing_seen_of_it():

@@ -107,6 +107,7 @@ class Watcher:
 
 class IntakeStatus(msgspec.Struct, kw_only=True):
     problem: Reason | None = None
+    notice: Reason | None = None
     held: tuple[Held, ...] = ()
 
 
@@ -115,6 +116,12 @@ class Intake:
 
     def __init__(self) -> None:
         self.status = IntakeStatus()
+        self.mended = False
+
+    async def look_at_folders(self) -> None:
+        """Find the folders mended, or as they were."""
+        if self.mended:
+            self.status.notice = None
 
 
 class Counter:

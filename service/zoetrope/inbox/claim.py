@@ -16,10 +16,11 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from ..beneath import Beneath, Linked, Place
-from ..errors import NotFound, NotReadable, Reason, Rejected, ZoetropeError
+from ..errors import NotFound, NotReadable, Reason, Rejected
 from ..host import shown
 from ..transfer import carry, copy
 from .entry import CLAIMED, REFUSED, Entry, Kind, classify, ticket_names
+from .ownership import ClaimFolders
 from .refusal import Refusal, explain, free_name, joined, withdraw
 
 log = logging.getLogger("zoetrope.inbox")
@@ -79,23 +80,21 @@ class Claims:
         self._fallback = fallback if fallback is not None else inbox / REFUSED
         self._refusing = threading.Lock()
         self._apart: set[str] = set()  # folders that are mounts of their own
+        self._folders = ClaimFolders()
+
+    @property
+    def problem(self) -> Reason | None:
+        """What a person should mend in the folders, though pictures are taken."""
+        return self._folders.problem
 
     def prepare(self) -> None:
         """Make the folders that we need in the inbox; an OSError says that it cannot be written."""
         if self._move:
             with self._tree() as tree:
-                self._prepare(tree)
-
-    def _prepare(self, tree: Beneath) -> None:
-        try:
-            tree.make(CLAIMED)
-        except Linked as error:
-            # Not one picture's matter: nothing can be claimed.
-            reason = error.reason
-            raise ZoetropeError(reason.sentence, reason.next_step, key=reason.key) from error
-        # Only what is refused needs the other one.
-        with contextlib.suppress(Linked):
-            tree.make(REFUSED)
+                self._folders.prepare(tree)
+                # Only what is refused needs this one.
+                with contextlib.suppress(Linked):
+                    tree.make(REFUSED)
 
     def _tree(self) -> Beneath:
         return Beneath(self._inbox)
@@ -113,7 +112,7 @@ class Claims:
         claim_id = self._new_id()
         first = pictures[0].partition("/")[0]
         with self._tree() as tree:
-            self._prepare(tree)
+            self._folders.prepare(tree)
             if first not in self._apart:
                 try:
                     return self._rename(tree, f"{CLAIMED}/{claim_id}", pictures, tickets, shared)
@@ -122,6 +121,7 @@ class Claims:
                         raise
                     # The folder is a mount of its own; what is claimed there has to stay on it.
                     self._apart.add(first)
+            self._folders.prepare(tree, first)
             return self._rename(tree, f"{first}/{CLAIMED}/{claim_id}", pictures, tickets, shared)
 
     def take_named(self, path: str) -> Claim:

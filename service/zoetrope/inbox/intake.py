@@ -55,6 +55,7 @@ class IntakeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the intake does now, for health and the page."""
 
     problem: Reason | None = None  # nothing is taken while this stands
+    notice: Reason | None = None  # to be mended, though pictures are taken
     held: tuple[Held, ...] = ()
     busy: int = 0
     later: int = 0  # to be looked at again
@@ -137,6 +138,7 @@ class Intake:
         """What the intake does now."""
         return IntakeStatus(
             problem=next(iter(self._troubles.values()), None),
+            notice=self._claims.problem,
             held=tuple(self._held.values()),
             busy=len(self._slots),
             later=len(self._later),
@@ -197,6 +199,11 @@ class Intake:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def look_at_folders(self) -> None:
+        """Look again at what a person should mend in the inbox's folders; they may have done so."""
+        with contextlib.suppress(OSError, ZoetropeError):
+            await asyncio.to_thread(self._claims.prepare)
 
     async def take(self, drop: Drop) -> Job | None:
         """Take one drop through; None if its files are gone or it has to be looked at again."""

@@ -44,6 +44,20 @@ def mount_of(table: str, path: str) -> Mount:
     return found
 
 
+def type_of(handle: int, table: str) -> str:
+    """Say of which type the file system is that an open folder lies on; "unknown" if nothing tells."""
+    try:
+        said = Path(f"/proc/self/fdinfo/{handle}").read_text(encoding="ascii")
+    except OSError:
+        return "unknown"
+    number = next((line.split()[1] for line in said.splitlines() if line.startswith("mnt_id:")), "")
+    for line in table.splitlines():
+        left, _, right = line.partition(" - ")
+        if left.split(" ", 1)[0] == number:
+            return right.split(" ", 1)[0] or "unknown"
+    return "unknown"
+
+
 def read_table() -> str:
     """Read this process's mount table; empty where there is none."""
     try:

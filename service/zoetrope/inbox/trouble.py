@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import os
 import shutil
 from pathlib import Path
 
+from ..beneath import Beneath, Linked
 from ..errors import DiskFull, Reason, ZoetropeError, is_disk_full
 from ..host import place_of, shown, trouble
 from ..settings import Settings
@@ -56,7 +57,9 @@ def closed_alone(inbox: Path, folder: str) -> bool:
     """Tell whether a folder of the inbox cannot be changed by us, while the inbox itself can."""
     if not folder:
         return False
-    return not os.access(inbox / folder, os.W_OK | os.X_OK) and os.access(inbox, os.W_OK | os.X_OK)
+    with contextlib.suppress(OSError, Linked), Beneath(inbox) as tree:
+        return tree.changeable("") and not tree.changeable(folder)
+    return False
 
 
 def closed(folder: str) -> Reason:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ...errors import Reason
 from ...runtime import Runtime
 from ..base import Verdict, ago
 
@@ -78,8 +79,22 @@ class InboxCheck:
                 found=f"{first.name} waits: {first.reason.sentence}{more}",
                 next_step=first.reason.next_step or "Mend it; taking goes on by itself.",
             )
+        if (notice := await self._notice()) is not None:
+            return Verdict(
+                name=self.name,
+                level="degraded",
+                found=notice.sentence,
+                next_step=notice.next_step,
+            )
         how = {"inotify": "by events", "poll": "by polling"}.get(status.mode, status.mode)
         return Verdict(name=self.name, level="ok", found=f"{settings.path} is watched {how}.")
+
+    async def _notice(self) -> Reason | None:
+        """Say what is to be mended in the folders, unless somebody has done so meanwhile."""
+        intake = self._runtime.intake
+        if intake is not None and intake.status.notice is not None:
+            await intake.look_at_folders()
+        return intake.status.notice if intake is not None else None
 
 
 def stale_after(rescan_seconds: float) -> float:
