@@ -13,15 +13,18 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+from msgspec.json import encode
+
 from tests.bench.process import memory_megabytes, processor_seconds
 from tests.bench.table import Figure, percentile
-from tests.fakes.ledger import fill
+from tests.fakes.ledger import fill, fill_first_schema
 from tests.fakes.service import EngineProcess, ServiceProcess
 from tests.fakes.still import plain_still
 from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.query import JobQuery
 from zoetrope.domain.values import Artefact, Ticket
 from zoetrope.store.sqlite.ledger import Ledger
+from zoetrope.store.sqlite.schema import open_file
 
 
 def finished_job(number: int, state: State = State.DONE) -> Job:
@@ -99,6 +102,21 @@ def ledger(root: Path, count: int = 100_000) -> Iterator[Figure]:
     seconds = _until_ready(service, begun)
     service.stop()
     yield Figure("start to ready", seconds, "s", 1, note=f"with {count} finished jobs")
+    old = root / "old.db"
+    jobs = (finished_job(number) for number in range(count))
+    fill_first_schema(old, ((job.id, job.state, job.stem, encode(job)) for job in jobs))
+    begun = time.perf_counter()
+    connection, lock = open_file(old)
+    seconds = time.perf_counter() - begun
+    connection.close()
+    lock.close()
+    yield Figure("ledger of the first schema lifted", seconds, "s", 10, note=f"with {count} jobs")
+    begun = time.perf_counter()
+    connection, lock = open_file(old)
+    seconds = time.perf_counter() - begun
+    connection.close()
+    lock.close()
+    yield Figure("ledger opened", 1000 * seconds, "ms", 500, note=f"with {count} jobs")
 
 
 def _until_ready(service: ServiceProcess, begun: float) -> float:

@@ -13,7 +13,7 @@ import msgspec
 from zoetrope.domain.job import Job, Stage, State
 from zoetrope.domain.values import Ticket
 from zoetrope.store.rows import Rows
-from zoetrope.store.sqlite.schema import open_file
+from zoetrope.store.sqlite.schema import APPLICATION_ID, MIGRATIONS, open_file
 from zoetrope.store.sqlite.table import insert
 
 
@@ -40,6 +40,19 @@ def fill(file: Path, jobs: Iterable[Job]) -> None:
         for job in jobs:
             insert(connection, rows, job)
         connection.execute("COMMIT")
+
+
+def fill_first_schema(file: Path, rows: Iterable[tuple[str, State, str, object]]) -> None:
+    """Make a ledger as the very first version wrote it, of ids, states, stems and bodies."""
+    with contextlib.closing(sqlite3.connect(file)) as db, db:
+        db.executescript(
+            f"{MIGRATIONS[0]} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+        )
+        db.executemany(
+            "INSERT INTO jobs (id, state, folder, stem, recipe, fingerprint, not_before, updated,"
+            " body) VALUES (?, ?, '', ?, 'r', '', 0.0, 0.0, ?)",
+            ((job_id, str(state), stem, body) for job_id, state, stem, body in rows),
+        )
 
 
 def alter(file: Path, sql: str, *values: object) -> None:

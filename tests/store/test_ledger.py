@@ -7,14 +7,14 @@ from contextlib import closing, suppress
 import msgspec
 import pytest
 
-from tests.fakes.ledger import make, poison
+from tests.fakes.ledger import fill_first_schema, make, poison
 from zoetrope.domain import steps
 from zoetrope.domain.job import State
 from zoetrope.domain.query import JobQuery
 from zoetrope.domain.values import Ticket
 from zoetrope.errors import DiskFull, LedgerError, NotFound
 from zoetrope.store.sqlite.ledger import Ledger
-from zoetrope.store.sqlite.schema import APPLICATION_ID, MIGRATIONS, open_file
+from zoetrope.store.sqlite.schema import MIGRATIONS, open_file
 
 
 @pytest.fixture
@@ -101,14 +101,8 @@ async def test_a_page_torn_in_the_middle_is_found_by_the_check(tmp_path):
 
 async def test_a_ledger_of_an_earlier_schema_is_lifted_and_its_jobs_are_found(tmp_path):
     job = make(State.DONE, stem="Größe")
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
-        db.executescript(
-            f"{MIGRATIONS[0]} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
-        )
-        row = (job.id, "done", "", job.stem, "r", "", 0.0, 0.0, msgspec.json.encode(job))
-        columns = "id, state, folder, stem, recipe, fingerprint, not_before, updated, body"
-        db.execute(f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        db.commit()
+    row = (job.id, job.state, job.stem, msgspec.json.encode(job))
+    fill_first_schema(tmp_path / "ledger.db", [row])
     ledger = await Ledger.open(tmp_path / "ledger.db")
     assert [row.job for row in await ledger.page(JobQuery(text="GRÖSSE"))] == [job]
     assert await ledger.tally() == {("r", State.DONE): 1}

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
-from contextlib import closing
 
 import msgspec
 import pytest
 
-from tests.fakes.ledger import alter, make, poison
+from tests.fakes.ledger import alter, fill_first_schema, make, poison
 from zoetrope.domain import steps
 from zoetrope.domain.job import Stage, State
 from zoetrope.domain.query import NEWEST, JobQuery
 from zoetrope.errors import LedgerError, NotFound
 from zoetrope.store.sqlite.ledger import Ledger
-from zoetrope.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 
 # As an earlier version wrote a parameter that was not a number; a torn page; a newer version's state;
 # what no decoder can enter; text that is none; and no text at all.
@@ -145,16 +142,9 @@ async def test_a_state_of_a_newer_version_blinds_no_count(ledger, file):
 
 async def test_a_ledger_of_an_earlier_schema_is_lifted_in_spite_of_such_a_row(tmp_path):
     job = make(State.DONE, stem="Größe")
-    bodies = [(f"{number}", body) for number, body in enumerate(BODIES)]
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
-        db.executescript(
-            f"{MIGRATIONS[0]} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
-        )
-        columns = "id, state, folder, stem, recipe, fingerprint, not_before, updated, body"
-        for name, body in [*bodies, (job.id, msgspec.json.encode(job))]:
-            row = (name, "done", "", job.stem, "r", "", 0.0, 0.0, body)
-            db.execute(f"INSERT INTO jobs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        db.commit()
+    bodies = [(str(number), State.DONE, job.stem, body) for number, body in enumerate(BODIES)]
+    good = (job.id, State.DONE, job.stem, msgspec.json.encode(job))
+    fill_first_schema(tmp_path / "ledger.db", [*bodies, good])
     ledger = await Ledger.open(tmp_path / "ledger.db")
     assert [row.job for row in await ledger.page(JobQuery(text="GRÖSSE"))] == [job]
     assert [row.job for row in await ledger.page(JobQuery())] == [job]
