@@ -40,6 +40,7 @@ FLOORS = (
         "gpu",
         "verify",
         "store",
+        "dispatch",
         "jobs",
         "inbox",
     ),

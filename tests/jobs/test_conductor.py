@@ -18,6 +18,7 @@ from zoetrope.engine.protocol import Stats
 from zoetrope.engine.rehearsal import Fault
 from zoetrope.errors import IllegalTransition
 from zoetrope.jobs import stage_run
+from zoetrope.jobs.settlement import Settlement
 
 
 async def ask(street: Street, path: str):
@@ -335,7 +336,7 @@ async def test_a_fault_of_our_own_fails_one_job_and_not_the_service(street, monk
 
 
 async def test_a_recipe_that_breaks_while_its_stage_runs_costs_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("zoetrope.jobs.conductor.HOST_SECONDS", 0.05)
+    monkeypatch.setattr("zoetrope.jobs.settlement.HOST_SECONDS", 0.05)
     recipe_with(tmp_path, "neg", "text", "")
     street = Street(tmp_path, recipes=tmp_path / "recipes")
     await street.start()
@@ -378,11 +379,17 @@ async def test_trouble_while_dealing_with_trouble_loses_no_job(street, monkeypat
             raise failure
         return await whole(output, to)
 
-    async def troubled(job_id, error):
-        raise RuntimeError("and another")
+    settle = Settlement.settle
+    others = iter([RuntimeError("and another")])
+
+    async def settled(self, at, job_id, ended):
+        if isinstance(ended, RuntimeError):
+            for failure in others:
+                raise failure
+        return await settle(self, at, job_id, ended)
 
     monkeypatch.setattr(street.clients[0], "fetch", fetch)
-    monkeypatch.setattr(street.conductor, "troubled", troubled)
+    monkeypatch.setattr(Settlement, "settle", settled)
     await street.becomes(await street.drop(), State.DONE)
 
 

@@ -29,7 +29,7 @@ async def test_a_lost_cuda_context_restarts_the_engine(street):
 
 
 async def test_while_a_restart_cannot_be_had_jobs_wait_and_none_fails(street, monkeypatch):
-    monkeypatch.setattr(worker, "HEAL_SECONDS", 0.05)
+    monkeypatch.setattr("zoetrope.jobs.engine_watch.HEAL_SECONDS", 0.05)
     client, real, tries = street.clients[0], street.clients[0].restart, []
 
     async def refused():
@@ -140,7 +140,7 @@ async def test_a_new_process_is_known_without_a_socket(street, monkeypatch):
 
 
 async def test_an_engine_that_fails_to_give_a_file_is_asked_again_with_pauses(street, monkeypatch):
-    monkeypatch.setattr("zoetrope.jobs.conductor.HOST_SECONDS", 3600.0)
+    monkeypatch.setattr("zoetrope.jobs.settlement.HOST_SECONDS", 3600.0)
     asked, whole = [], street.clients[0].fetch
 
     async def fetch(output, to):
@@ -158,7 +158,7 @@ async def test_an_engine_that_fails_to_give_a_file_is_asked_again_with_pauses(st
 
 
 async def test_an_engine_that_gives_a_file_at_last_made_it_once(street, monkeypatch):
-    monkeypatch.setattr("zoetrope.jobs.conductor.HOST_SECONDS", 0.02)
+    monkeypatch.setattr("zoetrope.jobs.settlement.HOST_SECONDS", 0.02)
     order(street, "view", times=4)
     job = await street.becomes(await street.drop(), State.DONE)
     assert [len(s.attempts) for s in job.stages] == [1, 1]

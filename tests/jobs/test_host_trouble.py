@@ -22,8 +22,8 @@ def soon(monkeypatch):
     for name in ("publisher.FIRST_PAUSE", "publisher.LONGEST_PAUSE"):
         monkeypatch.setattr(f"zoetrope.jobs.{name}", 0.05)
     for name in (
-        "conductor.HOST_SECONDS",
-        "conductor.LONGEST_WAIT",
+        "settlement.HOST_SECONDS",
+        "settlement.LONGEST_WAIT",
         "room.DISK_SECONDS",
     ):
         monkeypatch.setattr(f"zoetrope.jobs.{name}", 0.05)
@@ -319,15 +319,15 @@ async def test_a_ledger_that_cannot_answer_now_does_not_end_the_feeding_of_an_en
     street, monkeypatch
 ):
     monkeypatch.setattr("zoetrope.jobs.worker.LONGEST_RETRY", 0.05)
-    whole, left = street.ledger.next, [1, 2, 3]
+    whole, left = street.ledger.waiting, [1, 2, 3]
 
-    async def next_job(*args, **more):
+    async def waiting(*args, **more):
         if left:
             left.pop()
             raise LedgerError("The ledger cannot be used: disk I/O error.")
         return await whole(*args, **more)
 
-    monkeypatch.setattr(street.ledger, "next", next_job)
+    monkeypatch.setattr(street.ledger, "waiting", waiting)
     await street.becomes(await street.drop(), State.DONE)
     assert not left
 

@@ -120,6 +120,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.id[:8]
 
     @property
+    def begun(self) -> bool:
+        """Whether the first stage was made, or is being made: then the plan stands."""
+        attempts = self.stages[0].attempts if self.stages else ()
+        return bool(attempts) and attempts[-1].failure is None
+
+    @property
     def stage(self) -> Stage | None:
         """The first stage that is not finished."""
         return next((stage for stage in self.stages if stage.state is not Progress.DONE), None)

@@ -35,7 +35,10 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     recipe: str
     stage: str  # the one that an engine would take; "" if none is left
-    memory: int  # gigabytes of the class of GPUs that its plan is made for; 0 before it has one
+    memory: (
+        int  # gigabytes of the class of GPUs that its plan is made for; 0 while it may be made anew
+    )
+    ran_on: float  # gigabytes of the GPU that its first stage ran on, as reported; 0 before that
     not_before: float
 
 
@@ -49,7 +52,8 @@ def waiting(seq: int, job: Job) -> Waiting:
         priority=job.priority,
         recipe=job.ticket.recipe,
         stage=stage.name if stage else "",
-        memory=job.plan.memory if job.plan else 0,
+        memory=job.plan.memory if job.plan and job.begun else 0,
+        ran_on=job.stages[0].attempts[-1].memory if job.plan and job.begun else 0.0,
         not_before=stage.not_before if stage else 0.0,
     )
 

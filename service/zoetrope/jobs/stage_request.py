@@ -115,15 +115,9 @@ class StageRequest:
         return whole if whole is not None and fits else clip
 
 
-def begun(job: Job) -> bool:
-    """Tell whether the first stage was made, or is being made: then the plan stands."""
-    attempts = job.stages[0].attempts if job.stages else ()
-    return bool(attempts) and attempts[-1].failure is None
-
-
 def planned(recipe: Recipe, job: Job, memory: float = 0.0) -> Plan:
     """Give a job's plan; before its first stage ran, make it for a GPU of so much memory."""
-    if begun(job):
+    if job.begun:
         if job.plan is not None:
             return job.plan
         # A job of an older zoetrope: made anew for the GPU that its first stage ran on.

@@ -1,0 +1,1 @@
+"""Dispatch: which waiting job which engine's worker takes next, and why."""

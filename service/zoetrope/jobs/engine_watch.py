@@ -1,0 +1,210 @@
+"""The watch over one engine: whether it answers, whether its process is of use, and its restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from ..domain.job import Attempt
+from ..domain.values import Failure
+from ..engine.protocol import Absent, Engine, Stats
+from ..errors import EngineDown, EngineGone, EngineRefused, Reason
+
+log = logging.getLogger("zoetrope.jobs")
+
+PROBE_SECONDS = 15.0
+HEAL_SECONDS = 15.0  # between tries to restart an engine whose restart failed
+FIRST_RETRY = 0.25
+LONGEST_RETRY = 5.0
+
+
+class _Spoilt(msgspec.Struct, frozen=True):
+    """A process that can do no more work: why, and what tells another process from it."""
+
+    reason: Reason
+    reconnects: int
+    prompt_id: str
+
+
+class EngineWatch:
+    """Knows how an engine is, and says so to whoever listens."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
+        self.engine = engine
+        self.stats: Stats | None = None
+        self.reason: Reason | None = Reason("engine-unknown", f"{engine.name} was not asked yet.")
+        self.since = clock()
+        self._clock = clock
+        self._up = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._restarting = asyncio.Lock()
+        self._broken = False  # a restart was needed and could not be had
+        self._spoilt: _Spoilt | None = None  # nobody may restart it, and its process is of no use
+        self._away = False  # it did not answer, or not well, since then
+        self._proven = False  # its process is known to have made something, or to be a new one
+        self._on_change: list[Callable[[], None]] = []
+        self._on_restart: list[Callable[[], None]] = []
+
+    @property
+    def up(self) -> bool:
+        """Whether the engine answers."""
+        return self._up.is_set()
+
+    @property
+    def excuses(self) -> bool:
+        """Whether a broken process says nothing of the job that met it: another one may have broken it before."""
+        return self._spoilt is not None or not (self._proven or self.engine.can_restart)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have a function called when the engine comes up or goes down."""
+        self._on_change.append(listener)
+
+    def on_restart(self, listener: Callable[[], None]) -> None:
+        """Have a function called before the engine is restarted on purpose."""
+        self._on_restart.append(listener)
+
+    def proved(self) -> None:
+        """Its process has made something: if it breaks now, it is the doing of whoever breaks it."""
+        self._proven = True
+
+    async def wait_up(self) -> None:
+        """Wait until the engine answers."""
+        await self._up.wait()
+
+    def lost(self, reason: Reason) -> None:
+        """Somebody met an engine that does not answer: look at once."""
+        self._down(reason)
+        self._lost.set()
+
+    async def replace(self, failure: Failure, attempt: Attempt | None) -> None:
+        """Have another process after a failure that this one cannot recover from.
+
+        Restarted where a way is set, else waited for: whoever restarts it, jobs go on by themselves.
+        """
+        if self.engine.can_restart:
+            await self._restart()
+            return
+        if self._spoilt is None:
+            name = self.engine.name
+            reason = Reason(
+                "engine-broken",
+                f"{name} can do no more work: {failure.message}",
+                "Restart the engine; the jobs go on by themselves. With engines.restart set, the"
+                " service does that.",
+            )
+            prompt_id = attempt.prompt_id if attempt is not None else ""
+            self._spoilt = _Spoilt(reason, self.engine.reconnects, prompt_id)
+            self._away = False
+            self._down(reason)
+        self._lost.set()
+
+    async def free(self) -> None:
+        """Ask the engine to let go of memory; an engine that is down has none."""
+        with contextlib.suppress(EngineDown, EngineRefused):
+            await self.engine.free()
+
+    async def run(self) -> None:
+        """Ask the engine how it is, again and again, until cancelled."""
+        pause = FIRST_RETRY
+        while True:
+            self._lost.clear()
+            if not await self._look():
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_RETRY)
+                continue
+            if self._broken:
+                # It answers, but with the process that every job would fail in: all of them wait.
+                await asyncio.sleep(HEAL_SECONDS)
+                await self._restart()
+                continue
+            pause = FIRST_RETRY
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await self._lost.wait()
+
+    async def _look(self) -> bool:
+        """Ask once; false where it is to be asked again soon."""
+        try:
+            async with self._restarting:
+                stats = await self.engine.stats()
+            if self._spoilt is not None and await self._replaced(self._spoilt):
+                # Somebody may have cleared the history of the same one: not proven.
+                self._spoilt, self._proven = None, False
+        except EngineDown as error:
+            self._broken = False  # whoever comes back is a new process
+            self._away = True
+            if isinstance(error, EngineGone):
+                self._spoilt, self._proven = None, True
+            self._down(error.reason)
+            return False
+        except EngineRefused as error:
+            # It is there and not well: with a lost CUDA context this question fails as well.
+            self._away = True
+            self._down(self._spoilt.reason if self._spoilt else error.reason)
+            return self._broken
+        if self._broken:
+            return True
+        if self._spoilt is not None:
+            self._down(self._spoilt.reason)
+            return False
+        self._is_up(stats)
+        return True
+
+    def _is_up(self, stats: Stats) -> None:
+        told, self.stats = self.stats, stats
+        if self.up:
+            if told != stats:
+                self._changed()
+            return
+        self.reason = None
+        self.since = self._clock()
+        self._up.set()
+        self._changed()
+        log.info(
+            "engine %s is up (ComfyUI %s)",
+            self.engine.name,
+            stats.version,
+            extra={"action": "engine-up", "engine": self.engine.name},
+        )
+
+    async def _restart(self) -> None:
+        """Restart the engine; the prompts that others have there are sent again afterwards."""
+        name = self.engine.name
+        async with self._restarting:
+            for listener in self._on_restart:
+                listener()
+            self._down(Reason("engine-restarting", f"{name} is being restarted."))
+            try:
+                await self.engine.restart()
+                self._broken = False
+            except EngineDown as error:
+                if not self._broken:
+                    log.error(  # noqa: TRY400 - the sentence says it all
+                        "%s", error, extra={"action": "restart-failed", "engine": name}
+                    )
+                self.reason = error.reason
+                self._broken = True
+        self._lost.set()
+
+    async def _replaced(self, spoilt: _Spoilt) -> bool:
+        """Tell whether another process answers: the old one still knows the prompt that it failed in."""
+        if self.engine.reconnects == spoilt.reconnects and not self._away:
+            return False  # it has answered, and the connection to it has stood, all the time
+        return isinstance(await self.engine.whereabouts(spoilt.prompt_id), Absent)
+
+    def _down(self, reason: Reason) -> None:
+        was_up = self.up
+        self._up.clear()
+        self.reason = reason
+        if was_up:
+            self.since = self._clock()
+            log.warning("%s", reason, extra={"action": "engine-down", "engine": self.engine.name})
+            self._changed()
+
+    def _changed(self) -> None:
+        for listener in self._on_change:
+            listener()
