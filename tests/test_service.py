@@ -24,8 +24,9 @@ def test_a_dropped_picture_becomes_a_video(service):
     (folder,) = service.done()
     assert folder.name.startswith("Жук & co (1)-")
     assert (folder / "Жук & co (1).mp4").stat().st_size > 0
-    job = service.get("/api/v1/jobs")["jobs"][0]
-    assert (job["state"], job["name"]) == ("done", "Жук & co (1).png")
+    # The folder appears before the row that says so.
+    until(lambda: states(service) == ["done"], "the row")
+    assert service.get("/api/v1/jobs")["jobs"][0]["name"] == "Жук & co (1).png"
 
 
 @pytest.mark.system("ffprobe")

@@ -17,7 +17,7 @@ from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
 from zoetrope.engine.rehearsal import Fault
 from zoetrope.errors import IllegalTransition
-from zoetrope.jobs import stage_run
+from zoetrope.jobs import stage_results
 from zoetrope.jobs.settlement import Settlement
 
 
@@ -420,8 +420,8 @@ async def test_a_running_stage_says_how_long_it_may_be_silent(street, monkeypatc
         while_checked.append(street.conductor.live(job.id).silence)
         return await real(*args, **more)
 
-    real = stage_run.check
-    monkeypatch.setattr(stage_run, "check", check)
+    real = stage_results.check
+    monkeypatch.setattr(stage_results, "check", check)
     order(street, "slow", seconds=0.2, times=0)
     job = await street.drop()
 

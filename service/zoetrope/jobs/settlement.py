@@ -28,10 +28,11 @@ from ..store.protocol import JobStore
 from ..verify.check import CheckerDown
 from . import fallbacks
 from .outbox import Outbox
+from .outcome import Failed, Obsolete, Outcome, Succeeded
 from .publisher import Publisher, reason_of, way_out
 from .room import Room
 from .stage_request import planned, size_key
-from .stage_run import Failed, NotSent, Obsolete, Outcome, Succeeded
+from .stage_run import NotSent
 
 log = logging.getLogger("zoetrope.jobs")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -16,8 +15,7 @@ from ..domain.environment import Environment
 from ..domain.job import ENDED, Attempt, Job, State
 from ..domain.plan import Plan
 from ..domain.query import JobQuery
-from ..domain.values import Artefact, Failure
-from ..domain.verdict import Verdict
+from ..domain.values import Failure
 from ..engine.protocol import (
     Absent,
     Engine,
@@ -28,47 +26,25 @@ from ..engine.protocol import (
     Started,
     Stats,
 )
-from ..errors import EngineDown, EngineRefused, OutputVanished, ZoetropeError
+from ..errors import EngineDown, EngineRefused, ZoetropeError
 from ..gpu.tuner import Stint, Tuner
 from ..graphs.recipe import Recipe
-from ..graphs.recipe_file import StageSpec
 from ..graphs.shelf import Recipes
 from ..host import trouble
 from ..models.hashes import Hashes
 from ..store.protocol import JobStore
-from ..verify.check import check
 from .durations import LEARNED_FROM, learned
 from .environment import environment
 from .lint_gate import LintGate
+from .outcome import Failed, Obsolete, Outcome
 from .progress import Live, Meter, eta, silence
-from .stage_request import StageRequest, expectation, planned, size_key, strayed
+from .stage_request import StageRequest, planned, size_key, strayed
+from .stage_results import bring
 
 log = logging.getLogger("zoetrope.jobs")
 
 # An engine that forgets the same prompt this often is dying on it before it can say so.
 MOST_RESUBMISSIONS = 5
-
-
-class Succeeded(msgspec.Struct, frozen=True):
-    """The stage's files are here, and verification has no doubt about them."""
-
-    artefacts: tuple[Artefact, ...]
-    handoff: Artefact | None = None
-    verdicts: tuple[Verdict, ...] = ()
-    poster: str = ""
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """The attempt failed."""
-
-    failure: Failure
-
-
-class Obsolete(msgspec.Struct, frozen=True):
-    """The job has ended meanwhile; there is nothing left to do."""
-
-
-Outcome = Succeeded | Failed | Obsolete
 
 
 class NotSent(ZoetropeError):
@@ -135,10 +111,13 @@ class StageRun:
             if not isinstance(ended, Finished):
                 return ended
             self._found = ended
-        try:
-            return await self._fetch(self._found)
-        except OutputVanished as error:
-            return Failed(Failure(kind="vanished", message=error.reason.sentence))
+        job = await self._ledger.get(self.job_id)
+        if job.attempt is None:
+            return Obsolete()
+        recipe = await self._recipes.of(job)
+        return await bring(
+            self._engine, self._found, recipe, job, self._work, embed_graph=self._embed_graph
+        )
 
     async def _until_over(self) -> Finished | Failed | Obsolete:
         while True:
@@ -342,67 +321,6 @@ class StageRun:
             silence=allowed,
         )
         self._tell(self.job_id, self.live)
-
-    async def _fetch(self, finished: Finished) -> Outcome:
-        job = await self._ledger.get(self.job_id)
-        stage, attempt = job.stage, job.attempt
-        if stage is None or attempt is None:
-            return Obsolete()
-        recipe = await self._recipes.of(job)
-        spec = recipe.stage(stage.name)
-        artefacts = await self._bring(finished, spec.output, f"{stage.name}-{attempt.number}")
-        kept = await self._keep(finished, spec, f"{stage.name}-{attempt.number}-whole")
-        poster = f"{stage.name}-{attempt.number}.jpg"
-        expected = expectation(recipe, spec, job)
-        verdicts = [
-            await check(
-                self._work / artefact.file,
-                expected,
-                still=self._work / job.stills[0].file,
-                poster=None if artefact is not artefacts[0] else self._work / poster,
-                strip=not self._embed_graph,
-            )
-            for artefact in artefacts
-        ]
-        if kept is not None:
-            # The clip was looked at; of the same frames only their number and size are left to doubt.
-            plain = msgspec.structs.replace(expected, quality=False)
-            verdicts.append(await check(self._work / kept.file, plain))
-        if doubts := [verdict.sentence for verdict in verdicts if not verdict.sound]:
-            looks = tuple(finding.key for each in verdicts for finding in each.findings)
-            return Failed(Failure(kind="doubtful", message=" ".join(doubts), looks=looks))
-        if not self._embed_graph:
-            artefacts = [
-                await asyncio.to_thread(identify, self._work / artefact.file)
-                for artefact in artefacts
-            ]
-        made = poster if (self._work / poster).exists() else ""
-        return Succeeded(tuple(artefacts), kept, tuple(verdicts), made)
-
-    async def _keep(self, finished: Finished, spec: StageSpec, stem: str) -> Artefact | None:
-        """Bring what the next stage works on, if the recipe has something better than the clip."""
-        if spec.handoff is None:
-            return None
-        return (await self._bring(finished, spec.handoff.output, stem))[0]
-
-    async def _bring(self, finished: Finished, node: str, stem: str) -> list[Artefact]:
-        """Fetch every file of one node, or raise OutputVanished."""
-        outputs = [output for output in finished.outputs if output.node == node]
-        if not outputs:
-            raise OutputVanished(f"The node {node!r} made no file.")
-        artefacts = []
-        for count, output in enumerate(outputs):
-            more = f"-{count + 1}" if count else ""
-            name = f"{stem}{more}{Path(output.filename).suffix}"
-            artefacts.append(await self._engine.fetch(output, self._work / name))
-        return artefacts
-
-
-def identify(file: Path) -> Artefact:
-    """Say what a work file is now."""
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return Artefact(file=file.name, size=file.stat().st_size, sha256=digest)
 
 
 def _last_attempt(job: Job) -> Attempt | None:

@@ -14,9 +14,10 @@ from ..dispatch.queue import Lease, LeaseLost, Queue
 from ..engine.protocol import Engine, Stats
 from ..errors import EngineDown, Reason, ZoetropeError
 from .engine_watch import FIRST_RETRY, LONGEST_RETRY, EngineWatch
+from .outcome import Outcome, Succeeded
 from .progress import Live
 from .settlement import After, At, Settlement
-from .stage_run import Outcome, StageRun, Succeeded
+from .stage_run import StageRun
 
 log = logging.getLogger("zoetrope.jobs")
 

@@ -1,0 +1,30 @@
+"""The outcome of a stage run: the stage's files, a failure, or nothing left to do."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..domain.values import Artefact, Failure
+from ..domain.verdict import Verdict
+
+
+class Succeeded(msgspec.Struct, frozen=True):
+    """The stage's files are here, and verification has no doubt about them."""
+
+    artefacts: tuple[Artefact, ...]
+    handoff: Artefact | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    poster: str = ""
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The attempt failed."""
+
+    failure: Failure
+
+
+class Obsolete(msgspec.Struct, frozen=True):
+    """The job has ended meanwhile; there is nothing left to do."""
+
+
+Outcome = Succeeded | Failed | Obsolete

@@ -1,0 +1,88 @@
+"""The results of a stage: fetched from the engine, measured, and judged before they count."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from ..domain.job import Job
+from ..domain.values import Artefact, Failure
+from ..domain.verdict import Verdict
+from ..engine.protocol import Engine, Finished
+from ..errors import OutputVanished
+from ..graphs.recipe import Recipe
+from ..verify.check import check
+from .outcome import Failed, Obsolete, Outcome, Succeeded
+from .stage_request import expectation
+
+
+async def bring(
+    engine: Engine, finished: Finished, recipe: Recipe, job: Job, work: Path, *, embed_graph: bool
+) -> Outcome:
+    """Fetch what the job's stage made into its work folder, and say whether it is a valid video."""
+    stage, attempt = job.stage, job.attempt
+    if stage is None or attempt is None:
+        return Obsolete()
+    spec = recipe.stage(stage.name)
+    name = f"{stage.name}-{attempt.number}"
+    try:
+        videos = await _fetch(engine, finished, spec.output, work / name)
+        # What the next stage works on, if the recipe has something better than the clip.
+        handoff = spec.handoff and await _fetch(
+            engine, finished, spec.handoff.output, work / f"{name}-whole"
+        )
+    except OutputVanished as error:
+        return Failed(Failure(kind="vanished", message=error.reason.sentence))
+    poster = work / f"{name}.jpg"
+    expected = expectation(recipe, spec, job)
+    verdicts = [
+        await check(
+            work / video.file,
+            expected,
+            still=work / job.stills[0].file,
+            poster=poster if video is videos[0] else None,
+            strip=not embed_graph,
+        )
+        for video in videos
+    ]
+    if handoff:
+        # The clip was measured; of the same frames only their number and size are left to doubt.
+        plain = msgspec.structs.replace(expected, quality=False)
+        verdicts.append(await check(work / handoff[0].file, plain))
+    if (failure := _doubts(verdicts)) is not None:
+        return Failed(failure)
+    if not embed_graph:
+        videos = [await asyncio.to_thread(identify, work / video.file) for video in videos]
+    made = poster.name if await asyncio.to_thread(poster.exists) else ""
+    return Succeeded(tuple(videos), handoff[0] if handoff else None, tuple(verdicts), made)
+
+
+def identify(file: Path) -> Artefact:
+    """Say what a work file is now."""
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return Artefact(file=file.name, size=file.stat().st_size, sha256=digest)
+
+
+async def _fetch(engine: Engine, finished: Finished, node: str, stem: Path) -> list[Artefact]:
+    """Fetch every file of one node, or raise OutputVanished."""
+    outputs = [output for output in finished.outputs if output.node == node]
+    if not outputs:
+        raise OutputVanished(f"The node {node!r} made no file.")
+    artefacts = []
+    for count, output in enumerate(outputs):
+        more = f"-{count + 1}" if count else ""
+        name = f"{stem.name}{more}{Path(output.filename).suffix}"
+        artefacts.append(await engine.fetch(output, stem.with_name(name)))
+    return artefacts
+
+
+def _doubts(verdicts: list[Verdict]) -> Failure | None:
+    doubts = [verdict.sentence for verdict in verdicts if not verdict.sound]
+    if not doubts:
+        return None
+    looks = tuple(finding.key for verdict in verdicts for finding in verdict.findings)
+    return Failure(kind="doubtful", message=" ".join(doubts), looks=looks)
