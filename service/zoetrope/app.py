@@ -21,7 +21,7 @@ from .engine.report import EngineReport
 from .errors import SettingsError, ZoetropeError
 from .gpu.tuner import Tuner
 from .gpu.watch import Watch
-from .graphs.shelf import Recipes, shipped
+from .graphs.shelf import of_host
 from .inbox.intake import Intake
 from .inbox.returned import Returned
 from .inbox.still import Decoder
@@ -155,8 +155,7 @@ class App:
 
     async def _serve(self, ledger: Ledger) -> None:
         settings = self._settings
-        folders = (shipped(), *settings.recipes.path, settings.state.path / "recipes")
-        recipes = Recipes(folders, settings.recipe_versions)
+        recipes = of_host(settings)
         # Under which engines know this ledger's service.
         client_id = await self._insist(
             lambda: ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")

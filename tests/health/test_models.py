@@ -1,6 +1,8 @@
 import msgspec
 import pytest
 
+from tests.fakes.opens import Opens
+from zoetrope.graphs.shelf import Recipes, load, shipped
 from zoetrope.health.checks.models import ModelsCheck
 from zoetrope.health.standard import standard
 from zoetrope.models.manifest import catalogue, needs
@@ -16,10 +18,9 @@ def asked(tmp_path):
     wanted = ModelsSettings(path=tmp_path / "models", recipes=(UPSCALE,))
     settings = msgspec.structs.replace(Settings(), models=wanted)
     store = Store(tmp_path / "models")
+    shelf = Recipes((shipped(),))
 
     def put(*recipes, but=()):
-        from zoetrope.graphs.shelf import load, shipped
-
         for recipe in recipes:
             for model in needs(load(shipped() / recipe), catalogue(ModelsSettings())):
                 target = store.target(model)
@@ -28,7 +29,7 @@ def asked(tmp_path):
                     with target.open("wb") as sparse:
                         sparse.truncate(model.bytes)
 
-    check = ModelsCheck(lambda: settings)
+    check = ModelsCheck(lambda: settings, lambda: shelf)
     check.put, check.store = put, store
     return check
 
@@ -60,11 +61,23 @@ async def test_a_file_of_the_wrong_size_has_to_go_first(asked):
 
 async def test_an_unknown_recipe_is_said(asked):
     wanted = ModelsSettings(path=asked.store.path, recipes=("no-such",))
-    check = ModelsCheck(lambda: msgspec.structs.replace(Settings(), models=wanted))
+    settings = msgspec.structs.replace(Settings(), models=wanted)
+    check = ModelsCheck(lambda: settings, lambda: Recipes((shipped(),)))
     verdict = await check.look()
     assert verdict.level == "degraded"
     assert "no-such" in verdict.found
     assert verdict.next_step
+
+
+async def test_what_has_not_changed_is_not_read_again_nor_on_the_event_loop(asked):
+    asked.put(UPSCALE)
+    with Opens() as first:
+        await asked.look()
+    with Opens() as second:
+        await asked.look()
+
+    assert first.on_loop == second.on_loop == []
+    assert [name for name in second.all if name.endswith((".toml", "workflow.json"))] == []
 
 
 def test_without_a_folder_models_are_the_engines_own_matter(parts):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RECIPES
+from tests.fakes.opens import Opens
 from zoetrope.errors import RecipeError
 from zoetrope.graphs.shelf import Recipes, load, shipped
 from zoetrope.models.manifest import Model, catalogue, needs, together
@@ -79,3 +80,17 @@ def test_the_page_names_every_kind_of_file_whose_hash_nobody_knows():
     unknown = {model.file for model in KNOWN.values() if not (model.bytes and model.sha256)}
     kinds = {re.search(r"(\w+)\.gguf$", file)[1] for file in unknown}
     assert kinds == set(re.findall(r"Q\d_\w+", page))
+
+
+def test_a_manifest_is_read_again_once_it_has_changed_and_not_before(tmp_path):
+    file = tmp_path / "models.toml"
+    file.write_text('[[model]]\nfile = "a"\nfolder = "vae"\n')
+    assert set(catalogue(ModelsSettings(), file)) == {"vae/a"}
+    with Opens() as opens:
+        assert set(catalogue(ModelsSettings(), file)) == {"vae/a"}
+    assert not opens.all
+    file.write_text('[[model]]\nfile = "bb"\nfolder = "vae"\n')
+    assert set(catalogue(ModelsSettings(), file)) == {"vae/bb"}
+    file.unlink()
+    with pytest.raises(RecipeError, match=r"models\.toml"):
+        catalogue(ModelsSettings(), file)

@@ -121,11 +121,11 @@ def _needed(
 ) -> tuple[Settings, Needed]:
     """Read the settings, and work out which files the named or configured recipes need."""
     from .. import settings as settings_file
-    from ..graphs.shelf import Recipes, load, shipped
+    from ..graphs.shelf import load, of_host
     from ..models.manifest import catalogue, needs, together
 
     settings = settings_file.load(settings_file.find_file(config))
-    shelf = Recipes((shipped(), *settings.recipes.path, settings.state.path / "recipes"))
+    shelf = of_host(settings)
     known = catalogue(settings.models)
     if not names and not only:
         wanted = settings.models.recipes

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..domain.job import Job
 from ..errors import RecipeError, Rejected
 from ..mistakes import nearest
+from ..settings import Settings
 from . import shared
 from .assembly import FILE, assemble
 from .recipe import Recipe
@@ -77,6 +78,12 @@ class Recipes:
     async def of(self, job: Job) -> Recipe:
         """Give a job's recipe as the job was accepted with it, read on a thread."""
         return await asyncio.to_thread(self.accepted, job.recipe_version, job.ticket.recipe)
+
+
+def of_host(settings: Settings) -> Recipes:
+    """Give the recipes that a host's settings lead to: the shipped ones, its own folders, those in its state."""
+    folders = (shipped(), *settings.recipes.path, settings.state.path / "recipes")
+    return Recipes(folders, settings.recipe_versions)
 
 
 def shipped() -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import Reason
 from ..gpu.tuner import Tuner
 from ..gpu.watch import Watch
+from ..graphs.shelf import of_host
 from ..runtime import Runtime
 from ..settings import Settings
 from .base import Check, Health, Verdict
@@ -49,7 +50,8 @@ def _at_rest(settings: Settings, watch: Watch) -> Iterator[Check]:
     runtime.tuner = Tuner(settings.gpu, settings.engines, watch)
     yield DiskCheck(lambda: settings)
     if settings.models.path is not None:
-        yield ModelsCheck(lambda: settings)
+        shelf = of_host(settings)
+        yield ModelsCheck(lambda: settings, lambda: shelf)
     yield CardNow(runtime, watch)
     if any(engine.report is not None for engine in settings.engines):
         yield KernelCheck(settings)

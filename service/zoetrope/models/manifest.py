@@ -17,6 +17,9 @@ from ..structs import primed
 
 FILE = "models.toml"
 
+# By file: what it was when it was read, and what it said.
+_KNOWN: dict[Path, tuple[tuple[int, int, int], tuple[Model, ...]]] = {}
+
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file: where it belongs, what it has to be, where it comes from."""
@@ -40,15 +43,22 @@ class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def catalogue(settings: ModelsSettings, file: Path | None = None) -> dict[str, Model]:
     """Give every known file by its path; an operator's own entries come before the shipped ones."""
-    origin = file or shipped() / FILE
+    own = [_own(extra) for extra in settings.extra]
+    return {model.path: model for model in (*_read(file or shipped() / FILE), *own)}
+
+
+def _read(origin: Path) -> tuple[Model, ...]:
+    """Read a manifest, and again only when its file has changed: every request for a linting asks for it."""
     try:
-        manifest = msgspec.convert(
-            tables.read(origin.read_text(encoding="utf-8")), primed(_Manifest)
-        )
+        look = origin.stat()
+        stamp = (look.st_ino, look.st_size, look.st_mtime_ns)
+        known = _KNOWN.get(origin)
+        if known is None or known[0] != stamp:
+            found = tables.read(origin.read_text(encoding="utf-8"))
+            known = _KNOWN[origin] = (stamp, msgspec.convert(found, primed(_Manifest)).model)
     except (OSError, UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
         raise RecipeError(f"{origin}: {error}.", "Mend it, or install zoetrope anew.") from error
-    own = [_own(extra) for extra in settings.extra]
-    return {model.path: model for model in (*manifest.model, *own)}
+    return known[1]
 
 
 def needs(recipe: Recipe, known: Mapping[str, Model]) -> tuple[Model, ...]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ...errors import ZoetropeError
-from ...graphs.shelf import Recipes, shipped
+from ...graphs.shelf import Recipes
 from ...models.manifest import catalogue, needs
 from ...models.store import READY, Found, Store, share
 from ...runtime import Runtime
@@ -19,13 +19,14 @@ class ModelsCheck:
 
     name = "models"
 
-    def __init__(self, settings: Callable[[], Settings]) -> None:
-        self._settings = settings  # asked at each look: a reload may change them
+    def __init__(self, settings: Callable[[], Settings], recipes: Callable[[], Recipes]) -> None:
+        # Asked at each look: a reload may change them.
+        self._settings, self._recipes = settings, recipes
 
     async def look(self) -> Verdict:
         """Say which recipes are not ready, and how far their files are."""
         try:
-            found = await asyncio.to_thread(_look, self._settings())
+            found = await asyncio.to_thread(_look, self._settings(), self._recipes())
         except ZoetropeError as error:
             return Verdict(
                 name=self.name,
@@ -65,11 +66,10 @@ class ModelsCheck:
 GROWING = frozenset({"missing", "partial"})
 
 
-def _look(settings: Settings) -> dict[str, list[Found]]:
+def _look(settings: Settings, shelf: Recipes) -> dict[str, list[Found]]:
     wanted = settings.models
     assert wanted.path is not None
     store = Store(wanted.path, wanted.folders)
-    shelf = Recipes((shipped(), *settings.recipes.path, settings.state.path / "recipes"))
     known = catalogue(wanted)
     names = (settings.recipes.default,) if wanted.recipes is None else wanted.recipes
     found = {name: needs(shelf.get(name), known) for name in names}
@@ -80,4 +80,6 @@ def _look(settings: Settings) -> dict[str, list[Found]]:
 
 def make(runtime: Runtime) -> ModelsCheck | None:
     """Make the check where the models' folder is known."""
-    return ModelsCheck(lambda: runtime.settings) if runtime.settings.models.path else None
+    if runtime.settings.models.path is None:
+        return None
+    return ModelsCheck(lambda: runtime.settings, runtime.need_recipes)
