@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -113,6 +114,10 @@ class Client:
         body = json.dumps({"why": why}).encode() if why else b""
         return self._ask("POST", f"/api/v1/jobs/{quote(job, safe='')}/{action}", body)[1]
 
+    def post(self, path: str, body: Mapping[str, object]) -> bytes:
+        """Ask with a JSON body."""
+        return self._ask("POST", path, json.dumps(body).encode())[1]
+
     def again(self, job: str, changes: Mapping[str, object]) -> bytes:
         """Ask for another video of a job's picture."""
         body = json.dumps(changes).encode()
@@ -125,6 +130,8 @@ class Client:
         *,
         end: Path | None = None,
         parent: str = "",
+        recipe_version: str = "",
+        recipe: Mapping[str, str] = MappingProxyType({}),
     ) -> bytes:
         """Send a picture piece by piece, so that its size does not matter."""
         border = f"zoetrope-{secrets.token_hex(16)}"
@@ -134,6 +141,8 @@ class Client:
                 blocks += [_part(border, name, file.name), file, b"\r\n"]
         if ticket:
             blocks += [_part(border, "ticket"), json.dumps(ticket).encode(), b"\r\n"]
+        if recipe:
+            blocks += [_part(border, "recipe"), json.dumps(dict(recipe)).encode(), b"\r\n"]
         blocks.append(f"--{border}--\r\n".encode())
         total = sum(b.stat().st_size if isinstance(b, Path) else len(b) for b in blocks)
 
@@ -145,7 +154,9 @@ class Client:
             "Content-Type": f"multipart/form-data; boundary={border}",
             "Content-Length": str(total),
         }
-        path = f"/api/v1/jobs?parent={parent}" if parent else "/api/v1/jobs"
+        asked = {"parent": parent, "recipe_version": recipe_version}
+        query = urlencode({key: value for key, value in asked.items() if value})
+        path = f"/api/v1/jobs{'?' if query else ''}{query}"
         return self._ask("POST", path, write, headers=headers)[1]
 
     def events(

@@ -60,6 +60,10 @@ class Runtime:
         """Give the recipes, or say why they are not there."""
         return self.recipes or self._missing()
 
+    def need_hashes(self) -> Hashes:
+        """Give the hashes of model files, or say why they are not there."""
+        return self.hashes or self._missing()
+
     def _missing(self) -> NoReturn:
         if (reason := self.problem) is not None:
             raise LedgerError(reason.sentence, reason.next_step, key=reason.key)

@@ -4,22 +4,60 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.fakes.running import draw, until
-from tests.fakes.service import EngineProcess, ServiceProcess
+from tests.fakes.service import RECIPES, EngineProcess, ServiceProcess
+from zoetrope.graphs.shelf import load
+
+RECORDED = Path(__file__).parent / "recordings" / "receipt-1.json"
+
+
+class Host(ServiceProcess):
+    """A service with a shelf of its own, which a test may change."""
+
+    def __init__(self, root, engine):
+        root.mkdir(exist_ok=True)
+        self.shelf = root / "recipes"
+        shutil.copytree(RECIPES / "tiny", self.shelf / "tiny")
+        super().__init__(root, engine.url)
+        self.config.write_text(self.config.read_text().replace(str(RECIPES), str(self.shelf)))
+        self.start()
+
+    def edit(self):
+        file = self.shelf / "tiny" / "recipe.toml"
+        file.write_text(file.read_text().replace("frames = 5", "frames = 9"))
+
+    def video(self):
+        draw(self.inbox / "cat.png")
+        (self.inbox / "cat.toml").write_text('prompt = "zoom"\nsteps = 6')
+        (first,) = until(self.done, "the video")
+        return first
 
 
 @pytest.fixture
-def service(tmp_path):
+def engine(tmp_path):
     engine = EngineProcess(tmp_path / "engine")
     engine.start()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def host(tmp_path, engine):
+    host = Host(tmp_path / "host", engine)
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def service(tmp_path, engine):
     service = ServiceProcess(tmp_path, engine.url)
     service.start()
     yield service
     service.stop()
-    engine.stop()
 
 
 def zoetrope(*words) -> subprocess.CompletedProcess[str]:
@@ -36,6 +74,7 @@ def test_a_receipt_gives_the_same_graphs_and_seed_again(service):
     done = zoetrope("reproduce", first / "receipt.json", "--sync", "--url", service.url)
     assert done.returncode == 0, done.stderr
     assert "The graphs are the same as then" in done.stdout
+    assert "differs:" not in done.stdout
     folders = service.done()
     assert len(folders) == 2
     old, new = (
@@ -54,8 +93,12 @@ def test_another_picture_is_another_graph_and_is_told(service, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(first, copy)
     draw(copy / "source.png", colour=77)
+    checked = zoetrope("reproduce", copy, "--check", "--url", service.url)
+    assert checked.returncode == 3, checked.stderr
+    assert "differs: The picture is another one than then." in checked.stdout
+    assert len(service.done()) == 1
     done = zoetrope("reproduce", copy, "--sync", "--url", service.url)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3, done.stderr
     assert "The graph of i2v" in done.stdout
 
 
@@ -75,3 +118,112 @@ def test_a_receipt_without_its_picture_says_so(tmp_path):
     done = zoetrope("reproduce", file)
     assert done.returncode == 1
     assert "no source picture" in done.stderr
+
+
+def test_a_receipt_of_a_newer_zoetrope_is_told_as_such(tmp_path):
+    file = tmp_path / "receipt.json"
+    file.write_text(json.dumps({"schema": 2, "job": "0" * 32, "stages": [{"name": "i2v"}]}))
+    done = zoetrope("reproduce", file)
+    assert done.returncode == 1
+    assert "its schema is 2" in done.stderr
+
+
+@pytest.mark.parametrize("change", ["edited", "deleted", "lost"])
+def test_the_recipe_is_that_of_then_whatever_the_shelf_has_now(host, change):
+    first = host.video()
+    host.stop()
+    host.edit()
+    if change == "deleted":
+        shutil.rmtree(host.shelf / "tiny")
+        shutil.copytree(RECIPES / "tiny", host.shelf / "other")
+    elif change == "lost":
+        shutil.rmtree(host.state / "recipe-versions")  # the receipt still has it
+    host.start()
+    done = zoetrope("reproduce", first, "--sync", "--url", host.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The graphs are the same as then" in done.stdout
+    papers = [json.loads((folder / "receipt.json").read_text()) for folder in host.done()]
+    assert len(papers) == 2
+    assert papers[0]["recipe_version"] == papers[1]["recipe_version"]
+    assert papers[0]["plan"] == papers[1]["plan"]
+
+
+def test_another_host_takes_no_recipe_from_a_receipt_until_a_person_puts_it_on_the_shelf(
+    host, tmp_path, engine
+):
+    first = host.video()
+    other = Host(tmp_path / "other", engine)
+    try:
+        other.edit()
+        refused = zoetrope("reproduce", first, "--sync", "--url", other.url)
+        assert refused.returncode == 1
+        assert "--unpack" in refused.stderr
+        assert other.get("/api/v1/jobs")["jobs"] == []
+        shutil.rmtree(other.shelf / "tiny")
+        unpacked = zoetrope("reproduce", first, "--unpack", other.shelf)
+        assert unpacked.returncode == 0, unpacked.stderr
+        done = zoetrope("reproduce", first, "--sync", "--url", other.url)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "The graphs are the same as then" in done.stdout
+    finally:
+        other.stop()
+
+
+def test_a_recipe_that_was_changed_in_the_receipt_is_not_taken(host):
+    first = host.video()
+    host.stop()
+    host.edit()
+    shutil.rmtree(host.state / "recipe-versions")
+    host.start()
+    file = first / "receipt.json"
+    told = json.loads(file.read_text())
+    told["recipe_files"]["i2v.json"] += " "
+    file.write_text(json.dumps(told))
+    done = zoetrope("reproduce", first, "--url", host.url)
+    assert done.returncode == 1
+    assert "were changed since" in done.stderr
+    assert zoetrope("reproduce", first, "--unpack", host.root / "x").returncode == 1
+    assert len(host.get("/api/v1/jobs")["jobs"]) == 1
+
+
+def test_a_receipt_that_was_copied_alone_takes_the_picture_from_the_service(service, tmp_path):
+    draw(service.inbox / "cat.png")
+    (first,) = until(service.done, "the video")
+    alone = tmp_path / "alone" / "receipt.json"
+    alone.parent.mkdir()
+    shutil.copy(first / "receipt.json", alone)
+    done = zoetrope("reproduce", alone, "--sync", "--url", service.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_a_service_the_receipt_alone_is_told(tmp_path):
+    done = zoetrope("reproduce", RECORDED, "--check", "--url", "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "The receipt: recipe tiny, version 7d5c52063dd1; ComfyUI" in done.stdout
+    assert "No zoetrope answers" in done.stderr
+
+
+@pytest.mark.parametrize("age", ["before-environments", "before-versions"])
+def test_a_receipt_of_an_earlier_version_is_reproduced_as_far_as_it_tells(host, tmp_path, age):
+    told = json.loads(RECORDED.read_text())
+    assert "recipe_files" not in told
+    if age == "before-environments":
+        # The version that it names is on this shelf today.
+        told["recipe_version"] = load(host.shelf / "tiny").version
+    else:
+        del told["recipe_version"]
+    folder = tmp_path / "earlier"
+    folder.mkdir()
+    (folder / "receipt.json").write_text(json.dumps(told))
+    draw(folder / "source.png")
+    done = zoetrope("reproduce", folder, "--url", host.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not known: The receipt is of an earlier zoetrope" in done.stdout
+    assert "repeats aa273d20" in done.stdout
+
+
+def test_the_help_teaches_the_exit_codes():
+    done = zoetrope("reproduce", "--help")
+    assert done.returncode == 0
+    for words in ("Exit codes:", "--check", "--unpack", "needs no service"):
+        assert words in " ".join(done.stdout.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -140,6 +141,8 @@ class Counter:
         *,
         end: tuple[Path, str] | None = None,
         parent: str = "",
+        version: str = "",
+        recipe: Mapping[str, str] | None = None,
     ) -> Job:
         self.taken.append(
             {
@@ -147,6 +150,8 @@ class Counter:
                 "bytes": file.read_bytes(),
                 "name": name,
                 "ticket": ticket,
+                "version": version,
+                "recipe": dict(recipe or {}),
                 "end": (end[0].read_bytes(), end[1]) if end else None,
             }
         )

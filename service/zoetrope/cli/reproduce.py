@@ -1,100 +1,202 @@
-"""`zoetrope reproduce`: run again what a receipt tells, and say whether it was the same work."""
+"""`zoetrope reproduce`: run again what a receipt tells, and say what is not the same as then."""
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
+import tempfile
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import click
 
-from ..client import Client, decode
+from ..client import Client, Refused, ServiceDown, decode
 from ..errors import ZoetropeError
-from ..web.views import JobView
-from . import show
+from ..web.environment_views import Environments
+from ..web.views import Artefacts, JobView
+from . import receipt_file, show
+from .differences import Comparison, compare
 from .follow import follow
 from .options import Options, common, pass_options
+from .receipt_file import PastReceipt
+
+DIFFERS = 3
+
+EPILOG = """\b
+Exit codes:
+  0  submitted; with --sync: made, with the same graphs; with --check: nothing differs
+  1  failed
+  2  wrong usage
+  3  --check: something differs; --sync: made, and a graph is another one
+
+\b
+Examples:
+  zoetrope reproduce outbox/cat-1f3a9c2e --check
+  zoetrope reproduce outbox/cat-1f3a9c2e/receipt.json --sync
+  zoetrope reproduce receipt.json --unpack /etc/zoetrope/recipes
+"""
 
 
-@click.command(epilog="\b\nExample:\n  zoetrope reproduce outbox/cat-1f3a9c2e/receipt.json --sync")
+@click.command(epilog=EPILOG)
 @click.argument("receipt", type=click.Path(exists=True, path_type=Path))
 @click.option("--sync", is_flag=True, help="Wait for the video, and compare the graphs.")
+@click.option("--check", is_flag=True, help="Only say what differs; nothing is submitted.")
+@click.option("--unpack", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path), help="Only write the recipe as it was then into FOLDER; needs no service.")  # fmt: skip
 @common
 @pass_options
-def reproduce(options: Options, /, receipt: Path, sync: bool) -> int:
-    """Make a video once more: the same picture, ticket and seed, as a new job.
+def reproduce(
+    options: Options, /, receipt: Path, sync: bool, check: bool, unpack: Path | None
+) -> int:
+    """Make a video once more: the same picture, ticket, seed and recipe, as a new job.
 
-    RECEIPT is a receipt.json of the outbox, or its folder; the source picture lies beside it.
+    RECEIPT is a receipt.json of the outbox, or its folder. The source picture lies next to it; if it does
+    not, it is taken from the service's own copy.
+
+    The recipe is the version that the job was accepted with, from the service or out of the receipt; what
+    was edited since does not count. Before anything is submitted it says what differs from then: model
+    files, node packs, ComfyUI, the attention kernel, the GPU and its memory class.
     """
-    file = receipt / "receipt.json" if receipt.is_dir() else receipt
-    told = _read(file)
-    pictures = sorted(file.parent.glob("source.*")) + sorted(file.parent.glob("source-end.*"))
-    if not pictures:
-        raise ZoetropeError(
-            f"There is no source picture beside {file}.",
-            "Give the receipt in its own outbox folder.",
-            key="receipt",
-        )
+    if sum((sync, check, unpack is not None)) > 1:
+        raise click.UsageError("Give one of --sync, --check and --unpack.")
+    file = receipt_file.at(receipt)
+    past = receipt_file.read(file)
+    if unpack is not None:
+        click.echo(f"The recipe is in {receipt_file.unpack(past, unpack)}")
+        return 0
     client = options.client()
-    end = pictures[1] if len(pictures) > 1 else None
-    content = client.upload(pictures[0], ticket_of(told), end=end, parent=str(told["job"]))
+    with tempfile.TemporaryDirectory(prefix="zoetrope-") as scratch:
+        pictures = _pictures(client, past, file, Path(scratch), needed=not check)
+        now = _now(client, past, options)
+        found = compare(past, now, tuple(_sha256(each) for each in pictures))
+        if not options.json:
+            _say(found)
+        if check:
+            if options.json:
+                click.echo(json.dumps({"differs": found.differs, "unknown": found.unknown}))
+            return DIFFERS if found.differs else 0
+        content = client.upload(
+            pictures[0],
+            past.wish(),
+            end=pictures[1] if len(pictures) > 1 else None,
+            parent=past.job,
+            recipe_version=past.recipe_version,
+            recipe=past.recipe_files if now.recipe == "files" else {},
+        )
     job = decode(content, JobView)
     if not options.json:
-        click.echo(f"{job.short} repeats {told['job'][:8]}: {show.coloured(job.state)}")
+        click.echo(f"{job.short} repeats {past.job[:8]}: {show.coloured(job.state)}")
     if not sync:
         if options.json:
             click.echo(content)
         return 0
     (ended,), failed = follow(client, [job], quiet=options.json)
-    if failed:
-        return 1
-    return _compare(client, ended, told, options)
+    return 1 if failed else _compare(client, ended, past, found, options)
 
 
-def ticket_of(told: dict[str, Any]) -> dict[str, Any]:
-    """Turn a receipt into the ticket that asks for the same: the seed made explicit, no second review."""
-    # What its presets stood for then is said by the other values.
-    unsaid = {"parameters", "preset"}
-    ticket = {key: value for key, value in told["ticket"].items() if key not in unsaid}
-    return {
-        **ticket,
-        **told["ticket"].get("parameters", {}),
-        "seed": told["seed"] if "seed" in told else told["plan"]["seed"],
-        "review": False,
+def _pictures(
+    client: Client, past: PastReceipt, file: Path, scratch: Path, *, needed: bool
+) -> list[Path]:
+    """Find the pictures next to the receipt, else have the service's own copies."""
+    found = sorted(file.parent.glob("source.*")) + sorted(file.parent.glob("source-end.*"))
+    if found or not needed:
+        return found
+    try:
+        listed = client.get(f"/api/v1/jobs/{quote(past.job, safe='')}/artefacts")
+        for each in decode(listed, Artefacts).artefacts:
+            if each.kind == "source":
+                copy = scratch / Path(each.name).name
+                copy.write_bytes(client.get(each.url.partition("?")[0]))
+                found.append(copy)
+    except ZoetropeError as error:
+        raise _no_picture(file) from error
+    then = {still.sha256 for still in past.stills}
+    if not found or not {_sha256(each) for each in found} <= then:
+        raise _no_picture(file)
+    return sorted(found, key=lambda copy: copy.stem == "source-end")
+
+
+def _no_picture(file: Path) -> ZoetropeError:
+    return ZoetropeError(
+        f"There is no source picture next to {file}, and the service has no copy of it.",
+        "Give the receipt in its own outbox folder.",
+        key="receipt",
+    )
+
+
+def _now(client: Client, past: PastReceipt, options: Options) -> Environments:
+    """Ask what a video would be made with now; what is missing of the recipe is an error."""
+    asked = {
+        "models": past.models()[:64],
+        "recipe": past.recipe,
+        "recipe_version": past.recipe_version,
+        "job": past.job,
     }
+    try:
+        now = decode(client.post("/api/v1/environment", asked), Environments)
+    except ServiceDown:
+        if not options.json:
+            for line in _made_with(past):
+                click.echo(line)
+        raise
+    except Refused as error:
+        if error.status != 404:
+            raise
+        return Environments(
+            engines=(), recipe="kept"
+        )  # an older service says for itself what it lacks
+    if past.recipe_version and now.recipe == "unknown":
+        raise ZoetropeError(
+            f"The service does not have the recipe {past.recipe} in the version"
+            f" {past.recipe_version[:12]}.",
+            "Write it with --unpack FOLDER into a folder of recipes.path; then ask again."
+            if past.recipe_files
+            else "The receipt holds no copy of it; put the recipe back as it was then.",
+            key="recipe-version-unknown",
+        )
+    return now
 
 
-def digests(stages: list[dict[str, Any]]) -> dict[str, str]:
-    """Name the graph that each stage ended with."""
-    return {stage["name"]: stage["attempts"][-1].get("graph", "") for stage in stages}
+def _made_with(past: PastReceipt) -> list[str]:
+    """Say what the receipt alone tells."""
+    last = past.stages[0].last
+    version = f", version {past.recipe_version[:12]}" if past.recipe_version else ""
+    lines = [f"The receipt: recipe {past.recipe}{version}; ComfyUI {last.version or 'not known'}."]
+    if (has := last.environment) is not None:
+        lines.append(f"GPU {has.gpu or 'not known'}; {has.runtime or 'runtime not known'}.")
+        lines += [f"{m.name}: {m.sha256[:12] or m.unknown}" for m in has.models]
+        lines += [f"{pack.name}: {pack.version or pack.unknown}" for pack in has.packs]
+    return lines
 
 
-def _compare(client: Client, job: JobView, told: dict[str, Any], options: Options) -> int:
-    now = json.loads(client.job(job.id))
-    new = json.loads((Path(now["outbox"]) / "receipt.json").read_text(encoding="utf-8"))
-    before, after = digests(told["stages"]), digests(new["stages"])
+def _say(found: Comparison) -> None:
+    for sentence in found.differs:
+        click.echo(f"differs: {sentence}")
+    for sentence in found.unknown:
+        click.echo(f"not known: {sentence}")
+    if not found.differs:
+        same = "Nothing differs" if not found.unknown else "Nothing of what can be compared differs"
+        click.echo(f"{same} from then.")
+
+
+def _compare(
+    client: Client, job: JobView, past: PastReceipt, found: Comparison, options: Options
+) -> int:
+    new = receipt_file.decode(client.get(f"/api/v1/jobs/{job.id}/receipt"))
+    before, after = past.digests(), new.digests()
     other = [name for name in before if before[name] != after.get(name)]
     if options.json:
-        click.echo(json.dumps({"job": job.id, "same": not other, "changed": other}))
+        told = {"job": job.id, "same": not other, "changed": other}
+        click.echo(json.dumps({**told, "differs": found.differs, "unknown": found.unknown}))
     elif other:
         click.echo(
-            f"The graph of {', '.join(other)} is another one than then: the recipe, its pixel budget"
-            " or the rungs of the ladder have changed."
+            f"The graph of {', '.join(other)} is another one than then: the picture, the GPU's memory"
+            " class or the fallbacks differ."
         )
     else:
         click.echo("The graphs are the same as then, seed included.")
-    return 0
+    return DIFFERS if other else 0
 
 
-def _read(file: Path) -> dict[str, Any]:
-    told: Any = None
-    with contextlib.suppress(OSError, ValueError):
-        told = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(told, dict) or told.get("schema") != 1 or not told.get("stages"):
-        raise ZoetropeError(
-            f"{file} is no receipt of zoetrope.",
-            "Give a receipt.json of the outbox.",
-            key="receipt",
-        )
-    return told
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

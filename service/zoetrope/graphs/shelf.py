@@ -71,6 +71,16 @@ class Recipes:
             raise known[1]
         return known[1]
 
+    def find_version(self, version: str, name: str) -> Recipe | None:
+        """Find a version among those that are kept, else as the recipe that has the name now."""
+        if self.versions.has(version):
+            return self.versions.get(version)
+        try:
+            now = self.get(name)
+        except (RecipeError, Rejected):
+            return None
+        return now if now.version == version else None
+
     def accepted(self, version: str, name: str) -> Recipe:
         """Give the recipe that a job was accepted with; jobs of an older zoetrope know only its name."""
         return self.versions.get(version) if version else self.get(name)

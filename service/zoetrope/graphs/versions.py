@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from ..durable import sync, write
 from ..errors import RecipeError
 from ..structs import primed
-from .assembly import assemble
+from .assembly import assemble, digest
 from .recipe import Recipe
 
 INDEX = "index.json"
@@ -55,6 +56,21 @@ class Versions:
             if version not in self._known:
                 self._known[version] = self._read(version)
             return self._known[version]
+
+    def has(self, version: str) -> bool:
+        """Tell whether a version is there and can be read."""
+        try:
+            self.get(version)
+        except RecipeError:
+            return False
+        return True
+
+    def restore(self, version: str, name: str, files: Mapping[str, str]) -> Recipe:
+        """Keep a version again from its files, as a receipt holds them; RecipeError if they are not that version."""
+
+        recipe = unpacked(version, name, files)
+        self.keep(recipe)
+        return recipe
 
     def names(self) -> frozenset[str]:
         """List what lies in the folder: versions, and what a crash left of some."""
@@ -115,6 +131,24 @@ class Versions:
         if recipe.version != version:
             raise _lost(version, "its files were changed")
         return recipe
+
+
+def unpacked(version: str, name: str, files: Mapping[str, str]) -> Recipe:
+    """Make a recipe of the files that a receipt holds; RecipeError if they are not the version that it names."""
+    content = {file: text.encode("utf-8", "surrogatepass") for file, text in files.items()}
+    if digest(content) != version:
+        raise RecipeError(
+            f"The recipe files of the receipt are not the version {version[:12]}.",
+            "Take the receipt as zoetrope wrote it; these were changed since.",
+            key="recipe-version",
+        )
+
+    def read(file: str) -> bytes:
+        if file not in content:
+            raise FileNotFoundError(errno.ENOENT, "the receipt lacks it")
+        return content[file]
+
+    return assemble(name, read, lambda file: f"recipe_files of the receipt, {file}")
 
 
 def _lost(version: str, why: str) -> RecipeError:

@@ -137,7 +137,10 @@ class Admission:
         default = self._settings.recipes.default
         name = tickets.recipe_name(parcel.values, parcel.folder, default)
         draft.ticket = Ticket(recipe=shown(name))
-        recipe = tickets.find(self._recipes, parcel.values, parcel.folder, default)
+        if parcel.version:
+            recipe = self._recipes.accepted(parcel.version, name)
+        else:
+            recipe = tickets.find(self._recipes, parcel.values, parcel.folder, default)
         draft.ticket = tickets.resolve(parcel.values, recipe)
         return recipe
 

@@ -7,6 +7,7 @@ import contextlib
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from ..domain.job import Job, State
 from ..errors import NotFound, NotReadable, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
+from ..host import shown
 from ..settings import Settings
 from ..store.protocol import JobStore, Journal
 from ..store.rows import UnreadableJob
@@ -61,13 +63,42 @@ class Counter:
         *,
         end: tuple[Path, str] | None = None,
         parent: str = "",
+        version: str = "",
+        recipe: Mapping[str, str] = MappingProxyType({}),
     ) -> Job:
         """Take an uploaded picture, or pair; what is wrong with it is raised as Rejected.
 
-        The files are copied; the caller removes its own. A Duplicate holds the earlier job.
+        The files are copied; the caller removes its own. A Duplicate holds the earlier job. With a version
+        the recipe is taken as it was then; its files, by name, serve where it is not kept any more.
         """
         files = ((file, name),) if end is None else ((file, name), end)
-        return await self._take(from_upload(self._new_id(), files, ticket, parent))
+        parcel = from_upload(self._new_id(), files, ticket, parent)
+        if version:
+            named = tickets.recipe_name(ticket, "", self._settings.recipes.default)
+            await self._find_version(version, named, recipe, parent)
+            parcel = msgspec.structs.replace(parcel, version=version)
+        return await self._take(parcel)
+
+    async def _find_version(
+        self, version: str, name: str, files: Mapping[str, str], parent: str
+    ) -> None:
+        """See to it that a version of a recipe is kept, or say why it cannot be had."""
+        found = await asyncio.to_thread(self._recipes.find_version, version, name)
+        if found is not None:
+            await asyncio.to_thread(self._recipes.versions.keep, found)
+            return
+        # A recipe is the operator's word on what engines run: files that somebody sends are taken only
+        # where the ledger says that this host has accepted a job with the very same before.
+        if files and parent and await names_version(self._ledger, parent, version):
+            await asyncio.to_thread(self._recipes.versions.restore, version, name, files)
+            return
+        raise Rejected(
+            f"The recipe {shown(name)} is not kept in the version {version[:12]}, and the recipe of that"
+            " name is another one now.",
+            "Take it out of the receipt with `zoetrope reproduce RECEIPT --unpack FOLDER`, and put it into a"
+            " folder of recipes.path.",
+            key="recipe-version-unknown",
+        )
 
     async def again(
         self, earlier: Job, files: tuple[tuple[Path, str], ...], changes: Mapping[str, Any]
@@ -132,6 +163,15 @@ class Counter:
 
 
 async def has_work(ledger: Journal, job_id: str) -> bool:
+async def names_version(ledger: Ledger, job_id: str, version: str) -> bool:
+    """Tell whether a job of this ledger was accepted with a version of a recipe."""
+    try:
+        return (await ledger.get(job_id)).recipe_version == version
+    except NotFound:
+        return False
+
+
+async def has_work(ledger: Ledger, job_id: str) -> bool:
     """Whether there is a job that may still need its work folder."""
     try:
         job = await ledger.get(job_id)

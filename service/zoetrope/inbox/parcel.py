@@ -38,6 +38,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     own_ticket: bool = False
     arrived: float = 0.0
     parent: str = ""  # the job that is wanted once more; then a twin is no duplicate
+    version: str = ""  # of the recipe, where it is not to be the one that has the name now
 
 
 def from_claim(claim: Claim, arrived: float) -> Parcel:

@@ -23,15 +23,17 @@ NO_VERSION = "the pack names no version"
 NOT_LOADED = "it was missing when the engine started"
 
 
-async def environment(hashes: Hashes, url: str, stats: Stats, graph: Graph) -> Environment:
-    """Say what an engine has for a graph now, without waiting for anything that would have to be computed."""
+async def environment(
+    hashes: Hashes, url: str, stats: Stats, names: tuple[str, ...]
+) -> Environment:
+    """Say what an engine has now, of models these; nothing is waited for that would have to be computed."""
     report = stats.runtime
     packs, unknown = packs_of(stats)
     return Environment(
         gpu=stats.device,
         driver=report.driver if report is not None else "",
         runtime=report.runtime if report is not None and report.runtime else _told(stats),
-        models=await models_of(hashes, url, stats, names_in(graph)),
+        models=await models_of(hashes, url, stats, names),
         packs=packs,
         packs_unknown=unknown,
     )

@@ -34,7 +34,7 @@ from ..host import trouble
 from ..models.hashes import Hashes
 from ..store.protocol import JobStore
 from .durations import LEARNED_FROM, learned
-from .environment import environment
+from .environment import environment, names_in
 from .lint_gate import LintGate
 from .outcome import Failed, Obsolete, Outcome
 from .progress import Live, Meter, eta, silence
@@ -141,8 +141,8 @@ class StageRun:
                 version = await asyncio.to_thread(self._recipes.versions.keep, recipe)
                 # What was made before by a recipe that was edited since has no plan to be told.
                 plan = request.plan if job.recipe_version or not strayed(recipe, job) else None
-                graph = request.graph(request.names())
-                has = await environment(self._hashes, self._engine.url, self._stats, graph)
+                models = names_in(request.graph(request.names()))
+                has = await environment(self._hashes, self._engine.url, self._stats, models)
                 decided = self._decided(request, warned, version, plan, has)
                 job = await self._ledger.change(self.job_id, decided)
             attempt = job.attempt

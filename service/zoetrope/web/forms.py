@@ -53,6 +53,13 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
             description="The earlier job that runs again; an identical job is then no duplicate.",
         ),
     ] = ""
+    recipe_version: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^([0-9a-f]{64})?$",
+            description="Of an upload: the recipe as it was in this version, whatever it is now.",
+        ),
+    ] = ""
 
 
 class Taking(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +118,12 @@ class UploadForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     image: Bytes
     end: Bytes = ""
     ticket: TicketForm = TicketForm()
+    recipe: Annotated[
+        dict[str, str],
+        msgspec.Meta(
+            description="The files of `recipe_version`, by name, as the receipt of `parent` holds them; used if that version is not kept any more."
+        ),
+    ] = {}
 
 
 def values(raw: dict[str, Any], kind: type[TicketForm] = TicketForm, *, how: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ..runtime import Runtime
 from . import login, page
 from .api.artefacts import ArtefactsApi
 from .api.engines import EnginesApi
+from .api.environment import EnvironmentApi
 from .api.events import PATIENCE, PAUSE, Events
 from .api.gpu import GpuApi
 from .api.health import HealthApi
@@ -82,6 +83,7 @@ def api(runtime: Runtime, health: Health, events: Events) -> list[Endpoint]:
         *ArtefactsApi(runtime).endpoints(),
         *RecipesApi(runtime).endpoints(),
         *EnginesApi(runtime).endpoints(),
+        *EnvironmentApi(runtime).endpoints(),
         *SettingsApi(runtime).endpoints(),
         *LintApi(runtime).endpoints(),
         *GpuApi(runtime).endpoints(),

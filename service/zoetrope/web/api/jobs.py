@@ -142,16 +142,21 @@ class Jobs:
 
     async def create(self, request: web.Request) -> web.Response:
         """Make a job of a picture: an uploaded one, or one that lies in the inbox."""
-        parent = read_query(request, Creation).parent
+        asked = read_query(request, Creation)
         counter = self._runtime.need_counter()
         if request.content_type == JSON:
             ticket = values(await read_json(request, how=HOW_PATH), InboxForm, how=HOW_PATH)
             path = str(ticket.pop("path"))
-            return self._made(await counter.take_named(path, ticket, parent=parent))
+            return self._made(await counter.take_named(path, ticket, parent=asked.parent))
         limit = self._runtime.settings.web.max_upload_megabytes * 1024 * 1024
         async with receive(request, self._runtime.uploads, limit=limit) as upload:
             job = await counter.take_upload(
-                *upload.image, upload.ticket, end=upload.end, parent=parent
+                *upload.image,
+                upload.ticket,
+                end=upload.end,
+                parent=asked.parent,
+                version=asked.recipe_version,
+                recipe=upload.recipe,
             )
         return self._made(job)
 

@@ -21,12 +21,14 @@ from ..problems import BadRequest, TooLarge, WrongType
 
 PIECE = 1024 * 1024
 TICKET_BYTES = 64 * 1024
+RECIPE_BYTES = 1024 * 1024
 NAME_LETTERS = 200
 PARTS = UploadForm.__struct_fields__
 
 FORM = "multipart/form-data"
 HOW = "Send multipart/form-data with the file `image`, and if needed `end` and `ticket` (JSON)."
 
+HOW_RECIPE = "Send `recipe_files` of a receipt as it is: a JSON object of texts, by file name."
 HOW_TICKET = 'Send a JSON object, such as {"prompt": "she turns"}.'
 
 
@@ -36,6 +38,7 @@ class Upload(msgspec.Struct):
     image: tuple[Path, str]
     ticket: dict[str, object]
     end: tuple[Path, str] | None = None
+    recipe: dict[str, str] = {}
 
 
 @contextlib.asynccontextmanager
@@ -44,7 +47,7 @@ async def receive(request: web.Request, folder: Path, *, limit: int) -> AsyncIte
     if request.content_type != FORM:
         raise WrongType(f"The body is {request.content_type[:100]}, not a form.", HOW)
     # The borders between parts need some room beside the files.
-    if (request.content_length or 0) > limit + TICKET_BYTES + 16 * 1024:
+    if (request.content_length or 0) > limit + TICKET_BYTES + RECIPE_BYTES + 16 * 1024:
         _too_large(limit)
     async with room(folder) as own:
         yield await _read(request, own, limit)
@@ -69,6 +72,7 @@ def clear(folder: Path) -> None:
 async def _read(request: web.Request, own: Path, limit: int) -> Upload:
     files: dict[str, tuple[Path, str]] = {}
     ticket: dict[str, object] | None = None
+    recipe: dict[str, str] | None = None
     left = limit
     try:
         async for part in await request.multipart():
@@ -76,10 +80,13 @@ async def _read(request: web.Request, own: Path, limit: int) -> Upload:
             if not isinstance(part, BodyPartReader) or name not in PARTS:
                 hint = nearest(name, PARTS) if name else "it has no name."
                 raise BadRequest(f"The part {name!r} is unknown; {hint}", HOW, key="part")
-            if name in files or (name == "ticket" and ticket is not None):
+            told = {"ticket": ticket, "recipe": recipe}.get(name) is not None
+            if name in files or told:
                 raise BadRequest(f"The part {name!r} is there twice.", HOW, key="part")
             if name == "ticket":
                 ticket = await _ticket(part)
+            elif name == "recipe":
+                recipe = await _recipe(part)
             else:
                 path = own / name
                 left -= await _write(part, path, left, limit)
@@ -89,7 +96,9 @@ async def _read(request: web.Request, own: Path, limit: int) -> Upload:
         raise BadRequest(f"The form cannot be read: {error}.", HOW, key="multipart") from error
     if "image" not in files:
         raise BadRequest("The form has no part `image`.", HOW, key="part")
-    return Upload(image=files["image"], ticket=ticket or {}, end=files.get("end"))
+    return Upload(
+        image=files["image"], ticket=ticket or {}, end=files.get("end"), recipe=recipe or {}
+    )
 
 
 async def _write(part: BodyPartReader, path: Path, left: int, limit: int) -> int:
@@ -104,12 +113,26 @@ async def _write(part: BodyPartReader, path: Path, left: int, limit: int) -> int
 
 
 async def _ticket(part: BodyPartReader) -> dict[str, object]:
+    text = await _text(part, "ticket", TICKET_BYTES)
+    return values(decode(text, how=HOW_TICKET, key="ticket"), how=HOW_TICKET)
+
+
+async def _recipe(part: BodyPartReader) -> dict[str, str]:
+    said = decode(await _text(part, "recipe", RECIPE_BYTES), how=HOW_RECIPE, key="recipe-files")
+    files = {name: text for name, text in said.items() if isinstance(text, str)}
+    if files != said:
+        raise BadRequest("The recipe's files are not all texts.", HOW_RECIPE, key="recipe-files")
+    return files
+
+
+async def _text(part: BodyPartReader, name: str, most: int) -> bytes:
     text = bytearray()
     while piece := await part.read_chunk(PIECE):
         text += piece
-        if len(text) > TICKET_BYTES:
-            raise BadRequest("The ticket is too long.", "64 KiB are enough for any.", key="ticket")
-    return values(decode(bytes(text), how=HOW_TICKET, key="ticket"), how=HOW_TICKET)
+        if len(text) > most:
+            enough = f"{most // 1024} KiB are enough for any."
+            raise BadRequest(f"The {name} is too long.", enough, key=name)
+    return bytes(text)
 
 
 def _file_name(given: str | None, part: str) -> str:

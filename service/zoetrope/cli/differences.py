@@ -1,0 +1,142 @@
+"""What is another one now than a receipt tells, in plain words; a pure comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from ..domain.environment import Environment, ModelFile, NodePack
+from ..graphs.memory import class_of
+from ..web.environment_views import EngineEnvironment, Environments
+from .receipt_file import PastAttempt, PastReceipt
+
+Note = tuple[bool, str]  # whether it surely differs, else nobody knows; and the sentence
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """What differs, and what cannot be compared."""
+
+    differs: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def compare(past: PastReceipt, now: Environments, pictures: tuple[str, ...] = ()) -> Comparison:
+    """Compare a receipt with what a video would be made with now; `pictures` are hashes of those at hand."""
+    notes = dict.fromkeys([*_pictures(past, pictures), *_recipe(past), *_engine(past, now)])
+    return Comparison(
+        tuple(text for sure, text in notes if sure), tuple(text for sure, text in notes if not sure)
+    )
+
+
+def _pictures(past: PastReceipt, pictures: tuple[str, ...]) -> Iterator[Note]:
+    # One picture of a loop stands twice in the receipt.
+    then = tuple(dict.fromkeys(still.sha256 for still in past.stills))
+    if pictures and then and tuple(dict.fromkeys(pictures)) != then:
+        yield True, "The picture is another one than then."
+
+
+def _recipe(past: PastReceipt) -> Iterator[Note]:
+    if not past.recipe_version:
+        yield (
+            False,
+            "The receipt is of an earlier zoetrope and names no version of the recipe: it is used as it is now.",
+        )
+
+
+def _engine(past: PastReceipt, now: Environments) -> Iterator[Note]:
+    up = [engine for engine in now.engines if engine.up and engine.environment is not None]
+    if not up:
+        yield False, "No engine answers now, so there is nothing to compare with."
+        return
+    for stage in past.stages:
+        attempt = stage.last
+        engine = next((each for each in up if each.name == attempt.engine), up[0])
+        yield from _attempt(attempt, engine, past.classes())
+
+
+def _attempt(then: PastAttempt, now: EngineEnvironment, classes: tuple[int, ...]) -> Iterator[Note]:
+    has = now.environment
+    assert has is not None
+    yield from _word("ComfyUI", then.version, now.version)
+    yield from _word("The attention kernel", then.attention, now.attention)
+    if then.memory and now.memory:
+        before, after = class_of(then.memory, classes), class_of(now.memory, classes)
+        if before != after:
+            yield (
+                True,
+                f"The GPU memory class: {before} GB then, {after} GB now; the size may be another one.",
+            )
+    else:
+        yield False, "The GPU memory class is not known, then or now."
+    if then.environment is None:
+        yield (
+            False,
+            "The receipt is of an earlier zoetrope and names no model files, node packs and packages.",
+        )
+        return
+    for what, key in (("The GPU", "gpu"), ("The driver", "driver"), ("The runtime", "runtime")):
+        yield from _word(what, getattr(then.environment, key), getattr(has, key))
+    yield from _models(then.environment, has)
+    yield from _packs(then.environment, has)
+
+
+def _word(what: str, then: str, now: str) -> Iterator[Note]:
+    if then and now and then != now:
+        yield True, f"{what}: {then} then, {now} now."
+    elif then != now:
+        yield False, f"{what} is not known {'now' if then else 'of then'}."
+
+
+def _models(then: Environment, now: Environment) -> Iterator[Note]:
+    found = {file.name: file for file in now.models}
+    for file in then.models:
+        yield from _model(
+            file, found.get(file.name, ModelFile(name=file.name, unknown="not asked"))
+        )
+
+
+def _model(then: ModelFile, now: ModelFile) -> Iterator[Note]:
+    what = f"The model {then.name}"
+    if then.sha256 and now.sha256:
+        if then.sha256 != now.sha256:
+            change = f"SHA-256 {then.sha256[:12]} then, {now.sha256[:12]} now"
+            yield True, f"{what} is another file: {change}."
+    elif then.size and now.size and then.size != now.size:
+        yield True, f"{what} is another file: {then.size} bytes then, {now.size} now."
+    elif then.same_file(now):
+        yield False, f"{what} has the size and time of then; its hash is not known."
+    elif then.unknown:
+        yield False, f"{what} cannot be compared, its hash was not known then: {then.unknown}."
+    else:
+        yield False, f"{what} cannot be compared, its hash is not known now: {now.unknown}."
+
+
+def _packs(then: Environment, now: Environment) -> Iterator[Note]:
+    if why := then.packs_unknown or now.packs_unknown:
+        when = "then" if then.packs_unknown else "now"
+        yield False, f"The node packs cannot be compared, they are not known {when}: {why}."
+        return
+    before, after = ({pack.name: pack for pack in each.packs} for each in (then, now))
+    for name in dict.fromkeys((*before, *after)):
+        if name not in after:
+            yield True, f"The node pack {name} is not there now."
+        elif name not in before:
+            yield True, f"The node pack {name} is there now, and was not then."
+        else:
+            yield from _pack(before[name], after[name])
+
+
+def _pack(then: NodePack, now: NodePack) -> Iterator[Note]:
+    what = f"The node pack {then.name}"
+    if then.source and now.source:
+        if then.source != now.source:
+            yield True, f"{what}: {_told(then)} then, {_told(now)} now."
+    elif then.version != now.version and then.version and now.version:
+        yield True, f"{what}: {then.version} then, {now.version} now."
+    elif why := then.unknown or now.unknown:
+        yield False, f"{what} cannot be compared: {why}."
+
+
+def _told(pack: NodePack) -> str:
+    return f"{pack.version} ({pack.source})" if pack.version else pack.source

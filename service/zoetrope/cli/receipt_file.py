@@ -1,0 +1,165 @@
+"""A receipt.json as `zoetrope reproduce` reads it: those of earlier versions say less, and are read all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..domain.environment import Environment
+from ..errors import RecipeError, ZoetropeError
+from ..graphs import shared
+from ..graphs.memory import CLASSES
+from ..graphs.recipe import Recipe
+from ..graphs.versions import unpacked
+from ..jobs.outbox import RECEIPT
+from ..jobs.receipt import SCHEMA
+from ..structs import primed
+
+
+class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What was submitted, and what the engine had then."""
+
+    engine: str = ""
+    graph: str = ""
+    version: str = ""  # of ComfyUI
+    attention: str = ""
+    memory: float = 0.0
+    environment: Environment | None = None
+
+
+class PastStage(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage."""
+
+    name: str = ""
+    attempts: tuple[PastAttempt, ...] = ()
+
+    @property
+    def last(self) -> PastAttempt:
+        """The attempt that made what was published."""
+        return self.attempts[-1] if self.attempts else PastAttempt()
+
+
+class PastStill(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture that the video began with."""
+
+    sha256: str = ""
+
+
+class PastPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of the plan that a comparison needs."""
+
+    seed: int = 0
+    memory: int = 0
+
+
+class PastReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that making a video once more needs."""
+
+    schema: int
+    job: str
+    stages: tuple[PastStage, ...]
+    zoetrope: str = ""
+    recipe: str = ""
+    recipe_version: str = ""
+    recipe_files: dict[str, str] = {}
+    ticket: dict[str, Any] = {}
+    seed: int | None = None
+    plan: PastPlan | None = None
+    stills: tuple[PastStill, ...] = ()
+
+    def wish(self) -> dict[str, Any]:
+        """Give the ticket that asks for the same: the seed made explicit, no second review."""
+        # What its presets stood for then is said by the other values.
+        unsaid = {"parameters", "preset"}
+        ticket = {key: value for key, value in self.ticket.items() if key not in unsaid}
+        drawn = self.seed if self.seed is not None else self.plan.seed if self.plan else None
+        return {
+            **ticket,
+            **self.ticket.get("parameters", {}),
+            **({} if drawn is None else {"seed": drawn}),
+            "review": False,
+        }
+
+    def models(self) -> tuple[str, ...]:
+        """Name the model files that its graphs loaded."""
+        found = (stage.last.environment for stage in self.stages)
+        return tuple(dict.fromkeys(m.name for each in found if each for m in each.models))
+
+    def digests(self) -> dict[str, str]:
+        """Name the graph that each stage ended with."""
+        return {stage.name: stage.last.graph for stage in self.stages}
+
+    def packed(self) -> Recipe:
+        """Make the recipe of the files that the receipt holds, if they are the version that it names."""
+        if not self.recipe_files:
+            raise RecipeError(
+                "The receipt holds no files of its recipe.",
+                "It is of an earlier zoetrope; ask the host that wrote it.",
+                key="recipe-version",
+            )
+        return unpacked(self.recipe_version, self.recipe, self.recipe_files)
+
+    def classes(self) -> tuple[int, ...]:
+        """Give the classes of GPU memory that its recipe tells apart."""
+        try:
+            return tuple(self.packed().file.memory)
+        except RecipeError:
+            return CLASSES
+
+
+def read(file: Path) -> PastReceipt:
+    """Read a receipt, or say why it is none."""
+    none = ZoetropeError(
+        f"{file} is no receipt of zoetrope.", "Give a receipt.json of the outbox.", key="receipt"
+    )
+    try:
+        told = decode(file.read_bytes())
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise none from error
+    if told.schema > SCHEMA:
+        raise ZoetropeError(
+            f"{file} is no receipt of zoetrope that this version can read: its schema is {told.schema}.",
+            "Use the zoetrope that wrote it, or a newer one.",
+            key="receipt",
+        )
+    if not told.stages:
+        raise none
+    return told
+
+
+def decode(content: bytes) -> PastReceipt:
+    """Read a receipt's bytes."""
+    return msgspec.json.decode(content, type=primed(PastReceipt))
+
+
+def at(given: Path) -> Path:
+    """Find the receipt that a path means: itself, or the one in an outbox folder."""
+    return given / RECEIPT if given.is_dir() else given
+
+
+def unpack(receipt: PastReceipt, folder: Path) -> Path:
+    """Write a receipt's recipe as a folder that a shelf can hold; nothing that is there is overwritten."""
+    recipe = receipt.packed()
+    root = folder.resolve()
+    home = root / receipt.recipe
+    files = {
+        (root / name if name == shared.FILE else home / name).resolve(): content
+        for name, content in recipe.files.items()
+    }
+    if home.parent != root or not all(file.is_relative_to(root) for file in files):
+        raise ZoetropeError(
+            "The receipt's recipe has a name that leads out of the folder.",
+            "Look at its recipe_files by hand.",
+            key="receipt",
+        )
+    for file, content in files.items():
+        if file.exists() and file.read_bytes() != content:
+            raise ZoetropeError(
+                f"{file} is there already, and is another one.", "Name an empty folder.", key="file"
+            )
+    for file, content in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return home
