@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.inbox.conftest import no_space, write_picture, write_recipe
 from zoetrope.domain.job import State
-from zoetrope.errors import NotFound, Rejected
+from zoetrope.errors import NotFound, RecipeError, Rejected
 from zoetrope.inbox import admission
 from zoetrope.inbox.claim import Claims
 
@@ -55,6 +55,50 @@ class TestUploads:
         assert refused.value.reason.key == "duplicate"
         assert refused.value.job == first.id
         assert (world.settings.work / first.id).is_dir()
+
+    async def test_a_version_is_taken_from_the_shelf_or_what_is_kept_and_from_nowhere_else(
+        self, world, tmp_path
+    ):
+        file = write_picture(tmp_path / "upload")
+        take = world.intake.counter.take_upload
+        name = world.settings.recipes.default
+        old = world.recipes.get(name)
+        first = await take(file, "cat.png", {"seed": 1}, version=old.version)
+        toml = tmp_path / "recipes" / name / "recipe.toml"
+        toml.write_text(toml.read_text().replace("frames = 17", "frames = 21"))
+        again = await take(file, "cat.png", {"seed": 2}, version=old.version, parent=first.id)
+        now = await take(file, "cat.png", {"seed": 3})
+        assert first.recipe_version == again.recipe_version == old.version != now.recipe_version
+        with pytest.raises(Rejected) as refused:
+            await take(file, "cat.png", {"seed": 4}, version="0" * 64)
+        assert refused.value.reason.key == "recipe-version-unknown"
+        assert len(await world.jobs()) == 3
+
+    async def test_files_of_a_version_are_taken_only_if_the_parent_was_accepted_with_it(
+        self, world, tmp_path
+    ):
+        file = write_picture(tmp_path / "upload")
+        take = world.intake.counter.take_upload
+        name = world.settings.recipes.default
+        old = world.recipes.get(name)
+        texts = {each: content.decode() for each, content in old.files.items()}
+        parent = await take(file, "cat.png", {"seed": 1})
+        toml = tmp_path / "recipes" / name / "recipe.toml"
+        toml.write_text(toml.read_text().replace("frames = 17", "frames = 21"))
+        other = await take(file, "cat.png", {"seed": 2})
+        world.recipes.versions._known.clear()  # as if the kept version were lost
+        asked = {"version": old.version, "recipe": texts}
+        for stranger in ("", other.id, "f" * 32):
+            with pytest.raises(Rejected) as refused:
+                await take(file, "cat.png", {"seed": 3}, parent=stranger, **asked)
+            assert refused.value.reason.key == "recipe-version-unknown"
+        changed = {**texts, "recipe.toml": texts["recipe.toml"] + "#"}
+        with pytest.raises(RecipeError, match="were changed since"):
+            await take(
+                file, "cat.png", {"seed": 3}, parent=parent.id, version=old.version, recipe=changed
+            )
+        job = await take(file, "cat.png", {"seed": 3}, parent=parent.id, **asked)
+        assert job.recipe_version == old.version
 
     async def test_a_full_disk_is_raised_as_such(self, world, tmp_path, monkeypatch):
         file = write_picture(tmp_path / "upload")

@@ -3,10 +3,11 @@
 import shutil
 from unittest.mock import AsyncMock
 
+import msgspec
 import pytest
 
-from tests.fakes.street import RECIPES, Street
-from zoetrope.domain.job import State
+from tests.fakes.street import RECIPES, Street, order
+from zoetrope.domain.job import Job, State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
 
@@ -56,3 +57,86 @@ async def test_a_begun_job_waits_for_a_card_as_large_as_its_plan(street, monkeyp
     done = await street.becomes(job, State.DONE)
     assert done.plan == job.plan
     assert not street.conductor.status().waiting
+
+
+async def failed(street, cause, monkeypatch):
+    """Have a job's first stage fail on a card of 80 GB."""
+    job = await street.drop()
+    if cause == "oom":
+        order(street, "oom", times=0)
+    elif cause == "internal":
+        fetch = AsyncMock(side_effect=RuntimeError("surprise"))
+        monkeypatch.setattr(street.clients[0], "fetch", fetch)
+    return await street.becomes(job, State.FAILED)
+
+
+@pytest.mark.parametrize("cause", ["oom", "internal"])
+async def test_a_first_stage_that_failed_is_planned_anew_for_the_gpu_that_is_there(
+    street, monkeypatch, cause
+):
+    monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
+    street.jobs_settings = msgspec.structs.replace(street.jobs_settings, retries=0)
+    await street.start()
+    job = await failed(street, cause, monkeypatch)
+    assert (job.plan.memory, job.plan.width) == (80, 128)
+    await street.stop()
+    street.engines[0].faults.clear()
+    monkeypatch.setattr(ComfyEngine, "stats", card(15.6))
+    await street.start()
+    done = await street.becomes(await street.conductor.retry(job.id), State.DONE)
+    assert (done.plan.memory, done.plan.width) == (16, 64)
+    assert [verdict.measured.width for verdict in done.stages[0].verdicts] == [64, 64]
+
+
+async def test_a_job_whose_engine_is_gone_before_it_began_is_planned_for_another(
+    street, monkeypatch
+):
+    monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
+    await street.start()
+    order(street, "slow", seconds=0.5, times=0)
+    job = await street.becomes(await street.drop(), State.RUNNING)
+    assert (job.plan.memory, job.plan.width) == (80, 128)
+    await street.ledger.change(job.id, with_engine("gone"))
+    await street.stop()
+    street.engines[0].faults.clear()
+    monkeypatch.setattr(ComfyEngine, "stats", card(15.6))
+    await street.start()
+    done = await street.becomes(job, State.DONE)
+    assert (done.plan.memory, done.plan.width) == (16, 64)
+    assert [(a.engine, a.memory) for a in done.stages[0].attempts] == [("gone", 79.2), ("e0", 15.6)]
+
+
+async def test_a_later_stage_waits_for_its_class_also_when_its_engine_is_gone(street, monkeypatch):
+    monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
+    await street.start()
+    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+    order(street, "slow", seconds=0.5, times=0)
+    await street.conductor.approve(job.id)
+    job = await street.becomes(job, State.RUNNING)
+    await street.ledger.change(job.id, with_engine("gone"))
+    await street.stop()
+    street.engines[0].faults.clear()
+    monkeypatch.setattr(ComfyEngine, "stats", card(15.6))
+    await street.start()
+    await street.until(lambda: job.id in street.conductor.status().waiting)
+    reason = street.conductor.status().waiting[job.id]
+    assert reason.key == "gpu-too-small"
+    assert reason.next_step
+    await street.stop()
+    monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
+    await street.start()
+    done = await street.becomes(job, State.DONE)
+    assert done.plan == job.plan
+
+
+def with_engine(name):
+    """Give an open attempt to another engine, as if that one had been set when it was submitted."""
+
+    def step(job: Job) -> Job:
+        stage = job.stage
+        last = msgspec.structs.replace(stage.attempts[-1], engine=name)
+        changed = msgspec.structs.replace(stage, attempts=(*stage.attempts[:-1], last))
+        stages = tuple(changed if each.name == stage.name else each for each in job.stages)
+        return msgspec.structs.replace(job, stages=stages)
+
+    return step

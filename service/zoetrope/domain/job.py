@@ -123,7 +123,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def begun(self) -> bool:
         """Whether the first stage was made, or is being made: then the plan stands."""
         attempts = self.stages[0].attempts if self.stages else ()
-        return bool(attempts) and attempts[-1].failure is None
+        return bool(attempts) and attempts[-1].state is not Progress.FAILED
 
     @property
     def stage(self) -> Stage | None:

@@ -47,7 +47,7 @@ class Versions:
                 if self._root is not None and not (self._root / recipe.version / INDEX).is_file():
                     self._write(recipe, self._root)
                 self._kept.add(recipe.version)
-                self._known[recipe.version] = recipe
+            self._known[recipe.version] = recipe
         return recipe.version
 
     def get(self, version: str) -> Recipe:

@@ -162,8 +162,7 @@ class Counter:
         return job
 
 
-async def has_work(ledger: Journal, job_id: str) -> bool:
-async def names_version(ledger: Ledger, job_id: str, version: str) -> bool:
+async def names_version(ledger: Journal, job_id: str, version: str) -> bool:
     """Tell whether a job of this ledger was accepted with a version of a recipe."""
     try:
         return (await ledger.get(job_id)).recipe_version == version
@@ -171,7 +170,7 @@ async def names_version(ledger: Ledger, job_id: str, version: str) -> bool:
         return False
 
 
-async def has_work(ledger: Ledger, job_id: str) -> bool:
+async def has_work(ledger: Journal, job_id: str) -> bool:
     """Whether there is a job that may still need its work folder."""
     try:
         job = await ledger.get(job_id)
