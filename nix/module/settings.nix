@@ -20,6 +20,7 @@ in
       example = {
         jobs.review = false;
         inbox.duplicates = "new-seed";
+        keep.work_days = 30;
       };
       description = ''
         Every setting of examples/zoetrope.toml. Folders, recipes, engines and the address of the page come

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -23,11 +24,15 @@ from .gpu.tuner import Tuner
 from .gpu.watch import Watch
 from .graphs.shelf import of_host
 from .inbox.intake import Intake
+from .inbox.rejected import RejectedPictures
 from .inbox.returned import Returned
 from .inbox.still import Decoder
 from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
+from .jobs.keeper import Holding, Keeper
 from .jobs.outbox import Outbox
+from .jobs.published import PublishedVideos
+from .jobs.work import EndedWork, WorkFolders
 from .logs import set_up
 from .models.hashes import Hashes
 from .notifier import Notifier
@@ -179,6 +184,11 @@ class App:
             hashes=hashes,
             tuner=tuner,
         )
+        keeper = Keeper(
+            settings,
+            _holdings(settings, ledger),
+            short=lambda: conductor.status().paused is not None,
+        )
         decoder = Decoder(settings.inbox)
         watcher = Watcher(settings.inbox, sighted=decoder.warm)
         intake = Intake(settings, ledger, recipes, decoder)
@@ -192,6 +202,7 @@ class App:
         self._runtime.counter = intake.counter
         self._runtime.watcher = watcher
         self._runtime.tuner = tuner
+        self._runtime.keeper = keeper
         self._notifier.ready()
         log.info("ready; the inbox is %s", settings.inbox.path, extra={"action": "ready"})
         try:
@@ -200,13 +211,28 @@ class App:
                 group.create_task(tuner.run(), name="tuner")
                 group.create_task(hashes.run(), name="hashes")
                 group.create_task(conductor.run(), name="conductor")
+                group.create_task(keeper.run(), name="keeper")
                 group.create_task(watcher.run(), name="watcher")
                 group.create_task(intake.run(watcher), name="intake")
         finally:
             self._runtime.conductor = self._runtime.intake = self._runtime.watcher = None
             self._runtime.tuner = self._runtime.counter = self._runtime.recipes = None
             self._runtime.hashes = None
+            self._runtime.keeper = None
             await decoder.close()
+
+
+def _holdings(settings: Settings, ledger: Ledger) -> list[Holding]:
+    """Name the places that retention looks at."""
+    moved = settings.inbox.claim == "move"
+    homes = (settings.inbox.path, settings.outbox.path) if moved else (settings.outbox.path,)
+    places: list[Holding] = [
+        EndedWork(WorkFolders(settings.work), ledger, time.time),
+        RejectedPictures(*homes),
+    ]
+    if settings.keep.outbox_days:
+        places.append(PublishedVideos(settings.outbox.path, ledger, time.time))
+    return places
 
 
 async def ended(work: asyncio.Task[None]) -> bool:

@@ -13,6 +13,7 @@ from .inbox.counter import Counter
 from .inbox.intake import Intake
 from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
+from .jobs.keeper import Keeper
 from .jobs.tally import Tally
 from .models.hashes import Hashes
 from .settings import Settings
@@ -32,6 +33,7 @@ class Runtime:
         self.hashes: Hashes | None = None
         self.watcher: Watcher | None = None
         self.tuner: Tuner | None = None
+        self.keeper: Keeper | None = None
         self.tally = Tally()
         self.problem: Reason | None = None  # why the ledger, and with it the rest, is not there
 

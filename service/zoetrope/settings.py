@@ -64,6 +64,22 @@ class StateSettings(Section, frozen=True):
     min_free_megabytes: Count = 2048
 
 
+Days = Annotated[float, msgspec.Meta(ge=0, le=36_500)]
+
+
+class KeepSettings(Section, frozen=True):
+    """How long what has ended stays; 0 is for ever, or without a limit."""
+
+    # Long enough for a holiday between a failure and its retry.
+    work_days: Days = 14
+    # A failed job holds its stages' frames without loss: a gigabyte or more each.
+    work_gigabytes: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 50
+    # With `claim = "move"` a rejected picture may be the only one that its owner has, and it is small.
+    rejected_days: Days = 90
+    # Finished videos are what all of this is for: they go only if an operator says so.
+    outbox_days: Days = 0
+
+
 class RecipesSettings(Section, frozen=True):
     """Where recipes are looked for, after the shipped ones, and which one a bare drop uses."""
 
@@ -195,6 +211,7 @@ class Settings(Section, frozen=True):
     inbox: InboxSettings = InboxSettings()
     outbox: OutboxSettings = OutboxSettings()
     state: StateSettings = StateSettings()
+    keep: KeepSettings = KeepSettings()
     recipes: RecipesSettings = RecipesSettings()
     jobs: JobsSettings = JobsSettings()
     engines: tuple[EngineSettings, ...] = (EngineSettings(name="comfyui"),)
@@ -212,6 +229,11 @@ class Settings(Section, frozen=True):
     def work(self) -> Path:
         """The folder that holds one folder for each job in progress."""
         return self.state.path / "work"
+
+    @property
+    def keep_book(self) -> Path:
+        """The file that says how long things have been kept."""
+        return self.state.path / "keep.json"
 
     @property
     def recipe_versions(self) -> Path:

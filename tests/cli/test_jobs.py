@@ -23,6 +23,14 @@ def test_jobs_are_listed_with_what_to_do_about_them(service, run):
     assert "i2v 15 %, step 3/20" in lines[3]
 
 
+def test_a_job_says_that_its_work_was_removed_and_what_is_left_to_do(service, run):
+    job = service.add(State.FAILED, removed=1.0)
+    shown = run("job", job.short).stdout
+    assert "removed  its work, " in shown
+    assert "drop the picture again" in shown
+    assert "zoetrope retry" not in shown
+
+
 def test_jobs_can_be_limited_filtered_and_all_be_shown(service, run):
     for _ in range(3):
         service.add(State.QUEUED)

@@ -1,5 +1,6 @@
 import json
 import time
+from types import SimpleNamespace
 
 from zoetrope.domain.job import State
 from zoetrope.errors import Reason
@@ -8,6 +9,8 @@ from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.watch import Watch
 from zoetrope.gpu.wire import CardState
 from zoetrope.inbox.intake import Held
+from zoetrope.jobs.keep import Due, Kind, Sum
+from zoetrope.jobs.keeper import KeepStatus
 
 
 def test_the_service_is_shown_on_one_screen(service, run):
@@ -53,6 +56,25 @@ def test_every_card_has_its_line(service, run):
         " limited by power limit" in shown
     )
     assert "card RTX 3090: It fell off the bus. Restart the host." in shown
+
+
+def test_what_is_kept_of_ended_work_and_what_goes_next_has_its_line(service, run):
+    assert "kept for a time" not in run("status").stdout
+    service.parts.keeper = SimpleNamespace(
+        status=KeepStatus(
+            kept=(Sum(kind=Kind.WORK, count=12, bytes=31_200_000_000),),
+            next=Due(kind=Kind.WORK, name="1f3a9c2e" * 4, bytes=2_100_000_000, at=1_800_000_000.0),
+            problems=(Reason("disk-error", "The disk reports an error.", "Look at it."),),
+        )
+    )
+    shown = run("status").stdout
+    assert (
+        "kept for a time: the work of 12 ended jobs (31.2 GB);"
+        " the work of job 1f3a9c2e goes on 2027-01-1" in shown
+    )
+    assert "retention waits: The disk reports an error. Look at it." in shown
+    keep = json.loads(run("status", "--json").stdout)["keep"]
+    assert keep["kept"] == [{"kind": "work", "count": 12, "bytes": 31_200_000_000}]
 
 
 def test_a_service_that_is_well_says_nothing_of_its_health(service, run):

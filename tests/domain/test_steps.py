@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.still import plain_still
 from zoetrope.domain import steps
-from zoetrope.domain.job import Job, Progress, Stage, State
+from zoetrope.domain.job import ENDED, Job, Progress, Stage, State
 from zoetrope.domain.values import Artefact, Failure, Ticket
 from zoetrope.errors import IllegalTransition, Reason
 
@@ -49,6 +49,7 @@ VERBS = {
     "decline": lambda j: steps.decline(j, 3.0),
     "cancel": lambda j: steps.cancel(j, 3.0),
     "retry": lambda j: steps.retry(j, 3.0),
+    "let_go": lambda j: steps.let_go(j, 3.0),
     "publish": lambda j: steps.publish(j, 3.0, "cat-abababab"),
 }
 
@@ -89,6 +90,7 @@ LEGAL = {
         for attempt in (False, True)
     },
     ("complete_pair", State.WAITING, True): State.QUEUED,
+    **{("let_go", state, attempt): state for state in ENDED for attempt in (False, True)},
 }
 
 
@@ -104,7 +106,8 @@ def test_every_step_is_legal_or_an_error(verb: str, state: State, attempt: bool)
     else:
         after = VERBS[verb](job)
         assert after.state is expected
-        assert after.updated == 3.0
+        # When it ended is still to be seen of a job whose files are gone.
+        assert after.updated == (job.updated if verb == "let_go" else 3.0)
 
 
 def test_a_whole_life_with_review():
@@ -179,6 +182,16 @@ def test_retry_of_a_refused_picture_is_an_error():
     job = make(State.CANCELLED, stills=(), stages=())
     with pytest.raises(IllegalTransition, match="usable picture"):
         steps.retry(job, 2.0)
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
+def test_a_retry_says_on_which_day_the_work_was_removed(state):
+    job = steps.let_go(make(state), 1_800_000_000.0)
+    assert steps.let_go(job, 1_900_000_000.0) is job
+    with pytest.raises(IllegalTransition) as caught:
+        steps.retry(job, 1_900_000_000.0)
+    assert "The work of job abababab was removed on 2027-01-1" in caught.value.reason.sentence
+    assert caught.value.reason.next_step == "Drop its picture again."
 
 
 def test_retry_forgets_the_ladder():

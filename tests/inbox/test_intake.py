@@ -200,6 +200,15 @@ class TestDuplicates:
         assert (second.state, second.reason.key) == (State.REJECTED, "duplicate")
         assert first.short in second.reason.sentence
 
+    async def test_a_job_whose_video_retention_removed_is_no_twin(self, world, picture):
+        picture("cat.png")
+        first = await world.take("cat.png")
+        await world.ledger.change(
+            first.id, lambda job: msgspec.structs.replace(job, state=State.DONE, removed=1.0)
+        )
+        picture("copy.png")
+        assert (await world.take("copy.png")).state is State.QUEUED
+
     async def test_another_ticket_is_another_job(self, world, picture):
         first = await self.both(world, picture, "skip", "seed = 1")
         picture("third.png")

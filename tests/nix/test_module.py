@@ -54,6 +54,11 @@ def test_settings_of_the_operator_win():
     assert found["settings"]["state"] == {"path": "/data/state"}
 
 
+def test_how_long_things_are_kept_is_a_setting_like_any_other():
+    found = said("settings.keep = { work_days = 30; outbox_days = 365; };")
+    assert found["settings"]["keep"] == {"work_days": 30, "outbox_days": 365}
+
+
 def test_each_gpu_has_a_comfyui_of_its_own():
     found = said(
         'gpus = { "0".memory = 24; "1" = { uuid = "GPU-0a"; port = 9000; attention = "flash"; }; };'

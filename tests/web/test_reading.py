@@ -182,6 +182,22 @@ async def test_a_source_that_is_gone_or_a_link_is_not_there(client, parts, done,
     await problem(await client.post(f"/api/v1/jobs/{done.id}/again"), 404, "file-gone")
 
 
+async def test_a_job_whose_files_were_removed_says_so_everywhere(client, parts):
+    job = make_job(State.FAILED, removed=1_800_000_000.0)
+    await parts.ledger.add(job, claim=job.id)
+    shown = await (await client.get(f"/api/v1/jobs/{job.id}")).json()
+    assert (shown["removed"], shown["actions"]) == (1_800_000_000.0, [])
+    assert (shown["poster"], shown["video"], shown["outbox"]) == ("", "", "")
+    for action in ("retry", "again"):
+        response = await client.post(f"/api/v1/jobs/{job.id}/{action}")
+        said = await problem(response, 409, "removed")
+        assert "was removed on 2027-01-1" in str(said)
+    found = await (await client.get(f"/api/v1/jobs/{job.id}/artefacts")).json()
+    assert found == {"artefacts": []}
+    response = await client.get(f"/api/v1/jobs/{job.id}/artefacts/source.png")
+    await problem(response, 404, "removed")
+
+
 async def test_a_job_without_all_of_its_pictures_cannot_be_made_again(client, parts):
     half = make_job(State.WAITING, half="start", stages=())
     await parts.ledger.add(half, claim=half.id)

@@ -65,6 +65,7 @@ def details(found: JobView) -> list[str]:
         "reason": show.clean(str(found.reason)) if found.reason else "",
         "parent": found.parent,
         "outbox": show.clean(found.outbox),
+        "removed": _removed(found),
     }
     lines = [f"{name:<8} {text}" for name, text in facts.items() if text]
     for stage in found.stages:
@@ -84,6 +85,14 @@ def details(found: JobView) -> list[str]:
             )
     lines += [f"next     zoetrope {action} {found.short}" for action in found.actions]
     return lines
+
+
+def _removed(found: JobView) -> str:
+    """Say what retention left of an ended job."""
+    if found.removed is None:
+        return ""
+    what = "its video" if found.state == "done" else "its work"
+    return f"{what}, {show.ago(found.removed)}; to make it anew, drop the picture again"
 
 
 def _remark(found: JobView) -> str:

@@ -10,6 +10,7 @@ from ..client import Client, decode
 from ..gpu.screen import brief
 from ..graphs.memory import gigabytes
 from ..health.base import Report
+from ..jobs.keep import announced, described
 from ..web.views import EngineView, GpuView, JobPage, JobView, StatusView
 from . import show
 from .options import Options, common, pass_options
@@ -46,6 +47,7 @@ def screen(client: Client) -> list[str]:
         lines.append(show.clean(f"inbox {now.inbox.path}: {how}"))
         lines += [show.clean(f"  cannot be read: {name}") for name in now.inbox.unreadable]
         lines += [show.clean(f"  {held.name} waits: {held.reason}") for held in now.inbox.held]
+    lines += _kept(now)
     lines += _unwell(client)
     if now.problem is None:
         lines += _jobs(client)
@@ -87,6 +89,20 @@ def _engine(engine: EngineView) -> str:
     return f"engine {engine.name} at {engine.url}: {state}{since}" + (
         f" ({show.clean(told)})" if told else ""
     )
+
+
+def _kept(now: StatusView) -> list[str]:
+    """Say what is kept of ended work, and what goes next."""
+    if now.keep is None:
+        return []
+    lines = []
+    if now.keep.kept:
+        told = described(now.keep.kept)
+        if now.keep.next is not None:
+            told += f"; {announced(now.keep.next)}"
+        lines.append(f"kept for a time: {told}")
+    lines += [f"retention waits: {reason}" for reason in now.keep.problems]
+    return [show.clean(line) for line in lines]
 
 
 def _jobs(client: Client) -> list[str]:

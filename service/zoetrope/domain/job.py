@@ -113,6 +113,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: Priority = 0  # the higher, the sooner; among equals the first to arrive
     reason: Reason | None = None
     outbox: str = ""  # the published folder's name
+    removed: float = 0.0  # when retention removed its files; 0 while they are kept
 
     @property
     def short(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 
 from ..errors import IllegalTransition, Reason
@@ -267,8 +269,35 @@ def cancel(job: Job, now: float, sentence: str = "") -> Job:
     )
 
 
+def let_go(job: Job, now: float) -> Job:
+    """Retention removes the files of an ended job; when it ended stays as it is."""
+    if job.state not in ENDED:
+        raise IllegalTransition(f"Job {job.short} is {job.state}; its files are needed.")
+    return job if job.removed else msgspec.structs.replace(job, removed=now)
+
+
+def removed(job: Job) -> Reason:
+    """Say when a job's files were removed, and what is left to do."""
+    what = "video" if job.state is State.DONE else "work"
+    day = time.strftime("%Y-%m-%d", time.localtime(job.removed))
+    return Reason(
+        "removed",
+        f"The {what} of job {job.short} was removed on {day}, as the settings under [keep] say.",
+        "Drop its picture again.",
+    )
+
+
+def need_files(job: Job) -> None:
+    """Raise if retention removed a job's files."""
+    if job.removed:
+        reason = removed(job)
+        raise IllegalTransition(reason.sentence, reason.next_step, key=reason.key)
+
+
 def retry(job: Job, now: float) -> Job:
     """A person wants it tried again: finished stages stay finished, an unanswered review is asked again."""
+    if job.state is not State.DONE:
+        need_files(job)
     if not job.stages or not job.stills:
         raise IllegalTransition(
             f"Job {job.short} never had a usable picture.", "Drop the picture again."

@@ -295,7 +295,7 @@ class Admission:
         if policy == "always":
             return seed
         twin = await self._ledger.find_duplicate(fingerprint)
-        if twin is None:
+        if twin is None or twin.removed:  # whose video is not there any more
             return seed
         if policy == "skip":
             raise Duplicate(twin)

@@ -60,7 +60,7 @@ def explain(tree: Beneath, folder: str, refusal: Refusal) -> str:
     content = text(refusal).encode()
     name = reason_name(refusal.name)
     path = joined(folder, name)
-    if tree.exists(path) and _is_ours(tree, path, refusal.name):
+    if tree.exists(path) and is_ours(tree, path, refusal.name):
         tree.write(path, content)
         return path
     while True:
@@ -77,7 +77,7 @@ def withdraw(tree: Beneath, folder: str, name: str) -> None:
     """Remove the reason that an earlier try left, which would mislead now; a person's own file stays."""
     with contextlib.suppress(OSError, Linked):
         path = joined(folder, reason_name(name))
-        if not tree.exists(joined(folder, name)) and _is_ours(tree, path, name):
+        if not tree.exists(joined(folder, name)) and is_ours(tree, path, name):
             tree.unlink(path)
 
 
@@ -106,7 +106,7 @@ def joined(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def _is_ours(tree: Beneath, path: str, name: str) -> bool:
+def is_ours(tree: Beneath, path: str, name: str) -> bool:
     """Tell whether a file is a reason that the service wrote for a picture of this name."""
     try:
         content = tree.read(path, _MOST_BYTES + 1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import shutil
 from pathlib import Path
 
 from ..beneath import Beneath, Linked
 from ..errors import DiskFull, Reason, ZoetropeError, is_disk_full
 from ..host import place_of, shown, trouble
+from ..jobs.room import first_short
 from ..settings import Settings
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -73,19 +73,10 @@ def closed(folder: str) -> Reason:
 
 
 def find_room(settings: Settings) -> None:
-    """Make the work folder, and raise when its disk has too little room left."""
+    """Make the work folder, and raise when its disk has less room left than is kept free."""
     settings.work.mkdir(parents=True, exist_ok=True)
-    check_room(settings, shutil.disk_usage(settings.work).free)
-
-
-def check_room(settings: Settings, free: int) -> None:
-    """Raise when less room is left than the operator wants kept free."""
-    wanted = settings.state.min_free_megabytes
-    if free < wanted * 1_000_000:
-        raise DiskFull(
-            f"{settings.state.path} has {free / 1e6:.0f} MB left, less than {wanted} MB.",
-            "Free some space, or lower state.min_free_megabytes; the inbox goes on by itself.",
-        )
+    if (reason := first_short(settings, settings.state.path, settings.work)) is not None:
+        raise DiskFull(reason.sentence, reason.next_step)
 
 
 def _words(error: BaseException) -> str:

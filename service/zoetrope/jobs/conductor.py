@@ -65,9 +65,7 @@ class Conductor:
         self._gate = LintGate(settings)
         self._clock = clock
         self._queue = Queue(ledger, paused=lambda: self._room.short is not None, clock=clock)
-        folders = (settings.state.path, settings.outbox.path)
-        least = settings.state.min_free_megabytes * 1_000_000
-        self._room = Room(folders, least, self._queue.offer)
+        self._room = Room(settings, self._queue.offer)
         self._publisher = Publisher(
             outbox,
             ledger=ledger,
@@ -194,7 +192,7 @@ class Conductor:
                 else:
                     group.create_task(self._move(job, attempt.engine))
         with contextlib.suppress(OSError):
-            await recovery.sweep(self._ledger, self._recipes, self._settings.work)
+            await recovery.sweep(self._ledger, self._recipes)
 
     async def _move(self, job: Job, engine: str) -> None:
         lease = self._queue.adopt(job.id, engine)

@@ -59,6 +59,8 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 
 def pieces(job: Job) -> tuple[Piece, ...]:
     """List everything that a job has to show: sources, each stage's clips, poster, videos, receipt."""
+    if job.removed:
+        return ()
     found: list[Piece] = []
     for still, name in zip(job.stills, ("source", "source-end"), strict=False):
         file = f"{name}{_suffix(still.source)}"
@@ -155,7 +157,7 @@ class Outbox:
 
     def _published(self, tree: Beneath, job: Job) -> str | None:
         """Find the folder that an earlier try put in place."""
-        return next((name for name in _names(job) if _owner(tree, name) == job.id), None)
+        return next((name for name in _names(job) if owner(tree, name) == job.id), None)
 
     def _publish(self, tree: Beneath, job: Job, work: Path, receipt: bytes) -> str:
         """Build the folder under the first name that nobody else has."""
@@ -222,7 +224,7 @@ def _names(job: Job) -> tuple[str, ...]:
     return folder_name(job), whole, *(f"{whole}-{number}" for number in range(2, _MOST_NAMES))
 
 
-def _owner(tree: Beneath, name: str) -> str:
+def owner(tree: Beneath, name: str) -> str:
     """Say whose folder stands under a name: a job's id, or "" for nobody's and somebody else's."""
     try:
         return _DECODE(tree.read(f"{name}/{RECEIPT}", _MOST_BYTES)).job

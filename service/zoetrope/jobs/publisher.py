@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,6 +39,7 @@ from . import receipt
 from .environment import hashed
 from .outbox import Outbox
 from .stage_request import planned, strayed
+from .work import WorkFolders
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -73,6 +73,7 @@ class Publisher:
         self._recipes = recipes
         self._work = work
         self._hashes = hashes
+        self._folders = WorkFolders(work)
         self._clock = clock
         self._owed: dict[str, _Owed] = {}
         # One at a time for each job; a lock lives as long as somebody holds it or waits for it.
@@ -139,7 +140,9 @@ class Publisher:
         name = await asyncio.to_thread(self._outbox.publish, job, work, paper)
         made = [artefact.sha256 for stage in job.stages for artefact in stage.artefacts]
         await self._ledger.publish(job.id, lambda j: steps.publish(j, now, name), made)
-        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+        # What cannot be removed now, retention removes later.
+        with contextlib.suppress(OSError, NotReadable):
+            await asyncio.to_thread(self._folders.remove, job.id)
         log.info("done: %s", name, extra={"job": job.short, "action": "done"})
 
     async def _recipe_files(self, job: Job) -> dict[str, str]:

@@ -1,17 +1,15 @@
-"""What an earlier process left: jobs of engines that are gone, work and recipe versions that nobody needs."""
+"""What an earlier process left: jobs of engines that are gone, recipe versions that nobody needs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 from ..domain import steps
-from ..domain.job import Job, State
+from ..domain.job import Job
 from ..domain.values import Failure
-from ..errors import IllegalTransition, LedgerError, NotFound
+from ..errors import IllegalTransition
 from ..graphs.shelf import Recipes
 from ..store.patience import insist
 from ..store.protocol import JobStore, Journal
@@ -29,16 +27,8 @@ async def move(ledger: Journal, job: Job, engine: str, clock: Callable[[], float
         await insist(lambda: ledger.change(job.id, left))
 
 
-async def sweep(ledger: JobStore, recipes: Recipes, work: Path) -> None:
-    """Remove the work of jobs that were published just before an earlier process ended, and recipe versions that no job names."""
-    for folder in await asyncio.to_thread(_folders, work):
-        with contextlib.suppress(NotFound, LedgerError):
-            if (await ledger.get(folder.name)).state is State.DONE:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+async def sweep(ledger: JobStore, recipes: Recipes) -> None:
+    """Remove recipe versions that no job names; work that nobody needs is retention's."""
     kept = await asyncio.to_thread(recipes.versions.names)
     used = await insist(lambda: ledger.referenced(kept))
     await asyncio.to_thread(recipes.versions.forget, kept - used)
-
-
-def _folders(work: Path) -> list[Path]:
-    return list(work.iterdir()) if work.is_dir() else []

@@ -12,6 +12,7 @@ from ..domain.values import Failure, Ticket
 from ..errors import Reason
 from ..gpu.card import Card, Reading
 from ..gpu.wire import CardState
+from ..jobs.keeper import KeepStatus
 from ..jobs.outbox import REVIEW, Kind, Piece, folder_name, pieces
 from ..jobs.progress import Live
 
@@ -70,6 +71,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[StageView, ...] = ()
     live: Live | None = None
     outbox: str = ""
+    removed: float | None = None  # when retention removed its files, as a unix time
     poster: str = ""  # an address, as `video` is: of the clip to show now
     video: str = ""
     warnings: tuple[str, ...] = ()
@@ -171,6 +173,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     problem: Reason | None = None
     engines: tuple[EngineView, ...] = ()
     inbox: InboxView | None = None
+    keep: KeepStatus | None = None
 
 
 def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
@@ -201,6 +204,7 @@ def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
         stages=tuple(_stage(stage) for stage in job.stages),
         live=live if job.state in (State.QUEUED, State.RUNNING) else None,
         outbox=_place(job, outbox),
+        removed=job.removed or None,
         poster=address(job, shown.get("poster")),
         video=address(job, playable),
         warnings=warnings(job),
@@ -235,8 +239,8 @@ def actions(job: Job) -> tuple[str, ...]:
 
 
 def can_repeat(job: Job) -> bool:
-    """Return whether a job has its pictures and stages, so that it can run again."""
-    return job.state in ENDED and bool(job.stages and job.stills)
+    """Return whether a job still has its pictures and stages, so that it can run again."""
+    return job.state in ENDED and bool(job.stages and job.stills) and not job.removed
 
 
 def address(job: Job, piece: Piece | None) -> str:
@@ -283,6 +287,8 @@ def _stage(stage: Stage) -> StageView:
 
 
 def _place(job: Job, outbox: Path) -> str:
+    if job.removed:
+        return ""
     if job.outbox:
         return str(outbox / job.outbox)
     if job.state is State.REVIEW:

@@ -7,12 +7,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ...errors import Reason
+from ...jobs.book import read
+from ...jobs.keep import amount, announced, described, goes_next, sums
+from ...jobs.room import Disk, first_short, look, shortage
 from ...runtime import Runtime
 from ...settings import Settings
 from ..base import Verdict
 
 NO_FOLDER = "is no folder"
-MEGABYTE = 1_000_000  # as the conductor counts when it pauses the queue
 
 
 class DiskCheck:
@@ -26,7 +29,6 @@ class DiskCheck:
     async def look(self) -> Verdict:
         """Say which folder is missing, closed or short of room."""
         settings = self._settings()
-        least = settings.state.min_free_megabytes
         folders = {
             "state": settings.state.path,
             "inbox": settings.inbox.path,
@@ -34,7 +36,7 @@ class DiskCheck:
         }
         # In a thread: a share whose server is gone blocks whoever asks about it.
         room = await asyncio.to_thread(
-            lambda: {name: _free(path) for name, path in folders.items()}
+            lambda: {name: _look(path, settings) for name, path in folders.items()}
         )
         for name, found in room.items():
             if isinstance(found, str):
@@ -50,43 +52,46 @@ class DiskCheck:
                     found=f"{name}.path {path} {found}.",
                     next_step=step,
                 )
-        free = {name: found for name, found in room.items() if isinstance(found, int)}
-        tightest = min(free, key=lambda name: free[name])
-        left, path = free[tightest], folders[tightest]
-        if left < least:
+        disks = [found for found in room.values() if isinstance(found, Disk)]
+        tightest = min(disks, key=lambda disk: disk.free)
+        short, kept = await asyncio.to_thread(_more, tightest, settings)
+        if short is not None:
             return Verdict(
-                name=self.name,
-                level="failing",
-                found=f"{_size(left)} are free on {path}, less than the {_size(least)} of state.min_free_megabytes.",
-                next_step=f"Free some space: du -xh {path} | sort -h | tail; the queue goes on by itself.",
+                name=self.name, level="failing", found=short.sentence, next_step=short.next_step
             )
-        if left < 2 * least:
+        left, path = amount(tightest.free), tightest.folder
+        if tightest.low:
             return Verdict(
                 name=self.name,
                 level="degraded",
-                found=f"{_size(left)} are left on {path}; at {_size(least)} the queue pauses.",
+                found=f"{left} are left on {path}; at {amount(tightest.needed)} the queue pauses{kept}.",
                 next_step=f"Free some space soon: du -xh {path} | sort -h | tail",
             )
-        return Verdict(
-            name=self.name, level="ok", found=f"{_size(left)} are free on {path}, the fullest."
-        )
+        found = f"{left} are free on {path}, the fullest{kept}."
+        return Verdict(name=self.name, level="ok", found=found)
 
 
-def _free(path: Path) -> int | str:
-    """Give the free megabytes of a folder, or what is wrong with it."""
+def _more(disk: Disk, settings: Settings) -> tuple[Reason | None, str]:
+    """Say whether a disk is short of room, also where work has a disk of its own, and what is kept."""
+    short = shortage(disk, settings) or first_short(settings, settings.work)
+    book = read(settings.keep_book)
+    kept, due = described(sums(book)), goes_next(book, settings.keep)
+    told = [f"kept for a time: {kept}"] if kept else []
+    told += [announced(due)] if due else []
+    return short, "".join(f"; {each}" for each in told)
+
+
+def _look(path: Path, settings: Settings) -> Disk | str:
+    """Look at the disk of a folder, or say what is wrong with the folder."""
     try:
-        found = os.statvfs(path)
+        found = look(path, settings)
     except OSError as error:
         return f"cannot be used ({error.strerror})"
     if not path.is_dir():
         return NO_FOLDER
     if not os.access(path, os.W_OK | os.X_OK):
         return "cannot be written by the service's user"
-    return found.f_bavail * found.f_frsize // MEGABYTE
-
-
-def _size(megabytes: int) -> str:
-    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes} MB"
+    return found
 
 
 def make(runtime: Runtime) -> DiskCheck:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from aiohttp import web
 
+from ...domain import steps
 from ...domain.job import Job
 from ...errors import NotFound
 from ...jobs.outbox import RECEIPT, Piece, pieces
@@ -100,6 +101,9 @@ class ArtefactsApi:
     ) -> web.StreamResponse:
         piece = next((piece for piece in pieces(job) if piece.name == name), None)
         if piece is None:
+            if job.removed:
+                gone = steps.removed(job)
+                raise NotFound(gone.sentence, gone.next_step, key=gone.key)
             raise NotFound(
                 f"Job {job.short} has no file {name[:100]!r}.",
                 f"/api/v1/jobs/{job.id}/artefacts lists what it has.",

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+from ...domain import steps
 from ...domain.job import Job, State
 from ...domain.query import JobQuery
 from ...errors import Rejected
@@ -193,6 +194,7 @@ class Jobs:
             raise Rejected(
                 f"Job {job.short} never had all of its pictures.", "Send them again.", key="source"
             )
+        steps.need_files(job)
         sources = [piece for piece in pieces(job) if piece.kind == "source"]
         async with room(self._runtime.uploads) as own:
             files = [

@@ -51,6 +51,7 @@ class StatusApi:
             problem=problem,
             engines=engines(runtime),
             inbox=self._inbox(),
+            keep=runtime.keeper.status if runtime.keeper else None,
         )
         return reply(shown)
 

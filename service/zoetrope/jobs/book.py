@@ -1,0 +1,48 @@
+"""The file that says how long things have been kept; without it everything is young again, and nothing is lost."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import msgspec
+
+from ..durable import sync, write
+from ..structs import primed
+from .keep import Book, Count, Kind
+
+log = logging.getLogger("zoetrope.keep")
+
+
+def read(file: Path) -> Book:
+    """Read the book; one that is missing or cannot be read is empty, and everything's age begins anew."""
+    try:
+        book = msgspec.json.decode(file.read_bytes(), type=primed(Book))
+    except FileNotFoundError:
+        return Book()
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        said = "how long things have been kept cannot be read (%s); they are kept anew from now on"
+        log.warning(said, error, extra={"action": "keep-book"})
+        return Book()
+    return _renamed(book, lambda name: os.fsdecode(unquote_to_bytes(name)))
+
+
+def save(file: Path, book: Book) -> None:
+    """Write the book as a whole, durably; an OSError leaves the one before."""
+    part = file.with_name(f".{file.name}.part")
+    # Names on a share may hold bytes that are no text.
+    readable = _renamed(book, lambda name: quote_from_bytes(os.fsencode(name)))
+    write(part, msgspec.json.encode(readable))
+    part.replace(file)
+    sync(file.parent)
+
+
+def _renamed(book: Book, rename: Callable[[str], str]) -> Book:
+    things: dict[Kind, dict[str, Count]] = {
+        kind: {rename(name): count for name, count in counts.items()}
+        for kind, counts in book.things.items()
+    }
+    return Book(wall=book.wall, things=things)
