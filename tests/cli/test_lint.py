@@ -205,7 +205,8 @@ def test_a_catalogue_shows_what_changed(run):
 @pytest.fixture
 def comfyui():
     """Answer as a ComfyUI with two nodes does."""
-    info = catalog.object_info(catalog.load(), files=lambda _: ["a.safetensors"])
+    pinned = catalog.load()
+    info = {n: catalog.node_info(pinned, n, lambda _: ["a.safetensors"]) for n in pinned.nodes}
     answers = {
         "/system_stats": {"system": {"comfyui_version": "9.9"}},
         "/object_info": {name: info[name] for name in ("KSamplerAdvanced", "VAEDecode")},

@@ -73,7 +73,11 @@ def test_the_file_form_is_read_as_it_was_written(pinned):
 
 
 def test_what_is_spelled_as_object_info_is_read_back(pinned):
-    info = json.loads(json.dumps(catalog.object_info(pinned, lambda _folder: [])))
+    info = json.loads(
+        json.dumps(
+            {name: catalog.node_info(pinned, name, lambda _folder: []) for name in pinned.nodes}
+        )
+    )
 
     again = catalog.from_object_info(info, comfyui=pinned.comfyui)
 

@@ -152,7 +152,7 @@ async def test_a_reader_that_missed_more_than_a_backlog_is_given_all_that_is_kep
         bus.job(make_job())
     assert not reader.closed
     bus.job(make_job())
-    assert reader.too_slow
+    assert reader.closed
 
 
 async def test_a_new_reader_is_not_told_that_it_missed_anything(bus):
@@ -171,7 +171,6 @@ async def test_a_reader_that_does_not_read_is_let_go(bus):
     for _ in range(BACKLOG + 1):
         bus.job(make_job())
     assert reader.closed
-    assert reader.too_slow
     assert await reader.take(timeout=10) == []
 
 
@@ -181,7 +180,7 @@ async def test_a_few_events_of_great_length_are_a_backlog_too(bus):
     bus.job(large)
     assert not reader.closed
     bus.job(large)
-    assert reader.too_slow
+    assert reader.closed
 
 
 async def test_progress_alone_never_fills_a_backlog(bus, timers):

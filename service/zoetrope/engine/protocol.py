@@ -50,10 +50,9 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """The prompt ended well; `executed` says whether any node ran (all may have come from the cache)."""
+    """The prompt ended well, even if all that it gives came from the cache."""
 
     outputs: tuple[Output, ...]
-    executed: bool = True
 
 
 class PromptFailed(msgspec.Struct, frozen=True):

@@ -52,11 +52,7 @@ def ending(entry: Mapping[str, Any]) -> Finished | PromptFailed | Interrupted:
         return PromptFailed(
             Failure(kind="node", message="The engine reports an error without a text.")
         )
-    cached = {
-        node for kind, data in messages if kind == "execution_cached" for node in data["nodes"]
-    }
-    graph = entry["prompt"][2] if len(entry.get("prompt", ())) > 2 else {}
-    return Finished(outputs(entry.get("outputs") or {}), executed=not set(graph) <= cached)
+    return Finished(outputs(entry.get("outputs") or {}))
 
 
 def outputs(found: Mapping[str, Any]) -> tuple[Output, ...]:

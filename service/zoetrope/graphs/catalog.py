@@ -319,11 +319,6 @@ def all_options(item: Input, files: Callable[[str], Sequence[str]]) -> list[Opti
     return [*(f for f in files(item.files) if f not in fixed), *fixed]
 
 
-def object_info(catalog: Catalog, files: Callable[[str], Sequence[str]]) -> dict[str, Any]:
-    """Spell a whole catalogue the way ``GET /object_info`` does."""
-    return {name: node_info(catalog, name, files) for name in catalog.nodes}
-
-
 def node_info(
     catalog: Catalog, class_type: str, files: Callable[[str], Sequence[str]]
 ) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def _sgm_uniform(steps: int, shift: float) -> list[float]:
     return [sigma(shift, t) for t in times] + [0.0]
 
 
-def _karras(steps: int, shift: float, rho: float = 7.0) -> list[float]:
+def _karras(steps: int, shift: float) -> list[float]:
+    rho = 7.0
     low, high = table(shift)[0] ** (1 / rho), 1.0
     return [(high + t * (low - high)) ** rho for t in _line(0.0, 1.0, steps)] + [0.0]
 
@@ -89,12 +90,13 @@ def _kl_optimal(steps: int, shift: float) -> list[float]:
     return [math.tan(x) for x in _line(high, low, steps)] + [0.0]
 
 
-def _linear_quadratic(steps: int, shift: float, threshold: float = 0.025) -> list[float]:
+def _linear_quadratic(steps: int, shift: float) -> list[float]:
     del shift
     if steps == 1:
         return [1.0, 0.0]
     linear = steps // 2
     curved = steps - linear
+    threshold = 0.025
     gap = linear - threshold * steps
     square = gap / (linear * curved**2)
     slope = threshold / linear - 2 * gap / curved**2

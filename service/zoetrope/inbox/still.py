@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import sys
 import time
@@ -19,8 +18,6 @@ from ..errors import Rejected, ZoetropeError
 from ..settings import InboxSettings
 from ..structs import primed
 from .still_worker import READY, Answer, Request
-
-log = logging.getLogger("zoetrope.inbox")
 
 IDLE_SECONDS = 60.0
 _START_SECONDS = 30.0

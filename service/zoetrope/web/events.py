@@ -76,7 +76,6 @@ class Reader:
         self._bytes = 0  # of the events that came since it began
         self._wake = asyncio.Event()
         self.closed = False
-        self.too_slow = False
 
     def put(self, event: Event) -> None:
         """Add an event, or close the reader when it is too far behind."""
@@ -88,7 +87,6 @@ class Reader:
             self._events.append(event)
             self._bytes += len(event.data)
         if len(self._events) + len(self._progress) > self._room or self._bytes > BACKLOG_BYTES:
-            self.too_slow = True
             self.close()
         self._wake.set()
 
