@@ -29,7 +29,8 @@ from zoetrope.settings import (
     Settings,
     StateSettings,
 )
-from zoetrope.store.sqlite.ledger import Ledger
+from zoetrope.store.memory import MemoryLedger
+from zoetrope.store.protocol import JobStore
 
 RECIPE = """
 title = "A small recipe"
@@ -135,7 +136,7 @@ async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 class World:
     """A whole inbox with its ledger; `start` runs watcher and intake as the service would."""
 
-    def __init__(self, root: Path, ledger: Ledger, settings: Settings, decoder: Decoder) -> None:
+    def __init__(self, root: Path, ledger: JobStore, settings: Settings, decoder: Decoder) -> None:
         self.root = root
         self.ledger = ledger
         self.settings = settings
@@ -253,15 +254,20 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, settings: Settings) -> AsyncIterator[World]:
-    (tmp_path / "state").mkdir()
-    ledger = await Ledger.open(settings.ledger_file)
+async def store() -> JobStore:
+    """The world's ledger; a test that needs its file says so."""
+    return MemoryLedger()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, settings: Settings, store: JobStore) -> AsyncIterator[World]:
+    (tmp_path / "state").mkdir(exist_ok=True)
     decoder = Decoder(settings.inbox)
-    world = World(tmp_path, ledger, settings, decoder)
+    world = World(tmp_path, store, settings, decoder)
     yield world
     await world.stop()
     await decoder.close()
-    await ledger.close()
+    await store.close()
 
 
 @pytest.fixture

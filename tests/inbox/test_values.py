@@ -13,9 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.fakes.ledger import poison
 from tests.fakes.still import plain_still
-from tests.inbox.conftest import GRAPH, RECIPE, until, write_picture
+from tests.inbox.conftest import GRAPH, RECIPE, write_picture
 from zoetrope import tables
 from zoetrope.domain.job import Job, State
 from zoetrope.domain.values import Ticket
@@ -118,24 +117,6 @@ async def test_what_nobody_thought_of_is_refused_by_the_ledger_and_the_refusal_i
     assert (job.state, job.reason.key) == (State.REJECTED, "unkept")
     assert job.ticket == Ticket(recipe="plain")
     assert job.reason.sentence in world.why("cat.png")
-
-
-async def test_a_claim_whose_row_cannot_be_read_waits_and_keeps_nobody_up(world, picture):
-    picture("cat.png")
-    job = await world.take("cat.png")
-    poison(world.settings.ledger_file, job)
-    # Killed between the row and the release of its originals.
-    write_picture(world.claimed / job.id / "cat.png")
-    world.make_intake()
-    world.start()
-    picture("good.png", seed=2)
-    await until(lambda: any(job.stem == "good" for job in world.announced))
-    await until(lambda: world.intake.status.held)
-    (held,) = world.intake.status.held
-    assert (held.name, held.reason.key) == ("cat.png", "job-unreadable")
-    assert world.intake.status.problem is None
-    assert (world.claimed / job.id / "cat.png").is_file()
-    assert (world.settings.work / job.id).is_dir()
 
 
 # Whatever a ticket says becomes a job that is read back as it was written, or is refused.

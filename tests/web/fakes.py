@@ -21,7 +21,8 @@ from zoetrope.inbox.intake import Held
 from zoetrope.jobs.progress import Live
 from zoetrope.runtime import Runtime
 from zoetrope.settings import RecipesSettings, Settings, parse
-from zoetrope.store.sqlite.ledger import Ledger
+from zoetrope.store.memory import MemoryLedger
+from zoetrope.store.protocol import JobStore
 from zoetrope.web.events import Bus
 
 STILL = plain_still(size=1000, width=640, height=480, source="source.png", file="source.png")
@@ -66,7 +67,7 @@ class Status(msgspec.Struct, kw_only=True):
 class Conductor:
     """Takes people's orders as the real one does, and runs nothing."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: JobStore) -> None:
         self.ledger = ledger
         self.lives: dict[str, Live] = {}
         self.workers = [WorkerStatus()]
@@ -128,7 +129,7 @@ class Intake:
 class Counter:
     """Makes a job of what is handed over, unless the ticket asks for a refusal."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: JobStore) -> None:
         self.ledger = ledger
         self.taken: list[dict[str, object]] = []
         self.error: Exception | None = None
@@ -217,12 +218,12 @@ class Parts(Runtime):
         self.settings = msgspec.structs.replace(self.settings, recipes=default)
 
 
-async def make_parts(home: Path, extra: str = "") -> Parts:
-    """Make the parts of a service; the caller closes `parts.ledger`."""
+async def make_parts(home: Path, extra: str = "", store: JobStore | None = None) -> Parts:
+    """Make the parts of a service, with a store in memory unless one is given; the caller closes `parts.ledger`."""
     made = settings(home, extra)
     parts = Parts(made)
     parts.bus = Bus(made.outbox.path)
-    ledger = await Ledger.open(made.ledger_file)
+    ledger = MemoryLedger() if store is None else store
     ledger.on_change(lambda _, job: parts.bus.job(job))
     ledger.on_change(parts.tally.see)
     parts.ledger = ledger

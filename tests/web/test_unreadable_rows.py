@@ -7,12 +7,21 @@ import asyncio
 import pytest
 
 from tests.fakes.ledger import poison
+from tests.web.fakes import make_parts
 from tests.web.test_jobs import AS_JSON, add, problem
 from zoetrope.domain.job import State
 from zoetrope.health.checks.ledger import LedgerCheck
+from zoetrope.store.sqlite.ledger import Ledger
 
 # As an earlier version wrote a parameter that was not a number.
 BODY = b'{"id":"x","ticket":{"recipe":"tiny","parameters":{"cfg":null}}}'
+
+
+@pytest.fixture
+async def parts(tmp_path):
+    ledger = await Ledger.open(tmp_path / "state" / "ledger.db")
+    yield await make_parts(tmp_path, store=ledger)
+    await ledger.close()
 
 
 @pytest.fixture
