@@ -8,7 +8,12 @@ import pytest
 
 from tests.fakes.street import Street, recipe_with
 from zoetrope.domain.job import State
-from zoetrope.settings import LintSettings
+from zoetrope.domain.values import Ticket
+from zoetrope.graphs.shelf import Recipes, shipped
+from zoetrope.jobs import preflight
+from zoetrope.jobs.lint_gate import LintGate
+from zoetrope.models import manifest
+from zoetrope.settings import LintSettings, Settings
 
 
 def ask(url):
@@ -62,3 +67,20 @@ async def test_an_operator_may_ignore_a_rule_with_a_reason(street):
     place = await street("shift_low", "shift", 6.0, S012="the shifts differ on purpose")
     job = await place.becomes(await place.drop(), State.DONE)
     assert not any(line.startswith("S012") for line in job.stages[0].attempts[0].lint)
+
+
+def test_a_file_that_somebody_vouches_for_counts_without_a_restart(monkeypatch, tmp_path):
+    monkeypatch.setattr(manifest, "shipped", lambda: tmp_path)
+    file = tmp_path / manifest.FILE
+    file.write_text('[[model]]\nfile = "other"\nfolder = "vae"\n')
+    gate, hero = LintGate(Settings()), Recipes((shipped(),)).get("wan22-i2v-hero")
+
+    def unpinned():
+        found = preflight.check_ticket(
+            gate, hero, Ticket(recipe=hero.name, prompt="she turns"), {"": 0.0}
+        )
+        return {finding.node for finding in found.findings if finding.rule == "M010"}
+
+    assert "unet_high" in unpinned()
+    file.write_bytes((shipped() / manifest.FILE).read_bytes())
+    assert "unet_high" not in unpinned()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..engine.report import known
@@ -79,7 +78,7 @@ class LintGate:
             flags=found.flags,
         )
 
-    @cached_property
+    @property
     def _base(self) -> Context:
         from ..lint.facts import pinned_context
         from ..models.manifest import catalogue
