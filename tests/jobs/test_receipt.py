@@ -1,13 +1,15 @@
 """What a receipt says that a video was made with is what the engine had when the stage was submitted."""
 
+import asyncio
 import hashlib
 import json
 import shutil
 
+import aiohttp
 import msgspec
 import pytest
 
-from tests.fakes.street import RECIPES, Street
+from tests.fakes.street import RECIPES, Street, order
 from zoetrope.domain.environment import ModelFile
 from zoetrope.domain.job import State
 from zoetrope.engine.comfyui import ComfyEngine
@@ -203,3 +205,50 @@ async def test_a_receipt_of_the_simulated_engine_claims_no_models_and_no_packs(s
     for told in environments(paper(street)):
         assert "simulated" in told["packs_unknown"]
         assert all("simulated" in each["unknown"] for each in told.get("models", []))
+
+
+async def forgotten(street):
+    """Have a job wait in the engine's own queue, behind another, and the engine forget both while nobody looks."""
+    order(street, "slow", seconds=0.5, times=0)
+    await street.becomes(await street.drop(stem="first"), State.RUNNING)
+    job = await street.drop(stem="behind", colour=7)
+    async with asyncio.timeout(20), aiohttp.ClientSession() as http:
+        queue = {"queue_pending": []}
+        while not queue["queue_pending"]:
+            async with http.get(f"{street.engines[0].url}/queue") as answer:
+                queue = await answer.json()
+    await street.stop()
+    street.engines[0].faults.clear()
+    await street.engines[0].restart()
+    return job
+
+
+async def test_a_prompt_that_is_sent_again_is_told_with_what_the_engine_has_then(
+    street, monkeypatch
+):
+    monkeypatch.setattr(ComfyEngine, "stats", gpu({**REPORT, "chosen": "sdpa"}))
+    await street.start()
+    job = await forgotten(street)
+    newer = {**REPORT, "driver": "590.1", "chosen": "sageattn", "packs": [PACKS[0]]}
+    monkeypatch.setattr(ComfyEngine, "stats", gpu(newer, version="0.28.0"))
+    await street.start()
+    done = await street.becomes(job, State.DONE)
+    (attempt,) = done.stages[0].attempts
+    assert (attempt.version, attempt.attention) == ("0.28.0", "sageattn")
+    assert (attempt.environment.driver, len(attempt.environment.packs)) == ("590.1", 1)
+
+
+async def test_a_prompt_is_not_sent_again_to_a_gpu_that_is_smaller_than_its_plan(
+    street, tmp_path, monkeypatch
+):
+    with (tmp_path / "recipes/tiny/recipe.toml").open("a") as file:
+        file.write("[memory.16]\npixels = 4096\n[memory.80]\npixels = 16384\n")
+    monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT, vram_total=80 * 2**30))
+    await street.start()
+    job = await forgotten(street)
+    monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT, vram_total=16 * 2**30))
+    await street.start()
+    done = await street.becomes(job, State.DONE)
+    assert [a.memory for a in done.stages[0].attempts] == [80.0, 16.0]
+    assert "smaller GPU" in done.stages[0].attempts[0].failure.message
+    assert (done.plan.memory, done.plan.width) == (16, 64)

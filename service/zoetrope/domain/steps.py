@@ -107,6 +107,22 @@ def submit(
     )
 
 
+def submit_again(
+    job: Job, now: float, *, version: str, attention: str, environment: Environment
+) -> Job:
+    """The engine does not know the open attempt's prompt: it gets it anew, with what it has now."""
+    if job.attempt is None:
+        return job
+    stage = _current(job)
+    last = msgspec.structs.replace(
+        stage.attempts[-1], version=version, attention=attention, environment=environment
+    )
+    if last == stage.attempts[-1]:
+        return job
+    stage = msgspec.structs.replace(stage, attempts=(*stage.attempts[:-1], last))
+    return msgspec.structs.replace(job, updated=now, stages=_with_stage(job, stage))
+
+
 def start(job: Job, now: float) -> Job:
     """The engine was seen working on the open attempt."""
     stage = _current(job)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -200,6 +201,7 @@ class StageRun:
             ran = attempt.started is not None and not self.forgiven
             if not isinstance(place, Absent) or ran:
                 return  # it is there; or it ran and is gone, which the follower will say
+            await self._look_again(job, request)
         self._doubt = True
         names = await self._upload(request)
         tags = {"job": job.id, "stage": request.spec.name, "attempt": str(attempt.number)}
@@ -213,6 +215,25 @@ class StageRun:
             request.spec.name,
             extra={"job": job.short, "action": "submit", "engine": self._engine.name},
         )
+
+    async def _look_again(self, job: Job, request: StageRequest) -> None:
+        """Write down what an engine has that does not know the prompt: it may be another process, or another GPU."""
+        self._stats = stats = await self._engine.stats()
+        if request.recipe.memory_class(stats.gigabytes) < request.plan.memory:
+            raise EngineRefused(
+                f"The engine {self._engine.name} has forgotten the prompt, and has a smaller GPU now.",
+                key="crash",
+            )
+        models = names_in(request.graph(request.names()))
+        has = await environment(self._hashes, self._engine.url, stats, models)
+        again = partial(
+            steps.submit_again,
+            now=self._clock(),
+            version=stats.version,
+            attention=stats.attention,
+            environment=has,
+        )
+        await self._ledger.change(job.id, again)
 
     async def _upload(self, request: StageRequest) -> dict[str, str]:
         try:
