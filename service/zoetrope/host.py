@@ -59,7 +59,7 @@ _MEMORY = _Case(
 _DEVICE = _Case(
     "disk-error",
     "The disk or share under {place} reports an error ({why}).",
-    "Look at it: dmesg, smartctl, the share's server; it goes on by itself.",
+    "Check it with dmesg, smartctl, the share's server; it goes on by itself.",
 )
 
 _CASES: dict[int, _Case] = {

@@ -167,7 +167,7 @@ class ModelsSettings(Section, frozen=True):
 
 
 NO_MEMORY_CLOCKS = (
-    "memory clocks are never set, because any limit on them slows the fabric inside the card too, by 16 to"
+    "memory clocks are never set, because any limit on them slows the fabric inside the GPU too, by 16 to"
     " 32 % (NVIDIA/open-gpu-kernel-modules #1265); leave the key out, max_core_mhz is the lever"
 )
 
@@ -379,7 +379,7 @@ def _gpu_contradictions(gpu: GpuSettings) -> Iterator[str]:
         elif (profile.core_offset_mhz or 0) > 0 and profile.max_core_mhz is None:
             yield (
                 f"{where}.core_offset_mhz: an offset of {profile.core_offset_mhz:+d} MHz alone lifts the"
-                " highest clock too, which is an overclock; set max_core_mhz beside it"
+                " highest clock too, which is an overclock; set max_core_mhz with it"
             )
         if not profile.cards:
             yield f"{where}.cards: found an empty list; name a UUID or a pattern, or leave the key out"

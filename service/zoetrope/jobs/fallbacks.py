@@ -1,4 +1,4 @@
-"""The ladder: what to do after a failure, as a value decided from what was already tried."""
+"""Fallbacks: what to do after a failure, as a value decided from what was already tried."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ BYSTANDER = "bystander"
 # What to try with a video that looks like this, whoever made it look so.
 LOOKS = {
     "black": (
-        "Where ComfyUI's log says `invalid value encountered in cast`, the model's values were no numbers:"
+        "Where ComfyUI's log says `invalid value encountered in cast`, the model produced NaN:"
         " try the attention kernel sdpa, then weights that are less quantised."
     ),
     "frozen": "Ask for a definite action in the prompt, or try another seed; zoetrope lint reads the graph.",
     "noise": "Look at the video in the work folder: zoetrope lint finds steps that do not meet, zoetrope health"
-    " an attention kernel that is wrong on this card.",
+    " an attention kernel that is wrong on this GPU.",
 }
 
 
@@ -86,9 +86,15 @@ def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
             Reason(kind, failure.message, "The job goes on by itself once it is there."), 60
         )
     if kind == "graph-refused":
-        return Refuse(Reason(kind, failure.message, "Mend the recipe or the ticket."))
+        return Refuse(Reason(kind, failure.message, "Fix the recipe or the ticket."))
     if kind == "interrupted":
-        return Dropped(Reason(kind, "Somebody stopped it at the engine.", "Retry it if you like."))
+        return Dropped(
+            Reason(
+                kind,
+                "A user or another program interrupted it at the engine.",
+                "To make it, retry the job.",
+            )
+        )
     rungs = stage.relief
     if kind == BYSTANDER:
         return Again(rungs)
@@ -109,7 +115,7 @@ def _climb(failure: Failure, rungs: tuple[str, ...], means: Means) -> Decision:
     for rung in ladder:
         if rung not in rungs:
             return Again((*rungs, rung), free=rung != RESTART, restart=rung == RESTART)
-    memory = "the host's memory" if failure.kind == "host-oom" else "the card's memory"
+    memory = "the host's memory" if failure.kind == "host-oom" else "the GPU's memory"
     climbed = ", ".join(rungs) or "nothing"
     return GiveUp(
         Reason(

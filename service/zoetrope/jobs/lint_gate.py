@@ -31,7 +31,7 @@ class LintGate:
         errors = [finding for finding in found if finding.severity == "error"]
         if errors:
             raise Rejected(
-                f"The graph of stage {request.spec.name} would go wrong: {_told(errors)}",
+                f"The workflow of stage {request.spec.name} is rejected by {_told(errors)}",
                 " ".join(dict.fromkeys(finding.fix for finding in errors))
                 + f" See zoetrope rules {errors[0].rule}.",
                 key="lint",
@@ -93,7 +93,7 @@ def _budgeted(request: StageRequest) -> dict[str, str]:
     asked = request.ticket
     if any((asked.width, asked.height, asked.frames, asked.seconds)):
         return {}
-    return {"F005": "the recipe's own budget for this card"}
+    return {"F005": "the recipe's own budget for this GPU"}
 
 
 def line(finding: Finding) -> str:
@@ -104,8 +104,8 @@ def line(finding: Finding) -> str:
 
 def _told(errors: Sequence[Finding]) -> str:
     return " ".join(
-        f"{finding.rule} {where}: {finding.found}. {finding.why}"
+        f"rule {finding.rule} at {where}: {finding.found}. {finding.why}"
         if (where := finding.title or finding.node)
-        else f"{finding.rule}: {finding.found}. {finding.why}"
+        else f"rule {finding.rule}: {finding.found}. {finding.why}"
         for finding in errors
     )

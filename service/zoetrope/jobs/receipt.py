@@ -113,13 +113,13 @@ def _words(job: Job, plan: Plan | None, key: str) -> str:
 
 
 def _of_plan(job: Job, plan: Plan | None, strayed: tuple[str, ...]) -> tuple[str, ...]:
-    """Say what was corrected in the plan, or why no plan can be told."""
+    """Say what was corrected in the plan, or why the plan is unknown."""
     if plan is not None:
         return plan.notes
     stages = ", ".join(strayed)
     why = (
         f"The recipe {job.ticket.recipe} gives another graph now than the one that made {stages}, so"
-        " no plan is told; what was measured stands in the verdicts of each stage."
+        " the plan is unknown; the verdicts of each stage hold what was measured."
     )
     return (*job.notes, why)
 

@@ -350,4 +350,6 @@ def _last_attempt(job: Job) -> Attempt | None:
 
 
 def _interrupted() -> Failure:
-    return Failure(kind="interrupted", message="Somebody interrupted it at the engine.")
+    return Failure(
+        kind="interrupted", message="A user or another program interrupted it at the engine."
+    )
