@@ -311,6 +311,7 @@ class TestCopying:
 
     def test_nothing_is_written_into_the_inbox(self, claims, inbox, tmp_path):
         write(inbox, "hero/cat.png", "hero/cat.toml")
+        (tmp_path / "outbox").mkdir()
         claims.prepare()
         claim = claims.take(("hero/cat.png",), ("hero/cat.toml",))
         assert claim.root / "hero/cat.png" == inbox / "hero/cat.png"

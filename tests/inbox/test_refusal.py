@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -220,4 +221,9 @@ class TestAFailedJob:
 def test_nothing_else_writes_reasons():
     assert [m.name for m in PACKAGE.rglob("*.py") if "why.txt" in m.read_text()] == ["entry.py"]
     inbox = (PACKAGE / "inbox").glob("*.py")
-    assert {m.name for m in inbox if "WHY" in m.read_text()} == {"entry.py", "refusal.py"}
+    # Retention removes rejected pictures together with their reasons.
+    known = {"entry.py", "refusal.py", "rejected.py"}
+    assert {m.name for m in inbox if "WHY" in m.read_text()} == known
+    assert not re.search(
+        r"\.(write|create|replacing)\(", (PACKAGE / "inbox/rejected.py").read_text()
+    )

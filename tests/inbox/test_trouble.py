@@ -104,8 +104,21 @@ class TestTrouble:
         assert "is not a file" in job.reason.sentence
         assert world.intake.status.problem is None
 
+    async def test_a_reason_waits_for_an_outbox_that_is_gone_and_never_makes_it(self, world):
+        world.change(claim="copy")
+        (world.inbox / "bad.png").write_text("hello")
+        world.start()
+        await until(lambda: world.intake.status.problem)
+        reason = world.intake.status.problem
+        assert (reason.key, reason.next_step != "") == ("missing", True)
+        assert str(world.settings.outbox.path) in reason.sentence
+        assert not world.settings.outbox.path.exists()
+        world.settings.outbox.path.mkdir()
+        await until((world.settings.outbox.path / "rejected" / "bad.png.why.txt").exists)
+
     async def test_files_that_stay_need_no_writable_inbox(self, world, picture, monkeypatch):
         world.change(claim="copy")
+        world.settings.outbox.path.mkdir()
         picture("cat.png")
         (world.inbox / "bad.png").write_text("hello")
 

@@ -230,8 +230,8 @@ class Claims:
     def refuse(self, claim: Claim, reason: Reason) -> Path:
         """Move a claim's files where people find them, each picture with its reason; returns the first reason's file."""
         if not claim.moved:
+            # Never made here: an outbox that is gone may be a share that is not mounted.
             home = self._fallback.parent
-            home.mkdir(parents=True, exist_ok=True)
             with Beneath(home) as tree:
                 target = "/".join(part for part in (self._fallback.name, claim.folder) if part)
                 tree.make(target)

@@ -69,6 +69,7 @@ class _Work(msgspec.Struct):
     drop: Drop | None = None
     claim: Claim | None = None
     arrived: float = 0.0
+    admitted: bool = False  # its row is new; what comes after it may have to be tried again
 
     @property
     def name(self) -> str:
@@ -283,7 +284,8 @@ class Intake:
             job = await self._ledger.claimed(claim.id)
             if job is None:
                 job = await self._admit(claim, work.arrived, turn)
-            elif not claim.moved:
+                work.admitted = True
+            elif not claim.moved and not work.admitted:
                 # It stands in the inbox as it was when it was taken: an old acquaintance.
                 self._done(work)
                 return job
