@@ -92,7 +92,8 @@ def ledger(root: Path, count: int = 100_000) -> Iterator[Figure]:
             lambda n: ledger.page(JobQuery(before=count - n * 100 % count)),
         )
         await timed("ledger get, p99", lambda n: ledger.get(ids[n * 199 % count]))
-        await timed("ledger claim-next, p99", lambda _: ledger.next(5.0))
+        await timed("ledger oldest queued, p99", lambda _: ledger.oldest(5.0))
+        await timed("ledger what waits, p99", lambda _: ledger.waiting(5.0, 20))
         await ledger.close()
         return figures
 

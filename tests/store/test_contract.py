@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes.ledger import make
 from zoetrope.domain import steps
-from zoetrope.domain.job import Job, Progress, Stage, State
+from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.plan import Plan
 from zoetrope.domain.query import NEWEST, JobQuery
 from zoetrope.domain.values import Still, Ticket
@@ -75,13 +75,13 @@ async def test_listeners_hear_of_what_was_written_and_of_nothing_else(store):
     assert heard == [(job.id, State.QUEUED), (job.id, State.CANCELLED)]
 
 
-async def test_the_next_job_is_the_oldest_whose_time_has_come(store):
+async def test_the_oldest_job_is_the_first_to_arrive_of_those_whose_time_has_come(store):
     late = make(stages=(Stage(name="i2v", not_before=100.0),))
     jobs = [await store.add(j, claim=j.id) for j in (late, make(), make(), make(State.DONE))]
-    assert await store.next(50.0) == jobs[1]
-    assert await store.next(50.0, without=[jobs[1].id]) == jobs[2]
-    assert await store.next(50.0, without=[jobs[1].id, jobs[2].id]) is None
-    assert await store.next(100.0) == jobs[0]
+    assert await store.oldest(50.0) == jobs[1]
+    assert await store.oldest(50.0, without=[jobs[1].id]) == jobs[2]
+    assert await store.oldest(50.0, without=[jobs[1].id, jobs[2].id]) is None
+    assert await store.oldest(100.0) == jobs[0]
     assert await store.soonest() == 100.0
 
 
@@ -98,13 +98,17 @@ async def test_waiting_jobs_come_by_priority_and_then_as_they_arrived(store):
 
 
 async def test_a_waiting_job_tells_what_its_turn_is_decided_by(store):
-    stages = (Stage(name="i2v", state=Progress.DONE), Stage(name="upscale", not_before=7.0))
+    ran = Attempt(
+        number=1, prompt_id="p", engine="e0", state=Progress.DONE, memory=23.5, started=1.0
+    )
+    first = Stage(name="i2v", state=Progress.DONE, attempts=(ran,))
+    stages = (first, Stage(name="upscale", not_before=7.0))
     job = make(stages=stages, created=5.0, priority=2, plan=Plan(memory=24))
     await store.add(job, claim="c")
     (found,) = await store.waiting(7.0, 1)
     assert (found.id, found.created, found.priority) == (job.id, 5.0, 2)
     assert (found.recipe, found.stage, found.memory) == ("tiny", "upscale", 24)
-    assert found.not_before == 7.0
+    assert (found.ran_on, found.not_before) == (23.5, 7.0)
 
 
 async def test_a_priority_that_changes_moves_the_job(store):
@@ -119,7 +123,7 @@ async def test_a_priority_that_nothing_can_order_by_is_refused(store, priority):
         await store.add(make(priority=priority), claim="c")
 
 
-async def test_twins_are_found_unless_they_came_to_nothing(store):
+async def test_duplicates_are_found_unless_they_came_to_nothing(store):
     for state in (State.FAILED, State.CANCELLED, State.REJECTED):
         job = make(state, fingerprint="f" * 64)
         await store.add(job, claim=job.id)
@@ -169,7 +173,7 @@ async def test_the_tally_knows_recipe_and_state_and_follows_both(store):
     }
 
 
-async def test_a_witness_hears_what_a_job_was_before(store):
+async def test_a_listener_hears_what_a_job_was_before(store):
     heard = []
     store.on_change(lambda before, after: heard.append((before, after)))
     new = await store.add(make(), claim="1")
@@ -271,7 +275,7 @@ async def test_whoever_changes_what_was_given_back_changes_no_other_answer(store
         store.get(given.id),
         store.find(given.short),
         store.claimed("c1"),
-        store.next(1.0),
+        store.oldest(1.0),
         store.change(given.id, lambda job: job),
     ):
         job = await ask

@@ -152,7 +152,7 @@ async def test_a_full_disk_is_told_apart_and_nothing_is_half_written(ledger, con
         lambda ledger: ledger.get("a"),
         lambda ledger: ledger.find("a"),
         lambda ledger: ledger.claimed("c"),
-        lambda ledger: ledger.next(1.0, without=["a"]),
+        lambda ledger: ledger.oldest(1.0, without=["a"]),
         lambda ledger: ledger.waiting(1.0, 5),
         lambda ledger: ledger.soonest(),
         lambda ledger: ledger.find_duplicate("f"),

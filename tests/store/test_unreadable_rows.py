@@ -87,8 +87,8 @@ async def test_pages_are_whole_however_many_rows_cannot_be_read(ledger, file):
 async def test_the_queue_does_not_starve_behind_a_row(ledger, file):
     jobs = await add(ledger, 3)
     poison(file, *jobs[:2])
-    assert await ledger.next(1.0) == jobs[2]
-    assert await ledger.next(1.0, without=[jobs[2].id]) is None
+    assert await ledger.oldest(1.0) == jobs[2]
+    assert await ledger.oldest(1.0, without=[jobs[2].id]) is None
     assert [each.id for each in await ledger.waiting(1.0, 1)] == [jobs[2].id]
 
 
@@ -99,11 +99,11 @@ async def test_a_row_whose_time_has_come_and_that_cannot_be_read_wakes_nobody(le
         lambda j: msgspec.structs.replace(j, stages=(Stage(name="i2v", not_before=50.0),)),
     )
     poison(file, due)
-    assert await ledger.next(10.0) is None
+    assert await ledger.oldest(10.0) is None
     assert await ledger.soonest() == 50.0
 
 
-async def test_twins_halves_and_makers_are_found_past_such_a_row(ledger, file):
+async def test_duplicates_halves_and_publishers_are_found_past_such_a_row(ledger, file):
     one = await add(ledger, 2, State.DONE, fingerprint="f" * 64)
     two = await add(ledger, 1, State.WAITING, folder="loop")
     halves = await add(ledger, 1, State.WAITING, folder="loop")

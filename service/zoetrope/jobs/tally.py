@@ -47,7 +47,7 @@ class Tally:
         self.refusals: Counter[str] = Counter()
 
     def see(self, before: Job | None, after: Job) -> None:
-        """Count what a step with a job means; the ledger's witness."""
+        """Count what a step with a job means; made to be given to `ledger.on_change`."""
         for each in measured(before, after):
             match each:
                 case StageDone():

@@ -156,7 +156,7 @@ class MemoryLedger:
 
         return await self._answer(work)
 
-    async def next(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
+    async def oldest(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
         """Give the queued job that arrived first of those whose time has come, but for some ids."""
         skip = set(without)
         return await self._first(

@@ -3,8 +3,8 @@
 Every form holds to these sentences, and tests/store/test_contract.py compares the forms:
 
 - What an awaited call wrote is durable, as far as the form can keep anything at all.
-- A job is given back equal to what was written, and never the same object. One that would not be read back
-  equal is refused (Unkept) before anything is written.
+- What is read is equal to what was written, and an object of its own. A job that would not be read back equal
+  is refused (Unkept) before anything is written.
 - A call that raises has written nothing. One that is cancelled may have written, wholly; listeners hear of it.
 - A row that nothing can be made of is in no list and hides no other; asked for by name it is UnreadableJob.
 - A job that is not there is NotFound; trouble of the store itself is LedgerError or DiskFull.
@@ -73,7 +73,7 @@ class JobIndex(Protocol):
         A page goes on after the last one of the page before; a page that is not full is the last.
         """
 
-    async def next(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
+    async def oldest(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
         """Give the queued job that arrived first of those whose time has come, but for some ids."""
 
     async def soonest(self) -> float | None:

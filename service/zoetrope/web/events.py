@@ -139,7 +139,7 @@ class Bus:
         self._readers: set[Reader] = set()
 
     def job(self, job: Job) -> None:
-        """Tell that a job was written; made to be given to `ledger.listen`."""
+        """Tell that a job was written; made to be given to `ledger.on_change`."""
         if job.id in self._held:
             # The last figure of a stage is told before the step that it led to.
             self._flush(job.id)

@@ -72,7 +72,7 @@ class Gauges:
         shelf = self._runtime.recipes
         known = await asyncio.to_thread(shelf.names) if shelf is not None else ()
         in_hand = [job for worker in workers for job in worker.in_hand]
-        first = await ledger.next(math.inf, without=in_hand)
+        first = await ledger.oldest(math.inf, without=in_hand)
         return [jobs(await ledger.tally(), known), oldest(first, self._now())]
 
 

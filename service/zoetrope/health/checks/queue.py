@@ -53,7 +53,7 @@ class QueueCheck:
         counts = await ledger.counts()
         idle = [worker.name for worker in status.workers if worker.up and not worker.in_hand]
         held = [job for worker in status.workers for job in worker.in_hand]
-        due = await ledger.next(self._now(), without=held) if idle else None
+        due = await ledger.oldest(self._now(), without=held) if idle else None
         if due is None:
             self._left = None
         elif self._left is None or self._left[0] != due.id:

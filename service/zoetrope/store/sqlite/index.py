@@ -40,7 +40,7 @@ class SqliteIndex(Database):
 
         return await self._run(work)
 
-    async def next(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
+    async def oldest(self, now: float, *, without: Iterable[str] = ()) -> Job | None:
         """Find the oldest queued job whose time has come, leaving out those already in hand."""
         skip = list(without)
 
