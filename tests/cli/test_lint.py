@@ -43,7 +43,7 @@ def test_a_trap_is_told_with_its_place_why_it_matters_and_the_fix(run, bent):
     for words in (
         "error S002  ks_low.start_at_step",
         "start_at_step = 7, while ks_high ends at 5",
-        "why: The second stage has to begin",
+        "why: The second stage must begin",
         "fix: Let the second stage start where the first one ends. (--fix)",
         "1 error",
     ):
@@ -162,9 +162,9 @@ def test_an_ignore_needs_a_reason(run, bent):
     ("text", "words"),
     [
         ("{", "is not valid JSON"),
-        ("[" * 100_000, "nested deeper"),
+        ("[" * 100_000, "nested too deep"),
         ('{"nodes": [], "links": [], "version": 0.4}', "Z003"),
-        ("[]", "is no graph"),
+        ("[]", "is not a workflow"),
         (
             '{"a": {"class_type": "X", "inputs": {}}, "a": {"class_type": "Y", "inputs": {}}}',
             "Z009",
@@ -181,7 +181,7 @@ def test_what_is_no_graph_is_told_in_words(run, tmp_path, text, words):
 
 
 def test_a_folder_that_is_no_recipe_and_a_file_that_is_not_there(run, tmp_path):
-    assert "is no recipe" in run("lint", tmp_path).stderr
+    assert "is not a recipe" in run("lint", tmp_path).stderr
     assert "cannot be read" in run("lint", tmp_path / "none.json").stderr
 
 
@@ -189,7 +189,7 @@ def test_rules_are_listed_and_explained(run):
     lines = run("rules").stdout.splitlines()
     assert len(lines) == len(RULES) + 1  # and the head
     done = run("rules", "s002")
-    assert "why     The second stage has to begin" in done.stdout
+    assert "why     The second stage must begin" in done.stdout
     assert json.loads(run("rules", "S002", "--json").stdout)[0]["severity"] == "error"
     wrong = run("rules", "S0002")
     assert wrong.exit_code == 1

@@ -1,4 +1,4 @@
-"""docs/rules.md says what the rules say, and the README how many there are; UPDATE_DOCS=1 writes the page anew."""
+"""docs/rules.md says what the rules say, and the README how many there are; UPDATE_DOCS=1 writes the page again."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ FAMILIES = {
     "Z": "The graph itself",
     "M": "Models",
     "L": "LoRAs",
-    "S": "Steps, shift and the hand-over between the experts",
+    "S": "Steps, shift and the handover between the experts",
     "C": "Guidance and samplers",
     "F": "Frames and size",
     "E": "First and last frame",
@@ -26,12 +26,12 @@ FAMILIES = {
 }
 HEAD = """# Rules
 
-What `zoetrope lint` looks for, and what every job's graph is read for before an engine hears of it: an error refuses the job, a
-warning goes into its receipt. `zoetrope rules ID` shows one of them, `zoetrope lint FILE --fix` mends those with a mechanical
-answer. A rule is ignored with a reason: for a host in the settings (`[lint] ignore`), for a node in its
-`_meta.zoetrope_ignore`, for once with `--ignore ID=REASON`.
+`zoetrope lint` checks these rules, and so does the service for every job before it submits it: an error rejects the job, a warning
+goes into its receipt. `zoetrope rules ID` shows a rule, `zoetrope lint FILE --fix` fixes findings that have a mechanical fix. A rule
+is ignored with a reason: for a host in the settings (`[lint] ignore`), for a node in its `_meta.zoetrope_ignore`, for one run with
+`--ignore ID=REASON`.
 
-This page is written from the rules; `UPDATE_DOCS=1 .venv/bin/python -m pytest tests/lint/test_rules_page.py` writes it anew.
+This page is generated from the rules; `UPDATE_DOCS=1 .venv/bin/python -m pytest tests/lint/test_rules_page.py` writes it again.
 """
 
 

@@ -126,7 +126,7 @@ async def test_the_picture_counts_where_its_size_is_known(client):
 async def test_corrections_of_the_ticket_are_told(client):
     said = {"recipe": "tiny", "prompt": "She turns.", "frames": 6}
     assert (await (await ask(client, said)).json())["notes"] == [
-        "6 frames became 5: the model makes 4n+1."
+        "6 frames became 5: the model generates 4n+1."
     ]
 
 

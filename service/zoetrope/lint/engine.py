@@ -45,7 +45,7 @@ def set_of(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _apply(rule: Rule, subject: Subject) -> Iterator[Finding]:
-    # A rule's own mistake must not keep the others from being heard; it is itself something to hear of.
+    # A failing rule must not hide the findings of the others; it is reported as a finding itself.
     try:
         yield from [_finding(rule, hit, subject) for hit in rule.check(subject)]
     except Exception as error:
@@ -54,8 +54,8 @@ def _apply(rule: Rule, subject: Subject) -> Iterator[Finding]:
             rule="X001",
             severity="warn",
             found=f"rule {rule.id} failed with {type(error).__name__}",
-            why=f"Nobody knows what {rule.id} ({rule.title}) would have said of this graph.",
-            fix="Report the graph together with this line.",
+            why=f"This graph was not checked by {rule.id} ({rule.title}).",
+            fix="Report the graph and this line as a bug.",
             source="zoetrope",
         )
 
@@ -98,8 +98,8 @@ def _vain_ignores(subject: Subject, rules: Mapping[str, Rule]) -> Iterator[Findi
                 severity="warn",
                 node=node_id,
                 found=f"the ignore of {str(rule_id)[:40]} {what}",
-                why="An ignore counts only for a known rule and with the reason in words.",
-                fix="Write the reason, or take the ignore away.",
+                why="An ignore needs a known rule and a reason.",
+                fix="Add the reason, or remove the ignore.",
                 source="zoetrope",
             )
 

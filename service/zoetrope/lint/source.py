@@ -33,8 +33,8 @@ class Source:
                 severity="error",
                 node=name,
                 found="two nodes of the file have this id",
-                why="Only the last of them counts, and nobody sees which one that is.",
-                fix="Give each node an id of its own.",
+                why="Only the last of them is read, and the file does not show which one that is.",
+                fix="Give each node a unique id.",
                 source="ComfyUI API format",
             )
             for name in self.document.twice
@@ -49,8 +49,8 @@ def gather(paths: Sequence[Path]) -> Iterator[Source]:
             graphs = sorted(path.glob("*.json"))
             if not (path / "recipe.toml").is_file() or not graphs:
                 raise RecipeError(
-                    f"{path} is no recipe: it has no recipe.toml, or no graph.",
-                    "Name a graph's file, or a recipe's folder.",
+                    f"{path} is not a recipe: it has no recipe.toml, or no workflow.",
+                    "Name the file of a workflow, or the folder of a recipe.",
                 )
             yield from (read(file) for file in graphs)
         else:
@@ -61,7 +61,7 @@ def read(file: Path) -> Source:
     """Read one graph; what is no JSON at all is an error, what is no graph is the linter's to say."""
     try:
         if file.stat().st_size > MOST_BYTES:
-            raise RecipeError(f"{file} is larger than any graph ({MOST_BYTES >> 20} MB).")
+            raise RecipeError(f"{file} is too large for a workflow ({MOST_BYTES >> 20} MB).")
         text = file.read_bytes()
     except OSError as error:
         raise RecipeError(f"{file} cannot be read ({error.strerror}).") from error

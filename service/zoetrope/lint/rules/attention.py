@@ -36,8 +36,8 @@ def _sage(subject: Subject, chain: Chain) -> bool:
     "A001",
     "warn",
     title="SageAttention 3 on WAN 2.2",
-    why="Its 4-bit attention leaves artefacts on WAN 2.2's experts, and it runs on Blackwell cards"
-    " alone.",
+    why="Its 4-bit attention leaves artifacts on WAN 2.2's experts, and it only runs on"
+    " Blackwell GPUs.",
     fix="Use auto, or SageAttention 3 on the middle steps only.",
     source="Comfy-Org/ComfyUI #10076",
 )
@@ -74,9 +74,9 @@ def half_patched(subject: Subject) -> Iterator[Hit]:
 @rule(
     "A003",
     "warn",
-    title="SageAttention, compilation and half-precision sums together",
-    why="Each works alone; all three at once are known to give pure noise.",
-    fix="Leave one of them out.",
+    title="SageAttention, compilation and half-precision accumulation together",
+    why="Each works alone; all three together are known to give pure noise.",
+    fix="Remove one of them.",
     source="Comfy-Org/ComfyUI #8689; thu-ml/SageAttention #162",
 )
 def noisy_trio(subject: Subject) -> Iterator[Hit]:
@@ -97,7 +97,7 @@ def noisy_trio(subject: Subject) -> Iterator[Hit]:
     "A004",
     "warn",
     title="sageattn_compiled",
-    why="It is reported to leave a grid of noise, and has no use left next to sageattn.",
+    why="It is reported to leave a grid of noise, and has no advantage over sageattn.",
     fix="Use sageattn.",
     source="kijai/ComfyUI-WanVideoWrapper #1686",
 )
@@ -114,8 +114,8 @@ def compiled_sage(subject: Subject) -> Iterator[Hit]:
     "A005",
     "warn",
     title="cache over few steps",
-    why="A cache leaves steps out; of eight or fewer none can be spared.",
-    fix="Take the cache away.",
+    why="A cache skips steps; with eight or fewer none can be skipped.",
+    fix="Remove the cache.",
     source="community notes on TeaCache, MagCache and EasyCache",
 )
 def cache_over_few_steps(subject: Subject) -> Iterator[Hit]:
@@ -134,8 +134,8 @@ def cache_over_few_steps(subject: Subject) -> Iterator[Hit]:
 @rule(
     "A006",
     "warn",
-    title="14B weights kept on the card",
-    why="Both experts on the card at once leave no memory for the clip.",
+    title="14B weights kept in GPU memory",
+    why="Both experts in GPU memory at once leave no memory for the clip.",
     fix="Set load_device to offload_device.",
     source="community notes on main_device",
 )
@@ -156,7 +156,7 @@ def kept_on_card(subject: Subject) -> Iterator[Hit]:
     "A007",
     "error",
     title="loader settings that exclude each other",
-    why="The wrapper's loader raises before the first step.",
+    why="The wrapper's loader fails before the first step.",
     fix="Keep one of the two.",
     source="WanVideoWrapper nodes_model_loading.py",
 )
@@ -194,7 +194,7 @@ def exclusive_settings(subject: Subject) -> Iterator[Hit]:
     "A008",
     "warn",
     title="fullgraph compilation",
-    why="fullgraph is there for debugging: it makes no step faster, and raises at the first piece of a"
+    why="fullgraph is for debugging: it speeds up nothing, and fails at the first part of a"
     " model that cannot be compiled.",
     fix="Set fullgraph to false.",
     source="community notes on torch.compile",

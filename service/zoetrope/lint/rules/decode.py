@@ -19,8 +19,8 @@ def _canvas(subject: Subject, decoder: str) -> Canvas | None:
 @rule(
     "V001",
     "warn",
-    title="seams in time",
-    why="A tile in time that is shorter than the clip makes the video blink at every seam.",
+    title="temporal tile shorter than the clip",
+    why="With a temporal tile shorter than the clip the video flickers at every seam.",
     fix="Make temporal_size longer than the clip, or use VAEDecode.",
     source="Comfy-Org/ComfyUI #7116",
 )
@@ -40,7 +40,7 @@ def seams_in_time(subject: Subject) -> Iterator[Hit]:
 @rule(
     "V002",
     "info",
-    title="tiles where none are needed",
+    title="unnecessary tiles",
     why="WAN's VAE decodes a clip of this size in one piece; tiles only add seams.",
     fix="Use VAEDecode.",
     source="Comfy-Org/ComfyUI #7116; kijai/ComfyUI-WanVideoWrapper #210",
@@ -65,7 +65,7 @@ def needless_tiles(subject: Subject) -> Iterator[Hit]:
     "V003",
     "error",
     title="tiles that leave gaps",
-    why="The next tile begins further on than this one is long: what is between is never decoded.",
+    why="The stride is longer than the tile: what is between two tiles is never decoded.",
     fix="Make the stride shorter than the tile.",
     source="kijai/ComfyUI-WanVideoWrapper PR #353",
 )

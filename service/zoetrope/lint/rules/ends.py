@@ -15,7 +15,8 @@ _ENDS = ("start_image", "end_image")
     "E001",
     "error",
     title="first or last frame missing",
-    why="The recipe goes from one picture to another; with one alone the node makes something else.",
+    why="The recipe goes from one picture to another; with one alone the node generates"
+    " something else.",
     fix="Connect start_image and end_image.",
     source="host guide: first and last frame are both required",
 )
@@ -32,8 +33,8 @@ def missing_end(subject: Subject) -> Iterator[Hit]:
     "E002",
     "info",
     title="first and last frame are the same picture",
-    why="To end where it began the clip hardly moves, and its last frame repeats the first.",
-    fix="Say very exactly what moves, and drop the last frame for a loop without a seam.",
+    why="A clip that ends as it begins hardly moves, and its last frame repeats the first.",
+    fix="Describe exactly what moves, and drop the last frame for a seamless loop.",
     source="hero document; Wan-Video/Wan2.1 #372",
 )
 def same_ends(subject: Subject) -> Iterator[Hit]:
@@ -46,7 +47,7 @@ def same_ends(subject: Subject) -> Iterator[Hit]:
 @rule(
     "E003",
     "warn",
-    title="last frame of a loop encoded on its own",
+    title="last frame of a loop encoded separately",
     why="Without fun_or_fl2v_model the last picture is not the last frame of one encoded clip, and the"
     " loop jumps.",
     fix="Set fun_or_fl2v_model.",

@@ -20,9 +20,9 @@ _LABEL = re.compile(r"^\s*(\d{1,5})\s*[:x/]\s*(\d{1,5})\s*$")
 @rule(
     "F001",
     "error",
-    title="length that the model cannot make",
-    why="Latents hold the first frame and then four frames each; anything else is cut without a word,"
-    " and the clip is shorter than asked for.",
+    title="length that the model cannot generate",
+    why="Latents hold the first frame and then four frames each; any other length is cut"
+    " silently, and the clip is shorter than requested.",
     fix="Use 4n + 1 frames.",
     source="ComfyUI nodes_wan.py: (length - 1) // 4 + 1",
 )
@@ -45,8 +45,8 @@ def not_4n_plus_1(subject: Subject) -> Iterator[Hit]:
     "F002",
     "warn",
     title="wrong playback speed",
-    why="14B weights make 16 frames a second; at 24 all motion is half as fast again.",
-    fix="Use 16 frames a second, or 16 times what the interpolation adds.",
+    why="14B weights generate 16 frames per second; at 24 all motion is 1.5 times as fast.",
+    fix="Use 16 frames per second, times the factor of the interpolation.",
     source="Wan-Video/Wan2.2 configuration: sample_fps 16",
 )
 def wrong_speed(subject: Subject) -> Iterator[Hit]:
@@ -64,9 +64,9 @@ def wrong_speed(subject: Subject) -> Iterator[Hit]:
 @rule(
     "F003",
     "warn",
-    title="longer than the model was trained for",
-    why="Past 81 frames colours drift, motion loops, and memory grows with every frame.",
-    fix="Make 81 frames at most, or the clip in chunks.",
+    title="longer than the trained length",
+    why="Beyond 81 frames colors drift, motion loops, and memory grows with every frame.",
+    fix="Generate 81 frames at most, or the clip in chunks.",
     source="Wan-Video/Wan2.1 #369",
 )
 def too_long(subject: Subject) -> Iterator[Hit]:
@@ -81,8 +81,8 @@ def too_long(subject: Subject) -> Iterator[Hit]:
     "F004",
     "error",
     title="size off the model's grid",
-    why="Latents are an eighth of the picture and are read in patches of two: other sizes break or are"
-    " cut.",
+    why="Latents are an eighth of the picture and are processed in patches of two: other sizes"
+    " fail or are cropped.",
     fix="Use multiples of 16.",
     source="ComfyUI nodes_wan.py",
 )
@@ -104,11 +104,11 @@ def off_patch_grid(subject: Subject) -> Iterator[Hit]:
 @rule(
     "F005",
     "warn",
-    title="more than the card holds",
-    why="Attention looks at every token of the clip at once; this many end in out-of-memory or in a"
-    " crawl of offloading.",
+    title="too large for the GPU's memory",
+    why="Attention covers every token of the clip at once; this many end in out-of-memory or in"
+    " slow offloading.",
     fix="Make the clip smaller or shorter.",
-    source="host guide: tested sizes; measured on a 16 GB card",
+    source="host guide: tested sizes; measured on a 16 GB GPU",
 )
 def beyond_memory(subject: Subject) -> Iterator[Hit]:
     """Find clips of 14B weights with more tokens than the card's memory is good for."""
@@ -125,9 +125,9 @@ def beyond_memory(subject: Subject) -> Iterator[Hit]:
 @rule(
     "F006",
     "warn",
-    title="aspect that is not what it is called",
-    why="832x1216 is 13:19, not 9:16: who relies on the label gets bars or a crop.",
-    fix="Name the true aspect, or choose the size of the label.",
+    title="wrong aspect ratio label",
+    why="832x1216 is 13:19, not 9:16: a video of that label gets bars or is cropped.",
+    fix="Use the true ratio, or a size that has the ratio of the label.",
     source="arithmetic; official sizes are 480x832 and 720x1280",
 )
 def wrong_label(subject: Subject) -> Iterator[Hit]:
@@ -146,8 +146,8 @@ def wrong_label(subject: Subject) -> Iterator[Hit]:
     "F007",
     "info",
     title="picture will be cropped",
-    why="The node scales the picture to fill the frame and cuts off what is over at the edges.",
-    fix="Choose a size of the picture's shape.",
+    why="The node scales the picture to fill the frame and crops the edges.",
+    fix="Choose a size with the aspect ratio of the picture.",
     source="ComfyUI nodes_wan.py: center crop; host guide",
 )
 def cropped_picture(subject: Subject) -> Iterator[Hit]:
@@ -174,7 +174,7 @@ def cropped_picture(subject: Subject) -> Iterator[Hit]:
     "F008",
     "warn",
     title="several clips at once",
-    why="Memory grows with the batch; clips made one after the other take the same time.",
+    why="Memory grows with the batch; clips generated one after the other take the same time.",
     fix="Use a batch of 1, and queue the graph again for more.",
     source="two-pass notes",
 )

@@ -24,7 +24,8 @@ _FEW_WORDS = 25
     "C001",
     "error",
     title="guidance on distilled weights",
-    why="Distilled weights have their guidance built in: more of it burns and flashes, and costs double.",
+    why="Distilled weights have their guidance built in: more of it oversaturates and flashes,"
+    " and takes twice as long.",
     fix="Use CFG 1.0.",
     source="official template; community notes: below 2 at most",
 )
@@ -39,8 +40,8 @@ def guided_twice(subject: Subject) -> Iterator[Hit]:
     "C002",
     "warn",
     title="little guidance on the high-noise expert",
-    why="Motion is decided in the noisy steps; without guidance there the model ignores what the prompt"
-    " asks to move.",
+    why="Motion is decided in the noisy steps; without guidance there, the model ignores the"
+    " motion in the prompt.",
     fix="Use CFG 3.5 on the high-noise expert.",
     source="hero document",
 )
@@ -62,7 +63,7 @@ def _cfg(stage: Stage, better: float) -> Hit:
     "C003",
     "info",
     title="negative prompt without effect",
-    why="At CFG 1.0 the model is not asked about the negative prompt at all.",
+    why="At CFG 1.0 the model does not evaluate the negative prompt at all.",
     fix="Raise CFG, use NAG, or leave the negative prompt empty.",
     source="ComfyUI samplers.py: cfg 1.0 drops the negative pass",
 )
@@ -91,10 +92,10 @@ def _has_nag(subject: Subject, stage: Stage) -> bool:
 @rule(
     "C004",
     "warn",
-    title="NAG beside guidance",
-    why="NAG stands in for the negative prompt where there is no guidance; steps with CFG above 1 do"
+    title="NAG together with CFG",
+    why="NAG replaces the negative prompt where there is no guidance; steps with CFG above 1 do"
     " not use it.",
-    fix="Use CFG 1.0, or take NAG away.",
+    fix="Use CFG 1.0, or remove NAG.",
     source="community notes on NAG",
 )
 def idle_nag(subject: Subject) -> Iterator[Hit]:
@@ -110,9 +111,9 @@ def idle_nag(subject: Subject) -> Iterator[Hit]:
 @rule(
     "C005",
     "warn",
-    title="scheduler that does not follow the shift",
-    why="These schedules are drawn between the ends of the noise alone; what the shift does to the"
-    " steps between is lost.",
+    title="scheduler that ignores the shift",
+    why="These schedules only use the two ends of the noise range; the effect of the shift on"
+    " the steps between is lost.",
     fix="Use simple or beta.",
     source="ComfyUI samplers.py; every official template uses simple",
 )
@@ -130,8 +131,8 @@ def unshifted_schedule(subject: Subject) -> Iterator[Hit]:
     "C006",
     "warn",
     title="sampler that adds noise",
-    why="It adds noise in each step; with few steps, or on a latent that was handed over, there is no"
-    " time to take it out again.",
+    why="It adds noise in each step; with few steps, or on a latent from an earlier stage, too"
+    " few steps remain to remove it.",
     fix="Use euler.",
     source="community notes on sde samplers",
 )
@@ -149,10 +150,10 @@ def noisy_sampler(subject: Subject) -> Iterator[Hit]:
 @rule(
     "C007",
     "info",
-    title="several evaluations a step",
-    why="The sampler asks the model several times in each step, and takes that much longer; compare it"
-    " with others at the same number of evaluations.",
-    fix="Divide the steps by the evaluations of each.",
+    title="several evaluations per step",
+    why="The sampler evaluates the model several times per step, and takes that much longer;"
+    " compare samplers at the same number of evaluations.",
+    fix="Divide the steps by the evaluations per step.",
     source="RES4LYF; community notes on res_2s",
 )
 def costly_sampler(subject: Subject) -> Iterator[Hit]:
@@ -162,7 +163,7 @@ def costly_sampler(subject: Subject) -> Iterator[Hit]:
         if times is not None and times > 1:
             node_id, name = stage.place("sampler")
             steps = f": {stage.ran * times} for {stage.ran} steps" if stage.ran else ""
-            found = f"{quote(stage.sampler)} evaluates {times} times a step{steps}"
+            found = f"{quote(stage.sampler)} evaluates the model {times} times per step{steps}"
             yield Hit(node=node_id, input=name, found=found)
 
 
@@ -170,9 +171,9 @@ def costly_sampler(subject: Subject) -> Iterator[Hit]:
     "C008",
     "warn",
     title="strong guidance in few steps",
-    why="Each step goes too far: pictures burn and flash.",
+    why="Each step goes too far: the video oversaturates and flashes.",
     fix="Lower CFG, or use more steps.",
-    source="community notes on burns and flashes",
+    source="community notes on oversaturation and flashes",
 )
 def burning_guidance(subject: Subject) -> Iterator[Hit]:
     """Find stages with CFG above 6 in twelve steps or fewer."""
@@ -189,9 +190,9 @@ def burning_guidance(subject: Subject) -> Iterator[Hit]:
     "C009",
     "error",
     title="RES4LYF's latent in a core sampler",
-    why="RES4LYF hands its noise and its place in the schedule over inside the latent; a core sampler"
-    " reads neither and begins at another level.",
-    fix="Go on with ClownsharkChainsampler.",
+    why="RES4LYF passes its noise and its position in the schedule on inside the latent; a core"
+    " sampler reads neither and begins at another level.",
+    fix="Continue with ClownsharkChainsampler.",
     source="ClownsharkBatwing/RES4LYF #233",
 )
 def foreign_latent(subject: Subject) -> Iterator[Hit]:
@@ -205,9 +206,9 @@ def foreign_latent(subject: Subject) -> Iterator[Hit]:
 @rule(
     "C010",
     "info",
-    title="several evaluations a step on distilled weights",
-    why="What such a sampler wins in a step it pays for with another evaluation of the model; on"
-    " weights that were distilled for few steps it is doubtful that anything is left of the gain.",
+    title="several evaluations per step on distilled weights",
+    why="Such a sampler gains accuracy per step with further evaluations of the model; on"
+    " weights that are distilled for few steps the gain is doubtful.",
     fix="Use euler, or compare with euler at the same number of evaluations.",
     source="community notes: most do not compare res_2s at twice the steps, doubtful with distill LoRAs",
 )
@@ -217,7 +218,7 @@ def costly_distilled(subject: Subject) -> Iterator[Hit]:
         times = evaluations(stage.sampler)
         if stage.chain.distilled and times is not None and times > 1:
             node_id, name = stage.place("sampler")
-            found = f"{quote(stage.sampler)} evaluates {times} times a step"
+            found = f"{quote(stage.sampler)} evaluates the model {times} times per step"
             yield Hit(node=node_id, input=name, found=found)
 
 
@@ -225,8 +226,9 @@ def costly_distilled(subject: Subject) -> Iterator[Hit]:
     "C011",
     "info",
     title="lcm on weights that are not distilled for it",
-    why="lcm guesses the finished video in every step and covers it with new noise for the next:"
-    " distilled weights guess well from the first step on, others do not, and what came before is lost.",
+    why="lcm predicts the finished video in every step and adds new noise for the next:"
+    " distilled weights predict well from the first step on, others do not, and earlier"
+    " steps are lost.",
     fix="Use euler, or add the distillation LoRAs.",
     source="parameter document: lcm, beta, 4 steps and CFG 1, which are a distilled model's",
 )
@@ -241,10 +243,10 @@ def lcm_undistilled(subject: Subject) -> Iterator[Hit]:
 @rule(
     "C012",
     "info",
-    title="long negative text under NAG",
-    why="NAG is attention within the positive pass and weaker than a real negative prompt: the usual"
-    " list of all faults does less than the few things that must not be seen.",
-    fix="Name in a few literal words what must not be seen.",
+    title="long negative prompt with NAG",
+    why="NAG is attention within the positive pass and weaker than a real negative prompt: the"
+    " usual list of all defects does less than the few things to avoid.",
+    fix="Name in a few literal words what to avoid.",
     source="community notes on NAG: simple, no word salad",
 )
 def nag_word_salad(subject: Subject) -> Iterator[Hit]:

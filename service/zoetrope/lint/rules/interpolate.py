@@ -41,7 +41,7 @@ def other_rate(playback: Playback, wanted: float) -> Hit:
     "R001",
     "warn",
     title="interpolated before it is upscaled",
-    why="The upscaler then works on twice the frames, and sharpens what the interpolation guessed.",
+    why="The upscaler then processes twice the frames, and sharpens interpolated ones.",
     fix="Upscale first, then interpolate.",
     source="community notes: SeedVR2, then RIFE",
 )
@@ -56,9 +56,10 @@ def interpolated_first(subject: Subject) -> Iterator[Hit]:
 @rule(
     "R002",
     "error",
-    title="interpolated frames shown too slowly",
-    why="There are more frames than before; at a rate that did not grow with them everything is slow.",
-    fix="Multiply the rate as the frames were, or tag the recipe slow-motion.",
+    title="frame rate not raised after interpolation",
+    why="There are more frames than before; if the frame rate does not grow with them, the"
+    " video is slow motion.",
+    fix="Multiply the frame rate like the frames, or tag the recipe slow-motion.",
     source="official frame interpolation template",
 )
 def interpolated_but_slow(subject: Subject) -> Iterator[Hit]:
@@ -98,9 +99,9 @@ def _links_source_rate(subject: Subject, playback: Playback) -> bool:
 @rule(
     "R003",
     "warn",
-    title="interpolator that fails in silence",
-    why="FL_RIFE hands back the frames it was given when its model does not load.",
-    fix="Use RIFE VFI, or count the frames that come out.",
+    title="interpolator that fails silently",
+    why="FL_RIFE returns its input frames when its model does not load.",
+    fix="Use RIFE VFI, or count the output frames.",
     source="ComfyUI_Fill-Nodes FL_RIFE.py",
 )
 def silent_interpolator(subject: Subject) -> Iterator[Hit]:
@@ -113,7 +114,8 @@ def silent_interpolator(subject: Subject) -> Iterator[Hit]:
     "R004",
     "warn",
     title="interpolation that fills the memory",
-    why="Frames and their copies pile up until the cache is cleared; at 1080 lines that is gigabytes.",
+    why="Frames and their copies accumulate until the cache is cleared; at 1080 lines that is"
+    " gigabytes.",
     fix="Clear the cache after 10 frames or fewer.",
     source="Fannovel16/ComfyUI-Frame-Interpolation #36, PR #52",
 )

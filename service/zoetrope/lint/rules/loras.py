@@ -17,7 +17,8 @@ _MOST = 3
     "L001",
     "error",
     title="LoRA of the other expert",
-    why="Each half of a LoRA pair was trained on its own expert; on the other one it does harm.",
+    why="Each LoRA of a pair was trained on its own expert; on the other expert it degrades the"
+    " video.",
     fix="Put the high-noise LoRA on the high-noise expert and the low-noise LoRA on the other.",
     source="two-pass notes: high with high, low with low",
 )
@@ -52,9 +53,9 @@ def other_task(subject: Subject) -> Iterator[Hit]:
     "L003",
     "error",
     title="only one of two stages distilled",
-    why="Both stages run with the same steps and guidance, yet one has weights that need few steps"
-    " without guidance and the other has not.",
-    fix="Put the LoRA on both experts or on none, or give each stage steps and CFG of its own.",
+    why="Both stages run with the same steps and CFG, but one has weights for few steps without"
+    " guidance and the other does not.",
+    fix="Put the LoRA on both experts or on none, or give each stage its own steps and CFG.",
     source="official template",
 )
 def half_distilled(subject: Subject) -> Iterator[Hit]:
@@ -72,8 +73,8 @@ def half_distilled(subject: Subject) -> Iterator[Hit]:
     "L004",
     "warn",
     title="WAN 2.1 LoRA on WAN 2.2",
-    why="It has keys for an attention to pictures that 2.2 lacks; they are not loaded, and the rest"
-    " works in part.",
+    why="It has keys for an image attention that 2.2 does not have; they are not loaded, and"
+    " the rest works in part.",
     fix="Load the LoRA for WAN 2.2.",
     source="kijai/ComfyUI-WanVideoWrapper #1710, #940",
 )
@@ -91,7 +92,8 @@ def older_lora(subject: Subject) -> Iterator[Hit]:
     "L005",
     "warn",
     title="unusual strength of a distillation LoRA",
-    why="Official graphs use 1.0; below 0.7 a few steps are not enough, above 1.5 the picture burns.",
+    why="Official graphs use 1.0; below 0.7 a few steps are not enough, above 1.5 the picture"
+    " oversaturates.",
     fix="Use 1.0.",
     source="official template; ModelTC/LightX2V #248 uses 1.5 on the high expert",
 )
@@ -113,8 +115,8 @@ def odd_strength(subject: Subject) -> Iterator[Hit]:
     "L006",
     "info",
     title="many LoRAs on one model",
-    why="LoRAs change the same weights and get into each other's way.",
-    fix="Keep the three that matter most, or merge some.",
+    why="LoRAs change the same weights and interfere with each other.",
+    fix="Keep the three most important ones, or merge some.",
     source="community notes on LoRA stacks",
 )
 def many_loras(subject: Subject) -> Iterator[Hit]:
@@ -127,9 +129,9 @@ def many_loras(subject: Subject) -> Iterator[Hit]:
 @rule(
     "L007",
     "warn",
-    title="second stage without a model of its own",
-    why="RES4LYF's samplers carry the model in the latent: a second stage that is given none goes on"
-    " with the first stage's expert.",
+    title="second stage without its own model",
+    why="RES4LYF's samplers pass the model on with the latent: a second stage without a model"
+    " continues with the expert of the first stage.",
     fix="Connect the low-noise expert to the second sampler's model input.",
     source="RES4LYF: state carried in the latent",
 )
@@ -137,7 +139,7 @@ def inherited_model(subject: Subject) -> Iterator[Hit]:
     """Find RES4LYF samplers that go on with an expert's latent and have no model."""
     for first, second in subject.pairs:
         if second.runtime == "res4lyf" and second.model is None and first.expert:
-            found = f"no model; it goes on with the {first.expert}-noise expert of {first.node}"
+            found = f"no model; it continues with the {first.expert}-noise expert of {first.node}"
             yield Hit(node=second.node, input="model", found=found)
 
 
@@ -145,8 +147,8 @@ def inherited_model(subject: Subject) -> Iterator[Hit]:
     "L008",
     "error",
     title="LoRA extracted from fp8 weights",
-    why="LoraExtractKJ takes two models' weights from each other; fp8 weights cannot be counted with,"
-    " and too little of the difference is left in them.",
+    why="LoraExtractKJ subtracts the weights of two models; fp8 weights have too little"
+    " precision for that.",
     fix="Extract from the fp16 or bf16 files of both models.",
     source="community notes on LoraExtractKJ",
 )

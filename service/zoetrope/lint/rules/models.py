@@ -23,8 +23,8 @@ _WRAPPERS_ENCODER = re.compile(r"umt5.*enc_(?:bf16|fp8)")
     "M001",
     "error",
     title="one expert of the pair is missing",
-    why="WAN 2.2 14B is two models: the high-noise expert makes motion and composition, the low-noise"
-    " expert the detail. One alone gives noise or mush.",
+    why="WAN 2.2 14B is two models: the high-noise expert generates motion and composition, the"
+    " low-noise expert the detail. One alone gives noise or blur.",
     fix="Load the other expert as well, and sample with both.",
     source="hero document; official template",
 )
@@ -46,8 +46,8 @@ def one_expert(subject: Subject) -> Iterator[Hit]:
     "M002",
     "error",
     title="VAE of the other model",
-    why="14B weights speak the latents of wan_2.1_vae, the 5B those of wan2.2_vae; the wrong one ends"
-    " in a channel mismatch or in garbage.",
+    why="14B weights use the latents of wan_2.1_vae, the 5B weights those of wan2.2_vae; the"
+    " wrong VAE ends in a channel mismatch or in garbage.",
     fix="Use wan_2.1_vae with 14B and wan2.2_vae with 5B.",
     source="Wan-Video/Wan2.2 configuration files",
 )
@@ -74,8 +74,8 @@ def wrong_vae(subject: Subject) -> Iterator[Hit]:
     "M003",
     "error",
     title="latent of the 5B model with 14B weights",
-    why="Wan22ImageToVideoLatent makes latents of 48 channels at a sixteenth of the size; 14B weights"
-    " want 16 channels at an eighth.",
+    why="Wan22ImageToVideoLatent makes latents of 48 channels at a sixteenth of the size; 14B"
+    " weights need 16 channels at an eighth.",
     fix="Use WanImageToVideo.",
     source="ComfyUI nodes_wan.py",
 )
@@ -90,9 +90,9 @@ def latent_of_5b(subject: Subject) -> Iterator[Hit]:
 @rule(
     "M004",
     "error",
-    title="control node with weights that know no control",
-    why="Without fun_control weights the core keeps only the channels of the control video: the start"
-    " picture is dropped without a word, and the mask lands in the wrong channel.",
+    title="control node without control weights",
+    why="Without fun_control weights the core keeps only the channels of the control video: the"
+    " start picture is dropped silently, and the mask ends up in the wrong channel.",
     fix="Use WanImageToVideo, or load fun_control weights.",
     source="ComfyUI model_base.py, nodes_wan.py",
 )
@@ -124,9 +124,9 @@ def _picture_inputs(subject: Subject, node_id: str) -> dict[str, object]:
     "M005",
     "error",
     title="weights for another task",
-    why="Text-to-video weights ignore a start picture without a word; image-to-video weights without"
+    why="Text-to-video weights silently ignore a start picture; image-to-video weights without"
     " a picture get zeros for it.",
-    fix="Load weights for the task that the nodes are for.",
+    fix="Load weights for the task of the nodes.",
     source="kijai/ComfyUI-WanVideoWrapper #1341",
 )
 def other_task(subject: Subject) -> Iterator[Hit]:
@@ -147,7 +147,7 @@ def other_task(subject: Subject) -> Iterator[Hit]:
     "M006",
     "error",
     title="wrong text encoder",
-    why="WAN reads prompts with umt5-xxl alone, loaded with the type wan.",
+    why="WAN only works with the text encoder umt5-xxl, loaded with the type wan.",
     fix="Load umt5_xxl_fp8_e4m3fn_scaled.safetensors with the type wan.",
     source="ComfyUI nodes.py: CLIPLoader",
 )
@@ -170,7 +170,7 @@ def wrong_text_encoder(subject: Subject) -> Iterator[Hit]:
     "error",
     title="text encoder file of the other runtime",
     why="The wrapper's umt5-xxl-enc-* files and the core's umt5_xxl_* files name their tensors"
-    " differently; each runtime reads its own alone.",
+    " differently; each runtime only reads its own.",
     fix="Core: umt5_xxl_*; WanVideoWrapper: umt5-xxl-enc-*.",
     source="community notes on umt5-xxl-enc files",
 )
@@ -190,7 +190,7 @@ def text_encoder_of_other_runtime(subject: Subject) -> Iterator[Hit]:
     "M008",
     "error",
     title="scaled fp8 file in the GGUF loader",
-    why="CLIPLoaderGGUF refuses files with scaled fp8 weights.",
+    why="CLIPLoaderGGUF rejects files with scaled fp8 weights.",
     fix="Load the file with CLIPLoader.",
     source="city96/ComfyUI-GGUF nodes.py",
 )
@@ -211,9 +211,9 @@ def scaled_in_gguf_loader(subject: Subject) -> Iterator[Hit]:
 @rule(
     "M009",
     "error",
-    title="model that this host does not allow",
-    why="The host's operator refuses these weights: all-in-one merges, and WAN 2.1.",
-    fix="Load a model that is allowed, or have the operator change the list.",
+    title="model that this host denies",
+    why="The operator of this host denies these weights: all-in-one merges, and WAN 2.1.",
+    fix="Load an allowed model, or ask the operator to change the list.",
     source="host guide: only WAN 2.2, no rapid merges",
 )
 def denied_model(subject: Subject) -> Iterator[Hit]:
@@ -234,9 +234,9 @@ def denied_model(subject: Subject) -> Iterator[Hit]:
 @rule(
     "M010",
     "warn",
-    title="file that nobody vouches for",
-    why="Its size and hash are not in the catalogue of models, so nobody can tell a whole file from a"
-    " broken or a changed one.",
+    title="file that is not in the catalogue",
+    why="Its size and hash are not in the catalogue of models, so a broken or changed file"
+    " would not be noticed.",
     fix="Add the file with its size and hash to the models of this host.",
     source="models.toml",
 )
@@ -256,7 +256,8 @@ def unpinned_file(subject: Subject) -> Iterator[Hit]:
     "M011",
     "warn",
     title="experts with different quantisation",
-    why="What the experts lose differs, and the clip's look changes where one hands over to the other.",
+    why="Quantisation losses differ, so the look of the clip changes at the handover between"
+    " the experts.",
     fix="Load both experts with the same quantisation.",
     source="community notes on mixed quantisation",
 )
@@ -272,9 +273,9 @@ def mixed_quantisation(subject: Subject) -> Iterator[Hit]:
 @rule(
     "M012",
     "warn",
-    title="quantised twice, or in the worst way",
-    why="Weights that are scaled already lose again when they are cast; fp8_e5m2 without scales loses"
-    " the most of all.",
+    title="quantised twice, or in the worst format",
+    why="Weights that are already scaled lose precision again when they are cast; fp8_e5m2"
+    " without scales loses the most.",
     fix="Leave the conversion at its default and load a scaled file.",
     source="community notes on fp8 kinds",
 )
@@ -303,8 +304,9 @@ def quantised_twice(subject: Subject) -> Iterator[Hit]:
     "M013",
     "info",
     title="CLIP vision that is not used",
-    why="WAN 2.2 has no attention to a picture's embedding: the input changes nothing and costs memory.",
-    fix="Take the CLIP vision input away.",
+    why="WAN 2.2 does not attend to the embedding of a picture: the input changes nothing and"
+    " costs memory.",
+    fix="Remove the CLIP vision input.",
     source="official template; kijai/ComfyUI-WanVideoWrapper #889, #1710",
 )
 def unused_clip_vision(subject: Subject) -> Iterator[Hit]:
@@ -323,13 +325,13 @@ def unused_clip_vision(subject: Subject) -> Iterator[Hit]:
     "M014",
     "warn",
     title="two runtimes in one clip",
-    why="WanVideoWrapper takes black for an empty picture and the core takes gray, and their masks are"
-    " inverted: what one prepares the other misreads.",
+    why="WanVideoWrapper uses black for an empty picture and the core uses gray, and their"
+    " masks are inverted: one misreads what the other prepares.",
     fix="Stay in one runtime from the picture to the decoded frames.",
     source="community notes on null pictures",
 )
 def mixed_runtimes(subject: Subject) -> Iterator[Hit]:
-    """Find what one runtime prepares for the other's sampler, and samplers of both that are joined."""
+    """Find what one runtime prepares the input of the other's sampler, and samplers of both that are joined."""
     for stage in subject.stages.values():
         for node_id in sorted(subject.around(stage)):
             class_type = subject.read.class_of(node_id)
@@ -340,8 +342,10 @@ def mixed_runtimes(subject: Subject) -> Iterator[Hit]:
                 outputs = signature.outputs if signature else ()
                 foreign = "WANVIDIMAGE_EMBEDS" in outputs or class_type == "WanVideoEncode"
             if foreign:
-                yield Hit(node=node_id, found=f"{class_type} prepares for {stage.class_type}")
+                yield Hit(
+                    node=node_id, found=f"{class_type} prepares the input of {stage.class_type}"
+                )
     for first, second in subject.pairs:
         if (first.runtime == "wrapper") != (second.runtime == "wrapper"):
-            found = f"{second.class_type} goes on with the latent of {first.class_type}"
+            found = f"{second.class_type} continues with the latent of {first.class_type}"
             yield Hit(node=second.node, found=found)

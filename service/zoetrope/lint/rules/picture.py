@@ -15,8 +15,9 @@ _MASK = 1
     "I001",
     "warn",
     title="transparent picture, not flattened",
-    why="LoadImage drops the alpha channel, and the colours that were hidden behind it come to light.",
-    fix="Flatten the picture on white before it goes in.",
+    why="LoadImage drops the alpha channel, and the colors behind transparent areas become"
+    " visible.",
+    fix="Flatten the picture on white first.",
     source="ComfyUI nodes.py: LoadImage; host guide",
 )
 def alpha_dropped(subject: Subject) -> Iterator[Hit]:
@@ -38,4 +39,4 @@ def alpha_dropped(subject: Subject) -> Iterator[Hit]:
     }
     for node_id in subject.read.of("LoadImage"):
         if node_id in pictures and node_id not in masked:
-            yield Hit(node=node_id, input="image", found="a picture with alpha goes in as it is")
+            yield Hit(node=node_id, input="image", found="a picture with alpha is loaded unchanged")

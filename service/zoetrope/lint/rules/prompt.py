@@ -77,8 +77,8 @@ def _prompts(subject: Subject, side: Side) -> Iterator[tuple[Stage, Prompt]]:
     "P001",
     "error",
     title="ratio in brackets",
-    why="`(16:9)` is read as a weight for the text in the brackets, and can break the picture.",
-    fix="Write the ratio without brackets, or leave it out.",
+    why="`(16:9)` is parsed as a weight for the text in the brackets, and can break the picture.",
+    fix="Write the ratio without brackets, or remove it.",
     source="community notes on prompt weights",
 )
 def bracketed_ratio(subject: Subject) -> Iterator[Hit]:
@@ -96,7 +96,7 @@ def bracketed_ratio(subject: Subject) -> Iterator[Hit]:
     "P002",
     "info",
     title="prompt longer than the clip",
-    why="What is to happen after the last frame is pressed into the frames before it, or never happens.",
+    why="Actions after the last frame are squeezed into the frames before it, or never happen.",
     fix="End the last beat with the clip, or make the clip longer.",
     source="hero document: beats",
 )
@@ -118,8 +118,8 @@ def late_beats(subject: Subject) -> Iterator[Hit]:
     "P003",
     "info",
     title="camera move that the negative prompt bans",
-    why="One prompt asks for what the other forbids; what wins changes from seed to seed.",
-    fix="Take the move out of one of the two.",
+    why="One prompt asks for what the other forbids; which one wins changes from seed to seed.",
+    fix="Remove the move from one of the two.",
     source="hero document and lightning notes, put together",
 )
 def banned_move(subject: Subject) -> Iterator[Hit]:
@@ -147,8 +147,8 @@ def _asked(words: re.Pattern[str], text: str) -> str:
 @rule(
     "P004",
     "info",
-    title="nothing keeps the mouth still",
-    why="WAN likes to make faces talk.",
+    title="no words against talking",
+    why="WAN tends to make faces talk.",
     fix="Add to the negative prompt: talking, speaking, mouth opening, lip movement.",
     source="host guide: mouth prevention",
 )
@@ -167,7 +167,7 @@ def free_mouth(subject: Subject) -> Iterator[Hit]:
         yield Hit(
             node=place.node if place else stage.node,
             input=place.input if place else "negative",
-            found="no word about mouths",
+            found="no word against talking",
         )
 
 
@@ -175,7 +175,8 @@ def free_mouth(subject: Subject) -> Iterator[Hit]:
     "P005",
     "warn",
     title="prompt that is empty or too long",
-    why="WAN reads 512 tokens: without any the picture decides alone, and those after them are cut off.",
+    why="WAN reads 512 tokens: an empty prompt leaves everything to the picture, and further"
+    " tokens are cut off.",
     fix="Say in a few sentences what moves.",
     source="Wan-Video/Wan2.2 shared_config.py: text_len 512",
 )
@@ -215,10 +216,10 @@ def keyword_list(subject: Subject) -> Iterator[Hit]:
 @rule(
     "P007",
     "info",
-    title="emotion for a face that is to stay still",
-    why="A word for an emotion moves the mouth and the whole face, which the same job asks to keep"
-    " still; what wins changes from seed to seed.",
-    fix="Take the emotion out, or let the face move.",
+    title="emotion for a face that should keep still",
+    why="A word for an emotion moves the mouth and the whole face, which the same job asks to"
+    " keep still; which one wins changes from seed to seed.",
+    fix="Remove the emotion, or let the face move.",
     source="parameter document: avoid emotion words that might trigger facial animation",
 )
 def moved_face(subject: Subject) -> Iterator[Hit]:

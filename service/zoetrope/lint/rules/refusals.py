@@ -26,10 +26,10 @@ _DISTILLED_STEPS = 4
 @rule(
     "W010",
     "error",
-    title="scaled kind for a file without scales",
-    why="The wrapper's `_scaled` kinds read a scale beside every weight, and the loader raises where it"
-    " finds none.",
-    fix="Take the kind without `_scaled`, or load the scaled file.",
+    title="scaled type for a file without scales",
+    why="The wrapper's `_scaled` types read a scale for every weight, and the loader fails if"
+    " there is none.",
+    fix="Use the type without `_scaled`, or load the scaled file.",
     source="WanVideoWrapper nodes_model_loading.py: loadmodel",
 )
 def scaled_kind_without_scales(subject: Subject) -> Iterator[Hit]:
@@ -55,9 +55,9 @@ def scaled_kind_without_scales(subject: Subject) -> Iterator[Hit]:
 @rule(
     "W011",
     "error",
-    title="LoRA to be merged after the loading",
-    why="WanVideoSetLoRAs adds LoRAs while the model runs and cannot merge any: it raises where the last"
-    " of them is to be merged.",
+    title="LoRA to be merged after loading",
+    why="WanVideoSetLoRAs adds LoRAs while the model runs and cannot merge any: it fails where"
+    " the last of them is to be merged.",
     fix="Set merge_loras to false, or give the LoRAs to the loader.",
     source="WanVideoWrapper nodes_model_loading.py: setlora",
 )
@@ -85,10 +85,10 @@ def _last(reading: Reading, node_id: str) -> Lora | None:
 @rule(
     "W012",
     "error",
-    title="GGUF beside another kind of file",
-    why="The loader joins the tensors of the model and of what is added to it, VACE for one: it raises"
-    " unless both are GGUF or neither is.",
-    fix="Load the model and the extra model in the same kind of file.",
+    title="GGUF together with another file type",
+    why="The loader joins the tensors of the model and of its extensions, such as VACE: it"
+    " fails unless both are GGUF or neither is.",
+    fix="Load the model and the extra model in the same file type.",
     source="WanVideoWrapper nodes_model_loading.py: loadmodel",
 )
 def mixed_files(subject: Subject) -> Iterator[Hit]:
@@ -98,7 +98,7 @@ def mixed_files(subject: Subject) -> Iterator[Hit]:
         for extra, name in _extras(subject.read, node_id) if model else ():
             file = subject.read.text(extra, name)
             if model and file and file.endswith(".gguf") != model.endswith(".gguf"):
-                found = f"{name} = {quote(file)} beside {quote(model)}"
+                found = f"{name} = {quote(file)} with {quote(model)}"
                 yield Hit(node=extra, input=name, found=found)
 
 
@@ -117,7 +117,8 @@ def _extras(reading: Reading, node_id: str) -> Iterator[tuple[str, str]]:
     "W013",
     "error",
     title="encoded picture for text-to-video weights",
-    why="Text-to-video weights have 16 channels and no room for a picture: the wrapper's sampler raises.",
+    why="Text-to-video weights have 16 channels and none for a picture: the wrapper's sampler"
+    " fails.",
     fix="Load image-to-video weights, or use WanVideoEmptyEmbeds.",
     source="WanVideoWrapper nodes_sampler.py: process",
 )
@@ -137,9 +138,9 @@ def picture_for_text(subject: Subject) -> Iterator[Hit]:
     "W014",
     "error",
     title="stage that ends where it begins",
-    why="There is no step between start_step and end_step, and the wrapper raises while it makes the"
-    " schedule.",
-    fix="Set end_step after start_step, or to -1 for all the steps that are left.",
+    why="There is no step between start_step and end_step, and the wrapper fails when it"
+    " computes the schedule.",
+    fix="Set end_step after start_step, or to -1 for all remaining steps.",
     source="WanVideoWrapper wanvideo/schedulers: get_scheduler",
 )
 def no_steps(subject: Subject) -> Iterator[Hit]:
@@ -161,8 +162,8 @@ def no_steps(subject: Subject) -> Iterator[Hit]:
     "W015",
     "error",
     title="flowmatch_distill with other than four steps",
-    why="The schedule is a list of four steps, and the wrapper raises for any other number.",
-    fix="Set 4 steps, or take another scheduler.",
+    why="The schedule is a list of four steps, and the wrapper fails for any other number.",
+    fix="Set 4 steps, or use another scheduler.",
     source="WanVideoWrapper wanvideo/schedulers: get_scheduler",
 )
 def not_four_steps(subject: Subject) -> Iterator[Hit]:
@@ -186,17 +187,17 @@ def _scheduling(reading: Reading) -> Iterator[str]:
 @rule(
     "W016",
     "error",
-    title="MultiTalk's loop with what is not its own",
-    why="The scheduler multitalk is for that loop alone, which makes its own windows: the wrapper raises"
-    " for the scheduler without the loop, and for context windows with it.",
-    fix="Take another scheduler, or take context_options away.",
+    title="MultiTalk scheduler and loop in the wrong combination",
+    why="The scheduler multitalk is only for that loop, which makes its own windows: the"
+    " wrapper fails for the scheduler without the loop, and for context windows with it.",
+    fix="Use another scheduler, or remove context_options.",
     source="WanVideoWrapper nodes_sampler.py: process",
 )
 def not_of_the_loop(subject: Subject) -> Iterator[Hit]:
     """Find the scheduler multitalk outside MultiTalk's loop, and context windows inside it."""
     for node_id in subject.read.of(*_SCHEDULERS):
         if subject.read.text(node_id, "scheduler") == "multitalk":
-            yield _other_scheduler(node_id, f"{node_id} cannot make its schedule")
+            yield _other_scheduler(node_id, f"{node_id} cannot compute its schedule")
     for node_id in subject.read.of("WanVideoSampler"):
         link = subject.read.source(node_id, "image_embeds")
         embeds = subject.read.class_of(link.node) if link is not None else ""

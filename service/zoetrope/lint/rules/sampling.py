@@ -17,9 +17,10 @@ _TRAINED_SHIFT = 5.0
     "S007",
     "warn",
     title="half of the steps or more on the high-noise expert",
-    why="Without a distillation LoRA the expert keeps planning anew, and motion freezes to paper"
-    " cut-outs. The official split is 10 of 20 and keeps more of the picture; know which you want.",
-    fix="Give the high-noise expert 4 or 5 of 20 steps, or keep the official split on purpose.",
+    why="Without a distillation LoRA the expert keeps changing the composition, and motion"
+    " freezes to paper cut-outs. The official split is 10 of 20 and keeps more of the"
+    " picture; choose deliberately.",
+    fix="Give the high-noise expert 4 or 5 of 20 steps, or keep the official split deliberately.",
     source="hero document; Comfy-Org/workflow_templates #196",
 )
 def frozen_motion(subject: Subject) -> Iterator[Hit]:
@@ -33,7 +34,7 @@ def frozen_motion(subject: Subject) -> Iterator[Hit]:
     "S008",
     "info",
     title="very few steps on the high-noise expert",
-    why="Without a distillation LoRA three of twenty steps or fewer make motion too fast.",
+    why="Without a distillation LoRA, three of twenty steps or fewer make the motion too fast.",
     fix="Give the high-noise expert 4 or 5 of 20 steps.",
     source="hero document",
 )
@@ -48,9 +49,9 @@ def hasty_motion(subject: Subject) -> Iterator[Hit]:
     "S016",
     "info",
     title="many steps on the high-noise expert",
-    why="Without a distillation LoRA motion begins to slow down after five of twenty steps; at ten it"
+    why="Without a distillation LoRA, motion slows down after five of twenty steps; at ten it"
     " freezes.",
-    fix="Give the high-noise expert 4 or 5 of 20 steps, if the slowness is not meant.",
+    fix="Unless slow motion is intended, give the high-noise expert 4 or 5 of 20 steps.",
     source="hero document: no-LoRA table of high steps",
 )
 def slow_motion(subject: Subject) -> Iterator[Hit]:
@@ -77,7 +78,8 @@ def _split(pair: Pair) -> Hit:
     "S010",
     "warn",
     title="many steps with a distillation LoRA",
-    why="The LoRA was trained for four steps; more of them only burn the picture and time.",
+    why="The LoRA was trained for four steps; more of them only oversaturate the picture and"
+    " take time.",
     fix="Use 4 steps, 2 on each expert.",
     source="two-pass notes; official template",
 )
@@ -113,8 +115,8 @@ def too_few_steps(subject: Subject) -> Iterator[Hit]:
     "S013",
     "info",
     title="distillation LoRA at another shift",
-    why="The LoRA's four steps are exactly those of shift 5; at another shift it is shown noise that it"
-    " was not trained on. 8 is used in official graphs as well.",
+    why="The LoRA's four steps are exactly those of shift 5; at another shift it gets noise"
+    " levels that it was not trained on. Official graphs use 8 as well.",
     fix="Use shift 5.",
     source="ModelTC/LightX2V #248; official template",
 )
@@ -135,8 +137,8 @@ def untrained_shift(subject: Subject) -> Iterator[Hit]:
 @rule(
     "S014",
     "warn",
-    title="shift outside the useful range",
-    why="Below 3 the noisy steps are too few for motion, above 12 there are none left for detail.",
+    title="shift outside of the useful range",
+    why="Below 3 too few steps are noisy enough for motion, above 12 none are left for detail.",
     fix="Use a shift from 5 to 8.",
     source="hero document; official templates",
 )
@@ -154,9 +156,9 @@ def odd_shift(subject: Subject) -> Iterator[Hit]:
 @rule(
     "S015",
     "warn",
-    title="KSampler where steps have to be chosen",
-    why="KSampler runs one expert over all of the noise, and its denoise cuts few steps to fewer; which"
-    " steps run is for KSamplerAdvanced to say.",
+    title="KSampler where a step range is needed",
+    why="KSampler runs one expert over all of the noise, and its denoise reduces few steps to"
+    " fewer; only KSamplerAdvanced has a step range.",
     fix="Use KSamplerAdvanced with start_at_step and end_at_step.",
     source="community notes on denoise and steps",
 )

@@ -20,8 +20,8 @@ _ALL_STEPS = 10_000
     "S001",
     "error",
     title="experts in reverse order",
-    why="The high-noise expert was trained for the noisy steps alone; run last, it puts new structure"
-    " over finished detail.",
+    why="The high-noise expert was trained for the noisy steps only; run last, it puts new"
+    " structure over finished detail.",
     fix=f"Sample with the high-noise expert first, or tag the recipe {_REVERSE_ORDER}.",
     source="two-pass notes; Wan-Video/Wan2.2 boundary 0.900",
 )
@@ -33,7 +33,7 @@ def reverse_order(subject: Subject) -> Iterator[Hit]:
         if stage.expert == "high":
             above = samplers.before(subject.read, stage, subject.around(stage))
             for node_id in sorted({n for n in above if subject.stages[n].expert == "low"}):
-                found = f"the low-noise sampler {node_id} comes before this high-noise one"
+                found = f"the low-noise sampler {node_id} runs before this high-noise one"
                 yield Hit(node=stage.node, found=found)
 
 
@@ -41,8 +41,8 @@ def reverse_order(subject: Subject) -> Iterator[Hit]:
     "S002",
     "error",
     title="gap or overlap between the stages",
-    why="The second stage has to begin at the step where the first one ended: the latent carries just"
-    " that much noise.",
+    why="The second stage must begin at the step where the first one ended: the latent has"
+    " exactly that much noise.",
     fix="Let the second stage start where the first one ends.",
     source="official template; lightning notes",
 )
@@ -61,8 +61,9 @@ def steps_do_not_meet(subject: Subject) -> Iterator[Hit]:
     "S003",
     "error",
     title="stages with different step counts",
-    why="The number of steps makes the noise table; two tables do not meet at any step.",
-    fix="Give both stages the same steps.",
+    why="The number of steps determines the noise schedule; two schedules do not match at any"
+    " step.",
+    fix="Set the same steps for both stages.",
     source="official template",
 )
 def different_steps(subject: Subject) -> Iterator[Hit]:
@@ -78,9 +79,9 @@ def different_steps(subject: Subject) -> Iterator[Hit]:
 @rule(
     "S004",
     "error",
-    title="noise is taken out at the hand-off",
-    why="The first stage denoises to the end in its last step; the second gets a finished, blurred"
-    " latent where it expects a noisy one.",
+    title="leftover noise is removed at the handover",
+    why="The first stage denoises completely in its last step; the second gets a finished,"
+    " blurred latent where it expects a noisy one.",
     fix="Set return_with_leftover_noise to enable on the first stage.",
     source="official template; kijai/ComfyUI-WanVideoWrapper #887",
 )
@@ -96,8 +97,8 @@ def no_leftover_noise(subject: Subject) -> Iterator[Hit]:
 @rule(
     "S005",
     "error",
-    title="new noise on the hand-off",
-    why="The latent that is handed over has its noise; more of it drowns what the first stage made.",
+    title="new noise at the handover",
+    why="The latent already has its noise; more of it hides the result of the first stage.",
     fix="Set add_noise to disable on the second stage.",
     source="official template",
 )
@@ -114,7 +115,7 @@ def noise_added_again(subject: Subject) -> Iterator[Hit]:
     "S006",
     "warn",
     title="noise is left in the video",
-    why="The last stage stops before its last step or keeps the noise of it.",
+    why="The last stage stops before its last step or keeps the noise of that step.",
     fix="Set return_with_leftover_noise to disable, and end_at_step to the steps or more.",
     source="official template; kijai/ComfyUI-WanVideoWrapper #1629",
 )
@@ -137,10 +138,10 @@ def noise_left_at_the_end(subject: Subject) -> Iterator[Hit]:
 @rule(
     "S009",
     "info",
-    title="hand-off away from the trained boundary",
+    title="handover away from the trained boundary",
     why="The experts were trained to change where 0.900 of the noise is left (0.875 for text to"
-    " video); elsewhere one of them works outside its range, sometimes on purpose.",
-    fix="Move the split to the step that the boundary falls on, if it is not meant.",
+    " video); elsewhere one of them works outside of its range, sometimes on purpose.",
+    fix="Unless this is intended, move the split to the step of the boundary.",
     source="Wan-Video/Wan2.2 configuration: boundary",
 )
 def far_from_boundary(subject: Subject) -> Iterator[Hit]:
@@ -167,9 +168,9 @@ def far_from_boundary(subject: Subject) -> Iterator[Hit]:
     "S012",
     "warn",
     title="stages with different shifts",
-    why="The shift bends the noise table: with two of them the noise that one stage leaves is not what"
-    " the other begins with.",
-    fix="Give both stages the same shift.",
+    why="The shift determines the noise schedule: with two shifts the noise that one stage"
+    " leaves is not what the other begins with.",
+    fix="Set the same shift for both stages.",
     source="official template: 5 and 5, or 8 and 8",
 )
 def different_shifts(subject: Subject) -> Iterator[Hit]:
@@ -189,9 +190,9 @@ def different_shifts(subject: Subject) -> Iterator[Hit]:
 @rule(
     "S017",
     "error",
-    title="second stage that does not go on with the first",
-    why="It begins in the middle of the steps, and what it is given is empty: what the first stage made"
-    " of the steps before is thrown away.",
+    title="second stage that does not continue the first",
+    why="It begins in the middle of the steps with an empty latent: the result of the first"
+    " stage is discarded.",
     fix="Connect the first stage's latent to it, or let it start at step 0 with noise.",
     source="two-pass notes: the second pass reads the first one's output",
 )
@@ -226,10 +227,10 @@ def _begins_empty(subject: Subject, stage: Stage) -> bool:
 @rule(
     "S018",
     "warn",
-    title="stage whose work is thrown away",
-    why="Nothing that is saved or shown comes from this sampler, so the server leaves it out: the video"
-    " is that of the other one alone.",
-    fix="Let the next stage read its latent or its frames, or take the sampler away.",
+    title="stage whose result is not used",
+    why="No output depends on this sampler, so the server skips it: only the other stage makes"
+    " the video.",
+    fix="Connect its latent or its frames to the next stage, or remove the sampler.",
     source="two-pass notes: the second pass reads the first one's output",
 )
 def work_thrown_away(subject: Subject) -> Iterator[Hit]:
@@ -240,4 +241,4 @@ def work_thrown_away(subject: Subject) -> Iterator[Hit]:
     followed = {stage.previous for stage in subject.stages.values()}
     for stage in subject.wan_stages:
         if stage.node not in subject.reachable and stage.node not in followed:
-            yield Hit(node=stage.node, found="no output descends from it")
+            yield Hit(node=stage.node, found="no output depends on it")

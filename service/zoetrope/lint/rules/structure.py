@@ -27,8 +27,8 @@ _COPY = re.compile(
     "Z001",
     "error",
     title="unknown node class",
-    why="This ComfyUI with its node packs has no such node; the server refuses the whole graph.",
-    fix="Use a node that the pinned version has, or add the pack that brings it.",
+    why="This ComfyUI with its node packs has no such node; the server rejects the whole graph.",
+    fix="Use a node of the pinned version, or add the pack that has it.",
     source="ComfyUI execution.py: missing_node_type",
 )
 def unknown_class(subject: Subject) -> Iterator[Hit]:
@@ -43,7 +43,7 @@ def unknown_class(subject: Subject) -> Iterator[Hit]:
     "error",
     title="required input missing",
     why="The server answers required_input_missing, even where the node declares a default.",
-    fix="Write the input; the recorded default is the safe choice.",
+    fix="Set the input; the recorded default is the safe choice.",
     source="ComfyUI execution.py: required_input_missing",
 )
 def required_input_missing(subject: Subject) -> Iterator[Hit]:
@@ -60,14 +60,14 @@ def required_input_missing(subject: Subject) -> Iterator[Hit]:
     "Z003",
     "error",
     title="not in API format",
-    why="The server takes nodes by their ids, each with class_type and inputs.",
+    why="The server accepts nodes by id, each with class_type and inputs.",
     fix="Export the workflow with `Export (API)`.",
     source="ComfyUI server: POST /prompt",
 )
 def not_api_format(subject: Subject) -> Iterator[Hit]:
     """Find what is not a node, and graphs that the page saved for itself."""
     if subject.document.page_format:
-        yield Hit(found="a workflow in the page's own format")
+        yield Hit(found="a workflow in the page's format")
         return
     for node_id, entry in subject.document.malformed.items():
         yield Hit(node=node_id, found=f"the entry {quote(node_id)} {entry.reason}")
@@ -76,8 +76,8 @@ def not_api_format(subject: Subject) -> Iterator[Hit]:
 @rule(
     "Z004",
     "error",
-    title="link that leads nowhere or to the wrong thing",
-    why="The server cannot run a node whose input comes from nothing or is of another type.",
+    title="link to a missing or wrong output",
+    why="The server cannot run a node whose input is linked to nothing or to another type.",
     fix="Connect the input to an output of its type.",
     source="ComfyUI execution.py: bad_linked_input, return_type_mismatch, dependency_cycle",
 )
@@ -89,14 +89,14 @@ def bad_link(subject: Subject) -> Iterator[Hit]:
     yield from _undeclared(subject)
     for node_id in _circle(subject) & subject.reachable:
         if subject.catalog.get(subject.read.class_of(node_id)) is not None:
-            yield Hit(node=node_id, found="its links lead in a circle, back to itself")
+            yield Hit(node=node_id, found="its links form a circle")
 
 
 @rule(
     "Z005",
     "warn",
-    title="value off its grid",
-    why="The page's own fields go in steps; the server checks only the ends and takes any value"
+    title="value between two steps",
+    why="The page's fields move in steps; the server checks only the ends and accepts values"
     " between, which the model's grid does not have.",
     fix="Round to the next step.",
     source="ComfyUI execution.py, nodes_wan.py",
@@ -127,10 +127,10 @@ def off_grid(subject: Subject) -> Iterator[Hit]:
 @rule(
     "Z011",
     "error",
-    title="value that the input does not take",
-    why="The server refuses it: value_smaller_than_min, value_bigger_than_max, value_not_in_list or"
+    title="invalid value",
+    why="The server rejects it: value_smaller_than_min, value_bigger_than_max, value_not_in_list or"
     " invalid_input_type.",
-    fix="Write a value that the node declares.",
+    fix="Use a value that the node declares.",
     source="ComfyUI execution.py: validate_inputs",
 )
 def misfit(subject: Subject) -> Iterator[Hit]:
@@ -155,8 +155,8 @@ def misfit(subject: Subject) -> Iterator[Hit]:
 @rule(
     "Z006",
     "error",
-    title="nothing comes out",
-    why="The server refuses a graph without an output node: prompt_no_outputs.",
+    title="no output node",
+    why="The server rejects a graph without an output node: prompt_no_outputs.",
     fix="Add a node that saves, such as SaveVideo.",
     source="ComfyUI execution.py: prompt_no_outputs",
 )
@@ -165,15 +165,15 @@ def no_output(subject: Subject) -> Iterator[Hit]:
     if subject.document.page_format:
         return  # nothing of it could be read, as Z003 says
     if not subject.strangers and not any(map(subject.is_output, subject.nodes)):
-        yield Hit(found="no node saves or shows anything")
+        yield Hit(found="no node saves or previews anything")
 
 
 @rule(
     "Z007",
     "warn",
-    title="two outputs with one prefix",
-    why="Files of two outputs that share a prefix cannot be told apart by name.",
-    fix="Give each output a prefix of its own.",
+    title="two outputs with the same prefix",
+    why="Files of two outputs with the same prefix cannot be distinguished by name.",
+    fix="Give each output its own prefix.",
     source="hero document: outputs are collected by name",
 )
 def shared_prefix(subject: Subject) -> Iterator[Hit]:
@@ -196,9 +196,9 @@ def shared_prefix(subject: Subject) -> Iterator[Hit]:
 @rule(
     "Z008",
     "error",
-    title="path outside the engine's folders",
-    why="Files are read from the engine's input folder and written to its output folder; any other"
-    " place is refused there, or worse, is not.",
+    title="path outside of the engine's folders",
+    why="Files are read from the engine's input folder and written to its output folder; any"
+    " other path is rejected there, or worse, accepted.",
     fix="Use a name relative to the input or output folder, without `..`.",
     source="operations: a graph stays in its folders",
 )
@@ -215,10 +215,10 @@ def path_escapes(subject: Subject) -> Iterator[Hit]:
 @rule(
     "Z010",
     "info",
-    title="file named as a copy",
-    why="A copy's suffix says that there is another file of this name, and not which of them is the"
-    " newer one.",
-    fix="Give the file a name of its own, such as one with its version or date.",
+    title="file name of a copy",
+    why="The suffix of a copy says that there is another file of this name, but not which of"
+    " them is newer.",
+    fix="Give the file a unique name, such as one with its version or date.",
     source="lightning document: its graph is `video_wan2_2_14B_i2v (2).json`",
 )
 def copied_file(subject: Subject) -> Iterator[Hit]:
@@ -232,7 +232,7 @@ def _broken(fault: Fault) -> str:
     if fault.kind is Kind.HANDED:
         return f"is {quote(fault.value)}, where {fault.told}"
     if fault.kind is Kind.NO_LINK:
-        return "is a list, but no link of a node and an output"
+        return "is a list, but not a link of a node and an output"
     if fault.kind not in _ASTRAY:
         return ""
     node, slot = fault.value

@@ -17,9 +17,9 @@ _LARGEST_SEED = 2**32 - 1
 @rule(
     "U003",
     "warn",
-    title="window off SeedVR2's grid",
-    why="Windows are filled up to 4n + 1 frames, and the frames that fill them are work for nothing.",
-    fix="Use a batch of 5, 9, 13 and so on.",
+    title="batch size off SeedVR2's grid",
+    why="Batches are padded to 4n + 1 frames, and the padding takes time for nothing.",
+    fix="Use a batch size of 5, 9, 13 and so on.",
     source="numz/ComfyUI-SeedVR2_VideoUpscaler README",
 )
 def padded_window(subject: Subject) -> Iterator[Hit]:
@@ -32,10 +32,10 @@ def padded_window(subject: Subject) -> Iterator[Hit]:
 @rule(
     "U004",
     "warn",
-    title="window without neighbours",
-    why="With fewer than five frames at a time the upscaler sees nothing of before and after: the"
-    " video flickers.",
-    fix="Use 13 frames at a time, or as many as the card holds.",
+    title="batch too small for temporal consistency",
+    why="With fewer than five frames in a batch the upscaler has no temporal context: the video"
+    " flickers.",
+    fix="Use batches of 13 frames, or as many as fit into GPU memory.",
     source="numz/ComfyUI-SeedVR2_VideoUpscaler README",
 )
 def tiny_window(subject: Subject) -> Iterator[Hit]:
@@ -57,9 +57,9 @@ def _batch(upscaler: Upscaler, better: int) -> Hit:
 @rule(
     "U005",
     "warn",
-    title="overlap as long as the window",
-    why="The node sets such an overlap to 0, and the seams between windows show.",
-    fix="Overlap fewer frames than a window has.",
+    title="overlap as long as the batch",
+    why="The node sets such an overlap to 0, and the seams between batches are visible.",
+    fix="Set an overlap smaller than the batch.",
     source="SeedVR2 generation_phases.py",
 )
 def overlap_too_long(subject: Subject) -> Iterator[Hit]:
@@ -75,8 +75,8 @@ def overlap_too_long(subject: Subject) -> Iterator[Hit]:
 @rule(
     "U006",
     "info",
-    title="short last window",
-    why="The frames that are left over make a window of their own, too short to look like the rest.",
+    title="short last batch",
+    why="The remaining frames are a batch of their own, too short to match the rest.",
     fix="Set uniform_batch_size.",
     source="numz/ComfyUI-SeedVR2_VideoUpscaler README, #217",
 )
@@ -92,7 +92,7 @@ def short_last_window(subject: Subject) -> Iterator[Hit]:
         stride = upscaler.batch - (upscaler.overlap or 0)
         if stride > 0 and frames > upscaler.batch and (frames - upscaler.batch) % stride:
             put = (Put(upscaler.node, "uniform_batch_size", True),)
-            found = f"{quote(frames)} frames in windows of {upscaler.batch}"
+            found = f"{quote(frames)} frames in batches of {upscaler.batch}"
             yield Hit(node=upscaler.node, input="uniform_batch_size", found=found, changes=put)
 
 
@@ -100,7 +100,7 @@ def short_last_window(subject: Subject) -> Iterator[Hit]:
     "U007",
     "error",
     title="seed too large for SeedVR2",
-    why="Its seeds end at 4294967295, WAN's do not; the server refuses the graph.",
+    why="Its seeds end at 4294967295, WAN's do not; the server rejects the graph.",
     fix="Use the seed modulo 2^32.",
     source="SeedVR2 video_upscaler.py",
 )
@@ -116,9 +116,9 @@ def seed_too_large(subject: Subject) -> Iterator[Hit]:
 @rule(
     "U011",
     "warn",
-    title="upscale that makes nothing larger",
-    why="The short edge that is asked for is not longer than the one that is there.",
-    fix="Ask for a larger resolution.",
+    title="upscale that enlarges nothing",
+    why="The requested short edge is not longer than the existing one.",
+    fix="Set a larger resolution.",
     source="SeedVR2VideoUpscaler: resolution is the short edge",
 )
 def no_upscale(subject: Subject) -> Iterator[Hit]:
@@ -146,8 +146,9 @@ def _short_edge(subject: Subject, upscaler: Upscaler) -> int | None:
 @rule(
     "U012",
     "warn",
-    title="SeedVR2 of before its version 2.5",
-    why="Version 2.5 took the one node apart into four; the old one is gone with its inputs.",
+    title="nodes of SeedVR2 before version 2.5",
+    why="Version 2.5 split the one node into four; the old one and its inputs do not exist any"
+    " more.",
     fix="Use SeedVR2LoadDiTModel, SeedVR2LoadVAEModel and SeedVR2VideoUpscaler.",
     source="numz/ComfyUI-SeedVR2_VideoUpscaler README: breaking change in 2.5",
 )

@@ -25,8 +25,9 @@ _LARGEST_BATCH_ON_16_GB = 21
 @rule(
     "U001",
     "error",
-    title="blocks to swap, and nowhere to put them",
-    why="Swapped blocks wait on the offload device; the node refuses none, and the device itself.",
+    title="block swap without an offload device",
+    why="Swapped blocks are kept on the offload device; the node rejects none, and also the GPU"
+    " itself.",
     fix="Set offload_device to cpu.",
     source="SeedVR2 blockswap.py",
 )
@@ -52,8 +53,8 @@ def nowhere_to_swap(subject: Subject) -> Iterator[Hit]:
 @rule(
     "U002",
     "error",
-    title="model to keep, and nowhere to put it",
-    why="A cached model waits on the offload device; the node refuses none.",
+    title="cached model without an offload device",
+    why="A cached model is kept on the offload device; the node rejects none.",
     fix="Set offload_device to cpu, or cache_model to false.",
     source="SeedVR2 dit_model_loader.py",
 )
@@ -71,7 +72,7 @@ def nowhere_to_cache(subject: Subject) -> Iterator[Hit]:
     "U008",
     "warn",
     title="more blocks to swap than there are",
-    why="The 3B model has 32 blocks, the 7B one 36; the node takes no more.",
+    why="The 3B model has 32 blocks, the 7B model 36; the node accepts no more.",
     fix="Use the number of blocks.",
     source="numz/ComfyUI-SeedVR2_VideoUpscaler README",
 )
@@ -91,10 +92,10 @@ def too_many_blocks(subject: Subject) -> Iterator[Hit]:
 @rule(
     "U009",
     "warn",
-    title="too much for 16 GB",
-    why="Decoding is where the memory runs out: untiled, with the 7B model in fp16, or with long"
-    " windows.",
-    fix="Use the 3B model, 13 frames at a time with an overlap of 4, and tiles of 512.",
+    title="too large for 16 GB",
+    why="Decoding runs out of memory first: untiled, with the 7B model in fp16, or with large"
+    " batches.",
+    fix="Use the 3B model, batches of 13 frames with an overlap of 4, and tiles of 512.",
     source="hero document",
 )
 def too_much_for_16_gb(subject: Subject) -> Iterator[Hit]:
@@ -122,7 +123,7 @@ def too_much_for_16_gb(subject: Subject) -> Iterator[Hit]:
     "U010",
     "warn",
     title="attention that this host does not have",
-    why="The node falls back to another kernel without a word, and the job takes longer than planned.",
+    why="The node silently falls back to another kernel, and the job takes longer than planned.",
     fix="Use sageattn_2 where SageAttention is installed, or sdpa.",
     source="SeedVR2 compatibility.py",
 )

@@ -25,8 +25,9 @@ _STRENGTHS = (
     "W001",
     "warn",
     title="VACE on image-to-video weights",
-    why="VACE is an addition to text-to-video weights; on image-to-video weights it ruins the picture.",
-    fix="Load text-to-video weights with VACE, or take VACE away.",
+    why="VACE is an extension of text-to-video weights; on image-to-video weights it breaks the"
+    " picture.",
+    fix="Load text-to-video weights with VACE, or remove VACE.",
     source="community notes on VACE",
 )
 def vace_on_i2v(subject: Subject) -> Iterator[Hit]:
@@ -41,7 +42,7 @@ def vace_on_i2v(subject: Subject) -> Iterator[Hit]:
     "W002",
     "error",
     title="empty embeds for image-to-video weights",
-    why="WanVideoEmptyEmbeds has 16 channels and no picture; image-to-video weights want 36.",
+    why="WanVideoEmptyEmbeds has 16 channels and no picture; image-to-video weights need 36.",
     fix="Use WanVideoImageToVideoEncode.",
     source="community notes; kijai/ComfyUI-WanVideoWrapper #1341",
 )
@@ -58,7 +59,7 @@ def empty_embeds(subject: Subject) -> Iterator[Hit]:
     "W003",
     "error",
     title="denoise and start_step together",
-    why="The wrapper's denoise is only another way to say start_step; with both it raises.",
+    why="The wrapper's denoise is an alias of start_step; with both it fails.",
     fix="Set start_step, and leave denoise_strength at 1.",
     source="community notes; WanVideoWrapper sampler",
 )
@@ -77,9 +78,9 @@ def two_starts(subject: Subject) -> Iterator[Hit]:
     "W004",
     "info",
     title="PyTorch's norm in a compiled model",
-    why="rms_norm_function pytorch saves time where nothing is compiled; compilation has that gain"
-    " already, and the results change a little.",
-    fix="Leave rms_norm_function at default, or compile nothing.",
+    why="rms_norm_function pytorch saves time without compilation; compilation has the same"
+    " gain, and the results change a little.",
+    fix="Leave rms_norm_function at default, or do not compile.",
     source="community notes on rms_norm_function",
 )
 def idle_norm(subject: Subject) -> Iterator[Hit]:
@@ -95,9 +96,10 @@ def idle_norm(subject: Subject) -> Iterator[Hit]:
 @rule(
     "W005",
     "error",
-    title="fp8 products on a card that has none",
-    why="The wrapper's `_fast` kinds multiply in fp8, which cards before compute capability 8.9 cannot.",
-    fix="Take the kind without `_fast`.",
+    title="fp8 products on a GPU without fp8",
+    why="The wrapper's `_fast` types multiply in fp8, which GPUs before compute capability 8.9"
+    " cannot.",
+    fix="Use the type without `_fast`.",
     source="community notes on fp8_fast; WanVideoWrapper nodes_model_loading.py",
 )
 def fast_on_older_card(subject: Subject) -> Iterator[Hit]:
@@ -114,9 +116,9 @@ def fast_on_older_card(subject: Subject) -> Iterator[Hit]:
     "W006",
     "error",
     title="fp8 products with unmerged LoRAs",
-    why="The `_fast` kinds replace the very layers that an unmerged LoRA would be added in: the"
-    " wrapper raises, while it loads or before the first step.",
-    fix="Give the LoRAs to the loader with merge_loras, or take the kind without `_fast`.",
+    why="The `_fast` types replace the layers that an unmerged LoRA is added to: the wrapper"
+    " fails on loading or before the first step.",
+    fix="Give the LoRAs to the loader with merge_loras, or use the type without `_fast`.",
     source="community notes on fp8_fast; kijai/ComfyUI-WanVideoWrapper #1027",
 )
 def fast_unmerged(subject: Subject) -> Iterator[Hit]:
@@ -152,9 +154,9 @@ def _slower(node_id: str, kind: str, found: str) -> Hit:
 @rule(
     "W007",
     "info",
-    title="weights quantised while they are loaded",
-    why="It is a fallback: the whole large file is read each time, cast slowly, and without the scales"
-    " that a file made in fp8 has.",
+    title="weights quantised on loading",
+    why="It is a workaround: the whole large file is read each time, cast slowly, and without"
+    " the scales of an fp8 file.",
     fix="Load the scaled fp8 file or a GGUF file, or disable quantization and swap more blocks.",
     source="community notes on quantization",
 )
@@ -176,9 +178,9 @@ def quantised_at_load(subject: Subject) -> Iterator[Hit]:
     "W008",
     "info",
     title="picture's latent scaled",
-    why="The strength scales the picture's latent: the lower it is, the less the picture holds the clip,"
-    " and above 1 it is another latent than the weights were shown.",
-    fix="Use 1.0, if another hold is not meant.",
+    why="The strength scales the latent of the picture: a lower one follows the picture less,"
+    " and above 1 the weights get a latent that they were not trained on.",
+    fix="Unless this is intended, use 1.0.",
     source="community notes on latent_strength",
 )
 def scaled_latent(subject: Subject) -> Iterator[Hit]:
@@ -193,10 +195,12 @@ def scaled_latent(subject: Subject) -> Iterator[Hit]:
 @rule(
     "W009",
     "info",
-    title="kind of quantisation named for a scaled file",
-    why="It decides nothing: the loader finds the file's scales, appends `_scaled` to the kind by itself"
-    " and keeps the weights as they are, so nothing is quantised twice. The notes still ask for disabled.",
-    fix="Disable quantization, which finds the kind by itself; for products in fp8 take `_scaled_fast`.",
+    title="quantisation type set for a scaled file",
+    why="It has no effect: the loader finds the file's scales, appends `_scaled` to the type by"
+    " itself and keeps the weights as they are, so nothing is quantised twice. The notes"
+    " still ask for disabled.",
+    fix="Disable quantization, which detects the type by itself; for products in fp8 use"
+    " `_scaled_fast`.",
     source="community notes on quantization; WanVideoWrapper nodes_model_loading.py: loadmodel",
 )
 def kind_for_scaled(subject: Subject) -> Iterator[Hit]:
