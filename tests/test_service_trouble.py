@@ -23,7 +23,7 @@ def test_an_engine_that_comes_late_and_goes_again_fails_nobody(tmp_path):
         draw(service.inbox / "cat.png")
         until(lambda: states(service) == ["queued"], "the job to queue")
         code, told = until(lambda: (r := readiness(service))[0] == 503 and r, "the trouble")
-        assert "does not answer" in told
+        assert "does not respond" in told
         engine.start()
         until(lambda: states(service) == ["running"], "the job to run")
         engine.process.kill()

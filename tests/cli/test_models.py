@@ -121,7 +121,7 @@ def test_verify_reads_the_files_and_names_a_damaged_one(config, tmp_path):
 def test_a_wrong_hash_fails_and_leaves_nothing(config, tmp_path):
     failed = run("fetch", "--config", config(sha256="0" * 64))
     assert failed.exit_code == 1
-    assert "is not the right file" in failed.output
+    assert "is the wrong file" in failed.output
     assert list((tmp_path / "models/vae").iterdir()) == []
 
 

@@ -50,7 +50,7 @@ def test_every_card_has_its_line(service, run):
     state = CardState(uuid="GPU-5090", name="", in_force="baseline")
     service.parts.tuner.states = {"GPU-5090": state}
     shown = run("status").stdout
-    assert "card RTX 5080: not read yet" in shown
+    assert "GPU RTX 5080: no values yet" in shown
     assert (
         "card RTX 5090: 64 °C, 2700 MHz, 410 W of 450 W, 22.0 of 32.0 GiB, profile baseline,"
         " limited by power limit" in shown

@@ -223,7 +223,7 @@ async def test_an_engine_that_is_not_there_is_down_for_every_call(unused_port, p
             client.withdraw("x"),
             client.free(),
         ):
-            with pytest.raises(EngineDown, match="does not answer"):
+            with pytest.raises(EngineDown, match="does not respond"):
                 await call
         assert client.reconnects == 0
 

@@ -24,7 +24,7 @@ async def test_a_command_that_ends_well_is_enough(tmp_path):
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (("sh", "-c", "echo polkit says no >&2; exit 4"), "ended with 4: polkit says no"),
+        (("sh", "-c", "echo polkit says no >&2; exit 4"), "failed with 4: polkit says no"),
         (("/absent/command",), "cannot be run"),
     ],
 )

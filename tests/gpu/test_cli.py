@@ -49,11 +49,11 @@ def test_status_shows_a_card_at_one_glance(run):
         f"RTX 5090  {uid(0)}  (driver 580.95.05)",
         "core 2700 MHz (at most 2700 by profile baseline), offset +300 MHz",
         "of 450 W (stock 575 W)",
-        "64 °C, slowed down by it",
+        "64 °C, thermal throttling",
         "by heat (hardware)",
         "26.1 of 32.0 GiB, busy 100 %",
         f"(pid {os.getpid()}, 25.1 GiB)",
-        "baseline (held by hand, on probation)",
+        "baseline (set by the user, on probation)",
     ):
         assert words in done.stdout
 

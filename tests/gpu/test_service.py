@@ -95,7 +95,7 @@ def test_an_xid_in_mid_stage_ends_at_stock_and_the_video_is_made_all_the_same(st
         return checks["profile"] if checks["profile"]["level"] == "degraded" else None
 
     verdict = found.until(told, patience=30)
-    assert "Profile baseline is barred. Xid 31" in verdict["found"]
+    assert "Profile baseline is disabled. Xid 31" in verdict["found"]
     assert "zoetrope gpu apply baseline" in verdict["next_step"]
 
 

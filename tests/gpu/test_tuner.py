@@ -209,7 +209,7 @@ async def test_a_card_that_is_lost_while_it_works_is_known(tune):
         await until(lambda: found.simulated.tuning() == BASELINE)
         found.simulated.set(lost=1)
         await until(lambda: tuner.watch.lost)
-        assert "fell off the bus" in tuner.watch.lost[uid(0)].sentence
+        assert "fallen off the bus" in tuner.watch.lost[uid(0)].sentence
         await tuner.ended(stint)
 
         def barred():

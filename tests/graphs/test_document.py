@@ -57,13 +57,13 @@ def test_a_node_without_inputs_is_written_with_none_because_comfyui_wants_the_ke
 @pytest.mark.parametrize(
     ("entry", "found"),
     [
-        (None, Malformed("is no node")),
-        (3, Malformed("is no node")),
-        ([], Malformed("is no node")),
+        (None, Malformed("is not a node")),
+        (3, Malformed("is not a node")),
+        ([], Malformed("is not a node")),
         ({}, Malformed("has no class_type")),
         ({"class_type": 3, "_meta": {"title": "T"}}, Malformed("has no class_type", "T")),
         ({"class_type": "X", "_meta": 3}, Malformed("has no inputs")),
-        ({"class_type": "X", "inputs": [1]}, Malformed("has inputs that are no object")),
+        ({"class_type": "X", "inputs": [1]}, Malformed("has inputs that are not an object")),
     ],
 )
 def test_what_is_no_node_is_noted_with_the_reason(entry, found):
@@ -109,17 +109,17 @@ def test_ids_that_come_twice_are_named_and_the_last_counts():
         ("", "not valid JSON"),
         ("{", "not valid JSON"),
         (b'{"a": "\xff"}', "not valid JSON"),
-        ('{"a": NaN}', "NaN is no number"),
-        ('{"a": -Infinity}', "-Infinity is no number"),
+        ('{"a": NaN}', "NaN is not a number"),
+        ('{"a": -Infinity}', "-Infinity is not a number"),
         ('{"a": 1e999}', "number out of range"),
-        ('{"a": "\\ud800"}', "no Unicode"),
+        ('{"a": "\\ud800"}', "not Unicode"),
         (f'{{"a": 1{"0" * 5000}}}', "not valid JSON"),
         (f'{{"a": 1{"0" * 40}}}', r"allowed is a whole number from -2\^63 to 2\^64-1"),
-        ("[" * 10_000 + "]" * 10_000, "nested deeper"),
-        ('{"a":' * 500 + "1" + "}" * 500, "nested deeper"),
-        ("[]", "holds no object of nodes"),
-        ("null", "holds no object of nodes"),
-        ('"graph"', "holds no object of nodes"),
+        ("[" * 10_000 + "]" * 10_000, "nested too deep"),
+        ('{"a":' * 500 + "1" + "}" * 500, "nested too deep"),
+        ("[]", "has no object of nodes"),
+        ("null", "has no object of nodes"),
+        ('"graph"', "has no object of nodes"),
     ],
 )
 def test_what_is_no_document_is_answered_with_one_sentence(text, words):
@@ -168,7 +168,7 @@ def test_a_graph_that_is_read_and_written_is_the_same(graph):
 @given(values)
 def test_whatever_json_comes_is_taken_apart_or_answered_with_a_sentence(raw):
     if not isinstance(raw, dict):
-        with pytest.raises(RecipeError, match="graph is no graph"):
+        with pytest.raises(RecipeError, match="graph is not a workflow"):
             parse(json.dumps(raw), "graph")
         return
     document = parse(json.dumps(raw), "graph")

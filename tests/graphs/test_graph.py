@@ -47,7 +47,7 @@ def test_a_swapped_node_keeps_its_links():
         ("{", "not valid JSON"),
         ('{"nodes": [], "links": []}', "page's own format"),
         ('{"1": {"inputs": {}}}', "not an API-format graph"),
-        ("[]", "holds no object of nodes"),
+        ("[]", "has no object of nodes"),
     ],
 )
 def test_what_is_no_api_graph_is_named_as_such(text, told):

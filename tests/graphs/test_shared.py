@@ -137,7 +137,9 @@ def test_a_table_that_there_is_not_is_an_error_with_the_recipes_place(shelf):
 
 def test_a_budget_for_all_sets_no_inputs(shelf):
     share(shelf, '[memory.16]\nset = { "a.b" = 1 }\n')
-    with pytest.raises(RecipeError, match=r"shared\.toml: a budget for all recipes sets inputs"):
+    with pytest.raises(
+        RecipeError, match=r"shared\.toml: a .memory. table for all recipes has `set`"
+    ):
         Recipes((shelf,)).get("mine")
 
 

@@ -30,21 +30,21 @@ def edit(shelf, old: str, new: str) -> None:
         ('output = "save"', 'output = "safe"', "safe"),
         ('"i2v.json"', '"absent.json"', "absent.json"),
         ('picture = "image.image"', 'picture = "image.nothing"', "image.nothing"),
-        ('name = "upscale"', 'name = "i2v"', "names of their own"),
+        ('name = "upscale"', 'name = "i2v"', "a unique name"),
         ("[size]", "[size", "recipe.toml"),
         (
             'default = 4\nmin = 2\nmax = 100\nto = ["ks_high.steps", "ks_low.steps"]',
             'to = ["ks_high.steps", "ks_high.start_at_step"]',
             r"different values for steps: \[4, 0\]",
         ),
-        ("default = 4\n", "default = 1\n", "the value steps = 1 is not possible"),
+        ("default = 4\n", "default = 1\n", "the value steps = 1 is invalid"),
         ("default = 1.0\n", "default = nan\n", r"parameters.cfg.default: found nan, allowed"),
         ("default = 1.0\n", "default = 1e400\n", r"parameters.cfg.default: found inf, allowed"),
         pytest.param(
             "default = 4\n", f"default = {'9' * 5000}\n", "too many digits", id="many digits"
         ),
         pytest.param(
-            "title =", f"x = {'[' * 500}{']' * 500}\ntitle =", "nested deeper", id="deep lists"
+            "title =", f"x = {'[' * 500}{']' * 500}\ntitle =", "nested too deep", id="deep lists"
         ),
         ("pixels = 4096\n", "pixels = 0\nmin_edge_ = 1\n", "min_edge_"),
         ("[size]", '[memory.24]\nset = { "cond.odd" = 1 }\n[size]', "cond.odd"),
@@ -57,7 +57,7 @@ def edit(shelf, old: str, new: str) -> None:
         ("[stages.relief.swap.decode]", "[stages.relief.swap.decoder]", "decoder"),
     ],
 )
-def test_a_recipe_that_names_what_is_not_there_is_its_authors_to_mend(shelf, old, new, told):
+def test_a_recipe_that_names_what_is_not_there_is_its_authors_to_fix(shelf, old, new, told):
     edit(shelf, old, new)
     with pytest.raises(RecipeError, match=told):
         Recipes((shelf,)).get("mine")

@@ -202,8 +202,8 @@ def test_lengths_of_other_models_are_corrected_and_told(name, asked, frames):
     recipe = SHELF.get(name)
     plan = recipe.plan(resolve({"frames": asked}, recipe), still(recipe), 7)
     assert plan.frames == frames
-    assert f"{asked} frames became {frames}: the model makes 4n+1." in plan.notes
-    assert any("81 that the model has learned" in note for note in plan.notes) is (frames > 81)
+    assert f"{asked} frames became {frames}: the model generates 4n+1." in plan.notes
+    assert any("81 that the model is trained for" in note for note in plan.notes) is (frames > 81)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if SHELF.get(name).file.length])

@@ -76,7 +76,7 @@ async def test_heat_that_slows_a_card_is_degraded(host):
         host(CARD, celsius=91, core_mhz=1900, reasons=("heat (hardware)",))
     ).look()
     assert hot.level == "degraded"
-    assert hot.found == "RTX 5090: 91 °C, slowed down to 1900 MHz."
+    assert hot.found == "RTX 5090: 91 °C, throttled to 1900 MHz."
     assert "air" in hot.next_step
 
 
@@ -103,7 +103,7 @@ async def test_several_cards_and_an_engine_that_names_none_is_degraded_where_tun
 
 async def test_a_driver_that_cannot_be_asked_and_a_lost_card_are_failing(host):
     parts = host(CARD)
-    parts.tuner.watch.lost = {"GPU-1": Reason("gpu-lost", "It fell off the bus.", "Restart.")}
+    parts.tuner.watch.lost = {"GPU-1": Reason("gpu-lost", "It fallen off the bus.", "Restart.")}
     lost = await CardCheck(parts).look()
     assert (lost.level, lost.next_step) == ("failing", "Restart.")
     parts.tuner.watch.problem = Reason("gpu-mismatch", "Versions differ.", "Restart the host.")
@@ -121,7 +121,7 @@ async def test_a_blackwell_card_without_a_baseline_is_degraded(host):
     assert bare.level == "degraded"
     assert "max_core_mhz = 2625" in bare.next_step
     fine = await BaselineCheck(host(CARD)).look()
-    assert (fine.level, fine.found) == ("ok", "RTX 5090 works at baseline.")
+    assert (fine.level, fine.found) == ("ok", "RTX 5090 runs at baseline.")
     assert await BaselineCheck(host(OTHER)).look() is None
 
 
@@ -130,8 +130,8 @@ async def test_a_blackwell_card_without_a_baseline_is_degraded(host):
     [
         (state(), "ok", "baseline is trusted"),
         (state(Trust.PROBATION), "ok", "baseline is on probation"),
-        (state(Trust.BARRED), "degraded", "Profile baseline is barred. Xid 13."),
-        (state(held=""), "ok", "held by hand"),
+        (state(Trust.BARRED), "degraded", "Profile baseline is disabled. Xid 13."),
+        (state(held=""), "ok", "set by the user"),
         (state(problem=Reason("gpu-lost", "It is lost.")), "degraded", "It is lost."),
     ],
 )

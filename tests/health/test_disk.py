@@ -58,8 +58,8 @@ async def test_a_file_in_a_folders_place_is_failing_and_is_to_be_moved_away(part
     parts.settings.outbox.path.write_text("no folder")
     verdict = await DiskCheck(lambda: parts.settings).look()
     assert verdict.level == "failing"
-    assert "is no folder" in verdict.found
-    assert "Move away what lies there" in verdict.next_step
+    assert "is not a folder" in verdict.found
+    assert "Move the file away" in verdict.next_step
 
 
 async def test_a_folder_that_cannot_be_written_is_failing(parts, monkeypatch):
@@ -67,7 +67,7 @@ async def test_a_folder_that_cannot_be_written_is_failing(parts, monkeypatch):
     monkeypatch.setattr(disk.os, "access", lambda path, mode: path != inbox)
     verdict = await DiskCheck(lambda: parts.settings).look()
     assert verdict.level == "failing"
-    assert f"inbox.path {inbox} cannot be written" in verdict.found
+    assert f"inbox.path {inbox} is not writable" in verdict.found
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -62,7 +62,7 @@ async def test_an_intake_that_takes_nothing_is_failing(parts):
     parts.intake.status.problem = Reason("disk-full", "The disk is full.", "Free some space.")
     verdict = await check(parts)
     assert verdict.level == "failing"
-    assert verdict.found == "No picture is taken: The disk is full."
+    assert verdict.found == "No pictures are taken: The disk is full."
     assert verdict.next_step == "Free some space."
 
 

@@ -32,9 +32,9 @@ async def test_a_ledger_that_can_be_written_is_ok(parts):
     check = LedgerCheck(parts)
     verdict = await check.look()
     assert verdict.level == "ok"
-    assert "the file is being read through" in verdict.found
+    assert "the file is being checked" in verdict.found
     await asyncio.gather(*(t for t in asyncio.all_tasks() if t.get_name() == "ledger quick_check"))
-    assert "the file was sound" in (await check.look()).found
+    assert "the last check passed" in (await check.look()).found
 
 
 async def test_damage_found_in_the_file_is_failing_with_what_to_do(parts):
@@ -75,7 +75,7 @@ async def test_the_whole_file_is_read_once_an_hour_and_not_at_every_look(parts):
     await settle()
     assert ledger.checks == 2
     now = EVERY + 120
-    assert (await check.look()).found.endswith("the file was sound 2 min ago.")
+    assert (await check.look()).found.endswith("the last check passed 2 min ago.")
 
 
 async def test_a_slow_write_is_degraded(parts):

@@ -38,14 +38,14 @@ async def test_all_files_there_is_ok(asked):
     asked.put(UPSCALE)
     verdict = await asked.look()
     assert (verdict.level, verdict.next_step) == ("ok", "")
-    assert verdict.found == f"All 3 files are there: {UPSCALE}."
+    assert verdict.found == f"All 3 files are present: {UPSCALE}."
 
 
 async def test_missing_files_are_counted_and_the_share_is_told(asked):
     asked.put(UPSCALE, but=("rife49.pth", "ema_vae_fp16.safetensors"))
     verdict = await asked.look()
     assert verdict.level == "degraded"
-    assert verdict.found == f"Not ready: {UPSCALE} needs 2 files, 87 % there."
+    assert verdict.found == f"Missing or wrong: {UPSCALE} needs 2 files, 87 % there."
     assert "zoetrope models fetch" in verdict.next_step
 
 

@@ -20,7 +20,7 @@ async def test_settings_that_can_be_read_are_ok_with_their_file(tmp_path):
     file.write_text("jobs.retries = 1\n")
     check = SettingsCheck(file)
     assert check.settings.jobs.retries == 1
-    assert (await check.look()).found == f"{file} can be read."
+    assert (await check.look()).found == f"{file} is valid."
 
 
 async def test_no_settings_file_means_the_defaults():

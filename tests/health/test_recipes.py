@@ -48,7 +48,7 @@ async def test_jobs_that_run_an_older_version_are_counted(parts, accept, tmp_pat
     await accept()
     verdict = await RecipesCheck(parts).look()
     assert verdict.level == "ok"
-    assert verdict.found.startswith("2 jobs run tiny as it was when they were accepted")
+    assert verdict.found.startswith("2 jobs run tiny in the version with which they were accepted")
 
 
 async def test_a_recipe_that_is_gone_or_broken_is_edited_too(parts, accept, tmp_path):

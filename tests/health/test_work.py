@@ -31,8 +31,8 @@ async def test_a_stage_that_is_silent_for_long_is_degraded_before_it_is_given_up
     verdict = await running(150).look()
     assert verdict.level == "degraded"
     assert verdict.found == (
-        "e0 answers, but job 1f3a9c2e has not moved for 2 min in KSampler;"
-        " in 30 s it is taken back and tried again."
+        "e0 answers, but job 1f3a9c2e has made no progress for 2 min in KSampler;"
+        " in 30 s it is cancelled and retried."
     )
     assert "zoetrope cancel 1f3a9c2e" in verdict.next_step
 

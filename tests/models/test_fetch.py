@@ -238,7 +238,7 @@ async def test_a_disk_that_fills_up_keeps_what_is_there(desk, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(fetch, "_opened", small)
-        with pytest.raises(DiskFull, match="in the middle of"):
+        with pytest.raises(DiskFull, match="during the download of"):
             await desk.fetch()
     assert desk.store.look(desk.hub.model()).have == 100_000
     assert await desk.fetch() == []

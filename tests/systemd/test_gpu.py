@@ -122,7 +122,7 @@ def test_a_host_that_lost_power_begins_at_stock_and_two_in_a_row_bar_the_profile
         cards.set(lock_min=0, lock_max=0, offset=0, limit=575)
         machine.boot()
     machine.until(
-        lambda: "Profile baseline is barred" in machine.get("/readyz?format=text")[1],
+        lambda: "Profile baseline is disabled" in machine.get("/readyz?format=text")[1],
         "health that says so",
     )
     # The picture is made all the same, at stock.
@@ -147,5 +147,5 @@ def test_an_engine_that_is_restarted_on_purpose_blames_no_profile_and_one_that_d
     assert "on probation" in zoetrope(machine, "gpu", "profiles").stdout
     machine.run("systemctl", "kill", "-s", "KILL", "zoetrope-comfyui@0.service")
     machine.until(lambda: attempts() == 3, "the third attempt")
-    assert "Profile baseline is barred" in zoetrope(machine, "gpu", "profiles").stdout
+    assert "Profile baseline is disabled" in zoetrope(machine, "gpu", "profiles").stdout
     assert cards.tuning() == STOCK

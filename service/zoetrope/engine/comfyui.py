@@ -97,8 +97,8 @@ class ComfyEngine:
             status, body = await self._send("/upload/image", data=form, timeout=TRANSFER)
         if status != 200 or not isinstance(body, dict):
             raise EngineRefused(
-                f"The engine refuses the upload of {name} ({status}).",
-                "Look at the engine's own log and its disk.",
+                f"The engine rejected the upload of {name} ({status}).",
+                "See the log and the disk of the engine.",
                 key="upload-refused",
             )
         subfolder = body.get("subfolder") or ""
@@ -108,8 +108,8 @@ class ComfyEngine:
         """Queue a prompt under our id."""
         if missing := await self._missing_models(graph):
             raise EngineRefused(
-                f"The engine lacks {', '.join(missing)}.",
-                "Put the file where the engine looks for it; the job goes on by itself.",
+                f"The engine is missing {', '.join(missing)}.",
+                "Put the file into the engine's models folder; the job resumes by itself.",
                 key="model-missing",
             )
         status, body = await self._send(
@@ -165,14 +165,14 @@ class ComfyEngine:
             async with self._http.get(f"{self.url}/view", params=query, timeout=TRANSFER) as answer:
                 if answer.status in (400, 403, 404):
                     raise OutputVanished(
-                        f"The engine named {output.filename} and does not give it"
+                        f"The engine reported {output.filename} but does not deliver it"
                         f" ({answer.status})."
                     )
                 if answer.status != 200:
                     raise NotGiven(
-                        f"The engine {self.name} answers {answer.status} when it is asked for"
-                        f" {output.filename}, which it has made.",
-                        "Look at the engine's own log and its disk; it is asked again.",
+                        f"The engine {self.name} answers {answer.status} for"
+                        f" {output.filename}, which it has generated.",
+                        "See the log and the disk of the engine; the service retries.",
                     )
                 with part.open("wb") as target:
                     async for chunk in answer.content.iter_chunked(CHUNK):
@@ -181,7 +181,7 @@ class ComfyEngine:
                         size += len(chunk)
                     await asyncio.to_thread(flush, target)
                 if answer.content_length is not None and answer.content_length != size:
-                    raise OutputVanished(f"Only part of {output.filename} came.")
+                    raise OutputVanished(f"Only part of {output.filename} arrived.")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._down(error) from error
         if not size:
@@ -268,7 +268,7 @@ class ComfyEngine:
                 if answer.status != 200:
                     raise EngineRefused(
                         f"The engine answered {answer.status} to {path}.",
-                        "It is there and not well: look at its own log, and restart it.",
+                        "The engine is up but failing: see its log, and restart it.",
                         key="engine-error",
                     )
                 return await answer.json(content_type=None)
@@ -299,9 +299,9 @@ class ComfyEngine:
             error.os_error.errno == errno.ECONNREFUSED
         )
         return (EngineGone if gone else EngineDown)(
-            f"The engine {self.name} at {self.url} does not answer"
+            f"The engine {self.name} at {self.url} does not respond"
             f" ({type(error).__name__}{f': {error}' if str(error) else ''}).",
-            "Start it, or look at its log; the queue goes on by itself.",
+            "Start it, or see its log; the queue resumes by itself.",
         )
 
 

@@ -133,29 +133,29 @@ def refusal(status: int, body: Any) -> EngineRefused | None:
         )
         if missing:
             return EngineRefused(
-                f"The engine lacks a model file: {_cut(told)}",
-                "Put the file where the engine looks for it; the job goes on by itself.",
+                f"The engine is missing a model file: {_cut(told)}",
+                "Put the file into the engine's models folder; the job resumes by itself.",
                 key="model-missing",
             )
-        return EngineRefused(f"The engine refuses the graph: {_cut(told)}", key="graph-refused")
+        return EngineRefused(f"The engine rejected the workflow: {_cut(told)}", key="graph-refused")
     error = answer.get("error") or {}
     kind = error.get("type", "") if isinstance(error, dict) else ""
     text = error.get("message", "") if isinstance(error, dict) else str(error)
     if kind == "missing_node_type" or "does not exist" in text:
         return EngineRefused(
-            f"The engine lacks a node: {_cut(text)}",
-            "Install the node pack; the job goes on by itself.",
+            f"The engine is missing a node: {_cut(text)}",
+            "Install the node pack; the job resumes by itself.",
             key="node-missing",
         )
     if status >= 500:
         return EngineRefused(
-            f"The engine answered {status} to the graph.",
-            "Look at the engine's own log.",
+            f"The engine answered {status} to the submission.",
+            "See the log of the engine.",
             key="engine-error",
         )
     told = " ".join(p for p in (text, str(error.get("details", "")) if kind else "") if p)
     return EngineRefused(
-        f"The engine refuses the graph ({status} {kind}): {_cut(told)}", key="graph-refused"
+        f"The engine rejected the workflow ({status} {kind}): {_cut(told)}", key="graph-refused"
     )
 
 

@@ -74,8 +74,8 @@ def read(file: Path) -> EngineReport:
         raise ReportUnknown(f"{file} is not a report of pre-start.sh: {error}.") from error
     if found.schema != SCHEMA:
         raise ReportUnknown(
-            f"{file} has the schema {found.schema}, and this zoetrope reads {SCHEMA}.",
-            "Bring zoetrope and pre-start.sh to the same version, then restart ComfyUI.",
+            f"{file} has the schema {found.schema}, but this version of zoetrope reads {SCHEMA}.",
+            "Use the same version of zoetrope and pre-start.sh, then restart ComfyUI.",
         )
     return found
 

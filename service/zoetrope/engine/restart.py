@@ -42,7 +42,7 @@ async def restart_engine(restart: Restart) -> None:
     except TimeoutError as error:
         raise EngineDown(
             f"The restart command took longer than {TIMEOUT:g} s.",
-            "Look at the engine's unit or command.",
+            "Check the unit or the command of the engine.",
             key="restart-failed",
         ) from error
     finally:
@@ -50,7 +50,7 @@ async def restart_engine(restart: Restart) -> None:
     if process.returncode:
         words = told.decode(errors="replace").strip().splitlines()
         raise EngineDown(
-            f"The restart command ended with {process.returncode}: {words[-1] if words else ''}",
+            f"The restart command failed with {process.returncode}: {words[-1] if words else ''}",
             "Check that the service may restart the unit (polkit), or the command itself.",
             key="restart-failed",
         )

@@ -42,7 +42,7 @@ class Canary:
                 continue  # the kernel check says why
             if found.mismatch and found.profile:
                 wrong = "; ".join(f"{kernel.name}: {kernel.reason}" for kernel in found.mismatch)
-                sentence = f"Attention kernels that are right at stock are wrong at it ({wrong})."
+                sentence = f"Attention kernels that are correct at stock clocks are wrong under it ({wrong})."
                 yield Mismatch(engine, found.profile, sentence)
 
 

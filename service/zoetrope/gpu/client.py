@@ -82,7 +82,7 @@ def ask_once(path: Path, question: Asked) -> Answer:
 
 def _read(line: bytes) -> Answer:
     if not line.endswith(b"\n"):
-        raise EOFError("the connection ended")
+        raise EOFError("the connection was closed")
     return msgspec.json.decode(line, type=primed(Answer))
 
 
@@ -96,8 +96,8 @@ def _down(path: Path, error: BaseException) -> HelperDown:
             f"There is no GPU helper at {path}.",
             "Start it: systemctl enable --now zoetrope-gpu.socket",
         )
-    what = getattr(error, "strerror", None) or str(error) or "no answer in time"
+    what = getattr(error, "strerror", None) or str(error) or "timeout"
     return HelperDown(
-        f"The GPU helper at {path} does not answer ({what}).",
-        "See what it says: systemctl status zoetrope-gpu.service",
+        f"The GPU helper at {path} does not respond ({what}).",
+        "See: systemctl status zoetrope-gpu.service",
     )

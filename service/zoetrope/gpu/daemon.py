@@ -123,7 +123,7 @@ class Helper:
             server = await asyncio.start_unix_server(
                 self._accept, sock=listener, limit=LONGEST_REQUEST
             )
-            self._notifier.ready("every card is at stock")
+            self._notifier.ready("every GPU is at stock clocks")
             looking = asyncio.create_task(self._look())
             try:
                 await stop.wait()
@@ -154,10 +154,10 @@ class Helper:
             peer = Peer.of(writer.get_extra_info("socket"))
             by = str(peer)
             if not self._allowed(peer):
-                log.warning("refused: %s", peer, extra={"action": "gpu-refused"})
+                log.warning("rejected: %s", peer, extra={"action": "gpu-refused"})
                 reason = Reason(
                     "gpu-permission",
-                    "You may not change this host's cards.",
+                    "You may not change the GPUs of this host.",
                     "Become a member of the helper's group, or root.",
                 )
                 await self._answer(writer, Answer(reason=reason))
@@ -270,7 +270,7 @@ def listener(path: Path | None, group: int | None) -> socket.socket:
         return socket.socket(fileno=FIRST_FD)
     if path is None:
         raise SettingsError(
-            "There is no socket from systemd.", "Start zoetrope-gpu.socket, or name one: --socket PATH"
+            "systemd passed no socket.", "Start zoetrope-gpu.socket, or use --socket PATH."
         )  # fmt: skip
     path.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -293,7 +293,7 @@ def check_owner(file: Path) -> None:
     loose = about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if about.st_uid not in (0, os.geteuid()) or loose:
         raise SettingsError(
-            f"{meant} can be changed by others than root, and its clocks would be set with root's power.",
+            f"{meant} can be changed by users other than root, who could then set clocks as root.",
             f"chown root: {meant} && chmod go-w {meant}",
         )
 
@@ -306,7 +306,7 @@ def find_group(name: str) -> int | None:
         return grp.getgrnam(name).gr_gid
     except KeyError as error:
         raise SettingsError(
-            f"There is no group {name!r}.", "Name one that exists: --group"
+            f"There is no group {name!r}.", "Set an existing one with --group."
         ) from error
 
 

@@ -52,7 +52,7 @@ class Nvml:
         """Open it; a host without card or driver raises NoGpu."""
         self._clock = clock
         self._handles: dict[str, Any] = {}
-        with doing("NVIDIA's management library cannot be opened"):
+        with doing("NVML, NVIDIA's management library, cannot be opened"):
             pynvml.nvmlInit()
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Nvml:
 
     def cards(self) -> tuple[Card, ...]:
         """Say which cards there are; one that is lost is left out."""
-        with doing("The cards cannot be counted"):
+        with doing("The GPUs cannot be listed"):
             driver = pynvml.nvmlSystemGetDriverVersion()
             count = pynvml.nvmlDeviceGetCount()
         found = []
@@ -74,7 +74,7 @@ class Nvml:
     def read(self, uuid: str) -> Reading:
         """Say how a card is now; a card that is lost raises GpuLost."""
         card = self.handle(uuid)
-        with doing("The card does not answer"):
+        with doing("The GPU does not respond"):
             # One question without which there is no reading at all: whether it is still there.
             memory = pynvml.nvmlDeviceGetMemoryInfo(card)
         power = self._ask(pynvml.nvmlDeviceGetPowerUsage, card)
@@ -139,7 +139,7 @@ class Nvml:
         return Ears(self, [card.uuid for card in self.cards()])
 
     def _card(self, index: int, driver: str) -> Card:
-        with doing(f"Card {index} cannot be read"):
+        with doing(f"GPU {index} cannot be read"):
             card = pynvml.nvmlDeviceGetHandleByIndex(index)
             uuid = pynvml.nvmlDeviceGetUUID(card)
             name = pynvml.nvmlDeviceGetName(card)
@@ -181,7 +181,7 @@ class Nvml:
         except pynvml.NVMLError as error:
             if error.value in GAPS:
                 return None
-            raise explain(error.value, "The card does not answer") from error
+            raise explain(error.value, "The GPU does not respond") from error
 
 
 class Ears:
@@ -189,7 +189,7 @@ class Ears:
 
     def __init__(self, nvml: Nvml, uuids: list[str]) -> None:
         self._uuids: dict[int, str] = {}
-        with doing("Faults cannot be listened for"):
+        with doing("Xid events cannot be received"):
             self._set = pynvml.nvmlEventSetCreate()
         for uuid in uuids:
             handle = nvml.handle(uuid)
@@ -205,7 +205,7 @@ class Ears:
         except pynvml.NVMLError as error:
             if error.value == pynvml.NVML_ERROR_TIMEOUT:
                 return None
-            raise explain(error.value, "Faults cannot be listened for") from error
+            raise explain(error.value, "Xid events cannot be received") from error
         uuid = self._uuids.get(_address(event.device), "")
         return Xid(uuid, int(event.eventData)) if uuid else None
 

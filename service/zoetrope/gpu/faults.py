@@ -18,7 +18,7 @@ class NoGpu(GpuError):
 
 
 class GpuLost(GpuError):
-    """The card does not answer any more."""
+    """The GPU does not respond any more."""
 
     key = "gpu-lost"
 
@@ -33,28 +33,26 @@ ABSENT = frozenset({9, 12, 28})  # driver not loaded, library not found, no GPU
 GONE = frozenset({15, 16})  # fell off the bus, needs a reset
 
 CODES: dict[int, tuple[str, str, str]] = {
-    2: ("gpu-refused", "the driver refused the value", "Compare it with the card's own ranges: zoetrope gpu profiles"),
-    3: ("gpu-unsupported", "the card does not support it", "Leave the key out of this card's profile."),
-    4: ("gpu-permission", "only root may do it", "Let the helper do it: systemctl enable --now zoetrope-gpu.socket"),
-    6: ("gpu-not-found", "no card has that UUID", "See what is there: nvidia-smi -L"),
-    9: ("gpu-none", "NVIDIA's driver is not loaded", "On a host with a card: modprobe nvidia, then dmesg | grep -i nvrm"),
-    10: ("gpu-timeout", "the driver did not answer in time", "See what it says: dmesg | grep -i nvrm"),
-    12: ("gpu-none", "NVIDIA's library is not installed", "On a host with a card: install its driver."),
+    2: ("gpu-refused", "the driver rejected the value", "Compare it with the ranges of the GPU: zoetrope gpu profiles"),
+    3: ("gpu-unsupported", "the GPU does not support it", "Remove the key from the profile of this GPU."),
+    4: ("gpu-permission", "only root may do it", "Enable the helper: systemctl enable --now zoetrope-gpu.socket"),
+    6: ("gpu-not-found", "no GPU has that UUID", "List the GPUs: nvidia-smi -L"),
+    9: ("gpu-none", "NVIDIA's driver is not loaded", "On a host with a GPU: modprobe nvidia, then dmesg | grep -i nvrm"),
+    10: ("gpu-timeout", "the driver did not respond in time", "See: dmesg | grep -i nvrm"),
+    12: ("gpu-none", "NVIDIA's library is not installed", "On a host with a GPU: install its driver."),
     13: ("gpu-driver-old", "the driver is too old for it", "Core offsets need driver 555 or newer."),
-    15: ("gpu-lost", "the card fell off the bus", "See dmesg | grep -i xid; as a rule only a restart of the host brings it back."),
-    16: ("gpu-lost", "the card needs a reset", "Stop what uses it, then nvidia-smi --gpu-reset, or restart the host."),
-    18: ("gpu-mismatch", "the driver in the kernel is another version than its library", "Restart the host; a driver was updated while the old one was loaded."),
-    24: ("gpu-refused", "the card does not have that clock", "Compare it with the card's own ranges: zoetrope gpu profiles"),
-    25: ("gpu-driver-old", "the driver speaks another version of it", "Update the driver."),
-    28: ("gpu-none", "there is no NVIDIA card", ""),
+    15: ("gpu-lost", "the GPU has fallen off the bus", "See dmesg | grep -i xid; usually only a restart of the host helps."),
+    16: ("gpu-lost", "the GPU needs a reset", "Stop all processes that use it, then nvidia-smi --gpu-reset, or restart the host."),
+    18: ("gpu-mismatch", "the versions of kernel module and driver library differ", "Restart the host; the driver was updated while the old one was loaded."),
+    24: ("gpu-refused", "the GPU does not support that clock", "Compare it with the ranges of the GPU: zoetrope gpu profiles"),
+    25: ("gpu-driver-old", "the driver supports another version of this call", "Update the driver."),
+    28: ("gpu-none", "there is no NVIDIA GPU", ""),
 }  # fmt: skip
 
 
 def explain(code: int, doing: str) -> GpuError:
     """Make an error of a code of NVML; `doing` is what was tried."""
-    key, what, step = CODES.get(
-        code, ("gpu", f"NVML's error {code}", "See what the driver says: dmesg | grep -i nvrm")
-    )
+    key, what, step = CODES.get(code, ("gpu", f"NVML's error {code}", "See: dmesg | grep -i nvrm"))
     kind = NoGpu if code in ABSENT else GpuLost if code in GONE else GpuError
     return kind(f"{doing}: {what}.", step, key=key)
 
@@ -62,30 +60,30 @@ def explain(code: int, doing: str) -> GpuError:
 # What an Xid means, and whether clocks that are too bold can be behind it. A process that was killed
 # leaves 43 and 45 behind, so those blame nobody.
 XIDS: dict[int, tuple[str, bool]] = {
-    8: ("the card stopped working on a command", True),
-    13: ("a program made the graphics engine fail", True),
-    31: ("a memory access went wrong", True),
-    32: ("a command buffer was corrupt", True),
-    38: ("the driver's firmware failed", True),
-    43: ("a program's work was ended", False),
-    45: ("work was cleared away after a program ended", False),
-    48: ("memory has an error that cannot be corrected", True),
-    56: ("the display engine failed", True),
-    61: ("the card's own controller halted", True),
-    62: ("the card's own controller halted", True),
-    63: ("a row of memory was replaced", False),
-    64: ("a row of memory could not be replaced", False),
-    69: ("the graphics engine failed", True),
-    74: ("NVLink failed", False),
-    79: ("the card fell off the bus", True),
-    92: ("memory had many errors that could be corrected", True),
-    94: ("memory had an error that was contained", True),
-    95: ("memory had an error that was not contained", True),
-    109: ("a change of work on the card timed out", True),
-    119: ("the card's system processor did not answer", True),
-    120: ("the card's system processor failed", True),
-    140: ("memory had an error that was not corrected", True),
-    143: ("the card could not be started", True),
+    8: ("the GPU stopped processing", True),
+    13: ("a program caused a graphics engine exception", True),
+    31: ("illegal memory access", True),
+    32: ("corrupt push buffer", True),
+    38: ("driver firmware error", True),
+    43: ("the channel of a program was reset", False),
+    45: ("preemptive channel removal", False),
+    48: ("double bit memory error", True),
+    56: ("display engine error", True),
+    61: ("the GPU's internal controller halted", True),
+    62: ("the GPU's internal controller halted", True),
+    63: ("a row of memory was remapped", False),
+    64: ("a row of memory could not be remapped", False),
+    69: ("graphics engine error", True),
+    74: ("NVLink error", False),
+    79: ("the GPU has fallen off the bus", True),
+    92: ("high rate of correctable memory errors", True),
+    94: ("contained memory error", True),
+    95: ("uncontained memory error", True),
+    109: ("a context switch on the GPU timed out", True),
+    119: ("GSP timeout", True),
+    120: ("GSP error", True),
+    140: ("uncorrected memory error", True),
+    143: ("the GPU could not be initialized", True),
 }
 
 

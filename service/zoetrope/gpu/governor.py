@@ -64,7 +64,9 @@ class Governor:
     def begin(self) -> None:
         """Put back what an earlier end left tuned, and count it; nothing is applied until it is asked for."""
         if self._file.spoilt:
-            log.error("%s; every card begins at stock", self._file.spoilt, extra=_said("book"))
+            log.error(
+                "%s; every GPU starts at stock clocks", self._file.spoilt, extra=_said("book")
+            )
             for card in self._cards.values():
                 self._put_back(card, UNDO, "nobody")
             self._write()
@@ -72,7 +74,7 @@ class Governor:
             page = self._book.page(uuid)
             if (record := page.records.get(mark.profile)) is not None:
                 log.warning(
-                    "%s was left under profile %s", uuid, mark.profile, extra=_said("unclean")
+                    "%s was left tuned under profile %s", uuid, mark.profile, extra=_said("unclean")
                 )
                 self._remember(uuid, mark.profile, record, probation.Unclean())
             # Counted once: what is left of the mark says only what has to be undone.
@@ -80,7 +82,7 @@ class Governor:
             self._write()
             self._undo_mark(uuid, "nobody")
 
-    def end(self, by: str = "the end") -> None:
+    def end(self, by: str = "shutdown") -> None:
         """Put every card back."""
         for uuid, page in self._book.cards.items():
             if page.mark is not None:
@@ -115,7 +117,7 @@ class Governor:
         if name is not None and name not in self._settings.profiles:
             raise ProfileError(
                 f"There is no profile {name!r} in the settings.",
-                f"There are: {', '.join(sorted(self._settings.profiles)) or 'none'}.",
+                f"Profiles: {', '.join(sorted(self._settings.profiles)) or 'none'}.",
             )
         wanted = [name] if name is not None else [n for n in declared(card, self._settings) if n]
         for each in wanted:
@@ -153,7 +155,10 @@ class Governor:
         stand = self._stand(uuid)
         if stand.in_force is not None and stand.in_force.profile == name:
             log.error(
-                "%s: %s Back to stock.", card.short, reason.sentence, extra=_said("barred", uuid)
+                "%s: %s Reset to stock clocks.",
+                card.short,
+                reason.sentence,
+                extra=_said("barred", uuid),
             )
             self._release(uuid, by)
 
@@ -170,7 +175,7 @@ class Governor:
         if worked_out is None:
             stand.breaches = 0
             if self._book.page(uuid).mark is not None:
-                self._undo_mark(uuid, "a second try")
+                self._undo_mark(uuid, "second attempt")
             return
         gone = [step for step in worked_out.steps if not step.holds(reading)]
         if not gone:
@@ -181,15 +186,18 @@ class Governor:
             what = " and ".join(str(step) for step in gone)
             reason = Reason(
                 "gpu-not-held",
-                f"The card does not keep to it ({what}).",
-                "See whether something else sets clocks: nvidia-smi -q -d CLOCK,POWER",
+                f"The GPU does not stay within the profile ({what}).",
+                "Check whether another program sets clocks: nvidia-smi -q -d CLOCK,POWER",
             )
-            self.trouble(uuid, worked_out.profile, reason, "a look")
+            self.trouble(uuid, worked_out.profile, reason, "check")
             return
         log.warning(
-            "%s lost %s; set again", uuid, gone[0], extra=_said("gpu-change", uuid, by="a look")
+            "%s lost %s; setting it again",
+            uuid,
+            gone[0],
+            extra=_said("gpu-change", uuid, by="check"),
         )
-        self._attempt(uuid, worked_out, "a look")
+        self._attempt(uuid, worked_out, "check")
 
     def states(self) -> tuple[CardState, ...]:
         """Say how every card stands."""
@@ -330,7 +338,7 @@ class Governor:
         extra = _said("gpu-change", card.uuid, by=by, to="stock", outcome=outcome)
         stand = self._stands.get(card.uuid)
         if failed is not None:
-            log.error("%s: not back to stock: %s", card.short, failed, extra=extra)
+            log.error("%s: cannot reset to stock clocks: %s", card.short, failed, extra=extra)
             if stand is not None:
                 stand.problem = failed.reason
             return failed
@@ -371,7 +379,7 @@ class Governor:
     def _card(self, uuid: str) -> Card:
         if uuid not in self._cards:
             raise GpuError(
-                f"This host has no card {uuid}.", "See what is there: nvidia-smi -L", key="gpu-not-found"
+                f"This host has no GPU {uuid}.", "List the GPUs: nvidia-smi -L", key="gpu-not-found"
             )  # fmt: skip
         return self._cards[uuid]
 

@@ -42,11 +42,11 @@ class Knobs:
             if clock is None or clock <= high + STEP_MHZ:
                 return
             self._pause(LOOK_SECONDS)
-        raise _not_taken(f"a highest core clock of {high} MHz", clock, "MHz")
+        raise _not_taken(f"a core clock limit of {high} MHz", clock, "MHz")
 
     def free_core(self, card: Card) -> None:
         """Take the range of the core clock away."""
-        with doing("The core clock cannot be set free"):
+        with doing("The core clock limit cannot be removed"):
             pynvml.nvmlDeviceResetGpuLockedClocks(self._nvml.handle(card.uuid))
 
     def shift_core(self, card: Card, mhz: int) -> None:
@@ -63,8 +63,8 @@ class Knobs:
 
 
 def _not_taken(what: str, found: float | None, unit: str) -> GpuError:
-    has = "nothing is shown" if found is None else f"the card shows {found:g} {unit}"
+    has = "the driver reports no value" if found is None else f"the GPU reports {found:g} {unit}"
     return NotTaken(
         f"The driver accepted {what}, and {has}.",
-        "Some drivers and cards ignore such settings; update the driver, or leave the key out.",
+        "Some drivers and GPUs ignore such settings; update the driver, or remove the key.",
     )

@@ -111,8 +111,8 @@ def after(record: Record, event: Event, now: float) -> Record:
                 return counted
             reason = Reason(
                 "gpu-unclean",
-                f"Host or helper ended {counted.unclean} times in a row while it was in force.",
-                "See the end of the last boot: journalctl -b -1 -e",
+                f"Host or helper crashed {counted.unclean} times in a row while the profile was in force.",
+                "See the log of the previous boot: journalctl -b -1 -e",
             )
             return change(counted, trust=Trust.BARRED, why=reason, since=now)
         case Taken():
@@ -135,32 +135,32 @@ def told(name: str, record: Record) -> Reason | None:
         case Trust.TRUSTED:
             return None
         case Trust.BARRED:
-            why = record.why.sentence if record.why else "It was barred."
+            why = record.why.sentence if record.why else "The reason is not known."
             look = record.why.next_step if record.why else ""
-            again = f"try it again with `zoetrope gpu apply {name}`, or make it milder."
+            again = f"to enable it again, run `zoetrope gpu apply {name}`, or change its values."
             if record.at_stock_too:
-                innocent = "The same came at stock clocks, so it may be innocent;"
+                innocent = "The same failure occurred at stock clocks, so the profile may not be the cause;"
                 return Reason(
-                    "gpu-barred", f"Profile {name} is barred. {why}", f"{innocent} {again}"
+                    "gpu-barred", f"Profile {name} is disabled. {why}", f"{innocent} {again}"
                 )
-            step = f"The card runs at stock; {again}"
+            step = f"The GPU runs at stock clocks; {again}"
             return Reason(
-                "gpu-barred", f"Profile {name} is barred. {why}", f"{look} {step}".strip()
+                "gpu-barred", f"Profile {name} is disabled. {why}", f"{look} {step}".strip()
             )
         case Trust.PROBATION:
             left = max(0, SOAK_STAGES - record.stages)
             minutes = max(0.0, SOAK_SECONDS - record.seconds) / 60
             return Reason(
                 "gpu-probation",
-                f"Profile {name} is on probation: {record.stages} stages and"
-                f" {record.seconds / 60:.0f} min without trouble.",
-                f"Nothing to do; {left} more stages and {minutes:.0f} more min of work make it trusted.",
+                f"Profile {name} is unproven: {record.stages} stages and"
+                f" {record.seconds / 60:.0f} min without a failure.",
+                f"Nothing to do; {left} more stages and {minutes:.0f} more min of work until it is proven.",
             )
         case Trust.UNTRIED:
             return Reason(
                 "gpu-untried",
-                f"Profile {name} was not tried yet.",
-                "Nothing to do; it is tried when the next stage starts.",
+                f"Profile {name} is untried.",
+                "Nothing to do; the next stage runs under it.",
             )
 
 

@@ -83,27 +83,27 @@ def plan(card: Card, name: str, profile: ProfileSettings) -> Plan:
         wrong.append(f"it is for {', '.join(profile.cards)}")
     if (watts := profile.power_limit_w) is not None:
         if card.power is None:
-            wrong.append("the card has no power limit that could be set; leave power_limit_w out")
+            wrong.append("the power limit of the GPU cannot be set; remove power_limit_w")
         elif watts not in card.power:
             lower = watts < card.power.low
             hint = "; below that only a lower max_core_mhz helps" if lower else ""
-            wrong.append(f"power_limit_w {watts} is outside of the card's {card.power} W{hint}")
+            wrong.append(f"power_limit_w {watts} is outside of the GPU's {card.power} W{hint}")
     if (high := profile.max_core_mhz) is not None:
         if card.core is None:
-            wrong.append("the card does not say its clocks, so max_core_mhz cannot be checked")
+            wrong.append("the GPU does not report its clocks, so max_core_mhz cannot be checked")
         elif high not in card.core:
-            wrong.append(f"max_core_mhz {high} is outside of the card's {card.core} MHz")
+            wrong.append(f"max_core_mhz {high} is outside of the GPU's {card.core} MHz")
     if (offset := profile.core_offset_mhz) is not None:
         if card.offset is None:
             wrong.append(
-                "the card or its driver takes no core offset (driver 555 or newer does); leave core_offset_mhz out"
+                "the GPU or its driver does not support a core offset (driver 555 or newer does); remove core_offset_mhz"
             )
         elif offset not in card.offset:
-            wrong.append(f"core_offset_mhz {offset} is outside of the card's {card.offset} MHz")
+            wrong.append(f"core_offset_mhz {offset} is outside of the GPU's {card.offset} MHz")
     if wrong:
         raise ProfileError(
             f"Profile {name} does not fit {card.short} ({card.uuid}): {'; '.join(wrong)}.",
-            "Change it in the settings; zoetrope gpu profiles shows what the card allows.",
+            "Change it in the settings; `zoetrope gpu profiles` shows what the GPU allows.",
             why="; ".join(wrong),
         )
     steps: list[Step] = []

@@ -21,13 +21,13 @@ def lines(
     yield f"  power    {_power(card, reading)}"
     heat = "not known" if reading.celsius is None else f"{reading.celsius} °C"
     slowed = [reason for reason in reading.reasons or () if reason != "idle"]
-    yield f"  heat     {heat}{', slowed down by it' if reading.hot else ''}"
+    yield f"  temp     {heat}{', thermal throttling' if reading.hot else ''}"
     if slowed:
         yield f"  limited  by {', '.join(slowed)}"
     yield f"  memory   {_memory(reading)}{_load(reading)}"
     for user in users:
         taken = "" if user.vram is None else f", {gigabytes(user.vram):.1f} GiB"
-        yield f"  used by  {user.name or 'a process of somebody else'} (pid {user.pid}{taken})"
+        yield f"  used by  {user.name or 'a process of another user'} (pid {user.pid}{taken})"
     if state is not None:
         yield f"  profile  {_profile(state)}"
         if state.problem is not None:
@@ -37,7 +37,7 @@ def lines(
 def brief(card: Card, reading: Reading | None, state: CardState | None) -> str:
     """Show how a card is, in one line beside others."""
     if reading is None:
-        return f"card {card.short}: not read yet"
+        return f"GPU {card.short}: no values yet"
     told = [
         "" if reading.celsius is None else f"{reading.celsius} °C",
         "" if reading.core_mhz is None else f"{reading.core_mhz} MHz",
@@ -47,12 +47,12 @@ def brief(card: Card, reading: Reading | None, state: CardState | None) -> str:
     ]
     slowed = [reason for reason in reading.reasons or () if reason != "idle"]
     told.append(f"limited by {', '.join(slowed)}" if slowed else "")
-    return f"card {card.short}: {', '.join(text for text in told if text) or 'tells nothing'}"
+    return f"GPU {card.short}: {', '.join(text for text in told if text) or 'no values'}"
 
 
 def allowed(card: Card) -> Iterator[str]:
     """Show what can be set on a card."""
-    yield f"core clock   {f'{card.core} MHz' if card.core else 'not told'}"
+    yield f"core clock   {f'{card.core} MHz' if card.core else 'not known'}"
     yield f"core offset  {f'{card.offset} MHz' if card.offset else 'cannot be set (driver 555 or newer can)'}"
     limit = f"{card.power} W, {card.power_default} W by default" if card.power else "cannot be set"
     yield f"power limit  {limit}"
@@ -72,7 +72,7 @@ def profile_lines(card: Card, settings: GpuSettings, state: CardState | None) ->
         known = state.profile(name) if state is not None else None
         if known is not None:
             told = probation.told(name, known.record)
-            yield f"  {told if told is not None else f'Profile {name} is trusted.'}"
+            yield f"  {told if told is not None else f'Profile {name} is proven.'}"
 
 
 def _clocks(card: Card, reading: Reading, state: CardState | None) -> str:
@@ -113,13 +113,13 @@ def _load(reading: Reading) -> str:
 
 def _profile(state: CardState) -> str:
     if state.held == "":
-        return "stock, held by hand; `zoetrope gpu apply` gives it back to the settings"
+        return "stock, set by the user; `zoetrope gpu apply` returns it to the settings"
     wanted = state.held if state.held is not None else state.working
     if not wanted:
-        return "stock; the settings name no working profile for it"
+        return "stock; the settings have no working profile for it"
     known = state.profile(wanted)
     trust = f", {known.record.trust}" if known is not None else ""
     if state.in_force:
-        how = "held by hand" if state.role == "held" else state.role
+        how = "set by the user" if state.role == "held" else state.role
         return f"{state.in_force} ({how}{trust if state.in_force == wanted else ''})"
     return f"stock now; {wanted} while it works{trust}"

@@ -154,7 +154,7 @@ class Tuner:
         """Pass a person's wish on; a refusal raises what the helper says."""
         if self.watch.card(question.card) is None:
             raise GpuError(
-                f"This host has no card {question.card}.", "See what is there: GET /api/v1/gpu",
+                f"This host has no GPU {question.card}.", "List the GPUs: GET /api/v1/gpu",
                 key="gpu-not-found",
             )  # fmt: skip
         answer = await self._client.ask(question)

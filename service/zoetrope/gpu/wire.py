@@ -121,7 +121,7 @@ def decode(line: bytes) -> Asked:
     try:
         found: Asked = msgspec.json.decode(line, type=primed(Asked))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"That is not a request ({error}).", "See docs/gpu.md.") from error
+        raise BadRequest(f"Not a valid request ({error}).", "See docs/gpu.md.") from error
     return found
 
 

@@ -36,7 +36,7 @@ def assemble(name: str, read: Callable[[str], bytes], place: Callable[[str], Pat
         said = tables.read(take(FILE).decode())
         file = msgspec.convert(said, primed(RecipeFile), str_keys=True)
     except (UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
-        raise RecipeError(f"{origin}: {error}.", "Mend the recipe.") from error
+        raise RecipeError(f"{origin}: {error}.", "Fix the recipe.") from error
     graphs: dict[str, Graph] = {
         stage.graph: decode(take(stage.graph), str(place(stage.graph))) for stage in file.stages
     }
@@ -44,7 +44,7 @@ def assemble(name: str, read: Callable[[str], bytes], place: Callable[[str], Pat
     try:
         whole = shared.completed(file, common)
     except RecipeError as error:
-        raise RecipeError(f"{origin}: {error.reason.sentence}", "Mend the recipe.") from error
+        raise RecipeError(f"{origin}: {error.reason.sentence}", "Fix the recipe.") from error
     recipe = Recipe(name=name, file=whole, graphs=graphs, files=files, version=digest(files))
     soundness.check(recipe, origin)
     return recipe.on(0)

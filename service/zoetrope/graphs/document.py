@@ -56,7 +56,7 @@ class Document(msgspec.Struct, frozen=True):
 def parse(text: bytes | str, origin: str) -> Document:
     """Read a document's text; what is no document at all raises RecipeError, what is no node is noted."""
     if len(text) > MOST_BYTES:
-        raise _unreadable(origin, f"it is larger than any graph ({MOST_BYTES >> 20} MB)")
+        raise _unreadable(origin, f"it is too large for a workflow ({MOST_BYTES >> 20} MB)")
     doubled: list[tuple[dict[str, Any], tuple[str, ...]]] = []
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -69,14 +69,14 @@ def parse(text: bytes | str, origin: str) -> Document:
     try:
         raw = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_number)
     except RecursionError as error:
-        raise _unreadable(origin, "it is nested deeper than any graph") from error
+        raise _unreadable(origin, "it is nested too deep for a workflow") from error
     except ValueError as error:
         raise _unreadable(origin, f"it is not valid JSON ({error})") from error
     try:
         # Python's reader takes halves of letters and other encodings, which no answer can hold.
         msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        why = "it is not valid JSON (a text that is no Unicode, or a number out of range)"
+        why = "it is not valid JSON (a text that is not Unicode, or a number out of range)"
         raise _unreadable(origin, why) from error
     document = read(raw, origin)
     graph = raw["prompt"] if document.request is not None else raw
@@ -87,7 +87,7 @@ def parse(text: bytes | str, origin: str) -> Document:
 def read(raw: object, origin: str) -> Document:
     """Take plain JSON values apart; RecipeError says what in them can be no document."""
     if not isinstance(raw, dict):
-        raise RecipeError(f"{origin} is no graph: it holds no object of nodes.", _EXPORT)
+        raise RecipeError(f"{origin} is not a workflow: it has no object of nodes.", _EXPORT)
     if (flaw := tables.find(raw)) is not None:
         raise _unreadable(origin, str(flaw))
     request = _request(raw)
@@ -147,7 +147,7 @@ def unwrapped(value: object) -> object:
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _request(raw: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -160,7 +160,7 @@ def _request(raw: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _node(entry: object) -> Node | Malformed:
     if not isinstance(entry, dict):
-        return Malformed("is no node")
+        return Malformed("is not a node")
     meta = entry.get("_meta")
     meta = meta if isinstance(meta, dict) else {}
     title = meta.get("title")
@@ -170,7 +170,7 @@ def _node(entry: object) -> Node | Malformed:
     if "inputs" not in entry:
         return Malformed("has no inputs", title)
     if not isinstance(entry["inputs"], dict):
-        return Malformed("has inputs that are no object", title)
+        return Malformed("has inputs that are not an object", title)
     return Node(class_type=entry["class_type"], inputs=entry["inputs"], meta=meta)
 
 

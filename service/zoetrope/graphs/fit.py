@@ -130,7 +130,7 @@ def fitted(item: Input, raw: object, options: Options) -> tuple[Any, Kind | None
         elif kind in _CHOICES:
             return _chosen(item, value, options)
         elif kind in _HANDED and (value is not None or item.required):
-            return value, Kind.HANDED, "only another node's output can be here"
+            return value, Kind.HANDED, "only a link to another node is allowed"
         if item.min is not None and value < item.min:
             return value, Kind.SMALL, f"smaller than min of {item.min}"
         if item.max is not None and value > item.max:

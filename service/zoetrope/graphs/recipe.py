@@ -71,7 +71,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             if name not in known:
                 raise Rejected(
                     f"The recipe {self.name} has no preset {show(name)}; {nearest(name, known)}",
-                    "Mend the ticket and drop it again.",
+                    "Fix the ticket and drop the picture again.",
                     key="ticket-value",
                 )
         return presets.together(known[name] for name in names)
@@ -101,7 +101,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             width, height = self._size(ticket, still, frames, notes)
         may_loop = self.file.length is not None and bool(self.file.length.kept)
         if loops := may_loop and end is not None and end.sha256 == still.sha256:
-            notes.append("One picture makes a loop; its last frame, the first again, is dropped.")
+            notes.append(
+                "One picture gives a loop; its last frame, which repeats the first, is dropped."
+            )
         if seed > self.file.seed_max or seed < 0:
             raise Rejected(
                 f"The seed {seed} is out of range.",
@@ -219,8 +221,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             edge = parameters.get(clip.edge, self.default(clip.edge))
             if short >= float(edge):
                 raise Rejected(
-                    f"The video's short edge has {short} pixels; made {edge} it would not grow.",
-                    f"Ask for more in a ticket: {clip.edge} = {short * 3 // 2}, for one.",
+                    f"The video's short edge has {short} pixels, so {edge} would not enlarge it.",
+                    f"Set a larger value in a ticket, such as {clip.edge} = {short * 3 // 2}.",
                     key="video-size",
                 )
 
@@ -249,12 +251,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         frames = round((wanted - 1) / length.step) * length.step + 1
         if ticket.frames is not None and ticket.seconds is None and frames != ticket.frames:
             notes.append(
-                f"{ticket.frames} frames became {frames}: the model makes {length.step}n+1."
+                f"{ticket.frames} frames became {frames}: the model generates {length.step}n+1."
             )
         if length.trained and frames > length.trained:
             notes.append(
-                f"{frames} frames are more than the {length.trained} that the model has learned:"
-                " colours may drift, and the picture is made smaller to fit the card."
+                f"{frames} frames are more than the {length.trained} that the model is trained for:"
+                " colors may drift, and the size is reduced to fit into GPU memory."
             )
         return frames, length.fps
 
@@ -301,7 +303,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
                 raise Rejected(
                     f"The ticket's key {show(name)} is unknown to the recipe {self.name};"
                     f" {nearest(name, self.ticket_keys())}",
-                    "Mend the ticket and drop it again.",
+                    "Fix the ticket and drop the picture again.",
                     key="ticket-key",
                 )
         return {name: check(name, known[name], value) for name, value in given.items()}
@@ -338,8 +340,8 @@ def check(name: str, parameter: Parameter, value: Scalar) -> Scalar:
             allowed += f" from {low:g} to {high:g}"
             allowed += f" in steps of {step:g}" if step else ""
     raise Rejected(
-        f"The ticket's {name} = {show(value)} is not possible; allowed is {allowed}.",
-        "Mend the ticket and drop it again.",
+        f"The ticket's {name} = {show(value)} is invalid; allowed is {allowed}.",
+        "Fix the ticket and drop the picture again.",
         key="ticket-value",
     )
 

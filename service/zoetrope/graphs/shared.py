@@ -28,11 +28,11 @@ def read(text: bytes, file: str) -> Shared:
     try:
         found = msgspec.convert(tables.read(text.decode()), primed(Shared), str_keys=True)
     except (UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
-        raise RecipeError(f"{file}: {error}.", "Mend it.") from error
+        raise RecipeError(f"{file}: {error}.", "Fix it.") from error
     if any(profile.set for profile in found.memory.values()):
         raise RecipeError(
-            f"{file}: a budget for all recipes sets inputs, and these belong to nodes of some of them.",
-            "Put it under a name into [cards.NAME], and name it in recipe.toml: cards = NAME.",
+            f"{file}: a [memory] table for all recipes has `set`, but the nodes are not in all of them.",
+            "Move it to [cards.NAME], and use it in recipe.toml: cards = NAME.",
         )
     return found
 
@@ -86,7 +86,7 @@ def _relief(relief: Relief, shared: Shared) -> Relief:
     known = {each.name: each for each in shared.reliefs}
     if relief.name not in known:
         raise RecipeError(
-            f"the relief {relief.name!r} says nothing, and {FILE} has none of that name;"
+            f"the fallback {relief.name!r} sets nothing, and {FILE} has none of that name;"
             f" {nearest(relief.name, known)}"
         )
     return known[relief.name]

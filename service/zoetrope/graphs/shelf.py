@@ -51,7 +51,7 @@ class Recipes:
         if name not in (names := self.names()):
             raise Rejected(
                 f"There is no recipe {name[:100]!r}; {nearest(name[:100], names)}",
-                "Rename the folder or mend the ticket.",
+                "Rename the folder or fix the ticket.",
                 key="recipe-unknown",
             )
         places = (folder / name / FILE for folder in self._folders)

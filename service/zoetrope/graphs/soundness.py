@@ -25,13 +25,13 @@ def check(recipe: Recipe, origin: Path | str) -> None:
         _check_presets(recipe)
         _check_memory(recipe)
     except RecipeError as error:
-        raise RecipeError(f"{origin}: {error.reason.sentence}", "Mend the recipe.") from error
+        raise RecipeError(f"{origin}: {error.reason.sentence}", "Fix the recipe.") from error
 
 
 def _check_stages(recipe: Recipe) -> None:
     file = recipe.file
     if len({stage.name for stage in file.stages}) != len(file.stages) or not file.stages:
-        raise RecipeError("stages need to be there, and to have names of their own.")
+        raise RecipeError("a recipe needs stages, each with a unique name.")
     for stage in file.stages:
         graph = recipe.graphs[stage.graph]
         own = [stage.prefix, stage.picture, stage.end_picture, stage.source]
@@ -72,7 +72,7 @@ def _check_parameter(recipe: Recipe, name: str, parameter: Parameter) -> None:
     if parameter.default is None:
         held = list(_held(recipe, parameter.to))
         if any(value != held[0] for value in held):
-            raise RecipeError(f"the graphs hold different values for {name}: {held}.")
+            raise RecipeError(f"the workflows have different values for {name}: {held}.")
     _check_value(name, parameter, recipe.default(name))
 
 
@@ -89,9 +89,7 @@ def _check_presets(recipe: Recipe) -> None:
 def _check_memory(recipe: Recipe) -> None:
     size, memory = recipe.file.size, recipe.file.memory
     if size is not None and not size.pixels:
-        raise RecipeError(
-            "neither [size] nor the smallest [memory] says how many pixels there are."
-        )
+        raise RecipeError("neither [size] nor the smallest [memory] sets `pixels`.")
     for gigabytes, profile in memory.items():
         try:
             _need(recipe, profile.set)
@@ -99,7 +97,7 @@ def _check_memory(recipe: Recipe) -> None:
             # A shelf's table is nowhere in the recipe's own text.
             where = f"[memory.{gigabytes}]"
             if recipe.file.cards:
-                where += f", or the cards {recipe.file.cards!r} that it asks for of shared.toml"
+                where += f", or the table [cards.{recipe.file.cards}] of shared.toml"
             raise RecipeError(f"{error.reason.sentence.rstrip('.')}: {where} sets it.") from error
 
 
@@ -114,13 +112,13 @@ def _check_link(recipe: Recipe, setting: Setting) -> None:
     if isinstance(setting, list) and not any(
         setting[0] in graph for graph in recipe.graphs.values()
     ):
-        raise RecipeError(f"no graph has the node {setting[0]!r}.")
+        raise RecipeError(f"no workflow has the node {setting[0]!r}.")
 
 
 def _need(recipe: Recipe, places: Iterable[str]) -> None:
     for place in places:
         if not any(_has(graph, place) for graph in recipe.graphs.values()):
-            raise RecipeError(f"no graph has the place {place!r}.")
+            raise RecipeError(f"no workflow has the place {place!r}.")
 
 
 def _held(recipe: Recipe, places: Iterable[str]) -> Iterable[Any]:

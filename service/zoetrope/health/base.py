@@ -82,7 +82,7 @@ class Health:
                 name=check.name,
                 level="failing",
                 found=f"No answer within {self._patience:g} seconds.",
-                next_step="Look at the disks and shares it waits for: dmesg, findmnt, iostat.",
+                next_step="Check the disks and shares that it waits for: dmesg, findmnt, iostat.",
             )
         except ZoetropeError as error:
             reason = error.reason
@@ -90,14 +90,14 @@ class Health:
                 name=check.name,
                 level="failing",
                 found=reason.sentence,
-                next_step=reason.next_step or "The journal says more: journalctl -u zoetrope -e",
+                next_step=reason.next_step or "See the journal: journalctl -u zoetrope -e",
             )
         except Exception as error:  # a broken check must not hide the verdicts of the others
             return Verdict(
                 name=check.name,
                 level="failing",
                 found=f"The check itself failed: {type(error).__name__}: {error}",
-                next_step="The journal says more: journalctl -u zoetrope -e",
+                next_step="See the journal: journalctl -u zoetrope -e",
             )
 
 

@@ -1,4 +1,4 @@
-"""The checks that need no service: what can be said of a host on which it does not answer."""
+"""The checks that need no service: what can be said of a host on which it does not respond."""
 
 from __future__ import annotations
 

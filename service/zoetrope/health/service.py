@@ -21,7 +21,7 @@ class ServiceCheck:
         return Verdict(
             name=self.name,
             level="failing",
-            found=f"{self._down.sentence} What follows was looked at without it, as user {_user()}.",
+            found=f"{self._down.sentence} The checks below ran without it, as user {_user()}.",
             next_step=self._down.next_step,
         )
 

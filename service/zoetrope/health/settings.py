@@ -31,7 +31,9 @@ class SettingsCheck:
                 level="failing",
                 found=self._wrong.sentence,
                 next_step=self._wrong.next_step
-                or f"Mend it; zoetrope serve --check {self._file} says whether that was all.",
+                or f"Fix it; zoetrope serve --check {self._file} reports any further mistake.",
             )
-        told = f"{self._file} can be read." if self._file else "There is no file; defaults count."
+        told = (
+            f"{self._file} is valid." if self._file else "There is no file; the defaults are used."
+        )
         return Verdict(name=self.name, level="ok", found=told)

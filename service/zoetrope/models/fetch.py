@@ -109,7 +109,7 @@ class Fetcher:
                 log.error("%s", error, extra={"action": error.reason.key})  # noqa: TRY400
                 errors.append(error)
             else:
-                log.info("%s is there", model.path, extra={"action": "model-fetched"})
+                log.info("%s is complete", model.path, extra={"action": "model-fetched"})
         return errors
 
     def _check_room(self, models: Sequence[Model]) -> None:
@@ -120,7 +120,7 @@ class Fetcher:
             raise DiskFull(
                 f"{len(models)} models need {_gigabytes(need)} more, and {_gigabytes(free)} are free"
                 f" on {self._store.path}.",
-                f"Free {_gigabytes(need + RESERVE - free)} there, or name another models.path.",
+                f"Free {_gigabytes(need + RESERVE - free)} there, or set another models.path.",
             )
 
     def _have(self, model: Model) -> int:
@@ -132,7 +132,7 @@ class Fetcher:
         if not model.url or not model.sha256:
             raise FetchError(
                 f"{model.path} has no known address or hash.",
-                "Put the file there yourself, or describe it under models.extra in the settings.",
+                "Copy the file there yourself, or describe it in models.extra of the settings.",
             )
         part = self._store.part(model)
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -149,11 +149,11 @@ class Fetcher:
                 if failures >= TRIES:
                     raise FetchError(
                         f"{model.path} cannot be fetched from {_host(model.url)}: {error}.",
-                        "Look at the network; what is here already is kept, and the next run goes on.",
+                        "Check the network; the partial file is kept, and the next run resumes.",
                     ) from error
                 pause = error.after or min(LONGEST_PAUSE, 2.0 ** (failures - 1))
                 log.warning(
-                    "%s: %s; again in %.0f s",
+                    "%s: %s; retrying in %.0f s",
                     model.file,
                     error,
                     pause,
@@ -163,11 +163,12 @@ class Fetcher:
             except OSError as error:
                 if is_disk_full(error):
                     raise DiskFull(
-                        f"The disk of {part.parent} is full in the middle of {model.file}.",
-                        "Free some space; what is here already is kept, and the next run goes on.",
+                        f"The disk of {part.parent} became full during the download of {model.file}.",
+                        "Free disk space; the partial file is kept, and the next run resumes.",
                     ) from error
                 raise FetchError(
-                    f"{part} cannot be written ({error.strerror}).", "Look at the folder's rights."
+                    f"{part} cannot be written ({error.strerror}).",
+                    "Check the permissions of the folder.",
                 ) from error
 
     async def _go_on(self, model: Model, part: Path) -> None:
@@ -196,7 +197,7 @@ class Fetcher:
                 start = _start(answer, model, have)
                 if start is None:
                     _forget(part)
-                    raise Broken("the server has another length than what is here already")
+                    raise Broken("the length on the server does not match the partial file")
                 if start != have:
                     digest, have = hashlib.sha256(), start
                 _keep_tag(part, answer)
@@ -213,7 +214,7 @@ class Fetcher:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Broken(str(error) or type(error).__name__) from error
         if model.bytes is not None and have < model.bytes:
-            raise Broken(f"the server ended after {have} of {model.bytes} bytes")
+            raise Broken(f"the server closed the connection after {have} of {model.bytes} bytes")
         return digest
 
     def _say(self, model: Model, have: int, begun: tuple[float, int]) -> None:
@@ -227,9 +228,9 @@ class Fetcher:
         if found != model.sha256 or model.bytes not in (None, size):
             _forget(part)
             raise FetchError(
-                f"{model.path} from {_host(model.url)} is not the right file: its SHA-256 begins with"
-                f" {found[:12]} instead of {model.sha256[:12]}, at {size} bytes. It was thrown away.",
-                "Somebody changed it there, or on the way; try again, or compare the hash by hand.",
+                f"{model.path} from {_host(model.url)} is the wrong file: its SHA-256 begins with"
+                f" {found[:12]} instead of {model.sha256[:12]}, at {size} bytes. It was deleted.",
+                "The file was changed there or in transit; try again, or compare the hash by hand.",
                 key="model-wrong",
             )
         target = self._store.target(model)
@@ -249,7 +250,7 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Busy(
-                f"Another process fetches models into {folder}.",
+                f"Another process is fetching models into {folder}.",
                 "Wait for it: systemctl status zoetrope-models",
             ) from error
         yield
@@ -265,7 +266,7 @@ def _start(answer: aiohttp.ClientResponse, model: Model, have: int) -> int | Non
     if status in (401, 403):
         raise FetchError(
             f"{where}.",
-            "The download wants a login: put the hub's token into a file, and name it as models.token_file.",
+            "The download needs a login: put the token of the model hub into a file, and set models.token_file to it.",
         )
     if status not in (200, 206):
         raise FetchError(f"{where}.", "Its address may have changed; see workflows/models.toml.")
@@ -279,7 +280,7 @@ def _start(answer: aiohttp.ClientResponse, model: Model, have: int) -> int | Non
     if None not in (length, model.bytes) and start + (length or 0) != model.bytes:
         raise FetchError(
             f"{_host(model.url)} has {start + (length or 0)} bytes as {model.file} instead of {model.bytes}.",
-            "Somebody changed it there; compare with workflows/models.toml.",
+            "The file was changed there; compare it with workflows/models.toml.",
             key="model-wrong",
         )
     return start

@@ -26,7 +26,7 @@ PATIENCE = 2.0
 
 NOT_YET = "not hashed yet"
 NO_FOLDER = "models.path is not set, so the service sees no model files"
-SILENT = "the folder of models did not answer"
+SILENT = "the models folder did not respond"
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -112,8 +112,10 @@ class Hashes:
         assert self._store is not None
         plain = PurePosixPath(name)
         if plain.is_absolute() or ".." in plain.parts or "\0" in name:
-            return ModelFile(name=name, unknown="its name leads out of the folder of models"), None
-        why = "it is in none of the folders of models"
+            return ModelFile(
+                name=name, unknown="its name points outside of the models folder"
+            ), None
+        why = "it is not in any models folder"
         for folder in self._store.folders:
             file = folder / plain
             try:

@@ -57,7 +57,7 @@ def _read(origin: Path) -> tuple[Model, ...]:
             found = tables.read(origin.read_text(encoding="utf-8"))
             known = _KNOWN[origin] = (stamp, msgspec.convert(found, primed(_Manifest)).model)
     except (OSError, UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
-        raise RecipeError(f"{origin}: {error}.", "Mend it, or install zoetrope anew.") from error
+        raise RecipeError(f"{origin}: {error}.", "Fix it, or reinstall zoetrope.") from error
     return known[1]
 
 

@@ -219,7 +219,7 @@ def test_a_fault_counts_from_the_moment_it_is_ordered():
 def test_the_command_line_names_a_fault():
     assert read_fault("oom:node=KSampler,call=3") == Fault("oom", node="KSampler", call=3)
     assert read_fault("silent") == Fault("silent")
-    with pytest.raises(ValueError, match=r"'odd' is no fault .*kinds are oom, "):
+    with pytest.raises(ValueError, match=r"'odd' is not a fault .*kinds are oom, "):
         read_fault("odd")
     with pytest.raises(ValueError, match="is no fault"):
         read_fault("oom:call=often")

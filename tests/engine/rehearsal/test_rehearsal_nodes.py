@@ -325,5 +325,5 @@ async def test_a_node_that_is_not_played_says_so(client):
 
     error = (await client.play(graph)).last[1]
 
-    assert "does not play ImageInvert" in error["exception_message"]
+    assert "does not support ImageInvert" in error["exception_message"]
     assert error["node_id"] == "2"

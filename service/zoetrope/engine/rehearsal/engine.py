@@ -72,7 +72,7 @@ class RehearsalEngine:
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Start to listen and return the address; port 0 takes a free one."""
         if self._runner is not None:
-            raise RuntimeError("the simulated engine already runs")
+            raise RuntimeError("the simulated engine is already running")
         self._leaving.clear()
         self.faults.context_lost = False
         await asyncio.to_thread(self.files.prepare)
@@ -183,7 +183,9 @@ def _work(queue: PromptQueue, executor: Executor, died: Callable[[], object]) ->
                 return
             except Exception:
                 # A graph that nobody thought of fails alone; the worker goes on.
-                _log.exception("a prompt broke the simulated engine", extra={"action": "simulate"})
+                _log.exception(
+                    "a prompt crashed the simulated engine", extra={"action": "simulate"}
+                )
                 outcome = Outcome(success=False, messages=[], outputs={}, meta={})
             client = executor.client_id
             queue.done(prompt, outcome)

@@ -227,7 +227,7 @@ class _Run:
         executor.faults.before_node(class_type)
         function = registry.get(class_type)
         if function is None:
-            raise NotRehearsed(f"The simulated engine does not play {class_type}.")
+            raise NotRehearsed(f"The simulated engine does not support {class_type}.")
         result = function(Context(self, node_id, class_type), **given)
         meta = {
             "node_id": node_id,

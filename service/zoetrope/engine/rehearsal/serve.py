@@ -53,7 +53,7 @@ def read_fault(text: str) -> Fault:
         return msgspec.convert(fields, Fault, strict=False)
     except msgspec.ValidationError as problem:
         kinds = ", ".join(get_args(FaultKind))
-        raise ValueError(f"{text!r} is no fault ({problem}); the kinds are {kinds}") from problem
+        raise ValueError(f"{text!r} is not a fault ({problem}); the kinds are {kinds}") from problem
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

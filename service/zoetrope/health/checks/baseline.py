@@ -29,7 +29,7 @@ class BaselineCheck:
         bare = [card for card in cards if not declared(card, settings)[0]]
         if not bare:
             names = {card.short: declared(card, settings)[0] for card in cards}
-            told = ", ".join(f"{card} works at {profile}" for card, profile in names.items())
+            told = ", ".join(f"{card} runs at {profile}" for card, profile in names.items())
             return Verdict(name=self.name, level="ok", found=f"{told}.")
         card = bare[0]
         # A report of one 5090: at most 2100 MHz took 19 % off the energy and 20 % off the speed.
@@ -37,8 +37,8 @@ class BaselineCheck:
         return Verdict(
             name=self.name,
             level="degraded",
-            found=f"{', '.join(card.short for card in bare)} works at stock clocks and full power.",
-            next_step="Give it a profile, and name it as the working one: [gpu.profiles.baseline]"
+            found=f"{', '.join(card.short for card in bare)} runs at stock clocks and full power.",
+            next_step="Add a profile, and set it as the working one: [gpu.profiles.baseline]"
             f' max_core_mhz = {high}, and [gpu] working = ["baseline"]; see docs/gpu.md.',
         )
 

@@ -32,8 +32,8 @@ class CardCheck:
         if missing:
             told = ", ".join(f"{name} ({uuid})" for uuid, name in missing.items())
             return self._failing(
-                f"The card of {told} is not seen.",
-                "See what is there: nvidia-smi -L; then mend engines[].gpu, or look at the card.",
+                f"The GPU of {told} was not found.",
+                "List the GPUs: nvidia-smi -L; then fix engines[].gpu, or check the GPU.",
             )
         if not watch.cards:
             return None
@@ -43,9 +43,9 @@ class CardCheck:
             return Verdict(
                 name=self.name,
                 level="degraded",
-                found=f"{told}. Nobody says on which of them {', '.join(unnamed)} works,"
+                found=f"{told}. No setting says which of them {', '.join(unnamed)} uses,"
                 " so it is neither tuned nor measured.",
-                next_step="Name its card in the settings: engines[].gpu (nvidia-smi -L).",
+                next_step="Set its GPU in the settings: engines[].gpu (nvidia-smi -L).",
             )
         return Verdict(name=self.name, level="ok", found=f"{told}.")
 

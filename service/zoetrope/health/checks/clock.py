@@ -56,10 +56,10 @@ class ClockCheck:
         self._compare(now)
         if now < EARLIEST:
             shown = datetime.fromtimestamp(now, UTC).date().isoformat()
-            return self._wrong(f"It is {shown}, says the clock.")
+            return self._wrong(f"The clock shows {shown}.")
         if (ahead := await self._newest() - now) > AHEAD:
             return self._wrong(
-                f"The newest job is of {ago(ahead)} from now: the clock was ahead then, or is behind now."
+                f"The newest job was submitted {ago(ahead)} in the future: the clock was ahead then, or is behind now."
             )
         if self._jump is not None:
             way = "forward" if self._jump.seconds > 0 else "back"
@@ -67,7 +67,7 @@ class ClockCheck:
                 f"The clock jumped {way} by {ago(abs(self._jump.seconds))};"
                 f" noticed {ago(self._uptime() - self._jump.noticed)} ago."
             )
-        return Verdict(name=self.name, level="ok", found="It goes evenly.")
+        return Verdict(name=self.name, level="ok", found="It is steady.")
 
     def _compare(self, now: float) -> None:
         """Notice a jump, go by the new time from then on, and forget the jump after a while."""
@@ -94,8 +94,8 @@ class ClockCheck:
             name=self.name,
             level="degraded",
             found=found,
-            next_step="Have it set by the network: timedatectl set-ntp true; timedatectl. Spans and"
-            " pauses of jobs that were on their way are wrong until they end.",
+            next_step="Synchronize it over the network: timedatectl set-ntp true; timedatectl. The"
+            " durations of running jobs are wrong until they end.",
         )
 
 

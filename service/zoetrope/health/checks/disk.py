@@ -15,7 +15,7 @@ from ...runtime import Runtime
 from ...settings import Settings
 from ..base import Verdict
 
-NO_FOLDER = "is no folder"
+NO_FOLDER = "is not a folder"
 
 
 class DiskCheck:
@@ -41,11 +41,9 @@ class DiskCheck:
         for name, found in room.items():
             if isinstance(found, str):
                 path = folders[name]
-                step = f"Make it, and let the service's user write there: install -d -m 2770 {path}"
+                step = f"Create it, writable by the user of the service: install -d -m 2770 {path}"
                 if found == NO_FOLDER:
-                    step = (
-                        f"Move away what lies there: mv {path} {path}.away; then make the folder."
-                    )
+                    step = f"Move the file away: mv {path} {path}.away; then create the folder."
                 return Verdict(
                     name=self.name,
                     level="failing",
@@ -65,7 +63,7 @@ class DiskCheck:
                 name=self.name,
                 level="degraded",
                 found=f"{left} are left on {path}; at {amount(tightest.needed)} the queue pauses{kept}.",
-                next_step=f"Free some space soon: du -xh {path} | sort -h | tail",
+                next_step=f"Free disk space soon: du -xh {path} | sort -h | tail",
             )
         found = f"{left} are free on {path}, the fullest{kept}."
         return Verdict(name=self.name, level="ok", found=found)
@@ -90,7 +88,7 @@ def _look(path: Path, settings: Settings) -> Disk | str:
     if not path.is_dir():
         return NO_FOLDER
     if not os.access(path, os.W_OK | os.X_OK):
-        return "cannot be written by the service's user"
+        return "is not writable by the user of the service"
     return found
 
 

@@ -25,8 +25,8 @@ class EngineCheck:
             return Verdict(
                 name=self.name,
                 level="degraded",
-                found="No engine is asked while the service is not fully started.",
-                next_step="Mend what the ledger check names; the engines come after it.",
+                found="Engines are not checked before the service is fully started.",
+                next_step="Fix what the ledger check reports; the engines are started after it.",
             )
         workers = self._runtime.conductor.status().workers
         down = [worker for worker in workers if not worker.up]
@@ -45,7 +45,7 @@ class EngineCheck:
 
     def _down(self, worker: WorkerStatus) -> str:
         span = f" for {ago(self._now() - worker.since)}" if worker.since else ""
-        why = worker.reason.sentence if worker.reason else "it does not answer."
+        why = worker.reason.sentence if worker.reason else "it does not respond."
         return f"{worker.name} at {worker.url} is down{span}: {why}"
 
 
@@ -61,7 +61,7 @@ def _healthy(worker: WorkerStatus) -> str:
 def _advice(worker: WorkerStatus) -> str:
     if worker.reason and worker.reason.next_step:
         return worker.reason.next_step
-    return f"Start it, or mend engines.url: systemctl list-units 'comfyui*'; curl {worker.url}/system_stats"
+    return f"Start it, or fix engines.url: systemctl list-units 'comfyui*'; curl {worker.url}/system_stats"
 
 
 def make(runtime: Runtime) -> EngineCheck:

@@ -27,17 +27,17 @@ class HeatCheck:
                 continue
             told = f"{card.short}: {reading.celsius} °C"
             if reading.hot and reading.core_mhz is not None:
-                told += f", slowed down to {reading.core_mhz} MHz"
+                told += f", throttled to {reading.core_mhz} MHz"
             (hot if reading.hot else warm).append(told)
         if hot:
             return Verdict(
                 name=self.name,
                 level="degraded",
                 found=f"{'; '.join(hot)}.",
-                next_step="Clean its filters and give it air, or set a lower max_core_mhz or power_limit_w"
-                " in its profile: less heat, and steadier times.",
+                next_step="Clean its filters and improve the airflow, or set a lower max_core_mhz or power_limit_w"
+                " in its profile: lower temperature, and steadier durations.",
             )
-        return Verdict(name=self.name, level="ok", found=f"{'; '.join(warm) or 'Not told'}.")
+        return Verdict(name=self.name, level="ok", found=f"{'; '.join(warm) or 'Not known'}.")
 
 
 def make(runtime: Runtime) -> HeatCheck:

@@ -22,14 +22,14 @@ class InboxCheck:
         self._now = now
 
     async def look(self) -> Verdict:
-        """Say whether the folder is watched and everything in it can be read."""
+        """Say whether the folder is watched and everything in it is valid."""
         settings = self._runtime.settings.inbox
         if self._runtime.watcher is None:
             return Verdict(
                 name=self.name,
                 level="failing",
-                found=f"{settings.path} is not watched; pictures stay where they are.",
-                next_step="Mend what the ledger check names; the inbox is opened after it.",
+                found=f"{settings.path} is not watched; pictures stay in it.",
+                next_step="Fix what the ledger check reports; the inbox is opened after it.",
             )
         status = self._runtime.watcher.status
         age = self._now() - status.last_scan if status.last_scan is not None else 0.0
@@ -48,9 +48,9 @@ class InboxCheck:
             return Verdict(
                 name=self.name,
                 level="failing",
-                found=f"{settings.path} was last looked through {ago(age)} ago.",
+                found=f"{settings.path} was last scanned {ago(age)} ago.",
                 next_step=(
-                    "A share that hangs does this: ls the folder; if it answers, restart zoetrope."
+                    "A share that hangs may be the cause: run ls on the folder; if it responds, restart zoetrope."
                 ),
             )
         taking = self._runtime.intake.status if self._runtime.intake else None
@@ -58,8 +58,8 @@ class InboxCheck:
             return Verdict(
                 name=self.name,
                 level="failing",
-                found=f"No picture is taken: {taking.problem.sentence}",
-                next_step=taking.problem.next_step or "Mend it; taking goes on by itself.",
+                found=f"No pictures are taken: {taking.problem.sentence}",
+                next_step=taking.problem.next_step or "Fix it; the service resumes by itself.",
             )
         if status.unreadable:
             names = ", ".join(status.unreadable[:NAMED])
@@ -77,7 +77,7 @@ class InboxCheck:
                 name=self.name,
                 level="degraded",
                 found=f"{first.name} waits: {first.reason.sentence}{more}",
-                next_step=first.reason.next_step or "Mend it; taking goes on by itself.",
+                next_step=first.reason.next_step or "Fix it; the service resumes by itself.",
             )
         if (notice := await self._notice()) is not None:
             return Verdict(

@@ -60,15 +60,13 @@ def _complaint(found: EngineReport, engine: EngineSettings) -> Reason | None:
         return Reason(
             "fell-back",
             f"{found.fell_back}; {found.chosen} is in use.",
-            "See docs/kernels.md; or ask for `auto`, which takes the fastest that is right.",
+            "See docs/kernels.md; or set `auto`, which selects the fastest correct kernel.",
         )
     for warning in found.warnings:
         if warning.key not in NOT_OURS:
             return warning
     if not found.chosen:
-        return Reason(
-            "no-kernel", "No attention kernel was chosen.", f"See what was found: {_look(engine)}"
-        )
+        return Reason("no-kernel", "No attention kernel was chosen.", f"See: {_look(engine)}")
     return None
 
 

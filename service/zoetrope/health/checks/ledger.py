@@ -37,7 +37,7 @@ class LedgerCheck:
                 level="failing",
                 found=reason.sentence if reason else "The ledger is not open yet.",
                 next_step=(reason.next_step if reason else "")
-                or "Wait a moment; if it stays so: journalctl -u zoetrope -e",
+                or "Wait a moment; if it does not open: journalctl -u zoetrope -e",
             )
         took = await ledger.ping()
         self._read_through(ledger)
@@ -48,8 +48,8 @@ class LedgerCheck:
                 level="failing",
                 found=f"{file} is damaged: {self._damage}",
                 next_step=(
-                    f"Stop zoetrope, keep a copy of {file}, look at the disk (smartctl), then"
-                    " restore a backup or move the file away to begin anew."
+                    f"Stop zoetrope, keep a copy of {file}, check the disk (smartctl), then"
+                    " restore a backup, or move the file away to start with an empty ledger."
                 ),
             )
         if lost := ledger.unreadable:
@@ -58,8 +58,8 @@ class LedgerCheck:
             return Verdict(
                 name=self.name,
                 level="degraded",
-                found=f"One small write took {took:.1f} s.",
-                next_step="See what keeps the disk busy: iotop; put state.path on a local disk.",
+                found=f"A small write took {took:.1f} s.",
+                next_step="See which process keeps the disk busy: iotop; put state.path on a local disk.",
             )
         return Verdict(name=self.name, level="ok", found=self._sound(took))
 
@@ -71,15 +71,15 @@ class LedgerCheck:
             level="degraded",
             found=f"Rows that cannot be read, so no list shows them: {named}"
             f" ({next(iter(lost.values()))}).",
-            next_step="If a newer zoetrope wrote them, run that one. Otherwise keep a copy of"
+            next_step="If a newer zoetrope wrote them, run that version. Otherwise keep a copy of"
             f" {self._runtime.settings.ledger_file} and report this; their files are kept in work/.",
         )
 
     def _sound(self, took: float) -> str:
         written = f"A row is written in {took * 1000:.0f} ms"
         if self._reading is not None and not self._reading.done():
-            return f"{written}; the file is being read through."
-        return f"{written}; the file was sound {ago(self._clock() - self._begun)} ago."
+            return f"{written}; the file is being checked."
+        return f"{written}; the last check passed {ago(self._clock() - self._begun)} ago."
 
     def _read_through(self, ledger: JobStore) -> None:
         if self._reading is not None and not self._reading.done():

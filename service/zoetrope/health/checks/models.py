@@ -32,7 +32,7 @@ class ModelsCheck:
                 name=self.name,
                 level="degraded",
                 found=error.reason.sentence,
-                next_step=error.reason.next_step or "Mend it; then ask again.",
+                next_step=error.reason.next_step or "Fix it, then run the check again.",
             )
         lacking = {
             name: [each for each in files if each.state not in READY]
@@ -49,7 +49,7 @@ class ModelsCheck:
             return Verdict(
                 name=self.name,
                 level="ok",
-                found=f"All {count} files are there: {', '.join(found)}.",
+                found=f"All {count} files are present: {', '.join(found)}.",
             )
         wrong = [each for files in lacking.values() for each in files if each.state not in GROWING]
         step = "Fetch them: systemctl start zoetrope-models; or: zoetrope models fetch"
@@ -58,7 +58,7 @@ class ModelsCheck:
         return Verdict(
             name=self.name,
             level="degraded",
-            found=f"Not ready: {'; '.join(told)}.",
+            found=f"Missing or wrong: {'; '.join(told)}.",
             next_step=step,
         )
 

@@ -60,7 +60,7 @@ class PaceCheck:
             name=self.name,
             level="degraded",
             found=" ".join(found),
-            next_step=f"Likely, in this order: {'; '.join(causes)}.",
+            next_step=f"Likely causes, in this order: {'; '.join(causes)}.",
         )
 
     def _expected(self, job: Job, run: Run) -> tuple[float | None, Band | None]:
@@ -78,9 +78,9 @@ class PaceCheck:
 def _told(slow: Slow, band: Band | None) -> str:
     run = slow.run
     against = {
-        Yardstick.HOST: f"as a rule it takes {slow.usual:.0f} s",
+        Yardstick.HOST: f"it usually takes {slow.usual:.0f} s",
         Yardstick.RECIPE: f"the recipe's estimate is {slow.usual:.0f} s",
-        Yardstick.DOCUMENT: f"no more than {slow.usual:.0f} s are to be expected ({band.source if band else ''})",
+        Yardstick.DOCUMENT: f"at most {slow.usual:.0f} s are expected ({band.source if band else ''})",
     }[slow.by]
     return f"Stage {run.stage} of {run.job} ({run.recipe}) took {run.seconds:.0f} s; {against}."
 

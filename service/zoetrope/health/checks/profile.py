@@ -46,13 +46,13 @@ class ProfileCheck:
                 next_step=" ".join(dict.fromkeys(r.next_step for r in wrong if r.next_step))
                 or "See zoetrope gpu status.",
             )
-        return Verdict(name=self.name, level="ok", found=f"{'; '.join(fine) or 'Not asked yet'}.")
+        return Verdict(name=self.name, level="ok", found=f"{'; '.join(fine) or 'Not checked yet'}.")
 
 
 def _judged(state: CardState) -> Iterator[Reason | str]:
     """Say of each profile that counts for a card what is wrong, or how it is."""
     if state.held == "":
-        yield "stock, held by hand (zoetrope gpu apply gives it back to the settings)"
+        yield "stock, set by the user (`zoetrope gpu apply` returns it to the settings)"
         return
     for name in dict.fromkeys(n for n in (state.chosen, state.idle) if n):
         profile = state.profile(name)

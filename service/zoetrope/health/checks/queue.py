@@ -37,8 +37,8 @@ class QueueCheck:
             return Verdict(
                 name=self.name,
                 level="degraded",
-                found="Nothing is started while the ledger is not open.",
-                next_step="Mend what the ledger check names.",
+                found="No job is started before the ledger is open.",
+                next_step="Fix what the ledger check reports.",
             )
         status = conductor.status()
         if status.paused is not None:
@@ -46,7 +46,7 @@ class QueueCheck:
                 name=self.name,
                 level="degraded",
                 found=f"Paused: {status.paused.sentence}",
-                next_step=status.paused.next_step or "Mend it; the queue goes on by itself.",
+                next_step=status.paused.next_step or "Fix it; the queue resumes by itself.",
             )
         if status.waiting:
             return self._kept(status.waiting)
@@ -90,7 +90,7 @@ class QueueCheck:
             name=self.name,
             level="degraded",
             found=f"Job {job_id[:8]} waits: {reason.sentence}{more}",
-            next_step=reason.next_step or f"See what it needs: zoetrope job {job_id[:8]}",
+            next_step=reason.next_step or f"See: zoetrope job {job_id[:8]}",
         )
 
 

@@ -31,9 +31,9 @@ class RecipesCheck:
             return Verdict(
                 name=self.name,
                 level="degraded",
-                found=f"recipes.default is {default!r}, and there is no such recipe: pictures without a"
-                " folder or a ticket that names one are rejected.",
-                next_step=f"Mend it in the settings; {nearest(default, names)}",
+                found=f"recipes.default is {default!r}, which does not exist: pictures whose folder or"
+                " ticket names no recipe are rejected.",
+                next_step=f"Fix it in the settings; {nearest(default, names)}",
             )
         accepted = await ledger.accepted()
         older = await asyncio.to_thread(_older, accepted, recipes)
@@ -46,7 +46,7 @@ class RecipesCheck:
         return Verdict(
             name=self.name,
             level="ok",
-            found=f"{', '.join(told)} as it was when they were accepted; it was edited since.",
+            found=f"{', '.join(told)} in the version with which they were accepted; it was edited since.",
         )
 
 
