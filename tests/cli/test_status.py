@@ -52,7 +52,7 @@ def test_every_card_has_its_line(service, run):
     shown = run("status").stdout
     assert "GPU RTX 5080: no values yet" in shown
     assert (
-        "card RTX 5090: 64 °C, 2700 MHz, 410 W of 450 W, 22.0 of 32.0 GiB, profile baseline,"
+        "GPU RTX 5090: 64 °C, 2700 MHz, 410 W of 450 W, 22.0 of 32.0 GiB, profile baseline,"
         " limited by power limit" in shown
     )
     assert "card RTX 3090: It fell off the bus. Restart the host." in shown

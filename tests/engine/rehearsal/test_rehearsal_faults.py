@@ -221,7 +221,7 @@ def test_the_command_line_names_a_fault():
     assert read_fault("silent") == Fault("silent")
     with pytest.raises(ValueError, match=r"'odd' is not a fault .*kinds are oom, "):
         read_fault("odd")
-    with pytest.raises(ValueError, match="is no fault"):
+    with pytest.raises(ValueError, match="is not a fault"):
         read_fault("oom:call=often")
 
 
