@@ -144,7 +144,8 @@ async def test_a_job_that_is_tried_again_and_fails_anew_has_all_its_days_again(h
     assert not host.there(job)
 
 
-async def test_a_retry_between_look_and_removal_keeps_the_work(host, monkeypatch):
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_retry_between_look_and_removal_keeps_the_work(host, monkeypatch, ends):
     job = await host.job(State.FAILED)
     await host.keeper.sweep()
     real = host.ledger.change
@@ -154,12 +155,15 @@ async def test_a_retry_between_look_and_removal_keeps_the_work(host, monkeypatch
         if not tried:
             tried.append(1)
             await real(job_id, lambda j: steps.retry(j, host.wall))
+            if ends:
+                await real(job_id, lambda j: steps.cancel(j, host.wall))
         return await real(job_id, step, **more)
 
     monkeypatch.setattr(host.ledger, "change", change)
     await host.passes(15 * DAY)
     assert host.there(job)
-    assert (await host.ledger.get(job.id)).state is State.QUEUED
+    after = await host.ledger.get(job.id)
+    assert (after.state, after.removed) == (State.CANCELLED if ends else State.QUEUED, 0)
 
 
 async def test_work_without_a_row_and_strangers_folders_are_left_alone(host):
