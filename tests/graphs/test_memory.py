@@ -9,7 +9,7 @@ from zoetrope.graphs.memory import CLASSES, class_of, gigabytes, sold
 from zoetrope.graphs.shared import read
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.lint.facts import reported as told
-from zoetrope.lint.rules.frames import _BUDGETS
+from zoetrope.lint.rules.frames import BUDGETS
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_every_table_has_the_same_classes():
     common = read((shipped() / "shared.toml").read_bytes(), "shared.toml")
     assert tuple(common.memory) == CLASSES
     assert tuple(map(int, publish.MEMORY)) == CLASSES
-    assert tuple(_BUDGETS) == CLASSES
+    assert tuple(BUDGETS) == CLASSES
     for own in common.cards.values():
         assert set(own) <= set(CLASSES)
     for name in (shelf := Recipes((shipped(),))).names():

@@ -42,4 +42,4 @@ def test_linter_and_simulated_engine_go_by_the_same_table():
 
 def test_every_sampler_with_a_count_is_one_that_comfyui_has():
     known = catalog.load().nodes["KSamplerAdvanced"].inputs["sampler_name"].options
-    assert set(samplers._SEVERAL) | samplers._ADAPTIVE <= set(known)
+    assert set(samplers.SEVERAL) | samplers.ADAPTIVE <= set(known)

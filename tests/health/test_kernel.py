@@ -88,7 +88,7 @@ async def test_a_report_without_a_kernel_is_degraded(look):
 async def test_the_check_is_there_only_where_a_report_is_configured(parts, tmp_path):
     def names(settings):
         parts.settings = settings
-        return [check.name for check in standard(parts)._checks]
+        return standard(parts).names
 
     plain = parts.settings
     engine = EngineSettings(name="gpu0", report=tmp_path / "0.json")

@@ -81,8 +81,8 @@ async def test_what_has_not_changed_is_not_read_again_nor_on_the_event_loop(aske
 
 
 def test_without_a_folder_models_are_the_engines_own_matter(parts):
-    names = [check.name for check in standard(parts)._checks]
+    names = standard(parts).names
     assert "models" not in names
     wanted = msgspec.structs.replace(parts.settings.models, path=parts.settings.state.path)
     parts.settings = msgspec.structs.replace(parts.settings, models=wanted)
-    assert "models" in [check.name for check in standard(parts)._checks]
+    assert "models" in standard(parts).names

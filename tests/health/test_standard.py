@@ -22,6 +22,6 @@ def test_every_file_of_the_folder_is_a_check_with_a_test(parts, name):
 
 
 def test_they_are_told_in_an_order_that_names_no_other(parts):
-    told = [check.name for check in standard(parts)._checks]
+    told = list(standard(parts).names)
     assert told == [name for name in ORDER if name in told]
     assert set(ORDER) <= set(FILES)

@@ -22,9 +22,9 @@ from zoetrope.domain.job import Attempt, Progress, Stage, State
 from zoetrope.domain.values import Failure, Ticket
 from zoetrope.errors import Reason
 from zoetrope.jobs.progress import Live
+from zoetrope.settings import WebSettings
 from zoetrope.web import guard
 from zoetrope.web.endpoint import read_json
-from zoetrope.web.guard import Access, read_token
 from zoetrope.web.problems import BadRequest
 from zoetrope.web.server import make_app
 
@@ -229,7 +229,7 @@ async def test_every_address_of_the_description_wants_the_token(serve, tmp_path)
 
 def test_a_guess_is_compared_in_a_time_that_does_not_depend_on_it(tmp_path, monkeypatch):
     (tmp_path / "token").write_text(TOKEN)
-    access = Access("127.0.0.1", (), guard._digest(read_token(tmp_path / "token")))
+    access = guard.access(WebSettings(token_file=tmp_path / "token"))
     compared = []
 
     def watch(one, other):

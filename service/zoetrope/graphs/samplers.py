@@ -6,7 +6,7 @@ import re
 
 # ComfyUI's own samplers that look at the middle or the end of a step before they take it. All others
 # of its list ask once: what they know of earlier steps costs nothing.
-_SEVERAL = {
+SEVERAL = {
     "heun": 2,
     "heunpp2": 3,
     "dpm_2": 2,
@@ -22,7 +22,7 @@ _SEVERAL = {
     "seeds_3": 3,
 }
 # It chooses its own steps; the number that it is given only says where to begin.
-_ADAPTIVE = {"dpm_adaptive"}
+ADAPTIVE = {"dpm_adaptive"}
 # RES4LYF says it in the name: `res_2s`, `exponential/res_3s_alt`, `hybrid/pec423_2h2s`, `rk4_4s`.
 _STAGES = re.compile(r"(?:_|\dh)(\d{1,2})s(?:_|$)")
 
@@ -30,8 +30,8 @@ _STAGES = re.compile(r"(?:_|\dh)(\d{1,2})s(?:_|$)")
 def evaluations(sampler: str) -> int | None:
     """Count a step's evaluations of the model; None where nothing tells, as of no sampler at all."""
     name = sampler.rpartition("/")[2]
-    if not name or name in _ADAPTIVE:
+    if not name or name in ADAPTIVE:
         return None
-    if name in _SEVERAL:
-        return _SEVERAL[name]
+    if name in SEVERAL:
+        return SEVERAL[name]
     return max(1, int(found[1])) if (found := _STAGES.search(name)) else 1

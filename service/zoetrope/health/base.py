@@ -63,6 +63,11 @@ class Health:
         self._last: tuple[float, Report] | None = None
         self._one = asyncio.Lock()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is looked at, in this order."""
+        return tuple(check.name for check in self._checks)
+
     async def report(self) -> Report:
         """Give the present verdicts; many askers at once cause one look."""
         async with self._one:

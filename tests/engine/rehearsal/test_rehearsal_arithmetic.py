@@ -10,7 +10,7 @@ from tests.engine.rehearsal.stage import picture
 from zoetrope.engine.rehearsal import codec, mark, motion
 from zoetrope.engine.rehearsal.drift import shift_between
 from zoetrope.engine.rehearsal.nodes.interpolate import interpolated
-from zoetrope.engine.rehearsal.nodes.upscale import _target_size, _windows
+from zoetrope.engine.rehearsal.nodes.upscale import stretches, upscaled_size
 from zoetrope.engine.rehearsal.sampling import enter, integrate, leave, noise
 from zoetrope.engine.rehearsal.values import Scene, Trajectory
 from zoetrope.graphs.schedules import SCHEDULERS, beta_quantile, segment, sigmas
@@ -213,11 +213,11 @@ def test_interpolation_counts_frames_as_rife_does(frames, times, out):
     ],
 )
 def test_the_upscaler_aims_at_the_short_side(size, short, longest, target):
-    assert _target_size(*size, short, longest) == target
+    assert upscaled_size(*size, short, longest) == target
 
 
 def test_the_upscalers_windows_overlap_and_cover_the_clip():
-    windows = _windows(81, 13, 4)
+    windows = stretches(81, 13, 4)
 
     assert windows[0] == (0, 13)
     assert windows[1] == (9, 22)

@@ -13,7 +13,7 @@ from .interpolate import LARGE_FPS, SLOW_MOTION, is_large, other_rate
 
 _TRAINED = 81
 #: Tokens that fit, by the card's memory in GB.
-_BUDGETS = {16: 24_000, 24: 37_000, 32: 60_000, 80: 170_000}  # by class of GPU memory
+BUDGETS = {16: 24_000, 24: 37_000, 32: 60_000, 80: 170_000}  # by class of GPU memory
 _LABEL = re.compile(r"^\s*(\d{1,5})\s*[:x/]\s*(\d{1,5})\s*$")
 
 
@@ -115,7 +115,7 @@ def beyond_memory(subject: Subject) -> Iterator[Hit]:
     memory = subject.host.memory_gb
     if memory is None:
         return
-    budget = _BUDGETS[class_of(memory, _BUDGETS)]
+    budget = BUDGETS[class_of(memory, BUDGETS)]
     for canvas in subject.large_canvases:
         if canvas.tokens is not None and canvas.tokens > budget:
             found = f"{canvas.tokens:.4g} tokens, where {budget} are known to fit {memory:g} GB"

@@ -78,10 +78,10 @@ def upscale(
     """Upscale a video so that its shorter side has the wanted length."""
     del dit
     height, width = image.shape[1:3]
-    wide, high = _target_size(width, height, resolution, max_resolution)
+    wide, high = upscaled_size(width, height, resolution, max_resolution)
     out = np.empty((len(image), high, wide, 3), dtype=np.uint8)
     tile = _tile(vae.options)
-    windows = _windows(len(image), batch_size, temporal_overlap)
+    windows = stretches(len(image), batch_size, temporal_overlap)
     done = 0
     context.step(_ENCODED, _HUNDRED)
     for number, (start, end) in enumerate(windows):
@@ -95,7 +95,7 @@ def upscale(
     return Result((out,))
 
 
-def _target_size(width: int, height: int, short: int, longest: int) -> tuple[int, int]:
+def upscaled_size(width: int, height: int, short: int, longest: int) -> tuple[int, int]:
     """Scale to the short side, then back if the long side is over its limit; even numbers."""
     factor = short / min(width, height)
     if longest and max(width, height) * factor > longest:
@@ -103,7 +103,7 @@ def _target_size(width: int, height: int, short: int, longest: int) -> tuple[int
     return max(2, round(width * factor / 2) * 2), max(2, round(height * factor / 2) * 2)
 
 
-def _windows(count: int, size: int, overlap: int) -> list[tuple[int, int]]:
+def stretches(count: int, size: int, overlap: int) -> list[tuple[int, int]]:
     """Cut a clip into stretches of time."""
     overlap = 0 if overlap >= size else overlap
     starts = range(0, max(1, count - overlap), size - overlap)
