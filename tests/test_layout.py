@@ -115,7 +115,7 @@ def test_only_the_composition_root_names_the_form_of_the_store():
 BEHIND = {
     "cli/test_client.py",
     "cli/test_submit.py",
-    "engine/rehearsal/test_rehearsal_protocol.py",
+    "engine/simulated/test_simulated_protocol.py",
     "engine/test_embedded.py",
     "fakes/nvml/simulated.py",
     "gpu/test_tuner.py",

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from zoetrope.engine.rehearsal.faults import FaultKind
+from zoetrope.engine.simulated.faults import FaultKind
 
 PAGE = Path(__file__).parents[1] / "docs" / "simulated-engine.md"
 

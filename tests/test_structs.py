@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "service" / "zoetrope"
 
 # These decode on the one thread that their process's event loop has.
-ALONE = {"engine/rehearsal/serve.py", "engine/rehearsal/server.py"}
+ALONE = {"engine/simulated/serve.py", "engine/simulated/server.py"}
 
 
 def run(code: str, *words: str) -> str:

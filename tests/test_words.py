@@ -111,7 +111,6 @@ PENDING = [
     "docs/street.md",
     "python/cli",
     "python/demo",
-    "python/engine",
     "python/inbox",
     "python/store",
     "python/verify",

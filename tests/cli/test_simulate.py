@@ -1,6 +1,6 @@
 import pytest
 
-from zoetrope.engine.rehearsal import serve as module
+from zoetrope.engine.simulated import serve as module
 
 
 @pytest.mark.parametrize("name", ["simulate", "rehearse"])

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.engine.rehearsal.conftest import session
+from tests.engine.simulated.conftest import session
 
 __all__ = ["session"]
 

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.engine.rehearsal.stage import Client, new_id, next_event, node, picture, png, tiny
-from tests.engine.rehearsal.test_rehearsal_protocol import upload
-from zoetrope.engine.rehearsal import RehearsalEngine
+from tests.engine.simulated.stage import Client, new_id, next_event, node, picture, png, tiny
+from tests.engine.simulated.test_simulated_protocol import upload
+from zoetrope.engine.simulated import SimulatedEngine
 from zoetrope.graphs import catalog
 
 pytestmark = pytest.mark.engine
@@ -61,7 +61,7 @@ async def pair(tmp_path, session):
     }
     # A fixed choice stands beside the files.
     models["vae"] = tuple(n for n in models["vae"] if n != "pixel_space")
-    engine = RehearsalEngine(tmp_path, models=models)
+    engine = SimulatedEngine(tmp_path, models=models)
     await engine.start()
     for client in (real, mine := Client(engine, session)):
         form = {"overwrite": "true"}

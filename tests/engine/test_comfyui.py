@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from tests.conftest import RECIPES
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Absent, Finished, Output, Queued, Started, Step
-from zoetrope.engine.rehearsal import Fault, RehearsalEngine
+from zoetrope.engine.simulated import Fault, SimulatedEngine
 from zoetrope.errors import EngineDown, EngineRefused, OutputVanished
 from zoetrope.graphs.graph import Node, put
 from zoetrope.graphs.shelf import load
@@ -32,7 +32,7 @@ async def client_of(url: str, client_id: str = "ours", **settings):
 
 @pytest.fixture
 async def engine(tmp_path):
-    engine = RehearsalEngine(tmp_path / "comfy")
+    engine = SimulatedEngine(tmp_path / "comfy")
     await engine.start()
     yield engine
     await engine.stop()

@@ -31,13 +31,13 @@ def free_port() -> int:
 
 
 class EngineProcess:
-    """`python -m zoetrope.engine.rehearsal`."""
+    """`python -m zoetrope.engine.simulated`."""
 
     def __init__(self, home: Path, *options: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [
-            *(sys.executable, "-m", "zoetrope.engine.rehearsal"),
+            *(sys.executable, "-m", "zoetrope.engine.simulated"),
             *("--port", str(self.port), "--home", str(home), *options),
         ]
         self._log = home.parent / f"{home.name}.log"

@@ -18,7 +18,7 @@ from tests.fakes.still import plain_still
 from zoetrope.domain.job import Job, Stage, State
 from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
-from zoetrope.engine.rehearsal import Fault, FaultKind, RehearsalEngine
+from zoetrope.engine.simulated import Fault, FaultKind, SimulatedEngine
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.outbox import Outbox
@@ -42,7 +42,7 @@ PATIENCE = 30.0
 class Restartable(ComfyEngine):
     """The real client, whose engine is restarted in this process instead of by a unit."""
 
-    rehearsal: RehearsalEngine
+    simulated: SimulatedEngine
     restarts = 0
     may_restart = True
 
@@ -52,7 +52,7 @@ class Restartable(ComfyEngine):
 
     async def restart(self) -> None:
         self.restarts += 1
-        await self.rehearsal.restart()
+        await self.simulated.restart()
 
 
 class Street:
@@ -62,7 +62,7 @@ class Street:
         self.root = root
         self.recipes = recipes
         self.engines = [
-            RehearsalEngine(root / f"engine{n}", respawn_seconds=0.1) for n in range(engines)
+            SimulatedEngine(root / f"engine{n}", respawn_seconds=0.1) for n in range(engines)
         ]
         self.ledger: Ledger
         self.conductor: Conductor
@@ -107,7 +107,7 @@ class Street:
         self.clients = []
         for engine, settings in zip(self.engines, self.settings.engines, strict=True):
             client = Restartable(settings, client_id)
-            client.rehearsal = engine
+            client.simulated = engine
             self.clients.append(client)
         models = self.settings.models
         self.hashes = Hashes(models.path, models.folders, self.settings.model_hashes)

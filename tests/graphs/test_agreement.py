@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.rehearsal.stage import tiny
-from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
-from zoetrope.engine.rehearsal.validate import Lists, validate
+from tests.engine.simulated.stage import tiny
+from zoetrope.engine.simulated.models import DEFAULT_MODELS
+from zoetrope.engine.simulated.validate import Lists, validate
 from zoetrope.errors import RecipeError
 from zoetrope.graphs import catalog
 from zoetrope.graphs.document import decode, parse

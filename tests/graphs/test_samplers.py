@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoetrope.engine.rehearsal import sampling
+from zoetrope.engine.simulated import sampling
 from zoetrope.graphs import catalog, samplers
 from zoetrope.graphs.samplers import evaluations
 from zoetrope.lint.rules import guidance

@@ -8,8 +8,8 @@ import pytest
 
 from tests.fakes.still import plain_still
 from zoetrope.domain.values import Still
-from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
-from zoetrope.engine.rehearsal.validate import Lists, validate
+from zoetrope.engine.simulated.models import DEFAULT_MODELS
+from zoetrope.engine.simulated.validate import Lists, validate
 from zoetrope.graphs import catalog
 from zoetrope.graphs.document import Document, decode
 from zoetrope.graphs.graph import Graph, put

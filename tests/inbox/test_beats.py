@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoetrope.engine.rehearsal.motion import beats as read_by_the_rehearsal
+from zoetrope.engine.simulated.motion import beats as read_by_the_simulated_engine
 from zoetrope.errors import Rejected
 from zoetrope.inbox.beats import SHORTEST, timed
 from zoetrope.lint.prompts import last_beat
@@ -30,7 +30,7 @@ def test_beats_follow_one_another_and_end_with_the_clip(told, seconds):
             timed(told, seconds)
         return
     text = timed(told, seconds)
-    found = read_by_the_rehearsal(text, seconds)
+    found = read_by_the_simulated_engine(text, seconds)
     assert len(found) == len(told)
     assert found[0].start == 0
     assert all(one.end == other.start for one, other in itertools.pairwise(found))

@@ -15,7 +15,7 @@ from tests.fakes.street import RECIPES, Street, order, recipe_with
 from zoetrope.domain.job import Progress, State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
-from zoetrope.engine.rehearsal import Fault
+from zoetrope.engine.simulated import Fault
 from zoetrope.errors import IllegalTransition
 from zoetrope.jobs import stage_results
 from zoetrope.jobs.settlement import Settlement

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import RECIPES
 from tests.fakes.street import Street
 from zoetrope.domain.job import Progress, State
-from zoetrope.engine.rehearsal import Fault
+from zoetrope.engine.simulated import Fault
 
 ASKED = {
     "prompt": "Beat 1 (0-2s): the camera tilts up while it zooms in.",

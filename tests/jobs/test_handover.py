@@ -10,7 +10,7 @@ from tests.fakes.still import plain_still
 from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
-from zoetrope.engine.rehearsal import RehearsalEngine
+from zoetrope.engine.simulated import SimulatedEngine
 from zoetrope.graphs.graph import put
 from zoetrope.graphs.shelf import load, shipped
 from zoetrope.settings import EngineSettings
@@ -48,7 +48,7 @@ def drawn(kind: str) -> Image.Image:
 
 @pytest.fixture
 async def verdict_of(tmp_path):
-    engine = RehearsalEngine(tmp_path / "engine")
+    engine = SimulatedEngine(tmp_path / "engine")
     client = ComfyEngine(EngineSettings(name="e", url=await engine.start()), "test")
     await client.start()
 

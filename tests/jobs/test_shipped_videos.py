@@ -11,8 +11,8 @@ from zoetrope.domain.job import Job, Stage, State
 from zoetrope.domain.values import Still
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
-from zoetrope.engine.rehearsal import RehearsalEngine
-from zoetrope.engine.rehearsal.nodes import REGISTRY
+from zoetrope.engine.simulated import SimulatedEngine
+from zoetrope.engine.simulated.nodes import REGISTRY
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox.ticket import resolve
 from zoetrope.jobs.stage_request import expectation
@@ -44,7 +44,7 @@ def draw(folder, name: str, seed: int) -> Still:
 
 @pytest.fixture
 async def verdict_of(tmp_path):
-    engine = RehearsalEngine(tmp_path / "engine")
+    engine = SimulatedEngine(tmp_path / "engine")
     client = ComfyEngine(EngineSettings(name="e", url=await engine.start()), "test")
     await client.start()
 

@@ -26,7 +26,7 @@ def simulate(
     To try the whole service, set the url of an engine to its address. Every video has a SIMULATED
     mark.
     """
-    from ..engine.rehearsal.serve import read_fault, serve
+    from ..engine.simulated.serve import read_fault, serve
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     where = home or cache / "zoetrope" / "simulated"

@@ -101,7 +101,7 @@ class EmbeddedEngine(ComfyEngine):
         """See a process through from start to end, and say how it ended."""
         self._home.mkdir(parents=True, exist_ok=True)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "zoetrope.engine.rehearsal"),
+            *(sys.executable, "-P", "-m", "zoetrope.engine.simulated"),
             # It ends when its standard input does: also after a kill -9 of the service.
             *("--with-parent", "--port", self.url.rpartition(":")[2], "--home", str(self._home)),
             stdin=PIPE,

@@ -189,7 +189,7 @@ class Keeper:
             reason = trouble(error) or Reason(
                 "keep-trouble",
                 f"Something that is kept cannot be removed: {shown(str(error))}.",
-                "Look at it; it is tried again every hour.",
+                "Check its folder; the removal is retried every hour.",
             )
         known = self._problems.get(kind) or self._before.get(kind)
         if known is None or known.key != reason.key:

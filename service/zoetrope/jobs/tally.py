@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..domain.job import Job
 from .job_metrics import FallbackUsed, JobRejected, StageDone, VideoDone, measured
 
-# From a rehearsal's second to an upscale of hours; from a small card's short clip to a long one's.
+# From a second on the simulated engine to an upscale of hours; from a short clip on a small GPU to a long one.
 STAGE_SECONDS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 3600.0, 7200.0)
 VIDEO_JOULES = (1e3, 3e3, 1e4, 3e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6, 1e7)
 

@@ -5,7 +5,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from zoetrope.engine.rehearsal.serve import serve
+from zoetrope.engine.simulated.serve import serve
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--base-directory", type=Path, required=True)

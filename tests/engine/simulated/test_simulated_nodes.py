@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.engine.rehearsal.stage import node, picture, read_frames, tiny
-from zoetrope.engine.rehearsal.nodes import REGISTRY
+from tests.engine.simulated.stage import node, picture, read_frames, tiny
+from zoetrope.engine.simulated.nodes import REGISTRY
 from zoetrope.graphs import catalog
 
 NEEDED = """

@@ -10,7 +10,7 @@ from typing import get_args
 
 import msgspec
 
-from .engine import RehearsalEngine
+from .engine import SimulatedEngine
 from .faults import Fault, FaultKind
 
 
@@ -25,7 +25,7 @@ async def serve(
     with_parent: bool = False,
 ) -> None:
     """Run an engine until SIGTERM or SIGINT; an ordered exit ends the process with status 137."""
-    engine = RehearsalEngine(
+    engine = SimulatedEngine(
         home, step_seconds=step_seconds, faults=faults, on_death=lambda: os._exit(137)
     )
     done = asyncio.Event()
@@ -58,7 +58,7 @@ def read_fault(text: str) -> Fault:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and serve."""
-    parser = argparse.ArgumentParser(prog="python -m zoetrope.engine.rehearsal")
+    parser = argparse.ArgumentParser(prog="python -m zoetrope.engine.simulated")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8188)
     parser.add_argument("--home", type=Path, required=True, help="holds input, output and temp")

@@ -9,7 +9,7 @@ from ...graphs.catalog import Catalog
 from ...graphs.document import link_of
 from .cache import CacheMode, Made, NodeCache, signatures
 from .context import Context
-from .errors import EngineDied, InterruptedPrompt, NodeFailure, NotRehearsed
+from .errors import EngineDied, InterruptedPrompt, NodeFailure, NotSimulated
 from .faults import Faults
 from .files import Files
 from .progress import Progress
@@ -227,7 +227,7 @@ class _Run:
         executor.faults.before_node(class_type)
         function = registry.get(class_type)
         if function is None:
-            raise NotRehearsed(f"The simulated engine does not support {class_type}.")
+            raise NotSimulated(f"The simulated engine does not support {class_type}.")
         result = function(Context(self, node_id, class_type), **given)
         meta = {
             "node_id": node_id,

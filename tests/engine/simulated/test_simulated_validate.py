@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.engine.rehearsal.stage import node, tiny
-from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
-from zoetrope.engine.rehearsal.validate import Lists, validate
+from tests.engine.simulated.stage import node, tiny
+from zoetrope.engine.simulated.models import DEFAULT_MODELS
+from zoetrope.engine.simulated.validate import Lists, validate
 from zoetrope.graphs import catalog
 from zoetrope.graphs.document import read
 

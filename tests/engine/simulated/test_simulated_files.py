@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from zoetrope.engine.rehearsal.cache import signatures
-from zoetrope.engine.rehearsal.errors import OutsideOutput
-from zoetrope.engine.rehearsal.files import Files, store_upload
-from zoetrope.engine.rehearsal.guard import is_foreign
-from zoetrope.engine.rehearsal.models import DEFAULT_MODELS
+from zoetrope.engine.simulated.cache import signatures
+from zoetrope.engine.simulated.errors import OutsideOutput
+from zoetrope.engine.simulated.files import Files, store_upload
+from zoetrope.engine.simulated.guard import is_foreign
+from zoetrope.engine.simulated.models import DEFAULT_MODELS
 from zoetrope.graphs.document import read
 
 NOON = time.struct_time((2026, 3, 4, 12, 5, 6, 2, 63, 0))

@@ -47,7 +47,7 @@ class CudaFault(NodeFailure):
         super().__init__("CUDA error: an illegal memory access was encountered")
 
 
-class NotRehearsed(NodeFailure):
+class NotSimulated(NodeFailure):
     """The node exists in the real engine, and the simulated engine cannot play it."""
 
     type_name = "NotImplementedError"

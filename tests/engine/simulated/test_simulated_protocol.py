@@ -5,7 +5,7 @@ from itertools import pairwise
 import aiohttp
 import pytest
 
-from tests.engine.rehearsal.stage import new_id, next_event, node, picture, png, tiny, until_done
+from tests.engine.simulated.stage import new_id, next_event, node, picture, png, tiny, until_done
 
 
 async def test_a_prompt_id_must_be_a_canonical_uuid(client):
@@ -279,7 +279,7 @@ async def test_system_stats_have_the_known_shape_and_say_what_this_is(client):
 
 
 async def test_object_info_lists_the_hosts_files(start):
-    from zoetrope.engine.rehearsal import extended
+    from zoetrope.engine.simulated import extended
 
     client = await start(models=extended({"loras": ("mine.safetensors",)}))
 
@@ -345,10 +345,10 @@ DEEP = "[" * 10_000 + "]" * 10_000
 @pytest.mark.parametrize(
     ("prompt", "words"),
     [
-        ("null", "holds no object of nodes"),
-        ("[]", "holds no object of nodes"),
-        ('"VAELoader"', "holds no object of nodes"),
-        ('{"1": null}', "Node 'ID #1' is no node"),
+        ("null", "has no object of nodes"),
+        ("[]", "has no object of nodes"),
+        ('"VAELoader"', "has no object of nodes"),
+        ('{"1": null}', "Node 'ID #1' is not a node"),
         ('{"1": {"class_type": "VAELoader"}}', "Node 'ID #1' has no inputs"),
         ('{"1": {"class_type": "VAELoader", "inputs": {"vae_name": NaN}}}', "found nan"),
         ('{"1": {"class_type": "VAELoader", "inputs": {"vae_name": ' + "[" * 99 + "]" * 99 + "}}}",

@@ -1,7 +1,7 @@
 """The simulated engine: ComfyUI's protocol with honest arithmetic in place of the models."""
 
-from .engine import RehearsalEngine
+from .engine import SimulatedEngine
 from .faults import Fault, FaultKind
 from .models import DEFAULT_MODELS, extended
 
-__all__ = ["DEFAULT_MODELS", "Fault", "FaultKind", "RehearsalEngine", "extended"]
+__all__ = ["DEFAULT_MODELS", "Fault", "FaultKind", "SimulatedEngine", "extended"]

@@ -24,7 +24,7 @@ from .sockets import Sockets
 _log = logging.getLogger(__name__)
 
 
-class RehearsalEngine:
+class SimulatedEngine:
     """A server on loopback that answers as ComfyUI does and does real arithmetic.
 
     `start` and `stop` may be called again and again; each start is a new process as far as

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.engine.rehearsal.stage import grain, node, picture, read_frames, tiny
+from tests.engine.simulated.stage import grain, node, picture, read_frames, tiny
 
 SIZE = {"width": 128, "height": 96, "length": 9}
 

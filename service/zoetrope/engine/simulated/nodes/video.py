@@ -5,7 +5,7 @@ from fractions import Fraction
 from PIL import Image
 
 from ..context import Context
-from ..errors import NotRehearsed
+from ..errors import NotSimulated
 from ..files import Saved
 from ..mark import stamped
 from ..values import Frames, Result, Sound, Video
@@ -113,7 +113,7 @@ def vhs_combine(
 ) -> Result:
     """Write a video and a PNG of its first frame that carries the workflow."""
     if format not in {*_MP4, _WHOLE}:
-        raise NotRehearsed(f"The simulated engine does not write {format}.")
+        raise NotSimulated(f"The simulated engine does not write {format}.")
     if pingpong and len(images) > 2:
         images = images[[*range(len(images)), *range(len(images) - 2, 0, -1)]]
     temp = not save_output

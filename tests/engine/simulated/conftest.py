@@ -3,8 +3,8 @@
 import aiohttp
 import pytest
 
-from tests.engine.rehearsal.stage import Client, picture
-from zoetrope.engine.rehearsal import RehearsalEngine
+from tests.engine.simulated.stage import Client, picture
+from zoetrope.engine.simulated import SimulatedEngine
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ async def start(tmp_path, session):
     started = []
 
     async def start(**options):
-        engine = RehearsalEngine(tmp_path / f"engine{len(started)}", **options)
+        engine = SimulatedEngine(tmp_path / f"engine{len(started)}", **options)
         await engine.start()
         started.append(engine)
         picture().save(engine.files.input / "start.png")

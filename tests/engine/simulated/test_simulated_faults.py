@@ -11,10 +11,10 @@ import aiohttp
 import numpy as np
 import pytest
 
-from tests.engine.rehearsal.stage import next_event, node, tiny, until_done
-from zoetrope.engine.rehearsal import Fault
-from zoetrope.engine.rehearsal.faults import Faults, uses_card
-from zoetrope.engine.rehearsal.serve import read_fault
+from tests.engine.simulated.stage import next_event, node, tiny, until_done
+from zoetrope.engine.simulated import Fault
+from zoetrope.engine.simulated.faults import Faults, uses_card
+from zoetrope.engine.simulated.serve import read_fault
 
 SOURCE = Path(__file__).parents[3] / "service"
 
@@ -258,7 +258,7 @@ async def test_a_stop_while_it_is_away_keeps_it_away(start):
 async def test_the_process_starts_announces_itself_and_dies_as_ordered(tmp_path, session):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "zoetrope.engine.rehearsal", "--port", "0", "--home", str(tmp_path)),
+        *("-m", "zoetrope.engine.simulated", "--port", "0", "--home", str(tmp_path)),
         *("--fault", "exit:step=1"),
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
         stdout=subprocess.PIPE,
@@ -296,7 +296,7 @@ async def test_the_process_starts_announces_itself_and_dies_as_ordered(tmp_path,
 async def test_the_process_ends_quietly_on_sigterm(tmp_path):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "zoetrope.engine.rehearsal", "--port", "0", "--home", str(tmp_path)),
+        *("-m", "zoetrope.engine.simulated", "--port", "0", "--home", str(tmp_path)),
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
         stdout=subprocess.PIPE,
     )

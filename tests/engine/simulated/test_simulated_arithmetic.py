@@ -6,13 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.engine.rehearsal.stage import picture
-from zoetrope.engine.rehearsal import codec, mark, motion
-from zoetrope.engine.rehearsal.drift import shift_between
-from zoetrope.engine.rehearsal.nodes.interpolate import interpolated
-from zoetrope.engine.rehearsal.nodes.upscale import stretches, upscaled_size
-from zoetrope.engine.rehearsal.sampling import enter, integrate, leave, noise
-from zoetrope.engine.rehearsal.values import Scene, Trajectory
+from tests.engine.simulated.stage import picture
+from zoetrope.engine.simulated import codec, mark, motion
+from zoetrope.engine.simulated.drift import shift_between
+from zoetrope.engine.simulated.nodes.interpolate import interpolated
+from zoetrope.engine.simulated.nodes.upscale import stretches, upscaled_size
+from zoetrope.engine.simulated.sampling import enter, integrate, leave, noise
+from zoetrope.engine.simulated.values import Scene, Trajectory
 from zoetrope.graphs.schedules import SCHEDULERS, beta_quantile, segment, sigmas
 
 # Taken from ComfyUI's own tables, shift 8 and 20 steps: levels 0, 5, 10 and 19.

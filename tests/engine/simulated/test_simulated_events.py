@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.rehearsal.stage import next_event, node, tiny, until_done
-from zoetrope.engine.rehearsal import Fault
+from tests.engine.simulated.stage import next_event, node, tiny, until_done
+from zoetrope.engine.simulated import Fault
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 
