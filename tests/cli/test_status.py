@@ -9,8 +9,7 @@ from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.watch import Watch
 from zoetrope.gpu.wire import CardState
 from zoetrope.inbox.intake import Held
-from zoetrope.jobs.keep import Due, Kind, Sum
-from zoetrope.jobs.keeper import KeepStatus
+from zoetrope.jobs.keep import Due, KeepStatus, Kind, Sum
 
 
 def test_the_service_is_shown_on_one_screen(service, run):

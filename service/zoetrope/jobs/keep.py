@@ -13,6 +13,7 @@ from typing import Annotated
 
 import msgspec
 
+from ..errors import Reason
 from ..host import shown
 from ..settings import KeepSettings
 
@@ -243,3 +244,12 @@ def date(moment: float) -> str:
 
 def _oldest_first(kept: Kept) -> tuple[float, float, str]:
     return -kept.age, kept.found.since, kept.found.name
+
+
+class KeepStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept, what goes next, and what keeps retention from a place."""
+
+    kept: tuple[Sum, ...] = ()
+    next: Due | None = None
+    looked: float | None = None  # unix time of the last look
+    problems: tuple[Reason, ...] = ()

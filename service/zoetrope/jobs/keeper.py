@@ -17,12 +17,11 @@ from . import book as books
 from .keep import (
     HOUR,
     Book,
-    Due,
     Found,
+    KeepStatus,
     Kept,
     Kind,
     Removal,
-    Sum,
     Why,
     aged,
     amount,
@@ -57,15 +56,6 @@ class Holding(Protocol):
 
     async def remove(self, found: Found) -> bool:
         """Remove a thing as it was found; false if it is needed again or is another one by now."""
-
-
-class KeepStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept, what goes next, and what keeps retention from a place."""
-
-    kept: tuple[Sum, ...] = ()
-    next: Due | None = None
-    looked: float | None = None  # unix time of the last look
-    problems: tuple[Reason, ...] = ()
 
 
 class Keeper:

@@ -12,7 +12,7 @@ from ..domain.values import Failure, Ticket
 from ..errors import Reason
 from ..gpu.card import Card, Reading
 from ..gpu.wire import CardState
-from ..jobs.keeper import KeepStatus
+from ..jobs.keep import KeepStatus
 from ..jobs.outbox import REVIEW, Kind, Piece, folder_name, pieces
 from ..jobs.progress import Live
 
