@@ -23,17 +23,17 @@ from .receipt_file import PastReceipt
 DIFFERS = 3
 
 EPILOG = """\b
+Example:
+  zoetrope reproduce outbox/cat-1f3a9c2e --check
+  zoetrope reproduce outbox/cat-1f3a9c2e/receipt.json --sync
+  zoetrope reproduce receipt.json --unpack /etc/zoetrope/recipes
+
+\b
 Exit codes:
   0  submitted; with --sync: made, with the same graphs; with --check: nothing differs
   1  failed
   2  wrong usage
   3  --check: something differs; --sync: made, and a graph is another one
-
-\b
-Examples:
-  zoetrope reproduce outbox/cat-1f3a9c2e --check
-  zoetrope reproduce outbox/cat-1f3a9c2e/receipt.json --sync
-  zoetrope reproduce receipt.json --unpack /etc/zoetrope/recipes
 """
 
 
