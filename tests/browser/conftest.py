@@ -192,7 +192,7 @@ def drop(page, name: str, content: bytes, kind: str = "image/png") -> None:
 
 
 def choose(page, name: str, content: bytes) -> None:
-    """Put a picture into the drum by the file chooser."""
+    """Put a picture into the form by the file chooser."""
     page.set_input_files("#files", {"name": name, "mimeType": "image/png", "buffer": content})
 
 

@@ -27,7 +27,7 @@ def test_a_dropped_picture_becomes_a_video_that_plays_without_one_reload(
         until(page, UNDER_WAY)
         # The picture itself is seen on its way, small.
         until(page, "document.querySelector('#queue-rows li img')?.naturalWidth === 208")
-        expect(page.locator("#drum")).to_have_class("turning")
+        expect(page.locator("#logo")).to_have_class("turning")
     review = page.get_by_role("region", name="Review")
     expect(page).to_have_title(re.compile(r"^\(\d+\) zoetrope$"))
     look_at(page, "dusk.png")
@@ -43,7 +43,7 @@ def test_a_dropped_picture_becomes_a_video_that_plays_without_one_reload(
     expect(clip).to_have_js_property("paused", True)
     review.get_by_role("button", name="Approve dusk.png").click()
 
-    finished = page.locator("#gallery-rows li.print").filter(has_text="dusk")
+    finished = page.locator("#gallery-rows li.video").filter(has_text="dusk")
     video = finished.get_by_label("Video of dusk.png")
     expect(video).to_have_js_property("paused", True)
     finished.get_by_role("button", name="Play dusk.png").click()
@@ -52,7 +52,7 @@ def test_a_dropped_picture_becomes_a_video_that_plays_without_one_reload(
     assert service.done_named("dusk")
 
 
-# The slits are partly lit, and the line beside them says the same in words.
+# The bar is partly filled, and the line below it says the same as text.
 UNDER_WAY = """(() => {
     const row = document.querySelector("#queue-rows li");
     const bar = row?.querySelector("progress");
@@ -195,6 +195,19 @@ def test_what_a_recipe_can_be_asked_for_can_be_filled_in(visit, picture):
         "parameters": {"strength": 0.8, "sampler": "heun", "loop": False},
     }
     expect(form.get_by_role("alert")).to_have_text("Not today. Come back.")
+
+
+def test_the_guidance_of_a_recipe_breaks_where_the_page_does(visit):
+    guidance = "One sentence over\ntwo lines of a file.\n\nA list:\n- first\n- second\n"
+    page = visit()
+    recipes = {"recipes": [RECIPE | {"guidance": guidance}]}
+    page.route("**/api/v1/recipes", lambda route: route.fulfill(json=recipes))
+    page.reload()
+    page.locator("body[data-ready]").wait_for()
+    expect(page.locator("#drop-guidance")).to_have_js_property(
+        "textContent",
+        "One sentence over two lines of a file.\n\nA list:\n- first\n- second",
+    )
 
 
 def test_of_a_long_queue_the_running_one_is_seen_first(visit, finished):

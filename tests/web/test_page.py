@@ -53,6 +53,17 @@ def test_every_module_and_every_element_that_is_asked_for_is_there():
     assert {name for name in asked if not name.startswith("repeat-prompt")} <= set(ids)
 
 
+def test_whatever_a_module_imports_is_exported_there_and_used_here():
+    texts = {path.name: path.read_text() for path in FILES.glob("*.js")}
+    for name, text in texts.items():
+        for names, other in re.findall(r'import \{([^}]*)\} from "\./(.*)"', text):
+            for asked in filter(None, map(str.strip, names.split(","))):
+                there, _, here = asked.partition(" as ")
+                exported = rf"export (?:async )?(?:function|class|const) {there}\b"
+                assert re.search(exported, texts[other]), f"{name}: {there} of {other}"
+                assert len(re.findall(rf"\b{here or there}\b", text)) > 1, f"{name}: {asked}"
+
+
 async def test_a_file_that_the_browser_has_is_not_sent_again(client):
     first = await client.get("/page/main.js")
     again = await client.get("/page/main.js", headers={"If-None-Match": first.headers["ETag"]})

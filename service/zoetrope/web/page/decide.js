@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { button } from "./element.js";
-import { attempt, say } from "./notice.js";
+import { attempt, announce } from "./notice.js";
 
 const LABELS = { approve: "Approve", decline: "Decline", cancel: "Cancel", retry: "Try again" };
 const DONE = { approve: "approved", decline: "declined", cancel: "cancelled", retry: "queued again" };
@@ -12,7 +12,7 @@ export async function decide(library, job, action, why = "") {
   const changed = await attempt(() => post(`/jobs/${job.id}/${action}`, why ? { why } : undefined));
   if (!changed) return;
   library.put(changed);
-  say(`${job.name} was ${DONE[action] ?? action}.`);
+  announce(`${job.name} was ${DONE[action] ?? action}.`);
 }
 
 /** Adds a new job from an earlier one; without a seed, the service chooses a random one. */
@@ -20,12 +20,12 @@ export async function again(library, job, changes = {}) {
   const made = await attempt(() => post(`/jobs/${job.id}/again`, changes));
   if (!made) return false;
   library.put(made);
-  say(`${job.name} is queued again with seed ${made.seed}.`);
+  announce(`${job.name} is queued again with seed ${made.seed}.`);
   return true;
 }
 
 /** Makes the button for one of a job's actions. */
-export function deciding(library, job, action, { why = () => "", ...attributes } = {}) {
+export function actionButton(library, job, action, { why = () => "", ...attributes } = {}) {
   const label = LABELS[action] ?? action;
   const call = () => decide(library, job, action, why());
   return button(label, call, { "aria-label": `${label} ${job.name}`, ...attributes });

@@ -1,7 +1,7 @@
 // The form for new jobs: pictures are dropped into it and listed until the job is started.
 
-import { button, byId, draw, make, tell } from "./element.js";
-import { count } from "./format.js";
+import { button, byId, draw, make, setText } from "./element.js";
+import { count, unwrapped } from "./format.js";
 import { Upload } from "./upload.js";
 import { Preflight, isWorkflow, checkWorkflow } from "./preflight.js";
 import { Ticket } from "./ticket.js";
@@ -18,7 +18,7 @@ export class Drop {
     this.recipes = recipes;
     this.form = byId("drop-form");
     this.choice = byId("drop-recipe");
-    this.preflight = new Preflight(byId("preflight"), () => this.#wish());
+    this.preflight = new Preflight(byId("preflight"), () => this.#request());
     byId("drop-fields").append(this.#ticket.node);
     this.#ticket.show(null);
     this.#listen();
@@ -64,8 +64,8 @@ export class Drop {
   #offer() {
     const before = this.choice.value;
     const options = this.recipes.all.map(({ name, title, tags, problem }) => {
-      const told = problem ? " (invalid)" : tags?.includes("experimental") ? " (experimental)" : "";
-      return make("option", { value: name, disabled: Boolean(problem) }, (title || name) + told);
+      const note = problem ? " (invalid)" : tags?.includes("experimental") ? " (experimental)" : "";
+      return make("option", { value: name, disabled: Boolean(problem) }, (title || name) + note);
     });
     this.choice.replaceChildren(...options);
     this.choice.value = this.recipes.get(before) ? before : this.recipes.standard?.name ?? "";
@@ -75,13 +75,13 @@ export class Drop {
   #choose() {
     const recipe = this.#recipe;
     this.#ticket.show(recipe);
-    tell(byId("drop-guidance"), recipe?.guidance?.trim() ?? "");
+    setText(byId("drop-guidance"), unwrapped(recipe?.guidance ?? ""));
     byId("drop-about").hidden = !recipe?.guidance;
     this.#show();
   }
 
   // What the linter is asked: the ticket, and how large the first picture is.
-  #wish() {
+  #request() {
     const values = this.#ticket.values();
     if (!this.#files.length && !Object.keys(values).length) return null;
     const size = this.#files[0]?.size;
@@ -116,12 +116,12 @@ export class Drop {
     const many = Math.ceil(this.#files.length / (pairs ? 2 : 1));
     byId("dropped").replaceChildren(...this.#files.map((each, number) => {
       const place = pairs ? make("span", { class: "place" }, number % 2 ? "last" : "first") : null;
-      const away = button("×", () => this.#remove(each), { class: "away", "aria-label": `Remove ${each.file.name}` });
-      return make("li", {}, each.frame, place, make("span", { class: "name" }, each.file.name), away);
+      const remove = button("×", () => this.#remove(each), { class: "remove", "aria-label": `Remove ${each.file.name}` });
+      return make("li", {}, each.frame, place, make("span", { class: "name" }, each.file.name), remove);
     }));
     byId("swap").hidden = !(pairs && this.#files.length === 2);
     const wanted = pairs ? "the first and the last picture" : recipe?.clip ? "videos" : "pictures";
-    tell(byId("drop-words"), `Drop ${wanted} here`);
+    setText(byId("drop-words"), `Drop ${wanted} here`);
     byId("make").disabled = !many;
     byId("make").textContent = many > 1 ? `Make ${count(many, "video")}` : "Make the video";
   }

@@ -27,8 +27,8 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** Sets a text and hides its element while there is none; an unchanged text is not touched, so that nobody reads it aloud twice. */
-export function tell(element, text) {
+/** Sets a text and hides its element while there is none; an unchanged text is not touched, so that a screen reader does not repeat it. */
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
   element.hidden = !text;
 }

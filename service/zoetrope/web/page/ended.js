@@ -1,7 +1,7 @@
 // Failed, rejected and cancelled jobs: why, and what to do next.
 
-import { again, deciding } from "./decide.js";
-import { button, byId, make, tell } from "./element.js";
+import { again, actionButton } from "./decide.js";
+import { button, byId, make, setText } from "./element.js";
 import { moment } from "./format.js";
 import { attempt } from "./notice.js";
 import { Rows } from "./rows.js";
@@ -39,12 +39,12 @@ function row(library, first, repeat) {
     node,
     show(job) {
       node.dataset.state = job.state;
-      tell(state, job.state);
-      tell(about, `${job.recipe}, ${moment(job.updated)}`);
-      tell(why, job.reason?.sentence ?? "");
-      tell(next, job.reason?.next_step ? `What to do: ${job.reason.next_step}` : "");
-      tell(tried, attempts(job));
-      const retry = job.actions.includes("retry") ? deciding(library, job, "retry") : null;
+      setText(state, job.state);
+      setText(about, `${job.recipe}, ${moment(job.updated)}`);
+      setText(why, job.reason?.sentence ?? "");
+      setText(next, job.reason?.next_step ? `What to do: ${job.reason.next_step}` : "");
+      setText(tried, attempts(job));
+      const retry = job.actions.includes("retry") ? actionButton(library, job, "retry") : null;
       const other = job.actions.includes("again")
         ? [
             button("Another seed", () => again(library, job), { class: "plain", "aria-label": `Run ${job.name} again with another seed` }),

@@ -12,8 +12,8 @@ export function showEngines(engines, name) {
     const hand = engine.in_hand.map(name).filter(Boolean);
     return make("li", {},
       make("h3", {}, state, " ", engine.name),
-      make("p", { class: "quiet" }, [kind, engine.device, memory].filter(Boolean).join(", ")),
-      hand.length ? make("p", { class: "line" }, `Running ${hand.join(" and ")}.`) : null,
+      make("p", { class: "quiet" }, [kind, engine.rehearsal ? "" : engine.device, memory].filter(Boolean).join(", ")),
+      hand.length ? make("p", { class: "line" }, `Assigned: ${hand.join(", ")}.`) : null,
       engine.up ? null : make("p", { class: "why" }, because(engine.reason) || `Down since ${moment(engine.since)}.`));
   }));
 }

@@ -2,7 +2,7 @@
 
 const PLACES = ["bytes", "KB", "MB", "GB", "TB"];
 
-/** How long, coarsely: nobody waits by the second for an hour. */
+/** A duration, rounded: an hour needs no seconds. */
 export function span(seconds) {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
@@ -16,7 +16,7 @@ export function size(bytes) {
   return `${place && value < 10 ? value.toFixed(1) : Math.round(value)} ${PLACES[place]}`;
 }
 
-/** When, by the clock of who looks: the time alone where it was today. */
+/** A moment in local time: the time alone where it is of today. */
 export function moment(unix, now = new Date()) {
   const when = new Date(unix * 1000);
   const today = when.toDateString() === now.toDateString();
@@ -33,13 +33,18 @@ export function percent(share) {
   return `${Math.round(share * 100)} %`;
 }
 
-/** A name as people write it: an underscore is a space. */
-export function words(name) {
+/** A name as a label: underscores become spaces. */
+export function label(name) {
   const text = String(name).replaceAll("_", " ").replaceAll("-", " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** A reason in full: what is so, and what to do next. */
+/** A text without the line breaks of the file that it was written in; an empty line or a list keeps its own. */
+export function unwrapped(text) {
+  return text.trim().replace(/([^\n])\n(?![\n\s*-])/g, "$1 ");
+}
+
+/** A reason as text: what is wrong, and what to do next. */
 export function because(reason) {
   return reason ? `${reason.sentence} ${reason.next_step ?? ""}`.trim() : "";
 }

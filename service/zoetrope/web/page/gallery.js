@@ -1,11 +1,11 @@
-// The finished videos, as frames of a strip.
+// The finished videos, and their search.
 
 import { saving } from "./api.js";
-import { button, byId, make, tell } from "./element.js";
+import { button, byId, make, setText } from "./element.js";
 import { again } from "./decide.js";
 import { count, moment } from "./format.js";
 import { attempt } from "./notice.js";
-import { print } from "./player.js";
+import { posterPlayer } from "./player.js";
 import { details } from "./receipt.js";
 import { Rows } from "./rows.js";
 
@@ -25,7 +25,7 @@ export function showGallery(library, { repeat }) {
     rows.list.dataset.search = loaded ?? "";
     more.hidden = !list.more;
     byId("gallery-search").hidden = !list.text && !jobs.length;
-    tell(byId("gallery-empty"), loaded === "" && !jobs.length ? "Finished videos appear here." : "");
+    setText(byId("gallery-empty"), loaded === "" && !jobs.length ? "Finished videos appear here." : "");
     // While a search is under way, the count of the one before stays: each result is read aloud once.
     if (!list.busy) matches.textContent = loaded ? result(jobs.length, list.more) : "";
   });
@@ -49,7 +49,7 @@ function entry(library, job, repeat) {
   const warned = make("p", { class: "why" });
   const save = make("a", { class: "button", "aria-label": `Download ${job.name}` }, "Download");
   const place = make("p", { class: "quiet" });
-  const node = make("li", { class: "print", "data-job": job.id },
+  const node = make("li", { class: "video", "data-job": job.id },
     frame,
     make("h3", {}, job.stem || job.name),
     make("p", { class: "quiet" }, `${job.recipe}, ${moment(job.updated)}`),
@@ -63,12 +63,12 @@ function entry(library, job, repeat) {
   return {
     node,
     show(shown) {
-      tell(warned, (shown.warnings ?? []).join(" "));
-      tell(place, shown.video ? "" : shown.outbox);
+      setText(warned, (shown.warnings ?? []).join(" "));
+      setText(place, shown.video ? "" : shown.outbox);
       save.hidden = !shown.video;
       if (shown.video && save.getAttribute("href") !== saving(shown.video)) {
         save.href = saving(shown.video);
-        frame.replaceChildren(...print(shown));
+        frame.replaceChildren(...posterPlayer(shown));
       }
     },
   };

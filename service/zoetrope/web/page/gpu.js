@@ -1,9 +1,9 @@
 // The GPUs: their readings, next to the limits of their profile, and the choice of profile.
 
 import { find, post } from "./api.js";
-import { byId, button, make, tell } from "./element.js";
+import { byId, button, make, setText } from "./element.js";
 import { because } from "./format.js";
-import { attempt, say } from "./notice.js";
+import { attempt, announce } from "./notice.js";
 import { Plot } from "./plot.js";
 
 const PERIOD = 2000; // ms between two samples
@@ -39,7 +39,7 @@ export class Gpu {
     this.#absent = found === null;
     const cards = found?.cards ?? [];
     byId("gpu").hidden = !cards.length;
-    tell(byId("gpu-problem"), because(found?.problem));
+    setText(byId("gpu-problem"), because(found?.problem));
     const wanted = new Set(cards.map(({ card }) => card.uuid));
     for (const [uuid, view] of this.#gpus) if (!wanted.has(uuid)) (view.node.remove(), this.#gpus.delete(uuid));
     for (const each of cards) this.#gpu(each.card).show(each);
@@ -84,10 +84,10 @@ class GpuView {
     this.heat.add(reading?.celsius, { top: 90 });
     const gib = (bytes) => (typeof bytes === "number" ? bytes / GIB : null);
     this.memory.add(gib(reading?.vram_used), { mark: gib(reading?.vram_total), digits: 1 });
-    tell(this.state, standing(state));
+    setText(this.state, profileText(state));
     const reasons = (reading?.reasons ?? []).filter((reason) => reason !== "idle");
-    tell(this.slowed, reasons.length ? `Clocks limited by: ${reasons.join(", ")}.` : "");
-    tell(this.why, because(lost) || because(state?.problem));
+    setText(this.slowed, reasons.length ? `Clocks limited by: ${reasons.join(", ")}.` : "");
+    setText(this.why, because(lost) || because(state?.problem));
     this.#offer(state);
   }
 
@@ -111,11 +111,11 @@ class GpuView {
     const path = `/gpu/${encodeURIComponent(this.card.uuid)}`;
     const order = wanted === STOCK ? post(`${path}/reset`) : post(`${path}/apply`, { profile: wanted === SETTINGS ? null : wanted });
     const done = await attempt(async () => (await order) ?? true);
-    if (done) say(`${this.card.name}: the profile was changed.`);
+    if (done) announce(`${this.card.name}: the profile was changed.`);
   }
 }
 
-function standing(state) {
+function profileText(state) {
   if (!state) return "";
   const profile = state.profiles?.find(({ name }) => name === state.in_force);
   const proven = STANDING[profile?.record?.trust];

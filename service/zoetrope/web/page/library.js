@@ -1,4 +1,4 @@
-// Every list of jobs, and how news reaches the right one.
+// All lists of jobs; each event goes to the right one.
 
 import { JobList } from "./job_list.js";
 
@@ -7,7 +7,7 @@ const MANY = 200; // the most that the service gives at once
 
 /** All jobs that the page knows. */
 export class Library extends EventTarget {
-  #updated = new Map(); // id → the newest word about a job
+  #updated = new Map(); // id → when it was updated last
 
   constructor() {
     super();
@@ -18,13 +18,13 @@ export class Library extends EventTarget {
     this.lists = [this.review, this.queue, this.gallery, this.ended];
   }
 
-  /** Asks for everything anew. */
+  /** Loads all lists again. */
   async load() {
     this.#updated.clear();
     await Promise.all(this.lists.map((list) => list.load()));
   }
 
-  /** Takes a job in, wherever it stands now; an answer that was overtaken by an event is let go. */
+  /** Puts a job into the list of its state; a response older than an event is ignored. */
   put(job) {
     if ((this.#updated.get(job.id) ?? 0) > job.updated) return;
     this.#updated.set(job.id, job.updated);
@@ -33,7 +33,7 @@ export class Library extends EventTarget {
     if (before !== job.state) this.dispatchEvent(new CustomEvent("moved", { detail: { job, before } }));
   }
 
-  /** Takes in how far a job is. */
+  /** Sets a job's progress. */
   progress({ id, live }) {
     const job = this.queue.get(id);
     if (!job) return;

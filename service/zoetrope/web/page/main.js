@@ -1,8 +1,8 @@
-// The page put together: asks for everything once, then follows the event stream.
+// The whole page: loads everything once, then follows the event stream.
 
 import { checks, get } from "./api.js";
 import { Drop } from "./drop.js";
-import { byId, tell } from "./element.js";
+import { byId, setText } from "./element.js";
 import { showEnded } from "./ended.js";
 import { showEngines, showInbox } from "./engines.js";
 import { because, count } from "./format.js";
@@ -10,17 +10,17 @@ import { showGallery } from "./gallery.js";
 import { Gpu } from "./gpu.js";
 import { showFailed, showHealth } from "./health.js";
 import { Library } from "./library.js";
-import { complain, say, settle } from "./notice.js";
+import { announce, clearError, showError } from "./notice.js";
 import { showQueue } from "./queue.js";
 import { Recipes } from "./recipes.js";
 import { Repeat } from "./repeat.js";
 import { showReview } from "./review.js";
 import { Stream } from "./stream.js";
 
-const SOON = 400; // ms in which several reasons to ask for the status become one question
-const NOW_AND_THEN = 15000; // ms between two requests for what no event reports
-const AGAIN = 1000; // ms until a service that is still starting is asked again
-const NEWS = {
+const DELAY = 400; // ms in which several reasons to request the status become one request
+const REFRESH = 15000; // ms between two requests for what no event reports
+const RETRY = 1000; // ms until a service that is still starting is asked again
+const EVENTS = {
   review: "is ready for review", done: "is done", failed: "failed", rejected: "was rejected", cancelled: "was cancelled",
 };
 
@@ -41,12 +41,12 @@ let timer = 0;
 
 async function status() {
   const found = await get("/status");
-  tell(byId("summary"), found.summary);
-  tell(byId("paused"), because(found.problem ?? found.paused));
+  setText(byId("summary"), found.summary);
+  setText(byId("paused"), because(found.problem ?? found.paused));
   showFailed(found.counts.failed ?? 0);
   showEngines(found.engines, (id) => library.find(id)?.name);
   showInbox(found.inbox);
-  tell(byId("version"), `zoetrope ${found.version}`);
+  setText(byId("version"), `zoetrope ${found.version}`);
   byId("renewed").hidden = !version || version === found.version;
   version ||= found.version;
 }
@@ -55,17 +55,17 @@ function statusSoon() {
   timer ||= setTimeout(() => {
     timer = 0;
     status().catch(() => {}); // the banner says that the service does not answer
-  }, SOON);
+  }, DELAY);
 }
 
 function title() {
   const waiting = library.review.jobs.length;
-  tell(byId("review-link"), waiting ? `${count(waiting, "clip")} to review` : "");
+  setText(byId("review-link"), waiting ? `${count(waiting, "clip")} to review` : "");
   document.title = `${waiting ? `(${waiting}) ` : ""}zoetrope`;
-  byId("drum").classList.toggle("turning", library.queue.jobs.some((job) => job.state === "running"));
+  byId("logo").classList.toggle("turning", library.queue.jobs.some((job) => job.state === "running"));
 }
 
-// ---- news
+// ---- events
 
 let wanted = 0;
 
@@ -78,9 +78,9 @@ async function everything() {
       return;
     } catch (problem) {
       if (mine !== wanted) return; // it was begun anew meanwhile
-      if (problem.status && problem.status !== 503) return complain(problem);
-      tell(byId("summary"), problem.words);
-      await new Promise((resolve) => setTimeout(resolve, AGAIN));
+      if (problem.status && problem.status !== 503) return showError(problem);
+      setText(byId("summary"), problem.words);
+      await new Promise((resolve) => setTimeout(resolve, RETRY));
     }
   }
 }
@@ -89,7 +89,7 @@ const stream = new Stream();
 stream.addEventListener("live", ({ detail: resumed }) => {
   byId("offline").hidden = true;
   delete document.body.dataset.lost;
-  settle(); // what could not be done then can be tried now
+  clearError(); // what could not be done then can be tried now
   // Unless the stream went on where it ended, events may have been missed.
   if (resumed) statusSoon();
   else everything();
@@ -108,12 +108,12 @@ stream.addEventListener("health", ({ detail }) => {
   statusSoon();
 });
 library.addEventListener("moved", ({ detail: { job } }) => {
-  if (NEWS[job.state]) say(`${job.name} ${NEWS[job.state]}.`);
+  if (EVENTS[job.state]) announce(`${job.name} ${EVENTS[job.state]}.`);
 });
 for (const list of library.lists) list.addEventListener("change", title);
-byId("dismiss").addEventListener("click", settle);
+byId("dismiss").addEventListener("click", clearError);
 byId("reload").addEventListener("click", () => location.reload());
-setInterval(() => document.hidden || document.body.dataset.lost !== undefined || statusSoon(), NOW_AND_THEN);
+setInterval(() => document.hidden || document.body.dataset.lost !== undefined || statusSoon(), REFRESH);
 
 stream.open();
 new Gpu().watch();

@@ -1,39 +1,39 @@
-// What the page says to whoever sits before it: aloud for screen readers, and in a corner where something went wrong.
+// Messages: announced to screen readers, and shown in a corner for errors.
 
-import { byId, tell } from "./element.js";
+import { byId, setText } from "./element.js";
 
 let timer = 0;
 
-/** Tells something that went as meant; only for those who hear the page. */
-export function say(text) {
+/** Announces a success to screen readers. */
+export function announce(text) {
   const place = byId("says");
-  // Said twice in a row it would not be heard again.
+  // The same text twice in a row would not be announced again.
   place.textContent = "";
   clearTimeout(timer);
-  timer = setTimeout(() => tell(place, text), 50);
+  timer = setTimeout(() => setText(place, text), 50);
 }
 
-/** Tells what went wrong; stays until it is put away or something goes well. */
-export function complain(problem) {
-  tell(byId("error"), problem.words ?? `Unexpected error in the page: ${problem.message}. Reload the page.`);
+/** Shows an error until it is dismissed or something succeeds. */
+export function showError(problem) {
+  setText(byId("error"), problem.words ?? `Unexpected error in the page: ${problem.message}. Reload the page.`);
   byId("notice").hidden = false;
   if (!problem.words) console.error(problem);
 }
 
-/** Puts the complaint away. */
-export function settle() {
+/** Dismisses the error. */
+export function clearError() {
   byId("notice").hidden = true;
-  tell(byId("error"), "");
+  setText(byId("error"), "");
 }
 
-/** Does something, and tells what went wrong with it; gives undefined then. */
+/** Does something and shows its error; returns undefined then. */
 export async function attempt(call) {
   try {
     const found = await call();
-    settle();
+    clearError();
     return found;
   } catch (problem) {
-    complain(problem);
+    showError(problem);
     return undefined;
   }
 }

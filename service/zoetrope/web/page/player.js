@@ -23,7 +23,7 @@ export function loop(job) {
 }
 
 /** Makes a video that shows its poster until it is asked to play, in place. */
-export function print(job) {
+export function posterPlayer(job) {
   const shown = video(job, { preload: "none" });
   const start = button("", async () => {
     shown.controls = true;
@@ -40,13 +40,13 @@ export function print(job) {
 export function frames(clip, rate) {
   const slider = make("input", { type: "range", class: "frames", min: 0, max: 0, value: 0, step: 1 });
   slider.setAttribute("aria-label", "Frame");
-  const told = make("span", { class: "quiet" }, "frame –"); // an output would be read aloud at every frame
+  const counter = make("span", { class: "quiet" }, "frame –"); // an output would be read aloud at every frame
   const last = () => Math.max(0, Math.round(clip.duration * rate) - 1);
   const show = () => {
     const at = Math.min(last(), Math.floor(clip.currentTime * rate + 0.01));
     slider.value = at;
     slider.setAttribute("aria-valuetext", `frame ${at + 1} of ${last() + 1}`);
-    told.textContent = `frame ${at + 1} of ${last() + 1}`;
+    counter.textContent = `frame ${at + 1} of ${last() + 1}`;
   };
   clip.addEventListener("loadedmetadata", () => {
     slider.max = last();
@@ -64,7 +64,7 @@ export function frames(clip, rate) {
     clip.requestVideoFrameCallback?.(follow);
   };
   clip.requestVideoFrameCallback?.(follow);
-  return make("div", { class: "scrub" }, playing(clip), slider, told);
+  return make("div", { class: "scrub" }, playing(clip), slider, counter);
 }
 
 function playing(clip) {

@@ -55,11 +55,11 @@ async function read(choice) {
   try {
     return await post("/lint", choice);
   } catch (problem) {
-    return problem.status >= 400 && problem.status < 500 ? { refusal: words(problem) } : {};
+    return problem.status >= 400 && problem.status < 500 ? { refusal: reason(problem) } : {};
   }
 }
 
-function words(problem) {
+function reason(problem) {
   return { sentence: problem.message, next_step: problem.nextStep };
 }
 
@@ -70,22 +70,22 @@ export function isWorkflow(file) {
 
 /** Checks a workflow file and shows the report; a second check replaces the first report. */
 export async function checkWorkflow(file) {
-  const found = await look(file);
+  const found = await check(file);
   const wrong = found.trouble || found.findings.some(({ severity }) => severity in LOUD);
   const nothing = `No errors or warnings in ${file.name}: ${count(found.nodes, "node")} checked.`;
-  const away = button("Dismiss", () => {
+  const dismiss = button("Dismiss", () => {
     node.remove();
     byId("files").focus({ preventScroll: true });
   }, { class: "plain", "aria-label": `Dismiss the report on ${file.name}` });
   const node = make("li", { class: "upload", "data-name": file.name },
     make("h3", {}, file.name), wrong ? null : make("p", { class: "line" }, nothing),
-    ...report(found, "This workflow"), make("div", { class: "acts" }, away));
+    ...report(found, "This workflow"), make("div", { class: "acts" }, dismiss));
   const list = byId("checked");
   [...list.children].find((each) => each.dataset.name === file.name)?.remove();
   list.append(node);
 }
 
-async function look(file) {
+async function check(file) {
   const unfit = (sentence) => ({ trouble: { sentence, next_step: "Save the workflow with Export (API) and drop that." } });
   let graph;
   try {
@@ -97,7 +97,7 @@ async function look(file) {
   try {
     return await post("/lint", { graph });
   } catch (problem) {
-    return { trouble: words(problem) };
+    return { trouble: reason(problem) };
   }
 }
 

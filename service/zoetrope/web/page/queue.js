@@ -1,10 +1,10 @@
 // The queue: jobs that run, and jobs that wait.
 
-import { byId, make, tell } from "./element.js";
-import { deciding } from "./decide.js";
+import { byId, make, setText } from "./element.js";
+import { actionButton } from "./decide.js";
 import { because, moment } from "./format.js";
 import { Rows } from "./rows.js";
-import { Slits, standing } from "./slits.js";
+import { StageBars, progressText } from "./stage_bars.js";
 
 const SHOWN = 100;
 const ORDER = ["running", "queued", "waiting"];
@@ -15,8 +15,8 @@ export function showQueue(library) {
   const rows = new Rows(byId("queue-rows"), (job) => row(library, job), byId("queue-title"));
   list.addEventListener("change", () => {
     rows.show(inTurn(list.jobs).slice(0, SHOWN));
-    tell(byId("queue-more"), list.jobs.length > SHOWN ? `${list.jobs.length - SHOWN} more jobs are queued.` : "");
-    tell(byId("queue-count"), tally(list.jobs));
+    setText(byId("queue-more"), list.jobs.length > SHOWN ? `${list.jobs.length - SHOWN} more jobs are queued.` : "");
+    setText(byId("queue-count"), tally(list.jobs));
     byId("queue-empty").hidden = list.jobs.length > 0 || list.loaded === null;
   });
   library.addEventListener("progress", ({ detail }) => rows.get(detail.id)?.advance(detail));
@@ -35,17 +35,17 @@ function inTurn(jobs) {
 }
 
 function row(library, first) {
-  const slits = new Slits();
+  const bars = new StageBars();
   const frame = make("span", { class: "thumb" });
   const line = make("p", { class: "line" });
   const why = make("p", { class: "why" });
   const about = make("p", { class: "quiet" });
-  const acts = make("div", { class: "acts" }, deciding(library, first, "cancel", { class: "plain" }));
+  const acts = make("div", { class: "acts" }, actionButton(library, first, "cancel", { class: "plain" }));
   const node = make("li", { class: "job", "data-job": first.id },
-    frame, make("div", { class: "what" }, make("h3", {}, first.name), about, slits.node, line, why), acts);
+    frame, make("div", { class: "what" }, make("h3", {}, first.name), about, bars.node, line, why), acts);
   const advance = (job) => {
-    slits.show(job);
-    tell(line, standing(job));
+    bars.show(job);
+    setText(line, progressText(job));
   };
   return {
     node,
@@ -54,8 +54,8 @@ function row(library, first) {
       node.dataset.state = job.state;
       picture(frame, job.poster);
       const seed = job.stages.length ? `, seed ${job.seed}` : "";
-      tell(about, `${job.recipe}${seed}, added ${moment(job.created)}`);
-      tell(why, because(job.reason));
+      setText(about, `${job.recipe}${seed}, added ${moment(job.created)}`);
+      setText(why, because(job.reason));
       acts.hidden = !job.actions.includes("cancel");
       advance(job);
     },

@@ -2,9 +2,9 @@
 
 import { find, saving } from "./api.js";
 import { make } from "./element.js";
-import { percent, span, words } from "./format.js";
+import { label, percent, span } from "./format.js";
 
-/** Makes the folded details of a finished job; the receipt is asked for when they are opened. */
+/** Makes the folded receipt of a finished job, which is requested when it is opened. */
 export function details(job) {
   const body = make("div", { class: "receipt" });
   const node = make("details", {}, make("summary", {}, "Receipt"), body);
@@ -33,7 +33,7 @@ function facts(job, receipt) {
     ["Clip", plan.frames ? `${plan.width} × ${plan.height}, ${plan.kept || plan.frames} frames, ${plan.fps} fps` : ""],
     ...Object.entries(plan.parameters ?? {})
       .filter(([name]) => name !== "prompt" && name !== "negative")
-      .map(([name, value]) => [words(name), String(value)]),
+      .map(([name, value]) => [label(name), String(value)]),
     ["Energy", energy(stages)],
     ["Notes", [...(receipt.notes ?? []), ...(job.warnings ?? [])].join(" ")],
   ];
@@ -44,7 +44,7 @@ function pair([name, value]) {
   return [make("dt", {}, name), make("dd", {}, value)];
 }
 
-// Each stage as long as it took: the widest row of slits was the longest wait.
+// Each stage with its duration: the longest one has a full bar.
 function times(stages) {
   const longest = Math.max(...stages.map((stage) => stage.seconds), 0.001);
   const line = (stage) => {

@@ -1,7 +1,7 @@
 // The same picture again, with another prompt or another seed.
 
 import { again } from "./decide.js";
-import { byId, tell } from "./element.js";
+import { byId, setText } from "./element.js";
 import { Preflight } from "./preflight.js";
 import { Ticket } from "./ticket.js";
 
@@ -14,7 +14,7 @@ export class Repeat {
     this.library = library;
     this.recipes = recipes;
     this.dialog = byId("repeat");
-    this.preflight = new Preflight(byId("repeat-preflight"), () => this.#wish());
+    this.preflight = new Preflight(byId("repeat-preflight"), () => this.#request());
     byId("repeat-fields").append(this.#ticket.node);
     byId("repeat-close").addEventListener("click", () => this.dialog.close());
     for (const kind of ["input", "change"]) byId("repeat-form").addEventListener(kind, () => this.preflight.changed());
@@ -27,8 +27,8 @@ export class Repeat {
   /** Opens it for a job, filled in as that job's ticket was; the seed is left empty. */
   open(job) {
     this.#job = job;
-    tell(byId("repeat-name"), job.name);
-    tell(byId("repeat-seed"), `The earlier seed is ${job.seed}. Leave the seed empty for a random one.`);
+    setText(byId("repeat-name"), job.name);
+    setText(byId("repeat-seed"), `The earlier seed is ${job.seed}. Leave the seed empty for a random one.`);
     this.preflight.clear();
     this.#ticket.show(this.recipes.get(job.recipe) ?? null, this.#earlier);
     this.dialog.showModal();
@@ -39,7 +39,7 @@ export class Repeat {
     return { ...this.#job.ticket, seed: null };
   }
 
-  #wish() {
+  #request() {
     const [picture] = this.#job.pictures;
     const size = picture ? { picture: { width: picture.width, height: picture.height } } : {};
     return { ticket: this.#ticket.over(this.#earlier), ...size };

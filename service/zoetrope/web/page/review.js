@@ -1,8 +1,8 @@
 // Clips to review, each next to its source picture.
 
 import { find } from "./api.js";
-import { again, deciding } from "./decide.js";
-import { button, byId, make, tell } from "./element.js";
+import { again, actionButton } from "./decide.js";
+import { button, byId, make, setText } from "./element.js";
 import { because, count } from "./format.js";
 import { frames, loop } from "./player.js";
 import { Rows } from "./rows.js";
@@ -23,7 +23,7 @@ export function showReview(library, { recipes, repeat }) {
     chosen = job?.id ?? null;
     const held = byId("review").contains(document.activeElement);
     byId("review").hidden = !jobs.length;
-    tell(byId("review-count"), jobs.length ? count(jobs.length, "clip") : "");
+    setText(byId("review-count"), jobs.length ? count(jobs.length, "clip") : "");
     byId("review-strip").hidden = jobs.length < 2;
     rows.show(jobs);
     for (const each of jobs) rows.get(each.id).mark(each.id === chosen);
@@ -65,11 +65,11 @@ function open(library, job, recipes, repeat) {
     ...(job.warnings ?? []).map((warning) => make("p", { class: "why" }, warning)),
     job.reason ? make("p", { class: "why" }, because(job.reason)) : null,
     make("div", { class: "acts" },
-      deciding(library, job, "approve", { class: "main" }),
+      actionButton(library, job, "approve", { class: "main" }),
       button("Another seed", () => again(library, job), { "aria-label": `Run ${job.name} again with another seed` }),
       button("Change…", () => repeat(job), { "aria-label": `Change the prompt of ${job.name} and run it again` }),
       make("span", { class: "declining" },
-        deciding(library, job, "decline", { why: () => why.value.trim() }),
+        actionButton(library, job, "decline", { why: () => why.value.trim() }),
         make("label", {}, make("span", { class: "unseen" }, `Reason for declining ${job.name}`), why))),
     make("p", { class: "quiet" }, "Another seed or prompt starts a new job; this clip stays in review until you approve or decline it."));
   showSource(job, source).catch(() => {}); // the clip can be judged without it

@@ -4,9 +4,9 @@
 export class Rows {
   #rows = new Map();
 
-  constructor(list, open, refuge) {
+  constructor(list, open, fallback) {
     this.list = list;
-    this.refuge = refuge; // gets the focus when the row that had it goes
+    this.fallback = fallback; // gets the focus when the row with the focus is removed
     this.open = open;
   }
 
@@ -15,7 +15,7 @@ export class Rows {
     const wanted = new Set(jobs.map((job) => job.id));
     for (const [id, row] of this.#rows) {
       if (wanted.has(id)) continue;
-      if (row.node.contains(document.activeElement)) this.refuge?.focus();
+      if (row.node.contains(document.activeElement)) this.fallback?.focus();
       row.node.remove();
       this.#rows.delete(id);
     }

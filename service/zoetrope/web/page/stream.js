@@ -1,24 +1,24 @@
-// The event stream, and whether the service is there at all.
+// The event stream, and whether the service answers at all.
 
 import { alive } from "./api.js";
 
 const KINDS = ["job", "progress", "health"];
-const RETRY = 2000; // ms until a stream that was refused is asked for again
-const SILENCE = 25000; // ms without an event after which the service is asked whether it lives
+const RETRY = 2000; // ms until a rejected stream is requested again
+const SILENCE = 25000; // ms without an event after which the page checks whether the service answers
 
 /** Follows what happens; dispatches `live` (detail: whether nothing was missed), `lost`, and an event for each kind. */
 export class Stream extends EventTarget {
   #source = null;
-  #heard = 0;
+  #lastEvent = 0;
   #lost = false;
 
-  /** Begins to listen, and never stops. */
+  /** Opens the stream and keeps it open. */
   open() {
     this.#connect();
-    setInterval(() => this.#doubt(), SILENCE / 5);
+    setInterval(() => this.#verify(), SILENCE / 5);
     addEventListener("offline", () => this.#lose());
     addEventListener("online", () => this.#connect());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#doubt());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#verify());
   }
 
   #connect() {
@@ -26,13 +26,13 @@ export class Stream extends EventTarget {
     const source = new EventSource("/api/v1/events");
     this.#source = source;
     source.addEventListener("hello", (event) => {
-      this.#heard = Date.now();
+      this.#lastEvent = Date.now();
       this.#lost = false;
       this.#say("live", JSON.parse(event.data).resumed);
     });
     for (const kind of KINDS) {
       source.addEventListener(kind, (event) => {
-        this.#heard = Date.now();
+        this.#lastEvent = Date.now();
         this.#say(kind, JSON.parse(event.data));
       });
     }
@@ -49,10 +49,10 @@ export class Stream extends EventTarget {
     this.#say("lost");
   }
 
-  // A line that was cut without a word looks silent, and so does a service with nothing to tell.
-  async #doubt() {
-    if (document.hidden || this.#lost || Date.now() - this.#heard < SILENCE) return;
-    if (await alive()) this.#heard = Date.now();
+  // A connection that was cut silently looks the same as a service without events.
+  async #verify() {
+    if (document.hidden || this.#lost || Date.now() - this.#lastEvent < SILENCE) return;
+    if (await alive()) this.#lastEvent = Date.now();
     else {
       this.#lose();
       this.#connect();

@@ -1,7 +1,7 @@
 // The ticket: what is requested with the picture. Its fields are the parameters of the recipe.
 
 import { make } from "./element.js";
-import { words } from "./format.js";
+import { label as named } from "./format.js";
 
 const OWN = new Set(["prompt", "negative"]); // fields in places of their own, for recipes that take them
 
@@ -9,9 +9,9 @@ const OWN = new Set(["prompt", "negative"]); // fields in places of their own, f
 export class Ticket {
   #recipe = null;
   #inputs = new Map(); // key → its input
-  #aside = {}; // words that the recipe of the moment does not take
+  #aside = {}; // texts that the chosen recipe does not take
 
-  /** `id` tells the fields of two tickets on one page apart. */
+  /** `id` distinguishes the fields of two tickets on one page. */
   constructor(id, { presets = true } = {}) {
     this.id = id;
     this.presets = presets;
@@ -74,7 +74,7 @@ export class Ticket {
     for (const key of ["prompt", "seed"]) if (this.#inputs.has(key)) this.#inputs.get(key).input.value = "";
   }
 
-  /** Puts the cursor where the next word is most likely to go. */
+  /** Focuses the first field. */
   focus() {
     const [first] = this.#inputs.values();
     first.input.focus();
@@ -88,9 +88,9 @@ export class Ticket {
     input.id = `${this.id}-${key}`;
     input.value = value;
     this.#inputs.set(key, { input, type: key === "seed" ? "int" : type, inner });
-    const told = about ? make("small", { id: `${input.id}-about`, class: "quiet" }, about) : null;
-    if (told) input.setAttribute("aria-describedby", told.id);
-    return make("div", { class: "field" }, make("label", { for: input.id }, label), input, told);
+    const summary = about ? make("small", { id: `${input.id}-about`, class: "quiet" }, about) : null;
+    if (summary) input.setAttribute("aria-describedby", summary.id);
+    return make("div", { class: "field" }, make("label", { for: input.id }, label), input, summary);
   }
 
   #presets(chosen) {
@@ -99,15 +99,15 @@ export class Ticket {
     const box = ({ name, title, about }) =>
       make("label", { class: "chip", title: about || null },
         make("input", { type: "checkbox", name: "preset", value: name, checked: chosen.includes(name) }), title || name);
-    const told = make("summary");
+    const summary = make("summary");
     const boxes = make("fieldset", { class: "chips" }, make("legend", { class: "unseen" }, "Presets"), ...known.map(box));
     const show = () => {
       const names = known.filter(({ name }) => boxes.querySelector(`[value="${CSS.escape(name)}"]`).checked);
-      told.textContent = `Presets: ${names.map(({ title, name }) => title || name).join(", ") || "none"}`;
+      summary.textContent = `Presets: ${names.map(({ title, name }) => title || name).join(", ") || "none"}`;
     };
     boxes.addEventListener("change", show);
     show();
-    return make("details", { class: "more" }, told, boxes);
+    return make("details", { class: "more" }, summary, boxes);
   }
 
   #more(kept) {
@@ -120,7 +120,7 @@ export class Ticket {
     }
     for (const [name, spec] of Object.entries(recipe?.parameters ?? {})) {
       if (OWN.has(name)) continue;
-      const label = `${words(name)}${spec.unit && spec.unit !== name ? ` (${spec.unit})` : ""}`;
+      const label = `${named(name)}${spec.unit && spec.unit !== name ? ` (${spec.unit})` : ""}`;
       const given = { type: spec.type, inner: true, about: spec.about };
       fields.push(this.#field(name, label, input(spec), kept.parameters?.[name] ?? "", given));
     }

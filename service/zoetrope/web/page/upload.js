@@ -1,9 +1,9 @@
 // Uploads of pictures to the service.
 
 import { upload as send } from "./api.js";
-import { button, make, tell } from "./element.js";
+import { button, make, setText } from "./element.js";
 import { percent } from "./format.js";
-import { say } from "./notice.js";
+import { announce } from "./notice.js";
 
 /** One job's pictures with their ticket; shows the progress of the upload and its result. */
 export class Upload {
@@ -28,10 +28,10 @@ export class Upload {
     try {
       const sent = (share) => {
         this.bar.value = share;
-        tell(this.line, share < 1 ? `${percent(share)} uploaded` : "The service checks the upload.");
+        setText(this.line, share < 1 ? `${percent(share)} uploaded` : "The service checks the upload.");
       };
       this.library.put(await send(this.#form(), { parent, sent, signal: this.#halt.signal }));
-      say(`${this.name} is queued.`);
+      announce(`${this.name} is queued.`);
       this.node.remove();
     } catch (problem) {
       this.#rejected(problem);
@@ -49,7 +49,7 @@ export class Upload {
 
   #show(text) {
     this.node.classList.toggle("bad", Boolean(text));
-    tell(this.line, text);
+    setText(this.line, text);
   }
 
   #rejected(problem) {

@@ -1,17 +1,17 @@
-// Progress as a drum shows it: light through slits, one row of them for each stage.
+// The progress of a job: one bar for each stage, and the same as text.
 
 import { make } from "./element.js";
 import { percent, span } from "./format.js";
 
-/** The slits of one job. */
-export class Slits {
+/** The bars of one job. */
+export class StageBars {
   #bars = new Map();
 
   constructor() {
-    this.node = make("div", { class: "slits" });
+    this.node = make("div", { class: "bars" });
   }
 
-  /** Lights them as far as the job is. */
+  /** Sets them to the progress of the job. */
   show(job) {
     const names = job.stages.map((stage) => stage.name);
     if (names.join() !== [...this.#bars.keys()].join()) {
@@ -33,8 +33,8 @@ function fraction(job, stage) {
   return job.live?.stage === stage.name ? job.live.fraction : 0;
 }
 
-/** Where a job stands, in words. */
-export function standing(job) {
+/** The progress of a job as text. */
+export function progressText(job) {
   const at = job.stages.findIndex((stage) => stage.state !== "done");
   if (job.state === "waiting") return `The ${job.half} picture has arrived; the other picture of the pair is missing.`;
   if (job.state === "queued" && job.reason) return "Waiting.";

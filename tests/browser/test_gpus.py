@@ -1,4 +1,4 @@
-"""The strip of graphics cards: plots against the profile, and the switch."""
+"""The list of GPUs: plots next to the profile's limits, and the choice of profile."""
 
 import re
 
@@ -17,12 +17,12 @@ def strip(page):
     return page.get_by_role("region", name="GPUs")
 
 
-def test_without_a_card_there_is_no_strip(visit):
+def test_without_a_gpu_there_is_no_list(visit):
     page = visit()
     expect(strip(page)).to_be_hidden()
 
 
-def test_a_card_shows_its_clock_against_its_profile(visit, tuned, helper):
+def test_a_gpu_shows_its_clock_against_its_profile(visit, tuned, helper):
     helper.simulated.set(vram_used=13 * 1024**3, temperature=64)
     helper.until(lambda: helper.simulated.tuning() == QUIET)
     page = visit(at=tuned)
@@ -49,7 +49,7 @@ def test_the_switch_orders_a_profile(visit, tuned, helper):
         expect(strip(page)).to_contain_text(words)
 
 
-def test_a_lost_card_says_so(visit, tuned, helper):
+def test_a_lost_gpu_says_so(visit, tuned, helper):
     page = visit(at=tuned)
     expect(strip(page).get_by_role("combobox")).to_be_visible()
     helper.simulated.set(lost=1)
