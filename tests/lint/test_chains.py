@@ -3,11 +3,11 @@
 from tests.lint.graphs import HIGH, LORA_HIGH, At, changed, hero, lightning, node, wrapper
 from zoetrope.graphs import catalog
 from zoetrope.lint.chains import LONGEST, walk
-from zoetrope.lint.reading import Reading
+from zoetrope.lint.graph_view import GraphView
 
 
 def chain(graph, sampler="ks_high"):
-    return walk(Reading(graph, catalog.load()), sampler)
+    return walk(GraphView(graph, catalog.load()), sampler)
 
 
 def test_the_way_leads_to_the_file():

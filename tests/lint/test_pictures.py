@@ -3,12 +3,12 @@
 from tests.lint.graphs import At, changed, full, hero, node, upscale
 from zoetrope.graphs import catalog
 from zoetrope.lint import pictures
-from zoetrope.lint.reading import Reading
+from zoetrope.lint.graph_view import GraphView
 
 
 def trail(graph, place="final.images"):
     name, _, key = place.partition(".")
-    return pictures.trace(Reading(graph, catalog.load()), name, key)
+    return pictures.trace(GraphView(graph, catalog.load()), name, key)
 
 
 def test_interpolation_and_upscale_are_seen_on_the_way_to_the_sampler():
@@ -52,7 +52,7 @@ def test_a_circle_of_pictures_has_an_end():
 
 
 def test_a_canvas_knows_what_really_comes_out():
-    reading = Reading(changed(hero(), cond__length=72), catalog.load())
-    canvas = pictures.canvases(reading)["cond"]
+    view = GraphView(changed(hero(), cond__length=72), catalog.load())
+    canvas = pictures.canvases(view)["cond"]
     assert canvas.frames == 69
     assert canvas.tokens == 18 * 30 * 52

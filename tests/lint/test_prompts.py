@@ -5,13 +5,13 @@ import pytest
 from tests.lint.graphs import At, changed, hero, node, text_to_video, wrapper
 from zoetrope.graphs import catalog
 from zoetrope.lint import stages
+from zoetrope.lint.graph_view import GraphView
 from zoetrope.lint.prompts import Prompt, estimated_tokens, last_beat, texts, under_nag
-from zoetrope.lint.reading import Reading
 
 
 def found(graph, side, sampler="ks_low"):
-    reading = Reading(graph, catalog.load())
-    return texts(reading, stages.find(reading)[sampler], side)
+    view = GraphView(graph, catalog.load())
+    return texts(view, stages.find(view)[sampler], side)
 
 
 def test_the_text_is_found_behind_the_picture_node_on_its_own_side():
@@ -105,8 +105,8 @@ def test_the_wrappers_nag_steers_away_from_what_its_encoder_has_as_a_positive_te
 ):
     other = node(encoder, positive_prompt="yes", negative_prompt="no")
     nag = node("WanVideoApplyNAG", nag_text_embeds=At(f"other:{slot}"))
-    reading = Reading({"nag": nag, "other": other}, catalog.load())
-    assert [prompt.text for prompt in under_nag(reading, "nag")] == [text]
+    view = GraphView({"nag": nag, "other": other}, catalog.load())
+    assert [prompt.text for prompt in under_nag(view, "nag")] == [text]
 
 
 def test_a_text_that_is_encoded_alone_has_no_negative_side():
@@ -118,5 +118,5 @@ def test_a_text_that_is_encoded_alone_has_no_negative_side():
 
 def test_the_cores_nag_steers_away_from_its_conditioning():
     nag = node("WanVideoNAG", model=At("unet_low"), conditioning=At("cond:1"))
-    reading = Reading({**hero(text="yes", negative="no"), "nag": nag}, catalog.load())
-    assert [prompt.text for prompt in under_nag(reading, "nag")] == ["no"]
+    view = GraphView({**hero(text="yes", negative="no"), "nag": nag}, catalog.load())
+    assert [prompt.text for prompt in under_nag(view, "nag")] == ["no"]

@@ -3,11 +3,11 @@
 from tests.lint.graphs import At, changed, clownshark, hero, lightning, node, one_sampler, wrapper
 from zoetrope.graphs import catalog
 from zoetrope.lint import stages
-from zoetrope.lint.reading import Reading
+from zoetrope.lint.graph_view import GraphView
 
 
 def found(graph):
-    return stages.find(Reading(graph, catalog.load()))
+    return stages.find(GraphView(graph, catalog.load()))
 
 
 def custom():
@@ -89,16 +89,16 @@ def test_a_custom_sampler_is_read_over_the_nodes_before_it():
 
 
 def test_what_conditions_a_sampler_ends_at_models_and_other_samplers():
-    reading = Reading(lightning(), catalog.load())
-    low = stages.find(reading)["ks_low"]
-    assert stages.around(reading, low) == {"cond", "pos", "neg", "clip", "vae", "image"}
+    view = GraphView(lightning(), catalog.load())
+    low = stages.find(view)["ks_low"]
+    assert stages.around(view, low) == {"cond", "pos", "neg", "clip", "vae", "image"}
 
 
 def test_a_sampler_before_another_is_found_over_frames_as_well():
     graph = changed(one_sampler(), decode2=node("VAEDecode", samples=At("ks_low"), vae=At("vae")))
     again = node("WanImageToVideo", start_image=At("decode2"))
     graph = {**graph, "again": again, "ks2": node("KSampler", latent_image=At("again:2"))}
-    reading = Reading(graph, catalog.load())
-    second = stages.find(reading)["ks2"]
-    assert set(stages.before(reading, second, stages.around(reading, second))) == {"ks_low"}
+    view = GraphView(graph, catalog.load())
+    second = stages.find(view)["ks2"]
+    assert set(stages.before(view, second, stages.around(view, second))) == {"ks_low"}
     assert second.previous is None

@@ -21,7 +21,7 @@ from ..graphs.catalog import Catalog, from_object_info
 from ..graphs.document import encode
 from ..graphs.graph import Graph
 from ..settings import EngineSettings
-from . import readings, report
+from . import report, responses
 from .protocol import (
     Absent,
     Event,
@@ -80,7 +80,7 @@ class ComfyEngine:
         except EngineRefused:
             features = {}  # older than this listing
         found = await asyncio.to_thread(report.known, self._settings.report)
-        return msgspec.structs.replace(readings.stats(stats, features), runtime=found)
+        return msgspec.structs.replace(responses.stats(stats, features), runtime=found)
 
     async def catalog(self) -> Catalog:
         """Ask which nodes the engine has; a large answer, so nothing asks for it on the way of a job."""
@@ -121,7 +121,7 @@ class ComfyEngine:
                 "extra_data": {"zoetrope": dict(tags)},
             },
         )
-        if (refused := readings.refusal(status, body)) is not None:
+        if (refused := responses.refusal(status, body)) is not None:
             # A 200 that carries errors has queued the sound half: take that back.
             if status == 200:
                 await self.withdraw(prompt_id)
@@ -129,10 +129,10 @@ class ComfyEngine:
 
     async def whereabouts(self, prompt_id: str) -> Whereabouts:
         """Ask the queue, then the history; in this order a prompt that moves on is never missed."""
-        if (place := readings.queue_place(await self._ask("/queue"), prompt_id)) is not None:
+        if (place := responses.queue_place(await self._ask("/queue"), prompt_id)) is not None:
             return place
         entry = (await self._ask(f"/history/{prompt_id}")).get(prompt_id)
-        return readings.ending(entry) if entry else Absent()
+        return responses.ending(entry) if entry else Absent()
 
     async def follow(self, prompt_id: str) -> AsyncIterator[Event]:
         """Tell what happens to a prompt until it has ended or is absent."""
@@ -143,10 +143,10 @@ class ComfyEngine:
             while not isinstance(place, Finished | PromptFailed | Interrupted | Absent):
                 heard = await self._next(messages)
                 if isinstance(heard, Message):
-                    if readings.is_ending(heard.kind, heard.data):
+                    if responses.is_ending(heard.kind, heard.data):
                         place = await self._settled(prompt_id)
                         yield place
-                    elif (event := readings.message(heard.kind, heard.data)) is not None:
+                    elif (event := responses.message(heard.kind, heard.data)) is not None:
                         yield event
                 else:
                     place = await self.whereabouts(prompt_id)
@@ -248,7 +248,7 @@ class ComfyEngine:
             pause = min(pause * 1.5, 0.5)
 
     async def _missing_models(self, graph: Graph) -> list[str]:
-        wanted = readings.unchecked_models(graph)
+        wanted = responses.unchecked_models(graph)
         listed: dict[str, set[str]] = {}
         for listing in dict.fromkeys(where for _, listings in wanted for where in listings):
             # An engine without a listing says nothing about its files.

@@ -8,7 +8,7 @@ import msgspec
 
 from .classes import LORAS, WEIGHTS
 from .filenames import Tag, tag
-from .reading import Reading
+from .graph_view import GraphView
 
 #: Longer chains are not followed to their end.
 LONGEST = 256
@@ -60,10 +60,10 @@ class Chain(msgspec.Struct, frozen=True):
         return self.whole and not self.distilled
 
 
-def walk(reading: Reading, user: str, name: str = "model") -> Chain:
+def walk(view: GraphView, user: str, name: str = "model") -> Chain:
     """Follow a model from the input of a node that uses it back to the file it is loaded from."""
-    link = reading.source(user, name)
-    dangling = reading.dangles(user, name)
+    link = view.source(user, name)
+    dangling = view.dangles(user, name)
     nodes: list[str] = []
     loras: list[Lora] = []
     seen: set[str] = set()
@@ -75,21 +75,21 @@ def walk(reading: Reading, user: str, name: str = "model") -> Chain:
         node_id = link.node
         seen.add(node_id)
         nodes.append(node_id)
-        class_type = reading.class_of(node_id)
+        class_type = view.class_of(node_id)
         if class_type == "ModelSamplingSD3":
             # The patch that is nearest to the sampler is the one that counts.
             if shift_node is None and whole:
-                shift, shift_node = reading.number(node_id, "shift"), node_id
-        elif reading.catalog.get(class_type) is None or class_type.startswith("ModelSampling"):
+                shift, shift_node = view.number(node_id, "shift"), node_id
+        elif view.catalog.get(class_type) is None or class_type.startswith("ModelSampling"):
             whole = False
-        loras += _loras(reading, node_id)
+        loras += _loras(view, node_id)
         if class_type in WEIGHTS:
             loader = node_id
             break
-        above = _model_input(reading, node_id)
-        link = reading.source(node_id, above) if above else None
-        dangling = above is not None and reading.dangles(node_id, above)
-    file = reading.text(loader, WEIGHTS[reading.class_of(loader)]) if loader else None
+        above = _model_input(view, node_id)
+        link = view.source(node_id, above) if above else None
+        dangling = above is not None and view.dangles(node_id, above)
+    file = view.text(loader, WEIGHTS[view.class_of(loader)]) if loader else None
     return Chain(
         nodes=tuple(nodes),
         loader=loader,
@@ -102,51 +102,51 @@ def walk(reading: Reading, user: str, name: str = "model") -> Chain:
     )
 
 
-def quantisation(reading: Reading, chain: Chain) -> str:
+def quantisation(view: GraphView, chain: Chain) -> str:
     """Say how a chain's weights are quantised once they are loaded; empty where nobody can tell."""
-    chosen = reading.text(chain.loader, "weight_dtype") if chain.loader else None
+    chosen = view.text(chain.loader, "weight_dtype") if chain.loader else None
     if chosen and chosen != "default":
         return "fp8_e5m2" if "e5m2" in chosen else "fp8_e4m3" if "fp8" in chosen else chosen
     return chain.tag.quantisation
 
 
-def _model_input(reading: Reading, node_id: str) -> str | None:
+def _model_input(view: GraphView, node_id: str) -> str | None:
     """Name the one input that a node passes its model on from; a merge of two has none."""
-    signature = reading.catalog.get(reading.class_of(node_id))
+    signature = view.catalog.get(view.class_of(node_id))
     if signature is None:
-        return "model" if reading.linked(node_id, "model") else None
+        return "model" if view.linked(node_id, "model") else None
     names = [name for name, item in signature.inputs.items() if item.type in _MODELS]
     return names[0] if len(names) == 1 else None
 
 
-def _loras(reading: Reading, node_id: str) -> Iterator[Lora]:
+def _loras(view: GraphView, node_id: str) -> Iterator[Lora]:
     """List the LoRAs that a node of the chain adds; the wrapper's come over an input of their own."""
-    class_type = reading.class_of(node_id)
+    class_type = view.class_of(node_id)
     if class_type in LORAS:
-        yield _lora(reading, node_id, "lora_name", LORAS[class_type])
+        yield _lora(view, node_id, "lora_name", LORAS[class_type])
     elif class_type in {"WanVideoModelLoader", "WanVideoSetLoRAs"}:
-        yield from selected(reading, node_id)
+        yield from selected(view, node_id)
 
 
-def selected(reading: Reading, node_id: str) -> Iterator[Lora]:
+def selected(view: GraphView, node_id: str) -> Iterator[Lora]:
     """List the LoRAs that a node of the wrapper is given over its input `lora`."""
-    link = reading.source(node_id, "lora")
+    link = view.source(node_id, "lora")
     seen: set[str] = set()
     while link is not None and link.node not in seen and len(seen) < LONGEST:
         seen.add(link.node)
-        class_type = reading.class_of(link.node)
+        class_type = view.class_of(link.node)
         if class_type == "WanVideoLoraSelect":
-            yield _lora(reading, link.node, "lora", "strength")
+            yield _lora(view, link.node, "lora", "strength")
         elif class_type == "WanVideoLoraSelectByName":
-            yield _lora(reading, link.node, "lora_name", "strength")
+            yield _lora(view, link.node, "lora_name", "strength")
         elif class_type == "WanVideoLoraSelectMulti":
             for i in range(5):
-                if reading.text(link.node, f"lora_{i}") != "none":
-                    yield _lora(reading, link.node, f"lora_{i}", f"strength_{i}")
-        link = reading.source(link.node, "prev_lora")
+                if view.text(link.node, f"lora_{i}") != "none":
+                    yield _lora(view, link.node, f"lora_{i}", f"strength_{i}")
+        link = view.source(link.node, "prev_lora")
 
 
-def _lora(reading: Reading, node_id: str, name: str, strength: str) -> Lora:
-    file = reading.text(node_id, name) or ""
-    merged = reading.flag(node_id, "merge_loras")
-    return Lora(node_id, name, strength, reading.number(node_id, strength), tag(file), merged)
+def _lora(view: GraphView, node_id: str, name: str, strength: str) -> Lora:
+    file = view.text(node_id, name) or ""
+    merged = view.flag(node_id, "merge_loras")
+    return Lora(node_id, name, strength, view.number(node_id, strength), tag(file), merged)

@@ -14,7 +14,7 @@ from .classes import (
     VIDEO_LOADERS,
     VIDEO_MAKERS,
 )
-from .reading import Reading
+from .graph_view import GraphView
 from .stages import KINDS
 
 #: No interpolation makes more of a frame than this.
@@ -66,59 +66,59 @@ class Playback(msgspec.Struct, frozen=True, kw_only=True):
     trail: Trail
 
 
-def canvases(reading: Reading) -> dict[str, Canvas]:
+def canvases(view: GraphView) -> dict[str, Canvas]:
     """Read every node that decides size and length."""
     return {
         node_id: Canvas(
             node=node_id,
-            length_input=CANVASES[reading.class_of(node_id)],
-            width=reading.whole(node_id, "width"),
-            height=reading.whole(node_id, "height"),
-            length=reading.whole(node_id, CANVASES[reading.class_of(node_id)]),
+            length_input=CANVASES[view.class_of(node_id)],
+            width=view.whole(node_id, "width"),
+            height=view.whole(node_id, "height"),
+            length=view.whole(node_id, CANVASES[view.class_of(node_id)]),
         )
-        for node_id in reading.of(*CANVASES)
+        for node_id in view.of(*CANVASES)
     }
 
 
-def playbacks(reading: Reading) -> tuple[Playback, ...]:
+def playbacks(view: GraphView) -> tuple[Playback, ...]:
     """Read every node that gives frames a rate."""
     return tuple(
         Playback(
             node=node_id,
-            input=VIDEO_MAKERS[reading.class_of(node_id)],
-            fps=reading.number(node_id, VIDEO_MAKERS[reading.class_of(node_id)]),
-            trail=trace(reading, node_id, "images"),
+            input=VIDEO_MAKERS[view.class_of(node_id)],
+            fps=view.number(node_id, VIDEO_MAKERS[view.class_of(node_id)]),
+            trail=trace(view, node_id, "images"),
         )
-        for node_id in reading.of(*VIDEO_MAKERS)
+        for node_id in view.of(*VIDEO_MAKERS)
     )
 
 
-def trace(reading: Reading, node_id: str, name: str) -> Trail:
+def trace(view: GraphView, node_id: str, name: str) -> Trail:
     """Follow pictures back from an input to the sampler, the decoder or the file they come from."""
     nodes: list[str] = []
     multiplier: int | None = 1
     same_size = same_count = True
-    link = reading.source(node_id, name)
+    link = view.source(node_id, name)
     end: dict[str, str | None] = {}
     while link is not None and link.node not in nodes and len(nodes) < _LONGEST:
         nodes.append(link.node)
-        class_type = reading.class_of(link.node)
+        class_type = view.class_of(link.node)
         if class_type in DECODERS:
-            end = {"decoder": link.node, "sampler": sampler_of(reading, link.node)}
+            end = {"decoder": link.node, "sampler": sampler_of(view, link.node)}
             break
         if class_type in VIDEO_LOADERS:
             end = {"loader": link.node}
             break
         if class_type in INTERPOLATORS:
-            times = reading.whole(link.node, "multiplier")
+            times = view.whole(link.node, "multiplier")
             multiplier = None if times is None or multiplier is None else multiplier * times
             if multiplier is not None and multiplier > _MOST_TIMES:
                 multiplier = None
-        if reading.catalog.get(class_type) is None:
+        if view.catalog.get(class_type) is None:
             multiplier = None
         same_size &= class_type in SAME_SIZE
         same_count &= class_type in SAME_COUNT | INTERPOLATORS or "SeedVR2" in class_type
-        link = _before(reading, link)
+        link = _before(view, link)
     return Trail(
         nodes=tuple(nodes),
         multiplier=multiplier,
@@ -128,27 +128,27 @@ def trace(reading: Reading, node_id: str, name: str) -> Trail:
     )
 
 
-def _before(reading: Reading, link: Link) -> Link | None:
+def _before(view: GraphView, link: Link) -> Link | None:
     """Step to the first pictures that a node is given."""
-    signature = reading.catalog.get(reading.class_of(link.node))
+    signature = view.catalog.get(view.class_of(link.node))
     names = (
         [name for name, item in signature.inputs.items() if item.type == "IMAGE"]
         if signature
         else ["images", "image", "frames"]
     )
-    return next((found for name in names if (found := reading.source(link.node, name))), None)
+    return next((found for name in names if (found := view.source(link.node, name))), None)
 
 
-def sampler_of(reading: Reading, decoder: str) -> str | None:
+def sampler_of(view: GraphView, decoder: str) -> str | None:
     """Find the sampler whose latent a decoder decodes, through nodes that only pass it on."""
-    link = reading.source(decoder, "samples")
+    link = view.source(decoder, "samples")
     seen: set[str] = set()
     while link is not None and link.node not in seen and len(seen) < _LONGEST:
-        if reading.class_of(link.node) in KINDS:
+        if view.class_of(link.node) in KINDS:
             return link.node
         seen.add(link.node)
-        signature = reading.catalog.get(reading.class_of(link.node))
+        signature = view.catalog.get(view.class_of(link.node))
         inputs = signature.inputs.items() if signature else ()
         names = [name for name, item in inputs if item.type == "LATENT"]
-        link = reading.source(link.node, names[0]) if len(names) == 1 else None
+        link = view.source(link.node, names[0]) if len(names) == 1 else None
     return None

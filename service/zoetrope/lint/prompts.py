@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from .reading import Reading
+from .graph_view import GraphView
 from .stages import Stage
 
 Side = Literal["positive", "negative"]
@@ -32,53 +32,53 @@ class Prompt(msgspec.Struct, frozen=True):
     text: str | None
 
 
-def texts(reading: Reading, stage: Stage, side: Side) -> tuple[Prompt, ...]:
+def texts(view: GraphView, stage: Stage, side: Side) -> tuple[Prompt, ...]:
     """Find the texts behind one side of a sampler's conditioning."""
     if stage.runtime == "wrapper":
         start = [(stage.node, "text_embeds", side)]
     else:
-        guider = reading.source(stage.node, "guider")
+        guider = view.source(stage.node, "guider")
         holder = guider.node if guider else stage.node
-        plain = reading.class_of(holder) == "BasicGuider"
+        plain = view.class_of(holder) == "BasicGuider"
         if plain and side == "negative":
             return ()
         start = [(holder, "conditioning" if plain else side, side)]
-    return tuple(_follow(reading, start))
+    return tuple(_follow(view, start))
 
 
-def under_nag(reading: Reading, node_id: str) -> tuple[Prompt, ...]:
+def under_nag(view: GraphView, node_id: str) -> tuple[Prompt, ...]:
     """Find the texts that a NAG node steers away from."""
-    if reading.class_of(node_id) == "WanVideoApplyNAG":
+    if view.class_of(node_id) == "WanVideoApplyNAG":
         # It takes what its encoder was given as a positive text.
-        return tuple(_follow(reading, [(node_id, "nag_text_embeds", "positive")]))
-    return tuple(_follow(reading, [(node_id, "conditioning", "negative")]))
+        return tuple(_follow(view, [(node_id, "nag_text_embeds", "positive")]))
+    return tuple(_follow(view, [(node_id, "conditioning", "negative")]))
 
 
-def _follow(reading: Reading, waiting: list[tuple[str, str, Side]]) -> list[Prompt]:
+def _follow(view: GraphView, waiting: list[tuple[str, str, Side]]) -> list[Prompt]:
     found: list[Prompt] = []
     seen: set[tuple[str, str]] = set()
     while waiting and len(seen) < _DEEPEST:
         node_id, name, side = waiting.pop()
-        link = reading.source(node_id, name)
+        link = view.source(node_id, name)
         if link is None or (link.node, side) in seen:
             continue
         seen.add((link.node, side))
-        class_type = reading.class_of(link.node)
+        class_type = view.class_of(link.node)
         if class_type == "ConditioningZeroOut":
             continue
         if class_type == "CLIPTextEncode":
-            found.append(Prompt(link.node, "text", reading.text(link.node, "text")))
+            found.append(Prompt(link.node, "text", view.text(link.node, "text")))
             continue
         if class_type == "WanVideoTextEncodeSingle":
             if side == "positive":
-                found.append(Prompt(link.node, "prompt", reading.text(link.node, "prompt")))
+                found.append(Prompt(link.node, "prompt", view.text(link.node, "prompt")))
             continue
         if class_type in {"WanVideoTextEncode", "WanVideoTextEncodeCached"}:
             # The second output of the cached one has the negative text where others have a positive one.
             prompt = f"{'negative' if link.slot == 1 else side}_prompt"
-            found.append(Prompt(link.node, prompt, reading.text(link.node, prompt)))
+            found.append(Prompt(link.node, prompt, view.text(link.node, prompt)))
             continue
-        signature = reading.catalog.get(class_type)
+        signature = view.catalog.get(class_type)
         if signature is None:
             continue
         outputs = signature.output_names

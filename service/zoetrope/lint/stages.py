@@ -9,7 +9,7 @@ import msgspec
 
 from ..graphs.document import Link
 from .chains import Chain, walk
-from .reading import Reading, as_number
+from .graph_view import GraphView, as_number
 from .sigma import DEFAULT_SHIFT
 
 Runtime = Literal["core", "res4lyf", "wrapper"]
@@ -148,69 +148,69 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
         return self.places.get(setting, (self.node, setting))
 
 
-def find(reading: Reading) -> dict[str, Stage]:
+def find(view: GraphView) -> dict[str, Stage]:
     """Read every sampler of a graph, each by its node."""
     chains: dict[Link | None, Chain] = {}
     stages: dict[str, Stage] = {}
-    for node_id in reading.of(*KINDS):
-        stages[node_id] = _stage(reading, node_id, chains)
+    for node_id in view.of(*KINDS):
+        stages[node_id] = _stage(view, node_id, chains)
     for node_id, stage in list(stages.items()):
         if stage.steps is None and "steps" not in stage.places:
             stages[node_id] = _continued(stage, stages)
     return stages
 
 
-def around(reading: Reading, stage: Stage) -> frozenset[str]:
+def around(view: GraphView, stage: Stage) -> frozenset[str]:
     """List the nodes above a sampler that are neither its model nor above another sampler."""
     waiting = [
-        link.node for name, link in reading.links(stage.node) if name not in {"model", "guider"}
+        link.node for name, link in view.links(stage.node) if name not in {"model", "guider"}
     ]
-    guider = reading.source(stage.node, "guider")
+    guider = view.source(stage.node, "guider")
     if guider is not None:
-        waiting += [link.node for name, link in reading.links(guider.node) if name != "model"]
+        waiting += [link.node for name, link in view.links(guider.node) if name != "model"]
     seen: set[str] = set()
     while waiting and len(seen) < REACH:
         node_id = waiting.pop()
-        if node_id in seen or reading.class_of(node_id) in KINDS:
+        if node_id in seen or view.class_of(node_id) in KINDS:
             continue
         seen.add(node_id)
-        waiting += [link.node for name, link in reading.links(node_id) if name != "model"]
+        waiting += [link.node for name, link in view.links(node_id) if name != "model"]
     return frozenset(seen)
 
 
-def before(reading: Reading, stage: Stage, nodes: frozenset[str]) -> Iterator[str]:
+def before(view: GraphView, stage: Stage, nodes: frozenset[str]) -> Iterator[str]:
     """List the samplers right above a sampler, by whatever way; `nodes` are those around it."""
     for node_id in (stage.node, *nodes):
-        for name, link in reading.links(node_id):
-            if name != "model" and reading.class_of(link.node) in KINDS:
+        for name, link in view.links(node_id):
+            if name != "model" and view.class_of(link.node) in KINDS:
                 yield link.node
 
 
-def _stage(reading: Reading, node_id: str, chains: dict[Link | None, Chain]) -> Stage:
-    class_type = reading.class_of(node_id)
+def _stage(view: GraphView, node_id: str, chains: dict[Link | None, Chain]) -> Stage:
+    class_type = view.class_of(node_id)
     kind = KINDS[class_type]
     places: dict[str, Place] = {setting: (node_id, name) for setting, name in kind.settings.items()}
-    places |= dict(_custom(reading, node_id))
+    places |= dict(_custom(view, node_id))
     holder = places.pop("model", (node_id, "model"))[0]
-    model = reading.source(holder, "model")
+    model = view.source(holder, "model")
     chain = chains.get(model) if model is not None else None
     if chain is None:
-        chain = chains[model] = walk(reading, holder)
-    latent = _latent(reading, node_id, kind.latent)
-    follows = latent is not None and reading.class_of(latent.node) in KINDS
+        chain = chains[model] = walk(view, holder)
+    latent = _latent(view, node_id, kind.latent)
+    follows = latent is not None and view.class_of(latent.node) in KINDS
 
     def number(setting: str) -> int | float | None:
-        return reading.number(*places[setting]) if setting in places else None
+        return view.number(*places[setting]) if setting in places else None
 
     def whole(setting: str) -> int | None:
         found = number(setting)
         return None if found is None else int(found)
 
     def text(setting: str) -> str:
-        return (reading.text(*places[setting]) or "") if setting in places else ""
+        return (view.text(*places[setting]) or "") if setting in places else ""
 
     def flag(setting: str) -> bool | None:
-        return reading.flag(*places[setting]) if setting in places else None
+        return view.flag(*places[setting]) if setting in places else None
 
     return Stage(
         node=node_id,
@@ -231,7 +231,7 @@ def _stage(reading: Reading, node_id: str, chains: dict[Link | None, Chain]) -> 
         scheduler=text("scheduler"),
         noise=flag("noise"),
         leftover=flag("leftover"),
-        own_shift=as_number(reading.value(*places["shift"])) if "shift" in places else None,
+        own_shift=as_number(view.value(*places["shift"])) if "shift" in places else None,
     )
 
 
@@ -252,39 +252,39 @@ def _continued(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
     )
 
 
-def _latent(reading: Reading, node_id: str, name: str) -> Link | None:
+def _latent(view: GraphView, node_id: str, name: str) -> Link | None:
     """Find what a latent comes from, through nodes that only pass it on or resize it."""
-    link = reading.source(node_id, name)
+    link = view.source(node_id, name)
     for _ in range(REACH):
-        if link is None or reading.class_of(link.node) in KINDS:
+        if link is None or view.class_of(link.node) in KINDS:
             return link
-        signature = reading.catalog.get(reading.class_of(link.node))
+        signature = view.catalog.get(view.class_of(link.node))
         if signature is None or signature.outputs != ("LATENT",):
             return link
         names = [key for key, item in signature.inputs.items() if item.type == "LATENT"]
-        if len(names) != 1 or not reading.linked(link.node, names[0]):
+        if len(names) != 1 or not view.linked(link.node, names[0]):
             return link
-        link = reading.source(link.node, names[0])
+        link = view.source(link.node, names[0])
     return None
 
 
-def _custom(reading: Reading, node_id: str) -> Iterator[tuple[str, Place]]:
+def _custom(view: GraphView, node_id: str) -> Iterator[tuple[str, Place]]:
     """Find the settings that nodes before a custom sampler hold."""
-    if (sampler := reading.source(node_id, "sampler")) is not None:
+    if (sampler := view.source(node_id, "sampler")) is not None:
         yield "sampler", (sampler.node, "sampler_name")
-    sigmas = reading.source(node_id, "sigmas")
-    if sigmas is not None and reading.class_of(sigmas.node) == "SplitSigmas":
+    sigmas = view.source(node_id, "sigmas")
+    if sigmas is not None and view.class_of(sigmas.node) == "SplitSigmas":
         yield ("end" if sigmas.slot == 0 else "start"), (sigmas.node, "step")
-        sigmas = reading.source(sigmas.node, "sigmas")
-    if sigmas is not None and reading.class_of(sigmas.node) == "BasicScheduler":
+        sigmas = view.source(sigmas.node, "sigmas")
+    if sigmas is not None and view.class_of(sigmas.node) == "BasicScheduler":
         for setting in ("scheduler", "steps", "denoise"):
             yield setting, (sigmas.node, setting)
-    schedule = reading.source(node_id, "scheduler")
-    if schedule is not None and reading.class_of(schedule.node).startswith("WanVideoScheduler"):
+    schedule = view.source(node_id, "scheduler")
+    if schedule is not None and view.class_of(schedule.node).startswith("WanVideoScheduler"):
         names = {"start": "start_step", "end": "end_step"}
         for setting in ("scheduler", "steps", "shift", "start", "end"):
             yield setting, (schedule.node, names.get(setting, setting))
-    if (guider := reading.source(node_id, "guider")) is not None:
+    if (guider := view.source(node_id, "guider")) is not None:
         yield "model", (guider.node, "model")
-        if reading.class_of(guider.node) == "CFGGuider":
+        if view.class_of(guider.node) == "CFGGuider":
             yield "cfg", (guider.node, "cfg")

@@ -14,9 +14,9 @@ from . import pictures, prompts, stages, upscalers
 from .classes import DECODERS, VAES, WEIGHTS
 from .facts import Context
 from .filenames import Tag, tag
+from .graph_view import GraphView
 from .pictures import Canvas, Playback, Trail
 from .prompts import Prompt, Side
-from .reading import Reading
 from .stages import Stage
 from .upscalers import Upscaler
 
@@ -44,7 +44,7 @@ class Subject:
         self.context = context
         self.catalog = context.catalog
         self.host = context.host
-        self.read = Reading(document.nodes, context.catalog)
+        self.read = GraphView(document.nodes, context.catalog)
         self._around: dict[str, frozenset[str]] = {}
         self._texts: dict[tuple[str, Side], tuple[Prompt, ...]] = {}
 

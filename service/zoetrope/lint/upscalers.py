@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from .filenames import Tag, tag
+from .graph_view import GraphView
 from .pictures import Trail, trace
-from .reading import Reading
 
 
 class Upscaler(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,26 +23,26 @@ class Upscaler(msgspec.Struct, frozen=True, kw_only=True):
     trail: Trail
 
 
-def find(reading: Reading) -> dict[str, Upscaler]:
+def find(view: GraphView) -> dict[str, Upscaler]:
     """Read every SeedVR2VideoUpscaler, each by its node."""
-    return {node_id: _read(reading, node_id) for node_id in reading.of("SeedVR2VideoUpscaler")}
+    return {node_id: _read(view, node_id) for node_id in view.of("SeedVR2VideoUpscaler")}
 
 
-def _read(reading: Reading, node_id: str) -> Upscaler:
-    dit = _loader(reading, node_id, "dit", "SeedVR2LoadDiTModel")
+def _read(view: GraphView, node_id: str) -> Upscaler:
+    dit = _loader(view, node_id, "dit", "SeedVR2LoadDiTModel")
     return Upscaler(
         node=node_id,
         dit=dit,
-        vae=_loader(reading, node_id, "vae", "SeedVR2LoadVAEModel"),
-        model=tag((reading.text(dit, "model") or "") if dit else ""),
-        resolution=reading.whole(node_id, "resolution"),
-        batch=reading.whole(node_id, "batch_size"),
-        overlap=reading.whole(node_id, "temporal_overlap"),
-        uniform=reading.flag(node_id, "uniform_batch_size"),
-        trail=trace(reading, node_id, "image"),
+        vae=_loader(view, node_id, "vae", "SeedVR2LoadVAEModel"),
+        model=tag((view.text(dit, "model") or "") if dit else ""),
+        resolution=view.whole(node_id, "resolution"),
+        batch=view.whole(node_id, "batch_size"),
+        overlap=view.whole(node_id, "temporal_overlap"),
+        uniform=view.flag(node_id, "uniform_batch_size"),
+        trail=trace(view, node_id, "image"),
     )
 
 
-def _loader(reading: Reading, node_id: str, name: str, class_type: str) -> str | None:
-    link = reading.source(node_id, name)
-    return link.node if link and reading.class_of(link.node) == class_type else None
+def _loader(view: GraphView, node_id: str, name: str, class_type: str) -> str | None:
+    link = view.source(node_id, name)
+    return link.node if link and view.class_of(link.node) == class_type else None

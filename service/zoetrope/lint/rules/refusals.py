@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..chains import LONGEST, Lora, selected
 from ..classes import WRAPPER_EMBEDS
 from ..findings import Hit, Put, quote
-from ..reading import Reading
+from ..graph_view import GraphView
 from ..registry import rule
 from ..subject import Subject
 
@@ -72,9 +72,9 @@ def merged_late(subject: Subject) -> Iterator[Hit]:
             yield Hit(node=lora.node, input="merge_loras", found=found, changes=put)
 
 
-def _last(reading: Reading, node_id: str) -> Lora | None:
+def _last(view: GraphView, node_id: str) -> Lora | None:
     """Give the LoRA that comes last in a list, without those of no strength; None if it is not certain."""
-    for lora in selected(reading, node_id):
+    for lora in selected(view, node_id):
         if lora.listed:
             return lora
         if not lora.tag.name or lora.strength is None:
@@ -102,15 +102,15 @@ def mixed_files(subject: Subject) -> Iterator[Hit]:
                 yield Hit(node=extra, input=name, found=found)
 
 
-def _extras(reading: Reading, node_id: str) -> Iterator[tuple[str, str]]:
+def _extras(view: GraphView, node_id: str) -> Iterator[tuple[str, str]]:
     """List the nodes that add modules to a loader's weights, with the input that names the file."""
-    link = reading.source(node_id, "extra_model")
+    link = view.source(node_id, "extra_model")
     seen: set[str] = set()
     while link is not None and link.node not in seen and len(seen) < LONGEST:
         seen.add(link.node)
-        if name := _EXTRAS.get(reading.class_of(link.node)):
+        if name := _EXTRAS.get(view.class_of(link.node)):
             yield link.node, name
-        link = reading.source(link.node, "prev_model")
+        link = view.source(link.node, "prev_model")
 
 
 @rule(
@@ -176,11 +176,11 @@ def not_four_steps(subject: Subject) -> Iterator[Hit]:
             yield Hit(node=node_id, input="steps", found=found)
 
 
-def _scheduling(reading: Reading) -> Iterator[str]:
+def _scheduling(view: GraphView) -> Iterator[str]:
     """List the nodes that make a schedule from their own inputs."""
-    for node_id in reading.of("WanVideoSampler", *_SCHEDULERS):
+    for node_id in view.of("WanVideoSampler", *_SCHEDULERS):
         # A sampler that is given a schedule makes none; MultiTalk's has steps of its own.
-        if reading.text(node_id, "scheduler") not in {None, "multitalk"}:
+        if view.text(node_id, "scheduler") not in {None, "multitalk"}:
             yield node_id
 
 

@@ -20,7 +20,7 @@ _DEEPEST = 64
 _LARGEST = 2**70
 
 
-class Reading:
+class GraphView:
     """One graph with the signatures of its nodes."""
 
     def __init__(self, nodes: Mapping[str, Node], catalog: Catalog) -> None:

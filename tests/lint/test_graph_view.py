@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from tests.lint.graphs import At, changed, hero, node
 from zoetrope.graphs import catalog
 from zoetrope.graphs.document import Link
-from zoetrope.lint.reading import Reading, as_number
+from zoetrope.lint.graph_view import GraphView, as_number
 
 
-def reading(graph):
-    return Reading(graph, catalog.load())
+def view(graph):
+    return GraphView(graph, catalog.load())
 
 
 def switched(on):
@@ -25,12 +25,12 @@ def switched(on):
 
 
 def test_a_value_is_what_the_node_says():
-    assert reading(hero()).value("ks_high", "cfg") == 3.5
+    assert view(hero()).value("ks_high", "cfg") == 3.5
 
 
 def test_a_value_that_is_left_out_is_the_default():
-    assert reading({"dit": node("SeedVR2LoadDiTModel")}).value("dit", "blocks_to_swap") == 0
-    assert reading({"x": node("Nobody")}).value("x", "y") is None
+    assert view({"dit": node("SeedVR2LoadDiTModel")}).value("dit", "blocks_to_swap") == 0
+    assert view({"x": node("Nobody")}).value("x", "y") is None
 
 
 @pytest.mark.parametrize(
@@ -45,17 +45,17 @@ def test_a_value_that_is_left_out_is_the_default():
 )
 def test_a_constant_is_followed(class_type, name, value):
     graph = {"c": node(class_type, **{name: value}), "x": node("KSampler", steps=At("c"))}
-    assert reading(graph).value("x", "steps") == value
+    assert view(graph).value("x", "steps") == value
 
 
 @pytest.mark.parametrize(("on", "steps"), [(True, 4), (False, 20)])
 def test_a_switch_gives_what_it_is_set_to(on, steps):
-    assert reading(switched(on)).number("ks", "steps") == steps
+    assert view(switched(on)).number("ks", "steps") == steps
 
 
 def test_a_switch_that_nobody_knows_gives_nothing():
     graph = changed(switched(True), flag=node("Somebody"))
-    assert reading(graph).value("ks", "steps") is None
+    assert view(graph).value("ks", "steps") is None
 
 
 def test_models_are_followed_through_switches():
@@ -65,7 +65,7 @@ def test_models_are_followed_through_switches():
         "chosen": node("ComfySwitchNode", switch=True, on_false=At("bare"), on_true=At("lora")),
         "ks": node("KSampler", model=At("chosen")),
     }
-    assert reading(graph).source("ks", "model") == Link("lora", 0)
+    assert view(graph).source("ks", "model") == Link("lora", 0)
 
 
 @pytest.mark.parametrize(("slot", "value"), [(0, 81.5), (1, 81), (2, True)])
@@ -75,7 +75,7 @@ def test_a_formula_is_worked_out_for_the_output_that_is_used(slot, value):
         "f": node("ComfyMathExpression", **{"expression": "a * 16 + 1", "values.a": At("seconds")}),
         "x": node("WanImageToVideo", length=At(f"f:{slot}")),
     }
-    assert reading(graph).value("x", "length") == value
+    assert view(graph).value("x", "length") == value
 
 
 def test_formulas_upon_formulas_cost_no_more_than_their_number():
@@ -87,7 +87,7 @@ def test_formulas_upon_formulas_cost_no_more_than_their_number():
             **{"expression": "max(a, b)", "values.a": below, "values.b": below},
         )
     graph["x"] = node("KSampler", steps=At("f29:1"))
-    assert reading(graph).number("x", "steps") == 1
+    assert view(graph).number("x", "steps") == 1
 
 
 def test_circles_have_an_end():
@@ -96,16 +96,16 @@ def test_circles_have_an_end():
         "b": node("PrimitiveInt", value=At("a")),
         "s": node("ComfySwitchNode", switch=At("s"), on_false=At("s"), on_true=At("s")),
     }
-    found = reading(graph)
+    found = view(graph)
     assert found.value("a", "value") is None
     assert found.source("s", "on_true") is None
 
 
 def test_links_to_nobody_are_no_sources():
     graph = changed(hero(), decode__vae=At("nobody"))
-    assert reading(graph).source("decode", "vae") is None
-    assert not reading(graph).linked("decode", "vae")
-    assert "vae" not in dict(reading(graph).links("decode"))
+    assert view(graph).source("decode", "vae") is None
+    assert not view(graph).linked("decode", "vae")
+    assert "vae" not in dict(view(graph).links("decode"))
 
 
 @pytest.mark.parametrize(
@@ -145,14 +145,14 @@ def test_no_value_makes_reading_a_number_fail(value):
 )
 def test_a_formula_that_cannot_be_worked_out_gives_nothing(inputs):
     graph = {"f": node("ComfyMathExpression", **inputs), "x": node("KSampler", steps=At("f:1"))}
-    assert reading(graph).value("x", "steps") is None
+    assert view(graph).value("x", "steps") is None
 
 
 def test_words_that_mean_true_or_false_are_read_as_such():
-    found = reading({"x": node("X", a="enable", b="disable", c=1, d="maybe")})
+    found = view({"x": node("X", a="enable", b="disable", c=1, d="maybe")})
     assert [found.flag("x", name) for name in "abcde"] == [True, False, True, None, None]
 
 
 def test_a_missing_input_and_a_link_to_nobody_both_dangle_and_a_value_does_not():
-    found = reading({"x": node("X", a=At("nobody"), b=1, c=At("x"))})
+    found = view({"x": node("X", a=At("nobody"), b=1, c=At("x"))})
     assert [found.dangles("x", name) for name in "abcd"] == [True, False, False, True]

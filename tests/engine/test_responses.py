@@ -1,7 +1,7 @@
 import pytest
 
 from tests.fakes.replay import VERSIONS, recording
-from zoetrope.engine import readings
+from zoetrope.engine import responses
 from zoetrope.engine.protocol import (
     Cached,
     Finished,
@@ -22,17 +22,17 @@ def entry(version: str, run: str):
 @pytest.mark.parametrize("version", VERSIONS)
 class TestRecordedEndings:
     def test_success_names_its_files(self, version):
-        found = readings.ending(entry(version, "success"))
+        found = responses.ending(entry(version, "success"))
         assert isinstance(found, Finished)
         (output,) = found.outputs
         assert output.filename.endswith(".mp4")
         assert output.type == "output"
 
     def test_a_run_out_of_the_cache_is_a_success(self, version):
-        assert isinstance(readings.ending(entry(version, "all_cached")), Finished)
+        assert isinstance(responses.ending(entry(version, "all_cached")), Finished)
 
     def test_out_of_memory_is_a_failure_of_its_kind(self, version):
-        found = readings.ending(entry(version, "oom"))
+        found = responses.ending(entry(version, "oom"))
         assert isinstance(found, PromptFailed)
         assert found.failure.kind == "oom"
         assert found.failure.node == "30"
@@ -41,7 +41,7 @@ class TestRecordedEndings:
     def test_interrupted_looks_like_an_error_and_is_none(self, version):
         found = entry(version, "interrupted")
         assert found["status"]["status_str"] == "error"
-        assert readings.ending(found) == Interrupted()
+        assert responses.ending(found) == Interrupted()
 
 
 def test_a_place_in_the_queue_counts_who_is_ahead():
@@ -49,14 +49,14 @@ def test_a_place_in_the_queue_counts_who_is_ahead():
         "queue_running": [[5, "run", {}, {}, []]],
         "queue_pending": [[9, "last", {}, {}, []], [-3.0, "front", {}, {}, []]],
     }
-    assert readings.queue_place(queue, "run") == Started()
-    assert readings.queue_place(queue, "front") == Queued(1)
-    assert readings.queue_place(queue, "last") == Queued(2)
-    assert readings.queue_place(queue, "nobody") is None
+    assert responses.queue_place(queue, "run") == Started()
+    assert responses.queue_place(queue, "front") == Queued(1)
+    assert responses.queue_place(queue, "last") == Queued(2)
+    assert responses.queue_place(queue, "nobody") is None
 
 
 def test_files_are_found_whatever_their_list_is_called():
-    found = readings.outputs(
+    found = responses.outputs(
         {
             "1": {"images": [{"filename": "a.mp4", "subfolder": "x", "type": "output"}]},
             "2": {"gifs": [{"filename": "b.mp4", "subfolder": "", "type": "temp"}]},
@@ -94,7 +94,7 @@ def test_files_are_found_whatever_their_list_is_called():
     ],
 )
 def test_errors_are_told_apart(exception, text, kind):
-    found = readings.failure(
+    found = responses.failure(
         {
             "node_id": "3",
             "node_type": "X",
@@ -141,7 +141,7 @@ def node_error(kind: str, name: str, cls: str = "UNETLoader"):
     ],
 )
 def test_refusals_say_whose_matter_they_are(status, body, key):
-    found = readings.refusal(status, body)
+    found = responses.refusal(status, body)
     assert (found.reason.key if found else None) == key
 
 
@@ -150,9 +150,9 @@ def test_progress_names_the_running_node_and_what_is_finished():
         "a": {"value": 1, "max": 1, "state": "finished"},
         "b": {"value": 2, "max": 4, "state": "running"},
     }
-    assert readings.message("progress_state", {"nodes": nodes}) == Step("b", 2, 4, ("a",))
-    assert readings.message("execution_cached", {"nodes": ["a"]}) == Cached(("a",))
-    assert readings.message("executed", {"node": "a"}) is None
+    assert responses.message("progress_state", {"nodes": nodes}) == Step("b", 2, 4, ("a",))
+    assert responses.message("execution_cached", {"nodes": ["a"]}) == Cached(("a",))
+    assert responses.message("executed", {"node": "a"}) is None
 
 
 def test_models_that_no_validation_covers_are_listed():
@@ -161,7 +161,7 @@ def test_models_that_no_validation_covers_are_listed():
         "2": Node("RIFE VFI", {"ckpt_name": "rife49.pth"}),
         "3": Node("UNETLoader", {"unet_name": "x"}),
     }
-    assert readings.unchecked_models(graph) == [
+    assert responses.unchecked_models(graph) == [
         ("seedvr2_ema_3b.safetensors", ("seedvr2",)),
         ("rife49.pth", ("rife", "custom_nodes")),
     ]
@@ -169,4 +169,4 @@ def test_models_that_no_validation_covers_are_listed():
 
 @pytest.mark.parametrize("word", ["simulated", "rehearsal"])
 def test_a_simulated_engine_is_known_by_both_words_that_it_may_answer(word):
-    assert readings.stats({word: {}}, {}).simulated
+    assert responses.stats({word: {}}, {}).simulated
