@@ -50,7 +50,7 @@ class Refused(ZoetropeError):
         self.job = str(problem.get("job") or "")
 
 
-class Told(msgspec.Struct, frozen=True):
+class StreamEvent(msgspec.Struct, frozen=True):
     """One event of the stream."""
 
     kind: str
@@ -161,7 +161,7 @@ class Client:
 
     def events(
         self, *, give_up: float = GIVE_UP, lost: Callable[[str], None] = lambda _why: None
-    ) -> Iterator[Told]:
+    ) -> Iterator[StreamEvent]:
         """Follow the event stream, and come back to it where it was left whenever it breaks."""
         last_id = ""
         away: float | None = None  # since when there has been no stream; a quiet one is there
@@ -185,7 +185,7 @@ class Client:
             time.sleep(pause)
             pause = min(5.0, pause * 2)
 
-    def _stream(self, last_id: str) -> Iterator[tuple[Told, str]]:
+    def _stream(self, last_id: str) -> Iterator[tuple[StreamEvent, str]]:
         headers = {"Accept": "text/event-stream"}
         if last_id:
             headers["Last-Event-ID"] = last_id
@@ -205,7 +205,7 @@ class Client:
                     case b"data":
                         data = value
                     case b"" if data:
-                        yield Told(kind, data), name
+                        yield StreamEvent(kind, data), name
                         kind, data = "message", b""
         except ERRORS as error:
             raise self._down(error) from error

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from .domain.job import State
 from .domain.query import JobQuery
 from .errors import Reason
-from .gpu.card import Reading
+from .gpu.card import Sample
 from .jobs.progress import Live
 from .jobs.worker import WorkerStatus
 from .runtime import Runtime
@@ -21,7 +21,7 @@ def rendering(name: str, live: Live) -> str:
     return f"{name}: {live.stage} {live.fraction:.0%}{step}".replace("%", " %")
 
 
-def glance(readings: Iterable[Reading]) -> str:
+def glance(readings: Iterable[Sample]) -> str:
     """Say how the cards are in two figures each: "GPU 61 °C 2100 MHz"."""
     told = [
         f"{reading.celsius} °C {reading.core_mhz} MHz"

@@ -42,7 +42,7 @@ def test_a_stream_that_was_quiet_for_long_survives_a_restart(monkeypatch):
         streams.append(last_id)
         if len(streams) in (2, 3):
             raise ServiceDown("No zoetrope answers.")
-        yield client.Told("hello", b"{}"), f"id-{len(streams)}"
+        yield client.StreamEvent("hello", b"{}"), f"id-{len(streams)}"
         clock[0] += 3600.0  # nothing to tell for an hour, and then the service is restarted
         raise ServiceDown("The stream broke.")
 

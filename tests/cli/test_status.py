@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from zoetrope.domain.job import State
 from zoetrope.errors import Reason
-from zoetrope.gpu.card import Card, Reading
+from zoetrope.gpu.card import Card, Sample
 from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.watch import Watch
 from zoetrope.gpu.wire import CardState
@@ -39,7 +39,7 @@ def test_every_card_has_its_line(service, run):
         Card(uuid=f"GPU-{n}", index=n, name=f"NVIDIA GeForce RTX {n}", bus="", driver="580")
         for n in (5080, 5090, 3090)
     )
-    watch.latest["GPU-5090"] = Reading(
+    watch.latest["GPU-5090"] = Sample(
         uuid="GPU-5090", taken=1.0, core_mhz=2700, power_watts=410.0, limit_watts=450.0, celsius=64,
         vram_used=22 << 30, vram_total=32 << 30, reasons=("power limit",),
     )  # fmt: skip

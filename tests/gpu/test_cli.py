@@ -53,7 +53,7 @@ def test_status_shows_a_card_at_one_glance(run):
         "by heat (hardware)",
         "26.1 of 32.0 GiB, busy 100 %",
         f"(pid {os.getpid()}, 25.1 GiB)",
-        "baseline (set by the user, on probation)",
+        "baseline (set by the user, unproven)",
     ):
         assert words in done.stdout
 

@@ -198,13 +198,13 @@ def test_every_code_is_one_sentence_with_what_to_do(code):
 
 def test_faults_of_the_driver_are_heard(here):
     simulated = here("RTX 5090", "RTX 3090")
-    ears = Nvml().ears()
-    assert ears.wait(1) is None
+    xids = Nvml().xid_listener()
+    assert xids.wait(1) is None
     simulated.xid(79, card=1)
     simulated.xid(13, card=0)
-    heard = {ears.wait(100), ears.wait(100)}
+    heard = {xids.wait(100), xids.wait(100)}
     assert {(xid.uuid, xid.number) for xid in heard} == {(uid(1), 79), (uid(0), 13)}
-    ears.close()
+    xids.close()
 
 
 def test_reasons_are_decoded_and_an_unknown_bit_is_shown():

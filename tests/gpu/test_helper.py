@@ -137,21 +137,21 @@ def test_enough_work_makes_a_profile_trusted_and_that_survives_a_restart(helper)
     found = helper()
     line = found.connect()
     line.ask(wire.Work(card=CARD))
-    assert trust(found) is Trust.PROBATION
+    assert trust(found) is Trust.UNPROVEN
     for _ in range(SOAK_STAGES):
         line.ask(wire.Soaked(card=CARD, profile="baseline", seconds=SOAK_SECONDS / SOAK_STAGES + 1))
-    assert trust(found) is Trust.TRUSTED
+    assert trust(found) is Trust.PROVEN
     line.close()
     found.stop()
     found.start()
-    assert trust(found) is Trust.TRUSTED
+    assert trust(found) is Trust.PROVEN
 
 
 def test_a_new_driver_has_everything_to_prove_again(helper):
     found = helper()
     line = found.connect()
     line.ask(wire.Work(card=CARD))
-    assert trust(found) is Trust.PROBATION
+    assert trust(found) is Trust.UNPROVEN
     line.close()
     found.stop()
     conf = found.simulated.folder / "cards.conf"
@@ -176,7 +176,7 @@ def test_an_xid_under_a_profile_ends_at_stock_and_bars_it(helper):
     # A person says otherwise.
     found.ask(wire.Apply(card=CARD, profile="baseline"))
     assert found.simulated.tuning() == BASELINE
-    assert trust(found) is Trust.PROBATION
+    assert trust(found) is Trust.UNPROVEN
 
 
 @pytest.mark.parametrize("number", [43, 45, 63])
@@ -188,7 +188,7 @@ def test_an_xid_that_a_killed_program_leaves_blames_nobody(helper, number):
     found.simulated.xid(number)
     found.until(lambda: f"Xid {number}" in found.log.read_text())
     assert found.simulated.tuning() == BASELINE
-    assert trust(found) is Trust.PROBATION
+    assert trust(found) is Trust.UNPROVEN
 
 
 @pytest.mark.parametrize("kind", ["engine", "output", "selftest"])
@@ -199,7 +199,7 @@ def test_trouble_of_a_stage_bars_the_profile_under_which_it_ran(helper, kind):
     told = wire.Trouble(card=CARD, profile="baseline", kind=kind, sentence="The clip is black.")
     line.ask(told)
     assert found.simulated.tuning() == STOCK
-    assert trust(found) is Trust.BARRED
+    assert trust(found) is Trust.DISABLED
     line.ask(wire.Trouble(card=CARD, profile="", kind=kind, sentence="Black again."))
     assert state(found).profile("baseline").record.at_stock_too
 
@@ -215,7 +215,7 @@ def test_a_driver_that_lies_ends_at_stock_and_is_not_asked_again(helper, lie):
     answer = found.ask(wire.Apply(card=CARD, profile=name))
     assert answer.reason.key == "gpu-not-taken"
     assert found.simulated.tuning()[:2] == (0, 0)
-    assert trust(found, name) is Trust.BARRED
+    assert trust(found, name) is Trust.DISABLED
 
 
 def test_a_card_that_vanishes_in_mid_change_is_said_and_put_back_when_it_returns(helper):
@@ -237,14 +237,14 @@ def test_a_setting_that_goes_away_is_set_again(helper):
     # As a host does that wakes up.
     found.simulated.set(lock_max=0, lock_min=0, offset=0, limit=575)
     found.until(lambda: found.simulated.tuning() == BASELINE)
-    assert trust(found) is Trust.PROBATION
+    assert trust(found) is Trust.UNPROVEN
 
 
 def test_a_card_that_does_not_keep_to_it_is_found_out_under_load(helper):
     found = helper()
     found.ask(wire.Apply(card=CARD, profile="quiet"))
     found.simulated.set(lies=LIES["lock"], lock_max=0, lock_min=0, load=1.0)
-    found.until(lambda: trust(found, "quiet") is Trust.BARRED, patience=40)
+    found.until(lambda: trust(found, "quiet") is Trust.DISABLED, patience=40)
     assert state(found).in_force == ""
 
 

@@ -78,7 +78,7 @@ def test_a_kill_between_two_requests_is_an_unclean_end_and_two_in_a_row_bar(help
         line.close()
         found.start()
         assert found.simulated.tuning() == STOCK
-    assert trust(found).trust is Trust.BARRED
+    assert trust(found).trust is Trust.DISABLED
     line = found.connect()
     assert line.ask(wire.Work(card=CARD)).reason.key == "gpu-barred"
     assert found.simulated.tuning() == STOCK
@@ -86,7 +86,7 @@ def test_a_kill_between_two_requests_is_an_unclean_end_and_two_in_a_row_bar(help
     # And it stays barred, whatever else happens, until a person says otherwise.
     found.stop()
     found.start()
-    assert trust(found).trust is Trust.BARRED
+    assert trust(found).trust is Trust.DISABLED
     assert found.ask(wire.Apply(card=CARD, profile="baseline")).reason is None
     assert found.simulated.tuning() == BASELINE
 
@@ -102,5 +102,5 @@ def test_a_clean_end_in_between_begins_the_count_anew(helper):
             found.kill()
         line.close()
         found.start()
-    assert trust(found).trust is Trust.PROBATION
+    assert trust(found).trust is Trust.UNPROVEN
     assert trust(found).unclean == 0

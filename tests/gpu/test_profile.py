@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoetrope.gpu.card import Card, PState, Reading, Span
+from zoetrope.gpu.card import Card, PState, Sample, Span
 from zoetrope.gpu.profile import ProfileError, Step, choose, declared, plan
 from zoetrope.settings import GpuSettings, ProfileSettings, parse
 
@@ -139,7 +139,7 @@ def test_whatever_is_planned_lies_inside_of_the_cards_ranges(high, offset, watts
     ],
 )
 def test_a_step_holds_within_one_step_of_the_driver(step, reading, holds):
-    assert step.holds(Reading(uuid="GPU-1", taken=0.0, **reading)) is holds
+    assert step.holds(Sample(uuid="GPU-1", taken=0.0, **reading)) is holds
 
 
 @pytest.mark.parametrize(

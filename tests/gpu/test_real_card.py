@@ -73,7 +73,7 @@ def test_how_a_card_is(rows, cards, name):
 
 def test_faults_can_be_listened_for(cards):
     nvml = Nvml()
-    ears = nvml.ears()
-    assert ears.wait(10) is None
-    ears.close()
+    xids = nvml.xid_listener()
+    assert xids.wait(10) is None
+    xids.close()
     nvml.close()

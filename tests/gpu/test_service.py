@@ -117,7 +117,7 @@ def test_a_video_that_comes_out_black_bars_the_profile(street):
 
     def barred():
         (card,) = found.ask(wire.Status()).cards
-        return card.profile("baseline").record.trust is Trust.BARRED
+        return card.profile("baseline").record.trust is Trust.DISABLED
 
     found.until(barred)
     assert found.simulated.tuning() == STOCK

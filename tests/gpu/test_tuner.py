@@ -101,7 +101,7 @@ async def test_sound_stages_earn_trust_and_suspicious_failures_lose_it(tune):
         usage = Usage(card=uid(0), name="RTX 5090", profiles=("baseline",), seconds=500.0)
         for _ in range(3):
             await tuner.sound(usage)
-        assert tuner.states[uid(0)].profile("baseline").record.trust is Trust.TRUSTED
+        assert tuner.states[uid(0)].profile("baseline").record.trust is Trust.PROVEN
         # Out of memory and a wrong length are no fault of clocks.
         await tuner.failed("e0", usage, "oom", (), "Out of memory.")
         await tuner.failed("e0", usage, "doubtful", ("frames",), "It has 80 frames.")
@@ -109,7 +109,7 @@ async def test_sound_stages_earn_trust_and_suspicious_failures_lose_it(tune):
         await tuner.failed("e0", usage, "doubtful", ("black",), "It is black.")
         assert found.simulated.tuning() == STOCK
         record = tuner.states[uid(0)].profile("baseline").record
-        assert (record.trust, record.why.sentence) == (Trust.BARRED, "It is black.")
+        assert (record.trust, record.why.sentence) == (Trust.DISABLED, "It is black.")
         stock = Usage(card=uid(0), name="RTX 5090", profiles=("stock",), seconds=500.0)
         await tuner.failed("e0", stock, "doubtful", ("black",), "It is black.")
         assert tuner.states[uid(0)].profile("baseline").record.at_stock_too
@@ -123,11 +123,11 @@ async def test_what_clocks_can_be_behind(tune, kind, looks):
         await until(lambda: tuner.profile_of(uid(0)) == "baseline")
         usage = Usage(card=uid(0), name="x", profiles=("stock", "baseline"), seconds=9.0)
         await tuner.failed("e0", usage, kind, looks, "It went wrong.")
-        assert tuner.states[uid(0)].profile("baseline").record.trust is Trust.BARRED
+        assert tuner.states[uid(0)].profile("baseline").record.trust is Trust.DISABLED
         await tuner.ended(stint)
 
 
-@pytest.mark.parametrize(("restarts", "trust"), [("0", Trust.PROBATION), ("1", Trust.BARRED)])
+@pytest.mark.parametrize(("restarts", "trust"), [("0", Trust.UNPROVEN), ("1", Trust.DISABLED)])
 async def test_an_engine_that_somebody_restarted_did_not_crash(
     tune, tmp_path, monkeypatch, restarts, trust
 ):
@@ -158,7 +158,7 @@ async def test_a_self_test_that_differs_under_the_profile_bars_it(tune, tmp_path
         os.utime(report, (later, later))
         stint = tuner.started("e0")
         record = lambda: tuner.states[uid(0)].profile("quiet").record  # noqa: E731
-        await until(lambda: uid(0) in tuner.states and record().trust is Trust.BARRED)
+        await until(lambda: uid(0) in tuner.states and record().trust is Trust.DISABLED)
         assert "sageattn: cosine 0.1" in record().why.sentence
         await tuner.ended(stint)
 
@@ -215,7 +215,7 @@ async def test_a_card_that_is_lost_while_it_works_is_known(tune):
         def barred():
             state = tuner.states.get(uid(0))
             tuner._wake.set()
-            return state and state.profile("baseline").record.trust is Trust.BARRED
+            return state and state.profile("baseline").record.trust is Trust.DISABLED
 
         await until(barred)
 

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoetrope.domain.usage import Usage
-from zoetrope.gpu.card import Reading
+from zoetrope.gpu.card import Sample
 from zoetrope.gpu.report import Video, lines, tabulate
 from zoetrope.gpu.usage import Meter
 
 
 def reading(taken, **values):
-    return Reading(uuid="GPU-1", taken=float(taken), **values)
+    return Sample(uuid="GPU-1", taken=float(taken), **values)
 
 
 def measure(*readings, profile="baseline"):

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from zoetrope.errors import Reason
-from zoetrope.gpu.card import Card, PState, Reading, Span
+from zoetrope.gpu.card import Card, PState, Sample, Span
 from zoetrope.gpu.probation import Record, Trust
 from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.watch import Watch
@@ -44,15 +44,15 @@ async def host(parts):
         watch = Watch()
         watch.cards = cards
         watch.looked.set()
-        watch.latest = {card.uuid: Reading(uuid=card.uuid, taken=0.0, **readings) for card in cards}
+        watch.latest = {card.uuid: Sample(uuid=card.uuid, taken=0.0, **readings) for card in cards}
         parts.tuner = Tuner(settings, engines, watch)
         return parts
 
     return make
 
 
-def state(trust=Trust.TRUSTED, **changes):
-    why = Reason("gpu-xid", "Xid 13.", "See dmesg.") if trust is Trust.BARRED else None
+def state(trust=Trust.PROVEN, **changes):
+    why = Reason("gpu-xid", "Xid 13.", "See dmesg.") if trust is Trust.DISABLED else None
     record = Record(trust=trust, why=why)
     profile = ProfileState(name="baseline", steps=("core clock at most 2700 MHz",), record=record)
     found = CardState(uuid="GPU-1", name="RTX 5090", working="baseline", profiles=(profile,))
@@ -128,9 +128,9 @@ async def test_a_blackwell_card_without_a_baseline_is_degraded(host):
 @pytest.mark.parametrize(
     ("found", "level", "words"),
     [
-        (state(), "ok", "baseline is trusted"),
-        (state(Trust.PROBATION), "ok", "baseline is on probation"),
-        (state(Trust.BARRED), "degraded", "Profile baseline is disabled. Xid 13."),
+        (state(), "ok", "baseline is proven"),
+        (state(Trust.UNPROVEN), "ok", "baseline is unproven"),
+        (state(Trust.DISABLED), "degraded", "Profile baseline is disabled. Xid 13."),
         (state(held=""), "ok", "set by the user"),
         (state(problem=Reason("gpu-lost", "It is lost.")), "degraded", "It is lost."),
     ],

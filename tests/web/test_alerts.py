@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.web.fakes import WorkerStatus, make_job
 from zoetrope.domain.job import State
 from zoetrope.errors import Reason
-from zoetrope.gpu.card import Card, Reading
+from zoetrope.gpu.card import Card, Sample
 from zoetrope.gpu.probation import Record, Trust
 from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.watch import Watch
@@ -83,7 +83,7 @@ def cards(parts):
     watch = Watch()
     card = Card(uuid="GPU-1", index=0, name="NVIDIA GeForce RTX 5090", bus="", driver="580.95.05")
     watch.cards = (card,)
-    watch.latest = {card.uuid: Reading(uuid=card.uuid, taken=1.0)}
+    watch.latest = {card.uuid: Sample(uuid=card.uuid, taken=1.0)}
     parts.tuner = Tuner(parts.settings.gpu, parts.settings.engines, watch)
     return parts.tuner
 
@@ -94,7 +94,7 @@ def profile(trust):
 
 
 async def test_nothing_fires_on_a_service_that_is_well(parts, cards, firing):
-    cards.states = profile(Trust.TRUSTED)
+    cards.states = profile(Trust.PROVEN)
     await add(parts)
     await add(parts, State.RUNNING)
     await add(parts, State.DONE, created=1.0, updated=1.0)
@@ -133,7 +133,7 @@ async def test_a_lost_card_is_told(cards, firing):
 
 
 async def test_a_barred_profile_is_told_although_the_card_is_at_stock(cards, firing):
-    cards.states = profile(Trust.BARRED)
+    cards.states = profile(Trust.DISABLED)
     assert await firing() == {CARD}
 
 
@@ -156,10 +156,10 @@ async def test_the_page_about_metrics_names_every_metric_and_no_other(parts, car
 def full_reading():
     figures = {
         field.name: 1
-        for field in msgspec.structs.fields(Reading)
+        for field in msgspec.structs.fields(Sample)
         if field.name not in ("uuid", "reasons")
     }
-    return Reading(uuid="GPU-1", reasons=(), **figures)
+    return Sample(uuid="GPU-1", reasons=(), **figures)
 
 
 def test_every_metric_of_the_rules_is_one_of_the_page():

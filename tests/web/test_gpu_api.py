@@ -8,7 +8,7 @@ from tests.fakes.nvml.simulated import uid
 from tests.web.fakes import make_job
 from zoetrope.domain.job import Attempt, Progress, Stage, State
 from zoetrope.domain.usage import Usage
-from zoetrope.gpu.card import Card, Reading
+from zoetrope.gpu.card import Card, Sample
 from zoetrope.gpu.faults import GpuError
 from zoetrope.gpu.probation import Record, Trust
 from zoetrope.gpu.tuner import Tuner
@@ -16,7 +16,7 @@ from zoetrope.gpu.watch import Watch
 from zoetrope.gpu.wire import CardState, ProfileState
 
 CARD = Card(uuid=uid(0), index=0, name="NVIDIA GeForce RTX 5090", bus="", driver="580.95.05")
-READING = Reading(
+READING = Sample(
     uuid=uid(0), taken=1.0, core_mhz=2100, power_watts=431.5, celsius=61, vram_used=5, vram_total=32,
     utilisation=97, energy_mj=3_600_000, reasons=("power limit",),
 )  # fmt: skip
@@ -28,7 +28,7 @@ def cards(parts):
     watch.cards = (CARD,)
     watch.latest = {CARD.uuid: READING}
     parts.tuner = Tuner(parts.settings.gpu, parts.settings.engines, watch)
-    record = Record(trust=Trust.PROBATION)
+    record = Record(trust=Trust.UNPROVEN)
     profile = ProfileState(name="baseline", record=record)
     parts.tuner.states = {
         CARD.uuid: CardState(
@@ -132,4 +132,4 @@ async def test_gauges_of_a_host_without_cards_are_empty(client):
 
 
 def test_the_views_are_json_of_plain_structs():
-    assert msgspec.json.decode(msgspec.json.encode(READING), type=Reading) == READING
+    assert msgspec.json.decode(msgspec.json.encode(READING), type=Sample) == READING

@@ -87,7 +87,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         return any(fnmatchcase(name.casefold(), wanted) for name in names)
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """A card at one moment; None where the card or its driver does not say."""
 
     uuid: str

@@ -25,7 +25,7 @@ from ..notifier import Notifier
 from ..settings import GpuSettings
 from .book import BookFile
 from .card import Xid
-from .device import Ears, Nvml
+from .device import Nvml, XidListener
 from .faults import GpuError, GpuLost, is_suspicious, xid_reason
 from .governor import Governor
 from .knobs import Knobs
@@ -49,7 +49,7 @@ log = logging.getLogger("zoetrope.gpu")
 
 FIRST_FD = 3  # where systemd's socket activation begins
 LOOK_SECONDS = 5.0
-EARS_MILLISECONDS = 500
+XID_MILLISECONDS = 500
 SO_PEERGROUPS = 59  # Linux 4.13; Python has no name for it
 MOST_BYTES = 1024  # that getsockopt takes in Python
 MOST_CLIENTS = 16
@@ -102,21 +102,21 @@ class Helper:
         self._uuids = [card.uuid for card in nvml.cards()]
 
     async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
-        """Serve until told to stop; every card is put back at the end, however it comes."""
+        """Serve until told to stop; every GPU is reset at the end, however it ends."""
         loop = asyncio.get_running_loop()
-        ears = self._nvml.ears()
+        xids = self._nvml.xid_listener()
         ended = threading.Event()
 
-        def hear() -> None:
+        def wait() -> None:
             while not ended.is_set():
                 try:
-                    xid = ears.wait(EARS_MILLISECONDS)
+                    xid = xids.wait(XID_MILLISECONDS)
                 except GpuError:
-                    return  # the looks go on, and say what is wrong
+                    return  # the regular checks continue, and report what is wrong
                 if xid is not None:
-                    loop.call_soon_threadsafe(self._hear, xid)
+                    loop.call_soon_threadsafe(self._on_xid, xid)
 
-        listening = threading.Thread(target=hear, name="ears", daemon=True)
+        listening = threading.Thread(target=wait, name="xids", daemon=True)
         try:
             self._governor.begin()
             listening.start()
@@ -136,13 +136,13 @@ class Helper:
                 task.cancel()
             self._governor.end()
             ended.set()
-            await asyncio.to_thread(self._hush, listening, ears)
+            await asyncio.to_thread(self._stop_listening, listening, xids)
 
     @staticmethod
-    def _hush(listening: threading.Thread, ears: Ears) -> None:
+    def _stop_listening(listening: threading.Thread, xids: XidListener) -> None:
         if listening.ident is not None:
             listening.join()
-        ears.close()
+        xids.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -214,7 +214,7 @@ class Helper:
                 reason = Reason(f"gpu-{kind}", sentence)
                 self._governor.trouble(card, profile, reason, by)
 
-    def _hear(self, xid: Xid) -> None:
+    def _on_xid(self, xid: Xid) -> None:
         reason = xid_reason(xid.number)
         if is_suspicious(xid.number):
             self._governor.fault(xid.uuid, reason)

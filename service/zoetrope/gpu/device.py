@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pynvml  # type: ignore[import-untyped]
 
-from .card import ARCHITECTURES, Card, PState, Reading, Span, User, Xid, decode_reasons
+from .card import ARCHITECTURES, Card, PState, Sample, Span, User, Xid, decode_reasons
 from .faults import GpuError, GpuLost, NoGpu, explain
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class Nvml:
                 found.append(self._card(index, driver))
         return tuple(found)
 
-    def read(self, uuid: str) -> Reading:
+    def read(self, uuid: str) -> Sample:
         """Say how a card is now; a card that is lost raises GpuLost."""
         card = self.handle(uuid)
         with doing("The GPU does not respond"):
@@ -82,7 +82,7 @@ class Nvml:
         reasons = self._ask(pynvml.nvmlDeviceGetCurrentClocksEventReasons, card)
         rates = self._ask(pynvml.nvmlDeviceGetUtilizationRates, card)
         offset = self.offset(uuid)
-        return Reading(
+        return Sample(
             uuid=uuid,
             taken=self._clock(),
             core_mhz=self._ask(pynvml.nvmlDeviceGetClockInfo, card, pynvml.NVML_CLOCK_GRAPHICS),
@@ -134,9 +134,9 @@ class Nvml:
                 self._handles[uuid] = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         return self._handles[uuid]
 
-    def ears(self) -> Ears:
+    def xid_listener(self) -> XidListener:
         """Begin to listen for Xids of every card that reports them."""
-        return Ears(self, [card.uuid for card in self.cards()])
+        return XidListener(self, [card.uuid for card in self.cards()])
 
     def _card(self, index: int, driver: str) -> Card:
         with doing(f"GPU {index} cannot be read"):
@@ -184,7 +184,7 @@ class Nvml:
             raise explain(error.value, "The GPU does not respond") from error
 
 
-class Ears:
+class XidListener:
     """Listens for Xids; made for a thread of its own, because waiting waits."""
 
     def __init__(self, nvml: Nvml, uuids: list[str]) -> None:

@@ -12,7 +12,7 @@ from ..errors import Reason
 from ..settings import GpuSettings
 from . import probation
 from .book import Book, BookFile, Mark, Page, boot_id, unclean
-from .card import Card, Reading
+from .card import Card, Sample
 from .faults import GpuError, GpuLost, NotTaken
 from .knobs import Knobs
 from .probation import Record
@@ -168,7 +168,7 @@ class Governor:
             in_force = self._stands[uuid].in_force
             self.trouble(uuid, in_force.profile if in_force else "", reason, "the driver")
 
-    def look(self, uuid: str, reading: Reading) -> None:
+    def look(self, uuid: str, reading: Sample) -> None:
         """Compare a card with the profile in force; settings can go away when a host wakes up."""
         stand = self._stand(uuid)
         worked_out = stand.in_force
@@ -359,7 +359,7 @@ class Governor:
         self._write()
         if now.trust is not before:
             said = "%s: profile %s is now %s"
-            log.info(said, uuid, name, now.trust, extra=_said("gpu-trust", uuid))
+            log.info(said, uuid, name, now.trust.word, extra=_said("gpu-trust", uuid))
 
     def _remember(
         self, uuid: str, name: str, record: Record, event: probation.Event | None

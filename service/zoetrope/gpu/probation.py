@@ -1,8 +1,8 @@
-"""Whether a profile may be used on a card, and how it earns or loses that: pure, without a look at any card.
+"""Whether a profile may be used on a GPU, decided from what happened under it: pure, without any I/O.
 
-A profile is untried, then on probation while real stages run under it, then trusted. Trouble under it ends in
-stock clocks, and it stays barred until a person says otherwise; so does a host or a helper that ended under
-it, without having put the card back, twice in a row.
+A profile is untried, then unproven while real stages run under it, then proven. A failure under it resets the
+clocks to stock, and it stays disabled until `zoetrope gpu apply`. Two crashes of host or helper in a row that left
+the GPU tuned disable it as well.
 """
 
 from __future__ import annotations
@@ -20,62 +20,67 @@ MOST_UNCLEAN = 2
 
 
 class Trust(StrEnum):
-    """How far a profile has come on a card."""
+    """The state of a profile on a GPU; the values are those of the helper's file and of the API."""
 
     UNTRIED = "untried"
-    PROBATION = "on probation"
-    TRUSTED = "trusted"
-    BARRED = "barred"
+    UNPROVEN = "on probation"
+    PROVEN = "trusted"
+    DISABLED = "barred"
+
+    @property
+    def word(self) -> str:
+        """What people read."""
+        return self.name.lower()
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of one profile on one card."""
+    """The record of one profile on one GPU."""
 
-    fingerprint: str = ""  # of figures, card and driver; other ones begin anew
+    fingerprint: str = ""  # of values, GPU and driver; others begin with a new record
     trust: Trust = Trust.UNTRIED
     stages: int = 0
     seconds: float = 0.0
-    unclean: int = 0  # ends in a row that left the card tuned
+    unclean: int = 0  # crashes in a row that left the GPU tuned
     why: Reason | None = None
     since: float = 0.0  # unix time from which it has had this trust
-    at_stock_too: bool = False  # the trouble that barred it came again without it
+    at_stock_too: bool = False  # the failure that disabled it occurred again without it
 
     @property
     def usable(self) -> bool:
         """Whether it may be applied."""
-        return self.trust is not Trust.BARRED
+        return self.trust is not Trust.DISABLED
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """The card took every step, and showed so."""
+    """Every value was set and read back."""
 
 
 class Soaked(msgspec.Struct, frozen=True):
-    """A stage ran under it from beginning to end, and its video is sound."""
+    """A whole stage ran under it, and its video is valid."""
 
     seconds: float
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """Something went wrong under it."""
+    """Something failed under it."""
 
     reason: Reason
 
 
 class Unclean(msgspec.Struct, frozen=True):
-    """Helper or host ended without having put the card back."""
+    """Helper or host crashed without resetting the GPU."""
 
 
 class Released(msgspec.Struct, frozen=True):
-    """The card was put back as it should be."""
+    """The GPU was reset."""
 
 
 class Pardon(msgspec.Struct, frozen=True):
-    """A person wants it tried again."""
+    """The user enables it again."""
 
 
 class TroubleAtStock(msgspec.Struct, frozen=True):
-    """The same kind of trouble came while the card was at stock."""
+    """The same kind of failure occurred at stock clocks."""
 
     key: str
 
@@ -84,7 +89,7 @@ Event = Taken | Soaked | Trouble | Unclean | Released | Pardon | TroubleAtStock
 
 
 def fresh(record: Record | None, fingerprint: str, now: float) -> Record:
-    """Give the record that counts: other figures or another driver have proved nothing yet."""
+    """Give the record that counts: with other values or another driver nothing is proven yet."""
     if record is not None and record.fingerprint == fingerprint:
         return record
     return Record(fingerprint=fingerprint, since=now)
@@ -99,42 +104,42 @@ def after(record: Record, event: Event, now: float) -> Record:
         case Released():
             return change(record, unclean=0)
         case TroubleAtStock(key=key):
-            same = record.trust is Trust.BARRED and record.why is not None
+            same = record.trust is Trust.DISABLED and record.why is not None
             return change(record, at_stock_too=True) if same and key == _key(record) else record
         case Trouble(reason=reason):
-            if record.trust is Trust.BARRED:
-                return record  # the first reason is the one that tells something
-            return change(record, trust=Trust.BARRED, why=reason, since=now)
+            if record.trust is Trust.DISABLED:
+                return record  # the first reason is the relevant one
+            return change(record, trust=Trust.DISABLED, why=reason, since=now)
         case Unclean():
             counted = change(record, unclean=record.unclean + 1)
-            if counted.unclean < MOST_UNCLEAN or record.trust is Trust.BARRED:
+            if counted.unclean < MOST_UNCLEAN or record.trust is Trust.DISABLED:
                 return counted
             reason = Reason(
                 "gpu-unclean",
                 f"Host or helper crashed {counted.unclean} times in a row while the profile was in force.",
                 "See the log of the previous boot: journalctl -b -1 -e",
             )
-            return change(counted, trust=Trust.BARRED, why=reason, since=now)
+            return change(counted, trust=Trust.DISABLED, why=reason, since=now)
         case Taken():
             if record.trust is Trust.UNTRIED:
-                return change(record, trust=Trust.PROBATION, since=now)
+                return change(record, trust=Trust.UNPROVEN, since=now)
             return record
         case Soaked(seconds=seconds):
-            if record.trust not in (Trust.PROBATION, Trust.TRUSTED):
+            if record.trust not in (Trust.UNPROVEN, Trust.PROVEN):
                 return record
             grown = change(record, stages=record.stages + 1, seconds=record.seconds + seconds)
             enough = grown.stages >= SOAK_STAGES and grown.seconds >= SOAK_SECONDS
-            if enough and record.trust is Trust.PROBATION:
-                return change(grown, trust=Trust.TRUSTED, since=now)
+            if enough and record.trust is Trust.UNPROVEN:
+                return change(grown, trust=Trust.PROVEN, since=now)
             return grown
 
 
 def told(name: str, record: Record) -> Reason | None:
-    """Say what a person should know of a profile that is not trusted; None when there is nothing."""
+    """Describe a profile that is not proven; None for one that is."""
     match record.trust:
-        case Trust.TRUSTED:
+        case Trust.PROVEN:
             return None
-        case Trust.BARRED:
+        case Trust.DISABLED:
             why = record.why.sentence if record.why else "The reason is not known."
             look = record.why.next_step if record.why else ""
             again = f"to enable it again, run `zoetrope gpu apply {name}`, or change its values."
@@ -147,7 +152,7 @@ def told(name: str, record: Record) -> Reason | None:
             return Reason(
                 "gpu-barred", f"Profile {name} is disabled. {why}", f"{look} {step}".strip()
             )
-        case Trust.PROBATION:
+        case Trust.UNPROVEN:
             left = max(0, SOAK_STAGES - record.stages)
             minutes = max(0.0, SOAK_SECONDS - record.seconds) / 60
             return Reason(

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from ..settings import GpuSettings, ProfileSettings
-from .card import STEP_MHZ, STEP_WATTS, Card, Reading
+from .card import STEP_MHZ, STEP_WATTS, Card, Sample
 from .faults import GpuError
 
 Knob = Literal["lock", "offset", "power"]
@@ -43,7 +43,7 @@ class Step(msgspec.Struct, frozen=True):
             case _:
                 return f"core offset {self.value:+d} MHz"
 
-    def holds(self, reading: Reading) -> bool:
+    def holds(self, reading: Sample) -> bool:
         """Tell whether a card keeps to it, as far as the card says."""
         match self.knob:
             case "lock":

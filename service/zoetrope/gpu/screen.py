@@ -1,4 +1,4 @@
-"""A card on a terminal: what somebody wants to see who asks how it is."""
+"""A GPU on a terminal: its state in a few lines."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from ..graphs.memory import gigabytes
 from ..settings import GpuSettings
 from . import probation
-from .card import Card, Reading, User
+from .card import Card, Sample, User
 from .profile import ProfileError, plan
 from .wire import CardState
 
 
 def lines(
-    card: Card, reading: Reading, users: Sequence[User], state: CardState | None
+    card: Card, reading: Sample, users: Sequence[User], state: CardState | None
 ) -> Iterator[str]:
     """Show a card as it is now, in a few lines."""
     yield f"{card.short}  {card.uuid}  (driver {card.driver})"
@@ -34,7 +34,7 @@ def lines(
             yield f"           {state.problem}"
 
 
-def brief(card: Card, reading: Reading | None, state: CardState | None) -> str:
+def brief(card: Card, reading: Sample | None, state: CardState | None) -> str:
     """Show how a card is, in one line beside others."""
     if reading is None:
         return f"GPU {card.short}: no values yet"
@@ -59,7 +59,7 @@ def allowed(card: Card) -> Iterator[str]:
 
 
 def profile_lines(card: Card, settings: GpuSettings, state: CardState | None) -> Iterator[str]:
-    """Show how every profile would be on a card, and how far it is trusted."""
+    """Show what every profile would set on a GPU, and the state of each."""
     for name, profile in settings.profiles.items():
         roles = [role for role in ("working", "idle") if name in getattr(settings, role)]
         title = f"{name} ({', '.join(roles)})" if roles else name
@@ -75,7 +75,7 @@ def profile_lines(card: Card, settings: GpuSettings, state: CardState | None) ->
             yield f"  {told if told is not None else f'Profile {name} is proven.'}"
 
 
-def _clocks(card: Card, reading: Reading, state: CardState | None) -> str:
+def _clocks(card: Card, reading: Sample, state: CardState | None) -> str:
     if reading.core_mhz is None:
         return "not known"
     text = f"core {reading.core_mhz} MHz"
@@ -90,7 +90,7 @@ def _clocks(card: Card, reading: Reading, state: CardState | None) -> str:
     return text if reading.pstate is None else f"{text}, P{reading.pstate}"
 
 
-def _power(card: Card, reading: Reading) -> str:
+def _power(card: Card, reading: Sample) -> str:
     if reading.power_watts is None:
         return "not known"
     text = f"{reading.power_watts:.0f} W"
@@ -101,13 +101,13 @@ def _power(card: Card, reading: Reading) -> str:
     return text
 
 
-def _memory(reading: Reading) -> str:
+def _memory(reading: Sample) -> str:
     if reading.vram_used is None or reading.vram_total is None:
         return "not known"
     return f"{gigabytes(reading.vram_used):.1f} of {gigabytes(reading.vram_total):.1f} GiB"
 
 
-def _load(reading: Reading) -> str:
+def _load(reading: Sample) -> str:
     return "" if reading.utilisation is None else f", busy {reading.utilisation} %"
 
 
@@ -118,7 +118,7 @@ def _profile(state: CardState) -> str:
     if not wanted:
         return "stock; the settings have no working profile for it"
     known = state.profile(wanted)
-    trust = f", {known.record.trust}" if known is not None else ""
+    trust = f", {known.record.trust.word}" if known is not None else ""
     if state.in_force:
         how = "set by the user" if state.role == "held" else state.role
         return f"{state.in_force} ({how}{trust if state.in_force == wanted else ''})"

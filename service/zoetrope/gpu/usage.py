@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..domain.usage import STOCK, Usage
-from .card import Reading
+from .card import Sample
 
 JOULES_PER_WATT_HOUR = 3600.0
 LEAST_SHARE = 0.05  # of a stage that makes a profile count
@@ -43,14 +43,14 @@ class Meter:
         self._watts = _Mean()
         self._core = _Mean()
         self._celsius = _Mean()
-        self._first: Reading | None = None
-        self._last: Reading | None = None
+        self._first: Sample | None = None
+        self._last: Sample | None = None
         self._highest: int | None = None
         self._vram: int | None = None
         self._slowed: dict[str, None] = {}
         self._profiles: dict[str, float] = {}  # and the seconds under each
 
-    def add(self, reading: Reading, profile: str) -> None:
+    def add(self, reading: Sample, profile: str) -> None:
         """Take one more reading, and under which profile it was; empty is stock."""
         if self._last is not None:
             seconds = reading.taken - self._last.taken
@@ -92,7 +92,7 @@ class Meter:
             slowed_by=tuple(self._slowed),
         )
 
-    def _energy(self, first: Reading, last: Reading) -> float | None:
+    def _energy(self, first: Sample, last: Sample) -> float | None:
         """Take the card's own counter; where it has none, or it began anew, add up the power."""
         if (
             first.energy_mj is not None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..domain.usage import Usage
 from ..errors import Reason
-from .card import Card, Reading
+from .card import Card, Sample
 from .faults import GpuError, GpuLost, NoGpu
 from .usage import Meter
 
@@ -38,7 +38,7 @@ class Watch:
 
     def __init__(self, make: Callable[[], Nvml] = _open) -> None:
         self.cards: tuple[Card, ...] = ()
-        self.latest: dict[str, Reading] = {}
+        self.latest: dict[str, Sample] = {}
         self.lost: dict[str, Reason] = {}  # cards that do not answer any more, and why
         self.problem: Reason | None = None  # why the driver cannot be asked although there is one
         self.profile_of: Callable[[str], str] = lambda _: ""
@@ -106,7 +106,7 @@ class Watch:
             return WORKING_SECONDS
         return RESTING_SECONDS if self.cards else ABSENT_SECONDS
 
-    def _read(self) -> dict[str, Reading]:
+    def _read(self) -> dict[str, Sample]:
         if self._nvml is None:
             self._nvml = self._make()
             self.cards = self._nvml.cards()

@@ -76,7 +76,7 @@ Asked = Status | Work | Rest | Apply | Reset | Soaked | Trouble
 
 
 class ProfileState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A profile that is meant for a card: its steps, why it does not fit, how far it is trusted."""
+    """A profile for a GPU: its steps, why it does not fit, its record."""
 
     name: str
     steps: tuple[str, ...] = ()

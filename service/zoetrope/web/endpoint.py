@@ -107,10 +107,10 @@ def check(raw: Mapping[str, Any], kind: type[msgspec.Struct], *, how: str) -> No
 
 def reply(value: object, status: int = 200) -> web.Response:
     """Answer with a struct as JSON."""
-    return given(msgspec.json.encode(value), status)
+    return raw_json(msgspec.json.encode(value), status)
 
 
-def given(body: bytes, status: int = 200) -> web.Response:
+def raw_json(body: bytes, status: int = 200) -> web.Response:
     """Answer with JSON that is written already."""
     return web.Response(body=body, status=status, content_type=JSON)
 

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from ..domain.job import Job, State
 from ..domain.usage import STOCK
 from ..errors import ZoetropeError
-from ..gpu.card import REASONS, Reading
+from ..gpu.card import REASONS, Sample
 from ..gpu.probation import Trust
 from ..gpu.tuner import Tuner
 from ..jobs.tally import Histogram, Tally
@@ -32,7 +32,7 @@ LEDGER_SECONDS = 3.0  # that the ledger may take; a scrape is given up after ten
 OTHER = "other"  # stands for recipes that are not on the shelf: a ticket may say any name
 
 # Base units, as Prometheus wants them.
-READINGS: tuple[tuple[str, str, Callable[[Reading], float | None]], ...] = (
+READINGS: tuple[tuple[str, str, Callable[[Sample], float | None]], ...] = (
     ("core_clock_hertz", "Core clock now.", lambda r: _times(r.core_mhz, MEGAHERTZ)),
     ("memory_clock_hertz", "Memory clock now.", lambda r: _times(r.memory_mhz, MEGAHERTZ)),
     ("power_watts", "Power drawn now.", lambda r: r.power_watts),
@@ -206,7 +206,7 @@ def gpu(tuner: Tuner) -> Iterator[Metric]:
         trust = str(known.record.trust) if known is not None else ""
         profile.add_metric((*key, name, trust), 1.0)
         for each in state.profiles if state is not None else ():
-            barred.add_metric((*key, each.name), float(each.record.trust is Trust.BARRED))
+            barred.add_metric((*key, each.name), float(each.record.trust is Trust.DISABLED))
     yield from (energy, limited, lost, profile, barred)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from ..domain.job import ENDED, Job, Progress, Stage, State
 from ..domain.values import Failure, Ticket
 from ..errors import Reason
-from ..gpu.card import Card, Reading
+from ..gpu.card import Card, Sample
 from ..gpu.wire import CardState
 from ..jobs.keep import KeepStatus
 from ..jobs.outbox import REVIEW, Kind, Piece, folder_name, pieces
@@ -132,7 +132,7 @@ class CardView(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU: what it is, its latest reading, and its profile."""
 
     card: Card
-    reading: Reading | None = None
+    reading: Sample | None = None
     lost: Reason | None = None
     state: CardState | None = None
 

@@ -21,7 +21,7 @@ class ProfileCheck:
         self._runtime = runtime
 
     async def look(self) -> Verdict | None:
-        """Say how far each card's profile is trusted, and what to do about one that is barred."""
+        """Report the state of each GPU profile, and what to do about a disabled one."""
         tuner = self._runtime.tuner
         if tuner is None or not tuner.wanted or not tuner.watch.cards:
             return None
@@ -60,11 +60,11 @@ def _judged(state: CardState) -> Iterator[Reason | str]:
             continue
         if profile.misfit is not None:
             yield profile.misfit
-        elif profile.record.trust is Trust.BARRED:
+        elif profile.record.trust is Trust.DISABLED:
             if (told := probation.told(name, profile.record)) is not None:
                 yield told
         elif name == state.chosen:
-            yield f"{name} is {profile.record.trust}"
+            yield f"{name} is {profile.record.trust.word}"
     if state.problem is not None and state.problem.key not in ("gpu-barred", "gpu-profile"):
         yield state.problem
 

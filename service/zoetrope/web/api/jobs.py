@@ -17,7 +17,7 @@ from ...errors import Rejected
 from ...jobs.outbox import Piece, pieces
 from ...runtime import Runtime
 from ...store.protocol import JobStore
-from ..endpoint import JSON, Endpoint, given, read_body, read_json, read_query, reply
+from ..endpoint import JSON, Endpoint, raw_json, read_body, read_json, read_query, reply
 from ..files import opened
 from ..forms import Creation, InboxForm, Listing, TicketForm, UploadForm, Why, values
 from ..views import JobPage, JobView, view
@@ -106,9 +106,9 @@ class Jobs:
         )
         # Several pages and programs ask for the same list at once, and again; most of the time nothing changed.
         if (body := self._known(question)) is not None:
-            return given(body)
+            return raw_json(body)
         async with self._one:
-            return given(self._known(question) or await self._page(question))
+            return raw_json(self._known(question) or await self._page(question))
 
     def _known(self, question: JobQuery) -> bytes | None:
         ledger = self._runtime.need_ledger()

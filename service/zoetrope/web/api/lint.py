@@ -40,7 +40,7 @@ class PictureForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return round(self.width), round(self.height)
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LintRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A graph in API format or a ticket, and what is known beside it.
 
     The tags say what is meant by a graph; a ticket's recipe has its own. Without `memory_gb` both
@@ -79,7 +79,9 @@ class LintApi:
                 path="/api/v1/lint",
                 handler=self.lint,
                 gives={JSON: Preflight},
-                takes={JSON: Annotated[Reading, msgspec.Meta(extra_json_schema={"oneOf": EITHER})]},
+                takes={
+                    JSON: Annotated[LintRequest, msgspec.Meta(extra_json_schema={"oneOf": EITHER})]
+                },
                 needs_body=True,
                 problems=(400, 413, 415),
             )
@@ -97,8 +99,8 @@ class LintApi:
             except Rejected as error:
                 return reply(Preflight(refusal=error.reason))
             raw["ticket"] = {}
-        check(raw, Reading, how=HOW)
-        asked = msgspec.convert(raw, primed(Reading))
+        check(raw, LintRequest, how=HOW)
+        asked = msgspec.convert(raw, primed(LintRequest))
         if (asked.graph is None) == (asked.ticket is None):
             many = "neither a graph nor a ticket" if asked.graph is None else "both of them"
             raise BadRequest(f"Either a graph or a ticket is read; the body has {many}.", HOW)
@@ -110,7 +112,9 @@ class LintApi:
             raise BadRequest("A ticket has no tags; those of its recipe count.", HOW, key="tags")
         return reply(await asyncio.to_thread(self._ticket, asked, ticket, cards))
 
-    def _graph(self, asked: Reading, graph: dict[str, Any], cards: dict[str, float]) -> Preflight:
+    def _graph(
+        self, asked: LintRequest, graph: dict[str, Any], cards: dict[str, float]
+    ) -> Preflight:
         from ...lint.facts import Picture, Recipe, pinned_context
 
         try:
@@ -126,7 +130,7 @@ class LintApi:
         )
         return check_graph(LintGate(self._runtime.settings), document, context, cards)
 
-    def _cards(self, asked: Reading) -> dict[str, float]:
+    def _cards(self, asked: LintRequest) -> dict[str, float]:
         """Give the memory of every engine's card; 0 where it is not known."""
         if asked.memory_gb is not None:
             return {"": asked.memory_gb}
@@ -140,7 +144,9 @@ class LintApi:
             }
         )
 
-    def _ticket(self, asked: Reading, said: dict[str, Any], cards: dict[str, float]) -> Preflight:
+    def _ticket(
+        self, asked: LintRequest, said: dict[str, Any], cards: dict[str, float]
+    ) -> Preflight:
         settings, recipes = self._runtime.settings, self._runtime.need_recipes()
         size = asked.picture.size if asked.picture is not None else None
         try:
