@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import stat
 
 import pytest
 from PIL import Image
@@ -59,11 +60,19 @@ def test_a_picture_dropped_by_somebody_else_becomes_a_video(boot):
     inside = f"/srv/{video.relative_to(machine.srv)}"
     assert machine.run("test", "-r", inside, user="person").returncode == 0
     assert machine.run("rm", inside, user="person").returncode == 0
+    # Where claimed pictures wait, they can neither look nor put a folder of their own.
+    (claimed,) = machine.srv.glob("**/.zoetrope")
+    assert stat.S_IMODE(claimed.stat().st_mode) == 0o2700
+    assert stat.S_IMODE(claimed.parent.stat().st_mode) == 0o3770
+    inside = f"/srv/{claimed.relative_to(machine.srv)}"
+    for words in (("ls", inside), ("rmdir", inside), ("mv", inside, f"{inside}-mine")):
+        assert machine.run(*words, user="person").returncode != 0
     machine.until(
         lambda: machine.show("zoetrope.service", "StatusText").startswith("idle"), "it to be idle"
     )
     status, told = machine.get("/readyz?format=text")
     assert status == 200, told
+    assert "is watched by events" in told
     # Pre-start's choice reached ComfyUI's command line, and its summary the journal.
     journal = machine.journal("zoetrope-comfyui@0")
     assert "flags: " in journal

@@ -84,7 +84,7 @@ class Claims:
 
     @property
     def problem(self) -> Reason | None:
-        """What a person should mend in the folders, though pictures are taken."""
+        """What a person should fix in the folders, though pictures are taken."""
         return self._folders.problem
 
     def prepare(self) -> None:

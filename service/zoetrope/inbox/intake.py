@@ -38,7 +38,7 @@ from .watcher import Watcher
 log = logging.getLogger("zoetrope.inbox")
 
 RETRY_SECONDS = 5.0  # between tries while the host is in trouble
-HOLD_SECONDS = 30.0  # between looks at a picture that waits for a recipe to be mended
+HOLD_SECONDS = 30.0  # between looks at a picture that waits for a recipe to be fixed
 _TURN_SECONDS = 2.0  # how long a row waits for an earlier picture's row
 # What keeps one picture waiting and no other: its recipe, its files, or its row.
 _ITS_OWN = (RecipeError, NotReadable, UnreadableJob)
@@ -55,7 +55,7 @@ class IntakeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the intake does now, for health and the page."""
 
     problem: Reason | None = None  # nothing is taken while this stands
-    notice: Reason | None = None  # to be mended, though pictures are taken
+    notice: Reason | None = None  # to be fixed, though pictures are taken
     held: tuple[Held, ...] = ()
     busy: int = 0
     later: int = 0  # to be looked at again
@@ -202,7 +202,7 @@ class Intake:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def look_at_folders(self) -> None:
-        """Look again at what a person should mend in the inbox's folders; they may have done so."""
+        """Look again at what a person should fix in the inbox's folders; they may have done so."""
         with contextlib.suppress(OSError, ZoetropeError):
             await asyncio.to_thread(self._claims.prepare)
 

@@ -58,7 +58,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     claimed: int = _OPEN  # the mode that a new claim folder gets
     tighten: bool = False  # the claim folder is the service's own, and others can get in
     trusted: bool = False
-    flaw: Flaw = ""  # what a person should mend, though pictures are taken
+    flaw: Flaw = ""  # what a person should fix, though pictures are taken
 
 
 def decide(inbox: Folder, claimed: Folder | None, *, uid: int, file_system: str) -> Terms:
@@ -101,7 +101,7 @@ class ClaimFolders:
 
     @property
     def problem(self) -> Reason | None:
-        """What a person should mend, though pictures are taken."""
+        """What a person should fix, though pictures are taken."""
         return next((each.problem for _, each in list(self._known.values()) if each.problem), None)
 
     def prepare(self, tree: Beneath, folder: str = "") -> None:
@@ -169,7 +169,7 @@ def _marks(tree: Beneath, folder: str) -> _Marks:
 
 
 def _tell(place: str, settled: Settled) -> None:
-    """Say in the log what a person should mend, or know."""
+    """Say in the log what a person should fix, or know."""
     if settled.problem is not None:
         log.warning("%s", settled.problem, extra={"action": settled.problem.key})
     elif not settled.terms.trusted:
