@@ -62,7 +62,7 @@ class PromptFailed(msgspec.Struct, frozen=True):
 
 
 class Interrupted(msgspec.Struct, frozen=True):
-    """Somebody interrupted the prompt."""
+    """Someone interrupted the prompt."""
 
 
 class Absent(msgspec.Struct, frozen=True):

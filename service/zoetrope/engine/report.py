@@ -1,4 +1,4 @@
-"""What was found before an engine started: driver, card, attention kernels, and the flags it got.
+"""What was found before an engine started: driver, GPU, attention kernels, and the flags it got.
 
 `pre-start.sh` writes it (service/runtime/publish.py), in another Python and as another user; this is the
 part of it that the service reads.
@@ -27,7 +27,7 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     """A node pack that the engine was started with."""
 
     name: str
-    state: str  # linked, yours (a person's own stands there) or missing
+    state: str  # linked, yours (a user's own stands there) or missing
     version: str = ""  # that it says of itself
     source: str = ""  # what names its content: a path of the Nix store, or a git commit
 

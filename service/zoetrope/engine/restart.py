@@ -59,7 +59,7 @@ async def restart_engine(restart: Restart) -> None:
 async def died_by_itself(restart: Restart | None) -> bool:
     """Tell whether the engine's present process took the place of one that died, and was not put there on purpose.
 
-    systemd counts its own restarts of a unit, and begins anew when somebody restarts it. Where there is nobody to
+    systemd counts its own restarts of a unit, and begins again when someone restarts it. Where there is no one to
     ask, an engine that is gone has died.
     """
     if restart is None or not restart.unit:

@@ -58,7 +58,7 @@ class Socket:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def renew(self) -> None:
-        """Open the socket anew, now and then at most: whoever connects last gets the stream."""
+        """Open the socket again, now and then at most: whoever connects last gets the stream."""
         if self._connected and time.monotonic() - self._renewed > RENEW_SECONDS:
             self._renewed = time.monotonic()
             # The old one says goodbye in its own time; the new one does not wait for that.

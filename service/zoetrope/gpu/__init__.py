@@ -1,1 +1,1 @@
-"""The cards: read by everybody, tuned by one small root helper alone, and only with profiles that proved themselves."""
+"""The GPUs: read by everybody, tuned by one small root helper alone, and only with profiles that proved themselves."""

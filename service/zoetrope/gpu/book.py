@@ -16,7 +16,7 @@ SCHEMA = 1
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """Written before a card is touched, taken away after it was put back: what stands is what has to be undone."""
+    """Written before a GPU is touched, taken away after it was put back: what stands is what has to be undone."""
 
     profile: str
     knobs: tuple[Knob, ...]
@@ -25,7 +25,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One card: what a person chose, what is in force, and how every profile did."""
+    """One GPU: what a user chose, what is in force, and how every profile did."""
 
     held: str | None = None  # a profile's name, "" for stock, None for what the settings say
     mark: Mark | None = None
@@ -33,13 +33,13 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):
-    """All cards by UUID."""
+    """All GPUs by UUID."""
 
     schema: int = SCHEMA
     cards: dict[str, Page] = {}
 
     def page(self, uuid: str) -> Page:
-        """Give a card's page, an empty one for a card that is new."""
+        """Give a GPU's page, an empty one for a GPU that is new."""
         return self.cards.get(uuid, Page())
 
     def with_page(self, uuid: str, page: Page) -> Book:
@@ -86,5 +86,5 @@ def boot_id(file: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
 
 
 def unclean(book: Book) -> Mapping[str, Mark]:
-    """Name the cards that an earlier end left tuned, or may have."""
+    """Name the GPUs that an earlier end left tuned, or may have."""
     return {uuid: page.mark for uuid, page in book.cards.items() if page.mark is not None}

@@ -1,4 +1,4 @@
-"""A card as a value: what it is, what it may be set to, and how it is at one moment."""
+"""A GPU as a value: what it is, what it may be set to, and how it is at one moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-# Why a card runs slower than it could, bit by bit as NVML reports it.
+# Why a GPU runs slower than it could, bit by bit as NVML reports it.
 REASONS = {
     0x01: "idle",
     0x02: "clocks set by a user",
@@ -19,7 +19,7 @@ REASONS = {
     0x100: "display clocks",
 }
 HOT = frozenset({"heat (software)", "heat (hardware)", "hardware slowdown"})
-# The clocks of these cards move in such steps; a set value is snapped down to one.
+# The clocks of these GPUs move in such steps; a set value is snapped down to one.
 STEP_MHZ = 15
 STEP_WATTS = 1
 
@@ -56,10 +56,10 @@ class PState(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """What a card is and what its driver lets be set; None where the driver does not say."""
+    """What a GPU is and what its driver lets be set; None where the driver does not say."""
 
     uuid: str
-    index: int  # as nvidia-smi counts; never used to name a card, because it changes
+    index: int  # as nvidia-smi counts; never used to name a GPU, because it changes
     name: str
     bus: str
     driver: str
@@ -77,7 +77,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def short(self) -> str:
-        """The name without what every card bears."""
+        """The name without what every GPU bears."""
         return self.name.removeprefix("NVIDIA ").removeprefix("GeForce ")
 
     def is_called(self, pattern: str) -> bool:
@@ -88,7 +88,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """A card at one moment; None where the card or its driver does not say."""
+    """A GPU at one moment; None where the GPU or its driver does not say."""
 
     uuid: str
     taken: float  # monotonic seconds
@@ -112,7 +112,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class User(msgspec.Struct, frozen=True):
-    """A process that holds memory of a card; the name is empty where it may not be seen."""
+    """A process that holds memory of a GPU; the name is empty where it may not be seen."""
 
     pid: int
     name: str
@@ -127,7 +127,7 @@ class Xid(msgspec.Struct, frozen=True):
 
 
 def decode_reasons(bits: int) -> tuple[str, ...]:
-    """Name the reasons in a mask; a bit that nobody has named yet is shown as what it is."""
+    """Name the reasons in a mask; a bit that no one has named yet is shown as what it is."""
     named = tuple(name for bit, name in REASONS.items() if bits & bit)
     rest = bits & ~sum(REASONS)
     return (*named, f"unknown ({rest:#x})") if rest else named

@@ -17,7 +17,7 @@ PATIENCE = 10.0
 
 
 class HelperDown(GpuError):
-    """The helper does not answer; no card is tuned by it."""
+    """The helper does not answer; no GPU is tuned by it."""
 
     key = "gpu-helper"
 

@@ -1,7 +1,7 @@
 """The root helper: a unix socket, one line a request, names of profiles and nothing else.
 
 It alone may change a card. Whoever asks is checked by the kernel's word (SO_PEERCRED), every change is a line in
-the journal, and what a connection asked for ends with the connection: a service that dies leaves no card tuned.
+the journal, and what a connection asked for ends with the connection: a service that dies leaves no GPU tuned.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Peer:
             "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         )
         groups: tuple[int, ...] = ()
-        # More than Python's buffer holds (256 groups) counts as none: refused, not guessed.
+        # More than Python's buffer holds (256 groups) counts as none: rejected, not guessed.
         with contextlib.suppress(OSError):
             raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, MOST_BYTES)
             groups = struct.unpack(f"{len(raw) // 4}i", raw)
@@ -82,7 +82,7 @@ class Peer:
 
 
 class Helper:
-    """Serves the socket, listens for faults, and looks at every card that is tuned."""
+    """Serves the socket, listens for faults, and looks at every GPU that is tuned."""
 
     def __init__(
         self,
@@ -235,7 +235,7 @@ class Helper:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _tell(self) -> None:
-        """Say how the cards stand: in one line for systemd, and in a file each for pre-start.sh."""
+        """Say how the GPUs stand: in one line for systemd, and in a file each for pre-start.sh."""
         states = self._governor.states()
         told = (f"{state.name}: {state.in_force or 'stock'}" for state in states)
         self._notifier.status("; ".join(told))
@@ -251,7 +251,7 @@ class Helper:
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Give every line; one that is too long ends the connection, because nobody can say where it stops."""
+    """Give every line; one that is too long ends the connection, because no one can say where it stops."""
     while True:
         try:
             line = await reader.readuntil(b"\n")
@@ -287,7 +287,7 @@ def listener(path: Path | None, group: int | None) -> socket.socket:
 
 
 def check_owner(file: Path) -> None:
-    """Refuse settings that somebody but root can write: their profiles would be set with root's power."""
+    """Refuse settings that someone but root can write: their profiles would be set with root's power."""
     meant = file.resolve()
     about = meant.stat()
     loose = about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -311,7 +311,7 @@ def find_group(name: str) -> int | None:
 
 
 def restore(settings: GpuSettings, state: Path) -> None:
-    """Put every card back that an end left tuned: what systemd runs after the helper, however it ended."""
+    """Put every GPU back that an end left tuned: what systemd runs after the helper, however it ended."""
     with _opened() as nvml:
         governor = Governor(nvml.cards(), Knobs(nvml), settings, BookFile(state / "book.json"))
         governor.begin()

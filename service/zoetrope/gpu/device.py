@@ -1,4 +1,4 @@
-"""NVIDIA's cards through NVML, typed: every return code checked, every gap a None, every error a sentence."""
+"""NVIDIA's GPUs through NVML, typed: every return code checked, every gap a None, every error a sentence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 XID_EVENT = 8
 UNNAMED_PROCESS = ""
-# What a card or an older driver may lack without being ill.
+# What a GPU or an older driver may lack without being ill.
 GAPS = frozenset({2, 3, 4, 13, 25})
 
 
@@ -49,7 +49,7 @@ class Nvml:
     """An open NVML; not for several threads at once, but for one at a time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Open it; a host without card or driver raises NoGpu."""
+        """Open it; a host without GPU or driver raises NoGpu."""
         self._clock = clock
         self._handles: dict[str, Any] = {}
         with doing("NVML, NVIDIA's management library, cannot be opened"):
@@ -61,7 +61,7 @@ class Nvml:
             pynvml.nvmlShutdown()
 
     def cards(self) -> tuple[Card, ...]:
-        """Say which cards there are; one that is lost is left out."""
+        """Say which GPUs there are; one that is lost is left out."""
         with doing("The GPUs cannot be listed"):
             driver = pynvml.nvmlSystemGetDriverVersion()
             count = pynvml.nvmlDeviceGetCount()
@@ -72,7 +72,7 @@ class Nvml:
         return tuple(found)
 
     def read(self, uuid: str) -> Sample:
-        """Say how a card is now; a card that is lost raises GpuLost."""
+        """Say how a GPU is now; a GPU that is lost raises GpuLost."""
         card = self.handle(uuid)
         with doing("The GPU does not respond"):
             # One question without which there is no reading at all: whether it is still there.
@@ -135,7 +135,7 @@ class Nvml:
         return self._handles[uuid]
 
     def xid_listener(self) -> XidListener:
-        """Begin to listen for Xids of every card that reports them."""
+        """Begin to listen for Xids of every GPU that reports them."""
         return XidListener(self, [card.uuid for card in self.cards()])
 
     def _card(self, index: int, driver: str) -> Card:
@@ -175,7 +175,7 @@ class Nvml:
                 yield PState(number, Span(*clocks[0]), Span(*clocks[1]))
 
     def _ask(self, function: Callable[..., T], *arguments: Any) -> T | None:
-        """Ask for something that a card may lack."""
+        """Ask for something that a GPU may lack."""
         try:
             return function(*arguments)
         except pynvml.NVMLError as error:
@@ -193,7 +193,7 @@ class XidListener:
             self._set = pynvml.nvmlEventSetCreate()
         for uuid in uuids:
             handle = nvml.handle(uuid)
-            # A card that does not report them (some laptops, vGPUs) is watched by its readings alone.
+            # A GPU that does not report them (some laptops, vGPUs) is watched by its readings alone.
             with contextlib.suppress(pynvml.NVMLError):
                 pynvml.nvmlDeviceRegisterEvents(handle, XID_EVENT, self._set)
                 self._uuids[_address(handle)] = uuid

@@ -1,4 +1,4 @@
-"""What can go wrong with a card: NVML's codes and the driver's Xids, each as a sentence that says what to do."""
+"""What can go wrong with a GPU: NVML's codes and the driver's Xids, each as a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from ..errors import Reason, ZoetropeError
 
 
 class GpuError(ZoetropeError):
-    """The card or its driver said no."""
+    """The GPU or its driver said no."""
 
     key = "gpu"
 
 
 class NoGpu(GpuError):
-    """This host has no NVIDIA card, or no driver for it: a normal state."""
+    """This host has no NVIDIA GPU, or no driver for it: a normal state."""
 
     key = "gpu-none"
 
@@ -24,7 +24,7 @@ class GpuLost(GpuError):
 
 
 class NotTaken(GpuError):
-    """The driver said yes, and the card has another value."""
+    """The driver said yes, and the GPU has another value."""
 
     key = "gpu-not-taken"
 
@@ -58,7 +58,7 @@ def explain(code: int, doing: str) -> GpuError:
 
 
 # What an Xid means, and whether clocks that are too bold can be behind it. A process that was killed
-# leaves 43 and 45 behind, so those blame nobody.
+# leaves 43 and 45 behind, so those blame no one.
 XIDS: dict[int, tuple[str, bool]] = {
     8: ("the GPU stopped processing", True),
     13: ("a program caused a graphics engine exception", True),
@@ -94,5 +94,5 @@ def xid_reason(number: int) -> Reason:
 
 
 def is_suspicious(number: int) -> bool:
-    """Tell whether bold clocks can be behind an Xid; one that nobody knows is suspicious."""
+    """Tell whether bold clocks can be behind an Xid; one that no one knows is suspicious."""
     return XIDS.get(number, ("", True))[1]

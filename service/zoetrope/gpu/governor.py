@@ -1,4 +1,4 @@
-"""Who decides at which profile each card runs, and puts everything back: the helper without its socket."""
+"""Who decides at which profile each GPU runs, and puts everything back: the helper without its socket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE = 3
 
 
 class Stand:
-    """How one card stands now."""
+    """How one GPU stands now."""
 
     def __init__(self, now: float) -> None:
         self.in_force: Plan | None = None
@@ -38,7 +38,7 @@ class Stand:
 
 
 class Governor:
-    """Applies profiles, one change at a time, and never leaves a card between two of them."""
+    """Applies profiles, one change at a time, and never leaves a GPU between two of them."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Governor:
             self._undo_mark(uuid, "nobody")
 
     def end(self, by: str = "shutdown") -> None:
-        """Put every card back."""
+        """Put every GPU back."""
         for uuid, page in self._book.cards.items():
             if page.mark is not None:
                 self._undo_mark(uuid, by)
@@ -97,7 +97,7 @@ class Governor:
         self._follow(uuid, by)
 
     def rest(self, uuid: str, lease: int, by: str = "") -> None:
-        """Whoever holds the lease has nothing for the card any more."""
+        """Whoever holds the lease has nothing for the GPU any more."""
         stand = self._stand(uuid)
         stand.leases[lease] = "idle"
         self._follow(uuid, by)
@@ -112,7 +112,7 @@ class Governor:
                     log.error("%s", error, extra=_said("gpu-trouble", uuid))  # noqa: TRY400
 
     def apply(self, uuid: str, name: str | None, by: str = "") -> None:
-        """A person wants a profile; whatever barred it is forgiven, and it begins anew."""
+        """A user wants a profile; whatever disabled it is forgiven, and it begins again."""
         card = self._card(uuid)
         if name is not None and name not in self._settings.profiles:
             raise ProfileError(
@@ -129,12 +129,12 @@ class Governor:
         self._follow(uuid, by)
 
     def reset(self, uuid: str, by: str = "") -> None:
-        """A person wants a card at stock."""
+        """A user wants a GPU at stock."""
         card = self._card(uuid)
         self._set_page(uuid, held="")
         self._write()
         self._stand(uuid).role = "stock"
-        # Everything, whoever has set it: this is what somebody reaches for when in doubt.
+        # Everything, whoever has set it: this is what someone reaches for when in doubt.
         if (failed := self._release(uuid, by, knobs=_known_knobs(card))) is not None:
             raise failed
 
@@ -163,13 +163,13 @@ class Governor:
             self._release(uuid, by)
 
     def fault(self, uuid: str, reason: Reason) -> None:
-        """The driver reported a fault, or the card is gone."""
+        """The driver reported a fault, or the GPU is gone."""
         if uuid in self._stands:
             in_force = self._stands[uuid].in_force
             self.trouble(uuid, in_force.profile if in_force else "", reason, "the driver")
 
     def look(self, uuid: str, reading: Sample) -> None:
-        """Compare a card with the profile in force; settings can go away when a host wakes up."""
+        """Compare a GPU with the profile in force; settings can go away when a host wakes up."""
         stand = self._stand(uuid)
         worked_out = stand.in_force
         if worked_out is None:
@@ -200,13 +200,13 @@ class Governor:
         self._attempt(uuid, worked_out, "check")
 
     def states(self) -> tuple[CardState, ...]:
-        """Say how every card stands."""
+        """Say how every GPU stands."""
         return tuple(self._state(card) for card in self._cards.values())
 
-    # How a card gets where it should be.
+    # How a GPU gets where it should be.
 
     def _follow(self, uuid: str, by: str) -> None:
-        """Bring a card to the profile that counts now."""
+        """Bring a GPU to the profile that counts now."""
         card, stand, page = self._card(uuid), self._stand(uuid), self._book.page(uuid)
         roles = set(stand.leases.values())
         role = "working" if "working" in roles else "idle" if roles else "stock"
@@ -259,8 +259,8 @@ class Governor:
                 extra=_said("gpu-change", uuid, by=by, to=worked_out.profile, outcome="failed"),
             )  # fmt: skip
             if isinstance(error, NotTaken | GpuLost):
-                # A driver that merely refuses has said so, and may say yes after an update of the
-                # settings; a card that lies or is gone is not asked again.
+                # A driver that merely rejects has said so, and may say yes after an update of the
+                # settings; a GPU that lies or is gone is not asked again.
                 self._remember(uuid, worked_out.profile, record, probation.Trouble(error.reason))
             stand.in_force = None
             self._undo_mark(uuid, by)
@@ -287,7 +287,7 @@ class Governor:
     def _release(
         self, uuid: str, by: str, knobs: tuple[Knob, ...] | None = None
     ) -> GpuError | None:
-        """Put a card back to stock, if it is not there; gives what hindered it."""
+        """Put a GPU back to stock, if it is not there; gives what hindered it."""
         stand, page = self._stand(uuid), self._book.page(uuid)
         if page.mark is None and knobs is None:
             return None
@@ -301,7 +301,7 @@ class Governor:
         return self._undo_mark(uuid, by)
 
     def _undo_mark(self, uuid: str, by: str) -> GpuError | None:
-        """Undo what a mark names; the mark goes when the card is back, and stays when it could not be."""
+        """Undo what a mark names; the mark goes when the GPU is back, and stays when it could not be."""
         page = self._book.page(uuid)
         card, mark = self._cards.get(uuid), page.mark
         if mark is None or card is None:
@@ -332,7 +332,7 @@ class Governor:
                         if card.power_default is not None:
                             self._knobs.limit_power(card, card.power_default)
             except GpuError as error:
-                # What a card does not have is as it was made.
+                # What a GPU does not have is as it was made.
                 failed = failed if error.reason.key == "gpu-unsupported" else error
         outcome = "failed" if failed else "in force"
         extra = _said("gpu-change", card.uuid, by=by, to="stock", outcome=outcome)
@@ -388,7 +388,7 @@ class Governor:
         return self._stands[uuid]
 
     def _held(self, page: Page) -> str | None:
-        """What a person chose, as far as the settings still have it."""
+        """What a user chose, as far as the settings still have it."""
         known = page.held in self._settings.profiles or page.held == ""
         return page.held if known else None
 
@@ -429,7 +429,7 @@ def _check_usable(name: str, record: Record) -> None:
 
 
 def _known_knobs(card: Card) -> tuple[Knob, ...]:
-    """Name every knob that the card has."""
+    """Name every knob that the GPU has."""
     has: dict[Knob, bool] = {
         "offset": card.offset is not None,
         "lock": True,

@@ -1,4 +1,4 @@
-"""What can be set on a card, each with the look afterwards that shows whether the card took it."""
+"""What can be set on a GPU, each with the look afterwards that shows whether the GPU took it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .card import STEP_MHZ, STEP_WATTS, Card
 from .device import Nvml, doing, offset_query, raw
 from .faults import GpuError, NotTaken
 
-SETTLE_SECONDS = 1.0  # within which a running card has slowed down to a new limit
+SETTLE_SECONDS = 1.0  # within which a running GPU has slowed down to a new limit
 LOOK_SECONDS = 0.05
 
 

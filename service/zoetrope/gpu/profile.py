@@ -1,4 +1,4 @@
-"""A profile worked out for one card: which steps it takes, whether the card's own ranges allow them."""
+"""A profile worked out for one GPU: which steps it takes, whether the GPU's own ranges allow them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ UNDO: tuple[Knob, ...] = ("offset", "lock", "power")
 
 
 class ProfileError(GpuError):
-    """The profile does not fit the card; nothing was changed."""
+    """The profile does not fit the GPU; nothing was changed."""
 
     key = "gpu-profile"
 
     def __init__(self, sentence: str, next_step: str = "", *, why: str = "") -> None:
         super().__init__(sentence, next_step)
-        self.why = why  # the reasons alone, for where it is clear which profile and card are meant
+        self.why = why  # the reasons alone, for where it is clear which profile and GPU are meant
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class Step(msgspec.Struct, frozen=True):
 
     knob: Knob
     value: int
-    low: int = 0  # of a lock: the lowest clock, so that the card can still rest
+    low: int = 0  # of a lock: the lowest clock, so that the GPU can still rest
 
     def __str__(self) -> str:
         match self.knob:
@@ -44,7 +44,7 @@ class Step(msgspec.Struct, frozen=True):
                 return f"core offset {self.value:+d} MHz"
 
     def holds(self, reading: Sample) -> bool:
-        """Tell whether a card keeps to it, as far as the card says."""
+        """Tell whether a GPU keeps to it, as far as the GPU says."""
         match self.knob:
             case "lock":
                 return reading.core_mhz is None or reading.core_mhz <= self.value + STEP_MHZ
@@ -57,7 +57,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What would be done to a card, in this order; a profile without steps is stock."""
+    """What would be done to a GPU, in this order; a profile without steps is stock."""
 
     card: str
     profile: str
@@ -77,7 +77,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def plan(card: Card, name: str, profile: ProfileSettings) -> Plan:
-    """Work a profile out for a card, or raise ProfileError with everything that does not fit."""
+    """Work a profile out for a GPU, or raise ProfileError with everything that does not fit."""
     wrong = []
     if not any(card.is_called(pattern) for pattern in profile.cards):
         wrong.append(f"it is for {', '.join(profile.cards)}")
@@ -118,7 +118,7 @@ def plan(card: Card, name: str, profile: ProfileSettings) -> Plan:
 
 
 def choose(card: Card, names: Iterable[str], profiles: Mapping[str, ProfileSettings]) -> str:
-    """Name the first profile that is meant for this card; empty means stock."""
+    """Name the first profile that is meant for this GPU; empty means stock."""
     for name in names:
         if any(card.is_called(pattern) for pattern in profiles[name].cards):
             return name
@@ -126,7 +126,7 @@ def choose(card: Card, names: Iterable[str], profiles: Mapping[str, ProfileSetti
 
 
 def declared(card: Card, settings: GpuSettings) -> tuple[str, str]:
-    """Name the profiles that the settings want for a card at work and at rest."""
+    """Name the profiles that the settings want for a GPU at work and at rest."""
     return (
         choose(card, settings.working, settings.profiles),
         choose(card, settings.idle, settings.profiles),
@@ -134,6 +134,6 @@ def declared(card: Card, settings: GpuSettings) -> tuple[str, str]:
 
 
 def _fingerprint(card: Card, steps: Iterable[Step]) -> str:
-    """Name what was proved: these figures, on this card, with this driver."""
+    """Name what was proved: these figures, on this GPU, with this driver."""
     told = msgspec.json.encode([card.uuid, card.driver, [msgspec.to_builtins(s) for s in steps]])
     return hashlib.sha256(told).hexdigest()[:16]

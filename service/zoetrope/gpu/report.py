@@ -1,4 +1,4 @@
-"""What finished videos took, by recipe, card and profile: whether a profile pays."""
+"""What finished videos took, by recipe, GPU and profile: whether a profile pays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Video(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """The videos of one recipe, made on one card under one profile; figures are medians per video."""
+    """The videos of one recipe, made on one GPU under one profile; figures are medians per video."""
 
     recipe: str
     card: str

@@ -15,7 +15,7 @@ from .wire import CardState
 def lines(
     card: Card, reading: Sample, users: Sequence[User], state: CardState | None
 ) -> Iterator[str]:
-    """Show a card as it is now, in a few lines."""
+    """Show a GPU as it is now, in a few lines."""
     yield f"{card.short}  {card.uuid}  (driver {card.driver})"
     yield f"  clocks   {_clocks(card, reading, state)}"
     yield f"  power    {_power(card, reading)}"
@@ -35,7 +35,7 @@ def lines(
 
 
 def brief(card: Card, reading: Sample | None, state: CardState | None) -> str:
-    """Show how a card is, in one line beside others."""
+    """Show how a GPU is, in one line next to others."""
     if reading is None:
         return f"GPU {card.short}: no values yet"
     told = [

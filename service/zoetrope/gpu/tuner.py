@@ -1,6 +1,6 @@
-"""Between the queue and the cards: asks the helper for clocks while work runs, measures it, tells how it went.
+"""Between the queue and the GPUs: asks the helper for clocks while work runs, measures it, tells how it went.
 
-No job ever fails for it. A helper that is not there, or says no, leaves the card at stock, and the health
+No job ever fails for it. A helper that is not there, or says no, leaves the GPU at stock, and the health
 check says so.
 """
 
@@ -28,7 +28,7 @@ from .watch import Watch
 
 log = logging.getLogger("zoetrope.gpu")
 
-# Between two questions how the cards stand, so that what a person or the driver did is seen.
+# Between two questions how the GPUs stand, so that what a user or the driver did is seen.
 ASK_SECONDS = 15.0
 
 # Failures behind which clocks can be that are too bold, and what they are called at the helper.
@@ -45,7 +45,7 @@ class Stint(msgspec.Struct, frozen=True):
 
 
 class Tuner:
-    """Clocks and measurements of the cards that engines work on."""
+    """Clocks and measurements of the GPUs that engines work on."""
 
     def __init__(
         self,
@@ -58,37 +58,37 @@ class Tuner:
     ) -> None:
         self.watch = watch
         self.states: dict[str, wire.CardState] = {}
-        self.problem: Reason | None = None  # why the helper is not there, or what it refuses
+        self.problem: Reason | None = None  # why the helper is not there, or what it rejects
         self._settings = settings
         self._engines = {engine.name: engine for engine in engines}
         self._client = client or Client(settings.helper_socket)
         self._clock = clock
         self._canary = Canary(engines)
-        self._busy: dict[str, int] = {}  # card → stages that run on it
+        self._busy: dict[str, int] = {}  # GPU → stages that run on it
         self._idle_since: dict[str, float] = {}
-        self._asked: dict[str, type] = {}  # card → what was last asked for it
+        self._asked: dict[str, type] = {}  # GPU → what was last asked for it
         self._wake = asyncio.Event()
         watch.profile_of = self.profile_of
 
     @property
     def wanted(self) -> bool:
-        """Whether the settings want any card tuned."""
+        """Whether the settings want any GPU tuned."""
         return bool(self._settings.working or self._settings.idle)
 
     def card_of(self, engine: str) -> Card | None:
-        """Say on which card an engine works: the one it names, or the only one there is."""
+        """Say on which GPU an engine works: the one it names, or the only one there is."""
         cards, found = self.watch.cards, self._engines.get(engine)
         if found is not None and found.gpu is not None:
             return self.watch.card(found.gpu)
         return cards[0] if len(cards) == 1 else None
 
     def profile_of(self, card: str) -> str:
-        """Name the profile in force on a card; empty is stock."""
+        """Name the profile in force on a GPU; empty is stock."""
         state = self.states.get(card)
         return state.in_force if state is not None else ""
 
     async def run(self) -> None:
-        """Keep the cards as the work needs them, until cancelled; then everything goes back to stock."""
+        """Keep the GPUs as the work needs them, until cancelled; then everything goes back to stock."""
         try:
             await self.watch.looked.wait()
             while True:
@@ -107,7 +107,7 @@ class Tuner:
             self._client.close()
 
     def started(self, engine: str) -> Stint | None:
-        """A stage runs: its card is measured, and is to work."""
+        """A stage runs: its GPU is measured, and is to work."""
         card = self.card_of(engine)
         if card is None:
             return None
@@ -151,7 +151,7 @@ class Tuner:
                 await self._trouble(card.uuid, mismatch.profile, "selftest", mismatch.sentence)
 
     async def order(self, question: wire.Apply | wire.Reset) -> None:
-        """Pass a person's wish on; a refusal raises what the helper says."""
+        """Pass a user's wish on; a refusal raises what the helper says."""
         if self.watch.card(question.card) is None:
             raise GpuError(
                 f"This host has no GPU {question.card}.", "List the GPUs: GET /api/v1/gpu",
@@ -170,7 +170,7 @@ class Tuner:
             )
 
     async def _bring(self) -> None:
-        """Ask for what each card should be at, where that has changed; otherwise only how they stand."""
+        """Ask for what each GPU should be at, where that has changed; otherwise only how they stand."""
         asked = False
         for card in self.watch.cards:
             if not any(declared(card, self._settings)) and card.uuid not in self.states:

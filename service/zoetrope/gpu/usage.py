@@ -1,4 +1,4 @@
-"""What a stage took of its card: energy, clock and heat, measured while it ran."""
+"""What a stage took of its GPU: energy, clock and heat, measured while it ran."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Mean:
 
 
 class Meter:
-    """Adds a card's readings up from a stage's start to its end."""
+    """Adds a GPU's readings up from a stage's start to its end."""
 
     def __init__(self, card: str, name: str) -> None:
         self.card = card
@@ -93,7 +93,7 @@ class Meter:
         )
 
     def _energy(self, first: Sample, last: Sample) -> float | None:
-        """Take the card's own counter; where it has none, or it began anew, add up the power."""
+        """Take the GPU's own counter; where it has none, or it began again, add up the power."""
         if (
             first.energy_mj is not None
             and last.energy_mj is not None

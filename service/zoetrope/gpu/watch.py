@@ -1,4 +1,4 @@
-"""Looks at every card again and again: often while a stage runs, seldom otherwise."""
+"""Looks at every GPU again and again: often while a stage runs, seldom otherwise."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ log = logging.getLogger("zoetrope.gpu")
 
 WORKING_SECONDS = 1.0
 RESTING_SECONDS = 5.0
-# A driver can be loaded, and a card come back, while the service runs.
+# A driver can be loaded, and a GPU come back, while the service runs.
 ABSENT_SECONDS = 30.0
 
 
 def _open() -> Nvml:
-    # Late, because a host without a card needs none of it.
+    # Late, because a host without a GPU needs none of it.
     from .device import Nvml
 
     return Nvml()
 
 
 class Watch:
-    """The cards of this host as they are now; empty on a host that has none."""
+    """The GPUs of this host as they are now; empty on a host that has none."""
 
     def __init__(self, make: Callable[[], Nvml] = _open) -> None:
         self.cards: tuple[Card, ...] = ()
         self.latest: dict[str, Sample] = {}
-        self.lost: dict[str, Reason] = {}  # cards that do not answer any more, and why
+        self.lost: dict[str, Reason] = {}  # GPUs that do not answer any more, and why
         self.problem: Reason | None = None  # why the driver cannot be asked although there is one
         self.profile_of: Callable[[str], str] = lambda _: ""
         self._make = make
@@ -64,7 +64,7 @@ class Watch:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def look(self) -> None:
-        """Read every card once."""
+        """Read every GPU once."""
         loop = asyncio.get_running_loop()
         try:
             readings = await loop.run_in_executor(self._thread, self._read)
@@ -83,7 +83,7 @@ class Watch:
                 meter.add(reading, self.profile_of(meter.card))
 
     def begin(self, card: Card) -> Meter:
-        """Measure from now on what a card uses."""
+        """Measure from now on what a GPU uses."""
         meter = Meter(card.uuid, card.short)
         self._meters.add(meter)
         self._wake.set()
@@ -98,7 +98,7 @@ class Watch:
         return meter.usage()
 
     def card(self, uuid: str) -> Card | None:
-        """Find a card by its UUID."""
+        """Find a GPU by its UUID."""
         return next((card for card in self.cards if card.uuid == uuid), None)
 
     def _pause(self) -> float:

@@ -27,30 +27,30 @@ class Request(
 
 
 class Status(Request, frozen=True, tag="status"):
-    """Say how every card stands."""
+    """Say how every GPU stands."""
 
 
 class Work(Request, frozen=True, tag="work"):
-    """Work begins on a card: its working profile counts for as long as this connection is open, or until `rest`."""
+    """Work begins on a GPU: its working profile counts for as long as this connection is open, or until `rest`."""
 
     card: str
 
 
 class Rest(Request, frozen=True, tag="rest"):
-    """Nothing works on a card: its idle profile counts for as long as this connection is open."""
+    """Nothing works on a GPU: its idle profile counts for as long as this connection is open."""
 
     card: str
 
 
 class Apply(Request, frozen=True, tag="apply"):
-    """A person wants a profile, now and until told otherwise; without a name, what the settings say."""
+    """A user wants a profile, now and until told otherwise; without a name, what the settings say."""
 
     card: str
     profile: str | None = None
 
 
 class Reset(Request, frozen=True, tag="reset"):
-    """A person wants a card at stock, now and until told otherwise."""
+    """A user wants a GPU at stock, now and until told otherwise."""
 
     card: str
 
@@ -85,13 +85,13 @@ class ProfileState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class CardState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A card as the helper keeps it."""
+    """A GPU as the helper keeps it."""
 
     uuid: str
     name: str
     working: str = ""  # what the settings want for it; empty is stock
     idle: str = ""
-    held: str | None = None  # what a person chose; empty is stock, None leaves it to the settings
+    held: str | None = None  # what a user chose; empty is stock, None leaves it to the settings
     in_force: str = ""
     role: str = "stock"  # working, idle, held or stock
     since: float = 0.0
@@ -105,12 +105,12 @@ class CardState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def chosen(self) -> str:
-        """The profile that counts while the card works; empty is stock."""
+        """The profile that counts while the GPU works; empty is stock."""
         return self.working if self.held is None else self.held
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What comes back: how the cards stand, and why not if it was refused."""
+    """What comes back: how the GPUs stand, and why not if it was rejected."""
 
     reason: Reason | None = None
     cards: tuple[CardState, ...] = ()

@@ -1,7 +1,7 @@
 """The node signatures of a ComfyUI, recorded once and read by the linter and the simulated engine.
 
 A catalogue says what ``GET /object_info`` says, without prose: names, types, ranges, options,
-outputs. The shipped ones live beside this module in ``catalogs/<version>.json``, one node a line.
+outputs. The shipped ones live next to this module in ``catalogs/<version>.json``, one node a line.
 """
 
 from collections import Counter

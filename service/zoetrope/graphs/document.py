@@ -20,7 +20,7 @@ from .graph import Graph, Node
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 
-# What a request says beside its graph, and what a page's file has next to it.
+# What a request says next to its graph, and what a page's file has next to it.
 _BESIDE = frozenset(
     ("client_id", "prompt_id", "extra_data", "front", "number", "partial_execution_targets")
 ) | {"workflow"}
@@ -49,7 +49,7 @@ class Document(msgspec.Struct, frozen=True):
     page_format: bool = False
     #: Ids that the text has more than once; the last node of each counts, as it does for ComfyUI.
     twice: tuple[str, ...] = ()
-    #: What the request says beside its graph; None if the document is the graph itself.
+    #: What the request says next to its graph; None if the document is the graph itself.
     request: dict[str, Any] | None = None
 
 
@@ -151,7 +151,7 @@ def _no_number(name: str) -> None:
 
 
 def _request(raw: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Give what a whole request says beside its graph; None for anything else."""
+    """Give what a whole request says next to its graph; None for anything else."""
     graph = raw.get("prompt")
     if not isinstance(graph, dict) or "class_type" in graph or not _BESIDE.issuperset(raw.keys() - {"prompt"}):  # fmt: skip
         return None

@@ -2,10 +2,10 @@
 
 The server fits values to the declared type first (`"64"` is a whole number, any value a text) and
 then looks at bounds and choices. It does not ask whether the page would show a field or a socket
-(`forceInput`), nor for what the page adds (`control_after_generate`), nor for inputs that nobody
+(`forceInput`), nor for what the page adds (`control_after_generate`), nor for inputs that no one
 declares. Where it lets through what fails in the middle of a run, this check is the stricter one:
 numbers that are not finite, options of a dynamic choice that there are not, a value where only
-another node's output can be, links that nobody declares and that lead nowhere.
+another node's output can be, links that no one declares and that lead nowhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .catalog import Node as Signature
 from .document import Link, link_of, unwrapped
 from .graph import Graph, Inputs, Node
 
-#: Gives the options of a choice; None where nobody can tell them.
+#: Gives the options of a choice; None where no one can tell them.
 Options = Callable[[Input], Sequence[Option] | None]
 
 _ANY = frozenset({"*", "COMFY_MATCHTYPE_V3"})
@@ -157,7 +157,7 @@ def accepts(given: str, wanted: str) -> bool:
 
 
 def astray(link: Link, graph: Graph, catalog: Catalog) -> tuple[Kind, str] | None:
-    """Say why a link leads to no output; None if it does, or nobody knows its node."""
+    """Say why a link leads to no output; None if it does, or no one knows its node."""
     above = graph.get(link.node)
     if above is None:
         return Kind.NO_NODE, "which does not exist"

@@ -18,7 +18,7 @@ class Loader(msgspec.Struct, frozen=True):
 
 
 # SeedVR2's and RIFE's lists of models are fixed in their packs: a file that is missing passes
-# ComfyUI's validation and fails after the whole generation. RIFE's lie beside its code, or, where that
+# ComfyUI's validation and fails after the whole generation. RIFE's lie next to its code, or, where that
 # is read-only, among the models.
 LOADERS: Mapping[str, Loader] = {
     "UNETLoader": Loader("unet_name", "diffusion_models"),

@@ -24,15 +24,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     file: RecipeFile
     graphs: dict[str, Graph]
-    card: Memory = Memory()  # what the card that it is planned for allows
-    memory: int = 0  # the class of that card: the largest of `file.memory` that it has, or 0
+    card: Memory = Memory()  # what the GPU that it is planned for allows
+    memory: int = 0  # the class of that GPU: the largest of `file.memory` that it has, or 0
     files: dict[str, bytes] = {}  # its text, as it was read
     version: str = ""  # the digest of its files
 
     def on(self, gigabytes: float) -> Recipe:
-        """Give the recipe as it is on a card with so much memory; 0 is a card that nobody knows yet.
+        """Give the recipe as it is on a GPU with so much memory; 0 is a GPU that no one knows yet.
 
-        What smaller cards can do, a larger one can do as well, unless its own profile says otherwise.
+        What smaller GPUs can do, a larger one can do as well, unless its own profile says otherwise.
         """
         card = Memory()
         memory = self.memory_class(gigabytes)
@@ -42,7 +42,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, card=card, memory=memory)
 
     def memory_class(self, gigabytes: float) -> int:
-        """Give the class of a card with so much memory; a card that nobody knows is of the smallest."""
+        """Give the class of a GPU with so much memory; a GPU that no one knows is of the smallest."""
         return class_of(gigabytes, self.file.memory)
 
     def stage(self, name: str) -> StageSpec:
@@ -77,7 +77,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         return presets.together(known[name] for name in names)
 
     def default(self, name: str) -> Scalar:
-        """Say what a parameter is when nobody asks for anything."""
+        """Say what a parameter is when no one asks for anything."""
         parameter = self.file.parameters[name]
         if parameter.default is not None:
             return parameter.default
@@ -173,14 +173,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         return put(graph, {k: v for k, v in values.items() if k.partition(".")[0] in graph})
 
     def reliefs(self, stage: StageSpec, ticket: Ticket) -> tuple[str, ...]:
-        """Name the reliefs of a stage, in order; a size that the ticket fixed is not changed."""
+        """Name the fallbacks of a stage, in order; a size that the ticket fixed is not changed."""
         fixed = ticket.width is not None or ticket.height is not None or not ticket.auto_resize
         return tuple(easing.name for easing in stage.relief if easing.scale == 1.0 or not fixed)
 
     def expected_size(
         self, plan: Plan, stage: StageSpec, relief: tuple[str, ...]
     ) -> tuple[int, int]:
-        """Say how large a stage's video is planned to be; rungs of earlier stages count too."""
+        """Say how large a stage's video is planned to be; fallbacks of earlier stages count too."""
         size = self.file.size
         if size is None:
             return plan.width, plan.height
@@ -266,7 +266,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             return 0, 0
         budget = float(self.card.pixels or size.pixels)
         if length is not None:
-            # What a card holds is pixels times frames, of which the model sees every fourth.
+            # What a GPU holds is pixels times frames, of which the model sees every fourth.
             budget *= min(1.0, _seen(length.frames, length.step) / _seen(frames, length.step))
         for key, edge in (("width", ticket.width), ("height", ticket.height)):
             if edge is not None and not size.min_edge <= edge <= size.max_edge:
@@ -285,7 +285,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _effective(self, given: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """Say what every parameter is, whoever decided it: the ticket, the card, the recipe."""
+        """Say what every parameter is, whoever decided it: the ticket, the GPU, the recipe."""
         found: dict[str, Scalar] = {}
         for name, parameter in self.file.parameters.items():
             allowed = [self.card.set[place] for place in parameter.to if place in self.card.set]

@@ -1,4 +1,4 @@
-"""What `recipe.toml` may hold: stages, parameters, reliefs, and the places in the graphs where values go."""
+"""What `recipe.toml` may hold: stages, parameters, fallbacks, and the places in the graphs where values go."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a card with so much memory can do: its pixel budget, and inputs that it allows."""
+    """What a GPU with so much memory can do: its pixel budget, and inputs that it allows."""
 
     about: str = ""
-    pixels: int = 0  # of a clip of the recipe's own length; 0 leaves what smaller cards have
+    pixels: int = 0  # of a clip of the recipe's own length; 0 leaves what smaller GPUs have
     set: dict[str, Scalar] = {}
 
 
@@ -66,7 +66,7 @@ class Relief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The class that takes a node's place, with its inputs beside the links that stay."""
+    """The class that takes a node's place, with its inputs next to the links that stay."""
 
     class_type: str
     inputs: dict[str, Scalar] = {}
@@ -95,7 +95,7 @@ class Band(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     width: int
     height: int
     frames: int
-    memory: int  # gigabytes of the smallest card that it is fair to
+    memory: int  # gigabytes of the smallest GPU that it is fair to
     source: str
 
     def limit(self, width: int, height: int, frames: int) -> float:
@@ -112,7 +112,7 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     graph: str
     output: str  # the node whose file is the stage's result
     prefix: str  # where the output's name goes
-    estimate_seconds: float  # on a 16 GB card at the default size
+    estimate_seconds: float  # on a 16 GB GPU at the default size
     band: Band | None = None
     review: bool = False
     picture: str = ""
@@ -168,7 +168,7 @@ class RecipeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     title: str
     guidance: str = ""
     tags: tuple[Literal["experimental"], ...] = ()
-    packs: tuple[str, ...] = ()  # of nodes, beside ComfyUI's own
+    packs: tuple[str, ...] = ()  # of nodes, next to ComfyUI's own
     pictures: Literal[1, 2] = 1
     clip: Clip | None = None  # it begins with a video instead of a picture
     size: Size | None = None
@@ -178,5 +178,5 @@ class RecipeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     stages: tuple[StageSpec, ...]
     parameters: dict[str, Parameter] = {}
     presets: dict[str, Preset] = {}
-    memory: dict[int, Memory] = {}  # by a card's gigabytes, from which on each holds
+    memory: dict[int, Memory] = {}  # by a GPU's gigabytes, from which on each holds
     cards: str = ""  # the shelf's memory table that holds where `memory` says nothing

@@ -65,7 +65,7 @@ def _line(start: float, end: float, count: int) -> list[float]:
 
 
 def _normal(steps: int, shift: float) -> list[float]:
-    # The levels themselves are spaced evenly, then shifted once more.
+    # The levels themselves are spaced evenly, then shifted again.
     return [sigma(shift, t) for t in _line(1.0, table(shift)[0], steps)] + [0.0]
 
 

@@ -1,4 +1,4 @@
-"""What the recipes of one shelf share: presets, reliefs, and what a card's memory allows."""
+"""What the recipes of one shelf share: presets, fallbacks, and what a GPU's memory allows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILE = "shared.toml"
 
 
 class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `shared.toml` holds, beside the recipes' folders."""
+    """What `shared.toml` holds, next to the recipes' folders."""
 
     presets: dict[str, Preset] = {}
     memory: dict[int, Memory] = {}  # pixels alone: inputs belong to nodes, and those to recipes

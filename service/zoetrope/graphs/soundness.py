@@ -16,7 +16,7 @@ from .recipe_file import Parameter, Setting
 
 
 def check(recipe: Recipe, origin: Path | str) -> None:
-    """Raise RecipeError for the first thing that a recipe's author has to mend."""
+    """Raise RecipeError for the first thing that a recipe's author has to fix."""
     try:
         _check_stages(recipe)
         _check_shared(recipe)

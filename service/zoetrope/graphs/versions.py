@@ -1,4 +1,4 @@
-"""The recipes that jobs were accepted with, kept by their digest; nobody looks for recipes here by name."""
+"""The recipes that jobs were accepted with, kept by their digest; no one looks for recipes here by name."""
 
 from __future__ import annotations
 

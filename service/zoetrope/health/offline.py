@@ -30,7 +30,7 @@ def offline(down: Reason, file: Path | None) -> Health:
 
 
 class CardNow:
-    """Looks at the cards itself, as nobody else does here."""
+    """Looks at the GPUs itself, as no one else does here."""
 
     name = CardCheck.name
 

@@ -9,7 +9,7 @@ from .base import Verdict
 
 
 class ServiceCheck:
-    """Stands first where somebody has already found that nobody answers."""
+    """Stands first where someone has already found that no one answers."""
 
     name = "service"
 

@@ -103,7 +103,7 @@ def walk(view: GraphView, user: str, name: str = "model") -> Chain:
 
 
 def quantisation(view: GraphView, chain: Chain) -> str:
-    """Say how a chain's weights are quantised once they are loaded; empty where nobody can tell."""
+    """Say how a chain's weights are quantised once they are loaded; empty where no one can tell."""
     chosen = view.text(chain.loader, "weight_dtype") if chain.loader else None
     if chosen and chosen != "default":
         return "fp8_e5m2" if "e5m2" in chosen else "fp8_e4m3" if "fp8" in chosen else chosen

@@ -1,4 +1,4 @@
-"""What the linter may know beside the graph: the host, the recipe, the picture, the catalogues."""
+"""What the linter may know next to the graph: the host, the recipe, the picture, the catalogues."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..graphs import catalog as catalogs
 from ..graphs.catalog import Catalog
 from ..graphs.memory import sold
 
-#: Weights that a host refuses unless its operator says otherwise: all-in-one merges, and the
+#: Weights that a host rejects unless its operator says otherwise: all-in-one merges, and the
 #: generation before this one. WAN 2.1's VAE and LoRAs are none of these.
 DENIED_MODELS = (r"rapid", r"(?:^|_)aio(?:_|$)", r"wan_?2_?1_.*(?:i2v|t2v)")
 
@@ -22,7 +22,7 @@ PACKAGES = {"sageattn": "sageattention", "flash_attn": "flash_attn", "sageattn3"
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """The machine that will run the graph; what is not known is None, and rules about it are silent."""
 
-    memory_gb: float | None = None  # as the card is sold
+    memory_gb: float | None = None  # as the GPU is sold
     ram_gb: float | None = None
     architecture: str = ""  # such as "sm_89" or "sm_120"
     kernels: frozenset[str] | None = None  # Python packages, such as "sageattention"
@@ -31,13 +31,13 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def compute(self) -> int | None:
-        """The card's compute capability times ten, such as 89 for 8.9, if that is known."""
+        """The GPU's compute capability times ten, such as 89 for 8.9, if that is known."""
         digits = self.architecture.removeprefix("sm_").rstrip("af")
         return int(digits) if digits.isdigit() else None
 
     @property
     def blackwell(self) -> bool | None:
-        """Whether the card is of the Blackwell generation, if that is known."""
+        """Whether the GPU is of the Blackwell generation, if that is known."""
         return None if self.compute is None else self.compute >= 100
 
     @property
@@ -88,7 +88,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything beside the graph."""
+    """Everything next to the graph."""
 
     catalog: Catalog
     host: Host = Host()
@@ -96,7 +96,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     picture: Picture | None = None
     #: The name of the graph's own file; empty where it does not come from one.
     file: str = ""
-    #: The files (`folder/file`) whose size and hash are known; None if nobody looked.
+    #: The files (`folder/file`) whose size and hash are known; None if no one looked.
     pinned: frozenset[str] | None = None
     #: Rules that do not count for this graph, each with the reason.
     ignore: Mapping[str, str] = {}

@@ -1,4 +1,4 @@
-"""What a rule says: the rule itself, one place where it applies, and what would mend it."""
+"""What a rule says: the rule itself, one place where it applies, and what would fix it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def quote(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "nothing"}[value]
     if isinstance(value, int):
-        # Python refuses to write out integers of thousands of digits.
+        # Python rejects to write out integers of thousands of digits.
         return str(value) if abs(value) < 10**30 else f"a number of {value.bit_length()} bits"
     if isinstance(value, float):
         return f"{value:g}"

@@ -20,7 +20,7 @@ _ALL = "*"
 
 
 class Mended(msgspec.Struct, frozen=True):
-    """A graph after its mending, and the findings that were mended."""
+    """A graph after its mending, and the findings that were fixed."""
 
     graph: Graph
     findings: tuple[Finding, ...]
@@ -40,7 +40,7 @@ def mend(graph: Graph, context: Context, rules: Collection[str] | None = None) -
             break
         touched: dict[str, set[str]] = defaultdict(set)
         for finding in waiting:
-            # The worst is mended first; what it has changed is looked at anew in the next round.
+            # The worst is fixed first; what it has changed is looked at again in the next round.
             if any(_clashes(change, touched) for change in finding.changes):
                 continue
             for change in finding.changes:

@@ -72,7 +72,7 @@ class GraphView:
         return self._links[node_id]
 
     def source(self, node_id: str, name: str) -> Link | None:
-        """Find the output that really feeds an input, behind switches; None if nobody can tell."""
+        """Find the output that really feeds an input, behind switches; None if no one can tell."""
         return self._behind(link_of(self.raw(node_id, name)), 0)
 
     def value(self, node_id: str, name: str) -> Scalar | None:

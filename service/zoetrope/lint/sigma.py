@@ -36,6 +36,6 @@ def natural_split(scheduler: str, steps: int, shift: float, task: str = "i2v") -
 
 @lru_cache(maxsize=256)
 def _levels(scheduler: str, steps: int, shift: float) -> tuple[float, ...]:
-    # The shift's own steps are 0.01: what is smaller is nobody's, and divides by zero.
+    # The shift's own steps are 0.01: what is smaller is no one's, and divides by zero.
     known = scheduler in SCHEDULERS and 1 < steps <= _MOST_STEPS and 0.01 <= shift <= 100
     return tuple(sigmas(scheduler, steps, shift)) if known else ()

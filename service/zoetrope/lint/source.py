@@ -1,4 +1,4 @@
-"""Where a graph that is to be read lies: a file, alone or beside its recipe."""
+"""Where a graph that is to be read lies: a file, alone or next to its recipe."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def read(file: Path) -> Source:
 
 
 def mended(source: Source, context: Context) -> tuple[str, ...]:
-    """Mend a graph in its file, and name the rules that were mended; a file that is no graph stays as it is."""
+    """Mend a graph in its file, and name the rules that were fixed; a file that is no graph stays as it is."""
     document = source.document
     if document.page_format or document.malformed:
         return ()

@@ -84,7 +84,7 @@ class Subject:
 
     @cached_property
     def strangers(self) -> bool:
-        """Whether there are nodes of classes that nobody knows: what those do cannot be ruled out."""
+        """Whether there are nodes of classes that no one knows: what those do cannot be ruled out."""
         return any(self.catalog.get(node.class_type) is None for node in self.nodes.values())
 
     @cached_property
@@ -205,5 +205,5 @@ class Subject:
 
 
 def _options(item: Input) -> tuple[Option, ...] | None:
-    """Give the options that are the same on every host; nobody here knows what files one has."""
+    """Give the options that are the same on every host; no one here knows what files one has."""
     return None if item.files else item.options

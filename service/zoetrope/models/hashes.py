@@ -79,7 +79,7 @@ class Hashes:
         return tuple(each for each, _ in found)
 
     async def completed(self, files: tuple[ModelFile, ...]) -> tuple[ModelFile, ...]:
-        """Fill in the hashes that were computed since, of files that nobody replaced meanwhile."""
+        """Fill in the hashes that were computed since, of files that no one replaced meanwhile."""
         if not (open_ := [each.name for each in files if each.unknown == NOT_YET]):
             return files
         now = {each.name: each for each in await self.look(open_)}

@@ -62,7 +62,7 @@ def _read(origin: Path) -> tuple[Model, ...]:
 
 
 def needs(recipe: Recipe, known: Mapping[str, Model]) -> tuple[Model, ...]:
-    """List what a recipe's graphs load; a file that nobody knows more about has its name alone."""
+    """List what a recipe's graphs load; a file that no one knows more about has its name alone."""
     found: dict[str, Model] = {}
     for stage in recipe.file.stages:
         for loader, name in loaded(recipe.graphs[stage.graph]):

@@ -25,7 +25,7 @@ class State(StrEnum):
     PARTIAL = "partial"  # a download that is not finished
     WRONG_SIZE = "wrong size"
     DAMAGED = "damaged"  # the size fits, the hash does not
-    THERE = "there"  # the size fits, or nobody knows it; the hash was not computed yet
+    THERE = "there"  # the size fits, or no one knows it; the hash was not computed yet
     VERIFIED = "verified"
 
 

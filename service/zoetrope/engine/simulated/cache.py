@@ -33,7 +33,7 @@ def signatures(
 ) -> dict[str, str]:
     """Name every node by its class, its values and all that is above it.
 
-    `changed` adds what a class watches beside its inputs (a file's content); `unique` says
+    `changed` adds what a class watches next to its inputs (a file's content); `unique` says
     which classes are also told their own id, so that two of them never share a result.
     """
     names: dict[str, str] = {}

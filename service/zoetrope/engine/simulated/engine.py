@@ -159,7 +159,7 @@ class SimulatedEngine:
             self._reborn = asyncio.create_task(self._go_and_come_back())
 
     async def _go_and_come_back(self) -> None:
-        """Go down, and come back if somebody watches over this engine."""
+        """Go down, and come back if someone watches over this engine."""
         await self._halt()
         if self._respawn_seconds is not None:
             with contextlib.suppress(TimeoutError):
@@ -182,7 +182,7 @@ def _work(queue: PromptQueue, executor: Executor, died: Callable[[], object]) ->
                     died()
                 return
             except Exception:
-                # A graph that nobody thought of fails alone; the worker goes on.
+                # A graph that no one thought of fails alone; the worker goes on.
                 _log.exception(
                     "a prompt crashed the simulated engine", extra={"action": "simulate"}
                 )

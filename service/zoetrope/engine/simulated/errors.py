@@ -14,7 +14,7 @@ class NodeFailure(Exception):
 
 
 class OutOfMemory(NodeFailure):
-    """The card's memory is exhausted."""
+    """The GPU's memory is exhausted."""
 
     type_name = "torch.OutOfMemoryError"
     tips = OUT_OF_MEMORY_TIPS
@@ -39,7 +39,7 @@ class MissingModel(NodeFailure):
 
 
 class CudaFault(NodeFailure):
-    """The CUDA context is lost; every later use of the card fails until the process restarts."""
+    """The CUDA context is lost; every later use of the GPU fails until the process restarts."""
 
     type_name = "torch.AcceleratorError"
 
@@ -66,7 +66,7 @@ class OutsideOutput(NodeFailure):
 
 
 class InterruptedPrompt(Exception):
-    """Somebody asked for the running prompt to stop."""
+    """Someone asked for the running prompt to stop."""
 
 
 class EngineDied(BaseException):

@@ -187,7 +187,7 @@ class _Run:
         """Run one node, or name again what it made before; say whether to go on."""
         made = self._keep(node_id)
         if made:
-            # Without a client nobody is told, and the history stays without the old names.
+            # Without a client no one is told, and the history stays without the old names.
             if self.executor.client_id is not None:
                 self._tell_output(node_id, made.ui)
                 if made.ui is not None:
@@ -294,7 +294,7 @@ class _Run:
             self.executor.emit(event, data, self.executor.client_id)
 
     def _send(self, event: str, data: Json) -> None:
-        """Tell the client something; without one, nobody is told."""
+        """Tell the client something; without one, no one is told."""
         if self.executor.client_id is not None:
             self.executor.emit(event, data, self.executor.client_id)
 

@@ -8,7 +8,7 @@ import msgspec
 from .errors import CudaFault, HostOutOfMemory, MissingModel, OutOfMemory
 
 FaultKind = Literal[
-    "oom",  # the card's memory is exhausted at a node
+    "oom",  # the GPU's memory is exhausted at a node
     "missing",  # a node's own model file is not there, which only shows when it runs
     "host_oom",  # the host's memory is exhausted at a node
     "cuda",  # the CUDA context is lost at a node, and stays lost until a restart
@@ -153,7 +153,7 @@ def samples(class_type: str) -> bool:
 
 
 def uses_card(class_type: str) -> bool:
-    """Say whether a node class computes on the card, so that a lost CUDA context fails it."""
+    """Say whether a node class computes on the GPU, so that a lost CUDA context fails it."""
     return samples(class_type) or (
         any(part in class_type for part in _ON_CARD) and "Load" not in class_type
     )

@@ -64,7 +64,7 @@ class Files:
         return path
 
     def viewed(self, name: str, subfolder: str, kind: str) -> Path | int:
-        """Return the file that /view should send, or the status it refuses with."""
+        """Return the file that /view should send, or the status it rejects with."""
         plain, folder = self.annotated(name, self.by_type(kind))
         if not plain or plain.startswith("/") or ".." in plain or folder is None:
             return 400

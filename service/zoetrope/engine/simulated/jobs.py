@@ -51,7 +51,7 @@ def all_jobs(queue: PromptQueue, query: dict[str, str]) -> Json:
 
 
 def one_job(queue: PromptQueue, prompt_id: str) -> Json | None:
-    """Tell all about one job, or None if nobody knows it."""
+    """Tell all about one job, or None if no one knows it."""
     entry = queue.history(prompt_id).get(prompt_id)
     if entry is not None:
         return _ended(prompt_id, entry, whole=True)

@@ -1,4 +1,4 @@
-"""The small mark on every frame that this engine saves, so that nobody takes it for a model's work."""
+"""The small mark on every frame that this engine saves, so that no one takes it for a model's work."""
 
 import numpy as np
 

@@ -40,7 +40,7 @@ class Lists(msgspec.Struct, frozen=True):
 def validate(
     document: Document, catalog: Catalog, lists: Lists, only: Sequence[str] | None
 ) -> Verdict:
-    """Judge a document; an entry of it that is no node refuses the whole."""
+    """Judge a document; an entry of it that is no node rejects the whole."""
     graph = document.nodes
     for node_id, entry in document.malformed.items():
         return Verdict(_malformed(node_id, entry.reason, entry.title), [], {}, graph)

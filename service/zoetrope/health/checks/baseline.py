@@ -1,4 +1,4 @@
-"""Does every Blackwell card have a baseline?"""
+"""Does every Blackwell GPU have a baseline?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ARCHITECTURE = "Blackwell"
 
 
 class BaselineCheck:
-    """Looks for cards that draw full power for hours, where a limit costs little time."""
+    """Looks for GPUs that draw full power for hours, where a limit costs little time."""
 
     name = "baseline"
 
@@ -18,7 +18,7 @@ class BaselineCheck:
         self._runtime = runtime
 
     async def look(self) -> Verdict | None:
-        """Name the cards that want a working profile and have none."""
+        """Name the GPUs that want a working profile and have none."""
         tuner = self._runtime.tuner
         if tuner is None:
             return None

@@ -1,4 +1,4 @@
-"""Are the cards there that engines work on, and does their driver answer?"""
+"""Are the GPUs there that engines work on, and does their driver answer?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..base import Verdict
 
 
 class CardCheck:
-    """Compares the cards that the settings name with those that the driver shows."""
+    """Compares the GPUs that the settings name with those that the driver shows."""
 
     name = "card"
 
@@ -15,7 +15,7 @@ class CardCheck:
         self._runtime = runtime
 
     async def look(self) -> Verdict | None:
-        """Say which cards there are; a host without one has nothing to say, unless an engine names one."""
+        """Say which GPUs there are; a host without one has nothing to say, unless an engine names one."""
         tuner = self._runtime.tuner
         if tuner is None or not tuner.watch.looked.is_set():
             return None

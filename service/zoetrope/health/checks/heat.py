@@ -1,4 +1,4 @@
-"""Does heat slow a card down?"""
+"""Does heat slow a GPU down?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..base import Verdict
 
 
 class HeatCheck:
-    """Reads why each card runs slower than it could."""
+    """Reads why each GPU runs slower than it could."""
 
     name = "heat"
 
@@ -15,7 +15,7 @@ class HeatCheck:
         self._runtime = runtime
 
     async def look(self) -> Verdict | None:
-        """Say how warm the cards are, and which of them heat slows down."""
+        """Say how warm the GPUs are, and which of them heat slows down."""
         tuner = self._runtime.tuner
         if tuner is None or not tuner.watch.cards:
             return None

@@ -90,7 +90,7 @@ class InboxCheck:
         return Verdict(name=self.name, level="ok", found=f"{settings.path} is watched {how}.")
 
     async def _notice(self) -> Reason | None:
-        """Say what is to be fixed in the folders, unless somebody has done so meanwhile."""
+        """Say what is to be fixed in the folders, unless someone has done so meanwhile."""
         intake = self._runtime.intake
         if intake is not None and intake.status.notice is not None:
             await intake.look_at_folders()

@@ -10,7 +10,7 @@ from ...runtime import Runtime
 from ...settings import EngineSettings, Settings
 from ..base import Verdict
 
-# A person's own node pack in place of ours is a choice; missing models are told where recipes are.
+# A user's own node pack in place of ours is a choice; missing models are told where recipes are.
 NOT_OURS = frozenset({"yours", "models"})
 
 

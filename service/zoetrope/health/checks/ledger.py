@@ -16,7 +16,7 @@ SLOW = 1.0  # seconds for one small write
 
 
 class LedgerCheck:
-    """Writes one row each time, and has the whole file read through now and then beside it."""
+    """Writes one row each time, and has the whole file read through now and then next to it."""
 
     name = "ledger"
 

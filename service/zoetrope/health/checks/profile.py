@@ -1,4 +1,4 @@
-"""Do the cards work at the profiles that the settings name?"""
+"""Do the GPUs work at the profiles that the settings name?"""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ProfileCheck:
 
 
 def _judged(state: CardState) -> Iterator[Reason | str]:
-    """Say of each profile that counts for a card what is wrong, or how it is."""
+    """Say of each profile that counts for a GPU what is wrong, or how it is."""
     if state.held == "":
         yield "stock, set by the user (`zoetrope gpu apply` returns it to the settings)"
         return

@@ -10,11 +10,11 @@ from ...errors import Reason
 from ...runtime import Runtime
 from ..base import Verdict, ago
 
-PATIENCE = 60.0  # seconds that a job may wait beside an idle engine
+PATIENCE = 60.0  # seconds that a job may wait next to an idle engine
 
 
 class QueueCheck:
-    """Looks for a pause, and for a job that nobody takes although an engine is idle."""
+    """Looks for a pause, and for a job that no one takes although an engine is idle."""
 
     name = "queue"
 

@@ -1,4 +1,4 @@
-"""Is the default recipe there, and do jobs still run recipes as they were before somebody edited them?"""
+"""Is the default recipe there, and do jobs still run recipes as they were before someone edited them?"""
 
 from __future__ import annotations
 

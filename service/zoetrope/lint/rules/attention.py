@@ -140,7 +140,7 @@ def cache_over_few_steps(subject: Subject) -> Iterator[Hit]:
     source="community notes on main_device",
 )
 def kept_on_card(subject: Subject) -> Iterator[Hit]:
-    """Find the wrapper's loader keeping 14B weights on a card with less than 48 GB."""
+    """Find the wrapper's loader keeping 14B weights on a GPU with less than 48 GB."""
     memory = subject.host.memory_gb
     if memory is None or memory >= _ROOMY_GB:
         return
@@ -161,7 +161,7 @@ def kept_on_card(subject: Subject) -> Iterator[Hit]:
     source="WanVideoWrapper nodes_model_loading.py",
 )
 def exclusive_settings(subject: Subject) -> Iterator[Hit]:
-    """Find settings of the wrapper's loader that it refuses together."""
+    """Find settings of the wrapper's loader that it rejects together."""
     for node_id in subject.read.of("WanVideoModelLoader"):
         if all(
             subject.read.linked(node_id, f"{n}_args") for n in ("block_swap", "vram_management")

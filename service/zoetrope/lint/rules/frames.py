@@ -12,7 +12,7 @@ from ..subject import Subject
 from .interpolate import LARGE_FPS, SLOW_MOTION, is_large, other_rate
 
 _TRAINED = 81
-#: Tokens that fit, by the card's memory in GB.
+#: Tokens that fit, by the GPU's memory in GB.
 BUDGETS = {16: 24_000, 24: 37_000, 32: 60_000, 80: 170_000}  # by class of GPU memory
 _LABEL = re.compile(r"^\s*(\d{1,5})\s*[:x/]\s*(\d{1,5})\s*$")
 
@@ -111,7 +111,7 @@ def off_patch_grid(subject: Subject) -> Iterator[Hit]:
     source="host guide: tested sizes; measured on a 16 GB GPU",
 )
 def beyond_memory(subject: Subject) -> Iterator[Hit]:
-    """Find clips of 14B weights with more tokens than the card's memory is good for."""
+    """Find clips of 14B weights with more tokens than the GPU's memory is good for."""
     memory = subject.host.memory_gb
     if memory is None:
         return

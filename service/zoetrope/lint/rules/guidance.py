@@ -69,7 +69,7 @@ def _cfg(stage: Stage, better: float) -> Hit:
 )
 def unheard_negative(subject: Subject) -> Iterator[Hit]:
     """Find negative prompts that only stages at CFG 1.0 are given."""
-    # A node that nobody knows may listen to it.
+    # A node that no one knows may listen to it.
     if subject.strangers:
         return
     users: dict[Prompt, list[Stage]] = defaultdict(list)

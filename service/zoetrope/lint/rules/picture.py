@@ -21,7 +21,7 @@ _MASK = 1
     source="ComfyUI nodes.py: LoadImage; host guide",
 )
 def alpha_dropped(subject: Subject) -> Iterator[Hit]:
-    """Find pictures with alpha whose mask nobody uses to flatten them."""
+    """Find pictures with alpha whose mask no one uses to flatten them."""
     picture = subject.context.picture
     if picture is None or not picture.alpha:
         return

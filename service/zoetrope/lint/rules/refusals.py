@@ -65,7 +65,7 @@ def merged_late(subject: Subject) -> Iterator[Hit]:
     """Find merge_loras on the LoRA that WanVideoSetLoRAs asks."""
     for node_id in subject.read.of("WanVideoSetLoRAs"):
         lora = _last(subject.read, node_id)
-        # A node that nobody knows may have put another LoRA after it.
+        # A node that no one knows may have put another LoRA after it.
         if lora is not None and lora.merged and not subject.strangers:
             put = (Put(lora.node, "merge_loras", False),)
             found = f"merge_loras = true, and {node_id} merges nothing"

@@ -234,8 +234,8 @@ def _begins_empty(subject: Subject, stage: Stage) -> bool:
     source="two-pass notes: the second pass reads the first one's output",
 )
 def work_thrown_away(subject: Subject) -> Iterator[Hit]:
-    """Find samplers that no output descends from, beside samplers that one does."""
-    # A node that nobody knows may be the output that is missed.
+    """Find samplers that no output descends from, next to samplers that one does."""
+    # A node that no one knows may be the output that is missed.
     if subject.strangers or not any(stage in subject.reachable for stage in subject.stages):
         return
     followed = {stage.previous for stage in subject.stages.values()}

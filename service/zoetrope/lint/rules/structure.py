@@ -106,7 +106,7 @@ def off_grid(subject: Subject) -> Iterator[Hit]:
     for node_id, node in subject.nodes.items():
         signature = subject.catalog.get(node.class_type)
         for name, item in signature.inputs.items() if signature else ():
-            # A default that its own pack puts between two steps is nobody's mistake.
+            # A default that its own pack puts between two steps is no one's mistake.
             if not isinstance(item.step, int) or item.step < 2 or name not in node.inputs:
                 continue
             value = subject.read.number(node_id, name)

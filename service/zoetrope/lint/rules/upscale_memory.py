@@ -99,7 +99,7 @@ def too_many_blocks(subject: Subject) -> Iterator[Hit]:
     source="hero document",
 )
 def too_much_for_16_gb(subject: Subject) -> Iterator[Hit]:
-    """Find what does not fit a card of 16 GB."""
+    """Find what does not fit a GPU of 16 GB."""
     memory = subject.host.memory_gb
     if memory is None or class_of(memory) > CLASSES[0]:
         return
@@ -128,7 +128,7 @@ def too_much_for_16_gb(subject: Subject) -> Iterator[Hit]:
     source="SeedVR2 compatibility.py",
 )
 def missing_kernel(subject: Subject) -> Iterator[Hit]:
-    """Find attention modes whose package or card the host lacks."""
+    """Find attention modes whose package or GPU the host lacks."""
     kernels, blackwell = subject.host.kernels, subject.host.blackwell
     for node_id in subject.read.of("SeedVR2LoadDiTModel"):
         mode = subject.read.text(node_id, "attention_mode") or ""

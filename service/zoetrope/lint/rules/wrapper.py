@@ -9,7 +9,7 @@ from ..findings import Hit, Put, quote
 from ..registry import rule
 from ..subject import Subject
 
-#: Compute capability times ten from which on a card multiplies in fp8.
+#: Compute capability times ten from which on a GPU multiplies in fp8.
 _FP8_CARD = 89
 
 #: Where the wrapper scales a picture's latent, with the picture's input.
@@ -103,7 +103,7 @@ def idle_norm(subject: Subject) -> Iterator[Hit]:
     source="community notes on fp8_fast; WanVideoWrapper nodes_model_loading.py",
 )
 def fast_on_older_card(subject: Subject) -> Iterator[Hit]:
-    """Find `_fast` quantisation on hosts whose card is known to be older."""
+    """Find `_fast` quantisation on hosts whose GPU is known to be older."""
     compute = subject.host.compute
     if compute is None or compute >= _FP8_CARD:
         return
@@ -166,7 +166,7 @@ def quantised_at_load(subject: Subject) -> Iterator[Hit]:
         if subject.read.class_of(weights.node) != "WanVideoModelLoader":
             continue
         kind = subject.read.text(weights.node, "quantization") or "disabled"
-        # The scaled kinds are for scaled files alone; the loader refuses them for any other.
+        # The scaled kinds are for scaled files alone; the loader rejects them for any other.
         if kind == "disabled" or "scaled" in kind:
             continue
         if weights.tag.unquantised:
@@ -209,7 +209,7 @@ def kind_for_scaled(subject: Subject) -> Iterator[Hit]:
         if subject.read.class_of(weights.node) != "WanVideoModelLoader":
             continue
         kind = subject.read.text(weights.node, "quantization") or "disabled"
-        # The loader refuses every kind for GGUF, which another rule tells of.
+        # The loader rejects every kind for GGUF, which another rule tells of.
         if not weights.tag.scaled or weights.tag.gguf or kind == "disabled" or "scaled" in kind:
             continue
         fast = kind.endswith("_fast")
