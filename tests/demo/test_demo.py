@@ -182,7 +182,7 @@ def test_an_engine_that_is_not_there_is_named(run):
     address = f"http://127.0.0.1:{free_port()}"
     code, _, (error,) = run("--engine", address)
     assert code == 1
-    assert f"{address} does not answer" in error
+    assert f"{address} does not respond" in error
 
 
 def test_a_service_that_does_not_start_is_noticed_and_quoted(tmp_path):

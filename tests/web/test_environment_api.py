@@ -41,7 +41,7 @@ async def test_every_engine_tells_what_it_has(client, parts, models):
     assert (here["version"], here["memory"]) == ("0.27.1", 32.0)
     known, outside = here["environment"]["models"]
     assert (known["size"], known["unknown"]) == (7, NOT_YET)
-    assert "leads out" in outside["unknown"]
+    assert "points outside" in outside["unknown"]
     assert "another host" in elsewhere["environment"]["models"][0]["unknown"]
     assert down["environment"] is None
 
