@@ -44,7 +44,7 @@ def edit(shelf, old: str, new: str) -> None:
             "default = 4\n", f"default = {'9' * 5000}\n", "too many digits", id="many digits"
         ),
         pytest.param(
-            "title =", f"x = {'[' * 500}{']' * 500}\ntitle =", "nested too deep", id="deep lists"
+            "title =", f"x = {'[' * 500}{']' * 500}\ntitle =", "nested deeper", id="deep lists"
         ),
         ("pixels = 4096\n", "pixels = 0\nmin_edge_ = 1\n", "min_edge_"),
         ("[size]", '[memory.24]\nset = { "cond.odd" = 1 }\n[size]', "cond.odd"),
