@@ -88,7 +88,7 @@ class RecipesSettings(Section, frozen=True):
 
 
 class JobsSettings(Section, frozen=True):
-    """How jobs are treated: `review` overrides the recipes, `retries` bounds attempts beyond the ladder."""
+    """How jobs are treated: `review` overrides the recipes, `retries` bounds attempts beyond the fallbacks."""
 
     review: bool | None = None
     retries: Count = 3

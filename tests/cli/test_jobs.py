@@ -79,13 +79,13 @@ def test_one_job_is_shown_with_everything_that_was_tried(service, run):
     )
     job = service.add(
         State.FAILED,
-        stages=(Stage(name="i2v", relief=("tiled",), attempts=(attempt,)),),
+        stages=(Stage(name="i2v", fallbacks=("tiled",), attempts=(attempt,)),),
         reason=Reason("oom", "Nothing is left to try.", "Go smaller."),
     )
     text = run("job", job.short).stdout
     assert "cat.png (640x480)" in text
     assert "Nothing is left to try. Go smaller." in text
-    assert "i2v: pending, relief: tiled" in text
+    assert "i2v: pending, fallbacks: tiled" in text
     assert "1. on comfyui failed after 30 s: CUDA out of memory" in text
     assert f"zoetrope retry {job.short}" in text
 

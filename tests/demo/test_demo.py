@@ -100,7 +100,7 @@ def test_it_ends_with_a_checked_video_after_two_faults(run):
     receipt = msgspec.json.decode((video.parent / "receipt.json").read_bytes(), type=Receipt)
     first, second = receipt.stages
     assert [a.failure.kind for a in first.attempts if a.failure] == ["oom", "crash"]
-    assert first.rungs == ("free",)
+    assert first.fallbacks == ("free",)
     assert len(second.attempts) == 1
     assert (video.parent / "poster.jpg").exists()
 

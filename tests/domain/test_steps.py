@@ -153,7 +153,7 @@ def test_a_failed_attempt_keeps_its_failure_and_the_next_has_a_new_id():
     job = steps.submit(job, 4.0, "e")
     assert job.attempt is not None
     assert job.attempt.number == 2
-    assert job.attempt.relief == ("free", "tiled")
+    assert job.attempt.fallbacks == ("free", "tiled")
     assert job.attempt.prompt_id != first.prompt_id
 
 
@@ -199,7 +199,7 @@ def test_retry_forgets_the_ladder():
     job = steps.fail(steps.try_again(job, 3.0, BROKE, ("free", "tiled")), 4.0, WHY)
     again = steps.retry(job, 5.0)
     assert again.stage is not None
-    assert again.stage.relief == ()
+    assert again.stage.fallbacks == ()
     assert len(again.stage.attempts) == 1
 
 

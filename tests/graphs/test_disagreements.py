@@ -8,7 +8,7 @@ import pytest
 
 from zoetrope.graphs import catalog
 from zoetrope.graphs.recipe import Recipe
-from zoetrope.graphs.recipe_file import Preset, Relief
+from zoetrope.graphs.recipe_file import Fallback, Preset
 from zoetrope.graphs.shared import read
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.lint.rules import RULES
@@ -44,12 +44,12 @@ def held(recipe: Recipe, place: str) -> set[object]:
     }
 
 
-def eased(relief: Relief, place: str) -> set[object]:
+def eased(fallbacks: Fallback, place: str) -> set[object]:
     """Find what a relief sets a node's input to."""
     node, _, key = place.partition(".")
-    swapped = relief.swap[node].inputs if node in relief.swap else {}
+    swapped = fallbacks.swap[node].inputs if node in fallbacks.swap else {}
     return {
-        values[name] for values, name in ((swapped, key), (relief.set, place)) if name in values
+        values[name] for values, name in ((swapped, key), (fallbacks.set, place)) if name in values
     }
 
 
@@ -63,11 +63,11 @@ def mistakes(cell: str) -> list[str]:
     """Read a cell from left to right: recipes, their presets and reliefs, and what is said of each."""
     found: list[str] = []
     recipes: list[Recipe] = ALL
-    within: Preset | Relief | None = None
+    within: Preset | Fallback | None = None
     for span in SPAN.findall(cell):
         recipe = recipes[0]
         place, equals, value = span.partition(" = ")
-        reliefs = {r.name: r for stage in recipe.file.stages for r in stage.relief}
+        fallbacks = {r.name: r for stage in recipe.file.stages for r in stage.fallbacks}
         if equals:
             if isinstance(within, Preset):
                 values = {within.values[place]} if place in within.values else set()
@@ -81,8 +81,8 @@ def mistakes(cell: str) -> list[str]:
             recipes, within = [SHELF.get(span)], None
         elif len(recipes) == 1 and span in recipe.file.presets:
             within = recipe.file.presets[span]
-        elif len(recipes) == 1 and span in reliefs:
-            within = reliefs[span]
+        elif len(recipes) == 1 and span in fallbacks:
+            within = fallbacks[span]
         elif span in NODES:
             classes = {
                 node.class_type for graph in recipe.graphs.values() for node in graph.values()

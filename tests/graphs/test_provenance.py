@@ -67,7 +67,7 @@ def test_a_recipe_has_a_paragraph_of_guidance_and_says_what_each_part_is_for(nam
     file = SHELF.get(name).file
     assert 150 < len(file.guidance.strip()) < 600
     assert all(stage.estimate_seconds > 0 for stage in file.stages)
-    assert all(relief.about for stage in file.stages for relief in stage.relief)
+    assert all(fallbacks.about for stage in file.stages for fallbacks in stage.fallbacks)
     own = tomli.loads((shipped() / name / "recipe.toml").read_text())
     assert all(profile.get("about") for profile in own.get("memory", {}).values())
     assert all(preset.source for preset in file.presets.values())

@@ -8,7 +8,7 @@ from tests.fakes.still import plain_still
 from zoetrope.domain.values import Still, Ticket
 from zoetrope.errors import Rejected
 from zoetrope.graphs.recipe import Recipe, fit
-from zoetrope.graphs.recipe_file import Memory, Parameter, Relief, Size
+from zoetrope.graphs.recipe_file import Fallback, Memory, Parameter, Size
 from zoetrope.graphs.shelf import load
 
 TINY = load(RECIPES / "tiny")
@@ -23,9 +23,9 @@ def plan(recipe: Recipe = TINY, seed: int = 7, **asked):
     return recipe.plan(Ticket(recipe="tiny", **asked), still(), seed)
 
 
-def graph(stage: str = "i2v", relief: tuple[str, ...] = (), **asked):
+def graph(stage: str = "i2v", fallbacks: tuple[str, ...] = (), **asked):
     spec = TINY.stage(stage)
-    return TINY.build(plan(**asked), spec, files=FILES, prefix="p/1", relief=relief)
+    return TINY.build(plan(**asked), spec, files=FILES, prefix="p/1", fallbacks=fallbacks)
 
 
 def test_defaults_fill_the_graph():
@@ -53,19 +53,19 @@ def test_a_later_stage_reads_the_stage_before():
 
 
 def test_reliefs_set_swap_and_scale():
-    tiled = graph(relief=("free", "tiled-decode"), width=128, height=128)
+    tiled = graph(fallbacks=("free", "tiled-decode"), width=128, height=128)
     assert tiled["decode"].class_type == "VAEDecodeTiled"
     assert tiled["decode"].inputs["samples"] == ["ks_low", 0]
     assert tiled["cond"].inputs["width"] == 128
-    smaller = graph(relief=("tiled-decode", "smaller"), width=128, height=128)
+    smaller = graph(fallbacks=("tiled-decode", "smaller"), width=128, height=128)
     assert smaller["cond"].inputs["width"] == 96
 
 
 def test_a_size_that_the_ticket_fixed_is_not_made_smaller():
     stage = TINY.stage("i2v")
-    assert TINY.reliefs(stage, Ticket(recipe="tiny")) == ("tiled-decode", "smaller")
+    assert TINY.fallback_names(stage, Ticket(recipe="tiny")) == ("tiled-decode", "smaller")
     for fixed in ({"width": 64}, {"height": 64}, {"auto_resize": False}):
-        assert TINY.reliefs(stage, Ticket(recipe="tiny", **fixed)) == ("tiled-decode",)
+        assert TINY.fallback_names(stage, Ticket(recipe="tiny", **fixed)) == ("tiled-decode",)
 
 
 @pytest.mark.parametrize(
@@ -267,9 +267,9 @@ def test_the_ticket_comes_before_the_card_and_relief_before_both():
     assert (built["ks_high"].inputs["steps"], built["ks_low"].inputs["steps"]) == (9, 9)
     assert (asked.width, asked.height) == (128, 128)
     eased = msgspec.structs.replace(
-        TINY.stage("i2v"), relief=(Relief(name="few", set={"ks_low.steps": 2}),)
+        TINY.stage("i2v"), fallbacks=(Fallback(name="few", set={"ks_low.steps": 2}),)
     )
-    built = recipe.build(asked, eased, files=FILES, prefix="p", relief=("few",))
+    built = recipe.build(asked, eased, files=FILES, prefix="p", fallbacks=("few",))
     assert (built["ks_high"].inputs["steps"], built["ks_low"].inputs["steps"]) == (9, 2)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.conftest import RECIPES
 from zoetrope.errors import RecipeError, Rejected
 from zoetrope.graphs.presets import together
-from zoetrope.graphs.recipe_file import Memory, Preset, Relief, Size
+from zoetrope.graphs.recipe_file import Fallback, Memory, Preset, Size
 from zoetrope.graphs.shared import Shared, completed
 from zoetrope.graphs.shelf import Recipes, load
 
@@ -91,29 +91,29 @@ def test_budgets_are_shared_where_a_recipe_has_none_of_its_own():
     }
 
 
-SMALLER = Relief(name="smaller", scale=0.75)
+SMALLER = Fallback(name="smaller", scale=0.75)
 
 
-def relieved(*reliefs):
-    stage = msgspec.structs.replace(TINY.file.stages[0], relief=reliefs)
+def relieved(*fallbacks):
+    stage = msgspec.structs.replace(TINY.file.stages[0], fallbacks=fallbacks)
     return msgspec.structs.replace(TINY.file, stages=(stage,))
 
 
 def test_a_relief_that_says_only_its_name_is_the_shelfs():
-    own = Relief(name="own", scale=0.5)
-    file = completed(relieved(Relief(name="smaller"), own), Shared(reliefs=(SMALLER,)))
-    assert file.stages[0].relief == (SMALLER, own)
+    own = Fallback(name="own", scale=0.5)
+    file = completed(relieved(Fallback(name="smaller"), own), Shared(fallbacks=(SMALLER,)))
+    assert file.stages[0].fallbacks == (SMALLER, own)
 
 
 def test_a_relief_that_says_something_is_the_recipes_own():
-    own = Relief(name="smaller", scale=0.5)
-    file = completed(relieved(own), Shared(reliefs=(SMALLER,)))
-    assert file.stages[0].relief == (own,)
+    own = Fallback(name="smaller", scale=0.5)
+    file = completed(relieved(own), Shared(fallbacks=(SMALLER,)))
+    assert file.stages[0].fallbacks == (own,)
 
 
 def test_a_relief_that_nobody_knows_is_said_with_what_is_meant_perhaps():
     with pytest.raises(RecipeError, match="did you mean `smaller`"):
-        completed(relieved(Relief(name="smaler")), Shared(reliefs=(SMALLER,)))
+        completed(relieved(Fallback(name="smaler")), Shared(fallbacks=(SMALLER,)))
 
 
 def test_a_table_for_cards_is_named_and_the_recipes_own_words_come_first():

@@ -40,10 +40,12 @@ def still(recipe: Recipe, sha256: str = "0") -> Still:
     )
 
 
-def build(recipe: Recipe, stage: StageSpec, relief: tuple[str, ...] = (), **asked: object) -> Graph:
+def build(
+    recipe: Recipe, stage: StageSpec, fallbacks: tuple[str, ...] = (), **asked: object
+) -> Graph:
     ticket = resolve(asked, recipe)
     plan = recipe.plan(ticket, still(recipe), 7, end=still(recipe))
-    return recipe.build(plan, stage, files=FILES, prefix="p/1", relief=relief)
+    return recipe.build(plan, stage, files=FILES, prefix="p/1", fallbacks=fallbacks)
 
 
 def wishes(recipe: Recipe) -> Iterator[dict[str, object]]:
@@ -66,7 +68,7 @@ def _edges(kind: str, low: float | None, high: float | None) -> Iterator[object]
 def forms(recipe: Recipe) -> Iterator[tuple[str, Graph]]:
     """Build every stage on every card, with every wish, and after every relief."""
     for stage in recipe.file.stages:
-        names = tuple(relief.name for relief in stage.relief)
+        names = tuple(fallbacks.name for fallbacks in stage.fallbacks)
         for gigabytes in (0, *recipe.file.memory):
             card = recipe.on(gigabytes)
             edge = recipe.file.clip.edge if recipe.file.clip else ""
@@ -76,8 +78,11 @@ def forms(recipe: Recipe) -> Iterator[tuple[str, Graph]]:
                 yield f"{stage.name} {gigabytes} {wish}", build(card, stage, **wish)
             longest = {"frames": recipe.file.length.max} if recipe.file.length else {}
             for count in range(len(names) + 1):
-                relief = names[:count]
-                yield f"{stage.name} {gigabytes} {relief}", build(card, stage, relief, **longest)
+                fallbacks = names[:count]
+                yield (
+                    f"{stage.name} {gigabytes} {fallbacks}",
+                    build(card, stage, fallbacks, **longest),
+                )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,8 +115,8 @@ def test_a_graph_says_what_each_node_is_for_and_nothing_that_its_node_does_not_k
 def test_a_recipe_names_the_node_packs_that_it_needs(name):
     recipe = SHELF.get(name)
     classes = {node.class_type for graph in recipe.graphs.values() for node in graph.values()}
-    reliefs = chain.from_iterable(stage.relief for stage in recipe.file.stages)
-    classes |= {other.class_type for relief in reliefs for other in relief.swap.values()}
+    fallbacks = chain.from_iterable(stage.fallbacks for stage in recipe.file.stages)
+    classes |= {other.class_type for fallbacks in fallbacks for other in fallbacks.swap.values()}
     packs = {PINNED.nodes[each].pack for each in classes} - {"core"}
     assert set(recipe.file.packs) == packs
     assert packs <= set(PINNED.packs)

@@ -113,7 +113,7 @@ def test_the_recipe_does_to_a_video_what_the_hero_does_to_its_clip():
     one, other = hero.graphs["workflow-upscale-only.json"], own.graphs["workflow.json"]
     for node in ("dit", "upvae", "upscale", "rife"):
         assert one[node] == other[node]
-    assert hero.stage("upscale").relief == own.stage("upscale").relief
+    assert hero.stage("upscale").fallbacks == own.stage("upscale").fallbacks
 
 
 async def _publish(world, job, data):

@@ -129,10 +129,10 @@ async def test_out_of_memory_climbs_the_ladder_and_is_remembered(street):
     job = await street.becomes(await street.drop(), State.DONE)
     stage = job.stages[0]
     assert [a.failure.kind if a.failure else None for a in stage.attempts] == ["oom", "oom", None]
-    assert stage.relief == ("free", "tiled-decode")
+    assert stage.fallbacks == ("free", "tiled-decode")
     assert receipt(street, job)["stages"][0]["rungs"] == ["free", "tiled-decode"]
     again = await street.becomes(await street.drop(stem="dog"), State.DONE)
-    assert again.stages[0].attempts[0].relief == ("tiled-decode",)
+    assert again.stages[0].attempts[0].fallbacks == ("tiled-decode",)
 
 
 async def test_a_finished_stage_survives_a_later_failure(street):

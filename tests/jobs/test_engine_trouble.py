@@ -25,7 +25,7 @@ async def test_a_lost_cuda_context_restarts_the_engine(street):
     order(street, "cuda", node="KSamplerAdvanced")
     job = await street.becomes(await street.drop(), State.DONE)
     assert street.clients[0].restarts == 1
-    assert job.stages[0].relief == ("restart",)
+    assert job.stages[0].fallbacks == ("restart",)
 
 
 async def test_while_a_restart_cannot_be_had_jobs_wait_and_none_fails(street, monkeypatch):

@@ -1,4 +1,4 @@
-"""The ladder as a table: what failed, what was tried, what can be done, what follows."""
+"""Fallbacks as a table: what failed, what was tried, what can be done, what follows."""
 
 import msgspec
 import pytest
@@ -9,10 +9,10 @@ from zoetrope.domain.job import Attempt, Progress, Stage
 from zoetrope.domain.values import Failure
 from zoetrope.jobs.fallbacks import Again, Dropped, GiveUp, Hold, Means, Refuse, decide
 
-RELIEFS = ("batch-9", "tiled")
+OFFERED = ("batch-9", "tiled")
 
 
-def stage(*kinds: str, rungs: tuple[str, ...] = ()) -> Stage:
+def stage(*kinds: str, fallbacks: tuple[str, ...] = ()) -> Stage:
     attempts = tuple(
         Attempt(
             number=n,
@@ -23,35 +23,39 @@ def stage(*kinds: str, rungs: tuple[str, ...] = ()) -> Stage:
         )
         for n, kind in enumerate(kinds, start=1)
     )
-    return Stage(name="i2v", attempts=attempts, relief=rungs)
+    return Stage(name="i2v", attempts=attempts, fallbacks=fallbacks)
 
 
-def after(*kinds: str, rungs: tuple[str, ...] = (), restart=True, retries=3, reliefs=RELIEFS):
+def after(*kinds: str, fallbacks: tuple[str, ...] = (), restart=True, retries=3, offered=OFFERED):
     failure = Failure(kind=kinds[-1], message="It broke.")
-    means = Means(reliefs=reliefs, can_restart=restart, retries=retries)
-    return decide(failure, stage(*kinds, rungs=rungs), means)
+    means = Means(offered=offered, can_restart=restart, retries=retries)
+    return decide(failure, stage(*kinds, fallbacks=fallbacks), means)
 
 
 @pytest.mark.parametrize("kind", ["oom", "host-oom"])
-def test_out_of_memory_climbs_rung_by_rung(kind):
+def test_out_of_memory_takes_one_fallback_after_the_other(kind):
     assert after(kind) == Again(("free",), free=True)
-    assert after(kind, rungs=("free",)) == Again(("free", "batch-9"), free=True)
-    assert after(kind, rungs=("free", "batch-9")) == Again(("free", "batch-9", "tiled"), free=True)
+    assert after(kind, fallbacks=("free",)) == Again(("free", "batch-9"), free=True)
+    assert after(kind, fallbacks=("free", "batch-9")) == Again(
+        ("free", "batch-9", "tiled"), free=True
+    )
     top = ("free", "batch-9", "tiled")
-    assert after(kind, rungs=top) == Again((*top, "restart"), restart=True)
-    assert isinstance(after(kind, rungs=(*top, "restart")), GiveUp)
+    assert after(kind, fallbacks=top) == Again((*top, "restart"), restart=True)
+    assert isinstance(after(kind, fallbacks=(*top, "restart")), GiveUp)
 
 
-def test_without_a_way_to_restart_the_ladder_is_one_rung_shorter():
-    found = after("oom", rungs=("free", *RELIEFS), restart=False)
+def test_without_a_way_to_restart_there_is_one_fallback_less():
+    found = after("oom", fallbacks=("free", *OFFERED), restart=False)
     assert isinstance(found, GiveUp)
     assert "free, batch-9, tiled" in found.reason.sentence
     assert "smaller size" in found.reason.next_step
 
 
-def test_a_remembered_rung_is_where_the_climb_goes_on():
-    assert after("oom", rungs=("batch-9",)) == Again(("batch-9", "free"), free=True)
-    assert after("oom", rungs=("batch-9", "free")) == Again(("batch-9", "free", "tiled"), free=True)
+def test_remembered_fallbacks_are_kept_and_the_others_follow():
+    assert after("oom", fallbacks=("batch-9",)) == Again(("batch-9", "free"), free=True)
+    assert after("oom", fallbacks=("batch-9", "free")) == Again(
+        ("batch-9", "free", "tiled"), free=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,7 @@ def test_a_remembered_rung_is_where_the_climb_goes_on():
 )
 def test_a_doubtful_videos_next_step_follows_its_looks(looks, words):
     failure = Failure(kind="doubtful", message="It looks odd.", looks=looks)
-    means = Means(reliefs=RELIEFS, can_restart=True, retries=3)
+    means = Means(offered=OFFERED, can_restart=True, retries=3)
     found = decide(failure, stage("doubtful", "doubtful"), means)
     assert isinstance(found, GiveUp)
     assert words in found.reason.next_step
@@ -75,8 +79,8 @@ def test_a_doubtful_videos_next_step_follows_its_looks(looks, words):
 @pytest.mark.parametrize("kind", ["cuda", "wedged"])
 def test_a_broken_process_is_restarted_at_once(kind):
     assert after(kind) == Again(("restart",), restart=True)
-    assert after(kind, kind, rungs=("restart",)) == Again(("restart",), restart=True)
-    assert isinstance(after(kind, kind, kind, kind, rungs=("restart",)), GiveUp)
+    assert after(kind, kind, fallbacks=("restart",)) == Again(("restart",), restart=True)
+    assert isinstance(after(kind, kind, kind, kind, fallbacks=("restart",)), GiveUp)
 
 
 def test_a_sticky_cuda_error_without_a_way_to_restart_waits_for_another_process():
@@ -112,9 +116,9 @@ def test_a_dying_engine_is_tried_again_with_growing_pauses():
 
 
 def test_rungs_stay_climbed_over_a_crash():
-    found = after("crash", rungs=("free", "tiled"))
+    found = after("crash", fallbacks=("free", "tiled"))
     assert isinstance(found, Again)
-    assert found.rungs == ("free", "tiled")
+    assert found.fallbacks == ("free", "tiled")
 
 
 def test_a_vanished_output_is_made_again():
@@ -172,12 +176,12 @@ KINDS = [
     kinds=st.lists(st.sampled_from(KINDS), min_size=40, max_size=40),
     restart=st.booleans(),
     retries=st.integers(0, 5),
-    reliefs=st.lists(st.sampled_from("abcdef"), unique=True).map(tuple),
+    offered=st.lists(st.sampled_from("abcdef"), unique=True).map(tuple),
 )
-def test_the_ladder_always_ends(kinds, restart, retries, reliefs):
+def test_trying_again_always_ends(kinds, restart, retries, offered):
     """Whatever goes wrong in whatever order, a job is not tried for ever."""
     now = stage()
-    means = Means(reliefs=reliefs, can_restart=restart, retries=retries)
+    means = Means(offered=offered, can_restart=restart, retries=retries)
     for number, kind in enumerate(kinds, start=1):
         failure = Failure(kind=kind, message=kind)
         attempt = Attempt(
@@ -187,6 +191,6 @@ def test_the_ladder_always_ends(kinds, restart, retries, reliefs):
         found = decide(failure, now, means)
         if not isinstance(found, Again):
             return
-        assert set(now.relief) <= set(found.rungs)
-        now = msgspec.structs.replace(now, relief=found.rungs)
+        assert set(now.fallbacks) <= set(found.fallbacks)
+        now = msgspec.structs.replace(now, fallbacks=found.fallbacks)
     raise AssertionError(f"still trying after {len(kinds)} failures")

@@ -66,7 +66,7 @@ def test_only_the_rungs_that_a_failure_added_were_climbed():
 
 def test_starting_on_a_remembered_rung_is_no_climb():
     job = make()
-    assert measured(job, steps.submit(job, 5.0, "e0", relief=("tiled",))) == ()
+    assert measured(job, steps.submit(job, 5.0, "e0", fallbacks=("tiled",))) == ()
 
 
 def test_a_failure_that_is_tried_again_as_it_was_climbs_nothing():
@@ -115,7 +115,7 @@ STEPS = {
     "start": steps.start,
     "measure": lambda j, t: steps.measure(j, t, usage(1.0)),
     "finish": lambda j, t: steps.finish_stage(j, t, FILES),
-    "again": lambda j, t: steps.try_again(j, t, OOM, (*j.stage.relief, f"rung-{t:g}")),
+    "again": lambda j, t: steps.try_again(j, t, OOM, (*j.stage.fallbacks, f"rung-{t:g}")),
     "hold": lambda j, t: steps.hold(j, t, WHY, t + 60),
     "publish": lambda j, t: steps.publish(j, t, "cat-1"),
     "fail": lambda j, t: steps.fail(j, t, WHY, OOM),

@@ -40,10 +40,10 @@ def test_what_a_recipe_does_to_need_less_memory_brings_no_error(folder):
     recipe = load(folder)
     for stage in recipe.file.stages:
         graph = recipe.graphs[stage.graph]
-        for relief in stage.relief:
-            for name, other in relief.swap.items():
+        for fallbacks in stage.fallbacks:
+            for name, other in fallbacks.swap.items():
                 graph = swap(graph, name, other.class_type, other.inputs)
-            graph = put(graph, relief.set)
+            graph = put(graph, fallbacks.set)
             assert [f for f in lint(graph, beside()) if f.severity == "error"] == []
 
 

@@ -351,12 +351,12 @@ async def test_each_word_is_looked_for_in_id_names_and_prompt_in_any_case(store)
 
 
 async def test_rungs_and_facts_are_remembered(store):
-    assert await store.rung("r", "s", "64x64x5", "card") == ()
-    await store.remember_rung("r", "s", "64x64x5", "card", ("tiled", "batch-5"))
-    assert await store.rung("r", "s", "64x64x5", "card") == ("tiled", "batch-5")
-    assert await store.rung("r", "s", "64x64x9", "card") == ()
-    await store.remember_rung("r", "s", "64x64x5", "card", ())
-    assert await store.rung("r", "s", "64x64x5", "card") == ()
+    assert await store.known_fallbacks("r", "s", "64x64x5", "card") == ()
+    await store.remember_fallbacks("r", "s", "64x64x5", "card", ("tiled", "batch-5"))
+    assert await store.known_fallbacks("r", "s", "64x64x5", "card") == ("tiled", "batch-5")
+    assert await store.known_fallbacks("r", "s", "64x64x9", "card") == ()
+    await store.remember_fallbacks("r", "s", "64x64x5", "card", ())
+    assert await store.known_fallbacks("r", "s", "64x64x5", "card") == ()
     assert await store.fact("id", lambda: "one") == "one"
     assert await store.fact("id", lambda: "two") == "one"
 

@@ -54,11 +54,11 @@ async def test_rungs_facts_and_publishers_survive_closing_and_opening(tmp_path):
     ledger = await Ledger.open(tmp_path / "ledger.db")
     job = await ledger.add(make(State.RUNNING, stages=()), claim="c")
     await ledger.publish(job.id, lambda j: steps.publish(j, 2.0, "cat-1"), ["1" * 64])
-    await ledger.remember_rung("r", "s", "64x64x5", "card", ("tiled", "batch-5"))
+    await ledger.remember_fallbacks("r", "s", "64x64x5", "card", ("tiled", "batch-5"))
     assert await ledger.fact("id", lambda: "one") == "one"
     await ledger.close()
     ledger = await Ledger.open(tmp_path / "ledger.db")
-    assert await ledger.rung("r", "s", "64x64x5", "card") == ("tiled", "batch-5")
+    assert await ledger.known_fallbacks("r", "s", "64x64x5", "card") == ("tiled", "batch-5")
     assert await ledger.fact("id", lambda: "two") == "one"
     assert (await ledger.find_publisher("1" * 64)).outbox == "cat-1"
     await ledger.close()
@@ -162,7 +162,7 @@ async def test_a_full_disk_is_told_apart_and_nothing_is_half_written(ledger, con
         lambda ledger: ledger.page(JobQuery(before=9, recipe="r")),
         lambda ledger: ledger.page(JobQuery(states=(State.DONE,))),
         lambda ledger: ledger.page(JobQuery(states=(State.DONE,), recipe="r")),
-        lambda ledger: ledger.rung("r", "s", "1x1", "card"),
+        lambda ledger: ledger.known_fallbacks("r", "s", "1x1", "card"),
     ],
 )
 async def test_questions_walk_an_index_and_sort_nothing(ledger, connection, ask):

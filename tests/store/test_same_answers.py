@@ -125,7 +125,9 @@ writes = st.one_of(
         st.lists(hashes, max_size=3),
     ),
     st.builds(
-        lambda recipe, relief: lambda s: s.remember_rung(recipe, "i2v", "1x1", "card", relief),
+        lambda recipe, fallbacks: (
+            lambda s: s.remember_fallbacks(recipe, "i2v", "1x1", "card", fallbacks)
+        ),
         recipes,
         st.sampled_from([(), ("tiled",), ("tiled", "batch-5")]),
     ),
@@ -152,7 +154,7 @@ def questions() -> list[Ask]:
     asked += [lambda s, f=f, n=n: s.find_half(f, n) for f in FOLDERS for n in NAMES]
     asked += [lambda s, t=time: s.oldest(t) for time in TIMES]
     asked += [lambda s, t=time: s.oldest(t, without=IDS[::2]) for time in TIMES]
-    asked += [lambda s, r=recipe: s.rung(r, "i2v", "1x1", "card") for recipe in RECIPES]
+    asked += [lambda s, r=recipe: s.known_fallbacks(r, "i2v", "1x1", "card") for recipe in RECIPES]
     asked += [lambda s, t=time, n=n: lines(s, t, n) for time in TIMES for n in (1, 2, 50)]
     few: tuple[tuple[State, ...], ...] = ((), (State.QUEUED,), (State.DONE, State.FAILED))
     texts = ("", "CAT", "strasse", "Straße", "grösse  cat", "%", "_", "i̇s", "\0", "A0")

@@ -49,7 +49,7 @@ def jobs() -> list[Job]:
         name="upscale",
         artefacts=(Artefact(file="upscale-1.mp4", size=6, sha256="2" * 64),),
         poster="upscale-1.jpg",
-        relief=("tiled-decode",),
+        fallbacks=("tiled-decode",),
     )
     still = msgspec.structs.replace(
         STILL, name="<i>cat</i>.png", sha256=hashlib.sha256(picture()).hexdigest()

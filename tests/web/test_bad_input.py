@@ -255,7 +255,7 @@ def html_everywhere():
         prompt_id=HTML,
         engine=HTML,
         state=Progress.FAILED,
-        relief=(HTML,),
+        fallbacks=(HTML,),
         failure=Failure(kind=HTML, message=HTML, node=HTML),
     )
     return make_job(
@@ -272,7 +272,7 @@ def html_everywhere():
         ticket=Ticket(
             recipe=HTML, preset=(HTML,), prompt=HTML, negative=HTML, name=HTML, parameters={HTML: HTML}
         ),
-        stages=(Stage(name=HTML, relief=(HTML,), attempts=(attempt,), poster=HTML),),
+        stages=(Stage(name=HTML, fallbacks=(HTML,), attempts=(attempt,), poster=HTML),),
     )  # fmt: skip
 
 

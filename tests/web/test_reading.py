@@ -224,8 +224,8 @@ def test_a_job_warns_of_what_is_not_as_it_was_asked_for():
         notes=("80 frames became 81.",),
         stills=(still, still),
         stages=(
-            Stage(name="i2v", state=Progress.DONE, relief=("tiled", "smaller")),
-            Stage(name="upscale", relief=("tiled",)),
+            Stage(name="i2v", state=Progress.DONE, fallbacks=("tiled", "smaller")),
+            Stage(name="upscale", fallbacks=("tiled",)),
         ),
     )
     assert warnings(job) == (

@@ -70,8 +70,8 @@ def details(found: JobView) -> list[str]:
     lines = [f"{name:<8} {text}" for name, text in facts.items() if text]
     for stage in found.stages:
         marks = [stage.state, *(["approved"] if stage.approved else [])]
-        if stage.relief:
-            marks.append(f"relief: {', '.join(stage.relief)}")
+        if stage.fallbacks:
+            marks.append(f"fallbacks: {', '.join(stage.fallbacks)}")
         lines.append(f"stage    {stage.name}: {', '.join(marks)}")
         for attempt in stage.attempts:
             took = ""

@@ -50,8 +50,8 @@ def _how(stage: StageReceipt) -> str:
     told = [f"{tries} attempt{'s' if tries > 1 else ''}", f"{stage.seconds:.1f} s of work"]
     if met := [attempt.failure.kind for attempt in stage.attempts if attempt.failure]:
         told.append(f"recovered from {' and '.join(met)}")
-    if stage.rungs:
-        told.append(f"rungs {', '.join(stage.rungs)}")
+    if stage.fallbacks:
+        told.append(f"fallbacks {', '.join(stage.fallbacks)}")
     if stage.source is not None:
         loss = "without loss" if stage.source.lossless else "as the clip"
         told.append(f"frames handed over {loss} ({stage.source.codec})")

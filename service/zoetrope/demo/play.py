@@ -217,10 +217,10 @@ class Demo:
         sentence = re.split(r"(?<=[.!?])\s", failure.message.strip(), maxsplit=1)[0]
         self._say("trouble", f"{failure.kind}: {sentence}")
         match failure.kind:
-            case "oom" | "host-oom" if stage.relief[-1:] == ("free",):
-                answer = "the ladder frees the engine's memory and tries again"
-            case "oom" | "host-oom" if stage.relief:
-                answer = f"the ladder goes on to {stage.relief[-1]} and tries again"
+            case "oom" | "host-oom" if stage.fallbacks[-1:] == ("free",):
+                answer = "the first fallback frees the engine's memory and tries again"
+            case "oom" | "host-oom" if stage.fallbacks:
+                answer = f"the next fallback, {stage.fallbacks[-1]}, is used, and it tries again"
             case "crash":
                 answer = "the engine was started anew; the stage is sent again"
             case _:

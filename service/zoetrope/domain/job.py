@@ -64,7 +64,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         None  # what the engine had beside the graph, when it was submitted
     )
     state: Progress = Progress.SUBMITTED
-    relief: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = msgspec.field(default=(), name="relief")
     submitted: float = 0.0
     started: float | None = None
     ended: float | None = None
@@ -81,7 +81,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     approved: bool = False  # and liked it
     state: Progress = Progress.PENDING
     attempts: tuple[Attempt, ...] = ()
-    relief: tuple[str, ...] = ()  # fallbacks that the next attempt runs with
+    # Those that the next attempt runs with.
+    fallbacks: tuple[str, ...] = msgspec.field(default=(), name="relief")
     not_before: float = 0.0  # the next attempt waits until then
     artefacts: tuple[Artefact, ...] = ()
     handoff: Artefact | None = None  # its frames without loss, for the next stage; never published

@@ -65,7 +65,7 @@ def submit(
     attention: str = "",
     memory: float = 0.0,
     environment: Environment | None = None,
-    relief: tuple[str, ...] | None = None,
+    fallbacks: tuple[str, ...] | None = None,
     lint: tuple[str, ...] = (),
     recipe_version: str = "",
     plan: Plan | None = None,
@@ -84,7 +84,7 @@ def submit(
         attention=attention,
         memory=memory,
         environment=environment,
-        relief=stage.relief if relief is None else relief,
+        fallbacks=stage.fallbacks if fallbacks is None else fallbacks,
         submitted=now,
         lint=lint,
     )
@@ -92,7 +92,7 @@ def submit(
         stage,
         state=Progress.SUBMITTED,
         attempts=(*stage.attempts, attempt),
-        relief=attempt.relief,
+        fallbacks=attempt.fallbacks,
         not_before=0.0,
     )
     return _step(
@@ -175,12 +175,12 @@ def finish_stage(
 
 
 def try_again(
-    job: Job, now: float, failure: Failure, relief: tuple[str, ...], not_before: float = 0.0
+    job: Job, now: float, failure: Failure, fallbacks: tuple[str, ...], not_before: float = 0.0
 ) -> Job:
-    """The attempt failed and the ladder has another rung: back to the queue."""
+    """The attempt failed and there is another fallback: back to the queue."""
     stage = _ending(_current(job), now, Progress.FAILED, failure)
     stage = msgspec.structs.replace(
-        stage, state=Progress.PENDING, relief=relief, not_before=not_before
+        stage, state=Progress.PENDING, fallbacks=fallbacks, not_before=not_before
     )
     return _step(
         job,
@@ -321,7 +321,7 @@ def retry(job: Job, now: float) -> Job:
     stages = tuple(
         stage
         if stage.state is Progress.DONE
-        else msgspec.structs.replace(stage, state=Progress.PENDING, relief=(), not_before=0.0)
+        else msgspec.structs.replace(stage, state=Progress.PENDING, fallbacks=(), not_before=0.0)
         for stage in job.stages
     )
     done = [stage for stage in stages if stage.state is Progress.DONE]

@@ -43,7 +43,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What went wrong with an attempt; `kind` is what the ladder decides by."""
+    """What went wrong with an attempt; `kind` is what the fallbacks are chosen by."""
 
     kind: str
     message: str

@@ -131,13 +131,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         *,
         files: Mapping[str, str],
         prefix: str,
-        relief: tuple[str, ...] = (),
+        fallbacks: tuple[str, ...] = (),
     ) -> Graph:
         """Build one stage's graph; `files` names what was uploaded as picture, end_picture and source."""
-        reliefs = [r for r in stage.relief if r.name in relief]
+        chosen = [each for each in stage.fallbacks if each.name in fallbacks]
         graph = self.graphs[stage.graph]
-        for easing in reliefs:
-            for node, other in easing.swap.items():
+        for fallback in chosen:
+            for node, other in fallback.swap.items():
                 graph = swap(graph, node, other.class_type, other.inputs)
         values: dict[str, Any] = {}
         for parameter in self.file.parameters.values():
@@ -148,7 +148,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             values |= _said(self.file.parameters[name], value)
         values |= dict.fromkeys(self.file.seed, plan.seed)
         if self.file.size is not None:
-            scale = math.prod(easing.scale for easing in reliefs)
+            scale = math.prod(fallback.scale for fallback in chosen)
             grid = self.file.size.multiple
             values |= dict.fromkeys(self.file.size.width, _round(plan.width * scale, grid))
             values |= dict.fromkeys(self.file.size.height, _round(plan.height * scale, grid))
@@ -157,8 +157,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             values |= dict.fromkeys(self.file.length.kept, plan.kept)
         if self.file.clip is not None:
             values |= dict.fromkeys(self.file.clip.fps, plan.fps * stage.expect.times)
-        for easing in reliefs:
-            values |= easing.set
+        for fallback in chosen:
+            values |= fallback.set
         for kind, place in (
             ("picture", stage.picture),
             ("end_picture", stage.end_picture),
@@ -172,23 +172,25 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         # A place belongs to the graphs that have its node; loading the recipe checks that one has.
         return put(graph, {k: v for k, v in values.items() if k.partition(".")[0] in graph})
 
-    def reliefs(self, stage: StageSpec, ticket: Ticket) -> tuple[str, ...]:
+    def fallback_names(self, stage: StageSpec, ticket: Ticket) -> tuple[str, ...]:
         """Name the fallbacks of a stage, in order; a size that the ticket fixed is not changed."""
         fixed = ticket.width is not None or ticket.height is not None or not ticket.auto_resize
-        return tuple(easing.name for easing in stage.relief if easing.scale == 1.0 or not fixed)
+        return tuple(
+            fallback.name for fallback in stage.fallbacks if fallback.scale == 1.0 or not fixed
+        )
 
     def expected_size(
-        self, plan: Plan, stage: StageSpec, relief: tuple[str, ...]
+        self, plan: Plan, stage: StageSpec, fallbacks: tuple[str, ...]
     ) -> tuple[int, int]:
         """Say how large a stage's video is planned to be; fallbacks of earlier stages count too."""
         size = self.file.size
         if size is None:
             return plan.width, plan.height
         scale = math.prod(
-            easing.scale
+            fallback.scale
             for each in self.file.stages[: self.file.stages.index(stage) + 1]
-            for easing in each.relief
-            if easing.name in relief
+            for fallback in each.fallbacks
+            if fallback.name in fallbacks
         )
         return _round(plan.width * scale, size.multiple), _round(plan.height * scale, size.multiple)
 

@@ -52,7 +52,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     set: dict[str, Scalar] = {}
 
 
-class Relief(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Fallback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to need less memory: inputs to set, and nodes whose work another class does.
 
     One that says nothing but its name is the shelf's of that name.
@@ -120,7 +120,7 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     source: str = ""  # where the stage before puts its file
     handoff: Handoff | None = None  # what the stage after it gets instead of `output`
     expect: Expect = Expect()
-    relief: tuple[Relief, ...] = ()
+    fallbacks: tuple[Fallback, ...] = msgspec.field(default=(), name="relief")
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from ..errors import RecipeError
 from ..mistakes import nearest
 from ..structs import primed
 from . import presets
-from .recipe_file import Memory, Preset, RecipeFile, Relief
+from .recipe_file import Fallback, Memory, Preset, RecipeFile
 
 FILE = "shared.toml"
 
@@ -19,7 +19,7 @@ class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     presets: dict[str, Preset] = {}
     memory: dict[int, Memory] = {}  # pixels alone: inputs belong to nodes, and those to recipes
-    reliefs: tuple[Relief, ...] = ()
+    fallbacks: tuple[Fallback, ...] = msgspec.field(default=(), name="reliefs")
     cards: dict[str, dict[int, Memory]] = {}  # by name, for recipes that ask for them
 
 
@@ -54,7 +54,9 @@ def completed(file: RecipeFile, shared: Shared) -> RecipeFile:
         smallest = memory[min(memory)] if memory else Memory()
         size = msgspec.structs.replace(size, pixels=smallest.pixels)
     stages = tuple(
-        msgspec.structs.replace(stage, relief=tuple(_relief(each, shared) for each in stage.relief))
+        msgspec.structs.replace(
+            stage, fallbacks=tuple(_fallback(each, shared) for each in stage.fallbacks)
+        )
         for stage in file.stages
     )
     return msgspec.structs.replace(
@@ -80,13 +82,13 @@ def _memory(file: RecipeFile, shared: Shared) -> dict[int, Memory]:
     return memory
 
 
-def _relief(relief: Relief, shared: Shared) -> Relief:
-    if relief != Relief(name=relief.name):
-        return relief
-    known = {each.name: each for each in shared.reliefs}
-    if relief.name not in known:
+def _fallback(fallback: Fallback, shared: Shared) -> Fallback:
+    if fallback != Fallback(name=fallback.name):
+        return fallback
+    known = {each.name: each for each in shared.fallbacks}
+    if fallback.name not in known:
         raise RecipeError(
-            f"the fallback {relief.name!r} sets nothing, and {FILE} has none of that name;"
-            f" {nearest(relief.name, known)}"
+            f"the fallback {fallback.name!r} sets nothing, and {FILE} has none of that name;"
+            f" {nearest(fallback.name, known)}"
         )
-    return known[relief.name]
+    return known[fallback.name]

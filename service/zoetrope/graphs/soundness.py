@@ -36,8 +36,8 @@ def _check_stages(recipe: Recipe) -> None:
         graph = recipe.graphs[stage.graph]
         own = [stage.prefix, stage.picture, stage.end_picture, stage.source]
         own += [stage.handoff.prefix] if stage.handoff else []
-        swapped = {node for relief in stage.relief for node in relief.swap}
-        for place in [p for p in own if p] + [p for r in stage.relief for p in r.set]:
+        swapped = {node for fallbacks in stage.fallbacks for node in fallbacks.swap}
+        for place in [p for p in own if p] + [p for r in stage.fallbacks for p in r.set]:
             if not _has(graph, place) and place.partition(".")[0] not in swapped:
                 raise RecipeError(f"{stage.graph} has no place {place!r}.")
         handed = [stage.handoff.output] if stage.handoff else []

@@ -47,7 +47,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     memory: float = 0.0  # the card's, in gigabytes; 0 where that is not known
     attention: str = ""
-    relief: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
     mhz: float | None = None
     profile: str = ""
@@ -97,7 +97,7 @@ def runs(job: Job) -> list[Run]:
                 seconds=seconds,
                 memory=attempt.memory,
                 attention=attempt.attention,
-                relief=attempt.relief,
+                fallbacks=attempt.fallbacks,
                 parameters=tuple(
                     sorted((key, str(value)) for key, value in asked.items() if value)
                 ),
@@ -170,8 +170,8 @@ def _causes(last: Run, like: Sequence[Run]) -> tuple[str, ...]:
     if usual_asked is not None and last.parameters != usual_asked:
         told = ", ".join(f"{key} {value}" for key, value in last.parameters) or "the defaults"
         found.append(f"the parameters are others ({told})")
-    if last.relief and last.relief != _commonest([run.relief for run in like]):
-        found.append(f"it ran with less memory at a time ({', '.join(last.relief)})")
+    if last.fallbacks and last.fallbacks != _commonest([run.fallbacks for run in like]):
+        found.append(f"it ran with less memory at a time ({', '.join(last.fallbacks)})")
     clocks = [run.mhz for run in like if run.mhz is not None]
     if last.mhz is not None and clocks and last.mhz < CLOCKS * median(clocks):
         why = f", limited by {', '.join(last.slowed_by)}" if last.slowed_by else ""

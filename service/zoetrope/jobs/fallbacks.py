@@ -33,9 +33,9 @@ LOOKS = {
 
 
 class Again(msgspec.Struct, frozen=True):
-    """Try again with these rungs in force, after freeing the engine's memory or restarting it."""
+    """Try again with these fallbacks in force, after freeing the engine's memory or restarting it."""
 
-    rungs: tuple[str, ...]
+    fallbacks: tuple[str, ...]
     free: bool = False
     restart: bool = False
     delay: float = 0.0
@@ -71,15 +71,15 @@ Decision = Again | Hold | GiveUp | Refuse | Dropped
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be done at all: the recipe's reliefs in order, whether the engine can be restarted, and how often to retry."""
+    """What can be done at all: the fallbacks that the recipe offers, in order, whether the engine can be restarted, and how often to retry."""
 
-    reliefs: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
     can_restart: bool = False
     retries: int = 3
 
 
 def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
-    """Choose the next rung; `stage` holds every attempt so far, the failed one as its last."""
+    """Choose the next fallback; `stage` holds every attempt so far, the failed one as its last."""
     kind = failure.kind
     if kind in ("model-missing", "node-missing"):
         return Hold(
@@ -95,46 +95,48 @@ def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
                 "To make it, retry the job.",
             )
         )
-    rungs = stage.relief
+    fallbacks = stage.fallbacks
     if kind == BYSTANDER:
-        return Again(rungs)
+        return Again(fallbacks)
     if kind in ("oom", "host-oom"):
-        return _climb(failure, rungs, means)
+        return _next_fallback(failure, fallbacks, means)
     if kind in BROKEN:
-        return _restart(failure, rungs, stage, means)
+        return _restart(failure, fallbacks, stage, means)
     if kind in PASSING and _count(stage.attempts, PASSING) <= _allowed(kind, means):
         # A growing pause lets a service manager bring the engine back before the next attempt.
         tries = _count(stage.attempts, PASSING)
         delay = 0.0 if kind in ("vanished", "node", "doubtful") else min(60.0, 2.0 ** (tries - 1))
-        return Again(rungs, free=kind in ("node", "doubtful"), delay=delay)
+        return Again(fallbacks, free=kind in ("node", "doubtful"), delay=delay)
     return GiveUp(_last_word(failure, stage))
 
 
-def _climb(failure: Failure, rungs: tuple[str, ...], means: Means) -> Decision:
-    ladder = (FREE, *means.reliefs, *((RESTART,) if means.can_restart else ()))
-    for rung in ladder:
-        if rung not in rungs:
-            return Again((*rungs, rung), free=rung != RESTART, restart=rung == RESTART)
+def _next_fallback(failure: Failure, fallbacks: tuple[str, ...], means: Means) -> Decision:
+    order = (FREE, *means.offered, *((RESTART,) if means.can_restart else ()))
+    for fallback in order:
+        if fallback not in fallbacks:
+            return Again(
+                (*fallbacks, fallback), free=fallback != RESTART, restart=fallback == RESTART
+            )
     memory = "the host's memory" if failure.kind == "host-oom" else "the GPU's memory"
-    climbed = ", ".join(rungs) or "nothing"
+    tried = ", ".join(fallbacks) or "nothing"
     return GiveUp(
         Reason(
             failure.kind,
-            f"It does not fit into {memory}, even after: {climbed}.",
+            f"It does not fit into {memory}, even after: {tried}.",
             "Ask for a smaller size or fewer frames, or use a recipe for less memory.",
         )
     )
 
 
-def _restart(failure: Failure, rungs: tuple[str, ...], stage: Stage, means: Means) -> Decision:
+def _restart(failure: Failure, fallbacks: tuple[str, ...], stage: Stage, means: Means) -> Decision:
     tries = _count(stage.attempts, BROKEN)
     if tries <= max(1, means.retries):
         # A lost CUDA context fails every job of its process within a second (ComfyUI #15271): where
         # nobody may restart it, the engine waits for another process, and the jobs with it.
         if means.can_restart or failure.kind == "cuda":
-            climbed = rungs if RESTART in rungs else (*rungs, RESTART)
-            return Again(climbed, restart=True)
-        return Again(rungs, free=True)
+            tried = fallbacks if RESTART in fallbacks else (*fallbacks, RESTART)
+            return Again(tried, restart=True)
+        return Again(fallbacks, free=True)
     step = "" if means.can_restart else " Set engines.restart, so that the service can restart it."
     return GiveUp(
         Reason(

@@ -19,9 +19,9 @@ class StageDone(msgspec.Struct, frozen=True):
 
 
 class FallbackUsed(msgspec.Struct, frozen=True):
-    """An attempt failed, and the next one is to have one more relief."""
+    """An attempt failed, and the next one has one more fallback."""
 
-    rung: str
+    fallback: str
 
 
 class VideoDone(msgspec.Struct, frozen=True):
@@ -57,7 +57,11 @@ def _differences(before: Job | None, after: Job) -> Iterator[Metric]:
             and was is not None
             and _failures(was) < _failures(stage)
         ):
-            yield from (FallbackUsed(rung) for rung in stage.relief if rung not in was.relief)
+            yield from (
+                FallbackUsed(fallback)
+                for fallback in stage.fallbacks
+                if fallback not in was.fallbacks
+            )
     if before is not None and before.state is after.state:
         return
     if after.state is State.DONE:

@@ -26,7 +26,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """How one stage went: every attempt, the rungs that were climbed, and what it made."""
+    """How one stage went: every attempt, the fallbacks that were used, and what it made."""
 
     name: str
     source: Handed | None
@@ -34,7 +34,7 @@ class StageReceipt(msgspec.Struct, frozen=True, kw_only=True):
     artefacts: tuple[Artefact, ...]
     verdicts: tuple[Verdict, ...]
     seconds: float
-    rungs: tuple[str, ...]
+    fallbacks: tuple[str, ...] = msgspec.field(name="rungs")
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ def write(
                 seconds=sum(
                     (a.ended or 0.0) - a.started for a in stage.attempts if a.started and a.ended
                 ),
-                rungs=stage.relief,
+                fallbacks=stage.fallbacks,
             )
             for stage in job.stages
         ),

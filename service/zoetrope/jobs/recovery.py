@@ -20,8 +20,8 @@ async def move(ledger: Journal, job: Job, engine: str, clock: Callable[[], float
     gone = Failure(kind="crash", message=f"The engine {engine} is not set any more.")
 
     def left(before: Job) -> Job:
-        relief = before.stage.relief if before.stage else ()
-        return steps.try_again(before, clock(), gone, relief)
+        fallbacks = before.stage.fallbacks if before.stage else ()
+        return steps.try_again(before, clock(), gone, fallbacks)
 
     with contextlib.suppress(IllegalTransition):  # a person ended it meanwhile
         await insist(lambda: ledger.change(job.id, left))

@@ -26,7 +26,7 @@ from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..store.protocol import JobStore
 from ..verify.check import CheckerDown
-from . import fallbacks
+from .fallbacks import BYSTANDER, FREE, RESTART, Again, Dropped, GiveUp, Hold, Means, Refuse, decide
 from .outbox import Outbox
 from .outcome import Failed, Obsolete, Outcome, Succeeded
 from .publisher import Publisher, reason_of, way_out
@@ -202,15 +202,15 @@ class Settlement:
         job = await self._ledger.change(job.id, finish)
         if self._tuner is not None:
             await self._tuner.sound(attempt.gpu)
-        lasting = tuple(
-            each for each in attempt.relief if each not in (fallbacks.FREE, fallbacks.RESTART)
-        )
+        lasting = tuple(each for each in attempt.fallbacks if each not in (FREE, RESTART))
         if lasting:
             # Only a memory for later jobs: a recipe that was broken meanwhile leaves none.
             with contextlib.suppress(RecipeError, Rejected):
                 recipe = await self._recipes.of(job)
                 size = size_key(planned(recipe, job))
-                await self._ledger.remember_rung(recipe.name, stage.name, size, at.device, lasting)
+                await self._ledger.remember_fallbacks(
+                    recipe.name, stage.name, size, at.device, lasting
+                )
         log.info("stage %s finished", stage.name, extra={"job": job.short, "action": "stage-done"})
         return job
 
@@ -219,12 +219,12 @@ class Settlement:
         # An earlier job may have broken this process's CUDA context: that counts for no job after it.
         excused = failure.kind == "cuda" and at.excuses
         if excused:
-            failure = msgspec.structs.replace(failure, kind=fallbacks.BYSTANDER)
+            failure = msgspec.structs.replace(failure, kind=BYSTANDER)
         if self._tuner is not None and job.attempt is not None:
             usage, message = job.attempt.gpu, failure.message
             await self._tuner.failed(at.engine, usage, failure.kind, failure.looks, message)
         stage = steps.with_failure(job, now, failure)
-        decision = fallbacks.decide(failure, stage, await self._means(at, job))
+        decision = decide(failure, stage, await self._means(at, job))
         log.warning(
             "%s (%s)",
             failure.message,
@@ -232,35 +232,35 @@ class Settlement:
             extra={"job": job.short, "action": "stage-failed", "kind": failure.kind},
         )
         match decision:
-            case fallbacks.Again(rungs=rungs, delay=delay):
+            case Again(fallbacks=fallbacks, delay=delay):
                 due = now + delay if delay else 0.0
                 await self._ledger.change(
-                    job.id, lambda j: steps.try_again(j, now, failure, rungs, due)
+                    job.id, lambda j: steps.try_again(j, now, failure, fallbacks, due)
                 )
                 if decision.restart or excused:
                     return After(replace=ended.failure, attempt=job.attempt)
                 return After(free=decision.free)
-            case fallbacks.Hold(reason=reason, delay=delay):
+            case Hold(reason=reason, delay=delay):
                 await self._ledger.change(job.id, lambda j: steps.hold(j, now, reason, now + delay))
-            case fallbacks.GiveUp(reason=reason):
+            case GiveUp(reason=reason):
                 await self._explain(
                     await self._ledger.change(job.id, lambda j: steps.fail(j, now, reason, failure))
                 )
                 if decision.restart:
                     return After(replace=failure, attempt=job.attempt)
-            case fallbacks.Refuse(reason=reason):
+            case Refuse(reason=reason):
                 await self._explain(
                     await self._ledger.change(job.id, lambda j: steps.reject(j, now, reason))
                 )
-            case fallbacks.Dropped(reason=reason):
+            case Dropped(reason=reason):
                 await self._ledger.change(job.id, lambda j: steps.cancel(j, now, reason.sentence))
         return After()
 
-    async def _means(self, at: At, job: Job) -> fallbacks.Means:
+    async def _means(self, at: At, job: Job) -> Means:
         recipe = await self._recipes.of(job)
         stage = job.stage
-        return fallbacks.Means(
-            reliefs=recipe.reliefs(recipe.stage(stage.name), job.ticket) if stage else (),
+        return Means(
+            offered=recipe.fallback_names(recipe.stage(stage.name), job.ticket) if stage else (),
             can_restart=at.can_restart,
             retries=self._retries,
         )

@@ -26,7 +26,7 @@ class StageRequest:
         self,
         recipe: Recipe,
         job: Job,
-        relief: tuple[str, ...],
+        fallbacks: tuple[str, ...],
         *,
         max_upload: int,
         memory: float = 0.0,
@@ -38,7 +38,7 @@ class StageRequest:
         self.recipe = recipe.on(self.memory)
         self.spec = recipe.stage(stage.name)
         self.plan = planned(recipe, job, memory)
-        self.relief = job.attempt.relief if job.attempt else relief
+        self.fallbacks = job.attempt.fallbacks if job.attempt else fallbacks
         self.number = job.attempt.number if job.attempt else len(stage.attempts) + 1
         self.estimate = recipe.estimate(self.plan, self.spec)
         self._job = job
@@ -92,7 +92,7 @@ class StageRequest:
             self.spec,
             files=names,
             prefix=own if prefix is None else prefix,
-            relief=self.relief,
+            fallbacks=self.fallbacks,
         )
 
     def digest(self) -> str:
@@ -158,8 +158,8 @@ def _digest_now(recipe: Recipe, job: Job, number: int) -> str:
 def expectation(recipe: Recipe, spec: StageSpec, job: Job) -> Expected:
     """Say what a stage's video has to be, by recipe and plan."""
     plan = planned(recipe, job)
-    relief = tuple(rung for stage in job.stages for rung in stage.relief)
-    width, height = recipe.expected_size(plan, spec, relief)
+    fallbacks = tuple(fallback for stage in job.stages for fallback in stage.fallbacks)
+    width, height = recipe.expected_size(plan, spec, fallbacks)
     return Expected(
         frames=(plan.kept - 1) * spec.expect.times + 1 if plan.kept else 0,
         fps=plan.fps * spec.expect.times,
@@ -172,5 +172,5 @@ def expectation(recipe: Recipe, spec: StageSpec, job: Job) -> Expected:
 
 
 def size_key(plan: Plan) -> str:
-    """Name a size for the memory of rungs."""
+    """Name a size under which fallbacks are remembered."""
     return f"{plan.width}x{plan.height}x{plan.frames}"

@@ -128,11 +128,11 @@ class StageRun:
                     await self._engine.withdraw(last.prompt_id)
                 return Obsolete()
             recipe = await self._recipes.of(job)
-            rungs = await self._relief(job, recipe)
+            fallbacks = await self._fallback(job, recipe)
             request = StageRequest(
                 recipe,
                 job,
-                rungs,
+                fallbacks,
                 max_upload=self._stats.max_upload,
                 memory=self._stats.gigabytes,
             )
@@ -188,7 +188,7 @@ class StageRun:
             attention=self._stats.attention,
             memory=request.memory,
             environment=has,
-            relief=request.relief,
+            fallbacks=request.fallbacks,
             lint=warned,
             recipe_version=version,
             plan=plan,
@@ -246,16 +246,18 @@ class StageRun:
                 raise
             raise NotSent(reason.sentence, reason.next_step, key=reason.key) from error
 
-    async def _relief(self, job: Job, recipe: Recipe) -> tuple[str, ...]:
-        """Start where the ladder ended the last time for a stage of this recipe, size and card."""
+    async def _fallback(self, job: Job, recipe: Recipe) -> tuple[str, ...]:
+        """Start with the fallbacks that made the last stage of this recipe, size and GPU fit."""
         stage = job.stage
         assert stage is not None
-        if stage.attempts or stage.relief:
-            return stage.relief
+        if stage.attempts or stage.fallbacks:
+            return stage.fallbacks
         size = size_key(planned(recipe, job, self._stats.gigabytes))
-        known = await self._ledger.rung(recipe.name, stage.name, size, self._stats.device)
-        allowed = recipe.reliefs(recipe.stage(stage.name), job.ticket)
-        return tuple(rung for rung in known if rung in allowed)
+        known = await self._ledger.known_fallbacks(
+            recipe.name, stage.name, size, self._stats.device
+        )
+        allowed = recipe.fallback_names(recipe.stage(stage.name), job.ticket)
+        return tuple(fallback for fallback in known if fallback in allowed)
 
     async def _follow(
         self, attempt: Attempt, request: StageRequest

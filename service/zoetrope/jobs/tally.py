@@ -43,7 +43,7 @@ class Tally:
             lambda: Histogram(STAGE_SECONDS)
         )
         self.videos: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(VIDEO_JOULES))
-        self.rungs: Counter[str] = Counter()
+        self.fallbacks: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
 
     def see(self, before: Job | None, after: Job) -> None:
@@ -53,7 +53,7 @@ class Tally:
                 case StageDone():
                     self.stages[each.recipe, each.stage].observe(each.seconds)
                 case FallbackUsed():
-                    self.rungs[each.rung] += 1
+                    self.fallbacks[each.fallback] += 1
                 case VideoDone(joules=float() as joules):
                     self.videos[each.recipe].observe(joules)
                 case JobRejected():

@@ -41,7 +41,7 @@ class MemoryLedger:
         self._kept: dict[str, _Kept] = {}  # by id, in the order of arrival
         self._claims: dict[str, str] = {}
         self._outputs: dict[str, str] = {}
-        self._rungs: dict[tuple[str, str, str, str], str] = {}
+        self._fallbacks: dict[tuple[str, str, str, str], str] = {}
         self._facts: dict[str, str] = {}
         self._tally: Counter[tuple[str, State]] = Counter()
         self._listeners: list[Listener] = []
@@ -230,20 +230,22 @@ class MemoryLedger:
             lambda: set(versions) & {kept.job.recipe_version for kept in self._all()}
         )
 
-    async def remember_rung(
-        self, recipe: str, stage: str, size: str, card: str, relief: tuple[str, ...]
+    async def remember_fallbacks(
+        self, recipe: str, stage: str, size: str, card: str, fallbacks: tuple[str, ...]
     ) -> None:
         """Keep what made a stage fit."""
 
         def work() -> None:
-            self._rungs[(recipe, stage, size, card)] = _text(" ".join(relief))
+            self._fallbacks[(recipe, stage, size, card)] = _text(" ".join(fallbacks))
 
         await self._answer(work)
 
-    async def rung(self, recipe: str, stage: str, size: str, card: str) -> tuple[str, ...]:
+    async def known_fallbacks(
+        self, recipe: str, stage: str, size: str, card: str
+    ) -> tuple[str, ...]:
         """Recall what made a stage fit."""
         return await self._answer(
-            lambda: tuple(self._rungs.get((recipe, stage, size, card), "").split())
+            lambda: tuple(self._fallbacks.get((recipe, stage, size, card), "").split())
         )
 
     async def fact(self, name: str, make: Callable[[], str]) -> str:

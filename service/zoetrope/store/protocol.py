@@ -119,12 +119,14 @@ class JobStore(Journal, JobIndex, Protocol):
     def unreadable(self) -> Mapping[str, str]:
         """The ids of the rows found so far that nothing can be made of, each with the reason."""
 
-    async def remember_rung(
-        self, recipe: str, stage: str, size: str, card: str, relief: tuple[str, ...]
+    async def remember_fallbacks(
+        self, recipe: str, stage: str, size: str, card: str, fallbacks: tuple[str, ...]
     ) -> None:
         """Keep what made a stage fit, for the next job of its kind; the last one counts."""
 
-    async def rung(self, recipe: str, stage: str, size: str, card: str) -> tuple[str, ...]:
+    async def known_fallbacks(
+        self, recipe: str, stage: str, size: str, card: str
+    ) -> tuple[str, ...]:
         """Recall what made a stage fit; nothing where nothing was needed yet."""
 
     async def fact(self, name: str, make: Callable[[], str]) -> str:

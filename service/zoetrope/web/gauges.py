@@ -148,19 +148,19 @@ def counted(tally: Tally) -> Iterator[Metric]:
     )
     for recipe, histogram in sorted(tally.videos.items()):
         _add(energy, (recipe,), histogram)
-    rungs = CounterMetricFamily(
+    fallbacks = CounterMetricFamily(
         "zoetrope_rungs_climbed",
-        "Reliefs that were added after an attempt failed, such as a smaller batch.",
+        "Fallbacks that were added after an attempt failed, such as a smaller batch.",
         labels=("rung",),
     )
-    for rung, number in sorted(tally.rungs.items()):
-        rungs.add_metric((rung,), number)
+    for fallback, number in sorted(tally.fallbacks.items()):
+        fallbacks.add_metric((fallback,), number)
     refusals = CounterMetricFamily(
         "zoetrope_rejections", "Jobs that were refused, by the reason's key.", labels=("reason",)
     )
     for key, number in sorted(tally.refusals.items()):
         refusals.add_metric((key,), number)
-    yield from (seconds, energy, rungs, refusals)
+    yield from (seconds, energy, fallbacks, refusals)
 
 
 def gpu(tuner: Tuner) -> Iterator[Metric]:

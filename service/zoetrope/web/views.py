@@ -23,7 +23,7 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     engine: str
     state: str
-    relief: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = msgspec.field(default=(), name="relief")
     submitted: float = 0.0
     started: float | None = None
     ended: float | None = None
@@ -37,7 +37,7 @@ class StageView(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     review: bool = False
     approved: bool = False
-    relief: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = msgspec.field(default=(), name="relief")
     attempts: tuple[AttemptView, ...] = ()
 
 
@@ -257,8 +257,8 @@ def warnings(job: Job) -> tuple[str, ...]:
     for still in dict.fromkeys(job.stills):
         found += [f"{still.name}: {change}" for change in still.changes]
     for stage in job.stages:
-        if stage.relief and stage.state is Progress.DONE:
-            means = ", ".join(stage.relief)
+        if stage.fallbacks and stage.state is Progress.DONE:
+            means = ", ".join(stage.fallbacks)
             found.append(f"The stage {stage.name} succeeded with fallbacks: {means}.")
     return tuple(found)
 
@@ -269,13 +269,13 @@ def _stage(stage: Stage) -> StageView:
         state=str(stage.state),
         review=stage.review,
         approved=stage.approved,
-        relief=stage.relief,
+        fallbacks=stage.fallbacks,
         attempts=tuple(
             AttemptView(
                 number=attempt.number,
                 engine=attempt.engine,
                 state=str(attempt.state),
-                relief=attempt.relief,
+                fallbacks=attempt.fallbacks,
                 submitted=attempt.submitted,
                 started=attempt.started,
                 ended=attempt.ended,

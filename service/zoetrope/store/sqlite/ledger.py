@@ -99,20 +99,22 @@ class Ledger(SqliteIndex):
 
         return await self._run(work)
 
-    async def remember_rung(
-        self, recipe: str, stage: str, size: str, card: str, relief: tuple[str, ...]
+    async def remember_fallbacks(
+        self, recipe: str, stage: str, size: str, card: str, fallbacks: tuple[str, ...]
     ) -> None:
         """Keep what made a stage fit, for the next job of its kind."""
 
         def work() -> None:
             self._db.execute(
                 "INSERT OR REPLACE INTO rungs VALUES (?, ?, ?, ?, ?, ?)",
-                (recipe, stage, size, card, " ".join(relief), time.time()),
+                (recipe, stage, size, card, " ".join(fallbacks), time.time()),
             )
 
         await self._write(work)
 
-    async def rung(self, recipe: str, stage: str, size: str, card: str) -> tuple[str, ...]:
+    async def known_fallbacks(
+        self, recipe: str, stage: str, size: str, card: str
+    ) -> tuple[str, ...]:
         """Recall what made a stage fit."""
 
         def work() -> tuple[str, ...]:
