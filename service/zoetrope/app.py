@@ -26,7 +26,7 @@ from .graphs.shelf import of_host
 from .inbox.intake import Intake
 from .inbox.rejected import RejectedPictures
 from .inbox.returned import Returned
-from .inbox.still import Decoder
+from .inbox.source_image import Decoder
 from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
 from .jobs.keeper import Holding, Keeper
@@ -199,7 +199,7 @@ class App:
         self._runtime.recipes = recipes
         self._runtime.hashes = hashes
         self._runtime.intake = intake
-        self._runtime.counter = intake.counter
+        self._runtime.submissions = intake.submissions
         self._runtime.watcher = watcher
         self._runtime.tuner = tuner
         self._runtime.keeper = keeper
@@ -216,7 +216,7 @@ class App:
                 group.create_task(intake.run(watcher), name="intake")
         finally:
             self._runtime.conductor = self._runtime.intake = self._runtime.watcher = None
-            self._runtime.tuner = self._runtime.counter = self._runtime.recipes = None
+            self._runtime.tuner = self._runtime.submissions = self._runtime.recipes = None
             self._runtime.hashes = None
             self._runtime.keeper = None
             await decoder.close()

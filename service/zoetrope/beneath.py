@@ -163,9 +163,11 @@ class Beneath:
 
     def read(self, path: str, most: int) -> bytes:
         """Read a plain file, at most so many bytes of it; anything else is an OSError."""
-        with open(self.open(path), "rb") as file:  # noqa: PTH123 - a descriptor
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(errno.EINVAL, "Not a plain file", self.full(path))
+        handle = self.open(path)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise OSError(errno.EINVAL, "Not a plain file", self.full(path))
+        with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
             return file.read(most)
 
     def create(self, path: str) -> int:

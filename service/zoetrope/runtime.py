@@ -9,8 +9,8 @@ from .domain.job import Job
 from .errors import LedgerError, Reason
 from .gpu.tuner import Tuner
 from .graphs.shelf import Recipes
-from .inbox.counter import Counter
 from .inbox.intake import Intake
+from .inbox.submissions import Submissions
 from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
 from .jobs.keeper import Keeper
@@ -28,7 +28,7 @@ class Runtime:
         self.ledger: JobStore | None = None
         self.conductor: Conductor | None = None
         self.intake: Intake | None = None
-        self.counter: Counter | None = None
+        self.submissions: Submissions | None = None
         self.recipes: Recipes | None = None
         self.hashes: Hashes | None = None
         self.watcher: Watcher | None = None
@@ -54,9 +54,9 @@ class Runtime:
         """Give the conductor, or say why it is not there."""
         return self.conductor or self._missing()
 
-    def need_counter(self) -> Counter:
+    def need_submissions(self) -> Submissions:
         """Give the counter, or say why it is not there."""
-        return self.counter or self._missing()
+        return self.submissions or self._missing()
 
     def need_recipes(self) -> Recipes:
         """Give the recipes, or say why they are not there."""

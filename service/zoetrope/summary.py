@@ -76,8 +76,8 @@ async def sentence(runtime: Runtime) -> str:
     if conductor is not None and counts.get(State.RUNNING):
         for row in await ledger.page(JobQuery(states=(State.RUNNING,), limit=SHOWN)):
             if (live := conductor.live(row.job.id)) is not None:
-                still = row.job.stills[0].name if row.job.stills else row.job.stem
-                now.append(rendering(still, live))
+                image = row.job.images[0].name if row.job.images else row.job.stem
+                now.append(rendering(image, live))
     # Only at work: an idle host's line stands still, and so does its journal.
     tuner = runtime.tuner if now else None
     return summary(

@@ -20,7 +20,7 @@ from tests.bench import pictures
 from tests.bench.process import wait_until
 from tests.bench.table import Figure
 from tests.fakes.service import EngineProcess, ServiceProcess
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
@@ -93,12 +93,12 @@ def verification(root: Path, rounds: int = 7) -> Iterator[Figure]:
             check(
                 root / "clip.mp4",
                 Expected(frames=FRAMES, fps=16, width=832, height=1216),
-                still=root / "picture.png",
+                image=root / "picture.png",
                 poster=root / "poster.jpg",
             )
         )
         times.append(time.perf_counter() - begun)
-        assert verdict.sound, verdict.sentence
+        assert verdict.passed, verdict.sentence
     note = f"{FRAMES} frames of 832x1216, process and poster included, median of {rounds}"
     yield Figure("verification", statistics.median(times), "s", 1.5, note=note)
 
@@ -124,7 +124,7 @@ async def _stage(url: str, root: Path, width: int, height: int, seed: int) -> fl
     hero = load(shipped() / "wan22-i2v-hero")
     picture = root / "picture.png"
     _scene(width, height).save(picture)
-    still = plain_still("picture.png", width=width, height=height)
+    image = plain_image("picture.png", width=width, height=height)
     ticket = Ticket(recipe=hero.name, width=width, height=height, frames=FRAMES)
     stage = hero.stage("i2v")
     client = ComfyEngine(EngineSettings(name="bench", url=url), "bench")
@@ -132,7 +132,7 @@ async def _stage(url: str, root: Path, width: int, height: int, seed: int) -> fl
     try:
         name = await client.upload(picture, f"bench-{width}x{height}.png")
         graph = hero.build(
-            hero.plan(ticket, still, seed), stage, files={"picture": name}, prefix=f"bench/{seed}"
+            hero.plan(ticket, image, seed), stage, files={"picture": name}, prefix=f"bench/{seed}"
         )
         prompt = str(uuid.uuid4())
         await client.submit(graph, prompt, tags={})

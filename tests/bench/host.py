@@ -19,7 +19,7 @@ from tests.bench.process import memory_megabytes, processor_seconds
 from tests.bench.table import Figure, percentile
 from tests.fakes.ledger import fill, fill_first_schema
 from tests.fakes.service import EngineProcess, ServiceProcess
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.query import JobQuery
 from zoetrope.domain.values import Artefact, Ticket
@@ -46,7 +46,7 @@ def finished_job(number: int, state: State = State.DONE) -> Job:
         Stage(name=name, state=Progress.DONE, attempts=(attempt,), artefacts=(artefact,))
         for name in ("i2v", "upscale")
     )
-    still = plain_still(
+    image = plain_image(
         f"p{number}.png",
         sha256=f"{number:064x}",
         width=1216,
@@ -60,7 +60,7 @@ def finished_job(number: int, state: State = State.DONE) -> Job:
         updated=4.0,
         state=state,
         stem=f"p{number}",
-        stills=(still,),
+        images=(image,),
         ticket=Ticket(recipe="tiny", prompt="Beat 1 (0-2s): a slow zoom."),
         fingerprint=f"{number:064x}",
         stages=stages if state is State.DONE else (Stage(name="i2v"), Stage(name="upscale")),

@@ -78,7 +78,7 @@ class Service:
 
     def drive_uploads(self, fate="done"):
         """Take every uploaded job to its end, as conductor and engine would."""
-        counter = self.parts.counter
+        counter = self.parts.submissions
         tasks = []
 
         def driven(take):

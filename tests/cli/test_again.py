@@ -4,14 +4,14 @@ import json
 import msgspec
 import pytest
 
-from tests.web.fakes import STILL
+from tests.web.fakes import IMAGE
 from zoetrope.domain.job import State
 
 
 @pytest.fixture
 def done(service):
-    still = msgspec.structs.replace(STILL, sha256=hashlib.sha256(b"source").hexdigest())
-    job = service.add(State.FAILED, stills=(still,))
+    image = msgspec.structs.replace(IMAGE, sha256=hashlib.sha256(b"source").hexdigest())
+    job = service.add(State.FAILED, images=(image,))
     folder = service.parts.settings.work / job.id
     folder.mkdir(parents=True)
     (folder / "source.png").write_bytes(b"source")
@@ -24,7 +24,7 @@ def test_a_job_is_made_again_with_what_is_said(service, run, done):
         "--set", "review=false", "--set", "name=x=y",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    (taken,) = service.parts.counter.taken
+    (taken,) = service.parts.submissions.taken
     assert taken["ticket"] == {
         "prompt": "she smiles", "seed": 7, "steps": 24, "review": False, "name": "x=y",
     }  # fmt: skip
@@ -33,7 +33,7 @@ def test_a_job_is_made_again_with_what_is_said(service, run, done):
 
 def test_nothing_need_be_said(service, run, done):
     assert run("again", done.id).exit_code == 0
-    assert service.parts.counter.taken[0]["ticket"] == {}
+    assert service.parts.submissions.taken[0]["ticket"] == {}
 
 
 def test_the_new_job_as_json_is_what_the_api_gives(run, done, service):

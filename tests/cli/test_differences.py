@@ -142,7 +142,7 @@ def test_the_engine_of_then_is_compared_and_another_one_where_it_is_not_up():
 
 def test_another_picture_is_a_difference_and_one_picture_of_a_loop_is_not():
     assert "picture" in compare(past(), here(), ("e" * 64,)).differs[0]
-    loop = msgspec.structs.replace(past(), stills=past().stills * 2)
+    loop = msgspec.structs.replace(past(), images=past().images * 2)
     assert compare(loop, here(), ("d" * 64, "d" * 64)).differs == ()
 
 

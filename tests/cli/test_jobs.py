@@ -2,7 +2,7 @@ import json
 
 import msgspec
 
-from tests.web.fakes import STILL
+from tests.web.fakes import IMAGE
 from zoetrope.domain.job import Attempt, Progress, Stage, State
 from zoetrope.domain.values import Failure
 from zoetrope.errors import Reason
@@ -97,8 +97,8 @@ def test_an_unknown_job_is_one_line(service, run):
 
 
 def test_a_name_cannot_send_commands_to_the_terminal(service, run):
-    evil = msgspec.structs.replace(STILL, name="a\x1b]0;owned\x07\nb.png")
-    job = service.add(stills=(evil,))
+    evil = msgspec.structs.replace(IMAGE, name="a\x1b]0;owned\x07\nb.png")
+    job = service.add(images=(evil,))
     for args in (["jobs"], ["job", job.short], ["status"]):
         text = run(*args).stdout
         assert "\x1b" not in text

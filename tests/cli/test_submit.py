@@ -6,13 +6,13 @@ from zoetrope.domain.job import State
 
 
 def ticket(service):
-    return service.parts.counter.taken[-1]["ticket"]
+    return service.parts.submissions.taken[-1]["ticket"]
 
 
 def test_a_picture_becomes_a_job(service, run, picture):
     result = run("submit", picture)
     assert result.exit_code == 0, result.stderr
-    (taken,) = service.parts.counter.taken
+    (taken,) = service.parts.submissions.taken
     assert (taken["bytes"], taken["name"], taken["ticket"]) == (b"picture", "cat.png", {})
     assert result.stdout.endswith("cat.png: queued\n")
 
@@ -47,7 +47,7 @@ def test_every_flag_reaches_the_ticket(service, run, picture, tmp_path):
         "note": "a=b",
         "list": "[1]",
     }
-    assert service.parts.counter.taken[0]["end"] == (b"last", "end.png")
+    assert service.parts.submissions.taken[0]["end"] == (b"last", "end.png")
 
 
 def environment(picture):
@@ -90,7 +90,7 @@ def test_flags_win_over_the_environment(service, run, picture, tmp_path):
     other.write_bytes(b"dog")
     result = run("submit", other, "-p", "flag", "--seconds", 2, **environment(picture))
     assert result.exit_code == 0, result.stderr
-    (taken,) = service.parts.counter.taken
+    (taken,) = service.parts.submissions.taken
     assert taken["name"] == "dog: 1.png"
     assert taken["ticket"]["prompt"] == "flag"
     assert taken["ticket"]["seconds"] == 2.0
@@ -102,7 +102,7 @@ def test_names_arrive_as_they_are(service, run, tmp_path, name):
     file = tmp_path / name
     file.write_bytes(b"x")
     assert run("submit", file).exit_code == 0
-    assert service.parts.counter.taken[0]["name"] == name
+    assert service.parts.submissions.taken[0]["name"] == name
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_refused_picture_does_not_hold_back_the_others(service, run, picture):
     result = run("submit", picture, picture, "--set", "promt=x")
     assert result.exit_code == 1
     assert result.stderr.count("did you mean `prompt`?") == 2
-    assert len(service.parts.counter.taken) == 2
+    assert len(service.parts.submissions.taken) == 2
 
 
 def test_a_picture_that_is_too_large_is_refused_while_it_is_sent(make_service, run, tmp_path):

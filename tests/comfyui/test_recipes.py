@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
 from zoetrope.graphs.graph import put
@@ -68,12 +68,12 @@ def draw(folder):
 def small(recipe, spec, files, order=""):
     """Build a stage's graph for a clip of five frames."""
     clip = recipe.file.clip
-    still = plain_still("x", frames=5 if clip else 0, fps=16.0 if clip else 0.0)
+    image = plain_image("x", frames=5 if clip else 0, fps=16.0 if clip else 0.0)
     asked = {} if clip else {"frames": 5, "width": 256, "height": 256}
     if order:
         asked["order"] = order
     ticket = resolve(asked, recipe)
-    plan = recipe.plan(ticket, still, uuid.uuid4().int % 2**31, end=still)
+    plan = recipe.plan(ticket, image, uuid.uuid4().int % 2**31, end=image)
     graph = recipe.build(plan, spec, files=files, prefix=f"zoetrope/{uuid.uuid4().hex}")
     for name, node in graph.items():
         changes = WITHOUT_A_CARD.get(node.class_type, {})

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.dispatch.policy import Worker
 from zoetrope.dispatch.queue import LEASE_SECONDS, LeaseLost, Queue
 from zoetrope.domain import steps
@@ -53,7 +53,7 @@ async def drop(ledger: Ledger, name: str, *, priority: int = 0, not_before: floa
         updated=1.0,
         state=State.QUEUED,
         stem=name,
-        stills=(plain_still(),),
+        images=(plain_image(),),
         ticket=Ticket(recipe="tiny"),
         priority=priority,
         stages=(Stage(name="i2v", not_before=not_before), Stage(name="upscale")),

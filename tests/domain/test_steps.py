@@ -6,13 +6,13 @@ import uuid
 import msgspec
 import pytest
 
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.domain import steps
 from zoetrope.domain.job import ENDED, Job, Progress, Stage, State
 from zoetrope.domain.values import Artefact, Failure, Ticket
 from zoetrope.errors import IllegalTransition, Reason
 
-STILL = plain_still()
+IMAGE = plain_image()
 WHY = Reason("test", "For the test.")
 BROKE = Failure(kind="oom", message="no memory")
 MADE = (Artefact(file="i2v-1.mp4", size=1, sha256="1" * 64),)
@@ -26,7 +26,7 @@ def make(state: State, **changes) -> Job:
         state=state,
         stem="cat",
         ticket=Ticket(recipe="tiny"),
-        stills=(STILL,),
+        images=(IMAGE,),
         stages=(Stage(name="i2v", review=True), Stage(name="upscale")),
     )
     return msgspec.structs.replace(job, **changes)
@@ -37,7 +37,7 @@ def submitted(state: State = State.QUEUED) -> Job:
 
 
 VERBS = {
-    "complete_pair": lambda j: steps.complete_pair(j, 3.0, stills=(STILL, STILL)),
+    "complete_pair": lambda j: steps.complete_pair(j, 3.0, images=(IMAGE, IMAGE)),
     "submit": lambda j: steps.submit(j, 3.0, "e"),
     "start": lambda j: steps.start(j, 3.0),
     "finish_stage": lambda j: steps.finish_stage(j, 3.0, MADE),
@@ -179,7 +179,7 @@ def test_retry_keeps_finished_stages_and_asks_an_unanswered_review_again():
 
 
 def test_retry_of_a_refused_picture_is_an_error():
-    job = make(State.CANCELLED, stills=(), stages=())
+    job = make(State.CANCELLED, images=(), stages=())
     with pytest.raises(IllegalTransition, match="usable picture"):
         steps.retry(job, 2.0)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.domain.job import Job, Stage, State
 from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
@@ -169,7 +169,7 @@ class Street:
             "RGB"
         ).save(work / "cat.png")
         data = (work / "cat.png").read_bytes()
-        still = plain_still(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+        image = plain_image(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         ticket = Ticket(recipe=str(asked.pop("recipe", "tiny")), **asked)  # type: ignore[arg-type]
         job = Job(
             id=job_id,
@@ -177,7 +177,7 @@ class Street:
             updated=1.0,
             state=State.QUEUED,
             stem=stem,
-            stills=(still,),
+            images=(image,),
             ticket=ticket,
             seed=ticket.seed or 0,
             stages=(Stage(name="i2v", review=review), Stage(name="upscale")),

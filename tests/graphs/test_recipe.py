@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import RECIPES
-from tests.fakes.still import plain_still
-from zoetrope.domain.values import Still, Ticket
+from tests.fakes.source_image import plain_image
+from zoetrope.domain.values import SourceImage, Ticket
 from zoetrope.errors import Rejected
 from zoetrope.graphs.recipe import Recipe, fit
 from zoetrope.graphs.recipe_file import Fallback, Memory, Parameter, Size
@@ -15,12 +15,12 @@ TINY = load(RECIPES / "tiny")
 FILES = {"picture": "zoetrope/a.png", "end_picture": "", "source": "zoetrope/b.mp4"}
 
 
-def still(width: int = 640, height: int = 480) -> Still:
-    return plain_still(width=width, height=height)
+def image(width: int = 640, height: int = 480) -> SourceImage:
+    return plain_image(width=width, height=height)
 
 
 def plan(recipe: Recipe = TINY, seed: int = 7, **asked):
-    return recipe.plan(Ticket(recipe="tiny", **asked), still(), seed)
+    return recipe.plan(Ticket(recipe="tiny", **asked), image(), seed)
 
 
 def graph(stage: str = "i2v", fallbacks: tuple[str, ...] = (), **asked):
@@ -156,8 +156,8 @@ def test_the_estimate_grows_with_the_pixels():
 UPSCALE = load(RECIPES.parent.parent / "workflows/seedvr2-rife-upscale")
 
 
-def video(frames=81, fps=16.0, size=(480, 832)) -> Still:
-    return plain_still(
+def video(frames=81, fps=16.0, size=(480, 832)) -> SourceImage:
+    return plain_image(
         "cat.mp4",
         format="MP4",
         width=size[0],
@@ -254,7 +254,7 @@ CARDS = {
 )
 def test_a_card_can_what_smaller_ones_can_and_more(gigabytes, pixels, steps):
     recipe = with_file(memory=CARDS).on(gigabytes)
-    planned = recipe.plan(Ticket(recipe="tiny"), still(64, 64), 7)
+    planned = recipe.plan(Ticket(recipe="tiny"), image(64, 64), 7)
     built = recipe.build(planned, TINY.stage("i2v"), files=FILES, prefix="p")
     assert planned.width * planned.height == pixels
     assert (built["ks_high"].inputs["steps"], built["ks_low"].inputs["steps"]) == steps
@@ -276,14 +276,14 @@ def test_the_ticket_comes_before_the_card_and_relief_before_both():
 def test_a_larger_picture_is_expected_to_take_longer():
     recipe = with_file(memory=CARDS)
     spec = TINY.stage("i2v")
-    small, large = (recipe.on(gb).plan(Ticket(recipe="tiny"), still(), 7) for gb in (16, 24))
+    small, large = (recipe.on(gb).plan(Ticket(recipe="tiny"), image(), 7) for gb in (16, 24))
     assert recipe.estimate(large, spec) > 2 * recipe.estimate(small, spec)
 
 
 @given(frames=st.integers(5, 81), gigabytes=st.floats(0, 200))
 def test_no_clip_needs_more_than_its_card_holds(frames, gigabytes):
     recipe = with_file(memory=CARDS).on(gigabytes)
-    planned = recipe.plan(Ticket(recipe="tiny", frames=frames), still(64, 64), 7)
+    planned = recipe.plan(Ticket(recipe="tiny", frames=frames), image(64, 64), 7)
     budget = recipe.card.pixels * ((TINY.file.length.frames - 1) // 4 + 1)
     seen = (planned.frames - 1) // 4 + 1
     smallest = 32 * 32 * seen
@@ -292,14 +292,14 @@ def test_no_clip_needs_more_than_its_card_holds(frames, gigabytes):
 
 def test_one_picture_twice_loses_its_last_frame_where_the_recipe_makes_loops():
     length = msgspec.structs.replace(TINY.file.length, kept=("cond.batch_size",))
-    other = msgspec.structs.replace(still(), sha256="1" * 64)
+    other = msgspec.structs.replace(image(), sha256="1" * 64)
     for recipe, end, kept in (
-        (with_file(length=length), still(), 4),
+        (with_file(length=length), image(), 4),
         (with_file(length=length), other, 5),
         (with_file(length=length), None, 5),
-        (TINY, still(), 5),
+        (TINY, image(), 5),
     ):
-        planned = recipe.plan(Ticket(recipe="tiny"), still(), 7, end=end)
+        planned = recipe.plan(Ticket(recipe="tiny"), image(), 7, end=end)
         assert (planned.frames, planned.kept) == (5, kept)
         assert bool(planned.notes) is (kept == 4)
 
@@ -314,8 +314,8 @@ def test_what_every_parameter_is_stands_in_the_plan():
     cards = {16: Memory(set={"ks_high.cfg": 2.0}), 24: Memory(set={"ks_high.cfg": 3.0})}
     file = msgspec.structs.replace(recipe.file, memory=cards)
     sized = msgspec.structs.replace(recipe, file=file)
-    plan = sized.on(23.6).plan(Ticket(recipe="tiny", parameters={"steps": 6}), still(), 5)
+    plan = sized.on(23.6).plan(Ticket(recipe="tiny", parameters={"steps": 6}), image(), 5)
     assert plan.effective == {"prompt": "", "negative": "", "steps": 6, "cfg": 3.0}
     assert (plan.parameters, plan.memory, plan.set) == ({"steps": 6}, 24, {"ks_high.cfg": 3.0})
-    said = sized.on(0).plan(Ticket(recipe="tiny", parameters={"cfg": 9.0}), still(), 5)
+    said = sized.on(0).plan(Ticket(recipe="tiny", parameters={"cfg": 9.0}), image(), 5)
     assert (said.effective["cfg"], said.memory) == (9.0, 16)

@@ -6,8 +6,8 @@ from itertools import chain
 import msgspec
 import pytest
 
-from tests.fakes.still import plain_still
-from zoetrope.domain.values import Still
+from tests.fakes.source_image import plain_image
+from zoetrope.domain.values import SourceImage
 from zoetrope.engine.simulated.models import DEFAULT_MODELS
 from zoetrope.engine.simulated.validate import Lists, validate
 from zoetrope.graphs import catalog
@@ -28,9 +28,9 @@ LISTS = Lists(lambda folder: list(DEFAULT_MODELS.get(folder, ())), lambda _name:
 FILES = {"picture": "a.png", "end_picture": "b.png", "source": "c.mp4"}
 
 
-def still(recipe: Recipe, sha256: str = "0") -> Still:
+def image(recipe: Recipe, sha256: str = "0") -> SourceImage:
     clip = recipe.file.clip
-    return plain_still(
+    return plain_image(
         "cat",
         sha256=sha256 * 64,
         width=480,
@@ -44,7 +44,7 @@ def build(
     recipe: Recipe, stage: StageSpec, fallbacks: tuple[str, ...] = (), **asked: object
 ) -> Graph:
     ticket = resolve(asked, recipe)
-    plan = recipe.plan(ticket, still(recipe), 7, end=still(recipe))
+    plan = recipe.plan(ticket, image(recipe), 7, end=image(recipe))
     return recipe.build(plan, stage, files=FILES, prefix="p/1", fallbacks=fallbacks)
 
 
@@ -185,7 +185,7 @@ RULES = {
 def test_a_larger_card_gets_a_larger_picture_and_an_unknown_one_the_smallest(name):
     recipe = SHELF.get(name)
     sizes = [
-        recipe.on(gigabytes).plan(resolve({}, recipe), still(recipe), 7)
+        recipe.on(gigabytes).plan(resolve({}, recipe), image(recipe), 7)
         for gigabytes in (0, 8, 15.6, 23.6, 31.4, 79.2)
     ]
     pixels = [plan.width * plan.height for plan in sizes]
@@ -197,7 +197,7 @@ def test_a_larger_card_gets_a_larger_picture_and_an_unknown_one_the_smallest(nam
 @pytest.mark.parametrize("name", [name for name in NAMES if SHELF.get(name).file.length])
 def test_seconds_become_4n_plus_1_frames_at_16_a_second(name, seconds):
     recipe = SHELF.get(name)
-    plan = recipe.plan(resolve({"seconds": seconds}, recipe), still(recipe), 7)
+    plan = recipe.plan(resolve({"seconds": seconds}, recipe), image(recipe), 7)
     assert (plan.frames, plan.fps) == (int(seconds * 16) + 1, 16)
 
 
@@ -205,7 +205,7 @@ def test_seconds_become_4n_plus_1_frames_at_16_a_second(name, seconds):
 @pytest.mark.parametrize("name", [name for name in NAMES if SHELF.get(name).file.length])
 def test_lengths_of_other_models_are_corrected_and_told(name, asked, frames):
     recipe = SHELF.get(name)
-    plan = recipe.plan(resolve({"frames": asked}, recipe), still(recipe), 7)
+    plan = recipe.plan(resolve({"frames": asked}, recipe), image(recipe), 7)
     assert plan.frames == frames
     assert f"{asked} frames became {frames}: the model generates 4n+1." in plan.notes
     assert any("81 that the model is trained for" in note for note in plan.notes) is (frames > 81)
@@ -215,7 +215,7 @@ def test_lengths_of_other_models_are_corrected_and_told(name, asked, frames):
 def test_a_longer_clip_fits_the_same_card(name):
     recipe = SHELF.get(name)
     own, longer = (
-        recipe.plan(resolve({"frames": frames}, recipe), still(recipe), 7) for frames in (81, 121)
+        recipe.plan(resolve({"frames": frames}, recipe), image(recipe), 7) for frames in (81, 121)
     )
     tokens = [((p.frames - 1) // 4 + 1) * p.width * p.height for p in (own, longer)]
     assert tokens[1] <= 1.05 * tokens[0]
@@ -271,7 +271,7 @@ def test_the_official_form_is_a_preset():
 def test_a_pair_keeps_all_frames_and_one_picture_makes_a_loop_without_its_last():
     recipe = SHELF.get("wan22-flf")
     stage = recipe.stage("flf")
-    first, last = still(recipe, "1"), still(recipe, "2")
+    first, last = image(recipe, "1"), image(recipe, "2")
     ticket = resolve({}, recipe)
     for end, kept in ((last, 81), (first, 80)):
         plan = recipe.plan(ticket, first, 7, end=end)

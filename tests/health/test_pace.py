@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from tests.jobs.test_durations import make
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.health.checks.pace import PaceCheck
@@ -37,9 +37,9 @@ async def test_a_slow_stage_is_degraded_with_its_likely_causes(parts):
 
 async def test_a_recipes_first_stage_is_held_against_its_document(parts):
     parts.recipes = Recipes((shipped(),))
-    still = plain_still(sha256="", format="png", width=480, height=832, source="", file="")
+    image = plain_image(sha256="", format="png", width=480, height=832, source="", file="")
     recipe = "wan22-i2v-lightning"
-    job = make(recipe=recipe, steps=4, ended=10.0 + 120.0, memory=32.0, stills=(still,))
+    job = make(recipe=recipe, steps=4, ended=10.0 + 120.0, memory=32.0, images=(image,))
     await parts.ledger.add(job, claim=job.id)
     verdict = await PaceCheck(parts).look()
     assert verdict.level == "degraded"

@@ -20,7 +20,7 @@ from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox.entry import classify
 from zoetrope.inbox.gather import Drop
 from zoetrope.inbox.intake import Intake
-from zoetrope.inbox.still import Decoder
+from zoetrope.inbox.source_image import Decoder
 from zoetrope.inbox.watcher import Watcher
 from zoetrope.settings import (
     InboxSettings,

@@ -28,7 +28,7 @@ async def test_a_picture_becomes_a_queued_job(world, picture):
         ("animate", True),
         ("upscale", False),
     ]
-    assert (world.settings.work / job.id / job.stills[0].source).read_bytes() == body
+    assert (world.settings.work / job.id / job.images[0].source).read_bytes() == body
     assert world.files() == {}
     assert world.announced == [job]
     assert world.intake.status.accepted == 1
@@ -85,8 +85,8 @@ async def test_review_is_the_operators_to_decide_unless_the_ticket_does(world, p
 async def test_a_changed_picture_keeps_its_source(world):
     Image.new("RGBA", (32, 32), (255, 0, 0, 0)).save(world.inbox / "cat.png")
     job = await world.take("cat.png")
-    (still,) = job.stills
-    assert (still.source, still.file) == ("source.png", "upright.png")
+    (image,) = job.images
+    assert (image.source, image.file) == ("source.png", "upright.png")
     assert (world.settings.work / job.id / "upright.png").is_file()
 
 

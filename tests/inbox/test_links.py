@@ -17,7 +17,7 @@ from tests.fakes.precious import (
     swap_before_each_call,
     swapping,
 )
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from tests.inbox.conftest import until, write_picture
 from zoetrope.domain.job import Job, State
 from zoetrope.domain.steps import reject
@@ -161,7 +161,7 @@ async def test_a_claim_folder_that_somebody_made_takes_no_job_s_work_away(world,
     forged.parent.mkdir(parents=True)
     forged.write_text("forged")
     await world.intake.recover()
-    assert (world.settings.work / job.id / job.stills[0].source).is_file()
+    assert (world.settings.work / job.id / job.images[0].source).is_file()
 
 
 async def test_a_claim_that_goes_deeper_than_any_path_keeps_nobody_up(world, picture):
@@ -320,7 +320,7 @@ def failed(settings: Settings) -> Job:
     work = settings.work / ID
     work.mkdir(parents=True, exist_ok=True)
     (work / "source.png").write_text("a picture")
-    still = plain_still(
+    image = plain_image(
         "bad.png", size=9, width=1, height=1, source="source.png", file="source.png"
     )
     return Job(
@@ -330,7 +330,7 @@ def failed(settings: Settings) -> Job:
         state=State.FAILED,
         stem="bad",
         folder="plain",
-        stills=(still,),
+        images=(image,),
         ticket=Ticket(recipe="plain"),
         reason=WHY,
     )

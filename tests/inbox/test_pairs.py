@@ -12,8 +12,8 @@ async def test_two_halves_are_one_job(world, picture):
     picture("loop/cat.end.png", seed=2)
     job = await world.take("loop/cat.start.png", "loop/cat.end.png")
     assert job.state is State.QUEUED
-    assert [s.name for s in job.stills] == ["cat.start.png", "cat.end.png"]
-    assert [s.source for s in job.stills] == ["source.png", "end.png"]
+    assert [s.name for s in job.images] == ["cat.start.png", "cat.end.png"]
+    assert [s.source for s in job.images] == ["source.png", "end.png"]
 
 
 @pytest.mark.parametrize(("first", "second"), [("start", "end"), ("end", "start")])
@@ -26,7 +26,7 @@ async def test_a_lone_half_waits_for_the_other(world, picture, first, second):
     picture(f"loop/cat.{second}.png", seed=2)
     job = await world.take(f"loop/cat.{second}.png")
     assert (job.id, job.state, job.half) == (waiting.id, State.QUEUED, "")
-    assert [s.name for s in job.stills] == ["cat.start.png", "cat.end.png"]
+    assert [s.name for s in job.images] == ["cat.start.png", "cat.end.png"]
     assert job.ticket.prompt == "x"
     assert len(await world.jobs()) == 1
     work = world.settings.work
@@ -70,8 +70,8 @@ async def test_the_same_pair_again_is_refused(world, picture):
 async def test_one_picture_for_a_pairs_recipe_is_a_loop(world, picture):
     picture("loop/cat.png")
     job = await world.take("loop/cat.png")
-    assert len(job.stills) == 2
-    assert job.stills[0] == job.stills[1]
+    assert len(job.images) == 2
+    assert job.images[0] == job.images[1]
 
 
 @pytest.mark.parametrize("names", [("cat.start.png",), ("cat.start.png", "cat.end.png")])

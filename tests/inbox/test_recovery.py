@@ -126,7 +126,7 @@ async def test_a_picture_with_a_ticket_is_queued_once(world, monkeypatch, after)
         assert job.state is State.QUEUED
         assert job.ticket.seed == 7
         work = world.settings.work / job.id
-        assert (work / job.stills[0].source).read_bytes() == bodies[at]
+        assert (work / job.images[0].source).read_bytes() == bodies[at]
         assert not any(f"cat{at}." in name for name in world.files())
         assert list(world.claimed.iterdir()) == []
 
@@ -166,10 +166,10 @@ async def test_a_pair_is_one_job(world, monkeypatch, after):
     async def check(at):
         (job,) = [job for job in await world.jobs() if job.stem == f"cat{at}"]
         assert job.state is State.QUEUED
-        assert [still.name for still in job.stills] == [f"cat{at}.start.png", f"cat{at}.end.png"]
-        for still in job.stills:
+        assert [image.name for image in job.images] == [f"cat{at}.start.png", f"cat{at}.end.png"]
+        for image in job.images:
             assert (
-                sha256((world.settings.work / job.id / still.source).read_bytes()) == still.sha256
+                sha256((world.settings.work / job.id / image.source).read_bytes()) == image.sha256
             )
         assert not any(f"cat{at}." in name for name in world.files())
 
@@ -186,10 +186,10 @@ async def test_the_second_half_completes_the_first(world, monkeypatch, after):
     async def check(at):
         (job,) = [job for job in await world.jobs() if job.stem == f"cat{at}"]
         assert job.state is State.QUEUED
-        assert [still.name for still in job.stills] == [f"cat{at}.start.png", f"cat{at}.end.png"]
-        for still in job.stills:
+        assert [image.name for image in job.images] == [f"cat{at}.start.png", f"cat{at}.end.png"]
+        for image in job.images:
             assert (
-                sha256((world.settings.work / job.id / still.source).read_bytes()) == still.sha256
+                sha256((world.settings.work / job.id / image.source).read_bytes()) == image.sha256
             )
         assert not any(f"cat{at}." in name for name in world.files())
 
@@ -209,7 +209,7 @@ async def test_work_of_a_job_and_of_an_upload_on_its_way_stays(world, picture):
     job = await world.take("cat.png")
     upload = world.settings.work / "abc"
     upload.mkdir()
-    world.intake.counter._in_hand.add("abc")
+    world.intake.submissions._in_hand.add("abc")
     await world.intake.recover()
     assert (world.settings.work / job.id).is_dir()
     assert upload.is_dir()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from tests.inbox.conftest import GRAPH, RECIPE, write_picture
 from zoetrope import tables
 from zoetrope.domain.job import Job, State
@@ -100,7 +100,7 @@ async def test_what_is_handed_over_is_looked_at_the_same_way(world, tmp_path, va
     file = write_picture(tmp_path / "upload")
     for ticket in ({"cfg": value}, {"parameters": {"cfg": value}}, {"prompt": value}):
         with pytest.raises(Rejected) as refused:
-            await world.intake.counter.take_upload(file, "cat.png", ticket)
+            await world.intake.submissions.take_upload(file, "cat.png", ticket)
         assert refused.value.reason.next_step
     assert await world.jobs() == []
 
@@ -121,7 +121,7 @@ async def test_what_nobody_thought_of_is_refused_by_the_ledger_and_the_refusal_i
 
 # Whatever a ticket says becomes a job that is read back as it was written, or is refused.
 
-STILL = plain_still(height=48, source="source.png", file="source.png")
+IMAGE = plain_image(height=48, source="source.png", file="source.png")
 KEYS = st.sampled_from(
     (
         *("prompt", "negative", "seed", "seconds", "frames", "width", "height", "name", "review"),
@@ -160,7 +160,7 @@ def admitted(values: dict[str, Any], recipe: Recipe) -> Job | None:
     """Take values as far as admission does; None if they are refused with a reason."""
     try:
         ticket = tickets.resolve(values, recipe)
-        plan = recipe.plan(ticket, STILL, ticket.seed or 0)
+        plan = recipe.plan(ticket, IMAGE, ticket.seed or 0)
     except Rejected as error:
         check(error)
         return None

@@ -33,7 +33,7 @@ def drop(world, name, data, folder=UPSCALE):
 async def test_a_video_becomes_a_job_with_its_first_frame(shop):
     job = await shop.take(drop(shop, "cat.mp4", film()))
     assert (job.state, job.ticket.recipe) == (State.QUEUED, UPSCALE)
-    [video] = job.stills
+    [video] = job.images
     assert (video.format, video.width, video.height, video.frames) == ("MP4", 64, 48, 9)
     assert (video.source, video.file) == ("source.mp4", "upright.png")
     assert (shop.settings.work / job.id / "upright.png").is_file()

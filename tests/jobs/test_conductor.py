@@ -84,7 +84,7 @@ async def test_no_name_that_a_person_gave_reaches_the_engine(street):
     attempt = (await street.becomes(job, State.DONE)).stages[0].attempts[0]
     history = await ask(street, f"/history/{attempt.prompt_id}")
     graph = history[attempt.prompt_id]["prompt"][2]
-    assert graph["image"]["inputs"]["image"] == f"zoetrope/{job.stills[0].sha256[:24]}.png"
+    assert graph["image"]["inputs"]["image"] == f"zoetrope/{job.images[0].sha256[:24]}.png"
     # Job and attempt are in the name, so that no file is ever named twice.
     assert graph["save"]["inputs"]["filename_prefix"] == f"zoetrope/{job.short}-i2v-1"
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.usage import Usage
 from zoetrope.domain.values import Ticket
@@ -45,7 +45,7 @@ def test_one_outlier_makes_no_baseline():
     [
         ({"attention": "sdpa"}, "the attention kernel is sdpa, and was sageattn"),
         ({"parameters": (("steps", "40"),)}, "the parameters are others (steps 40)"),
-        ({"relief": ("tiled-decode",)}, "less memory at a time (tiled-decode)"),
+        ({"fallbacks": ("tiled-decode",)}, "less memory at a time (tiled-decode)"),
         ({"mhz": 1800.0, "slowed_by": ("heat (software)",)}, "1800 MHz, and is 2700 as a rule, limited by heat"),
         ({"version": "0.28.0"}, "ComfyUI is 0.28.0, and was 0.27.1"),
         ({}, "a LoRA that was not loaded"),
@@ -139,13 +139,13 @@ def make(gpu=None, started=10.0, ended=40.0, recipe="hero", steps=30, memory=0.0
 
 
 RECIPE = Recipes((shipped(),)).get("wan22-i2v-lightning")
-STILL = plain_still(sha256="", format="png", width=480, height=832, source="", file="")
+IMAGE = plain_image(sha256="", format="png", width=480, height=832, source="", file="")
 
 
 def took(factor, **changes):
     """Make a finished job that took so many times the recipe's estimate."""
-    asked = {"recipe": RECIPE.name, "steps": 4, "stills": (STILL,)} | changes
-    planned = RECIPE.plan(make(**asked).ticket, asked["stills"][0], 0)
+    asked = {"recipe": RECIPE.name, "steps": 4, "images": (IMAGE,)} | changes
+    planned = RECIPE.plan(make(**asked).ticket, asked["images"][0], 0)
     return make(started=0.0, ended=factor * RECIPE.estimate(planned, RECIPE.stage("i2v")), **asked)
 
 
@@ -158,8 +158,8 @@ def test_the_estimate_is_the_recipes_until_something_is_known():
 
 
 def test_a_hosts_own_videos_correct_the_estimate_whatever_their_size():
-    wide = msgspec.structs.replace(STILL, width=1920, height=300)
-    assert expected(took(0.4), took(0.5, stills=(wide,)), took(9.0)) == pytest.approx(0.5)
+    wide = msgspec.structs.replace(IMAGE, width=1920, height=300)
+    assert expected(took(0.4), took(0.5, images=(wide,)), took(9.0)) == pytest.approx(0.5)
 
 
 def test_other_engines_and_other_parameters_teach_nothing():
@@ -168,9 +168,9 @@ def test_other_engines_and_other_parameters_teach_nothing():
 
 
 def test_what_fits_the_recipe_no_more_teaches_nothing():
-    assert learned(RECIPE, "i2v", "e0", {"steps": 99}, [make(steps=99, stills=(STILL,))]) == 1.0
+    assert learned(RECIPE, "i2v", "e0", {"steps": 99}, [make(steps=99, images=(IMAGE,))]) == 1.0
     assert learned(RECIPE, "i2v", "e0", {"steps": 4}, [make(steps=4)]) == 1.0
-    assert expected(make(steps=4, stills=(STILL,), started=None)) == 1.0
+    assert expected(make(steps=4, images=(IMAGE,), started=None)) == 1.0
 
 
 def test_what_a_finished_job_tells():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
@@ -55,9 +55,9 @@ async def verdict_of(tmp_path):
     async def run(kind: str = "drawn", **changes):
         picture = tmp_path / "cat.png"
         drawn(kind).save(picture)
-        still = plain_still(width=SIZE[0], height=SIZE[1])
+        image = plain_image(width=SIZE[0], height=SIZE[1])
         ticket = Ticket(recipe="wan22-i2v-hero", frames=FRAMES, width=SIZE[0], height=SIZE[1])
-        plan = HERO.plan(ticket, still, 11)
+        plan = HERO.plan(ticket, image, 11)
         stage = HERO.stage("i2v")
         name = await client.upload(picture, "cat.png")
         graph = HERO.build(plan, stage, files={"picture": name}, prefix="zoetrope/x")
@@ -68,7 +68,7 @@ async def verdict_of(tmp_path):
         assert isinstance(last, Finished)
         clip = next(output for output in last.outputs if output.node == stage.output)
         await client.fetch(clip, tmp_path / "clip.mp4")
-        return await check(tmp_path / "clip.mp4", EXPECTED, still=picture)
+        return await check(tmp_path / "clip.mp4", EXPECTED, image=picture)
 
     yield run
     await client.close()

@@ -3,7 +3,7 @@ import json
 import msgspec
 import pytest
 
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.plan import Plan
 from zoetrope.domain.values import Artefact, Ticket
@@ -17,8 +17,8 @@ JOB = Job(
     state=State.RUNNING,
     stem="cat",
     ticket=Ticket(recipe="tiny"),
-    stills=(
-        plain_still(
+    images=(
+        plain_image(
             "cat.jpeg",
             size=3,
             format="JPEG",

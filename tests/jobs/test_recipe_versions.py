@@ -11,7 +11,7 @@ from tests.fakes.street import RECIPES, Street
 from zoetrope.domain.job import State
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox.intake import Intake
-from zoetrope.inbox.still import Decoder
+from zoetrope.inbox.source_image import Decoder
 from zoetrope.settings import InboxSettings, OutboxSettings, Settings, StateSettings
 from zoetrope.store.sqlite.ledger import Ledger
 
@@ -76,7 +76,7 @@ async def accepted(root, recipes):
     try:
         intake = Intake(settings, ledger, shelf, decoder)
         ticket = {"recipe": "tiny", "seed": 7, "prompt": "she turns"}
-        return await intake.counter.take_upload(picture, "cat.png", ticket)
+        return await intake.submissions.take_upload(picture, "cat.png", ticket)
     finally:
         await decoder.close()
         await ledger.close()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.domain.job import Job, Stage, State
-from zoetrope.domain.values import Still
+from zoetrope.domain.values import SourceImage
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Finished
 from zoetrope.engine.simulated import SimulatedEngine
@@ -34,12 +34,12 @@ ASKED = [
 ]
 
 
-def draw(folder, name: str, seed: int) -> Still:
+def draw(folder, name: str, seed: int) -> SourceImage:
     coarse = np.random.default_rng(seed).integers(20, 230, (9, 13, 3), dtype=np.uint8)
     pixels = np.array(Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC))
     pixels[90:170, 120:260] = (235, 225, 60)
     Image.fromarray(pixels).save(folder / name)
-    return plain_still(name, sha256=f"{seed}" * 64, width=SIZE[0], height=SIZE[1])
+    return plain_image(name, sha256=f"{seed}" * 64, width=SIZE[0], height=SIZE[1])
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def verdict_of(tmp_path):
             updated=1.0,
             state=State.QUEUED,
             stem="cat",
-            stills=(first, last),
+            images=(first, last),
             ticket=ticket,
             seed=11,
             stages=(Stage(name=spec.name),),
@@ -77,7 +77,7 @@ async def verdict_of(tmp_path):
         clip = next(output for output in end.outputs if output.node == spec.output)
         await client.fetch(clip, tmp_path / "clip.mp4")
         return await check(
-            tmp_path / "clip.mp4", expectation(recipe, spec, job), still=tmp_path / first.file
+            tmp_path / "clip.mp4", expectation(recipe, spec, job), image=tmp_path / first.file
         )
 
     yield run
@@ -88,12 +88,12 @@ async def verdict_of(tmp_path):
 @pytest.mark.parametrize(("name", "asked"), ASKED, ids=lambda value: str(value))
 async def test_a_recipe_makes_a_sound_video(verdict_of, name, asked):
     verdict = await verdict_of(name, asked)
-    assert verdict.sound, verdict.sentence
+    assert verdict.passed, verdict.sentence
 
 
 async def test_a_pair_becomes_a_sound_video_with_all_its_frames(verdict_of):
     verdict = await verdict_of("wan22-flf", {}, pair=True)
-    assert verdict.sound, verdict.sentence
+    assert verdict.passed, verdict.sentence
     assert verdict.measured.frames == 21
 
 

@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from tests.conftest import RECIPES
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.steps import finish_stage, start, submit, try_again
 from zoetrope.domain.values import Artefact, Failure, Ticket
@@ -17,7 +17,7 @@ WHOLE = Artefact(file="i2v-1-whole.mkv", size=50_000_000, sha256="f" * 64)
 
 
 def job(handoff: Artefact | None = WHOLE) -> Job:
-    still = plain_still(sha256="a" * 64, source="source.png", file="upright.png")
+    image = plain_image(sha256="a" * 64, source="source.png", file="upright.png")
     made = Stage(name="i2v", state=Progress.DONE, artefacts=(CLIP,), handoff=handoff)
     return Job(
         id="0" * 32,
@@ -25,7 +25,7 @@ def job(handoff: Artefact | None = WHOLE) -> Job:
         updated=1.0,
         state=State.QUEUED,
         stem="cat",
-        stills=(still,),
+        images=(image,),
         ticket=Ticket(recipe="tiny"),
         stages=(made, Stage(name="upscale")),
     )
@@ -120,9 +120,9 @@ def test_the_recipe_is_that_of_the_card_in_all_its_settings():
 @pytest.mark.parametrize(("second", "frames"), [("a", 80), ("b", 81)])
 def test_of_a_loop_one_frame_fewer_is_expected(second, frames):
     flf = load(shipped() / "wan22-flf")
-    first = FRESH.stills[0]
+    first = FRESH.images[0]
     last = msgspec.structs.replace(first, sha256=second * 64, file="upright-end.png")
-    pair = msgspec.structs.replace(FRESH, stills=(first, last), stages=(Stage(name="flf"),))
+    pair = msgspec.structs.replace(FRESH, images=(first, last), stages=(Stage(name="flf"),))
     request = StageRequest(flf, pair, (), max_upload=0)
     assert request.files() == {"picture": "upright.png", "end_picture": "upright-end.png"}
     assert expectation(flf, request.spec, pair).frames == frames

@@ -15,7 +15,7 @@ from zoetrope.domain import steps
 from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.plan import Plan
 from zoetrope.domain.query import NEWEST, JobQuery
-from zoetrope.domain.values import Still, Ticket
+from zoetrope.domain.values import SourceImage, Ticket
 from zoetrope.errors import IllegalTransition, LedgerError, NotFound, Rejected
 from zoetrope.store.memory import MemoryLedger
 from zoetrope.store.protocol import JobStore
@@ -41,7 +41,7 @@ async def test_the_same_claim_gives_the_job_of_the_first_time(store):
 
 async def test_a_change_can_take_a_second_claim_in_the_same_step(store):
     job = await store.add(make(State.WAITING, half="start"), claim="c1")
-    await store.change(job.id, lambda j: steps.complete_pair(j, 2.0, stills=()), claim="c2")
+    await store.change(job.id, lambda j: steps.complete_pair(j, 2.0, images=()), claim="c2")
     found = await store.claimed("c2")
     assert found is not None
     assert (found.id, found.state) == (job.id, State.QUEUED)
@@ -330,10 +330,10 @@ async def test_what_was_written_is_reported_even_if_whoever_asked_has_gone(store
 
 
 async def test_each_word_is_looked_for_in_id_names_and_prompt_in_any_case(store):
-    still = Still(
+    image = SourceImage(
         name="Straße.png", sha256="1", size=1, format="PNG", width=1, height=1, source="a", file="a"
     )
-    one = make(stem="GRÖSSE", stills=(still,), ticket=Ticket(recipe="r", prompt="Жук & co"))
+    one = make(stem="GRÖSSE", images=(image,), ticket=Ticket(recipe="r", prompt="Жук & co"))
     two = make(folder="Zoo", ticket=Ticket(recipe="r", name="Night %_ Day", prompt="a zoom"))
     for job in (one, two):
         await store.add(job, claim=job.id)

@@ -100,7 +100,7 @@ changes = st.one_of(
             lambda job: steps.hold(job, 5.0, REASON, 9.0),
             lambda job: steps.retry(job, 7.0),
             lambda job: steps.cancel(job, 8.0),
-            lambda job: steps.complete_pair(job, 8.0, stills=()),
+            lambda job: steps.complete_pair(job, 8.0, images=()),
         ]
     ),
 )

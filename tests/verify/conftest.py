@@ -10,7 +10,7 @@ from zoetrope.verify.check import check
 
 
 @pytest.fixture
-def still(tmp_path):
+def image(tmp_path):
     def save(picture):
         Image.fromarray(picture[:, :WIDTH]).save(tmp_path / "still.png")
         return tmp_path / "still.png"

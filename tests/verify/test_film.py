@@ -20,12 +20,12 @@ from zoetrope.verify.measure import Measure
 from zoetrope.verify.measures import all_measures
 
 
-async def test_a_sound_video_passes_and_leaves_a_poster(tmp_path, still):
+async def test_a_sound_video_passes_and_leaves_a_poster(tmp_path, image):
     picture = scene()
     file = write(tmp_path / "sound.mp4", pan(picture))
     poster = tmp_path / "poster.jpg"
-    verdict = await check(file, EXPECTED, still=still(picture), poster=poster)
-    assert verdict.sound, verdict.sentence
+    verdict = await check(file, EXPECTED, image=image(picture), poster=poster)
+    assert verdict.passed, verdict.sentence
     assert (verdict.measured.frames, verdict.measured.fps) == (FRAMES, 16)
     assert verdict.measured.duration == pytest.approx(FRAMES / 16)
     with Image.open(poster) as image:
@@ -34,17 +34,17 @@ async def test_a_sound_video_passes_and_leaves_a_poster(tmp_path, still):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("moved", [pan, breathing])
-async def test_sound_videos_of_every_kind_are_no_false_alarm(tmp_path, still, kind, moved, keys):
+async def test_sound_videos_of_every_kind_are_no_false_alarm(tmp_path, image, kind, moved, keys):
     picture = KINDS[kind]()
-    assert await keys(write(tmp_path / "x.mp4", moved(picture)), still=still(picture)) == []
+    assert await keys(write(tmp_path / "x.mp4", moved(picture)), image=image(picture)) == []
 
 
 @pytest.mark.parametrize(("name", "codec"), [("x.webm", "libvpx-vp9"), ("x.mkv", "libx265")])
 async def test_other_containers_and_codecs_are_looked_at_as_well(
-    tmp_path, still, name, codec, keys
+    tmp_path, image, name, codec, keys
 ):
     picture = scene()
-    assert await keys(write(tmp_path / name, pan(picture), codec=codec), still=still(picture)) == []
+    assert await keys(write(tmp_path / name, pan(picture), codec=codec), image=image(picture)) == []
 
 
 async def test_the_container_alone_can_be_asked_for(tmp_path, keys):
@@ -53,7 +53,7 @@ async def test_the_container_alone_can_be_asked_for(tmp_path, keys):
     assert await keys(file, msgspec.structs.replace(EXPECTED, quality=False)) == []
 
 
-STILL = Look(luma=100.0, clipped=0.0, grain=(1.0, 1.0, 1.0), colour=0.5)
+IMAGE = Look(luma=100.0, clipped=0.0, grain=(1.0, 1.0, 1.0), colour=0.5)
 SOUND = Measured(
     frames=161,
     fps=32,
@@ -68,7 +68,7 @@ SOUND = Measured(
     motion=2,
     repeated=0,
     grain=(1, 1, 1),
-    still=STILL,
+    image=IMAGE,
 )
 BAD = {
     "luma": ("black", st.floats(0, 5.9)),
@@ -118,7 +118,7 @@ def test_every_file_of_the_folder_is_a_measure_that_takes_part():
     assert files <= tested, "each has a test with its defect"
 
 
-def test_a_new_measure_needs_no_more_than_its_class(tmp_path, still, monkeypatch):
+def test_a_new_measure_needs_no_more_than_its_class(tmp_path, image, monkeypatch):
     """The figure of a new measure gets into the receipt without a field of its own."""
 
     class Redness(Measure):
@@ -138,7 +138,7 @@ def test_a_new_measure_needs_no_more_than_its_class(tmp_path, still, monkeypatch
 
         @staticmethod
         def judge(found, expected):
-            if found.more["red"] > found.still.more["red"] + 50:
+            if found.more["red"] > found.image.more["red"] + 50:
                 yield Finding("red", f"It turns red: {found.more['red']:.0f} of 255.")
 
     picture = scene()
@@ -148,6 +148,6 @@ def test_a_new_measure_needs_no_more_than_its_class(tmp_path, still, monkeypatch
     ]
     file = write(tmp_path / "x.mp4", reddened)
     monkeypatch.setattr(film, "all_measures", lambda: (*all_measures(), Redness))
-    found = film.measure(file, still(picture), None)
+    found = film.measure(file, image(picture), None)
     assert "red" in [finding.key for finding in judge(found, EXPECTED)]
     assert msgspec.json.decode(msgspec.json.encode(found), type=Measured) == found

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tests.conftest import RECIPES
-from tests.fakes.still import plain_still
+from tests.fakes.source_image import plain_image
 from zoetrope.domain import steps
 from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.values import Ticket
@@ -25,7 +25,7 @@ from zoetrope.store.memory import MemoryLedger
 from zoetrope.store.protocol import JobStore
 from zoetrope.web.events import Bus
 
-STILL = plain_still(size=1000, width=640, height=480, source="source.png", file="source.png")
+IMAGE = plain_image(size=1000, width=640, height=480, source="source.png", file="source.png")
 
 
 def make_job(state: State = State.QUEUED, **changes) -> Job:
@@ -35,7 +35,7 @@ def make_job(state: State = State.QUEUED, **changes) -> Job:
         updated=1_700_000_000.0,
         state=state,
         stem="cat",
-        stills=(STILL,),
+        images=(IMAGE,),
         ticket=Ticket(recipe="wan22-i2v-hero", prompt="she turns"),
         seed=7,
         stages=(Stage(name="i2v", review=True), Stage(name="upscale")),
@@ -126,7 +126,7 @@ class Intake:
             self.status.notice = None
 
 
-class Counter:
+class Submissions:
     """Makes a job of what is handed over, unless the ticket asks for a refusal."""
 
     def __init__(self, ledger: JobStore) -> None:
@@ -163,7 +163,7 @@ class Counter:
         job = make_job(
             origin="api",
             stem=Path(name).stem,
-            stills=(msgspec.structs.replace(STILL, name=name),),
+            images=(msgspec.structs.replace(IMAGE, name=name),),
         )
         return await self.ledger.add(job, claim=job.id)
 
@@ -173,7 +173,7 @@ class Counter:
         self.taken.append(
             {"files": [(file.read_bytes(), name) for file, name in files], "ticket": changes}
         )
-        job = make_job(origin="api", stem=earlier.stem, stills=earlier.stills, parent=earlier.id)
+        job = make_job(origin="api", stem=earlier.stem, images=earlier.images, parent=earlier.id)
         return await self.ledger.add(job, claim=job.id)
 
     async def take_named(self, path: str, ticket: dict[str, object], *, parent: str = "") -> Job:
@@ -229,7 +229,7 @@ async def make_parts(home: Path, extra: str = "", store: JobStore | None = None)
     parts.ledger = ledger
     parts.conductor = Conductor(ledger)
     parts.intake = Intake()
-    parts.counter = Counter(ledger)
+    parts.submissions = Submissions(ledger)
     parts.recipes = Recipes((RECIPES,))
     parts.watcher = Watcher()
     return parts

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from PIL import Image
 
-from tests.web.fakes import STILL, make_job
+from tests.web.fakes import IMAGE, make_job
 from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.plan import Plan
 from zoetrope.domain.values import Artefact, Ticket
@@ -51,8 +51,8 @@ def jobs() -> list[Job]:
         poster="upscale-1.jpg",
         fallbacks=("tiled-decode",),
     )
-    still = msgspec.structs.replace(
-        STILL, name="<i>cat</i>.png", sha256=hashlib.sha256(picture()).hexdigest()
+    image = msgspec.structs.replace(
+        IMAGE, name="<i>cat</i>.png", sha256=hashlib.sha256(picture()).hexdigest()
     )
     found = []
     for number, state in enumerate(State):
@@ -71,7 +71,7 @@ def jobs() -> list[Job]:
                 ticket=TICKET,
                 stages=stages,
                 notes=("600x400 became 592x400: a grid of 16.",),
-                stills=(still,),
+                images=(image,),
                 **more,
             )
         )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.web.fakes import STILL, make_job
+from tests.web.fakes import IMAGE, make_job
 from tests.web.test_jobs import problem
 from zoetrope.domain.job import Progress, Stage, State
 from zoetrope.domain.values import Artefact, Ticket
@@ -106,9 +106,9 @@ async def test_a_finished_job_shows_its_video_and_last_poster(client, put):
 
 async def test_before_there_is_a_clip_the_picture_itself_is_shown_small(client, parts):
     job = make_job(State.QUEUED)
-    (still,) = job.stills
-    still = msgspec.structs.replace(still, small="source-small.jpg")
-    job = msgspec.structs.replace(job, stills=(still,))
+    (image,) = job.images
+    image = msgspec.structs.replace(image, small="source-small.jpg")
+    job = msgspec.structs.replace(job, images=(image,))
     work = parts.settings.work / job.id
     work.mkdir(parents=True)
     (work / "source-small.jpg").write_bytes(b"small")
@@ -223,7 +223,7 @@ async def test_a_browser_saves_what_it_should_not_show(client, put):
 
 
 async def test_a_source_of_an_unknown_kind_is_only_ever_saved(client, put, parts):
-    job = await put(State.REVIEW, stills=(msgspec.structs.replace(STILL, source="source.svg"),))
+    job = await put(State.REVIEW, images=(msgspec.structs.replace(IMAGE, source="source.svg"),))
     (parts.settings.work / job.id / "source.svg").write_bytes(b"<svg onload='alert(1)'/>")
     response = await client.get(f"/api/v1/jobs/{job.id}/artefacts/source.svg")
     assert response.content_type == "application/octet-stream"
@@ -377,8 +377,8 @@ async def test_curl_takes_a_file_in_parts_and_goes_on_where_it_was(client, clip,
 
 
 def test_a_clip_called_source_does_not_take_the_sources_place():
-    still = msgspec.structs.replace(STILL, source="source.mp4")
-    job = make_job(State.DONE, stem="source", stills=(still,), stages=stages("upscale"))
+    image = msgspec.structs.replace(IMAGE, source="source.mp4")
+    job = make_job(State.DONE, stem="source", images=(image,), stages=stages("upscale"))
     published = [piece.published for piece in pieces(job)]
     assert published == ["source.mp4", "source-video.mp4", "poster.jpg"]
 

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.web.fakes import STILL, make_job, make_parts
+from tests.web.fakes import IMAGE, make_job, make_parts
 from tests.web.test_guard import TOKEN
 from tests.web.test_jobs import AS_JSON, form, problem
 from zoetrope.domain.job import Attempt, Progress, Stage, State
@@ -76,7 +76,7 @@ async def cut_form(body):
             )
             assert response.status == 400, await response.text()
             assert response.content_type == "application/problem+json"
-            assert parts.counter.taken == []
+            assert parts.submissions.taken == []
             assert list(parts.uploads.glob("*")) == []
         await parts.ledger.close()
 
@@ -95,7 +95,7 @@ async def test_a_line_that_breaks_in_the_middle_of_an_upload_leaves_nothing(clie
     async with asyncio.timeout(10):
         while list(parts.uploads.glob("*")):
             await asyncio.sleep(0)
-    assert parts.counter.taken == []
+    assert parts.submissions.taken == []
 
 
 @pytest.mark.parametrize("path", CHANGES)
@@ -105,7 +105,7 @@ async def test_a_body_of_another_type_is_refused_with_what_is_right(client, part
     body = await problem(response, 415, "media-type")
     assert kind in body["detail"]
     assert body["next_step"]
-    assert parts.counter.taken == []
+    assert parts.submissions.taken == []
 
 
 @pytest.mark.parametrize("path", CHANGES)
@@ -144,7 +144,7 @@ async def test_a_value_that_could_not_be_kept_is_refused(client, parts, said, st
         assert told["next_step"]
     response = await client.post("/api/v1/jobs", data=form(ticket=(b"{%s}" % said).decode()))
     assert response.status == status
-    assert parts.counter.taken == []
+    assert parts.submissions.taken == []
     assert len((await (await client.get("/api/v1/jobs")).json())["jobs"]) == 1
 
 
@@ -191,7 +191,7 @@ async def test_a_body_without_end_is_not_read(client, path):
 async def test_every_mistake_of_a_ticket_is_told_with_its_place(client, parts, body, told):
     response = await client.post("/api/v1/jobs", json=body)
     assert told in (await problem(response, 400, "bad-request"))["detail"]
-    assert parts.counter.taken == []
+    assert parts.submissions.taken == []
 
 
 # Forged and guessed
@@ -268,7 +268,7 @@ def html_everywhere():
         reason=reason,
         notes=(HTML,),
         outbox=HTML,
-        stills=(msgspec.structs.replace(STILL, name=HTML, source=HTML, changes=(HTML,)),),
+        images=(msgspec.structs.replace(IMAGE, name=HTML, source=HTML, changes=(HTML,)),),
         ticket=Ticket(
             recipe=HTML, preset=(HTML,), prompt=HTML, negative=HTML, name=HTML, parameters={HTML: HTML}
         ),

@@ -75,24 +75,27 @@ async def test_an_upload_hands_on_the_version_and_its_files(client, parts):
         f"/api/v1/jobs?recipe_version={VERSION}", data=form(recipe=json.dumps(files))
     )
     assert response.status == 201, await response.text()
-    assert (parts.counter.taken[0]["version"], parts.counter.taken[0]["recipe"]) == (VERSION, files)
+    assert (parts.submissions.taken[0]["version"], parts.submissions.taken[0]["recipe"]) == (
+        VERSION,
+        files,
+    )
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"a": 1}', '{"a": null}'])
 async def test_recipe_files_that_are_none_are_refused(client, parts, content):
     response = await client.post("/api/v1/jobs", data=form(recipe=content))
     await problem(response, 400, "recipe-files")
-    assert parts.counter.taken == []
+    assert parts.submissions.taken == []
 
 
 async def test_recipe_files_have_a_largest_size(client, parts, monkeypatch):
     monkeypatch.setattr("zoetrope.web.api.upload.RECIPE_BYTES", 1024)
     response = await client.post("/api/v1/jobs", data=form(recipe=json.dumps({"a": "x" * 1024})))
     await problem(response, 400, "recipe")
-    assert parts.counter.taken == []
+    assert parts.submissions.taken == []
 
 
 async def test_a_version_that_is_none_is_refused(client, parts):
     response = await client.post("/api/v1/jobs?recipe_version=../x", data=form())
     assert response.status == 400
-    assert parts.counter.taken == []
+    assert parts.submissions.taken == []

@@ -184,7 +184,7 @@ async def test_an_upload_becomes_a_job(client, parts):
     assert response.status == 201
     body = await response.json()
     assert response.headers["Location"] == f"/api/v1/jobs/{body['id']}"
-    (taken,) = parts.counter.taken
+    (taken,) = parts.submissions.taken
     assert taken["bytes"] == b"picture"
     assert taken["name"] == "cat.png"
     assert taken["ticket"] == {"prompt": "she turns"}
@@ -193,7 +193,7 @@ async def test_an_upload_becomes_a_job(client, parts):
 
 async def test_an_upload_can_bring_a_last_picture(client, parts):
     await client.post("/api/v1/jobs", data=form(end=b"last"))
-    assert parts.counter.taken[0]["end"] == (b"last", "end.png")
+    assert parts.submissions.taken[0]["end"] == (b"last", "end.png")
 
 
 async def test_nothing_is_left_of_an_upload_afterwards(client, parts):
@@ -225,7 +225,7 @@ async def test_a_file_name_is_only_ever_a_name(client, parts, sent, kept):
         headers={"Content-Type": "multipart/form-data; boundary=x"},
     )
     assert response.status == 201, await response.text()
-    assert parts.counter.taken[0]["name"] == kept
+    assert parts.submissions.taken[0]["name"] == kept
 
 
 async def test_a_refused_ticket_is_unprocessable(client):
@@ -238,7 +238,7 @@ async def test_a_refused_ticket_is_unprocessable(client):
 async def test_a_duplicate_is_a_conflict_that_names_the_earlier_job(client, parts):
     error = Rejected("The same was made before.", key="duplicate")
     error.job = "abc"
-    parts.counter.error = error
+    parts.submissions.error = error
     body = await problem(await client.post("/api/v1/jobs", data=form()), 409, "duplicate")
     assert body["job"] == "abc"
 
@@ -253,7 +253,7 @@ async def test_a_duplicate_is_a_conflict_that_names_the_earlier_job(client, part
     ],
 )
 async def test_an_error_of_the_service_is_a_problem_document(client, parts, error, status, key):
-    parts.counter.error = error
+    parts.submissions.error = error
     response = await client.post("/api/v1/jobs", data=form())
     body = await problem(response, status, key)
     assert "secret" not in json.dumps(body)
@@ -272,7 +272,7 @@ async def test_an_error_of_the_service_is_a_problem_document(client, parts, erro
 )
 async def test_a_form_that_cannot_be_used_is_a_bad_request(client, parts, data, key):
     await problem(await client.post("/api/v1/jobs", data=data), 400, key)
-    assert parts.counter.taken == []
+    assert parts.submissions.taken == []
     assert list((parts.settings.state.path / "uploads").iterdir()) == []
 
 
@@ -300,7 +300,7 @@ async def test_a_broken_form_is_a_bad_request(client, parts, body, content_type)
     response = await client.post("/api/v1/jobs", data=body, headers={"Content-Type": content_type})
     assert response.status == 400, await response.text()
     assert response.content_type == "application/problem+json"
-    assert parts.counter.taken == []
+    assert parts.submissions.taken == []
 
 
 async def test_an_upload_that_says_it_is_too_large_is_refused_before_it_is_read(serve):
@@ -330,7 +330,7 @@ async def test_an_upload_that_turns_out_too_large_is_refused(serve, tmp_path):
 
 async def test_without_a_ledger_every_job_request_says_why(client, parts):
     kept, parts.ledger = parts.ledger, None
-    parts.conductor = parts.intake = parts.counter = None
+    parts.conductor = parts.intake = parts.submissions = None
     parts.problem = Reason("ledger", "ledger.db is damaged.", "Restore a backup.")
     for request in (
         client.get("/api/v1/jobs"),

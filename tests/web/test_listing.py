@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.web.fakes import STILL, make_job
+from tests.web.fakes import IMAGE, make_job
 from zoetrope.domain.job import State
 from zoetrope.domain.query import JobQuery, words
 from zoetrope.domain.steps import complete_pair
@@ -37,7 +37,7 @@ async def jobs(parts):
             id=f"{number:x}" * 32,
             stem=f"cat{number}",
             ticket=Ticket(recipe=recipe, prompt=prompt),
-            stills=(msgspec.structs.replace(STILL, name=f"Käthe {number}.png"),),
+            images=(msgspec.structs.replace(IMAGE, name=f"Käthe {number}.png"),),
         )
         await parts.ledger.add(job, claim=job.id)
 
@@ -108,9 +108,9 @@ async def test_pages_of_a_search_follow_one_another(client, jobs):
 async def test_a_half_that_found_its_other_is_found_by_both_names(client, parts):
     half = make_job(State.WAITING, half="start")
     await parts.ledger.add(half, claim="c")
-    other = msgspec.structs.replace(STILL, name="the-end.png")
+    other = msgspec.structs.replace(IMAGE, name="the-end.png")
     await parts.ledger.change(
-        half.id, lambda job: complete_pair(job, 1.0, stills=(*job.stills, other))
+        half.id, lambda job: complete_pair(job, 1.0, images=(*job.images, other))
     )
     assert await found(client, q="the-end") == ["cat"]
 
@@ -153,7 +153,7 @@ def test_a_question_finds_exactly_what_it_says(made, states, recipe, text, limit
     db.create_function("words_of", 1, lambda body: body)
     for script in MIGRATIONS:
         db.executescript(script)
-    jobs = [make_job(s, stem=stem, stills=(), ticket=Ticket(recipe=r)) for s, r, stem in made]
+    jobs = [make_job(s, stem=stem, images=(), ticket=Ticket(recipe=r)) for s, r, stem in made]
     for seq, job in enumerate(jobs, 1):
         row = (seq, job.id, str(job.state), "", job.stem, job.ticket.recipe, "", 0.0, 0.0, b"")
         db.execute(

@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 import pytest
 
-from tests.web.fakes import STILL, make_job, settings
+from tests.web.fakes import IMAGE, make_job, settings
 from tests.web.test_jobs import problem
 from zoetrope.domain.job import Progress, Stage, State
 from zoetrope.domain.values import Ticket
@@ -140,8 +140,8 @@ async def test_while_the_service_starts_reading_says_so(client, parts):
 @pytest.fixture
 async def done(parts):
     content = b"the source"
-    still = msgspec.structs.replace(STILL, sha256=hashlib.sha256(content).hexdigest())
-    job = make_job(State.FAILED, stills=(still,))
+    image = msgspec.structs.replace(IMAGE, sha256=hashlib.sha256(content).hexdigest())
+    job = make_job(State.FAILED, images=(image,))
     folder = parts.settings.work / job.id
     folder.mkdir(parents=True)
     (folder / "source.png").write_bytes(content)
@@ -157,7 +157,7 @@ async def test_an_earlier_job_is_made_once_more_with_changes(client, parts, done
     body = await response.json()
     assert response.headers["Location"] == f"/api/v1/jobs/{body['id']}"
     assert body["parent"] == done.id
-    (taken,) = parts.counter.taken
+    (taken,) = parts.submissions.taken
     assert taken["files"] == [(b"the source", "cat.png")]
     assert taken["ticket"] == {"seed": 7, "prompt": "y", "steps": 8}
     assert list(parts.uploads.iterdir()) == []
@@ -165,14 +165,14 @@ async def test_an_earlier_job_is_made_once_more_with_changes(client, parts, done
 
 async def test_nothing_need_be_changed(client, parts, done):
     assert (await client.post(f"/api/v1/jobs/{done.id}/again")).status == 201
-    assert parts.counter.taken[0]["ticket"] == {}
+    assert parts.submissions.taken[0]["ticket"] == {}
 
 
 async def test_a_source_that_somebody_changed_is_not_taken_for_the_same(client, parts, done):
     (parts.settings.work / done.id / "source.png").write_bytes(b"another")
     response = await client.post(f"/api/v1/jobs/{done.id}/again")
     await problem(response, 422, "source-changed")
-    assert parts.counter.taken == []
+    assert parts.submissions.taken == []
 
 
 async def test_a_source_that_is_gone_or_a_link_is_not_there(client, parts, done, tmp_path):
@@ -209,7 +209,7 @@ async def test_a_picture_of_the_inbox_is_taken_by_its_path(client, parts):
         f"/api/v1/jobs?parent={'a' * 32}", json={"path": "flf/cat.png", "seed": 7}
     )
     assert response.status == 201
-    assert parts.counter.taken == [
+    assert parts.submissions.taken == [
         {"path": "flf/cat.png", "ticket": {"seed": 7}, "parent": "a" * 32}
     ]
 
@@ -218,11 +218,11 @@ async def test_a_picture_of_the_inbox_is_taken_by_its_path(client, parts):
 
 
 def test_a_job_warns_of_what_is_not_as_it_was_asked_for():
-    still = msgspec.structs.replace(STILL, changes=("turned upright",))
+    image = msgspec.structs.replace(IMAGE, changes=("turned upright",))
     job = make_job(
         State.DONE,
         notes=("80 frames became 81.",),
-        stills=(still, still),
+        images=(image, image),
         stages=(
             Stage(name="i2v", state=Progress.DONE, fallbacks=("tiled", "smaller")),
             Stage(name="upscale", fallbacks=("tiled",)),

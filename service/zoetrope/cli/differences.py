@@ -31,7 +31,7 @@ def compare(past: PastReceipt, now: Environments, pictures: tuple[str, ...] = ()
 
 def _pictures(past: PastReceipt, pictures: tuple[str, ...]) -> Iterator[Note]:
     # One picture of a loop stands twice in the receipt.
-    then = tuple(dict.fromkeys(still.sha256 for still in past.stills))
+    then = tuple(dict.fromkeys(image.sha256 for image in past.images))
     if pictures and then and tuple(dict.fromkeys(pictures)) != then:
         yield True, "The picture is another one than then."
 

@@ -41,7 +41,7 @@ class PastStage(msgspec.Struct, frozen=True, kw_only=True):
         return self.attempts[-1] if self.attempts else PastAttempt()
 
 
-class PastStill(msgspec.Struct, frozen=True, kw_only=True):
+class PastImage(msgspec.Struct, frozen=True, kw_only=True):
     """A picture that the video began with."""
 
     sha256: str = ""
@@ -67,7 +67,7 @@ class PastReceipt(msgspec.Struct, frozen=True, kw_only=True):
     ticket: dict[str, Any] = {}
     seed: int | None = None
     plan: PastPlan | None = None
-    stills: tuple[PastStill, ...] = ()
+    images: tuple[PastImage, ...] = msgspec.field(default=(), name="stills")
 
     def wish(self) -> dict[str, Any]:
         """Give the ticket that asks for the same: the seed made explicit, no second review."""

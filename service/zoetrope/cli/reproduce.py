@@ -109,7 +109,7 @@ def _pictures(
                 found.append(copy)
     except ZoetropeError as error:
         raise _no_picture(file) from error
-    then = {still.sha256 for still in past.stills}
+    then = {image.sha256 for image in past.images}
     if not found or not {_sha256(each) for each in found} <= then:
         raise _no_picture(file)
     return sorted(found, key=lambda copy: copy.stem == "source-end")

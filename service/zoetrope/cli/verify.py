@@ -47,10 +47,10 @@ def verify(
             f"{file} is no video by its name.", f"These are looked at: {', '.join(sorted(VIDEOS))}."
         )
     expected = Expected(frames=frames or 0, fps=fps or 0.0, size="any", motion=not still)
-    verdict = asyncio.run(check(file, expected, still=picture))
+    verdict = asyncio.run(check(file, expected, image=picture))
     if options.json:
         click.echo(msgspec.json.encode(verdict))
-        return 0 if verdict.sound else 1
+        return 0 if verdict.passed else 1
     if (found := verdict.measured) is not None:
         click.echo(
             f"{found.frames} frames of {found.width}x{found.height}, {found.fps:g} a second,"
@@ -62,6 +62,6 @@ def verify(
         )
     for finding in verdict.findings:
         click.echo(click.style(finding.key, fg="red") + f": {finding.sentence}")
-    if verdict.sound:
+    if verdict.passed:
         click.echo(click.style("valid", fg="green") + ": no doubt about it")
-    return 0 if verdict.sound else 1
+    return 0 if verdict.passed else 1

@@ -36,8 +36,8 @@ def probe(video: Path) -> str:
 
 
 def _told(receipt: Receipt) -> Iterator[Line]:
-    still = receipt.stills[0]
-    source = f"source {still.name} sha256 {still.sha256[:12]}"
+    image = receipt.images[0]
+    source = f"source {image.name} sha256 {image.sha256[:12]}"
     what = f"job {receipt.job[:8]}, recipe {receipt.recipe}, seed {receipt.seed}"
     yield "receipt", f"{what}, {source}"
     for stage in receipt.stages:

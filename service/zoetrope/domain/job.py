@@ -13,7 +13,7 @@ from ..structs import primed
 from .environment import Environment
 from .plan import Plan
 from .usage import Usage
-from .values import Artefact, Failure, Still, Ticket
+from .values import Artefact, Failure, SourceImage, Ticket
 from .verdict import Verdict
 
 # A fixed namespace makes prompt ids a pure function of job, stage and attempt, on every host.
@@ -101,7 +101,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stem: str
     folder: str = ""  # the inbox folder it was dropped in, relative to the inbox
     origin: str = "inbox"  # or "api"
-    stills: tuple[Still, ...] = ()
+    images: tuple[SourceImage, ...] = msgspec.field(default=(), name="stills")
     half: str = ""  # which half of a pair is here while waiting: "start" or "end"
     ticket: Ticket
     seed: int = 0

@@ -60,5 +60,5 @@ def waiting(seq: int, job: Job) -> Waiting:
 
 def words(job: Job) -> str:
     """Give what a job is found by: its id, names and prompt, without regard to upper and lower case."""
-    names = (job.stem, job.folder, *(still.name for still in job.stills), job.ticket.name or "")
+    names = (job.stem, job.folder, *(image.name for image in job.images), job.ticket.name or "")
     return "\n".join((job.id, *dict.fromkeys(names), job.ticket.prompt or "")).casefold()

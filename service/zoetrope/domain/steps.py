@@ -11,7 +11,7 @@ from .environment import Environment
 from .job import ENDED, Attempt, Job, Progress, Stage, State, prompt_id
 from .plan import Plan
 from .usage import Usage
-from .values import Artefact, Failure, Still
+from .values import Artefact, Failure, SourceImage
 from .verdict import Verdict
 
 
@@ -47,10 +47,12 @@ def with_failure(job: Job, now: float, failure: Failure) -> Stage:
     return _ending(_current(job), now, Progress.FAILED, failure)
 
 
-def complete_pair(job: Job, now: float, *, stills: tuple[Still, ...], **changes: object) -> Job:
+def complete_pair(
+    job: Job, now: float, *, images: tuple[SourceImage, ...], **changes: object
+) -> Job:
     """The other half arrived: the waiting job joins the queue."""
     return _step(
-        job, State.QUEUED, now, frozenset({State.WAITING}), stills=stills, half="", **changes
+        job, State.QUEUED, now, frozenset({State.WAITING}), images=images, half="", **changes
     )
 
 
@@ -314,7 +316,7 @@ def retry(job: Job, now: float) -> Job:
     """A person wants it tried again: finished stages stay finished, an unanswered review is asked again."""
     if job.state is not State.DONE:
         need_files(job)
-    if not job.stages or not job.stills:
+    if not job.stages or not job.images:
         raise IllegalTransition(
             f"Job {job.short} never had a usable picture.", "Drop the picture again."
         )

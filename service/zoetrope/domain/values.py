@@ -7,7 +7,7 @@ import msgspec
 Scalar = str | int | float | bool
 
 
-class Still(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SourceImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A picture, or a video, that was opened, decoded and measured; its files lie in the work folder."""
 
     name: str  # as the person named it

@@ -38,8 +38,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     grain: Grain
     colour: float = 0.0
     damaged: int = 0  # frames that the decoder had to make up
-    residue: float | None = None  # of the first frame beside the still, where it shows that
-    still: Look | None = None
+    residue: float | None = None  # of the first frame next to the source image, where it shows that
+    image: Look | None = msgspec.field(default=None, name="still")
     more: dict[str, float] = {}  # by measures that have no field of their own
 
 
@@ -58,7 +58,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     findings: tuple[Finding, ...] = ()
 
     @property
-    def sound(self) -> bool:
+    def passed(self) -> bool:
         """Whether there is no doubt."""
         return not self.findings
 

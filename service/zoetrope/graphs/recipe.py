@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..domain.plan import Plan
-from ..domain.values import Scalar, Still, Ticket
+from ..domain.values import Scalar, SourceImage, Ticket
 from ..errors import RecipeError, Rejected
 from ..mistakes import nearest, show
 from . import presets
@@ -89,18 +89,20 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         )
         return held
 
-    def plan(self, ticket: Ticket, still: Still, seed: int, *, end: Still | None = None) -> Plan:
+    def plan(
+        self, ticket: Ticket, image: SourceImage, seed: int, *, end: SourceImage | None = None
+    ) -> Plan:
         """Make a ticket exact, or reject it with what is allowed; `end` is a pair's other picture."""
         notes: list[str] = []
         parameters = self._parameters(ticket)
         if self.file.clip is not None:
-            self._check_clip(self.file.clip, still, parameters)
-            frames, fps, width, height = still.frames, still.fps, still.width, still.height
+            self._check_clip(self.file.clip, image, parameters)
+            frames, fps, width, height = image.frames, image.fps, image.width, image.height
         else:
             frames, fps = self._frames(ticket, notes)
-            width, height = self._size(ticket, still, frames, notes)
+            width, height = self._size(ticket, image, frames, notes)
         may_loop = self.file.length is not None and bool(self.file.length.kept)
-        if loops := may_loop and end is not None and end.sha256 == still.sha256:
+        if loops := may_loop and end is not None and end.sha256 == image.sha256:
             notes.append(
                 "One picture gives a loop; its last frame, which repeats the first, is dropped."
             )
@@ -204,21 +206,21 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         asked = plan.width * plan.height * plan.frames
         return stage.estimate_seconds * max(0.1, asked / (size.pixels * length.frames))
 
-    def _check_clip(self, clip: Clip, still: Still, parameters: Mapping[str, Scalar]) -> None:
+    def _check_clip(self, clip: Clip, image: SourceImage, parameters: Mapping[str, Scalar]) -> None:
         """Refuse now what would fail, or change nothing, after minutes of work."""
-        if not clip.min_frames <= still.frames <= clip.max_frames:
+        if not clip.min_frames <= image.frames <= clip.max_frames:
             raise Rejected(
-                f"A video of {still.frames} frames is out of range.",
+                f"A video of {image.frames} frames is out of range.",
                 f"This recipe takes {clip.min_frames} to {clip.max_frames} frames.",
                 key="video-length",
             )
-        if not 1.0 <= still.fps <= clip.max_fps:
+        if not 1.0 <= image.fps <= clip.max_fps:
             raise Rejected(
-                f"A video of {still.fps:.4g} frames a second is out of range.",
+                f"A video of {image.fps:.4g} frames a second is out of range.",
                 f"This recipe takes 1 to {clip.max_fps:g}.",
                 key="video-rate",
             )
-        short = min(still.width, still.height)
+        short = min(image.width, image.height)
         if clip.edge:
             edge = parameters.get(clip.edge, self.default(clip.edge))
             if short >= float(edge):
@@ -262,7 +264,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             )
         return frames, length.fps
 
-    def _size(self, ticket: Ticket, still: Still, frames: int, notes: list[str]) -> tuple[int, int]:
+    def _size(
+        self, ticket: Ticket, image: SourceImage, frames: int, notes: list[str]
+    ) -> tuple[int, int]:
         size, length = self.file.size, self.file.length
         if size is None:
             return 0, 0
@@ -278,7 +282,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
                     key="ticket-value",
                 )
         return fit(
-            (still.width, still.height),
+            (image.width, image.height),
             msgspec.structs.replace(size, pixels=int(budget)),
             width=ticket.width,
             height=ticket.height,

@@ -14,7 +14,7 @@ import msgspec
 
 from ..domain.job import Job, Stage, State
 from ..domain.steps import complete_pair, reject
-from ..domain.values import Still, Ticket
+from ..domain.values import SourceImage, Ticket
 from ..errors import IllegalTransition, RecipeError, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import RecipeFile
@@ -27,7 +27,7 @@ from . import ticket as tickets
 from .formats import UNKNOWN, is_moving
 from .parcel import Parcel, Part
 from .source import StillChanging, copy, make_durable
-from .still import Decoder
+from .source_image import Decoder
 
 # Above this the seed boxes of some nodes misbehave; nobody misses the rest.
 SEEDS = 2**32
@@ -38,7 +38,7 @@ class Draft(msgspec.Struct):
     """What is known so far; a rejected row shows that much."""
 
     ticket: Ticket
-    stills: tuple[Still, ...] = ()
+    images: tuple[SourceImage, ...] = ()
 
 
 class LookAgain(Exception):
@@ -83,7 +83,7 @@ class Admission:
         self._decoder = decoder
         self._clock = clock
         self._random = randomness if randomness is not None else random.SystemRandom()
-        self._commit = asyncio.Lock()  # a twin is looked for and the row written as one step
+        self._commit = asyncio.Lock()  # a duplicate is looked for and the row written as one step
         self._halves = asyncio.Lock()
 
     def draft(self, parcel: Parcel) -> Draft:
@@ -103,10 +103,10 @@ class Admission:
         wanted = recipe.file.pictures
         if len(parcel.parts) > wanted:
             raise self._unwanted_pair(parcel, recipe)
-        stills = await self._stills(parcel, parcel.id, draft, recipe)
+        images = await self._images(parcel, parcel.id, draft, recipe)
         # One picture for a pair's recipe is a loop: it ends as it began.
-        stills = stills * wanted if len(stills) == 1 else stills
-        return await self._queue(parcel, draft, recipe, stills, turn)
+        images = images * wanted if len(images) == 1 else images
+        return await self._queue(parcel, draft, recipe, images, turn)
 
     async def refused(self, parcel: Parcel, draft: Draft, error: Rejected) -> Job:
         """Write the row of a parcel that was rejected, so that the page can show it."""
@@ -119,7 +119,7 @@ class Admission:
             stem=parcel.stem,
             folder=parcel.folder,
             origin=parcel.origin,
-            stills=draft.stills,
+            images=draft.images,
             ticket=draft.ticket,
             reason=error.reason,
         )
@@ -128,7 +128,7 @@ class Admission:
         except Unkept:
             # Whatever of the picture or the ticket it is that cannot be kept, the refusal can.
             bare = Ticket(recipe=draft.ticket.recipe)
-            return await self._write(msgspec.structs.replace(job, ticket=bare, stills=()), parcel)
+            return await self._write(msgspec.structs.replace(job, ticket=bare, images=()), parcel)
 
     async def _resolve(self, parcel: Parcel, draft: Draft) -> Recipe:
         return await asyncio.to_thread(self._resolved, parcel, draft)
@@ -153,13 +153,13 @@ class Admission:
             recipe = await self._resolve(parcel, draft)
             if recipe.file.pictures != 2:
                 raise self._unwanted_pair(parcel, recipe)
-            stills = await self._stills(parcel, parcel.id, draft, recipe)
+            images = await self._images(parcel, parcel.id, draft, recipe)
             seed = self._seed(draft.ticket, recipe)
-            recipe.plan(draft.ticket, stills[0], seed)
+            recipe.plan(draft.ticket, images[0], seed)
             await turn()
             version = await self._keep(recipe)
             job = self._job(
-                parcel, draft.ticket, stills, seed, version, state=State.WAITING, half=half
+                parcel, draft.ticket, images, seed, version, state=State.WAITING, half=half
             )
             return await self._write(job, parcel)
         if parcel.own_ticket:
@@ -170,8 +170,8 @@ class Admission:
             recipe = await self._recipes.of(other)
         if recipe.file.pictures != 2:
             raise self._unwanted_pair(parcel, recipe)
-        stills = await self._stills(parcel, other.id, draft, recipe)
-        pair = (*stills, *other.stills) if half == "start" else (*other.stills, *stills)
+        images = await self._images(parcel, other.id, draft, recipe)
+        pair = (*images, *other.images) if half == "start" else (*other.images, *images)
         seed = self._seed(draft.ticket, recipe)
         notes = recipe.plan(draft.ticket, pair[0], seed, end=pair[-1]).notes
         fingerprint = _fingerprint(pair, draft.ticket)
@@ -179,11 +179,11 @@ class Admission:
         await turn()
         async with self._commit:
             try:
-                seed = await self._seed_beside_twin(fingerprint, draft.ticket, recipe)
+                seed = await self._own_seed(fingerprint, draft.ticket, recipe)
                 step = partial(
                     complete_pair,
                     now=self._clock(),
-                    stills=pair,
+                    images=pair,
                     ticket=draft.ticket,
                     seed=seed,
                     recipe_version=version,
@@ -202,24 +202,24 @@ class Admission:
         await self._remember(parcel, job)
         return job
 
-    async def _stills(
+    async def _images(
         self, parcel: Parcel, job_id: str, draft: Draft, recipe: Recipe
-    ) -> tuple[Still, ...]:
+    ) -> tuple[SourceImage, ...]:
         """Copy and open every picture of a parcel into a job's work folder."""
         folder = self._settings.work / job_id
-        found: list[Still] = []
+        found: list[SourceImage] = []
         for part in parcel.parts:
             end = part.half == "end"
             stem, target = ("end", "upright-end.png") if end else ("source", "upright.png")
-            found.append(await self._still(parcel, part, folder, stem, target, recipe))
-            draft.stills = tuple(found)
-        files = {still.file for still in found} - {still.source for still in found}
+            found.append(await self._image(parcel, part, folder, stem, target, recipe))
+            draft.images = tuple(found)
+        files = {image.file for image in found} - {image.source for image in found}
         await asyncio.to_thread(make_durable, folder, *files)
         return tuple(found)
 
-    async def _still(
+    async def _image(
         self, parcel: Parcel, part: Part, folder: Path, stem: str, target: str, recipe: Recipe
-    ) -> Still:
+    ) -> SourceImage:
         limits = self._settings.inbox
         try:
             source, look = await asyncio.to_thread(
@@ -228,15 +228,15 @@ class Admission:
         except StillChanging as error:
             raise LookAgain(limits.settle_seconds) from error
         source = msgspec.structs.replace(source, name=shown(part.name))
-        maker = await self._ledger.find_publisher(source.sha256)
+        publisher = await self._ledger.find_publisher(source.sha256)
         clip = recipe.file.clip
         if is_moving(source.file) != (clip is not None) and not source.file.endswith(UNKNOWN):
             raise self._wrong_kind(recipe)
         # A clip of ours may be worked on further, but never twice by the same recipe: where the
         # outbox is synced into the inbox, that would not end.
-        if maker is not None and (clip is None or maker.ticket.recipe == recipe.name):
+        if publisher is not None and (clip is None or publisher.ticket.recipe == recipe.name):
             raise Rejected(
-                f"This file was made by zoetrope itself, in job {maker.short}.",
+                f"This file was made by zoetrope itself, in job {publisher.short}.",
                 "Drop the picture that you want to see moving.",
                 key="own-output",
             )
@@ -262,24 +262,24 @@ class Admission:
         parcel: Parcel,
         draft: Draft,
         recipe: Recipe,
-        stills: tuple[Still, ...],
+        images: tuple[SourceImage, ...],
         turn: Callable[[], Awaitable[None]],
     ) -> Job:
-        end = stills[-1] if len(stills) > 1 else None
+        end = images[-1] if len(images) > 1 else None
         seed = self._seed(draft.ticket, recipe)
-        notes = recipe.plan(draft.ticket, stills[0], seed, end=end).notes
-        fingerprint = _fingerprint(stills, draft.ticket)
+        notes = recipe.plan(draft.ticket, images[0], seed, end=end).notes
+        fingerprint = _fingerprint(images, draft.ticket)
         version = await self._keep(recipe)
         await turn()
         async with self._commit:
             if parcel.parent:
                 seed = self._seed(draft.ticket, recipe)
             else:
-                seed = await self._seed_beside_twin(fingerprint, draft.ticket, recipe)
+                seed = await self._own_seed(fingerprint, draft.ticket, recipe)
             job = self._job(
                 parcel,
                 draft.ticket,
-                stills,
+                images,
                 seed,
                 version,
                 fingerprint=fingerprint,
@@ -288,18 +288,18 @@ class Admission:
             )
             return await self._write(job, parcel)
 
-    async def _seed_beside_twin(self, fingerprint: str, ticket: Ticket, recipe: Recipe) -> int:
+    async def _own_seed(self, fingerprint: str, ticket: Ticket, recipe: Recipe) -> int:
         """Choose the seed by what the operator wants done with duplicates; Duplicate if nothing."""
         seed = self._seed(ticket, recipe)
         policy = self._settings.inbox.duplicates
         if policy == "always":
             return seed
-        twin = await self._ledger.find_duplicate(fingerprint)
-        if twin is None or twin.removed:  # whose video is not there any more
+        duplicate = await self._ledger.find_duplicate(fingerprint)
+        if duplicate is None or duplicate.removed:  # whose video is not there any more
             return seed
         if policy == "skip":
-            raise Duplicate(twin)
-        while seed == twin.seed:
+            raise Duplicate(duplicate)
+        while seed == duplicate.seed:
             seed = self._random.randrange(min(SEEDS, recipe.file.seed_max + 1))
         return seed
 
@@ -328,7 +328,7 @@ class Admission:
         self,
         parcel: Parcel,
         ticket: Ticket,
-        stills: tuple[Still, ...],
+        images: tuple[SourceImage, ...],
         seed: int,
         version: str,
         *,
@@ -348,7 +348,7 @@ class Admission:
             folder=parcel.folder,
             origin=parcel.origin,
             parent=parcel.parent,
-            stills=stills,
+            images=images,
             half=half,
             ticket=ticket,
             seed=seed,
@@ -405,9 +405,9 @@ class Admission:
         return found
 
 
-def _fingerprint(stills: tuple[Still, ...], ticket: Ticket) -> str:
+def _fingerprint(images: tuple[SourceImage, ...], ticket: Ticket) -> str:
     digest = hashlib.sha256()
-    for still in stills:
-        digest.update(bytes.fromhex(still.sha256))
+    for image in images:
+        digest.update(bytes.fromhex(image.sha256))
     digest.update(msgspec.json.encode(ticket, order="deterministic"))
     return digest.hexdigest()

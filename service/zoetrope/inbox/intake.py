@@ -28,10 +28,10 @@ from ..store.rows import UnreadableJob
 from . import source
 from .admission import Admission, LookAgain
 from .claim import Claim, Claims
-from .counter import Counter, has_work
 from .gather import Drop
 from .parcel import from_claim, read_values
-from .still import Decoder
+from .source_image import Decoder
+from .submissions import Submissions, has_work
 from .trouble import closed, closed_alone, find_room, trouble_of
 from .watcher import Watcher
 
@@ -123,7 +123,7 @@ class Intake:
         self._changed = asyncio.Event()
         self._last_turn = asyncio.Event()
         self._last_turn.set()
-        self.counter = Counter(
+        self.submissions = Submissions(
             settings,
             ledger,
             recipes,
@@ -169,7 +169,7 @@ class Intake:
                 log.warning("%s", error, extra={"action": error.reason.key})
                 found += [work] if claim.pictures else []
         self._found = deque(found)
-        kept = {work.claim.id for work in found if work.claim} | self.counter.in_hand
+        kept = {work.claim.id for work in found if work.claim} | self.submissions.in_hand
         for folder in await asyncio.to_thread(_folders, self._settings.work):
             if folder.name not in kept and not await has_work(self._ledger, folder.name):
                 await asyncio.to_thread(source.remove, folder)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..errors import Rejected
 from .formats import HEAD, MOVING, is_short, sniff_moving
-from .upright import Opened, measure, shrink
+from .normalize import Opened, measure, shrink
 
 # Gaps between frames may differ this much, as a share of the usual one: rounding of timestamps does.
 UNEVEN = 0.25

@@ -37,7 +37,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     values: Mapping[str, Any] = {}
     own_ticket: bool = False
     arrived: float = 0.0
-    parent: str = ""  # the job that is wanted once more; then a twin is no duplicate
+    parent: str = ""  # the job that is repeated; then the same picture is no duplicate
     version: str = ""  # of the recipe, where it is not to be the one that has the name now
 
 

@@ -54,9 +54,9 @@ class Returned:
         with Beneath(home) as tree:
             tree.make(folder)
             names = []
-            for still in job.stills:
-                source = self._work / job.id / still.source
-                names.append(_put(tree, folder, source, still.name, job.short))
+            for image in job.images:
+                source = self._work / job.id / image.source
+                names.append(_put(tree, folder, source, image.name, job.short))
             title, *others = names or [f"{job.stem}-{job.short}"]
             explain(
                 tree,

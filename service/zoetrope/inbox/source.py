@@ -15,8 +15,8 @@ from ..errors import NotReadable, Rejected
 from ..host import shown
 from .claim import check_file
 from .formats import HEAD, MOVING_SUFFIXES, SUFFIXES, UNKNOWN, sniff, sniff_moving
+from .source_image import Source
 from .stability import Look
-from .still import Source
 
 _CHUNK = 1 << 20
 

@@ -54,13 +54,13 @@ class LintGate:
         from ..lint.facts import Picture, Recipe
         from ..lint.source import tags_of
 
-        still = request.still
+        image = request.image
         tags = tags_of(request.recipe.file.tags, pictures=request.recipe.file.pictures)
         return msgspec.structs.replace(
             self._base,
             host=self.host(engine, request.memory),
             recipe=Recipe(tags=tags),
-            picture=Picture(width=still.width, height=still.height) if pictured else None,
+            picture=Picture(width=image.width, height=image.height) if pictured else None,
             ignore={**THE_ENGINES, **_budgeted(request), **self._settings.lint.ignore},
         )
 

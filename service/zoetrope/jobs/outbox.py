@@ -62,9 +62,9 @@ def pieces(job: Job) -> tuple[Piece, ...]:
     if job.removed:
         return ()
     found: list[Piece] = []
-    for still, name in zip(job.stills, ("source", "source-end"), strict=False):
-        file = f"{name}{_suffix(still.source)}"
-        found.append(Piece(kind="source", name=file, work=still.source, published=file))
+    for image, name in zip(job.images, ("source", "source-end"), strict=False):
+        file = f"{name}{_suffix(image.source)}"
+        found.append(Piece(kind="source", name=file, work=image.source, published=file))
     title = _plain(job.ticket.name or job.stem)
     looked_at = reviewed(job)
     for stage in job.stages:
@@ -89,8 +89,8 @@ def pieces(job: Job) -> tuple[Piece, ...]:
     if posed := [stage for stage in job.stages if stage.poster]:
         made, by = posed[-1].poster, posed[-1].name
         found.append(Piece(kind="poster", name=poster, work=made, published=poster, stage=by))
-    elif job.stills and job.stills[0].small and job.state not in ENDED:
-        found.append(Piece(kind="poster", name=poster, work=job.stills[0].small, published=""))
+    elif job.images and job.images[0].small and job.state not in ENDED:
+        found.append(Piece(kind="poster", name=poster, work=job.images[0].small, published=""))
     if job.outbox:
         found.append(Piece(kind="receipt", name=RECEIPT, work="", published=RECEIPT))
     return tuple(found)

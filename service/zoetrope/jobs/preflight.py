@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..domain.job import Job, Progress, Stage, State
-from ..domain.values import Artefact, Still, Ticket
+from ..domain.values import Artefact, SourceImage, Ticket
 from ..errors import Reason
 from ..graphs.document import Document
 from ..graphs.recipe import Recipe
@@ -140,17 +140,17 @@ def _job(recipe: Recipe, ticket: Ticket, size: tuple[int, int]) -> Job:
         updated=0.0,
         state=State.QUEUED,
         stem="picture",
-        stills=tuple(_still(each, size, frames, fps) for each in hashes),
+        images=tuple(_image(each, size, frames, fps) for each in hashes),
         ticket=ticket,
         seed=ticket.seed or 0,
         stages=tuple(Stage(name=spec.name) for spec in recipe.file.stages),
     )
 
 
-def _still(sha256: str, size: tuple[int, int], frames: int, fps: float) -> Still:
+def _image(sha256: str, size: tuple[int, int], frames: int, fps: float) -> SourceImage:
     width, height = size
     file = f"{sha256[0]}.png"
-    return Still(
+    return SourceImage(
         name=file,
         sha256=sha256,
         size=1,

@@ -10,7 +10,7 @@ import msgspec
 from .. import __version__
 from ..domain.job import Attempt, Job, Stage
 from ..domain.plan import Plan
-from ..domain.values import Artefact, Still, Ticket
+from ..domain.values import Artefact, SourceImage, Ticket
 from ..domain.verdict import LOSSLESS, Verdict
 
 # Another number where a field comes to mean something else; a field more is none.
@@ -53,7 +53,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     prompt: str  # as the engine got it: after beats, presets and the recipe's default
     negative: str
     plan: Plan | None  # None where the recipe is no longer the one that made the video
-    stills: tuple[Still, ...]
+    images: tuple[SourceImage, ...] = msgspec.field(name="stills")
     stages: tuple[StageReceipt, ...]
     notes: tuple[str, ...]
     recipe_files: Mapping[str, str]  # of that version, by name; empty where it was not kept
@@ -70,7 +70,7 @@ def write(
 
     Where the recipe was edited after the `strayed` stages were made, there is no plan to be told.
     """
-    changes = tuple(f"{still.name}: {change}" for still in job.stills for change in still.changes)
+    changes = tuple(f"{image.name}: {change}" for image in job.images for change in image.changes)
     return Receipt(
         schema=SCHEMA,
         zoetrope=__version__,
@@ -86,7 +86,7 @@ def write(
         negative=_words(job, plan, "negative"),
         plan=plan,
         # The small copy went with the work folder.
-        stills=tuple(msgspec.structs.replace(still, small="") for still in job.stills),
+        images=tuple(msgspec.structs.replace(image, small="") for image in job.images),
         stages=tuple(
             StageReceipt(
                 name=stage.name,

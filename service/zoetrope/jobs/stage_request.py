@@ -8,7 +8,7 @@ import msgspec
 
 from ..domain.job import Job, Progress
 from ..domain.plan import Plan
-from ..domain.values import Artefact, Still, Ticket
+from ..domain.values import Artefact, SourceImage, Ticket
 from ..errors import RecipeError, Rejected
 from ..graphs.graph import Graph, digest
 from ..graphs.recipe import Recipe
@@ -50,9 +50,9 @@ class StageRequest:
         return self._source.file if self._source else ""
 
     @property
-    def still(self) -> Still:
+    def image(self) -> SourceImage:
         """The picture, or the video's first frame, that the job began with."""
-        return self._job.stills[0]
+        return self._job.images[0]
 
     @property
     def ticket(self) -> Ticket:
@@ -63,9 +63,9 @@ class StageRequest:
         """Name the work files that the graph reads, by what they are to it."""
         wanted = {}
         if self.spec.picture:
-            wanted["picture"] = self._job.stills[0].file
+            wanted["picture"] = self._job.images[0].file
         if self.spec.end_picture:
-            wanted["end_picture"] = self._job.stills[-1].file
+            wanted["end_picture"] = self._job.images[-1].file
         if self._source is not None:
             wanted["source"] = self._source.file
         return wanted
@@ -73,8 +73,8 @@ class StageRequest:
     def names(self) -> dict[str, str]:
         """Name the same files for the engine, by their content: people's names never go through."""
         hashes = {
-            "picture": self._job.stills[0].sha256,
-            "end_picture": self._job.stills[-1].sha256,
+            "picture": self._job.images[0].sha256,
+            "end_picture": self._job.images[-1].sha256,
             "source": self._source.sha256 if self._source else "",
         }
         return {
@@ -104,7 +104,7 @@ class StageRequest:
         """Choose what the stage before hands over: its frames without loss if the engine takes them."""
         stage = next((stage for stage in reversed(self._job.stages) if stage.artefacts), None)
         if stage is None:
-            video = self._job.stills[0]
+            video = self._job.images[0]
             return Artefact(file=video.source, size=video.size, sha256=video.sha256)
         clip, whole = stage.artefacts[0], stage.handoff
         if (attempt := self._job.attempt) is not None:
@@ -122,7 +122,7 @@ def planned(recipe: Recipe, job: Job, memory: float = 0.0) -> Plan:
             return job.plan
         # A job of an older zoetrope: made anew for the GPU that its first stage ran on.
         memory = job.stages[0].attempts[-1].memory
-    first, last = job.stills[0], job.stills[-1]
+    first, last = job.images[0], job.images[-1]
     other = last if recipe.file.pictures == 2 else None
     return recipe.on(memory).plan(job.ticket, first, job.seed, end=other)
 

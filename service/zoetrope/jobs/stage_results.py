@@ -42,7 +42,7 @@ async def bring(
         await check(
             work / video.file,
             expected,
-            still=work / job.stills[0].file,
+            image=work / job.images[0].file,
             poster=poster if video is videos[0] else None,
             strip=not embed_graph,
         )
@@ -81,7 +81,7 @@ async def _fetch(engine: Engine, finished: Finished, node: str, stem: Path) -> l
 
 
 def _doubts(verdicts: list[Verdict]) -> Failure | None:
-    doubts = [verdict.sentence for verdict in verdicts if not verdict.sound]
+    doubts = [verdict.sentence for verdict in verdicts if not verdict.passed]
     if not doubts:
         return None
     looks = tuple(finding.key for verdict in verdicts for finding in verdict.findings)

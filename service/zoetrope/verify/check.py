@@ -43,7 +43,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     video: str
     expected: Expected
-    still: str = ""
+    image: str = ""
     poster: str = ""
     strip: bool = False  # take the graph that ComfyUI wrote out of its tags, before anything else
     cpu_seconds: int = 0
@@ -59,7 +59,7 @@ async def check(
     video: Path,
     expected: Expected,
     *,
-    still: Path | None = None,
+    image: Path | None = None,
     poster: Path | None = None,
     strip: bool = False,
 ) -> Verdict:
@@ -74,7 +74,7 @@ async def check(
     order = Order(
         video=str(video),
         expected=expected,
-        still=str(still or ""),
+        image=str(image or ""),
         poster=str(poster or ""),
         strip=strip,
         cpu_seconds=cpu_seconds(expected),

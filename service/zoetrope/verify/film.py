@@ -28,7 +28,7 @@ UNKNOWN: dict[str, Any] = {
 }
 
 
-def measure(video: Path, still: Path | None, poster: Path | None) -> Measured:
+def measure(video: Path, image: Path | None, poster: Path | None) -> Measured:
     """Decode a video wholly and measure it; what cannot be decoded raises an error of PyAV's."""
     measures = [each() for each in all_measures()]
     source: SourcePicture | None = None
@@ -44,10 +44,10 @@ def measure(video: Path, still: Path | None, poster: Path | None) -> Measured:
         posing = Poster(total)
         for raw in container.decode(stream):
             size = (raw.width, raw.height)
-            if count == 0 and still is not None:
+            if count == 0 and image is not None:
                 # One that cannot be read (any more) leaves the video to be judged by itself.
                 with contextlib.suppress(OSError, ValueError):
-                    source = SourcePicture(still, size)
+                    source = SourcePicture(image, size)
             sampled = count % max(1, total // SAMPLES) == 0 or count == total // 2
             frame = Frame(raw, count, sampled=sampled, scale=source.scale if source else 1.0)
             for each in measures:
@@ -68,7 +68,7 @@ def measure(video: Path, still: Path | None, poster: Path | None) -> Measured:
         height=size[1],
         codec=codec,
         size=video.stat().st_size,
-        still=_look(source, measures) if source else None,
+        image=_look(source, measures) if source else None,
         more=more,
         **values,
     )

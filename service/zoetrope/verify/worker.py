@@ -37,12 +37,12 @@ HOSTS = {
 def answer(order: Order) -> Answer:
     """Do all that is asked; whatever a video makes a decoder do becomes an answer."""
     video = Path(order.video)
-    still = Path(order.still) if order.still else None
+    image = Path(order.image) if order.image else None
     poster = Path(order.poster) if order.poster else None
     try:
         if order.strip:
             tags.strip(video)
-        found = film.measure(video, still, poster)
+        found = film.measure(video, image, poster)
         return Answer(measured=found, findings=film.judge(found, order.expected))
     except MemoryError:
         return Answer(unreadable=f"it needs more than {MEMORY >> 30} GiB of memory")

@@ -184,7 +184,7 @@ def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
     return JobView(
         id=job.id,
         short=job.short,
-        name=job.stills[0].name if job.stills else job.stem,
+        name=job.images[0].name if job.images else job.stem,
         stem=job.stem,
         folder=job.folder,
         origin=job.origin,
@@ -197,8 +197,8 @@ def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
         half=job.half,
         parent=job.parent,
         pictures=tuple(
-            PictureView(name=still.name, width=still.width, height=still.height)
-            for still in job.stills
+            PictureView(name=image.name, width=image.width, height=image.height)
+            for image in job.images
         ),
         ticket=job.ticket,
         stages=tuple(_stage(stage) for stage in job.stages),
@@ -240,7 +240,7 @@ def actions(job: Job) -> tuple[str, ...]:
 
 def can_repeat(job: Job) -> bool:
     """Return whether a job still has its pictures and stages, so that it can run again."""
-    return job.state in ENDED and bool(job.stages and job.stills) and not job.removed
+    return job.state in ENDED and bool(job.stages and job.images) and not job.removed
 
 
 def address(job: Job, piece: Piece | None) -> str:
@@ -254,8 +254,8 @@ def address(job: Job, piece: Piece | None) -> str:
 def warnings(job: Job) -> tuple[str, ...]:
     """Give what differs from the request, or could be better."""
     found = list(job.notes)
-    for still in dict.fromkeys(job.stills):
-        found += [f"{still.name}: {change}" for change in still.changes]
+    for image in dict.fromkeys(job.images):
+        found += [f"{image.name}: {change}" for change in image.changes]
     for stage in job.stages:
         if stage.fallbacks and stage.state is Progress.DONE:
             means = ", ".join(stage.fallbacks)

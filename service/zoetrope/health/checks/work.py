@@ -56,7 +56,7 @@ class WorkCheck:
         return Verdict(
             name=self.name,
             level="degraded",
-            found=f"{self._still(worker, job, live)}; in {ago(left)} it is cancelled and retried.",
+            found=f"{self._image(worker, job, live)}; in {ago(left)} it is cancelled and retried.",
             next_step=f"See nvidia-smi and the log of the engine. Or cancel it: zoetrope cancel {job[:8]}",
         )
 
@@ -64,11 +64,11 @@ class WorkCheck:
         return Verdict(
             name=self.name,
             level="failing",
-            found=f"{self._still(worker, job, live)}, and should have been cancelled by now.",
+            found=f"{self._image(worker, job, live)}, and should have been cancelled by now.",
             next_step="Restart the engine, then zoetrope (nothing is lost), and report this.",
         )
 
-    def _still(self, worker: WorkerStatus, job: str, live: Live) -> str:
+    def _image(self, worker: WorkerStatus, job: str, live: Live) -> str:
         where = f" in {live.node}" if live.node else ""
         span = ago(self._now() - live.moved)
         return f"{worker.name} answers, but job {job[:8]} has made no progress for {span}{where}"

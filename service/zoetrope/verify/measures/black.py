@@ -41,7 +41,7 @@ class Black(Measure):
     def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
         """Compare it with what can be seen, and with the source."""
         del expected
-        own = found.still.luma if found.still else 255.0
+        own = found.image.luma if found.image else 255.0
         if found.luma < (floor := min(BLACK, own / 2)):
             sentence = (
                 f"It is black: mean brightness {found.luma:.1f} of 255 (at least {floor:.1f})."

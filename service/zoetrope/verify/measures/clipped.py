@@ -44,7 +44,7 @@ class Clipped(Measure):
     def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
         """Compare it with the source's."""
         del expected
-        burnt = max(CLIPPED, (found.still.clipped if found.still else 0.0) + CLIPPED_MORE)
+        burnt = max(CLIPPED, (found.image.clipped if found.image else 0.0) + CLIPPED_MORE)
         if found.clipped > burnt:
             share = f"{found.clipped:.0%}"
             sentence = f"{share} of it is burnt to black or white (at most {burnt:.0%})."

@@ -35,7 +35,7 @@ class Dark(Measure):
     def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
         """Compare the share with that of a fade; of a dark source nothing can be said."""
         del expected
-        own = found.still.luma if found.still else 255.0
+        own = found.image.luma if found.image else 255.0
         if found.dark > DARK and own >= 2 * BLACK:
             sentence = f"{found.dark:.0%} of its frames are black (at most {DARK:.0%})."
             yield Finding("black", sentence)

@@ -70,7 +70,7 @@ class Noise(Measure):
 
 
 def _noise(found: Measured) -> str:
-    own = found.still.grain if found.still else NONE
+    own = found.image.grain if found.image else NONE
     for grain, texture, most in zip(found.grain, own, GRAIN, strict=True):
         if grain > (limit := most + SOURCE_SHARE * texture):
             return f"Noise is left in it: grain {grain:.1f} of 255 (at most {limit:.1f})."
@@ -85,7 +85,7 @@ def _noise(found: Measured) -> str:
             f"Noise is left in it that the picture does not have: grain {found.residue:.1f} of 255"
             f" beside it (at most {limit:.1f})."
         )
-    limit = COLOUR + SOURCE_SHARE * (found.still.colour if found.still else 0.0)
+    limit = COLOUR + SOURCE_SHARE * (found.image.colour if found.image else 0.0)
     if found.colour > limit:
         return (
             f"Noise is left in its colours: grain {found.colour:.1f} of 255 (at most {limit:.1f})."

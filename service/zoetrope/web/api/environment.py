@@ -7,7 +7,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from ...inbox.counter import names_version
+from ...inbox.submissions import names_version
 from ...jobs.environment import environment
 from ...jobs.worker import WorkerStatus
 from ...runtime import Runtime

@@ -144,14 +144,14 @@ class Jobs:
     async def create(self, request: web.Request) -> web.Response:
         """Make a job of a picture: an uploaded one, or one that lies in the inbox."""
         asked = read_query(request, Creation)
-        counter = self._runtime.need_counter()
+        submissions = self._runtime.need_submissions()
         if request.content_type == JSON:
             ticket = values(await read_json(request, how=HOW_PATH), InboxForm, how=HOW_PATH)
             path = str(ticket.pop("path"))
-            return self._made(await counter.take_named(path, ticket, parent=asked.parent))
+            return self._made(await submissions.take_named(path, ticket, parent=asked.parent))
         limit = self._runtime.settings.web.max_upload_megabytes * 1024 * 1024
         async with receive(request, self._runtime.uploads, limit=limit) as upload:
-            job = await counter.take_upload(
+            job = await submissions.take_upload(
                 *upload.image,
                 upload.ticket,
                 end=upload.end,
@@ -189,8 +189,8 @@ class Jobs:
         """Make a new job of an earlier one's pictures; the body says what of its ticket changes."""
         changes = values(await read_json(request, how=HOW_TICKET), TicketForm, how=HOW_TICKET)
         job = await self._find(request)
-        counter = self._runtime.need_counter()
-        if not (job.stages and job.stills):
+        submissions = self._runtime.need_submissions()
+        if not (job.stages and job.images):
             raise Rejected(
                 f"Job {job.short} never had all of its pictures.", "Send them again.", key="source"
             )
@@ -198,10 +198,10 @@ class Jobs:
         sources = [piece for piece in pieces(job) if piece.kind == "source"]
         async with room(self._runtime.uploads) as own:
             files = [
-                (await self._copy(job, piece, own, still.sha256), still.name)
-                for piece, still in zip(sources, job.stills, strict=True)
+                (await self._copy(job, piece, own, image.sha256), image.name)
+                for piece, image in zip(sources, job.images, strict=True)
             ]
-            return self._made(await counter.again(job, tuple(files), changes))
+            return self._made(await submissions.again(job, tuple(files), changes))
 
     async def _copy(self, job: Job, piece: Piece, own: Path, sha256: str) -> Path:
         """Copy a job's source where nobody else can reach it, and see that it is still the same."""

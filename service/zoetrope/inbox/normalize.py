@@ -1,4 +1,4 @@
-"""The work on one picture's pixels: first frame, 8 bits, sRGB, flat on white, upright.
+"""The work on one picture's pixels: first frame, 8 bits, sRGB, flat on white, oriented.
 
 Runs in the worker process alone; the service itself never imports Pillow.
 """
@@ -48,7 +48,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(source: Path, target: Path, max_megapixels: int, small: Path | None = None) -> Opened:
-    """Open and decode a picture wholly; write an upright, opaque, 8-bit copy where the engine needs one.
+    """Open and decode a picture wholly; write an oriented, opaque, 8-bit copy where the engine needs one.
 
     `small` is where a small copy goes, for people to know the picture by.
     """
@@ -154,10 +154,10 @@ def _decode(image: Image.Image, kind: str, changes: list[str]) -> Image.Image:
     if image.mode not in _PLAIN:
         changes.append(f"{image.mode} became RGB")
         image = image.convert("RGB")
-    return _upright(image, changes)
+    return _oriented(image, changes)
 
 
-def _upright(image: Image.Image, changes: list[str]) -> Image.Image:
+def _oriented(image: Image.Image, changes: list[str]) -> Image.Image:
     try:
         if image.getexif().get(_ORIENTATION, 1) not in range(2, 9):
             return image

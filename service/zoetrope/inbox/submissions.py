@@ -27,7 +27,7 @@ from .parcel import Parcel, from_claim, from_upload, read_values
 from .trouble import find_room
 
 
-class Counter:
+class Submissions:
     """Makes jobs at once, or says at once why not: uploads, earlier jobs again, named pictures."""
 
     def __init__(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoetrope.domain.values import Still
+from zoetrope.domain.values import SourceImage
 
 
-def plain_still(name: str = "cat.png", **changes: Any) -> Still:
+def plain_image(name: str = "cat.png", **changes: Any) -> SourceImage:
     """Give a small picture that needed no change; a test names what matters to it."""
     plain: dict[str, Any] = {
         "sha256": "0" * 64,
@@ -18,4 +18,4 @@ def plain_still(name: str = "cat.png", **changes: Any) -> Still:
         "source": name,
         "file": name,
     }
-    return Still(name=name, **plain | changes)
+    return SourceImage(name=name, **plain | changes)

@@ -11,8 +11,8 @@ from PIL import Image
 
 from tests.inbox.conftest import until, write_picture
 from zoetrope.errors import Rejected
-from zoetrope.inbox.still import Decoder, DecoderDown, Source
-from zoetrope.inbox.still_worker import READY, Answer, Request, serve
+from zoetrope.inbox.source_image import Decoder, DecoderDown, Source
+from zoetrope.inbox.source_image_worker import READY, Answer, Request, serve
 from zoetrope.settings import InboxSettings
 
 SETTINGS = InboxSettings(max_megapixels=4, decode_workers=2, decode_seconds=20.0)
@@ -46,18 +46,18 @@ def sleeper(monkeypatch):
 
 async def test_a_picture_is_opened_in_another_process(decoder, tmp_path):
     write_picture(tmp_path / "source.png")
-    still = await decoder.open(tmp_path, source())
-    assert (still.format, still.width, still.height) == ("PNG", 64, 48)
-    assert (still.name, still.source, still.file) == ("cat.png", "source.png", "source.png")
+    image = await decoder.open(tmp_path, source())
+    assert (image.format, image.width, image.height) == ("PNG", 64, 48)
+    assert (image.name, image.source, image.file) == ("cat.png", "source.png", "source.png")
     assert decoder.workers == 1
 
 
 async def test_a_changed_picture_is_written_beside(decoder, tmp_path):
     Image.new("RGBA", (32, 32)).save(tmp_path / "end.png")
-    still = await decoder.open(tmp_path, source("end.png"), target="upright-end.png")
-    assert still.file == "upright-end.png"
-    assert still.changes
-    assert (tmp_path / still.file).is_file()
+    image = await decoder.open(tmp_path, source("end.png"), target="upright-end.png")
+    assert image.file == "upright-end.png"
+    assert image.changes
+    assert (tmp_path / image.file).is_file()
 
 
 async def test_a_refusal_comes_back_as_it_was_said(decoder, tmp_path):
@@ -144,7 +144,7 @@ async def test_a_full_disk_is_not_the_pictures_fault(decoder, tmp_path):
 async def test_a_bomb_meets_the_memory_limit_and_nobody_else(tmp_path):
     # The limit follows the pixels that are allowed, so a decoder gone wild cannot take the host.
     program = (
-        "from zoetrope.inbox import still_worker as w; w.limit(1)\n"
+        "from zoetrope.inbox import source_image_worker as w; w.limit(1)\n"
         "try: bytearray(4 * 2**30)\nexcept MemoryError: raise SystemExit(7)"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
@@ -153,7 +153,7 @@ async def test_a_bomb_meets_the_memory_limit_and_nobody_else(tmp_path):
 
 async def test_the_service_itself_never_imports_pillow():
     program = (
-        "import sys, zoetrope.inbox.intake, zoetrope.inbox.watcher, zoetrope.inbox.still\n"
+        "import sys, zoetrope.inbox.intake, zoetrope.inbox.watcher, zoetrope.inbox.source_image\n"
         "raise SystemExit(any(name in sys.modules for name in ('PIL', 'numpy', 'pillow_heif')))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
@@ -184,8 +184,8 @@ async def test_a_worker_can_be_started_ahead_of_the_first_picture(tmp_path):
         folder.mkdir()
         Image.new("RGB", (64, 48), (1, 2, 3)).save(folder / "cat.png")
         source = Source(name="cat.png", file="cat.png", sha256="0" * 64, size=1)
-        still = await decoder.open(folder, source)
-        assert (still.width, still.height) == (64, 48)
+        image = await decoder.open(folder, source)
+        assert (image.width, image.height) == (64, 48)
         assert decoder.workers == 1
     finally:
         await decoder.close()

@@ -53,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 def answer(request: Request) -> Answer:
     """Do one request; whatever a picture makes a decoder do becomes an answer."""
     # Imported here: the service imports this module for its messages and must not load Pillow.
-    from . import upright
+    from . import normalize
 
     source, target = Path(os.fsdecode(request.source)), Path(os.fsdecode(request.target))
     small = Path(os.fsdecode(request.small)) if request.small else None
@@ -69,7 +69,7 @@ def answer(request: Request) -> Answer:
                 small=small,
             )
         else:
-            opened = upright.prepare(source, target, request.max_megapixels, small)
+            opened = normalize.prepare(source, target, request.max_megapixels, small)
     except Rejected as error:
         return Answer(refused=error.reason)
     except OSError as error:
@@ -98,7 +98,7 @@ def limit(max_megapixels: int) -> None:
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer until the other side goes away."""
-    from . import upright  # noqa: F401  loaded before READY, so that a broken installation shows
+    from . import normalize  # noqa: F401  loaded before READY, so that a broken installation shows
 
     answers.write(READY)
     answers.flush()

@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 
 from .. import child
-from ..domain.values import Still
+from ..domain.values import SourceImage
 from ..errors import Rejected, ZoetropeError
 from ..settings import InboxSettings
 from ..structs import primed
-from .still_worker import READY, Answer, Request
+from .source_image_worker import READY, Answer, Request
 
 IDLE_SECONDS = 60.0
 _START_SECONDS = 30.0
@@ -106,7 +106,7 @@ class Decoder:
         target: str = "upright.png",
         max_frames: int = 0,
         small: str = "",
-    ) -> Still:
+    ) -> SourceImage:
         """Decode a copied picture wholly, or reject it with a reason; `target` and `small` name the copies made of it.
 
         With `max_frames` it is a video of at most so many frames, and the copy is its first one.
@@ -125,7 +125,7 @@ class Decoder:
         if answer.refused is not None:
             reason = answer.refused
             raise Rejected(reason.sentence, reason.next_step, key=reason.key)
-        return Still(
+        return SourceImage(
             name=source.name,
             sha256=source.sha256,
             size=source.size,
@@ -195,7 +195,7 @@ class Decoder:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             # -P: no module may be found in the folder where the service happens to run.
-            *("-P", "-m", "zoetrope.inbox.still_worker"),
+            *("-P", "-m", "zoetrope.inbox.source_image_worker"),
             str(self._settings.max_megapixels),
             stdin=PIPE,
             stdout=PIPE,
@@ -212,7 +212,7 @@ class Decoder:
             self._drop(worker)
             raise DecoderDown(
                 "The process that opens pictures does not start.",
-                "Run `python -m zoetrope.inbox.still_worker 100` by hand to see why.",
+                "Run `python -m zoetrope.inbox.source_image_worker 100` by hand to see why.",
             ) from error
         except BaseException:
             self._drop(worker)

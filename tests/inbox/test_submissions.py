@@ -20,22 +20,24 @@ from zoetrope.inbox.claim import Claims
 class TestUploads:
     async def test_an_upload_becomes_a_job(self, world, tmp_path):
         file = write_picture(tmp_path / "upload")
-        job = await world.intake.counter.take_upload(file, "Жук.png", {"prompt": "x", "seed": 3})
+        job = await world.intake.submissions.take_upload(
+            file, "Жук.png", {"prompt": "x", "seed": 3}
+        )
         assert (job.state, job.origin, job.stem) == (State.QUEUED, "api", "Жук")
-        assert (job.ticket.prompt, job.seed, job.stills[0].name) == ("x", 3, "Жук.png")
+        assert (job.ticket.prompt, job.seed, job.images[0].name) == ("x", 3, "Жук.png")
         assert file.exists()
 
     async def test_two_files_are_a_pair(self, world, tmp_path):
         files = [write_picture(tmp_path / name, seed=i) for i, name in enumerate("ab")]
-        job = await world.intake.counter.take_upload(
+        job = await world.intake.submissions.take_upload(
             files[0], "a.png", {"recipe": "loop"}, end=(files[1], "b.png")
         )
-        assert [still.name for still in job.stills] == ["a.png", "b.png"]
+        assert [image.name for image in job.images] == ["a.png", "b.png"]
 
     async def test_what_is_wrong_is_raised_and_leaves_nothing(self, world, tmp_path):
         (tmp_path / "upload").write_text("hello")
         with pytest.raises(Rejected) as refused:
-            await world.intake.counter.take_upload(tmp_path / "upload", "cat.png", {})
+            await world.intake.submissions.take_upload(tmp_path / "upload", "cat.png", {})
         assert refused.value.reason.key == "picture-unknown"
         assert await world.jobs() == []
         assert list(world.settings.work.iterdir()) == []
@@ -44,14 +46,14 @@ class TestUploads:
         body = write_picture(tmp_path / "cat.jpg").read_bytes()
         (tmp_path / "upload").write_bytes(body[: len(body) // 2])
         with pytest.raises(Rejected) as refused:
-            await world.intake.counter.take_upload(tmp_path / "upload", "cat.jpg", {})
+            await world.intake.submissions.take_upload(tmp_path / "upload", "cat.jpg", {})
         assert refused.value.reason.key == "picture-truncated"
 
     async def test_a_duplicate_names_the_earlier_job(self, world, tmp_path):
         file = write_picture(tmp_path / "upload")
-        first = await world.intake.counter.take_upload(file, "cat.png", {})
+        first = await world.intake.submissions.take_upload(file, "cat.png", {})
         with pytest.raises(Rejected) as refused:
-            await world.intake.counter.take_upload(file, "dog.png", {})
+            await world.intake.submissions.take_upload(file, "dog.png", {})
         assert refused.value.reason.key == "duplicate"
         assert refused.value.job == first.id
         assert (world.settings.work / first.id).is_dir()
@@ -60,7 +62,7 @@ class TestUploads:
         self, world, tmp_path
     ):
         file = write_picture(tmp_path / "upload")
-        take = world.intake.counter.take_upload
+        take = world.intake.submissions.take_upload
         name = world.settings.recipes.default
         old = world.recipes.get(name)
         first = await take(file, "cat.png", {"seed": 1}, version=old.version)
@@ -78,7 +80,7 @@ class TestUploads:
         self, world, tmp_path
     ):
         file = write_picture(tmp_path / "upload")
-        take = world.intake.counter.take_upload
+        take = world.intake.submissions.take_upload
         name = world.settings.recipes.default
         old = world.recipes.get(name)
         texts = {each: content.decode() for each, content in old.files.items()}
@@ -104,7 +106,7 @@ class TestUploads:
         file = write_picture(tmp_path / "upload")
         monkeypatch.setattr(admission, "copy", no_space)
         with pytest.raises(OSError, match="No space"):
-            await world.intake.counter.take_upload(file, "cat.png", {})
+            await world.intake.submissions.take_upload(file, "cat.png", {})
 
 
 @pytest.fixture
@@ -115,8 +117,8 @@ def files(tmp_path):
 class TestAgain:
     async def ask(self, world, files, ticket, changes):
         (file, name), *_ = files
-        earlier = await world.intake.counter.take_upload(file, name, ticket)
-        return earlier, await world.intake.counter.again(earlier, files, changes)
+        earlier = await world.intake.submissions.take_upload(file, name, ticket)
+        return earlier, await world.intake.submissions.again(earlier, files, changes)
 
     async def test_the_same_is_asked_for_with_a_new_seed(self, world, files):
         earlier, job = await self.ask(
@@ -124,7 +126,7 @@ class TestAgain:
         )
         assert job.parent == earlier.id
         assert job.stem == earlier.stem
-        assert job.stills == earlier.stills
+        assert job.images == earlier.images
         assert (job.ticket.prompt, job.ticket.seconds) == ("x", 2.0)
         assert job.ticket.parameters == {"steps": 7}
         assert job.ticket.seed is None
@@ -172,7 +174,7 @@ class TestNamed:
     async def test_a_picture_of_the_inbox_is_taken_with_another_ticket(self, world):
         write_picture(world.inbox / "cat.png")
         (world.inbox / "cat.toml").write_text("prompt = 'x'\nsteps = 7")
-        job = await world.intake.counter.take_named("cat.png", {"prompt": "y"})
+        job = await world.intake.submissions.take_named("cat.png", {"prompt": "y"})
         assert (job.state, job.origin, job.stem) == (State.QUEUED, "inbox", "cat")
         assert job.ticket.prompt == "y"
         assert job.ticket.parameters == {"steps": 7}
@@ -180,7 +182,7 @@ class TestNamed:
 
     async def test_its_folder_says_the_recipe(self, world):
         write_picture(world.inbox / "loop" / "cat.png")
-        job = await world.intake.counter.take_named("loop/cat.png", {})
+        job = await world.intake.submissions.take_named("loop/cat.png", {})
         assert (job.ticket.recipe, job.folder) == ("loop", "loop")
 
     @pytest.mark.parametrize("claim", ["move", "copy"])
@@ -189,7 +191,7 @@ class TestNamed:
         before = write_picture(world.inbox / "cat.png").read_bytes()
         (world.inbox / "cat.toml").write_text("prompt = 'x'")
         with pytest.raises(Rejected):
-            await world.intake.counter.take_named("cat.png", {"promt": "y"})
+            await world.intake.submissions.take_named("cat.png", {"promt": "y"})
         assert (world.inbox / "cat.png").read_bytes() == before
         assert (world.inbox / "cat.toml").exists()
         assert await world.jobs() == []
@@ -198,8 +200,8 @@ class TestNamed:
     async def test_a_picture_that_stays_can_be_taken_again_but_is_known_to_the_inbox(self, world):
         world.change(claim="copy")
         write_picture(world.inbox / "cat.png")
-        first = await world.intake.counter.take_named("cat.png", {"prompt": "x"})
-        second = await world.intake.counter.take_named("cat.png", {"prompt": "y"})
+        first = await world.intake.submissions.take_named("cat.png", {"prompt": "x"})
+        second = await world.intake.submissions.take_named("cat.png", {"prompt": "y"})
         assert first.id != second.id
         assert (await world.take("cat.png")).id == first.id
         assert len(await world.jobs()) == 2
@@ -207,15 +209,15 @@ class TestNamed:
     async def test_what_is_wanted_once_more_is_no_duplicate(self, world):
         world.change(claim="copy")
         write_picture(world.inbox / "cat.png")
-        first = await world.intake.counter.take_named("cat.png", {})
+        first = await world.intake.submissions.take_named("cat.png", {})
         with pytest.raises(Rejected):
-            await world.intake.counter.take_named("cat.png", {})
-        second = await world.intake.counter.take_named("cat.png", {}, parent=first.id)
+            await world.intake.submissions.take_named("cat.png", {})
+        second = await world.intake.submissions.take_named("cat.png", {}, parent=first.id)
         assert second.parent == first.id
 
     async def test_a_half_waits_for_the_other(self, world):
         write_picture(world.inbox / "loop" / "cat.start.png")
-        job = await world.intake.counter.take_named("loop/cat.start.png", {"prompt": "y"})
+        job = await world.intake.submissions.take_named("loop/cat.start.png", {"prompt": "y"})
         assert (job.state, job.half) == (State.WAITING, "start")
 
     @pytest.mark.parametrize(
@@ -235,7 +237,7 @@ class TestNamed:
         (world.inbox / "link.png").symlink_to(outside)
         os.mkfifo(world.inbox / "pipe.png")
         with pytest.raises(NotFound) as refused:
-            await world.intake.counter.take_named(path, {})
+            await world.intake.submissions.take_named(path, {})
         assert refused.value.reason.key == "picture-missing"
         assert outside.exists()
         assert (world.inbox / "cat.png").exists()
@@ -244,7 +246,7 @@ class TestNamed:
         body = write_picture(world.root / "whole.jpg").read_bytes()
         (world.inbox / "cat.jpg").write_bytes(body[: len(body) // 2])
         with pytest.raises(Rejected) as refused:
-            await world.intake.counter.take_named("cat.jpg", {})
+            await world.intake.submissions.take_named("cat.jpg", {})
         assert refused.value.reason.key == "picture-truncated"
         assert (world.inbox / "cat.jpg").exists()
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from zoetrope.errors import Rejected
-from zoetrope.inbox.upright import prepare
+from zoetrope.inbox.normalize import prepare
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
