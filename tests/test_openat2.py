@@ -169,7 +169,9 @@ def lay(root: Path, entries: list[tuple[str, str, str, int]]) -> None:
             elif kind == "pipe":
                 os.mkfifo(place)
             else:
-                place.write_text(path)
+                # Only what is new: a pipe that stands there already would be waited for.
+                with place.open("x") as file:
+                    file.write(path)
     for place, mode in sorted(modes.items(), reverse=True):
         place.chmod(mode)
 
