@@ -22,7 +22,7 @@ from zoetrope.engine.simulated import Fault, FaultKind, SimulatedEngine
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.outbox import Outbox
-from zoetrope.models.hashes import Hashes
+from zoetrope.models.hashes import Hashes, sha256_of
 from zoetrope.settings import (
     EngineSettings,
     InboxSettings,
@@ -67,6 +67,7 @@ class Street:
         self.ledger: Ledger
         self.conductor: Conductor
         self.hashes: Hashes
+        self.sha256 = sha256_of  # how model files are hashed from the next start on
         self.clients: list[Restartable] = []
         self.explained: list[Job] = []
         self.settings = Settings()
@@ -110,7 +111,9 @@ class Street:
             client.simulated = engine
             self.clients.append(client)
         models = self.settings.models
-        self.hashes = Hashes(models.path, models.folders, self.settings.model_hashes)
+        self.hashes = Hashes(
+            models.path, models.folders, self.settings.model_hashes, sha256=self.sha256
+        )
         self.conductor = Conductor(
             self.settings,
             ledger=self.ledger,

@@ -177,18 +177,25 @@ async def test_an_engine_works_on_the_card_that_it_names(tune):
         await tuner.ended(stint)
 
 
+@pytest.fixture
+def often(monkeypatch):
+    """Ask the helper so often that a test need not wait."""
+    monkeypatch.setattr("zoetrope.gpu.tuner.ASK_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("often")
 async def test_a_helper_that_is_not_there_is_said_and_work_goes_on(tune):
     async with tune(start=False) as (tuner, found):
         stint = tuner.started("e0")
         await until(lambda: tuner.problem is not None)
         assert "zoetrope-gpu.socket" in tuner.problem.next_step
         found.start()
-        tuner._wake.set()
         await until(lambda: found.simulated.tuning() == BASELINE)
         await until(lambda: tuner.problem is None)
         assert await tuner.ended(stint) is not None
 
 
+@pytest.mark.usefixtures("often")
 async def test_a_helper_that_was_restarted_is_asked_again(tune):
     async with tune() as (tuner, found):
         stint = tuner.started("e0")
@@ -196,13 +203,11 @@ async def test_a_helper_that_was_restarted_is_asked_again(tune):
         await asyncio.to_thread(found.stop)
         assert found.simulated.tuning() == STOCK
         await asyncio.to_thread(found.start)
-        for _ in range(3):  # the loss is seen by one question, mended by the next
-            tuner._wake.set()
-            await asyncio.sleep(0.1)
         await until(lambda: found.simulated.tuning() == BASELINE)
         await tuner.ended(stint)
 
 
+@pytest.mark.usefixtures("often")
 async def test_a_card_that_is_lost_while_it_works_is_known(tune):
     async with tune() as (tuner, found):
         stint = tuner.started("e0")
@@ -214,7 +219,6 @@ async def test_a_card_that_is_lost_while_it_works_is_known(tune):
 
         def barred():
             state = tuner.states.get(uid(0))
-            tuner._wake.set()
             return state and state.profile("baseline").record.trust is Trust.DISABLED
 
         await until(barred)

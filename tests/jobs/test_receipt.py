@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import json
 import shutil
+import threading
+import time
 
 import aiohttp
 import msgspec
@@ -17,7 +19,7 @@ from zoetrope.engine.protocol import Stats
 from zoetrope.engine.report import EngineReport
 from zoetrope.graphs.assembly import digest
 from zoetrope.jobs import environment as module
-from zoetrope.models.hashes import NOT_YET
+from zoetrope.models.hashes import NOT_YET, sha256_of
 from zoetrope.settings import ModelsSettings
 
 PACKS = [
@@ -45,6 +47,13 @@ def filled(root, names, content=b"weights"):
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
+
+
+async def hashed(street, names):
+    """Ask for the hashes of files until they are known."""
+    async with asyncio.timeout(20):
+        while any(each.unknown for each in await street.hashes.look(names)):
+            await asyncio.sleep(0.01)
 
 
 def gpu(report=None, **more):
@@ -83,8 +92,7 @@ async def test_a_receipt_names_models_packs_packages_and_the_words_the_engine_go
     assert names
     filled(tmp_path / "models", names)
     await street.start()
-    await street.hashes.look(names)
-    await street.until(lambda: not street.hashes._wanted)
+    await hashed(street, names)
     done = await street.becomes(await street.drop(prompt="she turns"), State.DONE)
     told = paper(street)
     first = environments(told)[0]
@@ -114,7 +122,7 @@ async def test_a_hash_that_is_known_only_after_the_submission_is_filled_in(
     await street.start()
     job = await street.becomes(await street.drop(review=True), State.REVIEW)
     assert {each.unknown for each in job.stages[0].attempts[0].environment.models} == {NOT_YET}
-    await street.until(lambda: not street.hashes._wanted)
+    await hashed(street, names)
     await street.conductor.approve(job.id)
     await street.becomes(job, State.DONE)
     assert all(each["sha256"] for each in environments(paper(street))[0]["models"])
@@ -126,14 +134,13 @@ async def test_a_model_that_was_replaced_between_submission_and_publishing_is_no
     monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT))
     names = loads(tmp_path / "recipes/tiny")
     filled(tmp_path / "models", names)
+    street.sha256 = lambda *of: sha256_of(*of) if replaced else None
+    replaced = False
     await street.start()
-    with monkeypatch.context() as never:
-        never.setattr(street.hashes, "_compute", lambda _file: None)
-        job = await street.becomes(await street.drop(review=True), State.REVIEW)
-        await street.until(lambda: not street.hashes._wanted)
+    job = await street.becomes(await street.drop(review=True), State.REVIEW)
     filled(tmp_path / "models", names, b"others")
-    await street.hashes.look(names)
-    await street.until(lambda: not street.hashes._wanted)
+    replaced = True
+    await hashed(street, names)
     await street.conductor.approve(job.id)
     await street.becomes(job, State.DONE)
     assert {each["unknown"] for each in environments(paper(street))[0]["models"]} == {NOT_YET}
@@ -144,17 +151,19 @@ async def test_a_video_is_published_while_a_model_is_still_being_hashed(
 ):
     monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT))
     filled(tmp_path / "models", loads(tmp_path / "recipes/tiny"))
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(_path, _identity, leaving):
+        begun.set()
+        while not leaving():
+            time.sleep(0.001)
+        ended.set()
+
+    street.sha256 = endless
     await street.start()
-    ended = street.hashes
-    monkeypatch.setattr(module.Hashes, "_compute", lambda self, _: _until(self))
-
-    def _until(hashes):
-        while not hashes._leaving:
-            pass
-
     await street.becomes(await street.drop(), State.DONE)
     assert {each["unknown"] for each in environments(paper(street))[0]["models"]} == {NOT_YET}
-    assert ended._wanted
+    assert (begun.is_set(), ended.is_set()) == (True, False)
 
 
 @pytest.mark.parametrize(

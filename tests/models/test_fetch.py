@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.hub import Hub
 from zoetrope.errors import DiskFull
-from zoetrope.models import fetch
-from zoetrope.models.fetch import TRIES, Busy, Fetcher, Progress, alone
+from zoetrope.models.fetch import TRIES, Busy, Fetcher, Progress, alone, open_part
 from zoetrope.models.manifest import Model
 from zoetrope.models.store import State, Store
 
@@ -36,6 +35,7 @@ class Desk:
         self.pauses: list[float] = []
         self.told: list[Progress] = []
         self.free = 10**12
+        self.open_part = open_part
         self._server: TestServer | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -66,6 +66,7 @@ class Desk:
             tell=self.told.append,
             sleep=sleep,
             free=lambda _: self.free,
+            open_part=self.open_part,
         )
         return await fetcher.fetch(models or (self.hub.model(),))
 
@@ -208,11 +209,9 @@ async def test_room_is_looked_for_before_a_byte_is_fetched(desk):
     assert await desk.fetch() == []
 
 
-async def test_a_disk_that_fills_up_keeps_what_is_there(desk, monkeypatch):
-    real = fetch._opened
-
+async def test_a_disk_that_fills_up_keeps_what_is_there(desk):
     def small(part, have):
-        target = real(part, have)
+        target = open_part(part, have)
 
         class Full:
             def __enter__(self):
@@ -236,10 +235,10 @@ async def test_a_disk_that_fills_up_keeps_what_is_there(desk, monkeypatch):
 
         return Full()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(fetch, "_opened", small)
-        with pytest.raises(DiskFull, match="during the download of"):
-            await desk.fetch()
+    desk.open_part = small
+    with pytest.raises(DiskFull, match="during the download of"):
+        await desk.fetch()
+    desk.open_part = open_part
     assert desk.store.look(desk.hub.model()).have == 100_000
     assert await desk.fetch() == []
     assert desk.got() == CONTENT

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from zoetrope.models import hashes as module
-from zoetrope.models.hashes import NO_FOLDER, NOT_YET, SILENT, Hashes
+from zoetrope.models.hashes import NO_FOLDER, NOT_YET, SILENT, Hashes, identify, sha256_of
 from zoetrope.models.manifest import Model
 from zoetrope.models.store import Store
 
@@ -20,36 +20,31 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 class Folder:
     """A folder of models, and how often its files were hashed."""
 
-    def __init__(self, root, monkeypatch):
+    def __init__(self, root):
         self.root = root / "models"
         self.file = self.root / NAME
         self.file.parent.mkdir(parents=True)
         self.memory = root / "model-hashes.json"
         self.read = []
-        real = module._sha256
-        monkeypatch.setattr(
-            module, "_sha256", lambda path, *rest: self.read.append(path) or real(path, *rest)
-        )
+        self.sha256 = sha256_of  # how they are hashed now
 
-    def hashes(self, *more):
-        return Hashes(self.root, more, self.memory)
+    def hashes(self, *more, **options):
+        def counted(path, *rest):
+            self.read.append(path)
+            return self.sha256(path, *rest)
+
+        return Hashes(self.root, more, self.memory, sha256=counted, **options)
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    return Folder(tmp_path, monkeypatch)
+def folder(tmp_path):
+    return Folder(tmp_path)
 
 
 async def settled(hashes, name=NAME):
-    """Look until nothing is left to compute, and give what is known then."""
+    """Look, compute, and give what is known then."""
     await hashes.look([name])
-    task = asyncio.create_task(hashes.run())
-    async with asyncio.timeout(20):
-        while hashes._wanted:
-            await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await hashes.catch_up()
     return (await hashes.look([name]))[0]
 
 
@@ -105,10 +100,9 @@ async def test_a_replaced_file_is_never_given_the_hash_of_what_it_was(folder):
     assert (filled.sha256, filled.unknown) == ("", NOT_YET), "that file is gone"
 
 
-async def test_a_file_that_changes_while_it_is_hashed_gets_no_hash(folder, monkeypatch):
+async def test_a_file_that_changes_while_it_is_hashed_gets_no_hash(folder):
     folder.file.write_bytes(CONTENT)
     hashes = folder.hashes()
-    real = module._sha256
 
     def replaced(path, identity, leaving):
         def meanwhile():
@@ -117,12 +111,12 @@ async def test_a_file_that_changes_while_it_is_hashed_gets_no_hash(folder, monke
             new.replace(folder.file)
             return leaving()
 
-        return real(path, identity, meanwhile)
+        return sha256_of(path, identity, meanwhile)
 
-    monkeypatch.setattr(module, "_sha256", replaced)
+    folder.sha256 = replaced
     found = await settled(hashes)
     assert (found.sha256, found.unknown) == ("", NOT_YET)
-    monkeypatch.setattr(module, "_sha256", real)
+    folder.sha256 = sha256_of
     expected = hashlib.sha256(b"y" * len(CONTENT)).hexdigest()
     assert (await settled(hashes)).sha256 == expected
 
@@ -184,17 +178,16 @@ async def test_no_name_leads_out_of_the_folder(folder, name):
     assert "points outside" in found.unknown
 
 
-async def test_a_file_that_cannot_be_read_is_told_and_tried_again(folder, monkeypatch):
+async def test_a_file_that_cannot_be_read_is_told_and_tried_again(folder):
     folder.file.write_bytes(CONTENT)
     hashes = folder.hashes()
 
     def refused(*_):
         raise PermissionError(13, "Permission denied")
 
-    real = module._sha256
-    monkeypatch.setattr(module, "_sha256", refused)
+    folder.sha256 = refused
     assert "Permission denied" in (await settled(hashes)).unknown
-    monkeypatch.setattr(module, "_sha256", real)
+    folder.sha256 = sha256_of
     assert (await settled(hashes)).sha256 == SHA
 
 
@@ -212,10 +205,8 @@ async def test_a_folder_that_does_not_answer_delays_a_job_by_no_more_than_its_pa
 ):
     folder.file.write_bytes(CONTENT)
     answer = threading.Event()
-    real = module._identity
     monkeypatch.setattr(module, "PATIENCE", 0.05)
-    monkeypatch.setattr(module, "_identity", lambda file: answer.wait() and real(file))
-    hashes = folder.hashes()
+    hashes = folder.hashes(identify=lambda file: answer.wait() and identify(file))
     for _ in range(3):
         (found,) = await hashes.look([NAME])
         assert found.unknown == SILENT
@@ -243,7 +234,6 @@ async def test_a_service_that_ends_does_not_wait_for_a_large_file(folder, monkey
     monkeypatch.setattr(module, "CHUNK", 1)
     hashes = folder.hashes()
     begun = threading.Event()
-    real = module._sha256
 
     def slow(path, identity, leaving):
         def meanwhile():
@@ -252,9 +242,9 @@ async def test_a_service_that_ends_does_not_wait_for_a_large_file(folder, monkey
                 pass
             return True
 
-        return real(path, identity, meanwhile)
+        return sha256_of(path, identity, meanwhile)
 
-    monkeypatch.setattr(module, "_sha256", slow)
+    folder.sha256 = slow
     await hashes.look([NAME])
     task = asyncio.create_task(hashes.run())
     await asyncio.to_thread(begun.wait)

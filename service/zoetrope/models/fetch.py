@@ -73,6 +73,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return f"fetching {self.model.file}{share} ({', '.join(words)}){more}"
 
 
+def open_part(part: Path, have: int) -> BinaryIO:
+    """Open a part to be written on after so many bytes."""
+    target = part.open("r+b" if part.exists() else "wb")
+    target.truncate(have)
+    target.seek(have)
+    return target
+
+
 class Fetcher:
     """Fetches models one after the other into a store."""
 
@@ -86,6 +94,7 @@ class Fetcher:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+        open_part: Callable[[Path, int], BinaryIO] = open_part,
     ) -> None:
         self._store = store
         self._session = session
@@ -94,6 +103,7 @@ class Fetcher:
         self._clock = clock
         self._sleep = sleep
         self._free = free
+        self._open_part = open_part
         self._left = 0
 
     async def fetch(self, models: Sequence[Model]) -> list[ZoetropeError]:
@@ -201,7 +211,7 @@ class Fetcher:
                 if start != have:
                     digest, have = hashlib.sha256(), start
                 _keep_tag(part, answer)
-                with _opened(part, have) as target:
+                with self._open_part(part, have) as target:
                     begun = (self._clock(), have)
                     async for chunk in answer.content.iter_chunked(CHUNK):
                         target.write(chunk)
@@ -310,14 +320,6 @@ def _forget(part: Path) -> None:
     """Throw away what is here of a download."""
     part.unlink(missing_ok=True)
     part.with_suffix(".etag").unlink(missing_ok=True)
-
-
-def _opened(part: Path, have: int) -> BinaryIO:
-    """Open a part to be written on after so many bytes."""
-    target = part.open("r+b" if part.exists() else "wb")
-    target.truncate(have)
-    target.seek(have)
-    return target
 
 
 def _digest(file: Path) -> hashlib._Hash:

@@ -44,12 +44,46 @@ class Known(msgspec.Struct, frozen=True):
     sha256: str
 
 
+def identify(file: Path) -> tuple[str, Identity]:
+    """Give the path behind all links and what stands there; an OSError if that is no file."""
+    real = os.path.realpath(file)
+    found = Path(real).stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "it is not a file")
+    return real, Identity(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def sha256_of(real: str, identity: Identity, leaving: Callable[[], bool]) -> str | None:
+    """Hash what stands at a path; None if it changed meanwhile, or the service ends."""
+    digest = hashlib.sha256()
+    # Not blocking: a pipe in its place would keep whoever opens it for ever.
+    handle = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    with open(handle, "rb", buffering=0) as content:  # noqa: PTH123 - a descriptor
+        while chunk := content.read(CHUNK):
+            if leaving():
+                return None
+            digest.update(chunk)
+        after = os.fstat(content.fileno())
+    there = Identity(after.st_size, after.st_mtime_ns, after.st_ino)
+    return digest.hexdigest() if there == identity == identify(Path(real))[1] else None
+
+
 class Hashes:
     """Says what is known of model files at once; what is not is computed by `run`."""
 
-    def __init__(self, folder: Path | None, folders: Iterable[Path], memory: Path) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        folders: Iterable[Path],
+        memory: Path,
+        *,
+        identify: Callable[[Path], tuple[str, Identity]] = identify,
+        sha256: Callable[[str, Identity, Callable[[], bool]], str | None] = sha256_of,
+    ) -> None:
         self._store = Store(folder, tuple(folders)) if folder is not None else None
         self._memory = memory
+        self._identify = identify
+        self._sha256 = sha256
         self._known: dict[str, Known] | None = None  # by the path behind all links
         # What could not be read the last time, and why; it is tried again with the next job.
         self._refused: dict[tuple[str, Identity], str] = {}
@@ -95,14 +129,18 @@ class Hashes:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._wanted:
-                    file = next(iter(self._wanted))
-                    await asyncio.to_thread(self._compute, file)
-                    self._wanted.pop(file, None)
+                await self.catch_up()
         finally:
             self._leaving = (
                 True  # a thread cannot be cancelled; it looks at this between two pieces
             )
+
+    async def catch_up(self) -> None:
+        """Compute what was asked for until now."""
+        while self._wanted:
+            file = next(iter(self._wanted))
+            await asyncio.to_thread(self._compute, file)
+            self._wanted.pop(file, None)
 
     def _look(self, names: tuple[str, ...]) -> list[tuple[ModelFile, Path | None]]:
         return [self._one(name) for name in names]
@@ -119,7 +157,7 @@ class Hashes:
         for folder in self._store.folders:
             file = folder / plain
             try:
-                real, identity = _identity(file)
+                real, identity = self._identify(file)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -147,11 +185,13 @@ class Hashes:
     def _compute(self, file: Path) -> None:
         """Hash a file and remember it; one that changed under way is left for the next time."""
         try:
-            real, identity = _identity(file)
-            sha256 = _sha256(real, identity, lambda: self._leaving)
+            real, identity = self._identify(file)
+            sha256 = self._sha256(real, identity, lambda: self._leaving)
         except OSError as error:
             with contextlib.suppress(OSError):
-                self._refused[_identity(file)] = f"the service cannot read it ({error.strerror})"
+                self._refused[self._identify(file)] = (
+                    f"the service cannot read it ({error.strerror})"
+                )
             return
         if sha256 is None:
             return
@@ -173,27 +213,3 @@ class Hashes:
                     self._memory.read_bytes(), type=primed(dict[str, Known])
                 )
         return self._known
-
-
-def _identity(file: Path) -> tuple[str, Identity]:
-    """Give the path behind all links and what stands there; an OSError if that is no file."""
-    real = os.path.realpath(file)
-    found = Path(real).stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(0, "it is not a file")
-    return real, Identity(found.st_size, found.st_mtime_ns, found.st_ino)
-
-
-def _sha256(real: str, identity: Identity, leaving: Callable[[], bool]) -> str | None:
-    """Hash what stands at a path; None if it changed meanwhile, or the service ends."""
-    digest = hashlib.sha256()
-    # Not blocking: a pipe in its place would keep whoever opens it for ever.
-    handle = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-    with open(handle, "rb", buffering=0) as content:  # noqa: PTH123 - a descriptor
-        while chunk := content.read(CHUNK):
-            if leaving():
-                return None
-            digest.update(chunk)
-        after = os.fstat(content.fileno())
-    there = Identity(after.st_size, after.st_mtime_ns, after.st_ino)
-    return digest.hexdigest() if there == identity == _identity(Path(real))[1] else None
