@@ -29,7 +29,7 @@ def test_a_stream_that_stays_away_is_given_up():
 
 
 def test_a_stream_that_was_quiet_for_long_survives_a_restart(monkeypatch):
-    clock, streams = [0.0], []
+    clock = [0.0]
 
     class Time:
         monotonic = staticmethod(lambda: clock[0])
@@ -38,29 +38,33 @@ def test_a_stream_that_was_quiet_for_long_survives_a_restart(monkeypatch):
         def sleep(seconds):
             clock[0] += seconds
 
-    def stream(self, last_id):
-        streams.append(last_id)
-        if len(streams) in (2, 3):
-            raise ServiceDown("No zoetrope answers.")
-        yield client.StreamEvent("hello", b"{}"), f"id-{len(streams)}"
-        clock[0] += 3600.0  # nothing to tell for an hour, and then the service is restarted
-        raise ServiceDown("The stream broke.")
-
+    hello = b"HTTP/1.1 200 OK\r\n\r\nid: id-%d\nevent: hello\ndata: {}\n\n"
+    asked = []
+    # Twice nothing answers while the service is restarted.
+    url, thread = answering(hello % 1, b"", b"", hello % 4, asked=asked)
     monkeypatch.setattr(client, "time", Time)
-    monkeypatch.setattr(Client, "_stream", stream)
-    events = Client("http://127.0.0.1:9").events(give_up=300.0)
-    assert [next(events).kind for _ in range(2)] == ["hello", "hello"]
-    assert streams == ["", "id-1", "id-1", "id-1"]
+    events = Client(url).events(give_up=300.0)
+    assert next(events).kind == "hello"
+    clock[0] += 3600.0  # nothing to tell for an hour
+    assert next(events).kind == "hello"
+    events.close()
+    thread.join()
+    resumed = [request.partition(b"Last-Event-ID: ")[2].split(b"\r\n")[0] for request in asked]
+    assert resumed == [b"", b"id-1", b"id-1", b"id-1"]
 
 
-def answering(content):
-    """Serve one connection with fixed bytes; gives the address."""
+def answering(*contents, asked=None):
+    """Serve one connection after the other with fixed bytes; gives the address."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve():
-        with server, server.accept()[0] as connection:
-            connection.recv(65536)
-            connection.sendall(content)
+        with server:
+            for content in contents:
+                with server.accept()[0] as connection:
+                    request = connection.recv(65536)
+                    if asked is not None:
+                        asked.append(request)
+                    connection.sendall(content)
 
     thread = threading.Thread(target=serve)
     thread.start()

@@ -203,12 +203,8 @@ def test_sync_says_how_to_approve_and_goes_on_waiting(service, picture):
             elif job.state == "queued":
                 service.do(service.parts.conductor.cancel(job.id))
 
-    follow._screen, kept = lambda quiet: Screen(), follow._screen
-    try:
-        shown = decode(client.job(job.id), JobView)
-        (ended,), failed = follow.follow(client, [shown])
-    finally:
-        follow._screen = kept
+    shown = decode(client.job(job.id), JobView)
+    (ended,), failed = follow.follow(client, [shown], Screen())
     assert (ended.state, failed) == ("cancelled", 1)
     assert f"zoetrope approve {job.short}" in said[0]
     assert f"/review/cat-{job.short}" in said[0]

@@ -14,7 +14,6 @@ from PIL import Image
 
 from tests.conftest import RECIPES
 from zoetrope import settings
-from zoetrope.engine import embedded
 from zoetrope.engine.embedded import EmbeddedEngine
 from zoetrope.engine.protocol import Absent, Finished, Stats
 from zoetrope.errors import EngineDown, SettingsError
@@ -48,6 +47,22 @@ def runs(pid: int) -> bool:
     return False
 
 
+def process(home) -> int | None:
+    """Find the process that works in a folder."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (place / "cmdline").read_bytes().split(b"\0")
+            if b"--with-parent" in words and os.fsencode(home) in words and runs(int(place.name)):
+                return int(place.name)
+    return None
+
+
+async def ended(pid: int) -> None:
+    async with asyncio.timeout(30):
+        while runs(pid):
+            await asyncio.sleep(0.02)
+
+
 async def tiny(engine, folder):
     """Upload a picture and give the tiny recipe's first graph around it."""
     Image.new("RGB", (64, 64), (200, 30, 40)).save(folder / "red.png")
@@ -70,7 +85,9 @@ async def test_it_answers_as_soon_as_it_is_started(engine, tmp_path):
     assert (tmp_path / "simulated" / "input").is_dir()
 
 
-async def test_it_works_as_any_engine_does_and_comes_back_after_an_ordered_exit(engine, tmp_path):
+async def test_it_works_as_any_engine_does_and_comes_back_after_an_ordered_exit(
+    engine, tmp_path, caplog
+):
     graph = await tiny(engine, tmp_path)
     await engine.submit(graph, FIRST, tags={})
     async with asyncio.timeout(30):
@@ -78,27 +95,31 @@ async def test_it_works_as_any_engine_does_and_comes_back_after_an_ordered_exit(
     assert isinstance(last, Finished)
 
     await order(engine, kind="exit", node="KSamplerAdvanced", step=2)
-    process = engine._process
+    before = process(tmp_path / "simulated")
     await engine.submit(put(graph, {"ks_high.noise_seed": 2}), SECOND, tags={})
-    async with asyncio.timeout(30):
-        assert await process.wait() == 137
+    await ended(before)
     assert (await answers(engine)).simulated
+    assert "ended (137); restarting it" in caplog.text
     assert await engine.whereabouts(SECOND) == Absent()
 
 
-async def test_a_restart_keeps_the_address_and_is_nothing_to_complain_about(engine, caplog):
-    url, before = engine.url, engine._process.pid
+async def test_a_restart_keeps_the_address_and_is_nothing_to_complain_about(
+    engine, tmp_path, caplog
+):
+    url, before = engine.url, process(tmp_path / "simulated")
+    assert before is not None
     assert engine.can_restart
     await engine.restart()
     assert (await answers(engine)).simulated
-    assert (engine.url, engine._process.pid == before) == (url, False)
+    assert engine.url == url
+    assert process(tmp_path / "simulated") not in (before, None)
     assert [r.action for r in caplog.records] == ["engine-restart"]
 
 
-async def test_it_comes_back_when_it_dies(engine, caplog):
-    process = engine._process
-    os.kill(process.pid, signal.SIGKILL)
-    await process.wait()
+async def test_it_comes_back_when_it_dies(engine, tmp_path, caplog):
+    before = process(tmp_path / "simulated")
+    os.kill(before, signal.SIGKILL)
+    await ended(before)
     assert (await answers(engine)).simulated
     assert "ended (-9); restarting it" in caplog.text
 
@@ -106,9 +127,9 @@ async def test_it_comes_back_when_it_dies(engine, caplog):
 async def test_it_ends_with_the_service(tmp_path):
     engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "simulated")
     await engine.start()
-    pid = engine._process.pid
+    assert process(tmp_path / "simulated") is not None
     await engine.close()
-    assert not runs(pid)
+    assert process(tmp_path / "simulated") is None
 
 
 async def test_it_ends_when_the_service_stops_before_it_ever_answered(tmp_path):
@@ -118,7 +139,8 @@ async def test_it_ends_when_the_service_stops_before_it_ever_answered(tmp_path):
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert engine._keeper.done()
+    assert process(tmp_path / "simulated") is None
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "simulated-e"]
 
 
 async def test_it_does_not_outlive_a_service_that_is_killed(tmp_path):
@@ -130,20 +152,19 @@ async def test_it_does_not_outlive_a_service_that_is_killed(tmp_path):
         "    engine = EmbeddedEngine(EngineSettings(name='e', url='simulated:'), 't',"
         " pathlib.Path(sys.argv[1]))\n"
         "    await engine.start()\n"
-        "    print(engine._process.pid, flush=True)\n"
+        "    print('started', flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
     service = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, str(tmp_path / "r"), stdout=asyncio.subprocess.PIPE
     )
-    pid = int(await service.stdout.readline())
-    assert runs(pid)
+    assert await service.stdout.readline() == b"started\n"
+    pid = process(tmp_path / "r")
+    assert pid is not None
     service.kill()
     await service.wait()
-    async with asyncio.timeout(20):
-        while runs(pid):
-            await asyncio.sleep(0.05)
+    await ended(pid)
 
 
 async def test_a_home_that_cannot_be_made_is_a_reason_and_no_end_of_the_service(tmp_path, caplog):
@@ -160,14 +181,13 @@ async def test_a_home_that_cannot_be_made_is_a_reason_and_no_end_of_the_service(
         await engine.close()
 
 
-async def test_the_last_words_of_one_that_does_not_start_are_in_the_log(
-    tmp_path, caplog, monkeypatch
-):
+async def test_the_last_words_of_one_that_does_not_start_are_in_the_log(tmp_path, caplog):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        monkeypatch.setattr(embedded, "_free_port", lambda: taken.getsockname()[1])
-        engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "home")
+        engine = EmbeddedEngine(
+            SETTINGS, "test", tmp_path / "home", port=lambda: taken.getsockname()[1]
+        )
         await engine.start()
         await engine.close()
     assert "address already in use" in caplog.text

@@ -1,20 +1,25 @@
 """Engines that die, hang, forget, refuse or lack something, under whole jobs."""
 
 import asyncio
+import contextlib
 from unittest.mock import AsyncMock
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.fakes.street import Restartable, Street, order, recipe_with
 from zoetrope.domain.job import State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
 from zoetrope.errors import EngineDown, EngineRefused
+from zoetrope.graphs.graph import Node
 from zoetrope.jobs import worker
-from zoetrope.settings import JobsSettings
+from zoetrope.settings import EngineSettings, JobsSettings
 
 BROKEN = "engine-broken"
+RIFE = {"rife": Node("RIFE VFI", {"ckpt_name": "rife49.pth"})}
 
 
 def shown(street: Street) -> worker.WorkerStatus:
@@ -247,33 +252,45 @@ async def test_a_missing_model_file_is_waited_for(tmp_path):
     await street.close()
 
 
-async def test_a_file_that_no_validation_covers_is_looked_for_first(street, monkeypatch):
-    async def listing(path):
-        if path == "/models/rife":
-            raise EngineRefused("The engine has no such listing.")
-        assert path == "/models/custom_nodes"
-        return ["ComfyUI-Frame-Interpolation/ckpts/rife/rife47.pth"]
+@contextlib.asynccontextmanager
+async def engine_that_lists(**listings):
+    """Speak to an engine that takes any prompt, and lists what is in some folders of models."""
+    took = []
 
-    client = street.clients[0]
-    monkeypatch.setattr(client, "_ask", listing)
-    from zoetrope.graphs.graph import Node
+    async def listing(request):
+        if (files := listings.get(request.match_info["folder"])) is None:
+            raise web.HTTPNotFound
+        return web.json_response(files)
 
-    graph = {"rife": Node("RIFE VFI", {"ckpt_name": "rife49.pth"})}
-    with pytest.raises(EngineRefused, match=r"rife49\.pth") as caught:
-        await client.submit(graph, "id", tags={})
+    async def take(request):
+        took.append(await request.json())
+        return web.json_response({"prompt_id": took[-1]["prompt_id"], "node_errors": {}})
+
+    app = web.Application()
+    app.add_routes([web.get("/models/{folder}", listing), web.post("/prompt", take)])
+    async with TestServer(app) as server:
+        client = ComfyEngine(EngineSettings(name="e", url=str(server.make_url(""))), "test")
+        await client.start()
+        try:
+            yield client, took
+        finally:
+            await client.close()
+
+
+async def test_a_file_that_no_validation_covers_is_looked_for_first():
+    """A listing that the engine does not have says nothing about its files."""
+    files = ["ComfyUI-Frame-Interpolation/ckpts/rife/rife47.pth"]
+    async with engine_that_lists(custom_nodes=files) as (client, took):
+        with pytest.raises(EngineRefused, match=r"rife49\.pth") as caught:
+            await client.submit(RIFE, "id", tags={})
     assert caught.value.reason.key == "model-missing"
+    assert took == []
 
 
-@pytest.mark.parametrize("place", ["/models/rife", "/models/custom_nodes"])
-async def test_a_file_that_one_of_the_listings_has_is_there(street, monkeypatch, place):
+@pytest.mark.parametrize("place", ["rife", "custom_nodes"])
+async def test_a_file_that_one_of_the_listings_has_is_there(place):
     """RIFE's files lie beside its code, or among the models where its code cannot be written."""
-
-    async def listing(path):
-        return ["ckpts/rife/rife49.pth"] if path == place else ["other.pth"]
-
-    client = street.clients[0]
-    monkeypatch.setattr(client, "_ask", listing)
-    from zoetrope.graphs.graph import Node
-
-    graph = {"rife": Node("RIFE VFI", {"ckpt_name": "rife49.pth"})}
-    assert await client._missing_models(graph) == []
+    listings = {"rife": ["other.pth"], "custom_nodes": ["other.pth"], place: ["ckpts/rife49.pth"]}
+    async with engine_that_lists(**listings) as (client, took):
+        await client.submit(RIFE, "id", tags={})
+    assert [each["prompt_id"] for each in took] == ["id"]

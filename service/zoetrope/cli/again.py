@@ -54,9 +54,9 @@ def again(
         click.echo(f"{job.short} repeats {job.parent[:8]}: {show.coloured(job.state)}")
     failed = 0
     if sync:
-        from .follow import follow
+        from .follow import follow, screen_for
 
-        (job,), failed = follow(client, [job], quiet=options.json)
+        (job,), failed = follow(client, [job], screen_for(quiet=options.json))
     if options.json:
         import msgspec
 

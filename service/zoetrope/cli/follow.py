@@ -45,12 +45,10 @@ class Screen(Protocol):
         ...
 
 
-def follow(
-    client: Client, jobs: list[JobView], *, quiet: bool = False
-) -> tuple[list[JobView], int]:
+def follow(client: Client, jobs: list[JobView], screen: Screen) -> tuple[list[JobView], int]:
     """Wait until every job has ended; gives them as they ended, and how many made no video."""
     known = {job.id: job for job in jobs}
-    with _screen(quiet) as screen:
+    with screen:
         for told in client.events(lost=lambda why: screen.say(f"{why}; trying again")):
             match told.kind:
                 case "hello" if not decode(told.data, Hello).resumed:
@@ -93,7 +91,8 @@ def outcome(job: JobView) -> str:
     return f"{job.state}: {doing}" if doing else job.state
 
 
-def _screen(quiet: bool) -> Screen:
+def screen_for(*, quiet: bool) -> Screen:
+    """Choose where it is shown how jobs get on; quiet is for output that a program reads."""
     if quiet:
         return Nothing()
     return Bars() if sys.stdout.isatty() else Lines()

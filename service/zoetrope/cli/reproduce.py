@@ -16,7 +16,7 @@ from ..web.environment_views import Environments
 from ..web.views import Artefacts, JobView
 from . import receipt_file, show
 from .differences import Comparison, compare
-from .follow import follow
+from .follow import follow, screen_for
 from .options import Options, common, pass_options
 from .receipt_file import PastReceipt
 
@@ -89,7 +89,7 @@ def reproduce(
         if options.json:
             click.echo(content)
         return 0
-    (ended,), failed = follow(client, [job], quiet=options.json)
+    (ended,), failed = follow(client, [job], screen_for(quiet=options.json))
     return 1 if failed else _compare(client, ended, past, found, options)
 
 

@@ -156,10 +156,10 @@ def submit(
     client = options.client()
     sent, failed = _send(client, options, pictures, end, ticket)
     if sync and sent:
-        from .follow import follow
+        from .follow import follow, screen_for
 
         try:
-            sent, ended = follow(client, sent, quiet=options.json)
+            sent, ended = follow(client, sent, screen_for(quiet=options.json))
         except KeyboardInterrupt:
             click.echo("The jobs go on without you; `zoetrope status` shows them.", err=True)
             return 1

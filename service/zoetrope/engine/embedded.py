@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 from pathlib import Path
 
 from .. import child
@@ -27,12 +28,27 @@ HEALTHY_SECONDS = 10.0
 LAST_WORDS = 2000
 
 
+def free_port() -> int:
+    """Find a port of the loopback address on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class EmbeddedEngine(ComfyEngine):
     """Starts the engine's process, brings it back when it dies, and ends it with the service."""
 
-    def __init__(self, settings: EngineSettings, client_id: str, home: Path) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        client_id: str,
+        home: Path,
+        *,
+        port: Callable[[], int] = free_port,
+    ) -> None:
         super().__init__(settings, client_id)
         self._home = home
+        self._port = port
         self._process: Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
@@ -42,7 +58,7 @@ class EmbeddedEngine(ComfyEngine):
     async def start(self) -> None:
         """Start the process, then listen to it as to any engine."""
         # One address for life: the socket and everybody who asks for it keep it over restarts.
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{self._port()}"
         self._keeper = asyncio.create_task(self._keep(), name=f"simulated-{self.name}")
         try:
             # Answering or not: a process that does not start is the keeper's matter from here on.
@@ -149,9 +165,3 @@ class EmbeddedEngine(ComfyEngine):
             f"The simulated engine {self.name} {self._trouble}." if self._trouble else told,
             "The service restarts it; the log of the service has its last output.",
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -251,9 +251,9 @@ async def test_every_route_has_the_prefix_too(client):
         assert (await client.get("/api" + path))[0] == 200
 
 
-async def test_too_large_a_body_is_refused(client, monkeypatch):
-    app = client.engine._runner.app
-    monkeypatch.setattr(app, "_client_max_size", 1000)
+async def test_too_large_a_body_is_refused(start, monkeypatch):
+    monkeypatch.setattr("zoetrope.engine.simulated.server.MAX_BODY", 1000)
+    client = await start()
 
     status, text = await client.post("/prompt", data=b"x" * 2000)
 
