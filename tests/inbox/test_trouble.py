@@ -91,6 +91,60 @@ class TestTrouble:
             assert world.intake.status.problem is None
         await world.wait_for_jobs(2)
 
+    async def test_a_sticky_folder_of_a_member_keeps_its_own_pictures_alone(
+        self, world, picture, monkeypatch
+    ):
+        write_recipe(world.root / "recipes", "aab")
+        picture("aab/q.png")
+        rename = os.rename
+
+        def forbidden(path, to, *, src_dir_fd=None, dst_dir_fd=None):
+            # The folder may be written; what lies in it belongs to its owner all the same.
+            if (where(src_dir_fd) / path).is_relative_to(world.inbox / "aab"):
+                raise PermissionError(errno.EPERM, "Operation not permitted", path)
+            return rename(path, to, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rename", forbidden)
+            world.start()
+            await until(lambda: world.intake.status.held or world.intake.status.problem)
+            assert world.intake.status.problem is None
+            (held,) = world.intake.status.held
+            assert (held.name, held.reason.key) == ("aab/q.png", "folder-closed")
+            assert "-t aab" in held.reason.next_step
+            picture("cat.png")
+            await world.wait_for_jobs(1)
+        await world.wait_for_jobs(2)
+
+    async def test_a_folder_of_rejected_that_is_closed_keeps_its_own_pictures_alone(
+        self, world, picture, monkeypatch
+    ):
+        create = Beneath.create
+
+        def forbidden(tree, path):
+            if path.startswith("rejected/aab/"):
+                raise PermissionError(errno.EACCES, "Permission denied", tree.full(path))
+            return create(tree, path)
+
+        (world.inbox / "aab").mkdir()
+        (world.inbox / "aab/bad.png").write_text("no picture")
+        with monkeypatch.context() as patch:
+            patch.setattr(Beneath, "create", forbidden)
+            world.start()
+            for taken in (1, 2):
+                await until(lambda: world.intake.status.held or world.intake.status.problem)
+                assert world.intake.status.problem is None
+                (held,) = world.intake.status.held
+                assert (held.name, held.reason.key) == ("aab/bad.png", "folder-closed")
+                assert "'rejected/aab'" in held.reason.sentence
+                picture(f"cat{taken}.png", seed=taken)
+                await world.wait_for_jobs(1 + taken)
+                # It is so for the next start, too.
+                await world.stop()
+                world.make_intake()
+                world.start()
+        await until((world.inbox / "rejected/aab/bad.png.why.txt").exists)
+
     @pytest.mark.parametrize("folder", ["", "aab/"])
     async def test_a_folder_in_the_place_of_defaults_keeps_nobody_waiting(
         self, world, picture, folder

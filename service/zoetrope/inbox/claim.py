@@ -59,7 +59,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def folder(self) -> str:
         """The inbox folder that the files were dropped in."""
-        return self.pictures[0].rpartition("/")[0]
+        return next(iter((*self.pictures, *self.tickets)), "").rpartition("/")[0]
 
 
 class Claims:

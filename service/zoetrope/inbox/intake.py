@@ -32,7 +32,7 @@ from .gather import Drop
 from .parcel import from_claim, read_values
 from .source_image import Decoder
 from .submissions import Submissions, has_work
-from .trouble import closed, closed_alone, find_room, trouble_of
+from .trouble import closed_alone, find_room, trouble_of
 from .watcher import Watcher
 
 log = logging.getLogger("zoetrope.inbox")
@@ -168,6 +168,9 @@ class Intake:
                 # One claim's trouble; a picture is looked at again, a ticket alone at the next start.
                 log.warning("%s", error, extra={"action": error.reason.key})
                 found += [work] if claim.pictures else []
+            except OSError as error:
+                log.warning("%s", await self._own(error, claim.folder), extra={"action": "held"})
+                found += [work] if claim.pictures else []
         self._found = deque(found)
         kept = {work.claim.id for work in found if work.claim} | self.submissions.in_hand
         for folder in await asyncio.to_thread(_folders, self._settings.work):
@@ -299,6 +302,8 @@ class Intake:
                 raise
             log.warning("%s is gone", work.name, extra={"action": "gone"})
             self._done(work)
+        except OSError as error:
+            self._hold(work, await self._own(error, claim.folder))
         else:
             self._done(work)
             return job
@@ -320,11 +325,8 @@ class Intake:
         except _ITS_OWN as error:
             self._hold(work, error.reason)
             return False
-        except PermissionError:
-            folder = drop.pictures[0].folder
-            if not await asyncio.to_thread(closed_alone, self._settings.inbox.path, folder):
-                raise
-            self._hold(work, closed(folder))
+        except OSError as error:
+            self._hold(work, await self._own(error, drop.pictures[0].folder))
             return False
         if claim is None:
             self._done(work)
@@ -334,6 +336,13 @@ class Intake:
         if claim.moved and self._watcher is not None:
             self._watcher.done(drop)
         return True
+
+    async def _own(self, error: OSError, folder: str) -> Reason:
+        """Say what keeps the pictures of one folder alone; an error that concerns all is raised again."""
+        inbox = self._settings.inbox.path
+        if (reason := await asyncio.to_thread(closed_alone, error, inbox, folder)) is None:
+            raise error
+        return reason
 
     async def _unknown_part(self, claim: Claim) -> Claim:
         """Of a pair that stays in the inbox, leave out the half that was taken alone before."""

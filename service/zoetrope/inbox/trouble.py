@@ -11,6 +11,7 @@ from ..errors import DiskFull, Reason, ZoetropeError, is_disk_full
 from ..host import place_of, shown, trouble
 from ..jobs.room import first_short
 from ..settings import Settings
+from .entry import CLAIMED, REFUSED
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -53,22 +54,31 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
     )
 
 
-def closed_alone(inbox: Path, folder: str) -> bool:
-    """Tell whether a folder of the inbox cannot be changed by us, while the inbox itself can."""
-    if not folder:
-        return False
+def closed_alone(error: OSError, inbox: Path, folder: str) -> Reason | None:
+    """Say what keeps one folder's pictures waiting and no others; None for the trouble of the whole inbox.
+
+    Whoever may write into the inbox makes folders there, and in `rejected`, and may close them to us.
+    """
+    place = place_of(error)
+    if not folder or error.errno not in _FORBIDDEN or place is None:
+        return None
+    if not place.is_relative_to(inbox):
+        return None
     with contextlib.suppress(OSError, Linked), Beneath(inbox) as tree:
-        return tree.changeable("") and not tree.changeable(folder)
-    return False
+        ours = [path for path in (CLAIMED, REFUSED) if tree.exists(path)]
+        if all(tree.changeable(path) for path in ("", *ours)):
+            into = place.is_relative_to(inbox / REFUSED)
+            return closed(f"{REFUSED}/{folder}" if into else folder, "into" if into else "out of")
+    return None
 
 
-def closed(folder: str) -> Reason:
-    """Say that what lies in one folder of the inbox cannot be taken."""
+def closed(folder: str, way: str) -> Reason:
+    """Say that files cannot be moved into or out of one folder of the inbox."""
     return Reason(
         "folder-closed",
-        f"Files cannot be moved out of the folder {shown(folder)!r} of the inbox.",
-        f"Make it writable for the service's group: chmod g+rwx {shown(folder)}; pictures elsewhere"
-        " are taken meanwhile.",
+        f"Files cannot be moved {way} the folder {shown(folder)!r} of the inbox.",
+        "Make it writable for the service's group, without the sticky bit:"
+        f" chmod g+rwx,-t {shown(folder)}; pictures elsewhere are taken meanwhile.",
     )
 
 
