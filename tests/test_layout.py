@@ -168,6 +168,15 @@ def test_no_modules_import_each_other_in_a_circle():
         walk(name, ())
 
 
+def test_a_class_name_means_one_thing():
+    places: dict[str, list[str]] = {}
+    for name, module in NAMES.items():
+        for node in ast.parse(module.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name)
+    assert {each: found for each, found in places.items() if len(found) > 1} == {}
+
+
 def test_the_idle_service_loads_nothing_heavy():
     code = (
         "import sys, zoetrope.app;"

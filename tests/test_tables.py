@@ -83,7 +83,7 @@ def test_the_bounds_themselves_are_kept():
     ids=["no TOML", "nested", "nested over lines", "a key", "digits", "a flaw"],
 )
 def test_a_text_that_cannot_be_used_is_broken_with_the_reason(text, told):
-    with pytest.raises(tables.Broken, match=told):
+    with pytest.raises(tables.BrokenTable, match=told):
         tables.read(text)
 
 

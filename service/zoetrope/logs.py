@@ -42,17 +42,17 @@ class Lines(logging.Formatter):
         return line
 
 
-class Handle(Protocol):
+class TimerHandle(Protocol):
     """A call that is still to come."""
 
     def cancel(self) -> None:
         """Call it off."""
 
 
-Later = Callable[[float, Callable[[], None]], Handle]
+Later = Callable[[float, Callable[[], None]], TimerHandle]
 
 
-class Held(msgspec.Struct):
+class HeldBack(msgspec.Struct):
     """What there was of one kind of trouble since it began."""
 
     began: float
@@ -67,7 +67,7 @@ class Repeats:
     def __init__(self, most: int = MOST, window: float = WINDOW) -> None:
         self._most = most
         self._window = window
-        self._known: dict[Hashable, Held] = {}
+        self._known: dict[Hashable, HeldBack] = {}
         self._ends = 0.0  # when the kinds whose time is over are looked for
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class Repeats:
         """Tell whether a record is to be told; else it is counted. What is due has to be told first."""
         if record.levelno < logging.WARNING and not record.exc_info:
             return True
-        kind = self._known.setdefault(kind_of(record), Held(began=now))
+        kind = self._known.setdefault(kind_of(record), HeldBack(began=now))
         if kind.told < self._most:
             kind.told += 1
             return True
@@ -124,7 +124,7 @@ def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
     return kept
 
 
-def _summary(kind: Held, now: float) -> logging.LogRecord | None:
+def _summary(kind: HeldBack, now: float) -> logging.LogRecord | None:
     if kind.last is None:
         return None
     told = copy.copy(kind.last)
@@ -147,7 +147,7 @@ class Stream(logging.StreamHandler[TextIO]):
         self.repeats = Repeats()
         self._clock = clock
         self._later = later or _later
-        self._due: Handle | None = None
+        self._due: TimerHandle | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or hold it back; the caller has the handler's lock."""
@@ -188,7 +188,7 @@ class Stream(logging.StreamHandler[TextIO]):
             self._wait(now)
 
 
-def _later(seconds: float, call: Callable[[], None]) -> Handle:
+def _later(seconds: float, call: Callable[[], None]) -> TimerHandle:
     """Call on a thread: there are logs before there is an event loop, and where there is none."""
     timer = threading.Timer(seconds, call)
     timer.daemon = True

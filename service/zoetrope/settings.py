@@ -274,7 +274,7 @@ def parse(text: str, origin: str) -> Settings:
     """Turn TOML text into settings; every mistake becomes one line of the error's sentence."""
     try:
         raw = tables.read(text)
-    except tables.Broken as error:
+    except tables.BrokenTable as error:
         raise SettingsError(f"{origin}: {error}.") from error
     problems = list(mistakes(raw, Settings, ""))
     if not problems:

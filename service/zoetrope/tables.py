@@ -30,7 +30,7 @@ class Flaw(msgspec.Struct, frozen=True):
         return f"{self.place}: found {self.found}, allowed is {self.allowed}"
 
 
-class Broken(ValueError):
+class BrokenTable(ValueError):
     """A text is no TOML, or says what cannot be kept; the flaw is there if it is a single value's."""
 
     def __init__(self, why: str, flaw: Flaw | None = None) -> None:
@@ -43,16 +43,16 @@ def read(text: str) -> dict[str, Any]:
     try:
         found = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        raise Broken(f"not valid TOML: {error}") from error
+        raise BrokenTable(f"not valid TOML: {error}") from error
     except RecursionError as error:
         deep = f"nested deeper than the {LEVELS} levels that are allowed"
-        raise Broken(f"{_where(text, _is_deep())}{deep}") from error
+        raise BrokenTable(f"{_where(text, _is_deep())}{deep}") from error
     except ValueError as error:
         # Python reads no whole number of more than some thousand digits.
         where = _where(text, lambda line: _DIGITS.search(line) is not None)
-        raise Broken(f"{where}a number has too many digits; allowed is {_whole()}") from error
+        raise BrokenTable(f"{where}a number has too many digits; allowed is {_whole()}") from error
     if (flaw := find(found)) is not None:
-        raise Broken(str(flaw), flaw)
+        raise BrokenTable(str(flaw), flaw)
     return found
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench.table import Figure, percentile
 from tests.fakes.nvml.simulated import Simulated, uid
 from zoetrope.gpu import wire
-from zoetrope.gpu.client import Client
+from zoetrope.gpu.client import HelperClient
 
 SIMULATED = "simulated cards"
 SETTINGS = """
@@ -84,11 +84,11 @@ def helper(root: Path, count: int = 1000) -> Iterator[Figure]:
             time.sleep(0.01)
 
         async def measure() -> tuple[list[float], list[float]]:
-            client = Client(socket)
+            client = HelperClient(socket)
             asked, changed = [], []
             for number in range(count):
                 begun = time.perf_counter()
-                await client.ask(wire.Status())
+                await client.ask(wire.StatusRequest())
                 asked.append(1000 * (time.perf_counter() - begun))
                 if number % 10 == 0:
                     question = wire.Work if number % 20 == 0 else wire.Rest

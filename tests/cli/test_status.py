@@ -9,7 +9,7 @@ from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.watch import Watch
 from zoetrope.gpu.wire import CardState
 from zoetrope.inbox.intake import Held
-from zoetrope.jobs.keep import Due, KeepStatus, Kind, Sum
+from zoetrope.jobs.keep import Due, KeepStatus, KeptKind, Sum
 
 
 def test_the_service_is_shown_on_one_screen(service, run):
@@ -61,8 +61,10 @@ def test_what_is_kept_of_ended_work_and_what_goes_next_has_its_line(service, run
     assert "kept for a time" not in run("status").stdout
     service.parts.keeper = SimpleNamespace(
         status=KeepStatus(
-            kept=(Sum(kind=Kind.WORK, count=12, bytes=31_200_000_000),),
-            next=Due(kind=Kind.WORK, name="1f3a9c2e" * 4, bytes=2_100_000_000, at=1_800_000_000.0),
+            kept=(Sum(kind=KeptKind.WORK, count=12, bytes=31_200_000_000),),
+            next=Due(
+                kind=KeptKind.WORK, name="1f3a9c2e" * 4, bytes=2_100_000_000, at=1_800_000_000.0
+            ),
             problems=(Reason("disk-error", "The disk reports an error.", "Look at it."),),
         )
     )

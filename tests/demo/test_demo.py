@@ -19,7 +19,7 @@ import pytest
 
 from tests.fakes.service import EngineProcess, free_port
 from zoetrope.demo import picture
-from zoetrope.demo.host import DemoFailed, Host
+from zoetrope.demo.host import DemoFailed, DemoHost
 from zoetrope.jobs.receipt import Receipt
 
 SMALL = ("--seconds", "1", "--resolution", "496")
@@ -77,7 +77,7 @@ def run(tmp_path) -> Run:
     return Run(tmp_path)
 
 
-def check_for_ever(host: Host) -> None:
+def check_for_ever(host: DemoHost) -> None:
     while True:
         host.check()
         time.sleep(0.02)
@@ -186,14 +186,17 @@ def test_an_engine_that_is_not_there_is_named(run):
 
 
 def test_a_service_that_does_not_start_is_noticed_and_quoted(tmp_path):
-    with Host(tmp_path, "nonsense:", None) as host, pytest.raises(DemoFailed) as caught:
+    with DemoHost(tmp_path, "nonsense:", None) as host, pytest.raises(DemoFailed) as caught:
         check_for_ever(host)
     assert "The service ended with 1: " in str(caught.value)
     assert "engines[0].url: found 'nonsense:'" in str(caught.value)
 
 
 def test_a_service_that_takes_too_long_is_ended(tmp_path):
-    with Host(tmp_path, "simulated:", 0.1) as host, pytest.raises(DemoFailed, match="longer than"):
+    with (
+        DemoHost(tmp_path, "simulated:", 0.1) as host,
+        pytest.raises(DemoFailed, match="longer than"),
+    ):
         check_for_ever(host)
 
 

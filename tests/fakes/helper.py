@@ -75,7 +75,7 @@ class HelperProcess:
 
     def _answers(self):
         assert self.process.poll() is None, self.log.read_text()
-        return self.socket.exists() and not self.ask(wire.Status()).reason
+        return self.socket.exists() and not self.ask(wire.StatusRequest()).reason
 
     def restore(self):
         """What systemd runs after it, however it ended."""
@@ -87,7 +87,7 @@ class HelperProcess:
         try:
             return ask_once(self.socket, question)
         except Exception as error:
-            return wire.Answer(reason=error.reason)
+            return wire.HelperAnswer(reason=error.reason)
 
     def connect(self):
         self.lines.append(Line(self.socket))
@@ -130,7 +130,7 @@ class Line:
         return self.answers.readline()
 
     def ask(self, question):
-        return msgspec.json.decode(self.say(wire.encode(question)), type=wire.Answer)
+        return msgspec.json.decode(self.say(wire.encode(question)), type=wire.HelperAnswer)
 
     def close(self):
         self.answers.close()

@@ -25,7 +25,7 @@ CARD = uid(0)
 
 
 def state(helper, card=0):
-    return helper.ask(wire.Status()).cards[card]
+    return helper.ask(wire.StatusRequest()).cards[card]
 
 
 def trust(helper, name="baseline"):
@@ -139,7 +139,11 @@ def test_enough_work_makes_a_profile_trusted_and_that_survives_a_restart(helper)
     line.ask(wire.Work(card=CARD))
     assert trust(found) is Trust.UNPROVEN
     for _ in range(SOAK_STAGES):
-        line.ask(wire.Soaked(card=CARD, profile="baseline", seconds=SOAK_SECONDS / SOAK_STAGES + 1))
+        line.ask(
+            wire.SoakedRequest(
+                card=CARD, profile="baseline", seconds=SOAK_SECONDS / SOAK_STAGES + 1
+            )
+        )
     assert trust(found) is Trust.PROVEN
     line.close()
     found.stop()
@@ -196,11 +200,13 @@ def test_trouble_of_a_stage_bars_the_profile_under_which_it_ran(helper, kind):
     found = helper()
     line = found.connect()
     line.ask(wire.Work(card=CARD))
-    told = wire.Trouble(card=CARD, profile="baseline", kind=kind, sentence="The clip is black.")
+    told = wire.TroubleRequest(
+        card=CARD, profile="baseline", kind=kind, sentence="The clip is black."
+    )
     line.ask(told)
     assert found.simulated.tuning() == STOCK
     assert trust(found) is Trust.DISABLED
-    line.ask(wire.Trouble(card=CARD, profile="", kind=kind, sentence="Black again."))
+    line.ask(wire.TroubleRequest(card=CARD, profile="", kind=kind, sentence="Black again."))
     assert state(found).profile("baseline").record.at_stock_too
 
 
@@ -288,7 +294,7 @@ def test_nonsense_is_answered_and_the_connection_lives_on(helper, nonsense):
     found = helper()
     line = found.connect()
     assert b'"reason"' in line.say(NONSENSE[nonsense])
-    assert line.ask(wire.Status()).reason is None
+    assert line.ask(wire.StatusRequest()).reason is None
     line.close()
     assert found.simulated.get("setters", None) == 0
 
@@ -299,7 +305,7 @@ def test_a_megabyte_without_an_end_ends_the_connection_alone(helper):
     with contextlib.suppress(OSError):  # it has heard enough before that
         line.connection.sendall(b"x" * 1_000_000)
     other = found.connect()
-    assert other.ask(wire.Status()).reason is None
+    assert other.ask(wire.StatusRequest()).reason is None
     other.close()
 
 
@@ -307,7 +313,7 @@ def test_a_client_that_never_ends_its_line_hinders_nobody(helper):
     found = helper()
     silent = found.connect()
     silent.connection.sendall(b'{"do": "wo')
-    assert found.ask(wire.Status()).reason is None
+    assert found.ask(wire.StatusRequest()).reason is None
     silent.close()
 
 
@@ -385,9 +391,9 @@ def test_no_helper_is_said_with_what_to_do(tmp_path):
     from zoetrope.gpu.client import HelperDown, ask_once
 
     with pytest.raises(HelperDown, match=r"systemctl enable --now zoetrope-gpu\.socket"):
-        ask_once(tmp_path / "none.sock", wire.Status())
+        ask_once(tmp_path / "none.sock", wire.StatusRequest())
     dead = tmp_path / "dead.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(dead))
     with pytest.raises(HelperDown, match="does not respond"):
-        ask_once(dead, wire.Status())
+        ask_once(dead, wire.StatusRequest())

@@ -15,7 +15,7 @@ STEPS = 3  # of the profile `baseline`
 
 
 def trust(helper):
-    (card,) = helper.ask(wire.Status()).cards
+    (card,) = helper.ask(wire.StatusRequest()).cards
     return card.profile("baseline").record
 
 

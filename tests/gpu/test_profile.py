@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoetrope.gpu.card import Card, PState, Sample, Span
-from zoetrope.gpu.profile import ProfileError, Step, choose, declared, plan
+from zoetrope.gpu.profile import ProfileError, SetterStep, choose, declared, plan
 from zoetrope.settings import GpuSettings, ProfileSettings, parse
 
 CARD = Card(
@@ -27,7 +27,11 @@ def test_steps_go_from_the_outside_in_and_come_back_the_other_way():
     found = plan(
         CARD, "baseline", ProfileSettings(max_core_mhz=2700, core_offset_mhz=300, power_limit_w=450)
     )
-    assert found.steps == (Step("power", 450), Step("lock", 2700, low=180), Step("offset", 300))
+    assert found.steps == (
+        SetterStep("power", 450),
+        SetterStep("lock", 2700, low=180),
+        SetterStep("offset", 300),
+    )
     assert found.knobs == ("offset", "lock", "power")
     assert found.highest == 2700
     assert [str(step) for step in found.steps] == [
@@ -129,13 +133,13 @@ def test_whatever_is_planned_lies_inside_of_the_cards_ranges(high, offset, watts
 @pytest.mark.parametrize(
     ("step", "reading", "holds"),
     [
-        (Step("lock", 2700), {"core_mhz": 2715}, True),
-        (Step("lock", 2700), {"core_mhz": 2716}, False),
-        (Step("offset", 300), {"offset_mhz": 285}, True),
-        (Step("offset", 300), {"offset_mhz": 0}, False),
-        (Step("power", 450), {"limit_watts": 450.9}, True),
-        (Step("power", 450), {"limit_watts": 575.0}, False),
-        (Step("power", 450), {}, True),
+        (SetterStep("lock", 2700), {"core_mhz": 2715}, True),
+        (SetterStep("lock", 2700), {"core_mhz": 2716}, False),
+        (SetterStep("offset", 300), {"offset_mhz": 285}, True),
+        (SetterStep("offset", 300), {"offset_mhz": 0}, False),
+        (SetterStep("power", 450), {"limit_watts": 450.9}, True),
+        (SetterStep("power", 450), {"limit_watts": 575.0}, False),
+        (SetterStep("power", 450), {}, True),
     ],
 )
 def test_a_step_holds_within_one_step_of_the_driver(step, reading, holds):

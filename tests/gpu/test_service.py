@@ -116,7 +116,7 @@ def test_a_video_that_comes_out_black_bars_the_profile(street):
     drop(service, "strict/cat.png")
 
     def barred():
-        (card,) = found.ask(wire.Status()).cards
+        (card,) = found.ask(wire.StatusRequest()).cards
         return card.profile("baseline").record.trust is Trust.DISABLED
 
     found.until(barred)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from zoetrope.domain.usage import Usage
 from zoetrope.gpu.card import Sample
-from zoetrope.gpu.report import Video, lines, tabulate
-from zoetrope.gpu.usage import Meter
+from zoetrope.gpu.report import ReportVideo, lines, tabulate
+from zoetrope.gpu.usage import UsageMeter
 
 
 def reading(taken, **values):
@@ -15,7 +15,7 @@ def reading(taken, **values):
 
 
 def measure(*readings, profile="baseline"):
-    meter = Meter("GPU-1", "RTX 5090")
+    meter = UsageMeter("GPU-1", "RTX 5090")
     for each in readings:
         meter.add(each, profile)
     return meter.usage()
@@ -65,18 +65,18 @@ def test_heat_memory_and_what_slowed_it_are_kept():
 
 def test_one_reading_is_no_measurement():
     assert measure(reading(0)) is None
-    assert Meter("GPU-1", "x").usage() is None
+    assert UsageMeter("GPU-1", "x").usage() is None
 
 
 def test_the_moment_before_the_clocks_are_there_is_no_change_of_profile():
-    meter = Meter("GPU-1", "RTX 5090")
+    meter = UsageMeter("GPU-1", "RTX 5090")
     for moment in range(101):
         meter.add(reading(moment), "" if moment < 3 else "baseline")
     assert meter.usage().profiles == ("baseline",)
 
 
 def test_a_profile_that_changed_on_the_way_is_told():
-    meter = Meter("GPU-1", "RTX 5090")
+    meter = UsageMeter("GPU-1", "RTX 5090")
     for moment in range(101):
         meter.add(reading(moment), "baseline" if moment < 50 else "")
     assert meter.usage().profile == "baseline + stock"
@@ -90,7 +90,7 @@ def video(profile, seconds, watt_hours, recipe="hero"):
         )
         for _ in range(2)
     ]  # fmt: skip
-    return Video(recipe, tuple(stages))
+    return ReportVideo(recipe, tuple(stages))
 
 
 def test_the_report_sets_each_profile_against_stock():
@@ -99,7 +99,7 @@ def test_the_report_sets_each_profile_against_stock():
             *[video("stock", seconds, 100) for seconds in (900, 1000, 1400)],
             *[video("baseline", 1120, 81)] * 2,
             video("stock", 10, 1, recipe="other"),
-            Video("hero", ()),
+            ReportVideo("hero", ()),
         ]
     )
     told = {(row.recipe, row.profile): row for row in rows}

@@ -1,7 +1,7 @@
 """What changed between two recordings of nodes."""
 
 from zoetrope.graphs import catalog
-from zoetrope.graphs.catalog import Catalog, Input, Node
+from zoetrope.graphs.catalog import Catalog, Input, Signature
 from zoetrope.graphs.drift import Change, drift
 
 
@@ -11,15 +11,17 @@ def of(**nodes):
 
 def test_nodes_inputs_and_outputs_that_went_or_came():
     old = of(
-        Gone=Node(),
-        A=Node(inputs={"a": Input(type="INT"), "b": Input(type="INT", min=0)}, outputs=("IMAGE",)),
+        Gone=Signature(),
+        A=Signature(
+            inputs={"a": Input(type="INT"), "b": Input(type="INT", min=0)}, outputs=("IMAGE",)
+        ),
     )
     new = of(
-        A=Node(
+        A=Signature(
             inputs={"b": Input(type="INT", min=1, required=False), "c": Input(type="MASK")},
             outputs=("IMAGE", "MASK"),
         ),
-        New=Node(),
+        New=Signature(),
     )
     assert drift(old, new) == (
         Change("A", "input a is gone"),
@@ -33,9 +35,11 @@ def test_nodes_inputs_and_outputs_that_went_or_came():
 
 
 def test_options_and_types():
-    old = of(A=Node(inputs={"a": Input(type="COMBO", options=("x", "y")), "b": Input(type="INT")}))
+    old = of(
+        A=Signature(inputs={"a": Input(type="COMBO", options=("x", "y")), "b": Input(type="INT")})
+    )
     new = of(
-        A=Node(inputs={"a": Input(type="COMBO", options=("y", "z")), "b": Input(type="FLOAT")})
+        A=Signature(inputs={"a": Input(type="COMBO", options=("y", "z")), "b": Input(type="FLOAT")})
     )
     assert [change.what for change in drift(old, new)] == [
         "input a: no longer takes x",
@@ -45,8 +49,10 @@ def test_options_and_types():
 
 
 def test_files_are_a_hosts_own_and_no_drift():
-    old = of(A=Node(inputs={"a": Input(type="COMBO", files="vae", options=("x",))}))
-    new = of(A=Node(inputs={"a": Input(type="COMBO", files="vae", options=("y",), default="y")}))
+    old = of(A=Signature(inputs={"a": Input(type="COMBO", files="vae", options=("x",))}))
+    new = of(
+        A=Signature(inputs={"a": Input(type="COMBO", files="vae", options=("y",), default="y")})
+    )
     assert drift(old, new) == ()
 
 

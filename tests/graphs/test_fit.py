@@ -3,9 +3,9 @@
 import pytest
 
 from zoetrope.graphs import catalog
-from zoetrope.graphs.catalog import Input, Node, Slots
+from zoetrope.graphs.catalog import Input, Signature, Slots
 from zoetrope.graphs.document import Link
-from zoetrope.graphs.fit import Kind, accepts, astray, declared, faults, fitted, joins
+from zoetrope.graphs.fit import MisfitKind, accepts, astray, declared, faults, fitted, joins
 from zoetrope.graphs.graph import Node as Given
 
 PINNED = catalog.load()
@@ -57,30 +57,30 @@ def test_a_value_is_turned_into_the_inputs_type(item, value, found):
 @pytest.mark.parametrize(
     ("item", "value", "kind"),
     [
-        (INT, -1, Kind.SMALL),
-        (INT, 101, Kind.LARGE),
-        (INT, "101", Kind.LARGE),
-        (INT, "much", Kind.TYPE),
-        (INT, "1.5", Kind.TYPE),
-        (INT, None, Kind.TYPE),
-        (INT, {}, Kind.TYPE),
-        (INT, float("inf"), Kind.TYPE),
-        (INT, "9" * 5000, Kind.TYPE),
-        (FLOAT, 1.5, Kind.LARGE),
-        (FLOAT, "nan", Kind.TYPE),
-        (FLOAT, 10**400, Kind.TYPE),
-        (Input(type="STRING"), 10**5000, Kind.TYPE),
-        (CHOICE, "c", Kind.CHOICE),
-        (CHOICE, "8", Kind.CHOICE),
-        (CHOICE, {"__value__": ["a"]}, Kind.CHOICE),
-        (CHOICE, {"a": 1}, Kind.CHOICE),
-        (SEVERAL, {"__value__": ["a", "c"]}, Kind.CHOICE),
-        (DYNAMIC, "maybe", Kind.CHOICE),
-        (Input(type="INT,FLOAT", min=0), "x", Kind.TYPE),
-        (Input(type="INT,FLOAT", min=0), -1, Kind.SMALL),
-        (Input(type="MODEL"), "unet", Kind.HANDED),
-        (Input(type="MODEL"), None, Kind.HANDED),
-        (Input(type="LATENT", required=False), 5, Kind.HANDED),
+        (INT, -1, MisfitKind.SMALL),
+        (INT, 101, MisfitKind.LARGE),
+        (INT, "101", MisfitKind.LARGE),
+        (INT, "much", MisfitKind.TYPE),
+        (INT, "1.5", MisfitKind.TYPE),
+        (INT, None, MisfitKind.TYPE),
+        (INT, {}, MisfitKind.TYPE),
+        (INT, float("inf"), MisfitKind.TYPE),
+        (INT, "9" * 5000, MisfitKind.TYPE),
+        (FLOAT, 1.5, MisfitKind.LARGE),
+        (FLOAT, "nan", MisfitKind.TYPE),
+        (FLOAT, 10**400, MisfitKind.TYPE),
+        (Input(type="STRING"), 10**5000, MisfitKind.TYPE),
+        (CHOICE, "c", MisfitKind.CHOICE),
+        (CHOICE, "8", MisfitKind.CHOICE),
+        (CHOICE, {"__value__": ["a"]}, MisfitKind.CHOICE),
+        (CHOICE, {"a": 1}, MisfitKind.CHOICE),
+        (SEVERAL, {"__value__": ["a", "c"]}, MisfitKind.CHOICE),
+        (DYNAMIC, "maybe", MisfitKind.CHOICE),
+        (Input(type="INT,FLOAT", min=0), "x", MisfitKind.TYPE),
+        (Input(type="INT,FLOAT", min=0), -1, MisfitKind.SMALL),
+        (Input(type="MODEL"), "unet", MisfitKind.HANDED),
+        (Input(type="MODEL"), None, MisfitKind.HANDED),
+        (Input(type="LATENT", required=False), 5, MisfitKind.HANDED),
     ],
     ids=lambda value: getattr(value, "type", None) or type(value).__name__,
 )
@@ -118,7 +118,9 @@ def test_a_choice_in_the_older_spelling_takes_an_output_of_any_type_alone():
 
 def test_a_growing_group_counts_as_its_slots_and_needs_the_first_ones():
     group = Input(type="COMFY_AUTOGROW_V3", slots=Slots(type="IMAGE", prefix="image", min=2))
-    found = declared(Node(inputs={"images": group}), {"images.image1": ["a", 0], "images.x": 1})
+    found = declared(
+        Signature(inputs={"images": group}), {"images.image1": ["a", 0], "images.x": 1}
+    )
 
     assert [(name, item.required) for name, item in found] == [
         ("images.image0", True),
@@ -126,7 +128,7 @@ def test_a_growing_group_counts_as_its_slots_and_needs_the_first_ones():
         ("images.x", False),
     ]
     spare = Input(type="COMFY_AUTOGROW_V3", required=False, slots=group.slots)
-    assert declared(Node(inputs={"images": spare}), {}) == []
+    assert declared(Signature(inputs={"images": spare}), {}) == []
 
 
 def test_links_are_looked_at_in_the_graph_that_they_are_in():
@@ -134,21 +136,21 @@ def test_links_are_looked_at_in_the_graph_that_they_are_in():
 
     assert astray(Link("vae", 0), graph, PINNED) is None
     assert astray(Link("odd", 9), graph, PINNED) is None
-    for link, kind in ((Link("vae", 1), Kind.NO_OUTPUT), (Link("vae", -1), Kind.NO_OUTPUT),
-                       (Link("gone", 0), Kind.NO_NODE)):  # fmt: skip
+    for link, kind in ((Link("vae", 1), MisfitKind.NO_OUTPUT), (Link("vae", -1), MisfitKind.NO_OUTPUT),
+                       (Link("gone", 0), MisfitKind.NO_NODE)):  # fmt: skip
         assert astray(link, graph, PINNED)[0] is kind
 
 
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        (["vae"], Kind.NO_LINK),
-        ([7, 0], Kind.NO_LINK),
-        (["vae", 0.0], Kind.NO_LINK),
-        (["gone", 0], Kind.NO_NODE),
-        (["vae", -1], Kind.NO_OUTPUT),
-        (["image", 0], Kind.OTHER_TYPE),
-        ("vae", Kind.HANDED),
+        (["vae"], MisfitKind.NO_LINK),
+        ([7, 0], MisfitKind.NO_LINK),
+        (["vae", 0.0], MisfitKind.NO_LINK),
+        (["gone", 0], MisfitKind.NO_NODE),
+        (["vae", -1], MisfitKind.NO_OUTPUT),
+        (["image", 0], MisfitKind.OTHER_TYPE),
+        ("vae", MisfitKind.HANDED),
     ],
 )
 def test_a_nodes_faults_are_listed_in_the_order_of_its_signature(value, kind):
@@ -157,6 +159,6 @@ def test_a_nodes_faults_are_listed_in_the_order_of_its_signature(value, kind):
     found = list(faults(node, PINNED.nodes["VAEDecode"], graph, PINNED, lambda _: None))
 
     assert [(fault.input, fault.kind) for fault in found] == [
-        ("samples", Kind.MISSING),
+        ("samples", MisfitKind.MISSING),
         ("vae", kind),
     ]

@@ -1,7 +1,7 @@
 import asyncio
 
 from zoetrope.errors import LedgerError
-from zoetrope.health.base import Health, Verdict, ago, worst
+from zoetrope.health.base import CheckResult, Health, ago, worst
 
 
 class Look:
@@ -20,7 +20,7 @@ class Look:
             await asyncio.Event().wait()
         if self.error:
             raise self.error
-        return Verdict(name=self.name, level=self.level, found="x")
+        return CheckResult(name=self.name, level=self.level, found="x")
 
 
 async def test_the_worst_verdict_is_the_reports():

@@ -4,36 +4,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoetrope.inbox.entry import STEM_BYTES, Kind, classify, safe_stem, ticket_names
+from zoetrope.inbox.entry import STEM_BYTES, EntryKind, classify, safe_stem, ticket_names
 
 
 @pytest.mark.parametrize(
     ("path", "kind", "folder", "stem", "half"),
     [
-        ("cat.png", Kind.PICTURE, "", "cat", ""),
-        ("CAT.JPG", Kind.PICTURE, "", "CAT", ""),
-        ("hero/cat.webp", Kind.PICTURE, "hero", "cat", ""),
-        ("cat.start.png", Kind.PICTURE, "", "cat", "start"),
-        ("hero/cat.END.png", Kind.PICTURE, "hero", "cat", "end"),
-        (".start.png", Kind.IGNORED, "", "", ""),
-        ("start.png", Kind.PICTURE, "", "start", ""),
-        ("cat.toml", Kind.TICKET, "", "cat", ""),
-        ("cat.txt", Kind.TICKET, "", "cat", ""),
-        ("cat.start.toml", Kind.TICKET, "", "cat", "start"),
-        ("hero/ticket.toml", Kind.DEFAULTS, "hero", "ticket", ""),
-        ("ticket.toml", Kind.DEFAULTS, "", "ticket", ""),
+        ("cat.png", EntryKind.PICTURE, "", "cat", ""),
+        ("CAT.JPG", EntryKind.PICTURE, "", "CAT", ""),
+        ("hero/cat.webp", EntryKind.PICTURE, "hero", "cat", ""),
+        ("cat.start.png", EntryKind.PICTURE, "", "cat", "start"),
+        ("hero/cat.END.png", EntryKind.PICTURE, "hero", "cat", "end"),
+        (".start.png", EntryKind.IGNORED, "", "", ""),
+        ("start.png", EntryKind.PICTURE, "", "start", ""),
+        ("cat.toml", EntryKind.TICKET, "", "cat", ""),
+        ("cat.txt", EntryKind.TICKET, "", "cat", ""),
+        ("cat.start.toml", EntryKind.TICKET, "", "cat", "start"),
+        ("hero/ticket.toml", EntryKind.DEFAULTS, "hero", "ticket", ""),
+        ("ticket.toml", EntryKind.DEFAULTS, "", "ticket", ""),
         # What nobody can open is a picture candidate: it is refused with a reason.
-        ("report.pdf", Kind.PICTURE, "", "report", ""),
-        ("noname", Kind.PICTURE, "", "noname", ""),
-        ("holiday 1.5 m", Kind.PICTURE, "", "holiday 1.5 m", ""),
-        ("a/b/cat.png", Kind.DEEP, "a/b", "cat", ""),
-        ("a/rejected/cat.png", Kind.DEEP, "a/rejected", "cat", ""),
+        ("report.pdf", EntryKind.PICTURE, "", "report", ""),
+        ("noname", EntryKind.PICTURE, "", "noname", ""),
+        ("holiday 1.5 m", EntryKind.PICTURE, "", "holiday 1.5 m", ""),
+        ("a/b/cat.png", EntryKind.DEEP, "a/b", "cat", ""),
+        ("a/rejected/cat.png", EntryKind.DEEP, "a/rejected", "cat", ""),
         # Names that only look difficult.
-        ("Жук & co (1).png", Kind.PICTURE, "", "Жук & co (1)", ""),
-        ("🐈‍⬛.png", Kind.PICTURE, "", "🐈‍⬛", ""),
-        ("-rf.png", Kind.PICTURE, "", "-rf", ""),
-        ("two\nlines.start.png", Kind.PICTURE, "", "two\nlines", "start"),
-        ("\udcff\udcfe.png", Kind.PICTURE, "", "\udcff\udcfe", ""),
+        ("Жук & co (1).png", EntryKind.PICTURE, "", "Жук & co (1)", ""),
+        ("🐈‍⬛.png", EntryKind.PICTURE, "", "🐈‍⬛", ""),
+        ("-rf.png", EntryKind.PICTURE, "", "-rf", ""),
+        ("two\nlines.start.png", EntryKind.PICTURE, "", "two\nlines", "start"),
+        ("\udcff\udcfe.png", EntryKind.PICTURE, "", "\udcff\udcfe", ""),
     ],
 )
 def test_a_path_is_told_by_its_name(path, kind, folder, stem, half):
@@ -64,7 +64,7 @@ def test_a_path_is_told_by_its_name(path, kind, folder, stem, half):
     ],
 )
 def test_what_is_not_meant_for_us_is_ignored(path):
-    assert classify(path).kind is Kind.IGNORED
+    assert classify(path).kind is EntryKind.IGNORED
 
 
 def test_a_half_may_have_the_ticket_of_the_pair_or_its_own():

@@ -11,15 +11,15 @@ from PIL import Image
 
 from tests.inbox.conftest import until, write_picture
 from zoetrope.errors import Rejected
-from zoetrope.inbox.source_image import Decoder, DecoderDown, Source
-from zoetrope.inbox.source_image_worker import READY, Answer, Request, serve
+from zoetrope.inbox.source_image import CopiedSource, Decoder, DecoderDown
+from zoetrope.inbox.source_image_worker import READY, OpenAnswer, OpenRequest, serve
 from zoetrope.settings import InboxSettings
 
 SETTINGS = InboxSettings(max_megapixels=4, decode_workers=2, decode_seconds=20.0)
 
 
 def source(file="source.png"):
-    return Source(name="cat.png", file=file, sha256="00", size=1)
+    return CopiedSource(name="cat.png", file=file, sha256="00", size=1)
 
 
 @pytest.fixture
@@ -162,13 +162,13 @@ async def test_the_service_itself_never_imports_pillow():
 
 def test_the_worker_answers_until_the_other_side_goes_away(tmp_path):
     file = write_picture(tmp_path / "cat.png")
-    body = msgspec.msgpack.encode(Request(os.fsencode(file), b"/nowhere", 4))
+    body = msgspec.msgpack.encode(OpenRequest(os.fsencode(file), b"/nowhere", 4))
     answers = io.BytesIO()
     serve(io.BytesIO((len(body).to_bytes(4, "big") + body) * 2), answers)
     stream = answers.getvalue()
     assert stream.startswith(READY)
     size = int.from_bytes(stream[4:8], "big")
-    assert msgspec.msgpack.decode(stream[8 : 8 + size], type=Answer).width == 64
+    assert msgspec.msgpack.decode(stream[8 : 8 + size], type=OpenAnswer).width == 64
     assert len(stream) == 4 + 2 * (4 + size)
 
 
@@ -183,7 +183,7 @@ async def test_a_worker_can_be_started_ahead_of_the_first_picture(tmp_path):
         folder = tmp_path / "work"
         folder.mkdir()
         Image.new("RGB", (64, 48), (1, 2, 3)).save(folder / "cat.png")
-        source = Source(name="cat.png", file="cat.png", sha256="0" * 64, size=1)
+        source = CopiedSource(name="cat.png", file="cat.png", sha256="0" * 64, size=1)
         image = await decoder.open(folder, source)
         assert (image.width, image.height) == (64, 48)
         assert decoder.workers == 1

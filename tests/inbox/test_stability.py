@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoetrope.inbox.stability import Look, Stability
+from zoetrope.inbox.stability import FileStat, Stability
 
 SETTLE = 3.0
 BOOT = 1_700_000_000.0  # what the wall clock says when the monotonic one says 0
@@ -12,7 +12,7 @@ BOOT = 1_700_000_000.0  # what the wall clock says when the monotonic one says 0
 
 def look(size=10, mtime=BOOT, ctime=None, links=1):
     ctime = mtime if ctime is None else ctime
-    return Look(size, int(mtime * 1e9), int(ctime * 1e9), links)
+    return FileStat(size, int(mtime * 1e9), int(ctime * 1e9), links)
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from zoetrope.domain.values import Ticket
 from zoetrope.domain.verdict import Measured, Verdict
 from zoetrope.graphs.recipe_file import Band
 from zoetrope.graphs.shelf import Recipes, shipped
-from zoetrope.jobs.durations import ENOUGH, Run, Yardstick, judge, learned, runs
+from zoetrope.jobs.durations import ENOUGH, MadeStage, Yardstick, judge, learned, runs
 
-USUAL = Run(
+USUAL = MadeStage(
     recipe="hero", stage="i2v", card="GPU-1", size=(10, 10, 10), seconds=100.0, attention="sageattn",
     mhz=2700.0, profile="baseline", version="0.27.1", parameters=(("steps", "20"),),
 )  # fmt: skip

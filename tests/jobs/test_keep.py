@@ -8,12 +8,12 @@ from zoetrope.jobs.keep import (
     DAY,
     GIGABYTE,
     YOUNG,
-    Book,
     Count,
-    Found,
+    KeepBook,
     Kept,
-    Kind,
-    Why,
+    KeptKind,
+    KeptThing,
+    RemovalReason,
     aged,
     days,
     described,
@@ -28,8 +28,8 @@ from zoetrope.settings import KeepSettings
 DEFAULT = KeepSettings()
 
 
-def found(name: str = "a", *, kind: Kind = Kind.WORK, **more) -> Found:
-    return Found(kind=kind, name=name, **{"mark": "1", "size": 1000, **more})
+def found(name: str = "a", *, kind: KeptKind = KeptKind.WORK, **more) -> KeptThing:
+    return KeptThing(kind=kind, name=name, **{"mark": "1", "size": 1000, **more})
 
 
 def kept(name: str = "a", age: float = 0.0, **more) -> Kept:
@@ -40,7 +40,7 @@ things = st.builds(
     kept,
     name=st.text("abcdef", min_size=1, max_size=3),
     age=st.floats(0, 200 * DAY),
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from(KeptKind),
     size=st.integers(0, 40 * GIGABYTE),
     held=st.booleans(),
 )
@@ -62,11 +62,11 @@ def test_what_is_held_or_young_stays_and_the_rest_goes_oldest_first(all_of_them,
     assert ages == sorted(ages, reverse=True)
     for removal in going:
         limit = days(removal.kept.found.kind, keep) * DAY
-        if removal.why is Why.AGE:
+        if removal.why is RemovalReason.AGE:
             assert limit
             assert removal.kept.age >= limit
         else:
-            assert removal.kept.found.kind is Kind.WORK
+            assert removal.kept.found.kind is KeptKind.WORK
             assert removal.kept.age >= YOUNG
     left = list(all_of_them)
     for each in gone:
@@ -75,24 +75,28 @@ def test_what_is_held_or_young_stays_and_the_rest_goes_oldest_first(all_of_them,
         limit = days(each.found.kind, keep) * DAY
         assert each.found.held or not limit or each.age < limit
     # Under the limit, or nothing is left that may go.
-    loose = [each for each in left if each.found.kind is Kind.WORK and not each.found.held]
+    loose = [each for each in left if each.found.kind is KeptKind.WORK and not each.found.held]
     if keep.work_gigabytes and sum(e.found.size for e in loose) > keep.work_gigabytes * GIGABYTE:
         assert all(each.age < YOUNG for each in loose)
     # Nothing went for room while something older could have gone.
-    for_room = [removal.kept for removal in going if removal.why is Why.ROOM]
+    for_room = [removal.kept for removal in going if removal.why is RemovalReason.ROOM]
     oldest = max((each.age for each in loose if each.age >= YOUNG), default=0.0)
     assert all(each.age >= oldest for each in for_room)
 
 
 @given(st.lists(things, max_size=30), settings)
 def test_no_more_goes_for_room_than_has_to(all_of_them, keep):
-    for_room = [r.kept.found.size for r in what_goes(all_of_them, keep) if r.why is Why.ROOM]
+    for_room = [
+        r.kept.found.size for r in what_goes(all_of_them, keep) if r.why is RemovalReason.ROOM
+    ]
     if for_room:
         gone = [removal.kept for removal in what_goes(all_of_them, keep)]
         left = list(all_of_them)
         for each in gone:
             left.remove(each)
-        total = sum(e.found.size for e in left if e.found.kind is Kind.WORK and not e.found.held)
+        total = sum(
+            e.found.size for e in left if e.found.kind is KeptKind.WORK and not e.found.held
+        )
         assert total + for_room[-1] > keep.work_gigabytes * GIGABYTE
 
 
@@ -103,7 +107,7 @@ def test_of_things_of_one_age_the_one_that_ended_first_goes_first():
 
 
 def test_finished_videos_stay_for_ever_unless_an_operator_says_otherwise():
-    video = kept("cat-1", 10_000 * DAY, kind=Kind.OUTBOX)
+    video = kept("cat-1", 10_000 * DAY, kind=KeptKind.OUTBOX)
     assert what_goes([video], DEFAULT) == ()
     assert len(what_goes([video], KeepSettings(outbox_days=30))) == 1
 
@@ -117,7 +121,7 @@ def test_finished_videos_stay_for_ever_unless_an_operator_says_otherwise():
     steady=st.none() | st.floats(0, 10 * DAY),
 )
 def test_a_clock_that_jumps_makes_nothing_older_than_a_day(wall, last, steady):
-    passed = elapsed(Book(wall=last), wall, steady)
+    passed = elapsed(KeepBook(wall=last), wall, steady)
     if steady is None:
         assert 0 <= passed <= DAY
     else:
@@ -125,9 +129,9 @@ def test_a_clock_that_jumps_makes_nothing_older_than_a_day(wall, last, steady):
 
 
 def test_a_clock_fifty_years_ahead_removes_nothing():
-    book = Book()
+    book = KeepBook()
     now = 1_700_000_000.0
-    work = [found("a"), found("b", kind=Kind.REJECTED)]
+    work = [found("a"), found("b", kind=KeptKind.REJECTED)]
     book = written(book, aged(book, work, elapsed(book, now, None)), (), now)
     for jump in (50 * 365 * DAY, -50 * 365 * DAY, 50 * 365 * DAY):
         now += jump
@@ -137,34 +141,36 @@ def test_a_clock_fifty_years_ahead_removes_nothing():
 
 
 def test_time_that_the_service_has_seen_counts_over_restarts():
-    book, now = Book(), 1_700_000_000.0
+    book, now = KeepBook(), 1_700_000_000.0
     for _ in range(15):
         seen = aged(book, [found()], elapsed(book, now, None))
         book = written(book, seen, (), now)
         now += DAY
-    assert [removal.why for removal in what_goes(seen, DEFAULT)] == [Why.AGE]
+    assert [removal.why for removal in what_goes(seen, DEFAULT)] == [RemovalReason.AGE]
 
 
 def test_a_thing_that_changed_is_young_again_and_what_is_gone_is_forgotten():
-    book = written(Book(), [kept("a", 9 * DAY), kept("b", 9 * DAY)], (), 1.0)
+    book = written(KeepBook(), [kept("a", 9 * DAY), kept("b", 9 * DAY)], (), 1.0)
     seen = aged(book, [found("a", mark="2")], DAY)
     assert [each.age for each in seen] == [0.0]
-    assert set(written(book, seen, (), 2.0).things[Kind.WORK]) == {"a"}
+    assert set(written(book, seen, (), 2.0).things[KeptKind.WORK]) == {"a"}
 
 
 def test_of_a_place_that_cannot_be_looked_at_the_ages_are_kept():
-    book = written(Book(), [kept("a", 9 * DAY), kept("x", 3.0, kind=Kind.REJECTED)], (), 1.0)
-    after = written(book, [kept("a", 10 * DAY)], [Kind.REJECTED], 2.0)
-    assert after.things[Kind.REJECTED]["x"].age == 3.0
-    assert Kind.REJECTED not in written(book, [], (), 2.0).things
+    book = written(
+        KeepBook(), [kept("a", 9 * DAY), kept("x", 3.0, kind=KeptKind.REJECTED)], (), 1.0
+    )
+    after = written(book, [kept("a", 10 * DAY)], [KeptKind.REJECTED], 2.0)
+    assert after.things[KeptKind.REJECTED]["x"].age == 3.0
+    assert KeptKind.REJECTED not in written(book, [], (), 2.0).things
 
 
 def test_what_is_kept_is_told_with_what_goes_next():
     things = {
-        Kind.WORK: {"1f3a9c2e" * 4: Count("1", 13 * DAY, 2 * GIGABYTE), "b": Count("1", 0, 5)},
-        Kind.REJECTED: {"cat.png.why.txt": Count("1", 0, 7000)},
+        KeptKind.WORK: {"1f3a9c2e" * 4: Count("1", 13 * DAY, 2 * GIGABYTE), "b": Count("1", 0, 5)},
+        KeptKind.REJECTED: {"cat.png.why.txt": Count("1", 0, 7000)},
     }
-    book = Book(wall=1_700_000_000.0, things=things)
+    book = KeepBook(wall=1_700_000_000.0, things=things)
     assert described(sums(book)) == "1 rejected picture (7 kB), the work of 2 ended jobs (2.0 GB)"
     due = goes_next(book, DEFAULT)
     assert due is not None

@@ -23,7 +23,7 @@ from zoetrope.errors import IllegalTransition, LedgerError
 from zoetrope.inbox.rejected import RejectedPictures
 from zoetrope.jobs import book as books
 from zoetrope.jobs import keeper as keepers
-from zoetrope.jobs.keep import DAY, HOUR, Book, Kind
+from zoetrope.jobs.keep import DAY, HOUR, KeepBook, KeptKind
 from zoetrope.jobs.keeper import Holding, Keeper
 from zoetrope.jobs.published import PublishedVideos
 from zoetrope.jobs.work import EndedWork, WorkFolders
@@ -272,7 +272,7 @@ async def test_a_book_that_cannot_be_read_makes_all_young_again(host, body):
 
 def test_names_that_are_no_text_are_written_down_as_they_are(tmp_path):
     count = {"\udcff\udcfe.png.why.txt": books.Count("1", 5.0, 7)}
-    book = Book(wall=3.0, things={Kind.REJECTED: count})
+    book = KeepBook(wall=3.0, things={KeptKind.REJECTED: count})
     books.save(tmp_path / "keep.json", book)
     assert books.read(tmp_path / "keep.json") == book
 
@@ -537,7 +537,7 @@ async def test_the_status_says_what_is_kept_and_what_goes_next(host):
     await host.passes(DAY)
     status = host.keeper.status
     (work,) = status.kept
-    assert (work.kind, work.count, work.bytes) == (Kind.WORK, 1, 3 * 4096)
+    assert (work.kind, work.count, work.bytes) == (KeptKind.WORK, 1, 3 * 4096)
     assert status.next is not None
     assert (status.next.name, status.next.at) == (job.id, host.wall + 13 * DAY)
     assert status.looked == host.wall

@@ -2,7 +2,7 @@ import pytest
 
 from zoetrope.engine.protocol import Cached, Started, Step
 from zoetrope.graphs.graph import Node
-from zoetrope.jobs.progress import Meter, eta, silence, weight
+from zoetrope.jobs.progress import ProgressMeter, eta, silence, weight
 
 GRAPH = {
     "clip": Node("CLIPLoader"),
@@ -24,7 +24,7 @@ def test_sampler_steps_weigh_what_they_cost():
 
 
 def test_the_fraction_grows_with_the_steps_and_never_passes_one():
-    meter = Meter(GRAPH)
+    meter = ProgressMeter(GRAPH)
     assert meter.fraction == 0
     meter.hear(Started())
     meter.hear(Cached(("clip",)))

@@ -11,7 +11,7 @@ from zoetrope.health.checks.disk import DiskCheck
 from zoetrope.inbox.trouble import find_room
 from zoetrope.jobs import book as books
 from zoetrope.jobs import room
-from zoetrope.jobs.keep import DAY, Book, Count, Kind
+from zoetrope.jobs.keep import DAY, Count, KeepBook, KeptKind
 from zoetrope.jobs.room import Room
 from zoetrope.settings import InboxSettings, OutboxSettings, Settings, StateSettings
 
@@ -98,8 +98,8 @@ async def test_without_a_floor_nothing_is_short(settings, monkeypatch):
 async def test_a_short_disk_says_how_much_is_kept_there_and_which_setting_to_lower(
     settings, monkeypatch
 ):
-    things = {Kind.WORK: {"ab" * 16: Count("1", 3 * DAY, 31_200_000_000)}}
-    books.save(settings.keep_book, Book(wall=1_800_000_000.0, things=things))
+    things = {KeptKind.WORK: {"ab" * 16: Count("1", 3 * DAY, 31_200_000_000)}}
+    books.save(settings.keep_book, KeepBook(wall=1_800_000_000.0, things=things))
     with_free(monkeypatch, FLOOR - 1)
     for reason in (await queue_says(settings, monkeypatch), inbox_says(settings)):
         assert (
@@ -109,8 +109,8 @@ async def test_a_short_disk_says_how_much_is_kept_there_and_which_setting_to_low
 
 
 async def test_health_says_what_is_kept_and_what_goes_next(settings, monkeypatch):
-    things = {Kind.WORK: {"ab" * 16: Count("1", 3 * DAY, 31_200_000_000)}}
-    books.save(settings.keep_book, Book(wall=1_800_000_000.0, things=things))
+    things = {KeptKind.WORK: {"ab" * 16: Count("1", 3 * DAY, 31_200_000_000)}}
+    books.save(settings.keep_book, KeepBook(wall=1_800_000_000.0, things=things))
     with_free(monkeypatch, 10**12)
     verdict = await DiskCheck(lambda: settings).look()
     assert verdict.level == "ok"

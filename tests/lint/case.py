@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from zoetrope.lint.facts import Context, Host, Picture, Recipe, pinned_context
+from zoetrope.lint.facts import HostFacts, LintContext, PictureFacts, RecipeFacts, pinned_context
 
 
 class Case(NamedTuple):
@@ -14,8 +14,8 @@ class Case(NamedTuple):
     good: dict[str, Any]
     bad: dict[str, Any]
     place: str
-    good_context: Context
-    bad_context: Context
+    good_context: LintContext
+    bad_context: LintContext
 
 
 def case(rule, *, good, bad, at="", facts=None, good_facts=None):
@@ -28,8 +28,10 @@ def case(rule, *, good, bad, at="", facts=None, good_facts=None):
 def beside(*, tags=(), aspect="", picture=None, pinned=None, file="", ignore=None, **host):
     """Give a context: the recipe's tags and aspect, the picture, and whatever is known of the host."""
     context = pinned_context(
-        host=Host(**host), recipe=Recipe(tags=frozenset(tags), aspect=aspect), ignore=ignore or {}
+        host=HostFacts(**host),
+        recipe=RecipeFacts(tags=frozenset(tags), aspect=aspect),
+        ignore=ignore or {},
     )
     return msgspec.structs.replace(
-        context, picture=Picture(**picture) if picture else None, pinned=pinned, file=file
+        context, picture=PictureFacts(**picture) if picture else None, pinned=pinned, file=file
     )

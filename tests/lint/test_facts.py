@@ -3,7 +3,7 @@
 import pytest
 
 from zoetrope.graphs import catalog
-from zoetrope.lint.facts import Host, pinned_context, reported
+from zoetrope.lint.facts import HostFacts, pinned_context, reported
 
 
 @pytest.mark.parametrize(
@@ -11,14 +11,14 @@ from zoetrope.lint.facts import Host, pinned_context, reported
     [("sm_120", True), ("sm_100a", True), ("sm_89", False), ("sm_90a", False), ("", None)],
 )
 def test_blackwell_cards_are_known_by_their_architecture(architecture, blackwell):
-    assert Host(architecture=architecture).blackwell is blackwell
+    assert HostFacts(architecture=architecture).blackwell is blackwell
 
 
 @pytest.mark.parametrize(
     ("architecture", "compute"), [("sm_86", 86), ("sm_90a", 90), ("gfx1100", None), ("", None)]
 )
 def test_the_compute_capability_is_known_by_the_architecture(architecture, compute):
-    assert Host(architecture=architecture).compute == compute
+    assert HostFacts(architecture=architecture).compute == compute
 
 
 @pytest.mark.parametrize(
@@ -34,16 +34,16 @@ def test_the_compute_capability_is_known_by_the_architecture(architecture, compu
     ],
 )
 def test_half_precision_sums_are_known_by_the_flags(flags, half):
-    assert Host(flags=flags).half_sums is half
+    assert HostFacts(flags=flags).half_sums is half
 
 
 def test_sage_everywhere_is_known_by_the_flag():
-    assert Host(flags=("--use-sage-attention",)).everywhere_sage
-    assert not Host(flags=("--use-flash-attention",)).everywhere_sage
+    assert HostFacts(flags=("--use-sage-attention",)).everywhere_sage
+    assert not HostFacts(flags=("--use-flash-attention",)).everywhere_sage
 
 
 def test_a_context_is_of_the_version_that_recipes_are_written_for():
-    context = pinned_context(host=Host(memory_gb=16))
+    context = pinned_context(host=HostFacts(memory_gb=16))
     assert context.catalog.comfyui == catalog.PINNED
     assert context.host.memory_gb == 16
 
@@ -58,4 +58,4 @@ def test_what_was_found_on_a_host_is_said_in_the_rules_words():
     assert host.kernels == {"sdpa", "sageattention"}
     assert host.flags == ("--cpu",)
     unknown = reported(memory_gb=0, capability="", kernels=None, flags=())
-    assert unknown == Host()
+    assert unknown == HostFacts()

@@ -6,7 +6,7 @@ from tests.lint.case import beside
 from tests.lint.graphs import HIGH, LOW, At, changed, control, full, hero
 from zoetrope.graphs.graph import Node, digest
 from zoetrope.lint.engine import lint
-from zoetrope.lint.findings import Drop, Put, Swap
+from zoetrope.lint.findings import DropInput, Put, SwapNode
 from zoetrope.lint.fix import changed as mended_node
 from zoetrope.lint.fix import mend
 
@@ -104,9 +104,9 @@ def test_each_change_does_what_it_says_and_keeps_the_rest():
     node = Node("A", {"b": 1, "c": 2}, {"title": "T"})
 
     assert mended_node(node, Put("x", "b", 3)) == Node("A", {"b": 3, "c": 2}, {"title": "T"})
-    assert mended_node(node, Drop("x", "b")) == Node("A", {"c": 2}, {"title": "T"})
-    assert mended_node(node, Drop("x", "z")) == node
-    assert mended_node(node, Swap("x", "B", {"d": 4})) == Node("B", {"d": 4}, {"title": "T"})
+    assert mended_node(node, DropInput("x", "b")) == Node("A", {"c": 2}, {"title": "T"})
+    assert mended_node(node, DropInput("x", "z")) == node
+    assert mended_node(node, SwapNode("x", "B", {"d": 4})) == Node("B", {"d": 4}, {"title": "T"})
 
 
 def test_a_node_that_changes_its_class_has_its_values_mended_as_well():

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from tests.fakes.hub import Hub
 from zoetrope.errors import DiskFull
-from zoetrope.models.fetch import TRIES, Busy, Fetcher, Progress, alone, open_part
+from zoetrope.models.fetch import TRIES, Busy, Fetcher, FetchProgress, alone, open_part
 from zoetrope.models.manifest import Model
-from zoetrope.models.store import State, Store
+from zoetrope.models.store import ModelState, Store
 
 CONTENT = random.Random(1).randbytes(200_000)
 
@@ -33,7 +33,7 @@ class Desk:
         self.hub = Hub(CONTENT)
         self.store = Store(root / "models")
         self.pauses: list[float] = []
-        self.told: list[Progress] = []
+        self.told: list[FetchProgress] = []
         self.free = 10**12
         self.open_part = open_part
         self._server: TestServer | None = None
@@ -83,7 +83,7 @@ async def desk(tmp_path):
 async def test_a_model_is_fetched_verified_and_not_fetched_again(desk):
     assert await desk.fetch() == []
     assert desk.got() == CONTENT
-    assert desk.store.look(desk.hub.model()).state is State.VERIFIED
+    assert desk.store.look(desk.hub.model()).state is ModelState.VERIFIED
     assert sorted(p.name for p in desk.store.target(desk.hub.model()).parent.iterdir()) == [
         "m.safetensors"
     ]
@@ -168,7 +168,7 @@ async def test_a_refusal_is_told_with_what_to_do_and_the_others_go_on(desk, stat
     assert str(status) in error.reason.sentence
     assert error.reason.next_step
     assert desk.pauses == []
-    assert desk.store.look(good).state is State.VERIFIED
+    assert desk.store.look(good).state is ModelState.VERIFIED
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -249,7 +249,7 @@ async def test_progress_is_a_sentence(desk):
     await desk.fetch(desk.hub.model(), desk.hub.model(file="n.safetensors"))
     assert str(desk.told[0]).endswith("0.2 MB), 1 more file to go")
     model = Model(file="wan.safetensors", folder="x", bytes=14_300_000_000)
-    far = Progress(model=model, have=8_700_000_000, rate=92e6, left=2)
+    far = FetchProgress(model=model, have=8_700_000_000, rate=92e6, left=2)
     assert str(far) == (
         "fetching wan.safetensors 61 % (8.7 GB of 14.3 GB, 92 MB/s, 61 s left), 2 more files to go"
     )

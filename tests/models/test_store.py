@@ -6,7 +6,7 @@ import os
 import pytest
 
 from zoetrope.models.manifest import Model
-from zoetrope.models.store import VERIFIED, State, Store, share
+from zoetrope.models.store import VERIFIED, ModelState, Store, share
 
 CONTENT = b"weights" * 1000
 MODEL = Model(
@@ -25,22 +25,22 @@ def store(tmp_path):
 
 
 def test_a_file_goes_from_missing_over_partial_to_there_and_verified(store):
-    assert store.look(MODEL).state is State.MISSING
+    assert store.look(MODEL).state is ModelState.MISSING
     store.part(MODEL).write_bytes(CONTENT[:100])
-    assert (store.look(MODEL).state, store.look(MODEL).have) == (State.PARTIAL, 100)
+    assert (store.look(MODEL).state, store.look(MODEL).have) == (ModelState.PARTIAL, 100)
     store.part(MODEL).rename(store.target(MODEL))
-    assert store.look(MODEL).state is State.WRONG_SIZE
+    assert store.look(MODEL).state is ModelState.WRONG_SIZE
     store.target(MODEL).write_bytes(CONTENT)
-    assert store.look(MODEL).state is State.THERE
-    assert store.verify(MODEL).state is State.VERIFIED
-    assert store.look(MODEL).state is State.VERIFIED
+    assert store.look(MODEL).state is ModelState.THERE
+    assert store.verify(MODEL).state is ModelState.VERIFIED
+    assert store.look(MODEL).state is ModelState.VERIFIED
 
 
 def test_a_file_with_another_content_is_damaged_once_it_was_read(store):
     store.target(MODEL).write_bytes(b"x" * len(CONTENT))
-    assert store.look(MODEL).state is State.THERE
-    assert store.verify(MODEL).state is State.DAMAGED
-    assert store.look(MODEL).state is State.DAMAGED
+    assert store.look(MODEL).state is ModelState.THERE
+    assert store.verify(MODEL).state is ModelState.DAMAGED
+    assert store.look(MODEL).state is ModelState.DAMAGED
 
 
 def test_a_changed_file_is_no_longer_verified(store):
@@ -48,7 +48,7 @@ def test_a_changed_file_is_no_longer_verified(store):
     target.write_bytes(CONTENT)
     store.verify(MODEL)
     os.utime(target, ns=(1, 1))
-    assert store.look(MODEL).state is State.THERE
+    assert store.look(MODEL).state is ModelState.THERE
 
 
 def test_a_file_of_another_folder_serves_and_a_whole_one_comes_first(store, tmp_path):
@@ -56,16 +56,16 @@ def test_a_file_of_another_folder_serves_and_a_whole_one_comes_first(store, tmp_
     elsewhere = tmp_path / "other/vae/m.safetensors"
     elsewhere.write_bytes(CONTENT)
     found = store.look(MODEL)
-    assert (found.state, found.path) == (State.THERE, elsewhere)
-    assert store.verify(MODEL).state is State.VERIFIED
+    assert (found.state, found.path) == (ModelState.THERE, elsewhere)
+    assert store.verify(MODEL).state is ModelState.VERIFIED
     assert not (tmp_path / "other" / VERIFIED).exists(), "it is only read"
 
 
 def test_an_unreadable_note_costs_nothing_but_a_computation(store):
     store.target(MODEL).write_bytes(CONTENT)
     (store.path / VERIFIED).write_text("no json")
-    assert store.look(MODEL).state is State.THERE
-    assert store.verify(MODEL).state is State.VERIFIED
+    assert store.look(MODEL).state is ModelState.THERE
+    assert store.verify(MODEL).state is ModelState.VERIFIED
 
 
 def test_how_much_is_there_goes_by_bytes(store):

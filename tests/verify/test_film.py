@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.verify.clips import EXPECTED, FRAMES, HEIGHT, KINDS, WIDTH, breathing, pan, scene, write
-from zoetrope.domain.verdict import Finding, Look, Measured
+from zoetrope.domain.verdict import Appearance, Doubt, Measured
 from zoetrope.verify import film
 from zoetrope.verify.check import check
 from zoetrope.verify.expected import Expected
@@ -53,7 +53,7 @@ async def test_the_container_alone_can_be_asked_for(tmp_path, keys):
     assert await keys(file, msgspec.structs.replace(EXPECTED, quality=False)) == []
 
 
-IMAGE = Look(luma=100.0, clipped=0.0, grain=(1.0, 1.0, 1.0), colour=0.5)
+IMAGE = Appearance(luma=100.0, clipped=0.0, grain=(1.0, 1.0, 1.0), colour=0.5)
 SOUND = Measured(
     frames=161,
     fps=32,
@@ -139,7 +139,7 @@ def test_a_new_measure_needs_no_more_than_its_class(tmp_path, image, monkeypatch
         @staticmethod
         def judge(found, expected):
             if found.more["red"] > found.image.more["red"] + 50:
-                yield Finding("red", f"It turns red: {found.more['red']:.0f} of 255.")
+                yield Doubt("red", f"It turns red: {found.more['red']:.0f} of 255.")
 
     picture = scene()
     reddened = [

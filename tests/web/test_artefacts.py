@@ -13,7 +13,7 @@ from tests.web.test_jobs import problem
 from zoetrope.domain.job import Progress, Stage, State
 from zoetrope.domain.values import Artefact, Ticket
 from zoetrope.jobs.outbox import Outbox, contents, pieces
-from zoetrope.web.files import Span, span
+from zoetrope.web.files import ByteRange, span
 from zoetrope.web.problems import BadRange
 
 CLIP = random.Random(7).randbytes(1_000_000)  # more than one piece
@@ -299,7 +299,7 @@ def test_every_range_is_a_true_part_or_none(size, first, last):
     except BadRange:
         assert wanted == b""
     else:
-        assert isinstance(found, Span)
+        assert isinstance(found, ByteRange)
         assert found.length >= 1
         assert whole[found.start : found.start + found.length] == wanted
 

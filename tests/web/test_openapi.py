@@ -5,7 +5,7 @@ import msgspec
 
 from zoetrope.health.standard import standard
 from zoetrope.settings import Settings
-from zoetrope.web.api.events import Events
+from zoetrope.web.api.events import EventsApi
 from zoetrope.web.api.openapi import OpenApi
 from zoetrope.web.api.settings import plain
 from zoetrope.web.openapi import document
@@ -15,7 +15,7 @@ FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 def endpoints(parts):
-    found = api(parts, standard(parts), Events(parts.bus))
+    found = api(parts, standard(parts), EventsApi(parts.bus))
     return [*found, *OpenApi(found, token=True).endpoints()]
 
 

@@ -32,12 +32,12 @@ def demo(
 
     Everything happens in a temporary folder, which stays, so that the video can be looked at.
     """
-    from ..demo.play import Demo, Options
+    from ..demo.play import Demo, DemoOptions
     from ..settings import SIMULATED
 
     if engine not in SIMULATED and not engine.startswith(("http://", "https://")):
         raise click.UsageError(f"--engine {engine!r} is not http://HOST:PORT.")
-    options = Options(
+    options = DemoOptions(
         home=Path(tempfile.mkdtemp(prefix="zoetrope-demo-")),
         picture=image.absolute() if image else None,
         engine=engine,
@@ -45,18 +45,18 @@ def demo(
         resolution=resolution,
         hold=hold,
     )
-    with Bar() if sys.stdout.isatty() else Lines() as screen:
+    with Bar() if sys.stdout.isatty() else DemoLines() as screen:
         Demo(options, screen).run()
 
 
-class Lines:
+class DemoLines:
     """Lines with the seconds in front; progress is worth one for each fifth of a stage."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
         self._shown: tuple[str, int] = ("", -1)
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> DemoLines:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,7 +87,7 @@ class Lines:
         click.echo(line)
 
 
-class Bar(Lines):
+class Bar(DemoLines):
     """The same lines above a bar that moves."""
 
     def __init__(self) -> None:

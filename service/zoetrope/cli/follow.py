@@ -14,16 +14,16 @@ from ..web.views import JobView
 from . import show
 
 
-class Hello(msgspec.Struct, frozen=True):
+class StreamHello(msgspec.Struct, frozen=True):
     """What the first event of a stream holds."""
 
     resumed: bool
 
 
-class Screen(Protocol):
+class FollowScreen(Protocol):
     """Where it is shown how jobs get on."""
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> FollowScreen:
         """Begin."""
         ...
 
@@ -45,13 +45,13 @@ class Screen(Protocol):
         ...
 
 
-def follow(client: Client, jobs: list[JobView], screen: Screen) -> tuple[list[JobView], int]:
+def follow(client: Client, jobs: list[JobView], screen: FollowScreen) -> tuple[list[JobView], int]:
     """Wait until every job has ended; gives them as they ended, and how many made no video."""
     known = {job.id: job for job in jobs}
     with screen:
         for told in client.events(lost=lambda why: screen.say(f"{why}; trying again")):
             match told.kind:
-                case "hello" if not decode(told.data, Hello).resumed:
+                case "hello" if not decode(told.data, StreamHello).resumed:
                     # What happened before this stream began is not told again, so it is asked for.
                     changed = [decode(client.job(job), JobView) for job in known]
                 case "job":
@@ -91,11 +91,11 @@ def outcome(job: JobView) -> str:
     return f"{job.state}: {doing}" if doing else job.state
 
 
-def screen_for(*, quiet: bool) -> Screen:
+def screen_for(*, quiet: bool) -> FollowScreen:
     """Choose where it is shown how jobs get on; quiet is for output that a program reads."""
     if quiet:
         return Nothing()
-    return Bars() if sys.stdout.isatty() else Lines()
+    return Bars() if sys.stdout.isatty() else FollowLines()
 
 
 class Nothing:
@@ -115,7 +115,7 @@ class Nothing:
         click.echo(f"zoetrope: {text}", err=True)
 
 
-class Lines(Nothing):
+class FollowLines(Nothing):
     """One line for each step, and for each quarter of a stage."""
 
     def __init__(self) -> None:

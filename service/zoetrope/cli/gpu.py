@@ -161,9 +161,9 @@ def report(options: Options, last: int) -> int:
         click.echo(body)
         return 0
     from ..client import decode
-    from ..gpu.report import Row, lines
+    from ..gpu.report import ReportRow, lines
 
-    rows = decode(body, tuple[Row, ...])
+    rows = decode(body, tuple[ReportRow, ...])
     if not rows:
         click.echo("No finished video was measured yet.")
     for line in lines(rows):
@@ -210,7 +210,7 @@ def _states(settings: Settings) -> tuple[dict[str, CardState], Reason | None]:
     if not settings.gpu.profiles:
         return {}, None
     try:
-        answer = ask_once(settings.gpu.helper_socket, wire.Status())
+        answer = ask_once(settings.gpu.helper_socket, wire.StatusRequest())
     except HelperDown as error:
         return {}, error.reason
     return {state.uuid: state for state in answer.cards}, answer.reason

@@ -12,7 +12,7 @@ from . import show
 from .options import Options, common, pass_options
 
 if TYPE_CHECKING:
-    from ..lint.facts import Context, Host
+    from ..lint.facts import HostFacts, LintContext
     from ..lint.findings import Finding
 
 COLOURS = {"error": "red", "warn": "yellow", "info": "blue", "hint": None}
@@ -59,11 +59,11 @@ def lint(
     """
     import msgspec
 
-    from ..lint.facts import Host, Recipe, pinned_context
-    from ..lint.source import Source, gather, mended
+    from ..lint.facts import HostFacts, RecipeFacts, pinned_context
+    from ..lint.source import LintSource, gather, mended
     from .nodes import card_gigabytes, fetch, named
 
-    host = _host(options) if service else Host()
+    host = _host(options) if service else HostFacts()
     said = {
         "memory_gb": memory,
         "architecture": arch,
@@ -82,9 +82,9 @@ def lint(
         host = msgspec.structs.replace(host, memory_gb=card_gigabytes(engine))
         base = msgspec.structs.replace(base, host=host)
 
-    def context(source: Source) -> Context:
+    def context(source: LintSource) -> LintContext:
         tags = frozenset(tag) | source.tags
-        return msgspec.structs.replace(base, recipe=Recipe(tags=tags), file=source.file.name)
+        return msgspec.structs.replace(base, recipe=RecipeFacts(tags=tags), file=source.file.name)
 
     found: list[tuple[Path, tuple[Finding, ...]]] = []
     for source in gather([Path(file) for file in files]):
@@ -101,7 +101,7 @@ def lint(
     return int(any(f.severity == "error" for _, findings in found for f in findings))
 
 
-def _host(options: Options) -> Host:
+def _host(options: Options) -> HostFacts:
     """Ask the running service for what its first engine runs with."""
     from ..client import decode
     from ..graphs.memory import gigabytes

@@ -13,7 +13,7 @@ from .options import Options, common, pass_options
 
 if TYPE_CHECKING:
     from ..models.manifest import Model
-    from ..models.store import Found, Store
+    from ..models.store import FoundModel, Store
     from ..settings import Settings
 
 config = click.option("--config", metavar="FILE", help="The settings; or ZOETROPE_CONFIG, or /etc/zoetrope/zoetrope.toml.")  # fmt: skip
@@ -156,7 +156,7 @@ def _store(settings: Settings) -> Store:
 async def _fetch(settings: Settings, store: Store, wanted: Sequence[Model], *, notify: bool) -> int:
     import aiohttp
 
-    from ..models.fetch import Fetcher, Progress, alone
+    from ..models.fetch import Fetcher, FetchProgress, alone
     from ..notifier import Notifier
 
     notifier = Notifier.from_environ() if notify else Notifier()
@@ -166,7 +166,7 @@ async def _fetch(settings: Settings, store: Store, wanted: Sequence[Model], *, n
         token = (await asyncio.to_thread(settings.models.token_file.read_text)).strip()
     said = ""
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: FetchProgress) -> None:
         nonlocal said
         if str(progress) == said:
             return
@@ -206,7 +206,7 @@ def _until_told(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
     return asyncio.run(run())
 
 
-def _show(options: Options, found: Sequence[tuple[Found, tuple[str, ...]]]) -> None:
+def _show(options: Options, found: Sequence[tuple[FoundModel, tuple[str, ...]]]) -> None:
     import msgspec
 
     if options.json:

@@ -28,7 +28,7 @@ class DemoFailed(ZoetropeError):
     key = "demo"
 
 
-class Host:
+class DemoHost:
     """A service in a folder of its own, which lives no longer than the demo."""
 
     def __init__(self, home: Path, engine: str, limit: float | None) -> None:
@@ -48,7 +48,7 @@ class Host:
         """Whether there is a log that can say anything."""
         return self._process is not None
 
-    def __enter__(self) -> Host:
+    def __enter__(self) -> DemoHost:
         for folder in (self.inbox, self.outbox):
             folder.mkdir(parents=True, exist_ok=True)
         config = self.home / "zoetrope.toml"

@@ -20,11 +20,11 @@ from .. import child
 from ..client import Client, Moved, ServiceDown, decode
 from ..domain.values import Failure
 from ..errors import Reason, ZoetropeError
-from ..inbox.entry import Kind, classify
+from ..inbox.entry import EntryKind, classify
 from ..settings import SIMULATED
 from ..web.views import EngineView, JobPage, JobView, StageView, StatusView
 from .facts import facts
-from .host import DemoFailed, Host
+from .host import DemoFailed, DemoHost
 
 # The embedded engine takes half a minute in all; a real one takes what it takes.
 LIMIT = 180.0
@@ -47,7 +47,7 @@ SLOW: dict[str, str | int | float] = {"kind": "slow", "seconds": STEP_SECONDS, "
 LACKS = frozenset({"model-missing", "node-missing"})
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the demo was asked for; with a real engine, what is left out is the recipe's to decide."""
 
     home: Path
@@ -63,7 +63,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return self.engine in SIMULATED
 
 
-class Screen(Protocol):
+class DemoScreen(Protocol):
     """Where it is shown how the demo gets on."""
 
     def say(self, topic: str, text: str) -> None:
@@ -82,11 +82,11 @@ class Screen(Protocol):
 class Demo:
     """Drives the service from outside, as a user would, and says what happens."""
 
-    def __init__(self, options: Options, screen: Screen) -> None:
+    def __init__(self, options: DemoOptions, screen: DemoScreen) -> None:
         self._options = options
         self._say = screen.say
         self._screen = screen
-        self._host = Host(options.home, options.engine, LIMIT if options.simulated else None)
+        self._host = DemoHost(options.home, options.engine, LIMIT if options.simulated else None)
         self._client = Client(self._host.url)
         self._engine = ""
         self._told: set[str] = set()
@@ -122,7 +122,7 @@ class Demo:
             subprocess.run(line, check=True, stdin=subprocess.DEVNULL, env=child.environment())
             return drawn
         stem = re.sub(r"[^\w-]+", "-", given.stem).strip("-") or "picture"
-        if classify(f"{stem}{given.suffix}").kind is not Kind.PICTURE:
+        if classify(f"{stem}{given.suffix}").kind is not EntryKind.PICTURE:
             raise DemoFailed(f"{given.name} is no picture by its name.", "Name a picture file.")
         return Path(shutil.copyfile(given, self._options.home / f"{stem}{given.suffix}"))
 

@@ -10,7 +10,7 @@ NONE: Grain = (0.0, 0.0, 0.0)
 LOSSLESS = frozenset({"ffv1", "huffyuv", "ffvhuff", "utvideo", "png", "rawvideo"})
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Appearance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a picture looks; brightness and grain are of 255, shares of 1."""
 
     luma: float
@@ -39,11 +39,11 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     colour: float = 0.0
     damaged: int = 0  # frames that the decoder had to make up
     residue: float | None = None  # of the first frame next to the source image, where it shows that
-    image: Look | None = msgspec.field(default=None, name="still")
+    image: Appearance | None = msgspec.field(default=None, name="still")
     more: dict[str, float] = {}  # by measures that have no field of their own
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Doubt(msgspec.Struct, frozen=True):
     """One doubt, with the figure behind it."""
 
     key: str
@@ -55,7 +55,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     file: str
     measured: Measured | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Doubt, ...] = ()
 
     @property
     def passed(self) -> bool:

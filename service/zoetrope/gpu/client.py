@@ -11,7 +11,7 @@ import msgspec
 
 from ..structs import primed
 from .faults import GpuError
-from .wire import LONGEST_ANSWER, Answer, Asked, encode
+from .wire import LONGEST_ANSWER, Asked, HelperAnswer, encode
 
 PATIENCE = 10.0
 
@@ -22,7 +22,7 @@ class HelperDown(GpuError):
     key = "gpu-helper"
 
 
-class Client:
+class HelperClient:
     """One connection, kept open, because what it asks for lasts as long as it does."""
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +31,7 @@ class Client:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._one = asyncio.Lock()
 
-    async def ask(self, question: Asked) -> Answer:
+    async def ask(self, question: Asked) -> HelperAnswer:
         """Ask, and give the answer; a refusal is in it, and HelperDown means that there is none."""
         async with self._one:
             try:
@@ -49,7 +49,7 @@ class Client:
         """Let go: what was asked for ends."""
         self._drop()
 
-    async def _ask(self, question: Asked) -> Answer:
+    async def _ask(self, question: Asked) -> HelperAnswer:
         if self._streams is None or self._streams[0].at_eof():
             self._drop()
             self._streams = await asyncio.open_unix_connection(
@@ -67,7 +67,7 @@ class Client:
             self._streams = None
 
 
-def ask_once(path: Path, question: Asked) -> Answer:
+def ask_once(path: Path, question: Asked) -> HelperAnswer:
     """Ask one question without an event loop."""
     try:
         with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as connection:
@@ -80,10 +80,10 @@ def ask_once(path: Path, question: Asked) -> Answer:
         raise _down(path, error) from error
 
 
-def _read(line: bytes) -> Answer:
+def _read(line: bytes) -> HelperAnswer:
     if not line.endswith(b"\n"):
         raise EOFError("the connection was closed")
-    return msgspec.json.decode(line, type=primed(Answer))
+    return msgspec.json.decode(line, type=primed(HelperAnswer))
 
 
 def _down(path: Path, error: BaseException) -> HelperDown:

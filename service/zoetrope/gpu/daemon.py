@@ -31,15 +31,15 @@ from .governor import Governor
 from .knobs import Knobs
 from .wire import (
     LONGEST_REQUEST,
-    Answer,
     Apply,
     Asked,
-    BadRequest,
+    BadHelperRequest,
+    HelperAnswer,
     Reset,
     Rest,
-    Soaked,
-    Status,
-    Trouble,
+    SoakedRequest,
+    StatusRequest,
+    TroubleRequest,
     Work,
     decode,
     encode,
@@ -160,16 +160,16 @@ class Helper:
                     "You may not change the GPUs of this host.",
                     "Become a member of the helper's group, or root.",
                 )
-                await self._answer(writer, Answer(reason=reason))
+                await self._answer(writer, HelperAnswer(reason=reason))
             elif len(self._clients) > MOST_CLIENTS:
                 reason = Reason("gpu-busy", "Too many clients.", "Try again in a moment.")
-                await self._answer(writer, Answer(reason=reason))
+                await self._answer(writer, HelperAnswer(reason=reason))
             else:
                 async for line in _lines(reader):
                     await self._answer(writer, self._obey(line, lease, by))
-        except BadRequest as error:
+        except BadHelperRequest as error:
             with contextlib.suppress(ConnectionError):
-                await self._answer(writer, Answer(reason=error.reason))
+                await self._answer(writer, HelperAnswer(reason=error.reason))
         except ConnectionError:
             pass  # it went away; its lease ends below
         finally:
@@ -179,14 +179,14 @@ class Helper:
             writer.close()
 
     @staticmethod
-    async def _answer(writer: asyncio.StreamWriter, answer: Answer) -> None:
+    async def _answer(writer: asyncio.StreamWriter, answer: HelperAnswer) -> None:
         writer.write(encode(answer))
         await writer.drain()
 
     def _allowed(self, peer: Peer) -> bool:
         return peer.uid == 0 or (self._group is not None and self._group in peer.groups)
 
-    def _obey(self, line: bytes, lease: int, by: str) -> Answer:
+    def _obey(self, line: bytes, lease: int, by: str) -> HelperAnswer:
         """Do what a line asks; the loop has one thread, so there is one change at a time."""
         reason = None
         try:
@@ -194,11 +194,11 @@ class Helper:
         except GpuError as error:
             reason = error.reason
         self._tell()
-        return Answer(reason=reason, cards=self._governor.states())
+        return HelperAnswer(reason=reason, cards=self._governor.states())
 
     def _do(self, asked: Asked, lease: int, by: str) -> None:
         match asked:
-            case Status():
+            case StatusRequest():
                 pass
             case Work(card=card):
                 self._governor.work(card, lease, by)
@@ -208,9 +208,9 @@ class Helper:
                 self._governor.apply(card, profile, by)
             case Reset(card=card):
                 self._governor.reset(card, by)
-            case Soaked(card=card, profile=profile, seconds=seconds):
+            case SoakedRequest(card=card, profile=profile, seconds=seconds):
                 self._governor.soaked(card, profile, seconds)
-            case Trouble(card=card, profile=profile, kind=kind, sentence=sentence):
+            case TroubleRequest(card=card, profile=profile, kind=kind, sentence=sentence):
                 reason = Reason(f"gpu-{kind}", sentence)
                 self._governor.trouble(card, profile, reason, by)
 
@@ -258,7 +258,7 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         except asyncio.IncompleteReadError:
             return
         except asyncio.LimitOverrunError as error:
-            raise BadRequest(
+            raise BadHelperRequest(
                 f"A request has at most {LONGEST_REQUEST} bytes.", "See docs/gpu.md."
             ) from error
         yield line

@@ -16,7 +16,7 @@ from .card import Card, Sample
 from .faults import GpuError, GpuLost, NotTaken
 from .knobs import Knobs
 from .probation import Record
-from .profile import UNDO, Knob, Plan, ProfileError, Step, choose, declared, plan
+from .profile import UNDO, Knob, ProfileError, ProfilePlan, SetterStep, choose, declared, plan
 from .wire import CardState, ProfileState
 
 log = logging.getLogger("zoetrope.gpu")
@@ -29,7 +29,7 @@ class Stand:
     """How one GPU stands now."""
 
     def __init__(self, now: float) -> None:
-        self.in_force: Plan | None = None
+        self.in_force: ProfilePlan | None = None
         self.role = "stock"
         self.since = now
         self.leases: dict[int, str] = {}  # connection → the role that it asked for
@@ -235,7 +235,7 @@ class Governor:
             stand.problem, stand.role = error.reason, "stock"
             raise
 
-    def _attempt(self, uuid: str, worked_out: Plan, by: str) -> None:
+    def _attempt(self, uuid: str, worked_out: ProfilePlan, by: str) -> None:
         """Take every step of a plan, or end at stock."""
         card, stand = self._card(uuid), self._stand(uuid)
         record = self._record(uuid, worked_out)
@@ -275,7 +275,7 @@ class Governor:
             extra=_said("gpu-change", uuid, by=by, to=worked_out.profile, outcome="in force"),
         )  # fmt: skip
 
-    def _take(self, card: Card, step: Step) -> None:
+    def _take(self, card: Card, step: SetterStep) -> None:
         match step.knob:
             case "power":
                 self._knobs.limit_power(card, step.value)
@@ -347,7 +347,7 @@ class Governor:
 
     # The book.
 
-    def _record(self, uuid: str, worked_out: Plan) -> Record:
+    def _record(self, uuid: str, worked_out: ProfilePlan) -> Record:
         known = self._book.page(uuid).records.get(worked_out.profile)
         return probation.fresh(known, worked_out.fingerprint, self._clock())
 

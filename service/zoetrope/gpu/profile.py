@@ -27,7 +27,7 @@ class ProfileError(GpuError):
         self.why = why  # the reasons alone, for where it is clear which profile and GPU are meant
 
 
-class Step(msgspec.Struct, frozen=True):
+class SetterStep(msgspec.Struct, frozen=True):
     """One knob and its value: MHz, MHz or watts."""
 
     knob: Knob
@@ -56,12 +56,12 @@ class Step(msgspec.Struct, frozen=True):
                 return offset is None or abs(offset - self.value) <= STEP_MHZ
 
 
-class Plan(msgspec.Struct, frozen=True):
+class ProfilePlan(msgspec.Struct, frozen=True):
     """What would be done to a GPU, in this order; a profile without steps is stock."""
 
     card: str
     profile: str
-    steps: tuple[Step, ...]
+    steps: tuple[SetterStep, ...]
     fingerprint: str = ""
 
     @property
@@ -76,7 +76,7 @@ class Plan(msgspec.Struct, frozen=True):
         return next((step.value for step in self.steps if step.knob == "lock"), None)
 
 
-def plan(card: Card, name: str, profile: ProfileSettings) -> Plan:
+def plan(card: Card, name: str, profile: ProfileSettings) -> ProfilePlan:
     """Work a profile out for a GPU, or raise ProfileError with everything that does not fit."""
     wrong = []
     if not any(card.is_called(pattern) for pattern in profile.cards):
@@ -106,15 +106,15 @@ def plan(card: Card, name: str, profile: ProfileSettings) -> Plan:
             "Change it in the settings; `zoetrope gpu profiles` shows what the GPU allows.",
             why="; ".join(wrong),
         )
-    steps: list[Step] = []
+    steps: list[SetterStep] = []
     # From the outside in: the lock stands before the offset lifts the curve under it.
     if watts is not None:
-        steps.append(Step("power", watts))
+        steps.append(SetterStep("power", watts))
     if high is not None:
-        steps.append(Step("lock", high, low=card.core.low if card.core else 0))
+        steps.append(SetterStep("lock", high, low=card.core.low if card.core else 0))
     if offset is not None:
-        steps.append(Step("offset", offset))
-    return Plan(card.uuid, name, tuple(steps), _fingerprint(card, steps))
+        steps.append(SetterStep("offset", offset))
+    return ProfilePlan(card.uuid, name, tuple(steps), _fingerprint(card, steps))
 
 
 def choose(card: Card, names: Iterable[str], profiles: Mapping[str, ProfileSettings]) -> str:
@@ -133,7 +133,7 @@ def declared(card: Card, settings: GpuSettings) -> tuple[str, str]:
     )
 
 
-def _fingerprint(card: Card, steps: Iterable[Step]) -> str:
+def _fingerprint(card: Card, steps: Iterable[SetterStep]) -> str:
     """Name what was proved: these figures, on this GPU, with this driver."""
     told = msgspec.json.encode([card.uuid, card.driver, [msgspec.to_builtins(s) for s in steps]])
     return hashlib.sha256(told).hexdigest()[:16]

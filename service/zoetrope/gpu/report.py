@@ -11,14 +11,14 @@ import msgspec
 from ..domain.usage import STOCK, Usage
 
 
-class Video(msgspec.Struct, frozen=True):
+class ReportVideo(msgspec.Struct, frozen=True):
     """One finished video: what each of its stages took, in its successful attempt."""
 
     recipe: str
     usages: tuple[Usage, ...]
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class ReportRow(msgspec.Struct, frozen=True, kw_only=True):
     """The videos of one recipe, made on one GPU under one profile; figures are medians per video."""
 
     recipe: str
@@ -32,9 +32,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     against_stock: str = ""  # "-19 % energy, +12 % time", where both are known
 
 
-def tabulate(videos: Iterable[Video]) -> tuple[Row, ...]:
+def tabulate(videos: Iterable[ReportVideo]) -> tuple[ReportRow, ...]:
     """Group videos, and compare each profile with stock."""
-    groups: defaultdict[tuple[str, str, str], list[Video]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str, str], list[ReportVideo]] = defaultdict(list)
     for video in videos:
         if video.usages:
             cards = dict.fromkeys(usage.name for usage in video.usages)
@@ -45,7 +45,7 @@ def tabulate(videos: Iterable[Video]) -> tuple[Row, ...]:
     return tuple(_compared(row, stock.get((row.recipe, row.card))) for row in rows)
 
 
-def lines(rows: Sequence[Row]) -> Iterator[str]:
+def lines(rows: Sequence[ReportRow]) -> Iterator[str]:
     """Write rows as a table."""
     head = ("RECIPE", "CARD", "PROFILE", "VIDEOS", "SECONDS", "WH", "WATTS", "MHZ", "AGAINST STOCK")
     cells = [head]
@@ -65,10 +65,10 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
             yield "  ".join(shown).rstrip()
 
 
-def _row(recipe: str, card: str, profile: str, group: Sequence[Video]) -> Row:
+def _row(recipe: str, card: str, profile: str, group: Sequence[ReportVideo]) -> ReportRow:
     energies = [_total(video) for video in group]
     known = [energy for energy in energies if energy is not None]
-    return Row(
+    return ReportRow(
         recipe=recipe,
         card=card,
         profile=profile,
@@ -80,12 +80,12 @@ def _row(recipe: str, card: str, profile: str, group: Sequence[Video]) -> Row:
     )
 
 
-def _total(video: Video) -> float | None:
+def _total(video: ReportVideo) -> float | None:
     energies = [usage.energy_wh for usage in video.usages]
     return None if None in energies else sum(energy or 0.0 for energy in energies)
 
 
-def _compared(row: Row, stock: Row | None) -> Row:
+def _compared(row: ReportRow, stock: ReportRow | None) -> ReportRow:
     if stock is None or stock is row or not stock.seconds:
         return row
     words = [f"{row.seconds / stock.seconds - 1:+.0%} time"]

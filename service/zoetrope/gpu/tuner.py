@@ -20,10 +20,10 @@ from ..settings import EngineSettings, GpuSettings
 from . import wire
 from .canary import Canary
 from .card import Card
-from .client import Client
+from .client import HelperClient
 from .faults import GpuError
 from .profile import declared
-from .usage import Meter
+from .usage import UsageMeter
 from .watch import Watch
 
 log = logging.getLogger("zoetrope.gpu")
@@ -41,7 +41,7 @@ class Stint(msgspec.Struct, frozen=True):
     """One stage at work on a card."""
 
     card: Card
-    meter: Meter
+    meter: UsageMeter
 
 
 class Tuner:
@@ -52,7 +52,7 @@ class Tuner:
         settings: GpuSettings,
         engines: Sequence[EngineSettings],
         watch: Watch,
-        client: Client | None = None,
+        client: HelperClient | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,7 +61,7 @@ class Tuner:
         self.problem: Reason | None = None  # why the helper is not there, or what it rejects
         self._settings = settings
         self._engines = {engine.name: engine for engine in engines}
-        self._client = client or Client(settings.helper_socket)
+        self._client = client or HelperClient(settings.helper_socket)
         self._clock = clock
         self._canary = Canary(engines)
         self._busy: dict[str, int] = {}  # GPU → stages that run on it
@@ -130,7 +130,9 @@ class Tuner:
     async def sound(self, usage: Usage | None) -> None:
         """Its video is sound: the profile under which all of it ran has earned that."""
         if (name := _tuned(usage)) and usage is not None:
-            await self._ask(wire.Soaked(card=usage.card, profile=name, seconds=usage.seconds))
+            await self._ask(
+                wire.SoakedRequest(card=usage.card, profile=name, seconds=usage.seconds)
+            )
 
     async def failed(
         self, engine: str, usage: Usage | None, kind: str, looks: Sequence[str], sentence: str
@@ -166,7 +168,7 @@ class Tuner:
     async def _trouble(self, card: str, profile: str, kind: str, sentence: str) -> None:
         if self.wanted:
             await self._ask(
-                wire.Trouble(card=card, profile=profile, kind=kind, sentence=sentence[:500])
+                wire.TroubleRequest(card=card, profile=profile, kind=kind, sentence=sentence[:500])
             )
 
     async def _bring(self) -> None:
@@ -182,7 +184,7 @@ class Tuner:
                 self._asked[card.uuid] = want
             asked = True
         if not asked:
-            await self._ask(wire.Status())
+            await self._ask(wire.StatusRequest())
 
     def _at_rest(self, card: Card) -> type[wire.Rest] | None:
         since = self._idle_since.get(card.uuid)
@@ -207,7 +209,7 @@ class Tuner:
             self._asked.clear()
             self._wake.set()
         self.states = {state.uuid: state for state in answer.cards}
-        if answer.reason is not None or not isinstance(question, wire.Status):
+        if answer.reason is not None or not isinstance(question, wire.StatusRequest):
             self._say(answer.reason)
         return True
 

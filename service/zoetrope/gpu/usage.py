@@ -34,7 +34,7 @@ class _Mean:
         return self._last[1] if self._last is not None else None
 
 
-class Meter:
+class UsageMeter:
     """Adds a GPU's readings up from a stage's start to its end."""
 
     def __init__(self, card: str, name: str) -> None:

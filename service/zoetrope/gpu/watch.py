@@ -13,7 +13,7 @@ from ..domain.usage import Usage
 from ..errors import Reason
 from .card import Card, Sample
 from .faults import GpuError, GpuLost, NoGpu
-from .usage import Meter
+from .usage import UsageMeter
 
 if TYPE_CHECKING:
     from .device import Nvml
@@ -44,7 +44,7 @@ class Watch:
         self.profile_of: Callable[[str], str] = lambda _: ""
         self._make = make
         self._nvml: Nvml | None = None
-        self._meters: set[Meter] = set()
+        self._meters: set[UsageMeter] = set()
         # One thread, because one NVML is for one at a time, and a driver that hangs must hang nothing else.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nvml")
         self._wake = asyncio.Event()
@@ -82,14 +82,14 @@ class Watch:
             if (reading := readings.get(meter.card)) is not None:
                 meter.add(reading, self.profile_of(meter.card))
 
-    def begin(self, card: Card) -> Meter:
+    def begin(self, card: Card) -> UsageMeter:
         """Measure from now on what a GPU uses."""
-        meter = Meter(card.uuid, card.short)
+        meter = UsageMeter(card.uuid, card.short)
         self._meters.add(meter)
         self._wake.set()
         return meter
 
-    async def end(self, meter: Meter) -> Usage | None:
+    async def end(self, meter: UsageMeter) -> Usage | None:
         """Stop measuring, with a last look."""
         if meter not in self._meters:
             return None

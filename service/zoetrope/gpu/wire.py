@@ -14,48 +14,48 @@ LONGEST_REQUEST = 4096
 LONGEST_ANSWER = 1024 * 1024
 
 
-class BadRequest(GpuError):
+class BadHelperRequest(GpuError):
     """The helper was asked for something that it does not know."""
 
     key = "gpu-request"
 
 
-class Request(
+class HelperRequest(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do"
 ):
     """Something that the helper may be asked for; never figures, only names from the settings."""
 
 
-class Status(Request, frozen=True, tag="status"):
+class StatusRequest(HelperRequest, frozen=True, tag="status"):
     """Say how every GPU stands."""
 
 
-class Work(Request, frozen=True, tag="work"):
+class Work(HelperRequest, frozen=True, tag="work"):
     """Work begins on a GPU: its working profile counts for as long as this connection is open, or until `rest`."""
 
     card: str
 
 
-class Rest(Request, frozen=True, tag="rest"):
+class Rest(HelperRequest, frozen=True, tag="rest"):
     """Nothing works on a GPU: its idle profile counts for as long as this connection is open."""
 
     card: str
 
 
-class Apply(Request, frozen=True, tag="apply"):
+class Apply(HelperRequest, frozen=True, tag="apply"):
     """A user wants a profile, now and until told otherwise; without a name, what the settings say."""
 
     card: str
     profile: str | None = None
 
 
-class Reset(Request, frozen=True, tag="reset"):
+class Reset(HelperRequest, frozen=True, tag="reset"):
     """A user wants a GPU at stock, now and until told otherwise."""
 
     card: str
 
 
-class Soaked(Request, frozen=True, tag="soaked"):
+class SoakedRequest(HelperRequest, frozen=True, tag="soaked"):
     """A stage ran well under a profile."""
 
     card: str
@@ -63,7 +63,7 @@ class Soaked(Request, frozen=True, tag="soaked"):
     seconds: float
 
 
-class Trouble(Request, frozen=True, tag="trouble"):
+class TroubleRequest(HelperRequest, frozen=True, tag="trouble"):
     """A stage went wrong in a way that clocks can be behind; `profile` is what was in force, empty for stock."""
 
     card: str
@@ -72,7 +72,7 @@ class Trouble(Request, frozen=True, tag="trouble"):
     sentence: str
 
 
-Asked = Status | Work | Rest | Apply | Reset | Soaked | Trouble
+Asked = StatusRequest | Work | Rest | Apply | Reset | SoakedRequest | TroubleRequest
 
 
 class ProfileState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,7 +109,7 @@ class CardState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.working if self.held is None else self.held
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HelperAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What comes back: how the GPUs stand, and why not if it was rejected."""
 
     reason: Reason | None = None
@@ -121,10 +121,10 @@ def decode(line: bytes) -> Asked:
     try:
         found: Asked = msgspec.json.decode(line, type=primed(Asked))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"Not a valid request ({error}).", "See docs/gpu.md.") from error
+        raise BadHelperRequest(f"Not a valid request ({error}).", "See docs/gpu.md.") from error
     return found
 
 
-def encode(message: Asked | Answer) -> bytes:
+def encode(message: Asked | HelperAnswer) -> bytes:
     """Write a request or an answer as its line."""
     return msgspec.json.encode(message) + b"\n"

@@ -35,7 +35,7 @@ def assemble(name: str, read: Callable[[str], bytes], place: Callable[[str], Pat
     try:
         said = tables.read(take(FILE).decode())
         file = msgspec.convert(said, primed(RecipeFile), str_keys=True)
-    except (UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
+    except (UnicodeDecodeError, tables.BrokenTable, msgspec.ValidationError) as error:
         raise RecipeError(f"{origin}: {error}.", "Fix the recipe.") from error
     graphs: dict[str, Graph] = {
         stage.graph: decode(take(stage.graph), str(place(stage.graph))) for stage in file.stages

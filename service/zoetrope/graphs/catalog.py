@@ -66,7 +66,7 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return not isinstance(self.default, UnsetType)
 
 
-class Node(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Signature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The signature of one node class."""
 
     pack: str = "core"
@@ -94,9 +94,9 @@ class Catalog(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     comfyui: str
     packs: dict[str, str] = {}
-    nodes: dict[str, Node] = {}
+    nodes: dict[str, Signature] = {}
 
-    def get(self, class_type: str) -> Node | None:
+    def get(self, class_type: str) -> Signature | None:
         """Return the signature of a node class, or None if this ComfyUI has no such node."""
         return self.nodes.get(class_type)
 
@@ -171,7 +171,7 @@ def decode(data: bytes) -> Catalog:
 
     common = [unpack(item) for item in packed.inputs]
     nodes = {
-        class_type: Node(
+        class_type: Signature(
             pack=node.pack,
             inputs={
                 name: common[item] if isinstance(item, int) else unpack(item)
@@ -207,7 +207,7 @@ def encode(catalog: Catalog) -> bytes:
     repeats = Counter(pack(i) for n in catalog.nodes.values() for i in n.inputs.values())
     common = {data: i for i, data in enumerate(d for d, n in repeats.items() if n > 2)}
 
-    def line(class_type: str, node: Node) -> bytes:
+    def line(class_type: str, node: Signature) -> bytes:
         plain: dict[str, Any] = msgspec.to_builtins(node)
         if node.inputs:
             plain["inputs"] = {
@@ -232,7 +232,7 @@ def encode(catalog: Catalog) -> bytes:
 
 def from_object_info(info: Mapping[str, Any], *, comfyui: str) -> Catalog:
     """Read the answer of a running server's ``GET /object_info``."""
-    nodes: dict[str, Node] = {}
+    nodes: dict[str, Signature] = {}
     for class_type, node in info.items():
         inputs: dict[str, Input] = {}
         for group, required in (("required", True), ("optional", False)):
@@ -240,7 +240,7 @@ def from_object_info(info: Mapping[str, Any], *, comfyui: str) -> Catalog:
                 inputs[name] = _read_input(spec, required=required)
         outputs = tuple(str(o) if isinstance(o, str) else "COMBO" for o in node["output"])
         names = tuple(str(n) for n in node.get("output_name") or outputs)
-        nodes[class_type] = Node(
+        nodes[class_type] = Signature(
             pack=_pack_of(str(node.get("python_module", "nodes"))),
             inputs=inputs,
             outputs=outputs,

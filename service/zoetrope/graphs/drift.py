@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from .catalog import Catalog, Input, Node
+from .catalog import Catalog, Input, Signature
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -34,7 +34,7 @@ def _node(name: str, old: Catalog, new: Catalog) -> Iterator[Change]:
         yield Change(name, text)
 
 
-def _signature(before: Node, now: Node) -> Iterator[str]:
+def _signature(before: Signature, now: Signature) -> Iterator[str]:
     for key in before.inputs.keys() - now.inputs.keys():
         yield f"input {key} is gone"
     for key in now.inputs.keys() - before.inputs.keys():

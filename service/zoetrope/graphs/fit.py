@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from .catalog import Catalog, Input, Option
-from .catalog import Node as Signature
+from .catalog import Catalog, Input, Option, Signature
 from .document import Link, link_of, unwrapped
 from .graph import Graph, Inputs, Node
 
@@ -53,7 +52,7 @@ _HANDED = frozenset(
 _CHOICES = frozenset({"COMBO", "COMFY_DYNAMICCOMBO_V3"})
 
 
-class Kind(StrEnum):
+class MisfitKind(StrEnum):
     """What is wrong with an input."""
 
     MISSING = "missing"
@@ -68,34 +67,34 @@ class Kind(StrEnum):
     CHOICE = "choice"
 
 
-class Fault(NamedTuple):
+class Misfit(NamedTuple):
     """An input that does not fit; `told` are the words for it, `value` is what was found."""
 
     input: str
     item: Input
-    kind: Kind
+    kind: MisfitKind
     value: Any = None
     told: str = ""
 
 
 def faults(
     node: Node, signature: Signature, graph: Graph, catalog: Catalog, options: Options
-) -> Iterator[Fault]:
+) -> Iterator[Misfit]:
     """List the inputs of a node that do not fit, in the order of its signature."""
     inputs = node.inputs
     whole = signature.inputs.items() if not signature.grows else declared(signature, inputs)
     for name, item in whole:
         if name not in inputs:
             if item.required:
-                yield Fault(name, item, Kind.MISSING)
+                yield Misfit(name, item, MisfitKind.MISSING)
         elif isinstance(raw := inputs[name], list):
             kind, told = _linked(raw, item, graph, catalog)
             if kind is not None:
-                yield Fault(name, item, kind, raw, told)
+                yield Misfit(name, item, kind, raw, told)
         else:
             value, kind, told = fitted(item, raw, options)
             if kind is not None:
-                yield Fault(name, item, kind, value, told)
+                yield Misfit(name, item, kind, value, told)
 
 
 def declared(signature: Signature, inputs: Inputs) -> list[tuple[str, Input]]:
@@ -112,7 +111,7 @@ def declared(signature: Signature, inputs: Inputs) -> list[tuple[str, Input]]:
     return found
 
 
-def fitted(item: Input, raw: object, options: Options) -> tuple[Any, Kind | None, str]:
+def fitted(item: Input, raw: object, options: Options) -> tuple[Any, MisfitKind | None, str]:
     """Turn a value into an input's type; the second of the answer is what is wrong with it, if anything is."""
     kind = item.type
     value: Any = unwrapped(raw) if isinstance(raw, dict) else raw
@@ -122,7 +121,7 @@ def fitted(item: Input, raw: object, options: Options) -> tuple[Any, Kind | None
         elif kind == "FLOAT":
             value = float(value)
             if not math.isfinite(value):
-                return value, Kind.TYPE, "it is no finite number"
+                return value, MisfitKind.TYPE, "it is no finite number"
         elif kind == "STRING":
             return str(value), None, ""
         elif kind == "BOOLEAN":
@@ -130,13 +129,13 @@ def fitted(item: Input, raw: object, options: Options) -> tuple[Any, Kind | None
         elif kind in _CHOICES:
             return _chosen(item, value, options)
         elif kind in _HANDED and (value is not None or item.required):
-            return value, Kind.HANDED, "only a link to another node is allowed"
+            return value, MisfitKind.HANDED, "only a link to another node is allowed"
         if item.min is not None and value < item.min:
-            return value, Kind.SMALL, f"smaller than min of {item.min}"
+            return value, MisfitKind.SMALL, f"smaller than min of {item.min}"
         if item.max is not None and value > item.max:
-            return value, Kind.LARGE, f"bigger than max of {item.max}"
+            return value, MisfitKind.LARGE, f"bigger than max of {item.max}"
     except (TypeError, ValueError, OverflowError) as error:
-        return value, Kind.TYPE, str(error)
+        return value, MisfitKind.TYPE, str(error)
     return value, None, ""
 
 
@@ -156,33 +155,35 @@ def accepts(given: str, wanted: str) -> bool:
     return "*" in left | right or bool(left & right)
 
 
-def astray(link: Link, graph: Graph, catalog: Catalog) -> tuple[Kind, str] | None:
+def astray(link: Link, graph: Graph, catalog: Catalog) -> tuple[MisfitKind, str] | None:
     """Say why a link leads to no output; None if it does, or no one knows its node."""
     above = graph.get(link.node)
     if above is None:
-        return Kind.NO_NODE, "which does not exist"
+        return MisfitKind.NO_NODE, "which does not exist"
     signature = catalog.get(above.class_type)
     # ComfyUI counts a negative output from the end; no page writes one.
     if signature is not None and not 0 <= link.slot < len(signature.outputs):
-        return Kind.NO_OUTPUT, f"which has {len(signature.outputs)}"
+        return MisfitKind.NO_OUTPUT, f"which has {len(signature.outputs)}"
     return None
 
 
-def _linked(raw: list[Any], item: Input, graph: Graph, catalog: Catalog) -> tuple[Kind | None, str]:
+def _linked(
+    raw: list[Any], item: Input, graph: Graph, catalog: Catalog
+) -> tuple[MisfitKind | None, str]:
     link = link_of(raw)
     if link is None:
-        return Kind.NO_LINK, ""
+        return MisfitKind.NO_LINK, ""
     if (found := astray(link, graph, catalog)) is not None:
         return found
     signature = catalog.get(graph[link.node].class_type)
     given = signature.outputs[link.slot] if signature is not None else "*"
-    return (None, "") if joins(item, given) else (Kind.OTHER_TYPE, given)
+    return (None, "") if joins(item, given) else (MisfitKind.OTHER_TYPE, given)
 
 
-def _chosen(item: Input, value: Any, options: Options) -> tuple[Any, Kind | None, str]:
+def _chosen(item: Input, value: Any, options: Options) -> tuple[Any, MisfitKind | None, str]:
     known = options(item)
     if known is None:
         return value, None, ""
     chosen = value if item.multiselect and isinstance(value, list) else (value,)
     bad = [each for each in chosen if each not in known]
-    return (value, Kind.CHOICE, ", ".join(map(repr, bad))) if bad else (value, None, "")
+    return (value, MisfitKind.CHOICE, ", ".join(map(repr, bad))) if bad else (value, None, "")

@@ -27,7 +27,7 @@ def read(text: bytes, file: str) -> Shared:
     """Read what a shelf's recipes share; `file` is where it lies, for people."""
     try:
         found = msgspec.convert(tables.read(text.decode()), primed(Shared), str_keys=True)
-    except (UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
+    except (UnicodeDecodeError, tables.BrokenTable, msgspec.ValidationError) as error:
         raise RecipeError(f"{file}: {error}.", "Fix it.") from error
     if any(profile.set for profile in found.memory.values()):
         raise RecipeError(

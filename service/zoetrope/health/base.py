@@ -15,7 +15,7 @@ Level = Literal["ok", "degraded", "failing"]
 ORDER: tuple[Level, ...] = ("ok", "degraded", "failing")
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     """What one check found, and what to do next; nothing needs doing when it is ok."""
 
     name: str
@@ -28,7 +28,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All verdicts and the worst of their levels."""
 
     level: Level
-    checks: tuple[Verdict, ...]
+    checks: tuple[CheckResult, ...]
     taken: float  # unix time
 
 
@@ -40,7 +40,7 @@ class Check(Protocol):
         """What is looked at, in one word."""
         ...
 
-    async def look(self) -> Verdict | None:
+    async def look(self) -> CheckResult | None:
         """Look, and say what was found; None where there is nothing to look at."""
         ...
 
@@ -78,12 +78,12 @@ class Health:
                 self._last = (self._clock(), report)
             return self._last[1]
 
-    async def _ask(self, check: Check) -> Verdict | None:
+    async def _ask(self, check: Check) -> CheckResult | None:
         try:
             async with asyncio.timeout(self._patience):
                 return await check.look()
         except TimeoutError:
-            return Verdict(
+            return CheckResult(
                 name=check.name,
                 level="failing",
                 found=f"No answer within {self._patience:g} seconds.",
@@ -91,14 +91,14 @@ class Health:
             )
         except ZoetropeError as error:
             reason = error.reason
-            return Verdict(
+            return CheckResult(
                 name=check.name,
                 level="failing",
                 found=reason.sentence,
                 next_step=reason.next_step or "See the journal: journalctl -u zoetrope -e",
             )
         except Exception as error:  # a broken check must not hide the verdicts of the others
-            return Verdict(
+            return CheckResult(
                 name=check.name,
                 level="failing",
                 found=f"The check itself failed: {type(error).__name__}: {error}",
@@ -106,7 +106,7 @@ class Health:
             )
 
 
-def worst(verdicts: Sequence[Verdict]) -> Level:
+def worst(verdicts: Sequence[CheckResult]) -> Level:
     """Give the worst of some levels."""
     return max((verdict.level for verdict in verdicts), key=ORDER.index, default="ok")
 

@@ -11,7 +11,7 @@ from ..gpu.watch import Watch
 from ..graphs.shelf import of_host
 from ..runtime import Runtime
 from ..settings import Settings
-from .base import Check, Health, Verdict
+from .base import Check, CheckResult, Health
 from .checks.card import CardCheck
 from .checks.disk import DiskCheck
 from .checks.kernel import KernelCheck
@@ -38,7 +38,7 @@ class CardNow:
         self._watch = watch
         self._check = CardCheck(runtime)
 
-    async def look(self) -> Verdict | None:
+    async def look(self) -> CheckResult | None:
         """Look once, then judge as ever."""
         await self._watch.look()
         self._watch.looked.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import Reason
-from .base import Verdict
+from .base import CheckResult
 
 
 class ServiceCheck:
@@ -16,9 +16,9 @@ class ServiceCheck:
     def __init__(self, down: Reason) -> None:
         self._down = down
 
-    async def look(self) -> Verdict:
+    async def look(self) -> CheckResult:
         """Say that it is down, and with whose eyes the rest is seen: folders may be closed to them."""
-        return Verdict(
+        return CheckResult(
             name=self.name,
             level="failing",
             found=f"{self._down.sentence} The checks below ran without it, as user {_user()}.",

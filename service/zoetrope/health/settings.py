@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import Reason, SettingsError
 from ..settings import Settings, load
-from .base import Verdict
+from .base import CheckResult
 
 
 class SettingsCheck:
@@ -23,10 +23,10 @@ class SettingsCheck:
         except SettingsError as error:
             self._wrong = error.reason
 
-    async def look(self) -> Verdict:
+    async def look(self) -> CheckResult:
         """Say which file counts, or what is wrong with it."""
         if self._wrong is not None:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="failing",
                 found=self._wrong.sentence,
@@ -36,4 +36,4 @@ class SettingsCheck:
         told = (
             f"{self._file} is valid." if self._file else "There is no file; the defaults are used."
         )
-        return Verdict(name=self.name, level="ok", found=told)
+        return CheckResult(name=self.name, level="ok", found=told)

@@ -19,7 +19,7 @@ from ..beneath import Beneath, Linked, Place
 from ..errors import NotFound, NotReadable, Reason, Rejected
 from ..host import shown
 from ..transfer import carry, copy
-from .entry import CLAIMED, REFUSED, Entry, Kind, classify, ticket_names
+from .entry import CLAIMED, REFUSED, Entry, EntryKind, classify, ticket_names
 from .ownership import ClaimFolders
 from .refusal import Refusal, explain, free_name, joined, withdraw
 
@@ -128,7 +128,7 @@ class Claims:
         """Claim one picture that somebody named, with its tickets; no link and no way out is followed."""
         entry = classify(path)
         plain = PurePosixPath(path).as_posix() == path and not path.startswith("/")
-        if not plain or "\0" in path or entry.kind is not Kind.PICTURE:
+        if not plain or "\0" in path or entry.kind is not EntryKind.PICTURE:
             raise NotFound(
                 f"{shown(path)[:200]!r} is no picture's path in the inbox.",
                 "Give it relative to the inbox: cat.png, or FOLDER/cat.png.",
@@ -281,7 +281,7 @@ class Claims:
         tickets: list[str] = []
         for path in _files(tree, home):
             entry = classify(path)
-            if entry.kind in (Kind.PICTURE, Kind.DEEP):
+            if entry.kind in (EntryKind.PICTURE, EntryKind.DEEP):
                 pictures.append((entry.half == "end", path))
             else:
                 tickets.append(path)

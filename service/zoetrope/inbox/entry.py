@@ -42,7 +42,7 @@ _HALF = re.compile(r"(?s)(.+)\.(start|end)", re.IGNORECASE)
 _UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffd<>:"/\\\\|?*]')
 
 
-class Kind(StrEnum):
+class EntryKind(StrEnum):
     """What a path is to the inbox."""
 
     PICTURE = "picture"  # or what somebody took for one: an unknown suffix is refused with a reason
@@ -56,7 +56,7 @@ class Entry(msgspec.Struct, frozen=True):
     """A path relative to the inbox, taken apart; undecodable bytes are kept as surrogates."""
 
     path: str
-    kind: Kind
+    kind: EntryKind
     folder: str = ""  # "" or the folders above the file
     name: str = ""
     stem: str = ""  # without the suffix and without `.start` or `.end`
@@ -69,17 +69,17 @@ def classify(path: str) -> Entry:
     folder, _, name = path.rpartition("/")
     parts = path.split("/")
     if parts[0] in (CLAIMED, REFUSED) or any(_foreign(part) for part in parts):
-        return Entry(path, Kind.IGNORED)
+        return Entry(path, EntryKind.IGNORED)
     base, suffix = _split(name)
     if suffix == ".md" or name.lower().endswith((WHY, *_UNFINISHED)):
-        return Entry(path, Kind.IGNORED)
+        return Entry(path, EntryKind.IGNORED)
     if name == DEFAULTS:
-        return Entry(path, Kind.DEFAULTS, folder, name, base, suffix)
+        return Entry(path, EntryKind.DEFAULTS, folder, name, base, suffix)
     pair = _HALF.fullmatch(base)
     stem, half = (pair[1], pair[2].lower()) if pair else (base, "")
     if suffix in _TICKETS:
-        return Entry(path, Kind.TICKET, folder, name, stem, suffix, half)
-    kind = Kind.DEEP if len(parts) > 2 else Kind.PICTURE
+        return Entry(path, EntryKind.TICKET, folder, name, stem, suffix, half)
+    kind = EntryKind.DEEP if len(parts) > 2 else EntryKind.PICTURE
     return Entry(path, kind, folder, name, stem, suffix, half)
 
 

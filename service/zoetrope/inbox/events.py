@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from watchfiles import Change, awatch
 
 from ..errors import Reason
-from .entry import Kind, classify
+from .entry import EntryKind, classify
 
 log = logging.getLogger("zoetrope.inbox")
 
@@ -92,7 +92,7 @@ class Events:
         for change, path in changes:
             if not path.startswith(prefix):
                 self.root_changed = True
-            elif classify(path.removeprefix(prefix)).kind is not Kind.IGNORED:
+            elif classify(path.removeprefix(prefix)).kind is not EntryKind.IGNORED:
                 self._hints.setdefault(path.removeprefix(prefix), set()).add(change)
             else:
                 continue

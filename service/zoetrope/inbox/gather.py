@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from .entry import DEFAULTS, Entry, Kind, ticket_names
+from .entry import DEFAULTS, Entry, EntryKind, ticket_names
 
 # Whoever is waited for tells when it is complete; this is for when that message is lost.
 LONGEST_WAIT = 10.0
@@ -53,7 +53,7 @@ class Gathering:
 
     def pictures_beside(self, entry: Entry) -> list[Entry]:
         """List the pictures of a file's stem: those that may have waited for it."""
-        return [other for other in self._siblings(entry) if other.kind is Kind.PICTURE]
+        return [other for other in self._siblings(entry) if other.kind is EntryKind.PICTURE]
 
     def decide(
         self, entry: Entry, arrived: float, now: float, is_ready: Callable[[str], bool | None]
@@ -61,7 +61,7 @@ class Gathering:
         """Say what to take with a complete picture, or how long to wait; `is_ready` answers None for unknown files."""
         siblings = self._siblings(entry)
         names = ticket_names(entry.stem, entry.half)
-        tickets = [s for s in siblings if s.kind is Kind.TICKET and s.half in ("", entry.half)]
+        tickets = [s for s in siblings if s.kind is EntryKind.TICKET and s.half in ("", entry.half)]
         others = [s for s in siblings if s.kind is entry.kind and s.path != entry.path]
         counterparts = [s for s in others if entry.half and s.half and s.half != entry.half]
         defaults = f"{entry.folder}/{DEFAULTS}" if entry.folder else DEFAULTS
@@ -69,7 +69,7 @@ class Gathering:
         if any(is_ready(path) is False for path in wanted):
             return Wait(now + LONGEST_WAIT)
         complete = bool(counterparts) if entry.half else bool(tickets)
-        if not complete and now < arrived + self._grace and entry.kind is Kind.PICTURE:
+        if not complete and now < arrived + self._grace and entry.kind is EntryKind.PICTURE:
             return Wait(arrived + self._grace)
         pictures = sorted([entry, *counterparts[:1]], key=lambda e: e.half == "end")
         tickets.sort(key=lambda e: names.index(e.name) if e.name in names else len(names))

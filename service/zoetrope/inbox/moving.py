@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..errors import Rejected
 from .formats import HEAD, MOVING, is_short, sniff_moving
-from .normalize import Opened, measure, shrink
+from .normalize import OpenedPicture, measure, shrink
 
 # Gaps between frames may differ this much, as a share of the usual one: rounding of timestamps does.
 UNEVEN = 0.25
@@ -30,7 +30,7 @@ def prepare(
     max_megapixels: int,
     max_frames: int,
     small: Path | None = None,
-) -> Opened:
+) -> OpenedPicture:
     """Open and decode a video wholly, and write its first frame, upright, as a picture, and a small copy of that."""
     with source.open("rb") as stream:
         kind = sniff_moving(stream.read(HEAD))
@@ -59,7 +59,7 @@ def _decode(
     targets: tuple[Path, Path | None],
     max_megapixels: int,
     max_frames: int,
-) -> Opened:
+) -> OpenedPicture:
     if not container.streams.video:
         raise Rejected(
             "The file has sound and no picture.",
@@ -99,7 +99,7 @@ def _decode(
     changes = []
     if _uneven(times):
         changes.append(f"its frames come unevenly; they will play at {rate:.4g} a second")
-    return Opened(
+    return OpenedPicture(
         format=kind,
         width=size[0],
         height=size[1],

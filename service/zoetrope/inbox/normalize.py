@@ -35,7 +35,7 @@ _PLUGINS = {
 }
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
+class OpenedPicture(msgspec.Struct, frozen=True, kw_only=True):
     """What came of opening a picture; `made` tells whether a changed copy was written."""
 
     format: str
@@ -47,7 +47,9 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...] = ()
 
 
-def prepare(source: Path, target: Path, max_megapixels: int, small: Path | None = None) -> Opened:
+def prepare(
+    source: Path, target: Path, max_megapixels: int, small: Path | None = None
+) -> OpenedPicture:
     """Open and decode a picture wholly; write an oriented, opaque, 8-bit copy where the engine needs one.
 
     `small` is where a small copy goes, for people to know the picture by.
@@ -78,7 +80,7 @@ def prepare(source: Path, target: Path, max_megapixels: int, small: Path | None 
         plain.save(target, "PNG", compress_level=1)
     if small is not None:
         shrink(plain, small)
-    return Opened(
+    return OpenedPicture(
         format=kind,
         width=plain.width,
         height=plain.height,

@@ -14,7 +14,7 @@ from ..errors import Rejected
 from ..host import shown
 from . import ticket as tickets
 from .claim import Claim
-from .entry import DEFAULTS, Kind, classify, safe_stem
+from .entry import DEFAULTS, EntryKind, classify, safe_stem
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ def from_upload(
 
 def read_values(claim: Claim, inbox: Path) -> dict[str, Any]:
     """Read what a claim's tickets and its folder's defaults say; Rejected if that cannot be used."""
-    if classify(claim.pictures[0]).kind is Kind.DEEP:
+    if classify(claim.pictures[0]).kind is EntryKind.DEEP:
         raise Rejected(
             f"The folder {shown(claim.folder)!r} lies too deep: a folder of the inbox names a recipe"
             " and has no folders of its own.",

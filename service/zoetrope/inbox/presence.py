@@ -9,7 +9,7 @@ from ..errors import Reason, ZoetropeError
 from .mounts import Mount, mount_of, read_table
 
 
-class Absent(ZoetropeError):
+class InboxMissing(ZoetropeError):
     """The inbox is not there, or not the one that it was."""
 
     key = "inbox-missing"
@@ -39,7 +39,7 @@ class Presence:
         if self._home is not None and len(mount.point) < len(self._home.point):
             self.identity = None
             # An empty folder where a share was mounted is not an empty inbox.
-            raise Absent(
+            raise InboxMissing(
                 f"{self._home.point}, which holds the inbox, is no longer mounted.",
                 "Mount it again; pictures are taken as soon as it is back.",
                 key="inbox-unmounted",
@@ -60,14 +60,14 @@ class Presence:
         return frozenset(f for f in others if mount_of(table, f"{self._root}/{f}").silent)
 
 
-def absent(root: str, error: OSError) -> Absent:
+def absent(root: str, error: OSError) -> InboxMissing:
     """Say what an error at the inbox itself means."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return Absent(
+        return InboxMissing(
             f"The inbox {root} is not there.",
             "Make the folder, or mount what holds it; pictures are taken as soon as it is back.",
         )
-    return Absent(
+    return InboxMissing(
         f"The inbox {root} cannot be read ({error.strerror}).",
         "Give the service read, write and search permission on it.",
         key="inbox-unreadable",

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ..beneath import Beneath, Linked
-from ..jobs.keep import Found, Kind
+from ..jobs.keep import KeptKind, KeptThing
 from .entry import REFUSED, WHY, classify, ticket_names
 from .refusal import is_ours
 
@@ -82,7 +82,7 @@ def _stem(name: str) -> str:
 class RejectedPictures:
     """The folders `rejected` of the inbox and of the outbox, where reasons go if the inbox is not ours to write in."""
 
-    kind = Kind.REJECTED
+    kind = KeptKind.REJECTED
 
     def __init__(self, *homes: Path) -> None:
         self._homes = homes
@@ -90,16 +90,16 @@ class RejectedPictures:
     async def clear(self) -> None:
         """Nothing is left half done here: each file goes at once, its reason last."""
 
-    async def look(self, _: Callable[[str, str], int | None], /) -> list[Found]:
+    async def look(self, _: Callable[[str, str], int | None], /) -> list[KeptThing]:
         """Find every picture that was rejected."""
         return await asyncio.to_thread(self._look)
 
-    async def remove(self, found: Found) -> bool:
+    async def remove(self, found: KeptThing) -> bool:
         """Remove a picture with all that goes with it, unless something of it changed meanwhile."""
         return await asyncio.to_thread(self._remove, found)
 
-    def _look(self) -> list[Found]:
-        found: list[Found] = []
+    def _look(self) -> list[KeptThing]:
+        found: list[KeptThing] = []
         for home in self._homes:
             with Beneath(home) as tree, contextlib.suppress(FileNotFoundError):
                 for group in grouped(tree.files(REFUSED)):
@@ -107,7 +107,7 @@ class RejectedPictures:
                         found.append(_found(tree, group))
         return found
 
-    def _remove(self, found: Found) -> bool:
+    def _remove(self, found: KeptThing) -> bool:
         for home in self._homes:
             inside = f"{home}/{REFUSED}/"
             if not found.name.startswith(inside):
@@ -122,11 +122,11 @@ class RejectedPictures:
         return False
 
 
-def _found(tree: Beneath, group: Group) -> Found:
+def _found(tree: Beneath, group: Group) -> KeptThing:
     looks = [tree.stat(f"{REFUSED}/{path}") for path in group.paths]
     newest = max(look.st_mtime_ns for look in looks)
-    return Found(
-        kind=Kind.REJECTED,
+    return KeptThing(
+        kind=KeptKind.REJECTED,
         name=tree.full(f"{REFUSED}/{group.name}"),
         mark=str(newest),
         since=newest / 1e9,

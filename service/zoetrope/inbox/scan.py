@@ -11,7 +11,7 @@ import msgspec
 
 from ..beneath import DEPTH, Beneath, Linked
 from .entry import CLAIMED, REFUSED, is_foreign
-from .stability import Look
+from .stability import FileStat
 
 # A bound on memory, whatever is dropped; the rest is found when these have been taken.
 MAX_FILES = 50_000
@@ -20,7 +20,7 @@ MAX_FILES = 50_000
 class Scan(msgspec.Struct):
     """What a walk through some folders found."""
 
-    files: dict[str, Look] = {}
+    files: dict[str, FileStat] = {}
     devices: dict[str, int] = {}  # of the folders directly in the inbox
     unreadable: list[str] = []
     whole: bool = True  # false when there was more than a scan holds
@@ -45,7 +45,7 @@ def scan(root: str, folders: Iterable[str] = ("",)) -> Scan:
                         except FileNotFoundError:
                             continue
                         if not stat.S_ISDIR(status.st_mode):
-                            found.files[path] = Look.of(status)
+                            found.files[path] = FileStat.of(status)
                         elif path.count("/") < DEPTH:
                             waiting.append(path)
                             if not folder:
@@ -67,29 +67,29 @@ def scan(root: str, folders: Iterable[str] = ("",)) -> Scan:
     return found
 
 
-def look(root: str, paths: Iterable[str]) -> dict[str, Look | None]:
+def look(root: str, paths: Iterable[str]) -> dict[str, FileStat | None]:
     """Look at single files; None for a folder. What is not there is left out."""
-    found: dict[str, Look | None] = {}
+    found: dict[str, FileStat | None] = {}
     with contextlib.suppress(OSError), Beneath(root) as tree:
         for path in paths:
             status = _status(tree, path)
             if status is not None:
-                found[path] = None if stat.S_ISDIR(status.st_mode) else Look.of(status)
+                found[path] = None if stat.S_ISDIR(status.st_mode) else FileStat.of(status)
     return found
 
 
-def probe(root: str, paths: Iterable[str]) -> dict[str, Look | None]:
+def probe(root: str, paths: Iterable[str]) -> dict[str, FileStat | None]:
     """Look at files by opening them; None for one that we may not read. What is not there is left out.
 
     Opening makes a network file system ask its server, where a plain stat may answer from memory.
     """
-    found: dict[str, Look | None] = {}
+    found: dict[str, FileStat | None] = {}
     with contextlib.suppress(OSError), Beneath(root) as tree:
         for path in paths:
             status = _status(tree, path)
             if status is None:
                 continue
-            found[path] = Look.of(status)
+            found[path] = FileStat.of(status)
             if not stat.S_ISREG(status.st_mode):
                 continue  # a link or a pipe is refused later without ever being opened
             try:
@@ -100,7 +100,7 @@ def probe(root: str, paths: Iterable[str]) -> dict[str, Look | None]:
                 # It went away or became something else this moment; the next look tells.
                 del found[path]
             else:
-                found[path] = Look.of(os.fstat(handle))
+                found[path] = FileStat.of(os.fstat(handle))
                 os.close(handle)
     return found
 

@@ -15,8 +15,8 @@ from ..errors import NotReadable, Rejected
 from ..host import shown
 from .claim import check_file
 from .formats import HEAD, MOVING_SUFFIXES, SUFFIXES, UNKNOWN, sniff, sniff_moving
-from .source_image import Source
-from .stability import Look
+from .source_image import CopiedSource
+from .stability import FileStat
 
 _CHUNK = 1 << 20
 
@@ -25,7 +25,7 @@ class StillChanging(Exception):
     """The file was written to while it was copied; copy it again when it has settled."""
 
 
-def copy(file: Place, folder: Path, stem: str, max_megabytes: int) -> tuple[Source, Look]:
+def copy(file: Place, folder: Path, stem: str, max_megabytes: int) -> tuple[CopiedSource, FileStat]:
     """Copy a picture's bytes as `<stem>.<ext>`; the look is the file's, from after the copy."""
     handle = _open(file)
     with open(handle, "rb", buffering=0) as stream:  # noqa: PTH123
@@ -51,13 +51,15 @@ def copy(file: Place, folder: Path, stem: str, max_megabytes: int) -> tuple[Sour
                 if size > before.st_size:
                     break  # somebody appends; no use in running after them
             flush(made)
-        look = Look.of(os.fstat(handle))
-    if look.signature != Look.of(before).signature or size != look.size:
+        look = FileStat.of(os.fstat(handle))
+    if look.signature != FileStat.of(before).signature or size != look.size:
         raise StillChanging
     suffix = SUFFIXES.get(sniff(head) or "") or MOVING_SUFFIXES.get(sniff_moving(head) or "")
     name = stem + (suffix or UNKNOWN)
     target.rename(folder / name)
-    return Source(name=shown(file.name), file=name, sha256=digest.hexdigest(), size=size), look
+    return CopiedSource(
+        name=shown(file.name), file=name, sha256=digest.hexdigest(), size=size
+    ), look
 
 
 def _open(file: Place) -> int:

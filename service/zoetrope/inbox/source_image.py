@@ -17,7 +17,7 @@ from ..domain.values import SourceImage
 from ..errors import Rejected, ZoetropeError
 from ..settings import InboxSettings
 from ..structs import primed
-from .source_image_worker import READY, Answer, Request
+from .source_image_worker import READY, OpenAnswer, OpenRequest
 
 IDLE_SECONDS = 60.0
 _START_SECONDS = 30.0
@@ -29,7 +29,7 @@ class DecoderDown(ZoetropeError):
     key = "decoder-down"
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class CopiedSource(msgspec.Struct, frozen=True, kw_only=True):
     """A picture's untouched bytes in a work folder, as they were copied."""
 
     name: str  # as the person named it
@@ -53,7 +53,7 @@ class _Worker:
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise EOFError from error
 
-    async def ask(self, request: Request) -> Answer:
+    async def ask(self, request: OpenRequest) -> OpenAnswer:
         """Send a request and wait for its answer; EOFError if the process died of it."""
         stdin, stdout = self.process.stdin, self.process.stdout
         if stdin is None or stdout is None:
@@ -67,7 +67,7 @@ class _Worker:
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise EOFError from error
         self.used = time.monotonic()
-        return msgspec.msgpack.decode(body, type=primed(Answer))
+        return msgspec.msgpack.decode(body, type=primed(OpenAnswer))
 
     async def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -101,7 +101,7 @@ class Decoder:
     async def open(
         self,
         folder: Path,
-        source: Source,
+        source: CopiedSource,
         *,
         target: str = "upright.png",
         max_frames: int = 0,
@@ -111,7 +111,7 @@ class Decoder:
 
         With `max_frames` it is a video of at most so many frames, and the copy is its first one.
         """
-        request = Request(
+        request = OpenRequest(
             os.fsencode(folder / source.file),
             os.fsencode(folder / target),
             self._settings.max_megapixels,
@@ -152,7 +152,7 @@ class Decoder:
         await asyncio.gather(*(worker.stop() for worker in self._all), *self._stopping)
         self._all.clear()
 
-    async def _ask(self, request: Request) -> Answer:
+    async def _ask(self, request: OpenRequest) -> OpenAnswer:
         if not self._free and self._warming is not None:
             await asyncio.shield(self._warming)
         worker = self._free.pop() if self._free else await self._start()

@@ -26,7 +26,7 @@ BYTES_PER_PIXEL = 32
 BASE_BYTES = 2**30
 
 
-class Request(msgspec.Struct, frozen=True):
+class OpenRequest(msgspec.Struct, frozen=True):
     """Open this file; write the upright copy there if one is needed. Paths are raw bytes."""
 
     source: bytes
@@ -36,7 +36,7 @@ class Request(msgspec.Struct, frozen=True):
     small: bytes = b""  # where a small copy goes, if one is wanted
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it: a reason why not, or the measures of the picture."""
 
     refused: Reason | None = None
@@ -50,7 +50,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...] = ()
 
 
-def answer(request: Request) -> Answer:
+def answer(request: OpenRequest) -> OpenAnswer:
     """Do one request; whatever a picture makes a decoder do becomes an answer."""
     # Imported here: the service imports this module for its messages and must not load Pillow.
     from . import normalize
@@ -71,11 +71,11 @@ def answer(request: Request) -> Answer:
         else:
             opened = normalize.prepare(source, target, request.max_megapixels, small)
     except Rejected as error:
-        return Answer(refused=error.reason)
+        return OpenAnswer(refused=error.reason)
     except OSError as error:
         # Pillow's encoders swallow the number; a full disk is what they meet.
-        return Answer(errno=error.errno or errno.ENOSPC)
-    return Answer(
+        return OpenAnswer(errno=error.errno or errno.ENOSPC)
+    return OpenAnswer(
         format=opened.format,
         width=opened.width,
         height=opened.height,
@@ -102,7 +102,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
     answers.write(READY)
     answers.flush()
-    decoder = msgspec.msgpack.Decoder(primed(Request))
+    decoder = msgspec.msgpack.Decoder(primed(OpenRequest))
     encoder = msgspec.msgpack.Encoder()
     while len(size := requests.read(4)) == 4:
         request = decoder.decode(requests.read(int.from_bytes(size, "big")))

@@ -11,7 +11,7 @@ import msgspec
 EMPTY_SECONDS = 30.0
 
 
-class Look(msgspec.Struct, frozen=True):
+class FileStat(msgspec.Struct, frozen=True):
     """What one `stat` of a file said."""
 
     size: int
@@ -20,7 +20,7 @@ class Look(msgspec.Struct, frozen=True):
     links: int = 1
 
     @classmethod
-    def of(cls, stat: os.stat_result) -> Look:
+    def of(cls, stat: os.stat_result) -> FileStat:
         """Take what matters from a `stat` result."""
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_nlink)
 
@@ -33,7 +33,7 @@ class Look(msgspec.Struct, frozen=True):
 class Watched(msgspec.Struct):
     """What is remembered of one file that is not ready, or ready and not yet taken."""
 
-    look: Look
+    look: FileStat
     arrived: float  # when it was seen first, or earlier if its times say so
     quiet_since: float
     order: tuple[float, int, str]  # files are taken in this order
@@ -68,7 +68,7 @@ class Stability:
     def event(
         self,
         path: str,
-        look: Look,
+        look: FileStat,
         now: float,
         *,
         added: bool = False,
@@ -95,7 +95,9 @@ class Stability:
             known.ready = True
         return known.ready
 
-    def scan(self, path: str, look: Look, now: float, wall: float, *, polled: bool = False) -> bool:
+    def scan(
+        self, path: str, look: FileStat, now: float, wall: float, *, polled: bool = False
+    ) -> bool:
         """Take in what a scan saw; true if the file is ready."""
         known = self._files.get(path)
         if known is not None:
@@ -124,7 +126,7 @@ class Stability:
                 found[path] = None
         return list(found)
 
-    def confirm(self, path: str, look: Look, now: float) -> bool:
+    def confirm(self, path: str, look: FileStat, now: float) -> bool:
         """Take in the fresh look at a file that was due; true if it is ready now."""
         known = self._files.get(path)
         if known is None:
@@ -154,16 +156,18 @@ class Stability:
         if not self._files:
             self._due.clear()
 
-    def _wait(self, look: Look) -> float:
+    def _wait(self, look: FileStat) -> float:
         return self._settle if look.size else self._empty
 
-    def _remember(self, path: str, look: Look, now: float, arrived: float, polled: bool) -> Watched:
+    def _remember(
+        self, path: str, look: FileStat, now: float, arrived: float, polled: bool
+    ) -> Watched:
         known = Watched(look, arrived, now, (arrived, look.mtime_ns, path), polled)
         self._files[path] = known
         self._plan(known, path)
         return known
 
-    def _stir(self, known: Watched, path: str, look: Look, now: float) -> None:
+    def _stir(self, known: Watched, path: str, look: FileStat, now: float) -> None:
         known.look = look
         known.quiet_since = now
         known.ready = False

@@ -95,7 +95,7 @@ def parse(text: bytes, name: str) -> dict[str, Any]:
         return {"prompt": words.strip()} if words.strip() else {}
     try:
         return tables.read(words)
-    except tables.Broken as error:
+    except tables.BrokenTable as error:
         if error.flaw is not None:
             raise _impossible(error.flaw) from error
         raise Rejected(

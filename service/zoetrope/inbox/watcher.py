@@ -18,12 +18,12 @@ from ..errors import Reason
 from ..host import shown
 from ..settings import InboxSettings
 from . import scan as disk
-from .entry import Entry, Kind, classify
+from .entry import Entry, EntryKind, classify
 from .events import Events
 from .gather import Drop, Gathering, Wait
 from .mounts import read_table
-from .presence import Absent, Presence, absent, crowded, hanging
-from .stability import Look, Stability
+from .presence import InboxMissing, Presence, absent, crowded, hanging
+from .stability import FileStat, Stability
 
 log = logging.getLogger("zoetrope.inbox")
 
@@ -148,7 +148,7 @@ class Watcher:
         stays = self._settings.claim == "copy"
         for entry in (*drop.pictures, *drop.tickets):
             self._in_hand.discard(entry.path)
-            if entry.kind is Kind.TICKET and (stays or drop.shared):
+            if entry.kind is EntryKind.TICKET and (stays or drop.shared):
                 self._complete(entry)
                 continue
             known = self._stability.get(entry.path)
@@ -160,7 +160,7 @@ class Watcher:
         """The drop could not be taken now; offer it again, not before some time has passed."""
         for entry in (*drop.pictures, *drop.tickets):
             self._in_hand.discard(entry.path)
-            if entry.kind is not Kind.TICKET:
+            if entry.kind is not EntryKind.TICKET:
                 self._stability.delay(entry.path, self._clock() + seconds)
         self._wake.set()
 
@@ -227,7 +227,7 @@ class Watcher:
         self._root_due = self._clock() + min(ROOT_SECONDS, self._settings.rescan_seconds)
         try:
             changed = await self._disk(self._presence.check)
-        except Absent as error:
+        except InboxMissing as error:
             await self._lose(error.reason)
             return False
         if changed:
@@ -267,7 +267,7 @@ class Watcher:
                 if Change.added in changes:
                     folders.append(path)
             elif self._concerns(path, found):
-                if entry.kind is Kind.PICTURE:
+                if entry.kind is EntryKind.PICTURE:
                     self._sighted()
                 self._gathering.add(entry)
                 if self._stability.event(
@@ -313,7 +313,7 @@ class Watcher:
         ready: list[str] = []
         for path, look in sorted(found.files.items(), key=lambda item: item[1].mtime_ns):
             entry = classify(path)
-            if entry.kind is Kind.IGNORED or not self._concerns(path, look):
+            if entry.kind is EntryKind.IGNORED or not self._concerns(path, look):
                 continue
             self._gathering.add(entry)
             fresh = path not in self._stability
@@ -336,7 +336,7 @@ class Watcher:
                 _tell_unreadable(folder)
             self._unreadable = files | set(found.unreadable)
 
-    def _concerns(self, path: str, look: Look) -> bool:
+    def _concerns(self, path: str, look: FileStat) -> bool:
         """Whether a file is not in somebody's hands and not one that was dealt with as it is."""
         return path not in self._in_hand and self._standing.get(path) != look.signature
 
@@ -361,16 +361,16 @@ class Watcher:
                     self._complete(classify(path))
 
     def _complete(self, entry: Entry) -> None:
-        if entry.kind in (Kind.PICTURE, Kind.DEEP):
+        if entry.kind in (EntryKind.PICTURE, EntryKind.DEEP):
             self._offer(entry.path)
             return
         beside = [other.path for other in self._gathering.pictures_beside(entry)]
-        if entry.kind is Kind.DEFAULTS:
+        if entry.kind is EntryKind.DEFAULTS:
             prefix = f"{entry.folder}/" if entry.folder else ""
             beside = [path for path in self._stability.paths() if path.startswith(prefix)]
         for path in beside:
             # Tickets wait for pictures, never the other way round.
-            if classify(path).kind in (Kind.PICTURE, Kind.DEEP):
+            if classify(path).kind in (EntryKind.PICTURE, EntryKind.DEEP):
                 self._offer(path)
 
     def _offer(self, path: str) -> None:

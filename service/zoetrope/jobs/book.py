@@ -12,25 +12,25 @@ import msgspec
 
 from ..durable import sync, write
 from ..structs import primed
-from .keep import Book, Count, Kind
+from .keep import Count, KeepBook, KeptKind
 
 log = logging.getLogger("zoetrope.keep")
 
 
-def read(file: Path) -> Book:
+def read(file: Path) -> KeepBook:
     """Read the book; one that is missing or cannot be read is empty, and everything's age begins anew."""
     try:
-        book = msgspec.json.decode(file.read_bytes(), type=primed(Book))
+        book = msgspec.json.decode(file.read_bytes(), type=primed(KeepBook))
     except FileNotFoundError:
-        return Book()
+        return KeepBook()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         said = "how long things have been kept cannot be read (%s); they are kept anew from now on"
         log.warning(said, error, extra={"action": "keep-book"})
-        return Book()
+        return KeepBook()
     return _renamed(book, lambda name: os.fsdecode(unquote_to_bytes(name)))
 
 
-def save(file: Path, book: Book) -> None:
+def save(file: Path, book: KeepBook) -> None:
     """Write the book as a whole, durably; an OSError leaves the one before."""
     part = file.with_name(f".{file.name}.part")
     # Names on a share may hold bytes that are no text.
@@ -40,9 +40,9 @@ def save(file: Path, book: Book) -> None:
     sync(file.parent)
 
 
-def _renamed(book: Book, rename: Callable[[str], str]) -> Book:
-    things: dict[Kind, dict[str, Count]] = {
+def _renamed(book: KeepBook, rename: Callable[[str], str]) -> KeepBook:
+    things: dict[KeptKind, dict[str, Count]] = {
         kind: {rename(name): count for name, count in counts.items()}
         for kind, counts in book.things.items()
     }
-    return Book(wall=book.wall, things=things)
+    return KeepBook(wall=book.wall, things=things)

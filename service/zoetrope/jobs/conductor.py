@@ -31,7 +31,7 @@ from .stage_run import StageRun
 from .worker import EngineWorker, WorkerStatus
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class ConductorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the conductor is doing; `waiting` says what keeps single jobs, by their ids."""
 
     paused: Reason | None
@@ -110,9 +110,9 @@ class Conductor:
         finally:
             self._queue.close()
 
-    def status(self) -> Status:
+    def status(self) -> ConductorStatus:
         """Say what is going on."""
-        return Status(
+        return ConductorStatus(
             paused=self._room.short,
             workers=tuple(worker.status() for worker in self._workers),
             waiting={

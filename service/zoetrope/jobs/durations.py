@@ -37,7 +37,7 @@ class Yardstick(StrEnum):
     RECIPE = "recipe"
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class MadeStage(msgspec.Struct, frozen=True, kw_only=True):
     """One stage that was made, and what can make it slow."""
 
     recipe: str
@@ -69,13 +69,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 class Slow(msgspec.Struct, frozen=True, kw_only=True):
     """A stage that took longer than its like: how much, and why, the likeliest first."""
 
-    run: Run
+    run: MadeStage
     usual: float  # seconds that would have been right
     by: Yardstick
     causes: tuple[str, ...]
 
 
-def runs(job: Job) -> list[Run]:
+def runs(job: Job) -> list[MadeStage]:
     """Take what a finished job tells of its stages; a stage without a measured video tells nothing."""
     found = []
     for stage in job.stages:
@@ -89,7 +89,7 @@ def runs(job: Job) -> list[Run]:
         usage = attempt.gpu
         asked = {"seed": "", **job.ticket.parameters}
         found.append(
-            Run(
+            MadeStage(
                 recipe=job.ticket.recipe,
                 stage=stage.name,
                 card=usage.card if usage is not None else attempt.engine,
@@ -112,7 +112,7 @@ def runs(job: Job) -> list[Run]:
 
 
 def judge(
-    last: Run, before: Iterable[Run], estimate: float | None, band: Band | None = None
+    last: MadeStage, before: Iterable[MadeStage], estimate: float | None, band: Band | None = None
 ) -> Slow | None:
     """Compare a stage with its like on this host; while there are too few, with what documents say.
 
@@ -158,7 +158,7 @@ def learned(
     return median(ratios) if ratios else 1.0
 
 
-def _causes(last: Run, like: Sequence[Run]) -> tuple[str, ...]:
+def _causes(last: MadeStage, like: Sequence[MadeStage]) -> tuple[str, ...]:
     """Name what differs from its like, in the order in which it is worth a look; else what may be."""
     found = []
     usual = _commonest([run.attention for run in like])
@@ -184,7 +184,7 @@ def _causes(last: Run, like: Sequence[Run]) -> tuple[str, ...]:
     return tuple(found or _possible(last, like))
 
 
-def _possible(last: Run, like: Sequence[Run]) -> list[str]:
+def _possible(last: MadeStage, like: Sequence[MadeStage]) -> list[str]:
     """Name what nothing recorded speaks against, in the same order."""
     told = ", ".join(f"{key} {value}" for key, value in last.parameters)
     possible = [

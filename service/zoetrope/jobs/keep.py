@@ -26,7 +26,7 @@ MOST_BETWEEN = DAY
 YOUNG = HOUR
 
 
-class Kind(StrEnum):
+class KeptKind(StrEnum):
     """What is kept for a time."""
 
     WORK = "work"  # the work folder of a failed, cancelled, declined or rejected job
@@ -34,17 +34,17 @@ class Kind(StrEnum):
     OUTBOX = "outbox"  # a finished job's folder
 
 
-class Why(StrEnum):
+class RemovalReason(StrEnum):
     """Why something goes."""
 
     AGE = "age"
     ROOM = "room"  # all work together takes more than it may
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class KeptThing(msgspec.Struct, frozen=True, kw_only=True):
     """One thing as a look found it; with another `mark` it is another thing, whose age begins anew."""
 
-    kind: Kind
+    kind: KeptKind
     name: str
     mark: str
     since: float = 0.0  # by the wall clock; it orders things of the same age, and nothing more
@@ -55,7 +55,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """A thing, and for how many seconds it has been seen."""
 
-    found: Found
+    found: KeptThing
     age: float
 
 
@@ -63,7 +63,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     """A thing that goes now."""
 
     kept: Kept
-    why: Why
+    why: RemovalReason
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -74,19 +74,19 @@ class Count(msgspec.Struct, frozen=True):
     size: Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Book(msgspec.Struct, frozen=True, kw_only=True):
+class KeepBook(msgspec.Struct, frozen=True, kw_only=True):
     """How long each thing has been seen, as it is written down between two looks."""
 
     wall: float = 0.0  # the clock at the last look; 0 before the first one
-    things: dict[Kind, dict[str, Count]] = {}
+    things: dict[KeptKind, dict[str, Count]] = {}
 
-    def size(self, kind: Kind, name: str, mark: str) -> int | None:
+    def size(self, kind: KeptKind, name: str, mark: str) -> int | None:
         """Give the size that was measured before; nothing that has ended grows."""
         known = self.things.get(kind, {}).get(name)
         return known.size if known is not None and known.mark == mark else None
 
 
-def elapsed(book: Book, wall: float, steady: float | None) -> float:
+def elapsed(book: KeepBook, wall: float, steady: float | None) -> float:
     """Say how much older everything is than at the last look.
 
     `steady` is what a clock that nobody sets says; it is None for the first look of a process.
@@ -98,7 +98,7 @@ def elapsed(book: Book, wall: float, steady: float | None) -> float:
     return min(max(0.0, wall - book.wall), MOST_BETWEEN)
 
 
-def aged(book: Book, found: Iterable[Found], passed: float) -> tuple[Kept, ...]:
+def aged(book: KeepBook, found: Iterable[KeptThing], passed: float) -> tuple[Kept, ...]:
     """Give each thing its age: none for one that is new, or that changed."""
     kept = []
     for each in found:
@@ -108,25 +108,27 @@ def aged(book: Book, found: Iterable[Found], passed: float) -> tuple[Kept, ...]:
     return tuple(kept)
 
 
-def written(book: Book, kept: Iterable[Kept], unseen: Iterable[Kind], wall: float) -> Book:
+def written(
+    book: KeepBook, kept: Iterable[Kept], unseen: Iterable[KeptKind], wall: float
+) -> KeepBook:
     """Give the next book; of kinds that could not be looked at, it says what it said."""
     blind = frozenset(unseen)
-    things: dict[Kind, dict[str, Count]] = {
+    things: dict[KeptKind, dict[str, Count]] = {
         kind: counts for kind, counts in book.things.items() if kind in blind
     }
     for each in kept:
         found = each.found
         if not found.held:
             things.setdefault(found.kind, {})[found.name] = Count(found.mark, each.age, found.size)
-    return Book(wall=wall, things=things)
+    return KeepBook(wall=wall, things=things)
 
 
-def days(kind: Kind, keep: KeepSettings) -> float:
+def days(kind: KeptKind, keep: KeepSettings) -> float:
     """Say how many days a kind stays; 0 is for ever."""
     return {
-        Kind.WORK: keep.work_days,
-        Kind.REJECTED: keep.rejected_days,
-        Kind.OUTBOX: keep.outbox_days,
+        KeptKind.WORK: keep.work_days,
+        KeptKind.REJECTED: keep.rejected_days,
+        KeptKind.OUTBOX: keep.outbox_days,
     }[kind]
 
 
@@ -142,8 +144,8 @@ def what_goes(kept: Iterable[Kept], keep: KeepSettings) -> tuple[Removal, ...]:
     for each in loose:
         limit = days(each.found.kind, keep) * DAY
         if limit and each.age >= limit:
-            going.append(Removal(kept=each, why=Why.AGE))
-        elif each.found.kind is Kind.WORK:
+            going.append(Removal(kept=each, why=RemovalReason.AGE))
+        elif each.found.kind is KeptKind.WORK:
             staying.append(each)
     most = keep.work_gigabytes * GIGABYTE
     total = sum(each.found.size for each in staying)
@@ -151,7 +153,7 @@ def what_goes(kept: Iterable[Kept], keep: KeepSettings) -> tuple[Removal, ...]:
         if not most or total <= most:
             break
         if each.age >= YOUNG:
-            going.append(Removal(kept=each, why=Why.ROOM))
+            going.append(Removal(kept=each, why=RemovalReason.ROOM))
             total -= each.found.size
     return tuple(sorted(going, key=lambda removal: _oldest_first(removal.kept)))
 
@@ -159,7 +161,7 @@ def what_goes(kept: Iterable[Kept], keep: KeepSettings) -> tuple[Removal, ...]:
 class Sum(msgspec.Struct, frozen=True, kw_only=True):
     """How many things of a kind are kept, and how much they take."""
 
-    kind: Kind
+    kind: KeptKind
     count: int
     bytes: int
 
@@ -167,13 +169,13 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
 class Due(msgspec.Struct, frozen=True, kw_only=True):
     """What goes first of all that is kept: a job's id or a file's path, and when, as a unix time."""
 
-    kind: Kind
+    kind: KeptKind
     name: str
     bytes: int
     at: float
 
 
-def sums(book: Book) -> tuple[Sum, ...]:
+def sums(book: KeepBook) -> tuple[Sum, ...]:
     """Add up what the book says."""
     return tuple(
         Sum(kind=kind, count=len(counts), bytes=sum(count.size for count in counts.values()))
@@ -182,7 +184,7 @@ def sums(book: Book) -> tuple[Sum, ...]:
     )
 
 
-def goes_next(book: Book, keep: KeepSettings) -> Due | None:
+def goes_next(book: KeepBook, keep: KeepSettings) -> Due | None:
     """Say what goes first of what the book holds, if anything of it ever does."""
     due = (
         Due(
@@ -198,10 +200,10 @@ def goes_next(book: Book, keep: KeepSettings) -> Due | None:
     return min(due, key=lambda each: (each.at, each.name), default=None)
 
 
-_NOUNS: Mapping[Kind, tuple[str, str]] = {
-    Kind.WORK: ("the work of 1 ended job", "the work of {} ended jobs"),
-    Kind.REJECTED: ("1 rejected picture", "{} rejected pictures"),
-    Kind.OUTBOX: ("1 finished video", "{} finished videos"),
+_NOUNS: Mapping[KeptKind, tuple[str, str]] = {
+    KeptKind.WORK: ("the work of 1 ended job", "the work of {} ended jobs"),
+    KeptKind.REJECTED: ("1 rejected picture", "{} rejected pictures"),
+    KeptKind.OUTBOX: ("1 finished video", "{} finished videos"),
 }
 
 
@@ -217,16 +219,16 @@ def described(found: Sequence[Sum]) -> str:
 def announced(due: Due) -> str:
     """Say what goes next: "the work of job 1f3a9c2e goes on 2026-03-01 (2.1 GB)"."""
     name = {
-        Kind.WORK: f"the work of job {due.name[:8]}",
-        Kind.REJECTED: shown(due.name),
-        Kind.OUTBOX: shown(due.name),
+        KeptKind.WORK: f"the work of job {due.name[:8]}",
+        KeptKind.REJECTED: shown(due.name),
+        KeptKind.OUTBOX: shown(due.name),
     }[due.kind]
     return f"{name} goes on {date(due.at)} ({amount(due.bytes)})"
 
 
-def setting_of(kind: Kind, keep: KeepSettings) -> str:
+def setting_of(kind: KeptKind, keep: KeepSettings) -> str:
     """Name the settings to lower so that things of a kind go sooner, each with its value."""
-    names = [f"{kind}_days"] + (["work_gigabytes"] if kind is Kind.WORK else [])
+    names = [f"{kind}_days"] + (["work_gigabytes"] if kind is KeptKind.WORK else [])
     return " or ".join(f"keep.{name} ({getattr(keep, name):g})" for name in names)
 
 

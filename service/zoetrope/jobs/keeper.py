@@ -16,13 +16,13 @@ from ..settings import Settings
 from . import book as books
 from .keep import (
     HOUR,
-    Book,
-    Found,
+    KeepBook,
     KeepStatus,
     Kept,
-    Kind,
+    KeptKind,
+    KeptThing,
     Removal,
-    Why,
+    RemovalReason,
     aged,
     amount,
     elapsed,
@@ -46,15 +46,15 @@ MOST_FAILURES = (
 class Holding(Protocol):
     """A place where things of one kind are kept."""
 
-    kind: Kind
+    kind: KeptKind
 
     async def clear(self) -> None:
         """Remove what nobody needs: what an earlier process was about to remove."""
 
-    async def look(self, known: Callable[[str, str], int | None], /) -> list[Found]:
+    async def look(self, known: Callable[[str, str], int | None], /) -> list[KeptThing]:
         """Find every thing; `known` gives the size of a name and mark that was measured before."""
 
-    async def remove(self, found: Found) -> bool:
+    async def remove(self, found: KeptThing) -> bool:
         """Remove a thing as it was found; false if it is needed again or is another one by now."""
 
 
@@ -75,11 +75,13 @@ class Keeper:
         self._short = short
         self._clock = clock
         self._steady = steady
-        self._book: Book | None = None
+        self._book: KeepBook | None = None
         self._last: float | None = None  # by the steady clock
         self._status = KeepStatus()
-        self._problems: dict[Kind, Reason] = {}
-        self._before: dict[Kind, Reason] = {}  # those of the look before, which were logged then
+        self._problems: dict[KeptKind, Reason] = {}
+        self._before: dict[
+            KeptKind, Reason
+        ] = {}  # those of the look before, which were logged then
         self._unsaved = False
 
     @property
@@ -110,8 +112,8 @@ class Keeper:
         since = None if self._last is None else steady - self._last
         passed = elapsed(self._book, wall, since)
         self._before, self._problems = self._problems, {}
-        found: list[Found] = []
-        holdings: dict[Kind, Holding] = {}
+        found: list[KeptThing] = []
+        holdings: dict[KeptKind, Holding] = {}
         for holding in self._holdings:
             try:
                 await holding.clear()
@@ -132,10 +134,10 @@ class Keeper:
         return removed
 
     async def _remove(
-        self, going: Sequence[Removal], holdings: dict[Kind, Holding]
+        self, going: Sequence[Removal], holdings: dict[KeptKind, Holding]
     ) -> tuple[Removal, ...]:
         removed: list[Removal] = []
-        failed = dict.fromkeys(Kind, 0)
+        failed = dict.fromkeys(KeptKind, 0)
         for removal in going:
             found = removal.kept.found
             if failed[found.kind] >= MOST_FAILURES:
@@ -151,13 +153,13 @@ class Keeper:
                 _tell(removal)
         return tuple(removed)
 
-    def _measured(self, kind: Kind) -> Callable[[str, str], int | None]:
-        book = self._book or Book()
+    def _measured(self, kind: KeptKind) -> Callable[[str, str], int | None]:
+        book = self._book or KeepBook()
         return lambda name, mark: book.size(kind, name, mark)
 
-    async def _write(self, kept: Sequence[Kept], unseen: Sequence[Kind], wall: float) -> None:
+    async def _write(self, kept: Sequence[Kept], unseen: Sequence[KeptKind], wall: float) -> None:
         """Write the book; while it cannot be written, this process goes by what it knows."""
-        self._book = book = written(self._book or Book(), kept, unseen, wall)
+        self._book = book = written(self._book or KeepBook(), kept, unseen, wall)
         self._status = KeepStatus(
             kept=sums(book), next=goes_next(book, self._settings.keep), looked=wall
         )
@@ -171,7 +173,7 @@ class Keeper:
         else:
             self._unsaved = False
 
-    def _hindered(self, kind: Kind, error: OSError | ZoetropeError) -> None:
+    def _hindered(self, kind: KeptKind, error: OSError | ZoetropeError) -> None:
         """Say once what keeps retention from a kind; the next look tries again."""
         if isinstance(error, ZoetropeError):
             reason = error.reason
@@ -202,11 +204,11 @@ class Keeper:
 def _tell(removal: Removal) -> None:
     found = removal.kept.found
     why = {
-        Why.AGE: f"kept for {removal.kept.age / 86_400:.3g} days",
-        Why.ROOM: "all work together takes more than keep.work_gigabytes",
+        RemovalReason.AGE: f"kept for {removal.kept.age / 86_400:.3g} days",
+        RemovalReason.ROOM: "all work together takes more than keep.work_gigabytes",
     }[removal.why]
     about = {"action": f"removed-{found.kind}"}
-    if found.kind is Kind.WORK:
+    if found.kind is KeptKind.WORK:
         about["job"] = found.name[:8]
-    name = "its work" if found.kind is Kind.WORK else shown(found.name)
+    name = "its work" if found.kind is KeptKind.WORK else shown(found.name)
     log.info("removed %s (%s): %s", name, amount(found.size), why, extra=about)

@@ -11,7 +11,7 @@ from ..settings import Settings
 from .stage_request import StageRequest
 
 if TYPE_CHECKING:
-    from ..lint.facts import Context, Host
+    from ..lint.facts import HostFacts, LintContext
     from ..lint.findings import Finding
 
 # The engine knows better than any recording which nodes it has, and checks these itself.
@@ -48,10 +48,10 @@ class LintGate:
         context = self._context(request, engine, pictured=pictured)
         return lint(request.graph(request.names()), context)
 
-    def _context(self, request: StageRequest, engine: str, *, pictured: bool) -> Context:
+    def _context(self, request: StageRequest, engine: str, *, pictured: bool) -> LintContext:
         import msgspec
 
-        from ..lint.facts import Picture, Recipe
+        from ..lint.facts import PictureFacts, RecipeFacts
         from ..lint.source import tags_of
 
         image = request.image
@@ -59,12 +59,12 @@ class LintGate:
         return msgspec.structs.replace(
             self._base,
             host=self.host(engine, request.memory),
-            recipe=Recipe(tags=tags),
-            picture=Picture(width=image.width, height=image.height) if pictured else None,
+            recipe=RecipeFacts(tags=tags),
+            picture=PictureFacts(width=image.width, height=image.height) if pictured else None,
             ignore={**THE_ENGINES, **_budgeted(request), **self._settings.lint.ignore},
         )
 
-    def host(self, engine: str, memory: float) -> Host:
+    def host(self, engine: str, memory: float) -> HostFacts:
         """Say what is known of the host that an engine runs on."""
         from ..lint.facts import reported
 
@@ -79,7 +79,7 @@ class LintGate:
         )
 
     @property
-    def _base(self) -> Context:
+    def _base(self) -> LintContext:
         from ..lint.facts import pinned_context
         from ..models.manifest import catalogue
 

@@ -17,7 +17,7 @@ from .lint_gate import LintGate
 from .stage_request import StageRequest
 
 if TYPE_CHECKING:
-    from ..lint.facts import Context
+    from ..lint.facts import LintContext
 
 # Where nobody has a picture yet: the shape that WAN was trained with most.
 USUAL_SIZE = (1280, 720)
@@ -26,7 +26,7 @@ USUAL_FPS = 16.0
 FIRST, LAST, BEFORE = "1" * 64, "2" * 64, "3" * 64
 
 
-class Found(Finding, frozen=True, kw_only=True):
+class PreflightFinding(Finding, frozen=True, kw_only=True):
     """A finding under its rule's name, in which stage of a recipe, and on which engines where not on all."""
 
     about: str = ""
@@ -43,7 +43,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
 
     refusal: Reason | None = None
 
-    findings: tuple[Found, ...] = ()
+    findings: tuple[PreflightFinding, ...] = ()
     notes: tuple[str, ...] = ()
     nodes: int = 0
 
@@ -73,7 +73,7 @@ def check_ticket(
 
 
 def check_graph(
-    gate: LintGate, document: Document, context: Context, cards: Mapping[str, float]
+    gate: LintGate, document: Document, context: LintContext, cards: Mapping[str, float]
 ) -> Preflight:
     """Read somebody's own graph for every engine, by name with the memory of its card."""
     # Late, so that an idle service does not hold a hundred rules.
@@ -97,12 +97,12 @@ class _Gathered:
         key = (stage, finding.rule, finding.node, finding.input, finding.found)
         self._found.setdefault(key, (finding, []))[1].append(engine)
 
-    def of(self, all_engines: int) -> tuple[Found, ...]:
+    def of(self, all_engines: int) -> tuple[PreflightFinding, ...]:
         """Give them, each with its engines where those are not all."""
         from ..lint.rules import RULES
 
         return tuple(
-            Found(
+            PreflightFinding(
                 **msgspec.structs.asdict(finding),
                 about=rule.title if (rule := RULES.get(finding.rule)) else "",
                 stage=stage,

@@ -23,7 +23,7 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     silence: float = 0.0  # seconds that may pass until the next; 0 once the engine is done with it
 
 
-class Meter:
+class ProgressMeter:
     """Turns an engine's events into one figure, weighing each node by the work it means."""
 
     def __init__(self, graph: Graph) -> None:

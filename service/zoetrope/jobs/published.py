@@ -13,7 +13,7 @@ from ..domain import steps
 from ..domain.job import State
 from ..errors import IllegalTransition, NotFound
 from ..store.protocol import Journal
-from .keep import Found, Kind
+from .keep import KeptKind, KeptThing
 from .outbox import owner
 from .work import clear, size_of, take_away
 
@@ -24,7 +24,7 @@ _OURS = re.compile(r"[^.].*-(?:[0-9a-f]{8}|[0-9a-f]{32}(?:-\d)?)", re.DOTALL)
 class PublishedVideos:
     """Finished jobs' folders; one that its ledger does not know, or names otherwise, is left alone."""
 
-    kind = Kind.OUTBOX
+    kind = KeptKind.OUTBOX
 
     def __init__(self, root: Path, ledger: Journal, clock: Callable[[], float]) -> None:
         self._root = root
@@ -35,11 +35,11 @@ class PublishedVideos:
         """Finish the removals that an earlier process began."""
         await asyncio.to_thread(self._clear)
 
-    async def look(self, known: Callable[[str, str], int | None]) -> list[Found]:
+    async def look(self, known: Callable[[str, str], int | None]) -> list[KeptThing]:
         """Find every finished folder; `known` gives a size that was measured before."""
         return await asyncio.to_thread(self._look, known)
 
-    async def remove(self, found: Found) -> bool:
+    async def remove(self, found: KeptThing) -> bool:
         """Remove a finished job's folder, if it is one; the ledger says so first."""
         name = found.name
         try:
@@ -56,8 +56,8 @@ class PublishedVideos:
         with Beneath(self._root) as tree:
             clear(tree)
 
-    def _look(self, known: Callable[[str, str], int | None]) -> list[Found]:
-        found: list[Found] = []
+    def _look(self, known: Callable[[str, str], int | None]) -> list[KeptThing]:
+        found: list[KeptThing] = []
         with Beneath(self._root) as tree:
             for name, status in tree.entries(""):
                 if not (stat.S_ISDIR(status.st_mode) and _OURS.fullmatch(name)):
@@ -67,7 +67,9 @@ class PublishedVideos:
                 size = known(name, mark)
                 if size is None:
                     size = size_of(tree, name)
-                found.append(Found(kind=self.kind, name=name, mark=mark, since=since, size=size))
+                found.append(
+                    KeptThing(kind=self.kind, name=name, mark=mark, since=since, size=size)
+                )
         return found
 
     def _owner(self, name: str) -> str:

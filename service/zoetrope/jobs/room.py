@@ -14,7 +14,7 @@ import msgspec
 from ..errors import Reason
 from ..settings import Settings
 from .book import read
-from .keep import Kind, amount, described, setting_of, sums
+from .keep import KeptKind, amount, described, setting_of, sums
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -76,9 +76,9 @@ def first_short(settings: Settings, *folders: Path) -> Reason | None:
 def _kept_there(disk: Disk, settings: Settings) -> str:
     """Say what retention keeps on a disk, and which setting lets it go sooner."""
     homes = {
-        Kind.WORK: settings.work,
-        Kind.REJECTED: settings.inbox.path,
-        Kind.OUTBOX: settings.outbox.path,
+        KeptKind.WORK: settings.work,
+        KeptKind.REJECTED: settings.inbox.path,
+        KeptKind.OUTBOX: settings.outbox.path,
     }
     steps = []
     for found in sums(read(settings.keep_book)):

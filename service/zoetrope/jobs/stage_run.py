@@ -38,7 +38,7 @@ from .durations import LEARNED_FROM, learned
 from .environment import environment, names_in
 from .lint_gate import LintGate
 from .outcome import Failed, Obsolete, Outcome
-from .progress import Live, Meter, eta, silence
+from .progress import Live, ProgressMeter, eta, silence
 from .stage_request import StageRequest, planned, size_key, strayed
 from .stage_results import bring
 
@@ -263,7 +263,7 @@ class StageRun:
         self, attempt: Attempt, request: StageRequest
     ) -> Finished | Failed | Obsolete | None:
         """Watch the prompt; None means that the engine has never run it and does not know it."""
-        meter = Meter(request.graph(request.names()))
+        meter = ProgressMeter(request.graph(request.names()))
         begun = time.monotonic()
         heard = begun
         seen = attempt.started is not None
@@ -328,7 +328,12 @@ class StageRun:
             self.live = msgspec.structs.replace(self.live, silence=0.0)
 
     def _show(
-        self, request: StageRequest, meter: Meter, elapsed: float, silent: float, allowed: float
+        self,
+        request: StageRequest,
+        meter: ProgressMeter,
+        elapsed: float,
+        silent: float,
+        allowed: float,
     ) -> None:
         now = self._clock()
         self.live = Live(

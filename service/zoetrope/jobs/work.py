@@ -18,7 +18,7 @@ from ..domain import steps
 from ..domain.job import ENDED, Job, State
 from ..errors import IllegalTransition, NotFound
 from ..store.protocol import Journal
-from .keep import Found, Kind
+from .keep import KeptKind, KeptThing
 
 # A folder on its way out; whoever lists folders by their names passes it by.
 _GOING = re.compile(r"\.[0-9a-f]{32}\.removed")
@@ -103,7 +103,7 @@ class WorkFolders:
 class EndedWork:
     """The work of jobs that have ended, as retention sees it; the ledger says which those are."""
 
-    kind = Kind.WORK
+    kind = KeptKind.WORK
 
     def __init__(self, folders: WorkFolders, ledger: Journal, clock: Callable[[], float]) -> None:
         self._folders = folders
@@ -119,16 +119,16 @@ class EndedWork:
                 if job.state is State.DONE or (job.removed and job.state in ENDED):
                     await asyncio.to_thread(self._folders.remove, name)
 
-    async def look(self, known: Callable[[str, str], int | None]) -> list[Found]:
+    async def look(self, known: Callable[[str, str], int | None]) -> list[KeptThing]:
         """Find every work folder; `known` gives a size that was measured before."""
-        found: list[Found] = []
+        found: list[KeptThing] = []
         names = await asyncio.to_thread(self._folders.names)
         for start in range(0, len(names), _AT_ONCE):
             some = [await self._found(name) for name in names[start : start + _AT_ONCE]]
             found += await asyncio.to_thread(self._measured, some, known)
         return found
 
-    async def remove(self, found: Found) -> bool:
+    async def remove(self, found: KeptThing) -> bool:
         """Remove a job's work, unless the job is needed again; the ledger says so first.
 
         From then on a retry says that the work is gone: of the two, one comes first.
@@ -141,12 +141,12 @@ class EndedWork:
         await asyncio.to_thread(self._folders.remove, found.name)
         return True
 
-    async def _found(self, name: str) -> Found:
+    async def _found(self, name: str) -> KeptThing:
         try:
             job = await self._ledger.get(name)
         except NotFound:  # being made just now, or its row cannot be read
-            return Found(kind=self.kind, name=name, mark="", held=True)
-        return Found(
+            return KeptThing(kind=self.kind, name=name, mark="", held=True)
+        return KeptThing(
             kind=self.kind,
             name=name,
             mark=repr(job.updated),
@@ -155,7 +155,9 @@ class EndedWork:
             held=job.state not in ENDED or job.state is State.DONE,
         )
 
-    def _measured(self, some: list[Found], known: Callable[[str, str], int | None]) -> list[Found]:
+    def _measured(
+        self, some: list[KeptThing], known: Callable[[str, str], int | None]
+    ) -> list[KeptThing]:
         return [each if each.held else _sized(each, known, self._folders.size) for each in some]
 
 
@@ -166,7 +168,7 @@ def _let_go(job: Job, *, mark: str, now: float) -> Job:
 
 
 def _sized(
-    found: Found, known: Callable[[str, str], int | None], measure: Callable[[str], int]
-) -> Found:
+    found: KeptThing, known: Callable[[str, str], int | None], measure: Callable[[str], int]
+) -> KeptThing:
     size = known(found.name, found.mark)
     return msgspec.structs.replace(found, size=measure(found.name) if size is None else size)

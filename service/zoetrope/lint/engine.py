@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..graphs.document import Document
 from ..graphs.graph import Graph
-from .facts import Context
+from .facts import LintContext
 from .findings import SEVERITIES, Finding, Hit, Rule
 from .rules import RULES
 from .subject import Subject
@@ -21,7 +21,7 @@ _RANK = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
 
 def lint(
-    graph: Document | Graph, context: Context, rules: Mapping[str, Rule] = RULES
+    graph: Document | Graph, context: LintContext, rules: Mapping[str, Rule] = RULES
 ) -> tuple[Finding, ...]:
     """List what is wrong or doubtful in a graph: the worst first."""
     document = graph if isinstance(graph, Document) else Document(nodes=graph)

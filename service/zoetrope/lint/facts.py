@@ -19,7 +19,7 @@ DENIED_MODELS = (r"rapid", r"(?:^|_)aio(?:_|$)", r"wan_?2_?1_.*(?:i2v|t2v)")
 PACKAGES = {"sageattn": "sageattention", "flash_attn": "flash_attn", "sageattn3": "sageattn3"}
 
 
-class Host(msgspec.Struct, frozen=True, kw_only=True):
+class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The machine that will run the graph; what is not known is None, and rules about it are silent."""
 
     memory_gb: float | None = None  # as the GPU is sold
@@ -62,9 +62,9 @@ def reported(
     capability: str = "",
     kernels: Iterable[str] | None = None,
     flags: Sequence[str] = (),
-) -> Host:
+) -> HostFacts:
     """Say in the linter's words what was found on a host: memory as sold, packages by name, and sm_120 for "12.0"."""
-    return Host(
+    return HostFacts(
         memory_gb=sold(memory_gb) if memory_gb else None,
         architecture=f"sm_{capability.replace('.', '')}" if capability else "",
         kernels=frozenset(PACKAGES.get(name, name) for name in kernels or ()) or None,
@@ -72,14 +72,14 @@ def reported(
     )
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+class RecipeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the recipe says of its graph."""
 
     tags: frozenset[str] = frozenset()
     aspect: str = ""  # such as "9:16"
 
 
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
+class PictureFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The picture (or the video's frames) that goes in."""
 
     width: int
@@ -87,13 +87,13 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     alpha: bool = False
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True):
+class LintContext(msgspec.Struct, frozen=True, kw_only=True):
     """Everything next to the graph."""
 
     catalog: Catalog
-    host: Host = Host()
-    recipe: Recipe = Recipe()
-    picture: Picture | None = None
+    host: HostFacts = HostFacts()
+    recipe: RecipeFacts = RecipeFacts()
+    picture: PictureFacts | None = None
     #: The name of the graph's own file; empty where it does not come from one.
     file: str = ""
     #: The files (`folder/file`) whose size and hash are known; None if no one looked.
@@ -102,6 +102,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     ignore: Mapping[str, str] = {}
 
 
-def pinned_context(**facts: object) -> Context:
+def pinned_context(**facts: object) -> LintContext:
     """Give a context of the ComfyUI version that the recipes are written for."""
-    return msgspec.structs.replace(Context(catalog=catalogs.load()), **facts)
+    return msgspec.structs.replace(LintContext(catalog=catalogs.load()), **facts)

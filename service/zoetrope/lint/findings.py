@@ -26,14 +26,14 @@ class Put(msgspec.Struct, frozen=True, tag="put"):
     value: Any
 
 
-class Drop(msgspec.Struct, frozen=True, tag="drop"):
+class DropInput(msgspec.Struct, frozen=True, tag="drop"):
     """Take an input away."""
 
     node: str
     input: str
 
 
-class Swap(msgspec.Struct, frozen=True, tag="swap"):
+class SwapNode(msgspec.Struct, frozen=True, tag="swap"):
     """Let another class do a node's work, with exactly these inputs."""
 
     node: str
@@ -41,7 +41,7 @@ class Swap(msgspec.Struct, frozen=True, tag="swap"):
     inputs: dict[str, Any]
 
 
-Change = Put | Drop | Swap
+Change = Put | DropInput | SwapNode
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,8 @@ import msgspec
 
 from ..graphs.graph import Graph, Node
 from .engine import lint
-from .facts import Context
-from .findings import Change, Drop, Finding, Put, Swap
+from .facts import LintContext
+from .findings import Change, DropInput, Finding, Put, SwapNode
 
 # One change may bring another finding to light; more rounds than this would be a quarrel of two rules.
 _ROUNDS = 8
@@ -26,7 +26,7 @@ class Mended(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def mend(graph: Graph, context: Context, rules: Collection[str] | None = None) -> Mended:
+def mend(graph: Graph, context: LintContext, rules: Collection[str] | None = None) -> Mended:
     """Apply the changes of all findings that have some, or of those of the rules that are named."""
     better = dict(graph)
     done: list[Finding] = []
@@ -44,7 +44,7 @@ def mend(graph: Graph, context: Context, rules: Collection[str] | None = None) -
             if any(_clashes(change, touched) for change in finding.changes):
                 continue
             for change in finding.changes:
-                touched[change.node].add(_ALL if isinstance(change, Swap) else change.input)
+                touched[change.node].add(_ALL if isinstance(change, SwapNode) else change.input)
                 better[change.node] = changed(better[change.node], change)
             done.append(finding)
     return Mended(better, tuple(done))
@@ -56,9 +56,9 @@ def changed(node: Node, change: Change) -> Node:
     match change:
         case Put(input=name, value=value):
             inputs[name] = value
-        case Drop(input=name):
+        case DropInput(input=name):
             inputs.pop(name, None)
-        case Swap(class_type=class_type):
+        case SwapNode(class_type=class_type):
             return Node(class_type=class_type, inputs=dict(change.inputs), meta=node.meta)
     return Node(class_type=node.class_type, inputs=inputs, meta=node.meta)
 
@@ -66,4 +66,4 @@ def changed(node: Node, change: Change) -> Node:
 def _clashes(change: Change, touched: Mapping[str, set[str]]) -> bool:
     """Say whether a change was found on a node that is no longer as it was."""
     before = touched.get(change.node, set())
-    return bool(before) if isinstance(change, Swap) else bool({_ALL, change.input} & before)
+    return bool(before) if isinstance(change, SwapNode) else bool({_ALL, change.input} & before)

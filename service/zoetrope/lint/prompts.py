@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from .graph_view import GraphView
-from .stages import Stage
+from .stages import SamplerStage
 
 Side = Literal["positive", "negative"]
 
@@ -32,7 +32,7 @@ class Prompt(msgspec.Struct, frozen=True):
     text: str | None
 
 
-def texts(view: GraphView, stage: Stage, side: Side) -> tuple[Prompt, ...]:
+def texts(view: GraphView, stage: SamplerStage, side: Side) -> tuple[Prompt, ...]:
     """Find the texts behind one side of a sampler's conditioning."""
     if stage.runtime == "wrapper":
         start = [(stage.node, "text_embeds", side)]

@@ -10,14 +10,14 @@ from .. import tables
 from ..errors import RecipeError
 from ..graphs.document import MOST_BYTES, Document, encode, parse
 from .engine import lint
-from .facts import Context
+from .facts import LintContext
 from .findings import Finding
 from .fix import mend
 
 REVERSE_ORDER = "experimental.low_to_high"
 
 
-class Source:
+class LintSource:
     """One graph as it lies on the disk, and what its recipe says of it."""
 
     def __init__(self, file: Path, document: Document, tags: frozenset[str]) -> None:
@@ -25,7 +25,7 @@ class Source:
         self.document = document
         self.tags = tags
 
-    def lint(self, context: Context) -> tuple[Finding, ...]:
+    def lint(self, context: LintContext) -> tuple[Finding, ...]:
         """List what is to be said of it."""
         doubled = tuple(
             Finding(
@@ -42,7 +42,7 @@ class Source:
         return (*doubled, *lint(self.document, context))
 
 
-def gather(paths: Sequence[Path]) -> Iterator[Source]:
+def gather(paths: Sequence[Path]) -> Iterator[LintSource]:
     """Read files, and the graphs of recipes' folders."""
     for path in paths:
         if path.is_dir():
@@ -57,7 +57,7 @@ def gather(paths: Sequence[Path]) -> Iterator[Source]:
             yield read(path)
 
 
-def read(file: Path) -> Source:
+def read(file: Path) -> LintSource:
     """Read one graph; what is no JSON at all is an error, what is no graph is the linter's to say."""
     try:
         if file.stat().st_size > MOST_BYTES:
@@ -65,10 +65,10 @@ def read(file: Path) -> Source:
         text = file.read_bytes()
     except OSError as error:
         raise RecipeError(f"{file} cannot be read ({error.strerror}).") from error
-    return Source(file, parse(text, str(file)), _tags(file.parent / "recipe.toml"))
+    return LintSource(file, parse(text, str(file)), _tags(file.parent / "recipe.toml"))
 
 
-def mended(source: Source, context: Context) -> tuple[str, ...]:
+def mended(source: LintSource, context: LintContext) -> tuple[str, ...]:
     """Mend a graph in its file, and name the rules that were fixed; a file that is no graph stays as it is."""
     document = source.document
     if document.page_format or document.malformed:
@@ -92,7 +92,7 @@ def _tags(recipe: Path) -> frozenset[str]:
         return frozenset()
     try:
         said = tables.read(recipe.read_text(encoding="utf-8"))
-    except (tables.Broken, UnicodeDecodeError) as error:
+    except (tables.BrokenTable, UnicodeDecodeError) as error:
         raise RecipeError(f"{recipe} is not valid TOML ({error}).") from error
     return tags_of(said.get("tags", ()), pictures=said.get("pictures", 1))
 

@@ -24,7 +24,7 @@ _LONGEST_CHAIN = 16
 _KSAMPLER = {"cfg": "cfg", "steps": "steps", "sampler": "sampler_name", "scheduler": "scheduler"}
 
 
-class Kind(msgspec.Struct, frozen=True):
+class SamplerKind(msgspec.Struct, frozen=True):
     """One class of samplers: its runtime, its latent input, and where its settings are written."""
 
     runtime: Runtime
@@ -32,9 +32,9 @@ class Kind(msgspec.Struct, frozen=True):
     settings: Mapping[str, str]
 
 
-KINDS: Final[Mapping[str, Kind]] = {
-    "KSampler": Kind("core", "latent_image", {**_KSAMPLER, "denoise": "denoise"}),
-    "KSamplerAdvanced": Kind(
+KINDS: Final[Mapping[str, SamplerKind]] = {
+    "KSampler": SamplerKind("core", "latent_image", {**_KSAMPLER, "denoise": "denoise"}),
+    "KSamplerAdvanced": SamplerKind(
         "core",
         "latent_image",
         {
@@ -45,27 +45,27 @@ KINDS: Final[Mapping[str, Kind]] = {
             "leftover": "return_with_leftover_noise",
         },
     ),
-    "SamplerCustom": Kind("core", "latent_image", {"cfg": "cfg"}),
-    "SamplerCustomAdvanced": Kind("core", "latent_image", {}),
-    "ClownsharKSampler_Beta": Kind(
+    "SamplerCustom": SamplerKind("core", "latent_image", {"cfg": "cfg"}),
+    "SamplerCustomAdvanced": SamplerKind("core", "latent_image", {}),
+    "ClownsharKSampler_Beta": SamplerKind(
         "res4lyf",
         "latent_image",
         {**_KSAMPLER, "denoise": "denoise", "run": "steps_to_run"},
     ),
-    "ClownsharkChainsampler_Beta": Kind(
+    "ClownsharkChainsampler_Beta": SamplerKind(
         "res4lyf",
         "latent_image",
         {"cfg": "cfg", "sampler": "sampler_name", "run": "steps_to_run"},
     ),
-    "SharkSampler_Beta": Kind(
+    "SharkSampler_Beta": SamplerKind(
         "res4lyf",
         "latent_image",
         {"cfg": "cfg", "steps": "steps", "scheduler": "scheduler", "run": "steps_to_run"},
     ),
-    "SharkChainsampler_Beta": Kind(
+    "SharkChainsampler_Beta": SamplerKind(
         "res4lyf", "latent_image", {"cfg": "cfg", "run": "steps_to_run"}
     ),
-    "WanVideoSampler": Kind(
+    "WanVideoSampler": SamplerKind(
         "wrapper",
         "samples",
         {
@@ -79,11 +79,11 @@ KINDS: Final[Mapping[str, Kind]] = {
             "denoise": "denoise_strength",
         },
     ),
-    "WanVideoSamplerv2": Kind("wrapper", "samples", {"cfg": "cfg"}),
+    "WanVideoSamplerv2": SamplerKind("wrapper", "samples", {"cfg": "cfg"}),
 }
 
 
-class Stage(msgspec.Struct, frozen=True, kw_only=True):
+class SamplerStage(msgspec.Struct, frozen=True, kw_only=True):
     """One sampler; a setting that is not known or that it does not have is None."""
 
     node: str
@@ -148,10 +148,10 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
         return self.places.get(setting, (self.node, setting))
 
 
-def find(view: GraphView) -> dict[str, Stage]:
+def find(view: GraphView) -> dict[str, SamplerStage]:
     """Read every sampler of a graph, each by its node."""
     chains: dict[Link | None, Chain] = {}
-    stages: dict[str, Stage] = {}
+    stages: dict[str, SamplerStage] = {}
     for node_id in view.of(*KINDS):
         stages[node_id] = _stage(view, node_id, chains)
     for node_id, stage in list(stages.items()):
@@ -160,7 +160,7 @@ def find(view: GraphView) -> dict[str, Stage]:
     return stages
 
 
-def around(view: GraphView, stage: Stage) -> frozenset[str]:
+def around(view: GraphView, stage: SamplerStage) -> frozenset[str]:
     """List the nodes above a sampler that are neither its model nor above another sampler."""
     waiting = [
         link.node for name, link in view.links(stage.node) if name not in {"model", "guider"}
@@ -178,7 +178,7 @@ def around(view: GraphView, stage: Stage) -> frozenset[str]:
     return frozenset(seen)
 
 
-def before(view: GraphView, stage: Stage, nodes: frozenset[str]) -> Iterator[str]:
+def before(view: GraphView, stage: SamplerStage, nodes: frozenset[str]) -> Iterator[str]:
     """List the samplers right above a sampler, by whatever way; `nodes` are those around it."""
     for node_id in (stage.node, *nodes):
         for name, link in view.links(node_id):
@@ -186,7 +186,7 @@ def before(view: GraphView, stage: Stage, nodes: frozenset[str]) -> Iterator[str
                 yield link.node
 
 
-def _stage(view: GraphView, node_id: str, chains: dict[Link | None, Chain]) -> Stage:
+def _stage(view: GraphView, node_id: str, chains: dict[Link | None, Chain]) -> SamplerStage:
     class_type = view.class_of(node_id)
     kind = KINDS[class_type]
     places: dict[str, Place] = {setting: (node_id, name) for setting, name in kind.settings.items()}
@@ -212,7 +212,7 @@ def _stage(view: GraphView, node_id: str, chains: dict[Link | None, Chain]) -> S
     def flag(setting: str) -> bool | None:
         return view.flag(*places[setting]) if setting in places else None
 
-    return Stage(
+    return SamplerStage(
         node=node_id,
         class_type=class_type,
         runtime=kind.runtime,
@@ -235,9 +235,9 @@ def _stage(view: GraphView, node_id: str, chains: dict[Link | None, Chain]) -> S
     )
 
 
-def _continued(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
+def _continued(stage: SamplerStage, stages: Mapping[str, SamplerStage]) -> SamplerStage:
     """Give a chained sampler the schedule that it goes on with, and the step it begins at."""
-    before: list[Stage] = []
+    before: list[SamplerStage] = []
     first = stages.get(stage.previous or "")
     while first is not None and len(before) < _LONGEST_CHAIN:
         before.append(first)

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from ..graphs.catalog import Input, Option
 from ..graphs.document import Document
-from ..graphs.fit import Fault, faults
+from ..graphs.fit import Misfit, faults
 from ..graphs.graph import Node
 from . import pictures, prompts, stages, upscalers
 from .classes import DECODERS, VAES, WEIGHTS
-from .facts import Context
+from .facts import LintContext
 from .filenames import Tag, tag
 from .graph_view import GraphView
 from .pictures import Canvas, Playback, Trail
 from .prompts import Prompt, Side
-from .stages import Stage
+from .stages import SamplerStage
 from .upscalers import Upscaler
 
 
@@ -32,14 +32,14 @@ class Weights(NamedTuple):
 class Pair(NamedTuple):
     """Two samplers, the second of which goes on with the first one's latent."""
 
-    first: Stage
-    second: Stage
+    first: SamplerStage
+    second: SamplerStage
 
 
 class Subject:
     """What rules look at."""
 
-    def __init__(self, document: Document, context: Context) -> None:
+    def __init__(self, document: Document, context: LintContext) -> None:
         self.document = document
         self.context = context
         self.catalog = context.catalog
@@ -68,7 +68,7 @@ class Subject:
         return frozenset(seen)
 
     @cached_property
-    def faults(self) -> tuple[tuple[str, Fault], ...]:
+    def faults(self) -> tuple[tuple[str, Misfit], ...]:
         """The inputs that do not fit their nodes' signatures, of all nodes that the server looks into."""
         return tuple(
             (node_id, fault)
@@ -106,12 +106,12 @@ class Subject:
         )
 
     @cached_property
-    def stages(self) -> dict[str, Stage]:
+    def stages(self) -> dict[str, SamplerStage]:
         """Every sampler, by its node."""
         return stages.find(self.read)
 
     @cached_property
-    def wan_stages(self) -> tuple[Stage, ...]:
+    def wan_stages(self) -> tuple[SamplerStage, ...]:
         """Every sampler whose weights are of the WAN family."""
         return tuple(stage for stage in self.stages.values() if stage.wan)
 
@@ -129,18 +129,18 @@ class Subject:
         """The pairs in which one expert of WAN 2.2 hands over to an expert."""
         return tuple(pair for pair in self.pairs if pair.first.expert and pair.second.expert)
 
-    def around(self, stage: Stage) -> frozenset[str]:
+    def around(self, stage: SamplerStage) -> frozenset[str]:
         """Give the nodes that condition a sampler."""
         if stage.node not in self._around:
             self._around[stage.node] = stages.around(self.read, stage)
         return self._around[stage.node]
 
-    def near(self, stage: Stage, *class_types: str) -> Iterator[str]:
+    def near(self, stage: SamplerStage, *class_types: str) -> Iterator[str]:
         """List the nodes of some classes that condition a sampler."""
         nodes = self.around(stage)
         return iter(sorted(n for n in nodes if self.read.class_of(n) in class_types))
 
-    def texts(self, stage: Stage, side: Side) -> tuple[Prompt, ...]:
+    def texts(self, stage: SamplerStage, side: Side) -> tuple[Prompt, ...]:
         """Give the texts behind one side of a sampler's conditioning."""
         key = (stage.node, side)
         if key not in self._texts:
@@ -152,7 +152,7 @@ class Subject:
         """Every node that decides size and length."""
         return pictures.canvases(self.read)
 
-    def canvases_of(self, stage: Stage) -> tuple[Canvas, ...]:
+    def canvases_of(self, stage: SamplerStage) -> tuple[Canvas, ...]:
         """Give the canvases that condition a sampler."""
         nodes = sorted(node_id for node_id in self.around(stage) if node_id in self.canvases)
         return tuple(self.canvases[node_id] for node_id in nodes)

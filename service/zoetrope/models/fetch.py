@@ -44,7 +44,7 @@ class Busy(ZoetropeError):
     key = "model-fetch-busy"
 
 
-class Broken(Exception):
+class BrokenDownload(Exception):
     """The connection or the server failed in a way that may pass; `after` is how long it asked to wait."""
 
     def __init__(self, why: str, after: float = 0.0) -> None:
@@ -52,7 +52,7 @@ class Broken(Exception):
         self.after = after
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class FetchProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a download is."""
 
     model: Model
@@ -90,7 +90,7 @@ class Fetcher:
         session: aiohttp.ClientSession,
         *,
         token: str = "",
-        tell: Callable[[Progress], None] = lambda _: None,
+        tell: Callable[[FetchProgress], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
@@ -152,7 +152,7 @@ class Fetcher:
             try:
                 await self._go_on(model, part)
                 done = True
-            except Broken as error:
+            except BrokenDownload as error:
                 have = self._have(model)
                 failures = 1 if have > before else failures + 1
                 before = have
@@ -207,7 +207,7 @@ class Fetcher:
                 start = _start(answer, model, have)
                 if start is None:
                     _forget(part)
-                    raise Broken("the length on the server does not match the partial file")
+                    raise BrokenDownload("the length on the server does not match the partial file")
                 if start != have:
                     digest, have = hashlib.sha256(), start
                 _keep_tag(part, answer)
@@ -222,15 +222,17 @@ class Fetcher:
                         self._say(model, have, begun)
                     await asyncio.to_thread(flush, target)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Broken(str(error) or type(error).__name__) from error
+            raise BrokenDownload(str(error) or type(error).__name__) from error
         if model.bytes is not None and have < model.bytes:
-            raise Broken(f"the server closed the connection after {have} of {model.bytes} bytes")
+            raise BrokenDownload(
+                f"the server closed the connection after {have} of {model.bytes} bytes"
+            )
         return digest
 
     def _say(self, model: Model, have: int, begun: tuple[float, int]) -> None:
         seconds = self._clock() - begun[0]
         rate = (have - begun[1]) / seconds if seconds > 1 else 0.0
-        self._tell(Progress(model=model, have=have, rate=rate, left=self._left))
+        self._tell(FetchProgress(model=model, have=have, rate=rate, left=self._left))
 
     def _settle(self, model: Model, part: Path, found: str) -> None:
         """Put a finished download in its place, or throw it away if it is not what it should be."""
@@ -272,7 +274,7 @@ def _start(answer: aiohttp.ClientResponse, model: Model, have: int) -> int | Non
     if status == 416:
         return None
     if status in PASSING:
-        raise Broken(where, _after(answer))
+        raise BrokenDownload(where, _after(answer))
     if status in (401, 403):
         raise FetchError(
             f"{where}.",

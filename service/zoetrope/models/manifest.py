@@ -56,7 +56,7 @@ def _read(origin: Path) -> tuple[Model, ...]:
         if known is None or known[0] != stamp:
             found = tables.read(origin.read_text(encoding="utf-8"))
             known = _KNOWN[origin] = (stamp, msgspec.convert(found, primed(_Manifest)).model)
-    except (OSError, UnicodeDecodeError, tables.Broken, msgspec.ValidationError) as error:
+    except (OSError, UnicodeDecodeError, tables.BrokenTable, msgspec.ValidationError) as error:
         raise RecipeError(f"{origin}: {error}.", "Fix it, or reinstall zoetrope.") from error
     return known[1]
 

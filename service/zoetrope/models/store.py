@@ -18,7 +18,7 @@ VERIFIED = ".zoetrope-verified.json"
 CHUNK = 1 << 22
 
 
-class State(StrEnum):
+class ModelState(StrEnum):
     """How a model's file is."""
 
     MISSING = "missing"
@@ -29,14 +29,14 @@ class State(StrEnum):
     VERIFIED = "verified"
 
 
-READY = frozenset({State.THERE, State.VERIFIED})
+READY = frozenset({ModelState.THERE, ModelState.VERIFIED})
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class FoundModel(msgspec.Struct, frozen=True, kw_only=True):
     """What there is of a model: its state, its file if there is one, and how much of it."""
 
     model: Model
-    state: State
+    state: ModelState
     path: Path
     have: int = 0
 
@@ -64,28 +64,30 @@ class Store:
         """Say where a fetched model belongs."""
         return self.path / model.folder / model.file
 
-    def look(self, model: Model) -> Found:
+    def look(self, model: Model) -> FoundModel:
         """Say how a model is, from sizes and remembered hashes alone."""
-        found: list[Found] = []
+        found: list[FoundModel] = []
         seen = self.seen()
         for folder in self.folders:
             file = folder / model.folder / model.file
             with contextlib.suppress(OSError):
                 found.append(self._judge(model, file, seen))
-        for state in (State.VERIFIED, State.THERE):
+        for state in (ModelState.VERIFIED, ModelState.THERE):
             if good := [each for each in found if each.state is state]:
                 return good[0]
         with contextlib.suppress(OSError):
             have = self.part(model).stat().st_size
-            return Found(model=model, state=State.PARTIAL, path=self.target(model), have=have)
+            return FoundModel(
+                model=model, state=ModelState.PARTIAL, path=self.target(model), have=have
+            )
         if found:
             return found[0]
-        return Found(model=model, state=State.MISSING, path=self.target(model))
+        return FoundModel(model=model, state=ModelState.MISSING, path=self.target(model))
 
-    def verify(self, model: Model, tell: Callable[[int], None] = lambda _: None) -> Found:
+    def verify(self, model: Model, tell: Callable[[int], None] = lambda _: None) -> FoundModel:
         """Compute a file's hash, remember it, and say how the model is then."""
         found = self.look(model)
-        if found.state not in (*READY, State.DAMAGED) or not model.sha256:
+        if found.state not in (*READY, ModelState.DAMAGED) or not model.sha256:
             return found
         digest = hashlib.sha256()
         with found.path.open("rb") as content:
@@ -105,16 +107,16 @@ class Store:
         part.write_bytes(msgspec.json.format(msgspec.json.encode(known), indent=1))
         part.replace(self.path / VERIFIED)
 
-    def _judge(self, model: Model, file: Path, seen: dict[str, Seen]) -> Found:
+    def _judge(self, model: Model, file: Path, seen: dict[str, Seen]) -> FoundModel:
         stat = file.stat()
-        state = State.THERE
+        state = ModelState.THERE
         if model.bytes is not None and stat.st_size != model.bytes:
-            state = State.WRONG_SIZE
+            state = ModelState.WRONG_SIZE
         elif model.sha256:
             known = seen.get(str(file))
             if known and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-                state = State.VERIFIED if known.sha256 == model.sha256 else State.DAMAGED
-        return Found(model=model, state=state, path=file, have=stat.st_size)
+                state = ModelState.VERIFIED if known.sha256 == model.sha256 else ModelState.DAMAGED
+        return FoundModel(model=model, state=state, path=file, have=stat.st_size)
 
     def seen(self) -> dict[str, Seen]:
         """Give the hashes that downloads and verifications remembered, by path."""
@@ -126,12 +128,12 @@ class Store:
         return {}
 
 
-def share(found: Sequence[Found]) -> float:
+def share(found: Sequence[FoundModel]) -> float:
     """Say which part of all bytes is there, from 0 to 1; files of unknown size count as nothing."""
     total = sum(each.model.bytes or 0 for each in found)
     have = sum(
         each.have
         for each in found
-        if each.model.bytes and (each.state in READY or each.state is State.PARTIAL)
+        if each.model.bytes and (each.state in READY or each.state is ModelState.PARTIAL)
     )
     return min(1.0, have / total) if total else 1.0

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from .. import child
-from ..domain.verdict import Finding, Measured, Verdict
+from ..domain.verdict import Doubt, Measured, Verdict
 from ..errors import ZoetropeError, is_disk_full
 from ..structs import primed
 from .expected import Expected
@@ -29,11 +29,11 @@ CPU_SECONDS_A_MEGAPIXEL = 0.3
 PATIENCE = 4.0
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MeasureAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the worker says: figures and doubts, or why there are none."""
 
     measured: Measured | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Doubt, ...] = ()
     unreadable: str = ""  # the video's fault
     errno: int = 0  # the disk's
 
@@ -68,7 +68,7 @@ async def check(
     With `strip`, the graph that ComfyUI wrote into the video's tags is taken out first.
     """
     if (await asyncio.to_thread(video.stat)).st_size == 0:
-        return Verdict(file=video.name, findings=(Finding("empty", "The file holds 0 bytes."),))
+        return Verdict(file=video.name, findings=(Doubt("empty", "The file holds 0 bytes."),))
     if video.suffix.lower() not in VIDEOS:
         return Verdict(file=video.name)
     order = Order(
@@ -89,7 +89,7 @@ async def check(
             "Look at the disk and at the folder's rights; it tries again by itself.",
         )
     if answer.measured is None:
-        finding = Finding("unreadable", f"The video cannot be decoded: {answer.unreadable}.")
+        finding = Doubt("unreadable", f"The video cannot be decoded: {answer.unreadable}.")
         return Verdict(file=video.name, findings=(finding,))
     return Verdict(file=video.name, measured=answer.measured, findings=answer.findings)
 
@@ -102,7 +102,7 @@ def cpu_seconds(expected: Expected) -> int:
     return round(CPU_SECONDS + CPU_SECONDS_A_MEGAPIXEL * larger * megapixels)
 
 
-async def _ask(order: Order) -> Answer:
+async def _ask(order: Order) -> MeasureAnswer:
     """Have one video looked at; a worker that its video brings down is an answer too."""
     try:
         process = await asyncio.create_subprocess_exec(
@@ -134,10 +134,12 @@ async def _ask(order: Order) -> Answer:
         words = trouble.decode(errors="replace").strip().splitlines()
         raise _down(words[-1] if words else f"it ended with {code}")
     if code == -signal.SIGXCPU:
-        return Answer(unreadable=f"it costs more than {order.cpu_seconds} s of processor time")
+        return MeasureAnswer(
+            unreadable=f"it costs more than {order.cpu_seconds} s of processor time"
+        )
     if code:
-        return Answer(unreadable="its decoder crashed")
-    return msgspec.json.decode(told.removeprefix(READY), type=primed(Answer))
+        return MeasureAnswer(unreadable="its decoder crashed")
+    return msgspec.json.decode(told.removeprefix(READY), type=primed(MeasureAnswer))
 
 
 def _down(why: str) -> CheckerDown:

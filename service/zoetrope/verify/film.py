@@ -11,7 +11,7 @@ from typing import Any
 import av
 import msgspec
 
-from ..domain.verdict import NONE, Finding, Look, Measured
+from ..domain.verdict import NONE, Appearance, Doubt, Measured
 from .expected import Expected
 from .measure import Figures, Measure
 from .measures import all_measures
@@ -74,11 +74,11 @@ def measure(video: Path, image: Path | None, poster: Path | None) -> Measured:
     )
 
 
-def judge(found: Measured, expected: Expected) -> tuple[Finding, ...]:
+def judge(found: Measured, expected: Expected) -> tuple[Doubt, ...]:
     """Compare what was measured with what was asked for."""
     if not found.frames:
-        return (Finding("empty", f"The video holds no frame in its {found.size} bytes."),)
-    doubts: list[Finding] = []
+        return (Doubt("empty", f"The video holds no frame in its {found.size} bytes."),)
+    doubts: list[Doubt] = []
     for each in all_measures():
         if each.of_pictures and not expected.quality:
             continue
@@ -89,9 +89,9 @@ def judge(found: Measured, expected: Expected) -> tuple[Finding, ...]:
     return tuple(doubts)
 
 
-def _look(source: SourcePicture, measures: list[Measure]) -> Look:
-    known, more = _sorted_out(_gathered([each.look(source) for each in measures]), Look)
-    return Look(**known, more=more)
+def _look(source: SourcePicture, measures: list[Measure]) -> Appearance:
+    known, more = _sorted_out(_gathered([each.look(source) for each in measures]), Appearance)
+    return Appearance(**known, more=more)
 
 
 def _gathered(found: list[Figures]) -> Figures:

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..domain.verdict import Finding, Grain, Measured
+from ..domain.verdict import Doubt, Grain, Measured
 from .expected import Expected
-from .picture import Frame, Picture, SourcePicture
+from .picture import Frame, PicturePlanes, SourcePicture
 
 Figures = dict[str, float | Grain | None]
 
@@ -35,13 +35,13 @@ class Measure:
         return {}
 
     @staticmethod
-    def look(picture: Picture) -> Figures:
+    def look(picture: PicturePlanes) -> Figures:
         """Give what there is to say of a single picture, be it a frame or the source."""
         del picture
         return {}
 
     @staticmethod
-    def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
+    def judge(found: Measured, expected: Expected) -> Iterator[Doubt]:
         """Say what is doubtful, with the figure and what it should be."""
         del found, expected
         yield from ()

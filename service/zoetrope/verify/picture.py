@@ -15,7 +15,7 @@ from .planes import Luma, Pixels, plain
 SMALL = 160
 
 
-class Picture:
+class PicturePlanes:
     """A picture as colours, brightness and the two planes of colour differences."""
 
     def __init__(self, rgb: Pixels, luma: Pixels, colour: Pixels, scale: float) -> None:
@@ -26,7 +26,7 @@ class Picture:
         self.scale = scale
 
 
-class SourcePicture(Picture):
+class SourcePicture(PicturePlanes):
     """The source image, placed in the video's frame as ComfyUI places it."""
 
     def __init__(self, file: Path, size: tuple[int, int]) -> None:
@@ -79,7 +79,7 @@ class Frame:
         return float(self.small.mean())
 
     @cached_property
-    def picture(self) -> Picture:
+    def picture(self) -> PicturePlanes:
         """All of it."""
         colour = plain(self._raw, "yuv444p")[1:].transpose(1, 2, 0)
-        return Picture(plain(self._raw, "rgb24"), self.luma, colour, self._scale)
+        return PicturePlanes(plain(self._raw, "rgb24"), self.luma, colour, self._scale)

@@ -15,7 +15,7 @@ import msgspec
 
 from ..structs import primed
 from . import film, tags
-from .check import READY, Answer, Order
+from .check import READY, MeasureAnswer, Order
 
 # 161 frames of 1080x1578 on two cores peak at 0.6 GiB; the rest is room for the source and for threads.
 MEMORY = 4 << 30
@@ -34,7 +34,7 @@ HOSTS = {
 }
 
 
-def answer(order: Order) -> Answer:
+def answer(order: Order) -> MeasureAnswer:
     """Do all that is asked; whatever a video makes a decoder do becomes an answer."""
     video = Path(order.video)
     image = Path(order.image) if order.image else None
@@ -43,13 +43,13 @@ def answer(order: Order) -> Answer:
         if order.strip:
             tags.strip(video)
         found = film.measure(video, image, poster)
-        return Answer(measured=found, findings=film.judge(found, order.expected))
+        return MeasureAnswer(measured=found, findings=film.judge(found, order.expected))
     except MemoryError:
-        return Answer(unreadable=f"it needs more than {MEMORY >> 30} GiB of memory")
+        return MeasureAnswer(unreadable=f"it needs more than {MEMORY >> 30} GiB of memory")
     except Exception as error:
         if isinstance(error, OSError) and error.errno in HOSTS:
-            return Answer(errno=error.errno)
-        return Answer(unreadable=f"{type(error).__name__}: {error}")
+            return MeasureAnswer(errno=error.errno)
+        return MeasureAnswer(unreadable=f"{type(error).__name__}: {error}")
 
 
 def main(words: str, answers: BinaryIO) -> int:

@@ -55,14 +55,14 @@ class Resync(msgspec.Struct, frozen=True):
     why: str = "Events are missing; ask for the jobs again."
 
 
-class Handle(Protocol):
+class DelayedCall(Protocol):
     """A call that is still to come."""
 
     def cancel(self) -> None:
         """Call it off."""
 
 
-Later = Callable[[float, Callable[[], None]], Handle]
+Later = Callable[[float, Callable[[], None]], DelayedCall]
 
 
 class Reader:
@@ -134,7 +134,9 @@ class Bus:
         self._bytes = 0  # of the events that are kept
         self._forgotten = 0  # the seq of the newest event that is no longer kept
         self._told: dict[str, tuple[float, Event]] = {}  # each running job's last progress
-        self._held: dict[str, tuple[Handle, Live]] = {}  # progress that came too soon after another
+        self._held: dict[
+            str, tuple[DelayedCall, Live]
+        ] = {}  # progress that came too soon after another
         self._live: dict[str, Live] = {}
         self._readers: set[Reader] = set()
 

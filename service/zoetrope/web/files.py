@@ -46,7 +46,7 @@ _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _RANGES = re.compile(r"bytes=[0-9 ,-]+")
 
 
-class Opened(msgspec.Struct, frozen=True):
+class OpenFile(msgspec.Struct, frozen=True):
     """A file that is open; the tag is another one as soon as the file is."""
 
     handle: int
@@ -54,7 +54,7 @@ class Opened(msgspec.Struct, frozen=True):
     tag: str
 
 
-class Span(msgspec.Struct, frozen=True):
+class ByteRange(msgspec.Struct, frozen=True):
     """A part of a file, by its first byte and how many there are."""
 
     start: int
@@ -67,13 +67,13 @@ def media_type(name: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def opened(root: Path, relative: str) -> AsyncIterator[Opened]:
+async def opened(root: Path, relative: str) -> AsyncIterator[OpenFile]:
     """Open a file below a folder of ours; anybody may write on a share, so no link is followed there."""
     handle = await asyncio.to_thread(_open, root, relative)
     try:
         found = os.fstat(handle)
         tag = f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"'
-        yield Opened(handle, found.st_size, tag)
+        yield OpenFile(handle, found.st_size, tag)
     finally:
         os.close(handle)
 
@@ -90,7 +90,7 @@ def size_of(root: Path, relative: str) -> int | None:
         os.close(handle)
 
 
-def span(asked: str | None, size: int) -> Span | None:
+def span(asked: str | None, size: int) -> ByteRange | None:
     """Read a Range header: a part, None for all of it, or BadRange when there is no such part."""
     if asked is None or not asked.startswith("bytes="):
         return None  # a unit that we do not know is to be ignored
@@ -106,11 +106,11 @@ def span(asked: str | None, size: int) -> Span | None:
         start, end = max(0, size - int(last or 0)), size - 1
     if start > end:
         raise BadRange(asked, size)
-    return Span(start, end - start + 1)
+    return ByteRange(start, end - start + 1)
 
 
 async def send(
-    request: web.Request, file: Opened, *, kind: str, save_as: str = ""
+    request: web.Request, file: OpenFile, *, kind: str, save_as: str = ""
 ) -> web.StreamResponse:
     """Answer with a file or the part of it that is asked for."""
     headers = {"ETag": file.tag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
@@ -131,7 +131,7 @@ async def send(
         last = part.start + part.length - 1
         headers["Content-Range"] = f"bytes {part.start}-{last}/{file.size}"
     response = web.StreamResponse(status=200 if part is None else 206, headers=headers)
-    part = part or Span(0, file.size)
+    part = part or ByteRange(0, file.size)
     response.content_length = part.length
     await response.prepare(request)
     if request.method != "HEAD":
@@ -140,7 +140,7 @@ async def send(
 
 
 async def _write(
-    request: web.Request, response: web.StreamResponse, file: Opened, part: Span
+    request: web.Request, response: web.StreamResponse, file: OpenFile, part: ByteRange
 ) -> None:
     at, end = part.start, part.start + part.length
     while at < end:

@@ -74,7 +74,7 @@ class Taking(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
 
 
-class Why(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ReasonForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The reason for a decision; optional."""
 
     why: str = ""

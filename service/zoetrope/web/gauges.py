@@ -63,7 +63,7 @@ class Gauges:
         if (tuner := runtime.tuner) is not None and tuner.watch.cards:
             families += gpu(tuner)
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Taken(families))
+        registry.register(TakenFigures(families))
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
     async def _queue(self, workers: Sequence[WorkerStatus]) -> list[Metric]:
@@ -76,7 +76,7 @@ class Gauges:
         return [jobs(await ledger.tally(), known), oldest(first, self._now())]
 
 
-class Taken(Collector):
+class TakenFigures(Collector):
     """Figures that were taken a moment ago, because the library cannot wait for them."""
 
     def __init__(self, families: Iterable[Metric]) -> None:

@@ -18,7 +18,7 @@ from . import login, page
 from .api.artefacts import ArtefactsApi
 from .api.engines import EnginesApi
 from .api.environment import EnvironmentApi
-from .api.events import PATIENCE, PAUSE, Events
+from .api.events import PATIENCE, PAUSE, EventsApi
 from .api.gpu import GpuApi
 from .api.health import HealthApi
 from .api.jobs import Jobs
@@ -61,7 +61,7 @@ def make_app(
     who = access(runtime.settings.web)
     app = web.Application(middlewares=[as_problems, guard(who)], client_max_size=SMALL)
     app.on_response_prepare.append(add_headers)
-    events = Events(bus, pause=pause, patience=patience)
+    events = EventsApi(bus, pause=pause, patience=patience)
     found = api(runtime, health or standard(runtime), events)
     found += OpenApi(found, token=who.digest is not None).endpoints()
     routes = [each.route() for each in found]
@@ -74,7 +74,7 @@ def make_app(
     return app
 
 
-def api(runtime: Runtime, health: Health, events: Events) -> list[Endpoint]:
+def api(runtime: Runtime, health: Health, events: EventsApi) -> list[Endpoint]:
     """List every address of the API but the one that describes them."""
     return [
         *HealthApi(health).endpoints(),

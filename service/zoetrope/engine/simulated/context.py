@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from ...graphs.document import encode
 from .faults import Faults
 from .files import Files
-from .queue import Prompt
+from .queue import QueuedPrompt
 
 Json = dict[str, Any]
 
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 class Run(Protocol):
     """The prompt that a node is part of."""
 
-    prompt: Prompt
+    prompt: QueuedPrompt
     files: Files
     faults: Faults
 

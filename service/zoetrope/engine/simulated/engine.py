@@ -18,7 +18,7 @@ from .faults import Fault, Faults
 from .files import Files
 from .models import DEFAULT_MODELS, ModelNames
 from .queue import Outcome, PromptQueue
-from .server import Server
+from .server import SimulatedServer
 from .sockets import Sockets
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class SimulatedEngine:
             step_seconds=self._step_seconds,
             cache=self._cache,
         )
-        server = Server(
+        server = SimulatedServer(
             catalog=executor.catalog,
             files=self.files,
             faults=self.faults,

@@ -12,8 +12,8 @@ from .context import Context
 from .errors import EngineDied, InterruptedPrompt, NodeFailure, NotSimulated
 from .faults import Faults
 from .files import Files
-from .progress import Progress
-from .queue import Outcome, Prompt
+from .progress import PromptProgress
+from .queue import Outcome, QueuedPrompt
 from .schedule import Schedule
 
 Json = dict[str, Any]
@@ -71,7 +71,7 @@ class Executor:
             self._interrupt.clear()
             raise InterruptedPrompt
 
-    def run(self, prompt: Prompt) -> Outcome:
+    def run(self, prompt: QueuedPrompt) -> Outcome:
         """Run a prompt to its end, good or bad."""
         # An interrupt that came while nothing ran is not meant for this prompt.
         self._interrupt.clear()
@@ -85,7 +85,7 @@ class Executor:
 class _Run:
     """One prompt on its way."""
 
-    def __init__(self, executor: Executor, prompt: Prompt) -> None:
+    def __init__(self, executor: Executor, prompt: QueuedPrompt) -> None:
         self.executor = executor
         self.prompt = prompt
         self.files = executor.files
@@ -93,7 +93,7 @@ class _Run:
         self._messages: list[tuple[str, Json]] = []
         self._executed: list[str] = []
         self._ui: dict[str, Made] = {}
-        self._progress = Progress(prompt.prompt_id, self._send)
+        self._progress = PromptProgress(prompt.prompt_id, self._send)
         self._names: dict[str, str] = {}
         self._values: dict[str, tuple[object, ...]] = {}
 

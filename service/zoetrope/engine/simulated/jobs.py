@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .queue import Prompt, PromptQueue
+from .queue import PromptQueue, QueuedPrompt
 
 Json = dict[str, Any]
 
@@ -101,7 +101,7 @@ def _origin(extra_data: Json) -> Json:
     return {"create_time": extra_data.get("create_time"), "workflow_id": workflow.get("id")}
 
 
-def _queued(prompt: Prompt, status: str) -> Json:
+def _queued(prompt: QueuedPrompt, status: str) -> Json:
     return _pruned(
         {
             "id": prompt.prompt_id,

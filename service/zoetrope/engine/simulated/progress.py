@@ -6,7 +6,7 @@ from typing import Any
 Send = Callable[[str, dict[str, Any]], None]
 
 
-class Progress:
+class PromptProgress:
     """What each node of the running prompt has done."""
 
     def __init__(self, prompt_id: str, send: Send) -> None:

@@ -15,7 +15,7 @@ HISTORY_LIMIT = 10_000
 Json = dict[str, Any]
 
 
-class Prompt(msgspec.Struct, frozen=True):
+class QueuedPrompt(msgspec.Struct, frozen=True):
     """One accepted prompt."""
 
     number: float
@@ -45,14 +45,14 @@ class PromptQueue:
         self._changed = changed
         self._lock = threading.RLock()
         self._ready = threading.Condition(self._lock)
-        self._waiting: list[tuple[float, int, Prompt]] = []
+        self._waiting: list[tuple[float, int, QueuedPrompt]] = []
         self._serial = 0
-        self._running: Prompt | None = None
+        self._running: QueuedPrompt | None = None
         self._history: dict[str, Json] = {}
         self._flags: set[str] = set()
         self._closed = False
 
-    def put(self, prompt: Prompt) -> None:
+    def put(self, prompt: QueuedPrompt) -> None:
         """Let a prompt wait its turn."""
         with self._lock:
             self._serial += 1
@@ -60,7 +60,7 @@ class PromptQueue:
             self._changed()
             self._ready.notify()
 
-    def take(self) -> Prompt | None:
+    def take(self) -> QueuedPrompt | None:
         """Wait for the next prompt and mark it running; None when flags were raised."""
         with self._ready:
             while not self._waiting and not self._flags and not self._closed:
@@ -73,7 +73,7 @@ class PromptQueue:
             self._changed()
             return prompt
 
-    def done(self, prompt: Prompt, outcome: Outcome) -> None:
+    def done(self, prompt: QueuedPrompt, outcome: Outcome) -> None:
         """Move the running prompt into the history."""
         with self._lock:
             self._running = None
@@ -96,7 +96,7 @@ class PromptQueue:
         with self._lock:
             return len(self._waiting) + (self._running is not None)
 
-    def snapshot(self) -> tuple[list[Prompt], list[Prompt]]:
+    def snapshot(self) -> tuple[list[QueuedPrompt], list[QueuedPrompt]]:
         """Return running and waiting prompts, the latter as the heap keeps them."""
         with self._lock:
             running = [self._running] if self._running else []

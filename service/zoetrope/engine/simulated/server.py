@@ -19,7 +19,7 @@ from .execute import Executor
 from .faults import Fault, Faults
 from .files import Files, store_upload
 from .guard import only_own_pages
-from .queue import Prompt, PromptQueue
+from .queue import PromptQueue, QueuedPrompt
 from .sockets import FEATURES, Sockets
 from .validate import Lists, validate
 
@@ -32,7 +32,7 @@ VERSION = signatures.PINNED
 _ACTIVE = ("html", "javascript", "css", "svg", "xml", "rfc822")
 
 
-class Server:
+class SimulatedServer:
     """The requests of one engine process."""
 
     def __init__(
@@ -153,7 +153,7 @@ class Server:
         if "client_id" in body:
             extra_data["client_id"] = body["client_id"]
         extra_data["create_time"] = int(self.executor.clock() * 1000)
-        self.queue.put(Prompt(number, prompt_id, verdict.graph, extra_data, verdict.outputs))
+        self.queue.put(QueuedPrompt(number, prompt_id, verdict.graph, extra_data, verdict.outputs))
         return web.json_response(
             {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
         )

@@ -9,7 +9,7 @@ import msgspec
 
 from ...graphs.catalog import INPUT_FOLDER, Catalog, Input, Option, all_options, input_spec
 from ...graphs.document import Document, Link, link_of
-from ...graphs.fit import Fault, Kind, astray, declared, faults, fitted
+from ...graphs.fit import Misfit, MisfitKind, astray, declared, faults, fitted
 from ...graphs.graph import Graph, Node
 
 Json = dict[str, Any]
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 _LONGEST_LIST = 20
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Validation(msgspec.Struct, frozen=True):
     """The answer to a graph: an error for the whole, errors by node, and the outputs to run.
 
     In `graph` the values have the types of their inputs.
@@ -39,20 +39,20 @@ class Lists(msgspec.Struct, frozen=True):
 
 def validate(
     document: Document, catalog: Catalog, lists: Lists, only: Sequence[str] | None
-) -> Verdict:
+) -> Validation:
     """Judge a document; an entry of it that is no node rejects the whole."""
     graph = document.nodes
     for node_id, entry in document.malformed.items():
-        return Verdict(_malformed(node_id, entry.reason, entry.title), [], {}, graph)
+        return Validation(_malformed(node_id, entry.reason, entry.title), [], {}, graph)
     outputs: list[str] = []
     for node_id, node in graph.items():
         signature = catalog.get(node.class_type)
         if signature is None:
-            return Verdict(_missing_node(node_id, node), [], {}, graph)
+            return Validation(_missing_node(node_id, node), [], {}, graph)
         if signature.output_node and (only is None or node_id in only):
             outputs.append(node_id)
     if not outputs:
-        return Verdict(_error("prompt_no_outputs", "Prompt has no outputs"), [], {}, graph)
+        return Validation(_error("prompt_no_outputs", "Prompt has no outputs"), [], {}, graph)
     check = _Check(graph, catalog, lists)
     good: list[str] = []
     node_errors: Json = {}
@@ -85,19 +85,19 @@ def validate(
                 }
                 node_errors.setdefault(bad_id, entry_of)["dependent_outputs"].append(node_id)
     if good:
-        return Verdict(None, good, node_errors, check.graph())
+        return Validation(None, good, node_errors, check.graph())
     message = "Prompt outputs failed validation"
     error = _error("prompt_outputs_failed_validation", message, "\n".join(spoken))
-    return Verdict(error, [], node_errors, graph)
+    return Validation(error, [], node_errors, graph)
 
 
 def _error(kind: str, message: str, details: str = "", **extra: Any) -> Json:
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
-def _lost(kind: Kind, node: str) -> LookupError:
+def _lost(kind: MisfitKind, node: str) -> LookupError:
     """Make what ComfyUI's own check raises at a link that leads nowhere."""
-    return KeyError(node) if kind is Kind.NO_NODE else IndexError("tuple index out of range")
+    return KeyError(node) if kind is MisfitKind.NO_NODE else IndexError("tuple index out of range")
 
 
 def _malformed(node_id: str, reason: str, title: str) -> Json:
@@ -214,18 +214,18 @@ class _Check:
             if (lost := astray(link, self._graph, self.catalog)) is not None:
                 raise _lost(lost[0], link.node)
 
-    def _fault(self, fault: Fault) -> Json:
+    def _fault(self, fault: Misfit) -> Json:
         """Put a fault into ComfyUI's words."""
         name, item, value = fault.input, fault.item, fault.value
         match fault.kind:
-            case Kind.MISSING:
+            case MisfitKind.MISSING:
                 message = "Required input is missing"
                 return _error(
                     "required_input_missing", message, name.split(".")[-1], input_name=name
                 )
-            case Kind.NO_NODE | Kind.NO_OUTPUT:
+            case MisfitKind.NO_NODE | MisfitKind.NO_OUTPUT:
                 raise _lost(fault.kind, value[0])
-            case Kind.CHOICE:
+            case MisfitKind.CHOICE:
                 return self._choice(fault)
         quoted: Json = {
             "input_name": name,
@@ -233,10 +233,10 @@ class _Check:
             "received_value": value,
         }
         match fault.kind:
-            case Kind.NO_LINK:
+            case MisfitKind.NO_LINK:
                 message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
                 return _error("bad_linked_input", message, name, **quoted)
-            case Kind.OTHER_TYPE:
+            case MisfitKind.OTHER_TYPE:
                 wanted = quoted["input_config"][0]
                 del quoted["received_value"]
                 return _error(
@@ -247,8 +247,8 @@ class _Check:
                     received_type=fault.told,
                     linked_node=value,
                 )
-            case Kind.SMALL | Kind.LARGE:
-                small = fault.kind is Kind.SMALL
+            case MisfitKind.SMALL | MisfitKind.LARGE:
+                small = fault.kind is MisfitKind.SMALL
                 kind = "value_smaller_than_min" if small else "value_bigger_than_max"
                 return _error(kind, f"Value {value} {fault.told}", name, **quoted)
         return _error(
@@ -259,7 +259,7 @@ class _Check:
             exception_message=fault.told,
         )
 
-    def _choice(self, fault: Fault) -> Json:
+    def _choice(self, fault: Misfit) -> Json:
         """Say that a value is none of a list."""
         options = all_options(fault.item, self._folder)
         long = len(options) > _LONGEST_LIST

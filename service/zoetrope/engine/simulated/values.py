@@ -26,7 +26,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Model:
+class SimulatedModel:
     """A diffusion model by name, with all that was done to it."""
 
     name: str
@@ -41,7 +41,7 @@ class Model:
             return "high"
         return "low" if "lownoise" in name else "both"
 
-    def patched(self, patch: str) -> "Model":
+    def patched(self, patch: str) -> "SimulatedModel":
         """Return the model with one more patch."""
         return replace(self, patches=(*self.patches, patch))
 
@@ -90,7 +90,7 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class Video:
+class SimulatedVideo:
     """Frames with a rate and perhaps sound, or the file that holds them."""
 
     fps: Fraction

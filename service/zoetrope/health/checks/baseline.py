@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...gpu.profile import declared
 from ...runtime import Runtime
-from ..base import Verdict
+from ..base import CheckResult
 
 ARCHITECTURE = "Blackwell"
 
@@ -17,7 +17,7 @@ class BaselineCheck:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def look(self) -> Verdict | None:
+    async def look(self) -> CheckResult | None:
         """Name the GPUs that want a working profile and have none."""
         tuner = self._runtime.tuner
         if tuner is None:
@@ -30,11 +30,11 @@ class BaselineCheck:
         if not bare:
             names = {card.short: declared(card, settings)[0] for card in cards}
             told = ", ".join(f"{card} runs at {profile}" for card, profile in names.items())
-            return Verdict(name=self.name, level="ok", found=f"{told}.")
+            return CheckResult(name=self.name, level="ok", found=f"{told}.")
         card = bare[0]
         # A report of one 5090: at most 2100 MHz took 19 % off the energy and 20 % off the speed.
         high = round(card.core.high * 0.85 / 15) * 15 if card.core else 2600
-        return Verdict(
+        return CheckResult(
             name=self.name,
             level="degraded",
             found=f"{', '.join(card.short for card in bare)} runs at stock clocks and full power.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...runtime import Runtime
-from ..base import Verdict
+from ..base import CheckResult
 
 
 class CardCheck:
@@ -14,7 +14,7 @@ class CardCheck:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def look(self) -> Verdict | None:
+    async def look(self) -> CheckResult | None:
         """Say which GPUs there are; a host without one has nothing to say, unless an engine names one."""
         tuner = self._runtime.tuner
         if tuner is None or not tuner.watch.looked.is_set():
@@ -40,17 +40,17 @@ class CardCheck:
         told = ", ".join(f"{card.short} (driver {card.driver})" for card in watch.cards)
         unnamed = [engine.name for engine in settings.engines if engine.gpu is None]
         if tuner.wanted and len(watch.cards) > 1 and unnamed:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=f"{told}. No setting says which of them {', '.join(unnamed)} uses,"
                 " so it is neither tuned nor measured.",
                 next_step="Set its GPU in the settings: engines[].gpu (nvidia-smi -L).",
             )
-        return Verdict(name=self.name, level="ok", found=f"{told}.")
+        return CheckResult(name=self.name, level="ok", found=f"{told}.")
 
-    def _failing(self, found: str, next_step: str) -> Verdict:
-        return Verdict(name=self.name, level="failing", found=found, next_step=next_step)
+    def _failing(self, found: str, next_step: str) -> CheckResult:
+        return CheckResult(name=self.name, level="failing", found=found, next_step=next_step)
 
 
 def make(runtime: Runtime) -> CardCheck:

@@ -11,7 +11,7 @@ import msgspec
 from ...domain.query import JobQuery
 from ...errors import ZoetropeError
 from ...runtime import Runtime
-from ..base import Verdict, ago
+from ..base import CheckResult, ago
 
 # A host without a battery for its clock begins in 1970, or when its image was made.
 EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
@@ -50,7 +50,7 @@ class ClockCheck:
         self._base = now() - uptime()  # when the host started, by the wall clock
         self._jump: Jump | None = None
 
-    async def look(self) -> Verdict:
+    async def look(self) -> CheckResult:
         """Say whether the clock jumped, is absurd, or lags behind what the ledger knows."""
         now = self._now()
         self._compare(now)
@@ -67,7 +67,7 @@ class ClockCheck:
                 f"The clock jumped {way} by {ago(abs(self._jump.seconds))};"
                 f" noticed {ago(self._uptime() - self._jump.noticed)} ago."
             )
-        return Verdict(name=self.name, level="ok", found="It is steady.")
+        return CheckResult(name=self.name, level="ok", found="It is steady.")
 
     def _compare(self, now: float) -> None:
         """Notice a jump, go by the new time from then on, and forget the jump after a while."""
@@ -89,8 +89,8 @@ class ClockCheck:
             return 0.0  # the ledger's own check speaks of it
         return max((max(row.job.created, row.job.updated) for row in rows), default=0.0)
 
-    def _wrong(self, found: str) -> Verdict:
-        return Verdict(
+    def _wrong(self, found: str) -> CheckResult:
+        return CheckResult(
             name=self.name,
             level="degraded",
             found=found,

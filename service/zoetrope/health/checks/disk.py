@@ -13,7 +13,7 @@ from ...jobs.keep import amount, announced, described, goes_next, sums
 from ...jobs.room import Disk, first_short, look, shortage
 from ...runtime import Runtime
 from ...settings import Settings
-from ..base import Verdict
+from ..base import CheckResult
 
 NO_FOLDER = "is not a folder"
 
@@ -26,7 +26,7 @@ class DiskCheck:
     def __init__(self, settings: Callable[[], Settings]) -> None:
         self._settings = settings  # asked at each look: a reload may change them
 
-    async def look(self) -> Verdict:
+    async def look(self) -> CheckResult:
         """Say which folder is missing, closed or short of room."""
         settings = self._settings()
         folders = {
@@ -44,7 +44,7 @@ class DiskCheck:
                 step = f"Create it, writable by the user of the service: install -d -m 2770 {path}"
                 if found == NO_FOLDER:
                     step = f"Move the file away: mv {path} {path}.away; then create the folder."
-                return Verdict(
+                return CheckResult(
                     name=self.name,
                     level="failing",
                     found=f"{name}.path {path} {found}.",
@@ -54,19 +54,19 @@ class DiskCheck:
         tightest = min(disks, key=lambda disk: disk.free)
         short, kept = await asyncio.to_thread(_more, tightest, settings)
         if short is not None:
-            return Verdict(
+            return CheckResult(
                 name=self.name, level="failing", found=short.sentence, next_step=short.next_step
             )
         left, path = amount(tightest.free), tightest.folder
         if tightest.low:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=f"{left} are left on {path}; at {amount(tightest.needed)} the queue pauses{kept}.",
                 next_step=f"Free disk space soon: du -xh {path} | sort -h | tail",
             )
         found = f"{left} are free on {path}, the fullest{kept}."
-        return Verdict(name=self.name, level="ok", found=found)
+        return CheckResult(name=self.name, level="ok", found=found)
 
 
 def _more(disk: Disk, settings: Settings) -> tuple[Reason | None, str]:

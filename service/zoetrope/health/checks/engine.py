@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ...jobs.worker import WorkerStatus
 from ...runtime import Runtime
-from ..base import Verdict, ago
+from ..base import CheckResult, ago
 
 
 class EngineCheck:
@@ -19,10 +19,10 @@ class EngineCheck:
         self._runtime = runtime
         self._now = now
 
-    async def look(self) -> Verdict:
+    async def look(self) -> CheckResult:
         """Say which engines answer."""
         if self._runtime.conductor is None:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found="Engines are not checked before the service is fully started.",
@@ -31,12 +31,12 @@ class EngineCheck:
         workers = self._runtime.conductor.status().workers
         down = [worker for worker in workers if not worker.up]
         if not down:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="ok",
                 found="; ".join(_healthy(worker) for worker in workers),
             )
-        return Verdict(
+        return CheckResult(
             name=self.name,
             level="failing" if len(down) == len(workers) else "degraded",
             found="; ".join(self._down(worker) for worker in down),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...runtime import Runtime
-from ..base import Verdict
+from ..base import CheckResult
 
 
 class HeatCheck:
@@ -14,7 +14,7 @@ class HeatCheck:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def look(self) -> Verdict | None:
+    async def look(self) -> CheckResult | None:
         """Say how warm the GPUs are, and which of them heat slows down."""
         tuner = self._runtime.tuner
         if tuner is None or not tuner.watch.cards:
@@ -30,14 +30,14 @@ class HeatCheck:
                 told += f", throttled to {reading.core_mhz} MHz"
             (hot if reading.hot else warm).append(told)
         if hot:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=f"{'; '.join(hot)}.",
                 next_step="Clean its filters and improve the airflow, or set a lower max_core_mhz or power_limit_w"
                 " in its profile: lower temperature, and steadier durations.",
             )
-        return Verdict(name=self.name, level="ok", found=f"{'; '.join(warm) or 'Not known'}.")
+        return CheckResult(name=self.name, level="ok", found=f"{'; '.join(warm) or 'Not known'}.")
 
 
 def make(runtime: Runtime) -> HeatCheck:

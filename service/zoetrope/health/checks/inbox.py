@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ...errors import Reason
 from ...runtime import Runtime
-from ..base import Verdict, ago
+from ..base import CheckResult, ago
 
 NAMED = 3  # unreadable files that are named; the rest is counted
 
@@ -21,11 +21,11 @@ class InboxCheck:
         self._runtime = runtime
         self._now = now
 
-    async def look(self) -> Verdict:
+    async def look(self) -> CheckResult:
         """Say whether the folder is watched and everything in it is valid."""
         settings = self._runtime.settings.inbox
         if self._runtime.watcher is None:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="failing",
                 found=f"{settings.path} is not watched; pictures stay in it.",
@@ -37,7 +37,7 @@ class InboxCheck:
         if status.problem is not None:
             # While the folder is still looked through, pictures are taken in spite of the problem.
             working = status.mode in ("inotify", "poll") and status.last_scan is not None
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded" if working and not stale else "failing",
                 found=status.problem.sentence,
@@ -45,7 +45,7 @@ class InboxCheck:
                 or f"Check the folder and its permissions: ls -ld {settings.path}",
             )
         if stale:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="failing",
                 found=f"{settings.path} was last scanned {ago(age)} ago.",
@@ -55,7 +55,7 @@ class InboxCheck:
             )
         taking = self._runtime.intake.status if self._runtime.intake else None
         if taking is not None and taking.problem is not None:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="failing",
                 found=f"No pictures are taken: {taking.problem.sentence}",
@@ -64,7 +64,7 @@ class InboxCheck:
         if status.unreadable:
             names = ", ".join(status.unreadable[:NAMED])
             rest = len(status.unreadable) - NAMED
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=f"Cannot be read: {names}" + (f" and {rest} more" if rest > 0 else ""),
@@ -73,21 +73,21 @@ class InboxCheck:
         if taking is not None and taking.held:
             first = taking.held[0]
             more = f" (and {len(taking.held) - 1} more wait)" if len(taking.held) > 1 else ""
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=f"{first.name} waits: {first.reason.sentence}{more}",
                 next_step=first.reason.next_step or "Fix it; the service resumes by itself.",
             )
         if (notice := await self._notice()) is not None:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=notice.sentence,
                 next_step=notice.next_step,
             )
         how = {"inotify": "by events", "poll": "by polling"}.get(status.mode, status.mode)
-        return Verdict(name=self.name, level="ok", found=f"{settings.path} is watched {how}.")
+        return CheckResult(name=self.name, level="ok", found=f"{settings.path} is watched {how}.")
 
     async def _notice(self) -> Reason | None:
         """Say what is to be fixed in the folders, unless someone has done so meanwhile."""

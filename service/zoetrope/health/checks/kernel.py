@@ -8,7 +8,7 @@ from ...engine.report import EngineReport, ReportUnknown, read
 from ...errors import Reason
 from ...runtime import Runtime
 from ...settings import EngineSettings, Settings
-from ..base import Verdict
+from ..base import CheckResult
 
 # A user's own node pack in place of ours is a choice; missing models are told where recipes are.
 NOT_OURS = frozenset({"yours", "models"})
@@ -22,7 +22,7 @@ class KernelCheck:
     def __init__(self, settings: Settings) -> None:
         self._engines = tuple(engine for engine in settings.engines if engine.report is not None)
 
-    async def look(self) -> Verdict:
+    async def look(self) -> CheckResult:
         """Say which kernel is in use, and what is not as it was asked for."""
         fine, wrong = [], []
         for engine in self._engines:
@@ -33,8 +33,8 @@ class KernelCheck:
             elif isinstance(found, EngineReport):
                 fine.append(f"{engine.name} uses {found.chosen} on {found.gpu_name}")
         if not wrong:
-            return Verdict(name=self.name, level="ok", found=f"{'; '.join(fine)}.")
-        return Verdict(
+            return CheckResult(name=self.name, level="ok", found=f"{'; '.join(fine)}.")
+        return CheckResult(
             name=self.name,
             level="degraded",
             found=" ".join(f"{name}: {reason.sentence}" for name, reason in wrong),

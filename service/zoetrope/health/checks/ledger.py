@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from ...runtime import Runtime
 from ...store.protocol import JobStore
-from ..base import Verdict, ago
+from ..base import CheckResult, ago
 
 EVERY = 3600.0  # seconds between two readings of the whole file
 NAMED = 3  # jobs that are named; the rest is counted
@@ -27,12 +27,12 @@ class LedgerCheck:
         self._begun = float("-inf")
         self._damage: str | None = None
 
-    async def look(self) -> Verdict:
+    async def look(self) -> CheckResult:
         """Say whether the ledger takes a row, and what the last reading of the file found."""
         ledger = self._runtime.ledger
         if ledger is None:
             reason = self._runtime.problem
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="failing",
                 found=reason.sentence if reason else "The ledger is not open yet.",
@@ -43,7 +43,7 @@ class LedgerCheck:
         self._read_through(ledger)
         if self._damage is not None:
             file = self._runtime.settings.ledger_file
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="failing",
                 found=f"{file} is damaged: {self._damage}",
@@ -55,18 +55,18 @@ class LedgerCheck:
         if lost := ledger.unreadable:
             return self._lost(lost)
         if took > SLOW:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=f"A small write took {took:.1f} s.",
                 next_step="See which process keeps the disk busy: iotop; put state.path on a local disk.",
             )
-        return Verdict(name=self.name, level="ok", found=self._sound(took))
+        return CheckResult(name=self.name, level="ok", found=self._sound(took))
 
-    def _lost(self, lost: Mapping[str, str]) -> Verdict:
+    def _lost(self, lost: Mapping[str, str]) -> CheckResult:
         jobs = [job[:8] for job in lost]
         named = ", ".join(jobs[:NAMED]) + (f" and {len(jobs) - NAMED} more" if jobs[NAMED:] else "")
-        return Verdict(
+        return CheckResult(
             name=self.name,
             level="degraded",
             found=f"Rows that cannot be read, so no list shows them: {named}"

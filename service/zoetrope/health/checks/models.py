@@ -8,10 +8,10 @@ from collections.abc import Callable
 from ...errors import ZoetropeError
 from ...graphs.shelf import Recipes
 from ...models.manifest import catalogue, needs
-from ...models.store import READY, Found, Store, share
+from ...models.store import READY, FoundModel, Store, share
 from ...runtime import Runtime
 from ...settings import Settings
-from ..base import Verdict
+from ..base import CheckResult
 
 
 class ModelsCheck:
@@ -23,12 +23,12 @@ class ModelsCheck:
         # Asked at each look: a reload may change them.
         self._settings, self._recipes = settings, recipes
 
-    async def look(self) -> Verdict:
+    async def look(self) -> CheckResult:
         """Say which recipes are not ready, and how far their files are."""
         try:
             found = await asyncio.to_thread(_look, self._settings(), self._recipes())
         except ZoetropeError as error:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=error.reason.sentence,
@@ -46,7 +46,7 @@ class ModelsCheck:
         ]
         if not told:
             count = len({each.model.path for files in found.values() for each in files})
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="ok",
                 found=f"All {count} files are present: {', '.join(found)}.",
@@ -55,7 +55,7 @@ class ModelsCheck:
         step = "Fetch them: systemctl start zoetrope-models; or: zoetrope models fetch"
         if wrong:
             step = f"Remove {wrong[0].path}, which is {wrong[0].state}; then: zoetrope models fetch"
-        return Verdict(
+        return CheckResult(
             name=self.name,
             level="degraded",
             found=f"Missing or wrong: {'; '.join(told)}.",
@@ -66,7 +66,7 @@ class ModelsCheck:
 GROWING = frozenset({"missing", "partial"})
 
 
-def _look(settings: Settings, shelf: Recipes) -> dict[str, list[Found]]:
+def _look(settings: Settings, shelf: Recipes) -> dict[str, list[FoundModel]]:
     wanted = settings.models
     assert wanted.path is not None
     store = Store(wanted.path, wanted.folders)

@@ -10,10 +10,10 @@ from ...domain.job import Job, State
 from ...domain.query import JobQuery
 from ...errors import ZoetropeError
 from ...graphs.recipe_file import Band
-from ...jobs.durations import Run, Slow, Yardstick, judge, runs
+from ...jobs.durations import MadeStage, Slow, Yardstick, judge, runs
 from ...jobs.stage_request import planned
 from ...runtime import Runtime
-from ..base import Verdict
+from ..base import CheckResult
 
 LOOKED_AT = 200  # of the last finished videos
 KEEP = 60.0  # seconds; finished videos come every few minutes
@@ -27,15 +27,15 @@ class PaceCheck:
     def __init__(self, runtime: Runtime, clock: Callable[[], float] = time.monotonic) -> None:
         self._runtime = runtime
         self._clock = clock
-        self._last: tuple[float, Verdict | None] | None = None
+        self._last: tuple[float, CheckResult | None] | None = None
 
-    async def look(self) -> Verdict | None:
+    async def look(self) -> CheckResult | None:
         """Say which stage of the last video was slow, and the likely causes in order."""
         if self._last is None or self._clock() - self._last[0] >= KEEP:
             self._last = (self._clock(), await self._judge())
         return self._last[1]
 
-    async def _judge(self) -> Verdict | None:
+    async def _judge(self) -> CheckResult | None:
         ledger = self._runtime.ledger
         if ledger is None:
             return None
@@ -53,17 +53,17 @@ class PaceCheck:
                 found.append(_told(slow, band))
                 causes = causes or slow.causes
         if not found:
-            return Verdict(
+            return CheckResult(
                 name=self.name, level="ok", found="The last video took as long as usual."
             )
-        return Verdict(
+        return CheckResult(
             name=self.name,
             level="degraded",
             found=" ".join(found),
             next_step=f"Likely causes, in this order: {'; '.join(causes)}.",
         )
 
-    def _expected(self, job: Job, run: Run) -> tuple[float | None, Band | None]:
+    def _expected(self, job: Job, run: MadeStage) -> tuple[float | None, Band | None]:
         recipes = self._runtime.recipes
         if recipes is None:
             return None, None

@@ -9,7 +9,7 @@ from ...gpu import probation
 from ...gpu.probation import Trust
 from ...gpu.wire import CardState
 from ...runtime import Runtime
-from ..base import Verdict
+from ..base import CheckResult
 
 
 class ProfileCheck:
@@ -20,7 +20,7 @@ class ProfileCheck:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def look(self) -> Verdict | None:
+    async def look(self) -> CheckResult | None:
         """Report the state of each GPU profile, and what to do about a disabled one."""
         tuner = self._runtime.tuner
         if tuner is None or not tuner.wanted or not tuner.watch.cards:
@@ -39,14 +39,16 @@ class ProfileCheck:
         if tuner.problem is not None and tuner.problem.key not in known:
             wrong.append(tuner.problem)
         if wrong:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=" ".join(dict.fromkeys(reason.sentence for reason in wrong)),
                 next_step=" ".join(dict.fromkeys(r.next_step for r in wrong if r.next_step))
                 or "See zoetrope gpu status.",
             )
-        return Verdict(name=self.name, level="ok", found=f"{'; '.join(fine) or 'Not checked yet'}.")
+        return CheckResult(
+            name=self.name, level="ok", found=f"{'; '.join(fine) or 'Not checked yet'}."
+        )
 
 
 def _judged(state: CardState) -> Iterator[Reason | str]:

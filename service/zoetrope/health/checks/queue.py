@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ...domain.job import State
 from ...errors import Reason
 from ...runtime import Runtime
-from ..base import Verdict, ago
+from ..base import CheckResult, ago
 
 PATIENCE = 60.0  # seconds that a job may wait next to an idle engine
 
@@ -30,11 +30,11 @@ class QueueCheck:
         self._clock = clock
         self._left: tuple[str, float] | None = None  # the job left lying, and since when
 
-    async def look(self) -> Verdict:
+    async def look(self) -> CheckResult:
         """Say what runs and waits, and whether it moves."""
         conductor, ledger = self._runtime.conductor, self._runtime.ledger
         if conductor is None or ledger is None:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found="No job is started before the ledger is open.",
@@ -42,7 +42,7 @@ class QueueCheck:
             )
         status = conductor.status()
         if status.paused is not None:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=f"Paused: {status.paused.sentence}",
@@ -59,7 +59,7 @@ class QueueCheck:
         elif self._left is None or self._left[0] != due.id:
             self._left = (due.id, self._clock())
         elif (span := self._clock() - self._left[1]) > PATIENCE:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=f"Job {due.short} has waited {ago(span)} although {idle[0]} is idle.",
@@ -73,9 +73,9 @@ class QueueCheck:
                 (State.REVIEW, "to review"),
             )
         ]
-        return Verdict(name=self.name, level="ok", found=f"{', '.join(words)}.")
+        return CheckResult(name=self.name, level="ok", found=f"{', '.join(words)}.")
 
-    def _kept(self, waiting: Mapping[str, Reason]) -> Verdict:
+    def _kept(self, waiting: Mapping[str, Reason]) -> CheckResult:
         """Tell of the jobs that something of the host's keeps, and of the first thing in full."""
         (job_id, reason), *others = waiting.items()
         number = len(others)
@@ -86,7 +86,7 @@ class QueueCheck:
             if number
             else ""
         )
-        return Verdict(
+        return CheckResult(
             name=self.name,
             level="degraded",
             found=f"Job {job_id[:8]} waits: {reason.sentence}{more}",

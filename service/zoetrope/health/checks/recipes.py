@@ -9,7 +9,7 @@ from ...errors import RecipeError, Rejected
 from ...graphs.shelf import Recipes
 from ...mistakes import nearest
 from ...runtime import Runtime
-from ..base import Verdict
+from ..base import CheckResult
 
 
 class RecipesCheck:
@@ -20,7 +20,7 @@ class RecipesCheck:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    async def look(self) -> Verdict | None:
+    async def look(self) -> CheckResult | None:
         """Say what is wrong with the default, or how many jobs run an older version; None if nothing is to tell."""
         ledger, recipes = self._runtime.ledger, self._runtime.recipes
         if ledger is None or recipes is None:
@@ -28,7 +28,7 @@ class RecipesCheck:
         default = self._runtime.settings.recipes.default
         names = await asyncio.to_thread(recipes.names)
         if default not in names:
-            return Verdict(
+            return CheckResult(
                 name=self.name,
                 level="degraded",
                 found=f"recipes.default is {default!r}, which does not exist: pictures whose folder or"
@@ -43,7 +43,7 @@ class RecipesCheck:
             f"{number} {'job runs' if number == 1 else 'jobs run'} {name}"
             for name, number in older.items()
         )
-        return Verdict(
+        return CheckResult(
             name=self.name,
             level="ok",
             found=f"{', '.join(told)} in the version with which they were accepted; it was edited since.",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ...jobs.progress import Live
 from ...jobs.worker import WorkerStatus
 from ...runtime import Runtime
-from ..base import Verdict, ago
+from ..base import CheckResult, ago
 
 WORRY = 2 / 3  # of the silence that a stage may keep, after which it is told
 # Beyond the limit, in which the conductor takes the stage back by itself.
@@ -24,7 +24,7 @@ class WorkCheck:
         self._runtime = runtime
         self._now = now
 
-    async def look(self) -> Verdict | None:
+    async def look(self) -> CheckResult | None:
         """Say how far the running stages are, or which of them does not move; None while none runs."""
         if (conductor := self._runtime.conductor) is None:
             return None
@@ -49,19 +49,21 @@ class WorkCheck:
             f"{worker.name} is at {live.fraction:.0%} of {live.stage}"
             for worker, _, live in running
         )
-        return Verdict(name=self.name, level="ok", found=f"{'; '.join(told)}.".replace("%", " %"))
+        return CheckResult(
+            name=self.name, level="ok", found=f"{'; '.join(told)}.".replace("%", " %")
+        )
 
-    def _silent(self, worker: WorkerStatus, job: str, live: Live) -> Verdict:
+    def _silent(self, worker: WorkerStatus, job: str, live: Live) -> CheckResult:
         left = live.moved + live.silence - self._now()
-        return Verdict(
+        return CheckResult(
             name=self.name,
             level="degraded",
             found=f"{self._image(worker, job, live)}; in {ago(left)} it is cancelled and retried.",
             next_step=f"See nvidia-smi and the log of the engine. Or cancel it: zoetrope cancel {job[:8]}",
         )
 
-    def _abandoned(self, worker: WorkerStatus, job: str, live: Live) -> Verdict:
-        return Verdict(
+    def _abandoned(self, worker: WorkerStatus, job: str, live: Live) -> CheckResult:
+        return CheckResult(
             name=self.name,
             level="failing",
             found=f"{self._image(worker, job, live)}, and should have been cancelled by now.",

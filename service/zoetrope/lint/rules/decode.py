@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..findings import Change, Hit, Put, Swap, quote
+from ..findings import Change, Hit, Put, SwapNode, quote
 from ..pictures import Canvas, Trail, sampler_of
 from ..registry import rule
 from ..subject import Subject
@@ -57,7 +57,7 @@ def needless_tiles(subject: Subject) -> Iterator[Hit]:
             yield Hit(
                 node=node_id,
                 found=f"tiles for {quote(canvas.width)}x{quote(canvas.height)}",
-                changes=(Swap(node_id, "VAEDecode", kept),),
+                changes=(SwapNode(node_id, "VAEDecode", kept),),
             )
 
 

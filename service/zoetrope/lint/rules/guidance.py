@@ -11,7 +11,7 @@ from ..classes import NAG
 from ..findings import Hit, Put, quote
 from ..prompts import Prompt, estimated_tokens, under_nag
 from ..registry import rule
-from ..stages import Stage
+from ..stages import SamplerStage
 from ..subject import Subject
 
 _UNSHIFTED = {"karras", "exponential", "kl_optimal"}
@@ -53,7 +53,7 @@ def unguided_motion(subject: Subject) -> Iterator[Hit]:
             yield _cfg(stage, 3.5)
 
 
-def _cfg(stage: Stage, better: float) -> Hit:
+def _cfg(stage: SamplerStage, better: float) -> Hit:
     node_id, name = stage.place("cfg")
     found = f"{name} = {quote(stage.cfg)}"
     return Hit(node=node_id, input=name, found=found, changes=(Put(node_id, name, better),))
@@ -72,7 +72,7 @@ def unheard_negative(subject: Subject) -> Iterator[Hit]:
     # A node that no one knows may listen to it.
     if subject.strangers:
         return
-    users: dict[Prompt, list[Stage]] = defaultdict(list)
+    users: dict[Prompt, list[SamplerStage]] = defaultdict(list)
     for stage in subject.stages.values():
         for prompt in subject.texts(stage, "negative"):
             users[prompt].append(stage)
@@ -84,7 +84,7 @@ def unheard_negative(subject: Subject) -> Iterator[Hit]:
             yield Hit(node=prompt.node, input=prompt.input, found="every stage has cfg = 1")
 
 
-def _has_nag(subject: Subject, stage: Stage) -> bool:
+def _has_nag(subject: Subject, stage: SamplerStage) -> bool:
     classes = {subject.read.class_of(node_id) for node_id in stage.chain.nodes}
     return bool(classes & NAG) or any(subject.near(stage, "WanVideoApplyNAG"))
 

@@ -9,7 +9,7 @@ from ...graphs.loaders import LOADERS
 from ..chains import quantisation
 from ..classes import FROM_PICTURE, VAES, WEIGHTS, WRAPPER_TEXT_ENCODERS
 from ..filenames import tag
-from ..findings import Drop, Hit, Put, Swap, quote
+from ..findings import DropInput, Hit, Put, SwapNode, quote
 from ..registry import rule
 from ..subject import Subject
 
@@ -105,7 +105,7 @@ def control_without_weights(subject: Subject) -> Iterator[Hit]:
             yield Hit(
                 node=node_id,
                 found=f"it feeds {quote(stage.chain.tag.name)}",
-                changes=(Swap(node_id, "WanImageToVideo", _picture_inputs(subject, node_id)),),
+                changes=(SwapNode(node_id, "WanImageToVideo", _picture_inputs(subject, node_id)),),
             )
 
 
@@ -204,7 +204,7 @@ def scaled_in_gguf_loader(subject: Subject) -> Iterator[Hit]:
                 node=node_id,
                 input="clip_name",
                 found=f"clip_name = {quote(file)}",
-                changes=(Swap(node_id, "CLIPLoader", kept),),
+                changes=(SwapNode(node_id, "CLIPLoader", kept),),
             )
 
 
@@ -317,7 +317,7 @@ def unused_clip_vision(subject: Subject) -> Iterator[Hit]:
         for node_id in subject.near(stage, *FROM_PICTURE):
             for name, _ in subject.read.links(node_id):
                 if name.startswith("clip_vision"):
-                    drop = (Drop(node_id, name),)
+                    drop = (DropInput(node_id, name),)
                     yield Hit(node=node_id, input=name, found=f"{name} is linked", changes=drop)
 
 

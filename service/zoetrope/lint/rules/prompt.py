@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..findings import Hit, Put
 from ..prompts import Prompt, Side, estimated_tokens, last_beat
 from ..registry import rule
-from ..stages import Stage
+from ..stages import SamplerStage
 from ..subject import Subject
 
 _BRACKETED_RATIO = re.compile(r"\(\s*(\d+\s*:\s*\d+)\s*\)?")
@@ -63,7 +63,7 @@ _KEYWORDS = 5
 _KEYWORD_LENGTH = 3
 
 
-def _prompts(subject: Subject, side: Side) -> Iterator[tuple[Stage, Prompt]]:
+def _prompts(subject: Subject, side: Side) -> Iterator[tuple[SamplerStage, Prompt]]:
     """List each text once, with the first WAN sampler that it conditions."""
     seen: set[Prompt] = set()
     for stage in subject.wan_stages:

@@ -9,7 +9,7 @@ from ..classes import CANVASES
 from ..findings import Hit, Put, quote
 from ..registry import rule
 from ..sigma import boundary, handoff, natural_split
-from ..stages import Stage
+from ..stages import SamplerStage
 from ..subject import Subject
 
 _REVERSE_ORDER = "experimental.low_to_high"
@@ -215,7 +215,7 @@ def goes_on_with_nothing(subject: Subject) -> Iterator[Hit]:
             yield Hit(node=stage.node, input=name, found=found)
 
 
-def _begins_empty(subject: Subject, stage: Stage) -> bool:
+def _begins_empty(subject: Subject, stage: SamplerStage) -> bool:
     """Whether it is certain that a sampler's latent has nothing in it."""
     if stage.runtime == "wrapper":
         return "samples" not in subject.nodes[stage.node].inputs

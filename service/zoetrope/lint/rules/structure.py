@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from ...graphs.document import link_of
-from ...graphs.fit import Fault, Kind, astray
+from ...graphs.fit import Misfit, MisfitKind, astray
 from ..findings import Hit, Put, quote
 from ..registry import rule
 from ..subject import Subject
 
 #: Inputs that name files inside the engine's own folders.
 _FILE_INPUTS = ("image", "video", "file", "filename_prefix", "audio", "latent", "directory")
-_ASTRAY = frozenset({Kind.NO_NODE, Kind.NO_OUTPUT, Kind.OTHER_TYPE})
+_ASTRAY = frozenset({MisfitKind.NO_NODE, MisfitKind.NO_OUTPUT, MisfitKind.OTHER_TYPE})
 _OUTSIDE = re.compile(r"^(?:[/\\~]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)")
 
 #: "graph (2).json", "graph(1).json", "graph - Copy.json", "graph copy 2.json"
@@ -49,7 +49,7 @@ def unknown_class(subject: Subject) -> Iterator[Hit]:
 def required_input_missing(subject: Subject) -> Iterator[Hit]:
     """Find required inputs that nodes on the way to an output lack."""
     for node_id, fault in subject.faults:
-        if fault.kind is Kind.MISSING:
+        if fault.kind is MisfitKind.MISSING:
             name, item = fault.input, fault.item
             default = item.default if item.has_default else next(iter(item.options or ()), None)
             put = () if default is None or item.is_link else (Put(node_id, name, default),)
@@ -138,13 +138,15 @@ def misfit(subject: Subject) -> Iterator[Hit]:
     for node_id, fault in subject.faults:
         name, item, value = fault.input, fault.item, fault.value
         match fault.kind:
-            case Kind.TYPE:
+            case MisfitKind.TYPE:
                 yield Hit(node=node_id, input=name, found=f"{name} is no {item.type}: {fault.told}")
-            case Kind.SMALL | Kind.LARGE:
-                put = (Put(node_id, name, item.min if fault.kind is Kind.SMALL else item.max),)
+            case MisfitKind.SMALL | MisfitKind.LARGE:
+                put = (
+                    Put(node_id, name, item.min if fault.kind is MisfitKind.SMALL else item.max),
+                )
                 found = f"{name} = {quote(value)}, {fault.told}"
                 yield Hit(node=node_id, input=name, found=found, changes=put)
-            case Kind.CHOICE if name not in _FILE_INPUTS:
+            case MisfitKind.CHOICE if name not in _FILE_INPUTS:
                 # The options were recorded on another host, whose packs may have had fewer.
                 found = (
                     f"{name} = {quote(value)}, which is none of {len(item.options or ())} options"
@@ -227,22 +229,22 @@ def copied_file(subject: Subject) -> Iterator[Hit]:
         yield Hit(found=f"{quote(subject.context.file)} ends in {quote(found[1].strip())}")
 
 
-def _broken(fault: Fault) -> str:
+def _broken(fault: Misfit) -> str:
     """Say what is wrong with a link; empty if nothing is."""
-    if fault.kind is Kind.HANDED:
+    if fault.kind is MisfitKind.HANDED:
         return f"is {quote(fault.value)}, where {fault.told}"
-    if fault.kind is Kind.NO_LINK:
+    if fault.kind is MisfitKind.NO_LINK:
         return "is a list, but not a link of a node and an output"
     if fault.kind not in _ASTRAY:
         return ""
     node, slot = fault.value
-    if fault.kind is Kind.OTHER_TYPE:
+    if fault.kind is MisfitKind.OTHER_TYPE:
         return f"is a {fault.item.type}, but {node} gives {fault.told}"
     return _lost(node, slot, fault.kind, fault.told)
 
 
-def _lost(node: str, slot: int, kind: Kind, told: str) -> str:
-    output = f"output {quote(slot)} of {node}" if kind is Kind.NO_OUTPUT else quote(node)
+def _lost(node: str, slot: int, kind: MisfitKind, told: str) -> str:
+    output = f"output {quote(slot)} of {node}" if kind is MisfitKind.NO_OUTPUT else quote(node)
     return f"comes from {output}, {told}"
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...domain.verdict import Finding, Measured
+from ...domain.verdict import Doubt, Measured
 from ..expected import Expected
 from ..measure import Figures, Measure, mean
-from ..picture import Frame, Picture, SourcePicture
+from ..picture import Frame, PicturePlanes, SourcePicture
 
 # Mean brightness of 255 below which nothing can be seen: NaN latents come out as plain black
 # (ComfyUI #7020, #8573, #9629). A night sky full of stars measures 3, so the source counts as well.
@@ -33,12 +33,12 @@ class Black(Measure):
         return {"luma": mean(self._means)}
 
     @staticmethod
-    def look(picture: Picture) -> Figures:
+    def look(picture: PicturePlanes) -> Figures:
         """Give a picture's brightness."""
         return {"luma": float(picture.luma[::2, ::2].mean())}
 
     @staticmethod
-    def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
+    def judge(found: Measured, expected: Expected) -> Iterator[Doubt]:
         """Compare it with what can be seen, and with the source."""
         del expected
         own = found.image.luma if found.image else 255.0
@@ -46,4 +46,4 @@ class Black(Measure):
             sentence = (
                 f"It is black: mean brightness {found.luma:.1f} of 255 (at least {floor:.1f})."
             )
-            yield Finding("black", sentence)
+            yield Doubt("black", sentence)

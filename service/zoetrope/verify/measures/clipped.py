@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...domain.verdict import Finding, Measured
+from ...domain.verdict import Doubt, Measured
 from ..expected import Expected
 from ..measure import Figures, Measure, median
-from ..picture import Frame, Picture, SourcePicture
+from ..picture import Frame, PicturePlanes, SourcePicture
 
 # A channel this close to black or white carries no picture any more.
 ENDS = (6, 249)
@@ -36,21 +36,21 @@ class Clipped(Measure):
         return {"clipped": median(self._shares)}
 
     @staticmethod
-    def look(picture: Picture) -> Figures:
+    def look(picture: PicturePlanes) -> Figures:
         """Give a picture's own share."""
         return {"clipped": _share(picture)}
 
     @staticmethod
-    def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
+    def judge(found: Measured, expected: Expected) -> Iterator[Doubt]:
         """Compare it with the source's."""
         del expected
         burnt = max(CLIPPED, (found.image.clipped if found.image else 0.0) + CLIPPED_MORE)
         if found.clipped > burnt:
             share = f"{found.clipped:.0%}"
             sentence = f"{share} of it is burnt to black or white (at most {burnt:.0%})."
-            yield Finding("saturated", sentence)
+            yield Doubt("saturated", sentence)
 
 
-def _share(picture: Picture) -> float:
+def _share(picture: PicturePlanes) -> float:
     few = picture.rgb[::2, ::2]
     return float(((few <= ENDS[0]) | (few >= ENDS[1])).mean())

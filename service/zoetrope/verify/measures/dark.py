@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...domain.verdict import Finding, Measured
+from ...domain.verdict import Doubt, Measured
 from ..expected import Expected
 from ..measure import Figures, Measure, mean
 from ..picture import Frame, SourcePicture
@@ -32,10 +32,10 @@ class Dark(Measure):
         return {"dark": mean(self._dark)}
 
     @staticmethod
-    def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
+    def judge(found: Measured, expected: Expected) -> Iterator[Doubt]:
         """Compare the share with that of a fade; of a dark source nothing can be said."""
         del expected
         own = found.image.luma if found.image else 255.0
         if found.dark > DARK and own >= 2 * BLACK:
             sentence = f"{found.dark:.0%} of its frames are black (at most {DARK:.0%})."
-            yield Finding("black", sentence)
+            yield Doubt("black", sentence)

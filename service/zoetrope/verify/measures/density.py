@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...domain.verdict import LOSSLESS, Finding, Measured
+from ...domain.verdict import LOSSLESS, Doubt, Measured
 from ..expected import Expected
 from ..measure import Measure
 
@@ -21,7 +21,7 @@ class Density(Measure):
     rank = 70
 
     @staticmethod
-    def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
+    def judge(found: Measured, expected: Expected) -> Iterator[Doubt]:
         """Compare the file's size with what such clips take."""
         del expected
         pixels = found.width * found.height * found.frames
@@ -33,4 +33,4 @@ class Density(Measure):
                 f"{found.size} bytes are too {'few' if few else 'many'} for {found.frames}"
                 f" frames of {found.width}x{found.height} ({low * pixels:.0f} to {high * pixels:.0f})."
             )
-            yield Finding("bytes", sentence)
+            yield Doubt("bytes", sentence)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...domain.verdict import Finding, Measured
+from ...domain.verdict import Doubt, Measured
 from ..expected import Expected
 from ..measure import Figures, Measure
 from ..picture import Frame, SourcePicture
 
 
-class Length(Measure):
+class LengthMeasure(Measure):
     """A clip is too short where a node stopped early, and damaged where a copy did."""
 
     rank = 10
@@ -29,23 +29,23 @@ class Length(Measure):
         return {"damaged": self._damaged}
 
     @staticmethod
-    def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
+    def judge(found: Measured, expected: Expected) -> Iterator[Doubt]:
         """Compare number, rate and duration with what was asked for."""
         doubts = 0
         if found.damaged:
             sentence = f"{found.damaged} of its {found.frames} frames are damaged."
-            yield Finding("unreadable", sentence)
+            yield Doubt("unreadable", sentence)
             doubts += 1
         if expected.frames and found.frames != expected.frames:
             sentence = f"The video has {found.frames} frames instead of {expected.frames}."
-            yield Finding("frames", sentence)
+            yield Doubt("frames", sentence)
             doubts += 1
         if expected.fps and abs(found.fps - expected.fps) > 0.01:
             sentence = f"It plays at {found.fps:g} frames a second instead of {expected.fps:g}."
-            yield Finding("fps", sentence)
+            yield Doubt("fps", sentence)
             doubts += 1
         # A wrong count or rate makes a wrong duration as well; one true sentence is enough.
         lasts = found.frames / found.fps if found.fps else 0.0
         if not doubts and lasts and abs(found.duration - lasts) > 1.5 / found.fps:
             sentence = f"It lasts {found.duration:.2f} s instead of {lasts:.2f} s."
-            yield Finding("duration", sentence)
+            yield Doubt("duration", sentence)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...domain.verdict import Finding, Measured
+from ...domain.verdict import Doubt, Measured
 from ..expected import Expected
 from ..measure import Figures, Measure, mean
 from ..picture import Frame, SourcePicture
@@ -46,7 +46,7 @@ class Motion(Measure):
         }
 
     @staticmethod
-    def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
+    def judge(found: Measured, expected: Expected) -> Iterator[Doubt]:
         """Compare both with held and with breathing pictures."""
         if not expected.motion:
             return
@@ -55,11 +55,11 @@ class Motion(Measure):
                 f"Nothing moves: frames differ by {found.motion:.3f} of 255 where they differ most"
                 f" (at least {FROZEN:g})."
             )
-            yield Finding("frozen", sentence)
+            yield Doubt("frozen", sentence)
         elif found.repeated > REPEATED:
             share = f"{found.repeated:.0%}"
             sentence = f"{share} of its frames repeat the one before (at most {REPEATED:.0%})."
-            yield Finding("frozen", sentence)
+            yield Doubt("frozen", sentence)
 
 
 def _liveliest(change: Luma) -> float:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...domain.verdict import NONE, Finding, Grain, Measured
+from ...domain.verdict import NONE, Doubt, Grain, Measured
 from ..expected import Expected
 from ..measure import Figures, Measure, median
-from ..picture import Frame, Picture, SourcePicture
+from ..picture import Frame, PicturePlanes, SourcePicture
 from ..planes import Luma, halved, reduced
 
 ENOUGH = 100_000
@@ -57,16 +57,16 @@ class Noise(Measure):
         }
 
     @staticmethod
-    def look(picture: Picture) -> Figures:
+    def look(picture: PicturePlanes) -> Figures:
         """Give a picture's own grain."""
         return {"grain": _grain(picture), "colour": _colour(picture)}
 
     @staticmethod
-    def judge(found: Measured, expected: Expected) -> Iterator[Finding]:
+    def judge(found: Measured, expected: Expected) -> Iterator[Doubt]:
         """Say how much noise is left, where it shows most."""
         del expected
         if sentence := _noise(found):
-            yield Finding("noise", sentence)
+            yield Doubt("noise", sentence)
 
 
 def _noise(found: Measured) -> str:
@@ -103,11 +103,11 @@ def _residue(frame: Frame, source: SourcePicture) -> float | None:
     return estimate(rest)[2] if alike else None
 
 
-def _grain(picture: Picture) -> Grain:
+def _grain(picture: PicturePlanes) -> Grain:
     return estimate(reduced(picture.luma, picture.scale))
 
 
-def _colour(picture: Picture) -> float:
+def _colour(picture: PicturePlanes) -> float:
     # Every other pixel, as 4:2:0 has it.
     planes = (picture.colour[::2, ::2, n] for n in range(2))
     return max(estimate(reduced(plane, picture.scale))[1] for plane in planes)

@@ -14,7 +14,7 @@ PAUSE = 15.0  # seconds of silence before a comment shows that the line is alive
 PATIENCE = 20.0  # seconds that a reader may take for one write
 
 
-class Events:
+class EventsApi:
     """The request for the event stream."""
 
     def __init__(self, bus: Bus, *, pause: float = PAUSE, patience: float = PATIENCE) -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from ...domain.job import Job, State
 from ...domain.query import JobQuery
 from ...errors import LedgerError
-from ...gpu.report import Row, Video, tabulate
+from ...gpu.report import ReportRow, ReportVideo, tabulate
 from ...gpu.wire import Apply, Reset
 from ...runtime import Runtime
 from ..endpoint import JSON, Endpoint, read_body, read_query, reply
@@ -21,7 +21,7 @@ PAGE = 200
 MOST = 10_000
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class VideosWanted(msgspec.Struct, frozen=True):
     """How many of the last finished videos count."""
 
     last: Annotated[int, msgspec.Meta(ge=1, le=MOST)] = 1000
@@ -48,8 +48,8 @@ class GpuApi:
                 method="GET",
                 path="/api/v1/gpu/report",
                 handler=self.report,
-                gives={JSON: tuple[Row, ...]},
-                query=Wanted,
+                gives={JSON: tuple[ReportRow, ...]},
+                query=VideosWanted,
                 problems=(400,),
             ),
             Endpoint(
@@ -75,7 +75,7 @@ class GpuApi:
 
     async def report(self, request: web.Request) -> web.Response:
         """Say what the last finished videos took, by recipe, card and profile."""
-        last = read_query(request, Wanted).last
+        last = read_query(request, VideosWanted).last
         return reply(tabulate([video async for video in self._videos(last)]))
 
     async def apply(self, request: web.Request) -> web.Response:
@@ -112,7 +112,7 @@ class GpuApi:
             problem=watch.problem or (tuner.problem if tuner.wanted else None),
         )
 
-    async def _videos(self, last: int) -> AsyncIterator[Video]:
+    async def _videos(self, last: int) -> AsyncIterator[ReportVideo]:
         if (ledger := self._runtime.ledger) is None:
             return
         question = JobQuery(states=(State.DONE,), limit=min(PAGE, last))
@@ -126,8 +126,8 @@ class GpuApi:
             question = msgspec.structs.replace(question, before=rows[-1].seq, limit=min(PAGE, last))
 
 
-def _video(job: Job) -> Video:
+def _video(job: Job) -> ReportVideo:
     """Take the attempt of each stage that made its files; a video that was measured in part counts as none."""
     usages = [stage.attempts[-1].gpu for stage in job.stages if stage.attempts]
     known = tuple(usage for usage in usages if usage is not None)
-    return Video(job.ticket.recipe, known if len(known) == len(usages) else ())
+    return ReportVideo(job.ticket.recipe, known if len(known) == len(usages) else ())

@@ -13,7 +13,7 @@ from ..endpoint import JSON, Endpoint, read_query, reply
 STATUS = {"ok": 200, "degraded": 200, "failing": 503}
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class HealthForm(msgspec.Struct, frozen=True):
     """In which form the verdicts are wanted."""
 
     format: Literal["json", "text"] = "json"
@@ -46,7 +46,7 @@ class HealthApi:
                 handler=self.ready,
                 gives={JSON: Report, "text/plain": str},
                 also=(503,),
-                query=Wanted,
+                query=HealthForm,
                 problems=(400,),
             ),
         ]
@@ -57,7 +57,7 @@ class HealthApi:
 
     async def ready(self, request: web.Request) -> web.Response:
         """Give every check's verdict; 503 only when something does not work."""
-        asked = read_query(request, Wanted)
+        asked = read_query(request, HealthForm)
         report = await self._health.report()
         status = STATUS[report.level]
         if asked.format == "text":

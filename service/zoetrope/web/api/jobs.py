@@ -19,7 +19,7 @@ from ...runtime import Runtime
 from ...store.protocol import JobStore
 from ..endpoint import JSON, Endpoint, raw_json, read_body, read_json, read_query, reply
 from ..files import opened
-from ..forms import Creation, InboxForm, Listing, TicketForm, UploadForm, Why, values
+from ..forms import Creation, InboxForm, Listing, ReasonForm, TicketForm, UploadForm, values
 from ..views import JobPage, JobView, view
 from .artefacts import place
 from .upload import FORM, receive, room
@@ -77,7 +77,7 @@ class Jobs:
                     path=f"/api/v1/jobs/{{id}}/{handler.__name__}",
                     handler=handler,
                     gives=job,
-                    takes={JSON: Why},
+                    takes={JSON: ReasonForm},
                     problems=(400, 404, 409, 413, 415),
                 )
                 for handler in (self.approve, self.decline, self.cancel, self.retry)
@@ -221,7 +221,7 @@ class Jobs:
         return await self._runtime.find(request.match_info["id"])
 
     async def _why(self, request: web.Request) -> str:
-        return (await read_body(request, Why, how=HOW_WHY)).why[:1000]
+        return (await read_body(request, ReasonForm, how=HOW_WHY)).why[:1000]
 
     def _made(self, job: Job) -> web.Response:
         response = reply(self._view(job), status=201)

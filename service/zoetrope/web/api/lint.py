@@ -115,7 +115,7 @@ class LintApi:
     def _graph(
         self, asked: LintRequest, graph: dict[str, Any], cards: dict[str, float]
     ) -> Preflight:
-        from ...lint.facts import Picture, Recipe, pinned_context
+        from ...lint.facts import PictureFacts, RecipeFacts, pinned_context
 
         try:
             document = read(graph, "The graph")
@@ -124,8 +124,8 @@ class LintApi:
             return Preflight(refusal=told)
         size = asked.picture.size if asked.picture is not None else None
         context = pinned_context(
-            recipe=Recipe(tags=frozenset(asked.tags)),
-            picture=Picture(width=size[0], height=size[1]) if size is not None else None,
+            recipe=RecipeFacts(tags=frozenset(asked.tags)),
+            picture=PictureFacts(width=size[0], height=size[1]) if size is not None else None,
             ignore=self._runtime.settings.lint.ignore,
         )
         return check_graph(LintGate(self._runtime.settings), document, context, cards)

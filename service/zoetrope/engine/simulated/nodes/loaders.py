@@ -1,24 +1,24 @@
 """Nodes that load model files: here they only remember which."""
 
 from ..context import Context
-from ..values import Conditioning, Handle, Model, Result
+from ..values import Conditioning, Handle, Result, SimulatedModel
 from .registry import plays
 
 
 @plays("UNETLoader", "UnetLoaderGGUF", "UnetLoaderGGUFAdvanced")
 def unet(_: Context, *, unet_name: str, **_options: object) -> Result:
     """Load a diffusion model."""
-    return Result((Model(unet_name),))
+    return Result((SimulatedModel(unet_name),))
 
 
 @plays("DiffusionModelLoaderKJ", "GGUFLoaderKJ")
 def unet_of_kj(_: Context, *, model_name: str, **_options: object) -> Result:
     """Load a diffusion model by KJNodes' loaders."""
-    return Result((Model(model_name),))
+    return Result((SimulatedModel(model_name),))
 
 
 @plays("LoraLoaderModelOnly")
-def lora(_: Context, *, model: Model, lora_name: str, strength_model: float) -> Result:
+def lora(_: Context, *, model: SimulatedModel, lora_name: str, strength_model: float) -> Result:
     """Apply a LoRA: noted, without effect on the arithmetic."""
     return Result((model.patched(f"lora {lora_name} {strength_model}"),))
 

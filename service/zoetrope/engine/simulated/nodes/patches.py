@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from ..context import Context
-from ..values import Model, Result
+from ..values import Result, SimulatedModel
 from .registry import plays
 
 
 @plays("ModelSamplingSD3")
-def shift(_: Context, *, model: Model, shift: float) -> Result:
+def shift(_: Context, *, model: SimulatedModel, shift: float) -> Result:
     """Set the shift of a flow model's noise levels."""
     return Result((replace(model, shift=shift),))
 
@@ -26,6 +26,6 @@ def shift(_: Context, *, model: Model, shift: float) -> Result:
     "CFGNorm",
     "EasyCache",
 )
-def patch(context: Context, *, model: Model, **_options: object) -> Result:
+def patch(context: Context, *, model: SimulatedModel, **_options: object) -> Result:
     """Patch a model in a way that changes its speed or looks, not its noise."""
     return Result((model.patched(context.class_type),))

@@ -9,7 +9,7 @@ from ....graphs.schedules import segment, sigmas
 from .. import codec, motion
 from ..context import Context
 from ..sampling import enter, integrate, leave, noise
-from ..values import Conditioning, Latent, Model, Result, Samples, Scene, Trajectory
+from ..values import Conditioning, Latent, Result, Samples, Scene, SimulatedModel, Trajectory
 from .registry import plays
 
 _SEED_MASK = 0xFFFF_FFFF_FFFF_FFFF
@@ -19,7 +19,7 @@ _SEED_MASK = 0xFFFF_FFFF_FFFF_FFFF
 def k_sampler(
     context: Context,
     *,
-    model: Model,
+    model: SimulatedModel,
     seed: int,
     steps: int,
     sampler_name: str,
@@ -39,7 +39,7 @@ def k_sampler(
 def k_sampler_advanced(
     context: Context,
     *,
-    model: Model,
+    model: SimulatedModel,
     add_noise: str,
     noise_seed: int,
     steps: int,
@@ -73,7 +73,7 @@ def clownshark(
     denoise: float,
     seed: int,
     sampler_name: str = "euler",
-    model: Model | None = None,
+    model: SimulatedModel | None = None,
     positive: Conditioning | None = None,
     latent_image: Latent | None = None,
     sampler_mode: str = "standard",
@@ -94,7 +94,7 @@ def clownshark_chain(
     *,
     sampler_name: str,
     steps_to_run: int,
-    model: Model | None = None,
+    model: SimulatedModel | None = None,
     positive: Conditioning | None = None,
     latent_image: Latent | None = None,
     **_rest: object,
@@ -120,14 +120,19 @@ class _Unfinished(Latent):
 
     levels: tuple[float, ...] = ()
     positive: Conditioning = field(default_factory=lambda: Conditioning(""))
-    model: Model = field(default_factory=lambda: Model(""))
+    model: SimulatedModel = field(default_factory=lambda: SimulatedModel(""))
 
 
 class _Run:
     """One sampler at work."""
 
     def __init__(
-        self, context: Context, model: Model, positive: Conditioning, seed: int, sampler: str
+        self,
+        context: Context,
+        model: SimulatedModel,
+        positive: Conditioning,
+        seed: int,
+        sampler: str,
     ) -> None:
         self._context = context
         self._model = model

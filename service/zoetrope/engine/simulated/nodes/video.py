@@ -8,7 +8,7 @@ from ..context import Context
 from ..errors import NotSimulated
 from ..files import Saved
 from ..mark import stamped
-from ..values import Frames, Result, Sound, Video
+from ..values import Frames, Result, SimulatedVideo, Sound
 from ..videofile import read_sound, read_video, video_info, write_video, write_whole
 from .image import scaled, vanish
 from .registry import plays
@@ -27,11 +27,13 @@ def create(
 ) -> Result:
     """Give frames a rate, and sound if there is some."""
     rate = Fraction(fps).limit_denominator(100_000)
-    return Result((Video(rate, frames=images, sound=audio, bit_depth=bit_depth),))
+    return Result((SimulatedVideo(rate, frames=images, sound=audio, bit_depth=bit_depth),))
 
 
 @plays("SaveVideo")
-def save(context: Context, *, video: Video, filename_prefix: str, **_format: object) -> Result:
+def save(
+    context: Context, *, video: SimulatedVideo, filename_prefix: str, **_format: object
+) -> Result:
     """Write an MP4 that carries the graph in its tags."""
     frames, fps = _components(video)
     height, width = frames.shape[1:3]
@@ -49,11 +51,11 @@ def load(context: Context, *, file: str) -> Result:
     path = context.files.find(file)
     if path is None:
         raise FileNotFoundError(file)
-    return Result((Video(Fraction(0), file=path),))
+    return Result((SimulatedVideo(Fraction(0), file=path),))
 
 
 @plays("GetVideoComponents")
-def components(_: Context, *, video: Video) -> Result:
+def components(_: Context, *, video: SimulatedVideo) -> Result:
     """Take a video apart."""
     frames, fps = _components(video)
     sound = video.sound if video.file is None else read_sound(video.file)
@@ -141,7 +143,7 @@ def vhs_combine(
     return Result(((save_output, [entry["fullpath"]]),), {"gifs": [entry]})
 
 
-def _components(video: Video) -> tuple[Frames, Fraction]:
+def _components(video: SimulatedVideo) -> tuple[Frames, Fraction]:
     if video.frames is not None:
         return video.frames, video.fps
     assert video.file is not None
