@@ -49,7 +49,7 @@ def drop(service, name="cat.png", colour=0):
 
 def test_a_picture_is_made_at_the_working_profile_and_its_receipt_says_what_that_took(street):
     # Longer idle than the look at a finished stage takes, or the next one would begin at rest.
-    service, found = street("--step-seconds", "0.2", idle=3)
+    service, found = street("--step-seconds", "0.2", idle=8)
     drop(service)
     found.until(lambda: found.simulated.tuning() == BASELINE)
     found.simulated.set(load=1.0, vram_used=11e9)
