@@ -168,7 +168,7 @@ class ModelsSettings(Section, frozen=True):
 
 NO_MEMORY_CLOCKS = (
     "memory clocks are never set, because any limit on them slows the fabric inside the GPU too, by 16 to"
-    " 32 % (NVIDIA/open-gpu-kernel-modules #1265); leave the key out, max_core_mhz is the lever"
+    " 32 % (NVIDIA/open-gpu-kernel-modules #1265); leave the key out and set max_core_mhz instead"
 )
 
 
@@ -375,7 +375,7 @@ def _gpu_contradictions(gpu: GpuSettings) -> Iterator[str]:
         where = f"gpu.profiles.{name}"
         figures = (profile.max_core_mhz, profile.core_offset_mhz, profile.power_limit_w)
         if figures == (None, None, None):
-            yield f"{where}: says nothing; set max_core_mhz, power_limit_w or both"
+            yield f"{where}: is empty; set max_core_mhz, power_limit_w or both"
         elif (profile.core_offset_mhz or 0) > 0 and profile.max_core_mhz is None:
             yield (
                 f"{where}.core_offset_mhz: an offset of {profile.core_offset_mhz:+d} MHz alone lifts the"

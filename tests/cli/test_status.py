@@ -71,7 +71,7 @@ def test_what_is_kept_of_ended_work_and_what_goes_next_has_its_line(service, run
     shown = run("status").stdout
     assert (
         "kept for a time: the work of 12 ended jobs (31.2 GB);"
-        " the work of job 1f3a9c2e goes on 2027-01-1" in shown
+        " the work of job 1f3a9c2e will be removed on 2027-01-1" in shown
     )
     assert "retention waits: The disk reports an error. Look at it." in shown
     keep = json.loads(run("status", "--json").stdout)["keep"]

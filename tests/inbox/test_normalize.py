@@ -213,7 +213,7 @@ def test_floating_point_is_scaled_by_its_brightest_value(opened, value, shown):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_a_picture_is_turned_upright_as_its_exif_says(opened, kind):
+def test_a_picture_is_rotated_as_its_exif_says(opened, kind):
     picture = Image.new("RGB", (48, 32), RED)
     picture.paste(BLUE, (0, 0, 48, 16))
     exif = Image.Exif()
@@ -223,7 +223,7 @@ def test_a_picture_is_turned_upright_as_its_exif_says(opened, kind):
     assert (found.width, found.height) == result.size == (32, 48)
     assert near(result.getpixel((28, 24)), BLUE, 8)
     assert near(result.getpixel((4, 24)), RED, 8)
-    assert any("upright" in change for change in found.changes)
+    assert any("rotated" in change for change in found.changes)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")

@@ -467,7 +467,7 @@ async def test_on_a_full_disk_it_still_removes_and_says_once_that_ages_are_not_w
     for _ in range(3):
         await host.passes(5 * DAY)
     assert not host.there(job)
-    assert len([r for r in caplog.records if "not written down" in r.getMessage()]) == 1
+    assert len([r for r in caplog.records if "could not be written" in r.getMessage()]) == 1
 
 
 async def test_a_mistake_of_ours_is_logged_and_tried_again(host, monkeypatch, caplog):

@@ -115,4 +115,4 @@ async def test_health_says_what_is_kept_and_what_goes_next(settings, monkeypatch
     verdict = await DiskCheck(lambda: settings).look()
     assert verdict.level == "ok"
     assert "kept for a time: the work of 1 ended job (31.2 GB)" in verdict.found
-    assert "the work of job abababab goes on 2027-01-2" in verdict.found
+    assert "the work of job abababab will be removed on 2027-01-2" in verdict.found

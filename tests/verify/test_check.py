@@ -93,7 +93,7 @@ class TestTheChecker:
     ):
         monkeypatch.setattr(verify, "PATIENCE", 0.005)
         stand_in(f"import os, time; os.write(1, {READY!r}); time.sleep(600)")
-        with pytest.raises(verify.CheckerDown, match="busy host"):
+        with pytest.raises(verify.CheckerDown, match="host is busy"):
             await check(video, EXPECTED)
 
     async def test_one_that_computes_without_end_is_the_videos_fault(

@@ -272,7 +272,7 @@ def decline(job: Job, now: float, sentence: str = "") -> Job:
 
 def cancel(job: Job, now: float, sentence: str = "") -> Job:
     """A person took the job back."""
-    reason = Reason("cancelled", sentence or "Cancelled by a person.")
+    reason = Reason("cancelled", sentence or "Cancelled by a user.")
     stages = job.stages
     if (stage := job.stage) is not None:
         failure = Failure(kind="cancelled", message=reason.sentence)

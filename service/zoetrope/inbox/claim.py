@@ -130,7 +130,7 @@ class Claims:
         plain = PurePosixPath(path).as_posix() == path and not path.startswith("/")
         if not plain or "\0" in path or entry.kind is not EntryKind.PICTURE:
             raise NotFound(
-                f"{shown(path)[:200]!r} is no picture's path in the inbox.",
+                f"{shown(path)[:200]!r} is not the path of a picture in the inbox.",
                 "Give it relative to the inbox: cat.png, or FOLDER/cat.png.",
                 key="picture-missing",
             )
@@ -208,7 +208,7 @@ class Claims:
             claims = [self._read(tree, home) for _, home in sorted(found)]
         if strangers:
             log.warning(
-                "%d entries beside the claims are not of this service and are left alone: %s",
+                "%d entries next to the claims do not belong to the service and are left alone: %s",
                 len(strangers),
                 ", ".join(shown(path) for path in sorted(strangers)[:_NAMED]),
                 extra={"action": "strangers"},

@@ -106,7 +106,7 @@ class Events:
             return
         self.problem = Reason(
             "inbox-events",
-            f"The kernel does not tell of changes in {self._root} ({inner}); it is polled instead.",
+            f"The kernel reports no changes in {self._root} ({inner}); it is polled instead.",
             "If inotify watches ran out, raise fs.inotify.max_user_watches.",
         )
         log.warning("%s", self.problem, extra={"action": "inbox-events"})

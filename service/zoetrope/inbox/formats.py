@@ -124,7 +124,9 @@ def refusal(head: bytes) -> Rejected:
         else:
             what, advice = "text", "Check what was saved under this name."
         return Rejected(f"The file is {what}, not a picture.", advice, key="picture-unknown")
-    return Rejected("The file is no picture format that we know.", OPENED, key="picture-unknown")
+    return Rejected(
+        "The file has no picture format that can be opened.", OPENED, key="picture-unknown"
+    )
 
 
 def is_moving(name: str) -> bool:

@@ -377,7 +377,7 @@ class Intake:
                 await asyncio.to_thread(source.remove, self._settings.work / claim.id)
             self._refused += 1
             log.warning(
-                "%s was refused: %s",
+                "%s was rejected: %s",
                 shown(next(iter(claim.pictures), job.stem)),
                 job.reason,
                 extra={"job": job.short, "action": "refused"},

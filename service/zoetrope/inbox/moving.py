@@ -35,7 +35,7 @@ def prepare(
     with source.open("rb") as stream:
         kind = sniff_moving(stream.read(HEAD))
     if kind is None:
-        raise Rejected("The file is no video that we know.", MOVING, key="video-unknown")
+        raise Rejected("The file is not a video that can be opened.", MOVING, key="video-unknown")
     if is_short(source, kind):
         raise _truncated()
     try:
@@ -62,7 +62,7 @@ def _decode(
 ) -> OpenedPicture:
     if not container.streams.video:
         raise Rejected(
-            "The file has sound and no picture.",
+            "The file has audio but no video.",
             "Drop a video that shows something.",
             key="no-video",
         )

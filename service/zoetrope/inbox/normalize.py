@@ -167,7 +167,7 @@ def _oriented(image: Image.Image, changes: list[str]) -> Image.Image:
     except Exception:  # a broken EXIF block fails in many ways, and the picture is whole without it
         changes.append("the EXIF data cannot be read and was ignored")
         return image
-    changes.append("turned upright as its EXIF says")
+    changes.append("rotated as its EXIF says")
     return turned
 
 
@@ -275,7 +275,7 @@ def _flatten(image: Image.Image, changes: list[str]) -> Image.Image:
     """Lay a picture on white; the colours that were hidden under its clear parts go away."""
     if image.mode not in ("LA", "RGBA"):
         return image
-    changes.append("laid on white: it was transparent")
+    changes.append("flattened on white: it was transparent")
     full = image.convert("RGBA")
     ground = Image.new("RGBA", full.size, (255, 255, 255, 255))
     flat = Image.alpha_composite(ground, full).convert("RGB")

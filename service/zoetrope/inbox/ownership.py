@@ -173,7 +173,7 @@ def _tell(place: str, settled: Settled) -> None:
     if settled.problem is not None:
         log.warning("%s", settled.problem, extra={"action": settled.problem.key})
     elif not settled.terms.trusted:
-        said = "%s is not closed to others, so nothing in it is trusted"
+        said = "other users can write into %s; each claim in it is checked before it is used"
         log.info(said, place, extra={"action": "claims-open"})
 
 
@@ -196,7 +196,7 @@ def _tighten(handle: int) -> None:
 def _closed(place: str, found: Folder, uid: int) -> ZoetropeError:
     owner = _user(found.owner)
     return ZoetropeError(
-        f"{place} belongs to {owner} (mode {found.mode:04o}) and is closed to the service"
+        f"{place} belongs to {owner} (mode {found.mode:04o}) and is not open to the service"
         f" ({_user(uid)}), so no picture can be claimed.",
         f"As {owner} or root, move it away: mv {place} {place.removesuffix(CLAIMED)}zoetrope.old;"
         " the service makes its own and goes on by itself.",
@@ -208,7 +208,7 @@ def _sticky(place: str, found: Folder, uid: int) -> ZoetropeError:
     return ZoetropeError(
         f"{place} belongs to {_user(found.owner)} and has the sticky bit (mode {found.mode:04o}), so the"
         f" service ({_user(uid)}) cannot take other people's pictures out of it.",
-        f"As {_user(found.owner)} or root, take the bit away: chmod -t {place}; it goes on by itself.",
+        f"As {_user(found.owner)} or root, remove the bit: chmod -t {place}; it goes on by itself.",
         key="inbox-sticky",
     )
 

@@ -78,7 +78,7 @@ def crowded(limit: int) -> Reason:
     """Say that there are more files than are looked at."""
     return Reason(
         "inbox-crowded",
-        f"The inbox holds more than {limit} files; the rest is looked at later.",
+        f"The inbox holds more than {limit} files; the rest is read later.",
         "Move files away that are not meant for zoetrope.",
     )
 

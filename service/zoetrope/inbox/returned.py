@@ -41,7 +41,7 @@ class Returned:
             except (OSError, Linked) as error:
                 reason = error.reason if isinstance(error, Linked) else _words(error)
                 log.warning(
-                    "the picture could not be laid into %s/rejected: %s",
+                    "the picture could not be put into %s/rejected: %s",
                     home,
                     reason,
                     extra={"job": job.short, "action": "not-returned"},

@@ -93,9 +93,9 @@ class Submissions:
             await asyncio.to_thread(self._recipes.versions.restore, version, name, files)
             return
         raise Rejected(
-            f"The recipe {shown(name)} is not kept in the version {version[:12]}, and the recipe of that"
-            " name is another one now.",
-            "Take it out of the receipt with `zoetrope reproduce RECEIPT --unpack FOLDER`, and put it into a"
+            f"The version {version[:12]} of the recipe {shown(name)} is not kept, and the recipe has changed"
+            " since.",
+            "Extract it from the receipt with `zoetrope reproduce RECEIPT --unpack FOLDER`, and put it into a"
             " folder of recipes.path.",
             key="recipe-version-unknown",
         )

@@ -22,7 +22,7 @@ from .beats import timed
 from .entry import cut, safe_stem
 
 MAX_BYTES = 64 * 1024
-_MEND = "Mend the ticket and drop it again."
+_MEND = "Fix the ticket and drop it again."
 _PARAMETERS = "parameters"
 _EDGE_LIMIT = 16_384
 
@@ -61,7 +61,7 @@ def read(file: Place) -> dict[str, Any]:
             raise
         raise Rejected(
             f"The ticket {name} is a link; links are never followed.",
-            "Copy the ticket itself beside the picture.",
+            "Copy the ticket itself next to the picture.",
             key="ticket-link",
         ) from error
     # Before it becomes a stream, which no folder can be.
@@ -216,7 +216,7 @@ def find(recipes: Recipes, values: Mapping[str, Any], folder: str, default: str)
             raise Rejected(
                 f"The settings' recipes.default is {default!r}, and there is no such recipe;"
                 f" {nearest(default, recipes.names())}",
-                "Mend recipes.default in the settings, then move the picture back.",
+                "Fix recipes.default in the settings, then move the picture back.",
                 key="recipe-unknown",
             ) from error
         raise Rejected(

@@ -32,7 +32,7 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
     if code in _FORBIDDEN and inside:
         return Reason(
             "inbox-readonly",
-            f"{shown(str(place))}, in the inbox, cannot be moved or made ({_words(error)}).",
+            f"{shown(str(place))}, in the inbox, cannot be moved or created ({_words(error)}).",
             'Make its folder writable for the service, or set inbox.claim = "copy".',
         )
     if inside and not settings.inbox.path.is_dir():
@@ -50,7 +50,7 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
     return trouble(error) or Reason(
         "inbox-trouble",
         f"The inbox cannot go on: {error}.",
-        "Look at the disk or share; the inbox tries again by itself.",
+        "Check the disk or share; the inbox tries again by itself.",
     )
 
 

@@ -34,9 +34,7 @@ PATIENCE_SECONDS = 30.0  # for one look at the file system
 _POLL_SECONDS = (1.0, 5.0)  # between polls; follows the settle time
 _SCAN_SHARE = 100  # a poll may take one part in so many of the time
 _BATCH_SECONDS = 0.05
-_FAILED = Reason(
-    "inbox-error", "Looking at the inbox failed; it is tried again.", "Please report this."
-)
+_FAILED = Reason("inbox-error", "Reading the inbox failed; it is retried.", "Please report this.")
 
 
 class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +117,7 @@ class Watcher:
                 try:
                     await self._round()
                 except Exception:  # a mistake of ours must not stop the whole service
-                    log.exception("looking at the inbox failed", extra={"action": "error"})
+                    log.exception("reading the inbox failed", extra={"action": "error"})
                     self._problem = _FAILED
                     self._scan_due = self._root_due = self._clock() + ROOT_SECONDS
                     await asyncio.sleep(min(ROOT_SECONDS, self._settings.rescan_seconds))
@@ -417,7 +415,7 @@ class Watcher:
 
 def _tell_unreadable(path: str) -> None:
     log.warning(
-        "%s cannot be read by the service and is left where it is; make it readable for its group",
+        "%s cannot be read by the service and stays where it is; make it readable for its group",
         shown(path),
         extra={"action": "unreadable"},
     )

@@ -24,7 +24,7 @@ def read(file: Path) -> KeepBook:
     except FileNotFoundError:
         return KeepBook()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        said = "how long things have been kept cannot be read (%s); they are kept anew from now on"
+        said = "the record of ages cannot be read (%s); all ages count from now on"
         log.warning(said, error, extra={"action": "keep-book"})
         return KeepBook()
     return _renamed(book, lambda name: os.fsdecode(unquote_to_bytes(name)))

@@ -23,7 +23,7 @@ LONGEST_RETRY = 5.0
 
 
 class _Spoilt(msgspec.Struct, frozen=True):
-    """A process that can do no more work: why, and what tells another process from it."""
+    """A process that cannot work any more: why, and what tells another process from it."""
 
     reason: Reason
     reconnects: int
@@ -36,7 +36,7 @@ class EngineWatch:
     def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
         self.engine = engine
         self.stats: Stats | None = None
-        self.reason: Reason | None = Reason("engine-unknown", f"{engine.name} was not asked yet.")
+        self.reason: Reason | None = Reason("engine-unknown", f"{engine.name} was not checked yet.")
         self.since = clock()
         self._clock = clock
         self._up = asyncio.Event()
@@ -92,7 +92,7 @@ class EngineWatch:
             name = self.engine.name
             reason = Reason(
                 "engine-broken",
-                f"{name} can do no more work: {failure.message}",
+                f"{name} cannot work any more: {failure.message}",
                 "Restart the engine; the jobs go on by themselves. With engines.restart set, the"
                 " service does that.",
             )

@@ -26,7 +26,7 @@ LOOKS = {
         "Where ComfyUI's log says `invalid value encountered in cast`, the model produced NaN:"
         " try the attention kernel sdpa, then weights that are less quantised."
     ),
-    "frozen": "Ask for a definite action in the prompt, or try another seed; zoetrope lint reads the graph.",
+    "frozen": "Ask for a definite action in the prompt, or try another seed; zoetrope lint checks the workflow.",
     "noise": "Look at the video in the work folder: zoetrope lint finds steps that do not meet, zoetrope health"
     " an attention kernel that is wrong on this GPU.",
 }
@@ -92,7 +92,7 @@ def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
             Reason(
                 kind,
                 "A user or another program interrupted it at the engine.",
-                "To make it, retry the job.",
+                "Retry the job to run it again.",
             )
         )
     fallbacks = stage.fallbacks

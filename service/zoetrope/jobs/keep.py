@@ -217,13 +217,13 @@ def described(found: Sequence[Sum]) -> str:
 
 
 def announced(due: Due) -> str:
-    """Say what goes next: "the work of job 1f3a9c2e goes on 2026-03-01 (2.1 GB)"."""
+    """Say what goes next: "the work of job 1f3a9c2e will be removed on 2026-03-01 (2.1 GB)"."""
     name = {
         KeptKind.WORK: f"the work of job {due.name[:8]}",
         KeptKind.REJECTED: shown(due.name),
         KeptKind.OUTBOX: shown(due.name),
     }[due.kind]
-    return f"{name} goes on {date(due.at)} ({amount(due.bytes)})"
+    return f"{name} will be removed on {date(due.at)} ({amount(due.bytes)})"
 
 
 def setting_of(kind: KeptKind, keep: KeepSettings) -> str:

@@ -101,7 +101,7 @@ class Keeper:
             try:
                 await self.sweep()
             except Exception:  # a mistake of ours must not end the service
-                log.exception("retention failed; it is tried again", extra={"action": "keep-error"})
+                log.exception("retention failed; retrying", extra={"action": "keep-error"})
             await self._pause(EVERY_SECONDS)
 
     async def sweep(self) -> tuple[Removal, ...]:
@@ -168,7 +168,7 @@ class Keeper:
         except OSError as error:
             if not self._unsaved:
                 said = trouble(error) or error
-                log.warning("ages are not written down: %s", said, extra={"action": "keep-book"})
+                log.warning("ages could not be written: %s", said, extra={"action": "keep-book"})
             self._unsaved = True
         else:
             self._unsaved = False

@@ -161,7 +161,7 @@ class Publisher:
 
     async def _hindered(self, job_id: str, error: Exception) -> None:
         if (reason := reason_of(error, job_id)) is None:
-            said = f"Bringing it into the outbox failed: {type(error).__name__}: {error}."
+            said = f"Publishing it to the outbox failed: {type(error).__name__}: {error}."
             reason = Reason("internal", said, "Please report this; it is tried again.")
         known = self._owed.get(job_id)
         if known is None or known.reason is None or known.reason.key != reason.key:

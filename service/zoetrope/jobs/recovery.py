@@ -16,8 +16,8 @@ from ..store.protocol import JobStore, Journal
 
 
 async def move(ledger: Journal, job: Job, engine: str, clock: Callable[[], float]) -> None:
-    """Give a job back to the queue whose engine is not set any more."""
-    gone = Failure(kind="crash", message=f"The engine {engine} is not set any more.")
+    """Give a job back to the queue whose engine is no longer configured."""
+    gone = Failure(kind="crash", message=f"The engine {engine} is no longer configured.")
 
     def left(before: Job) -> Job:
         fallbacks = before.stage.fallbacks if before.stage else ()

@@ -309,7 +309,7 @@ class StageRun:
                 return Failed(
                     Failure(
                         kind="wedged",
-                        message=f"Nothing moved for {now - heard:.0f} s in {meter.node or 'it'}.",
+                        message=f"No progress for {now - heard:.0f} s in {meter.node or 'it'}.",
                     )
                 )
         return None

@@ -163,7 +163,7 @@ class EndedWork:
 
 def _let_go(job: Job, *, mark: str, now: float) -> Job:
     if repr(job.updated) != mark:
-        raise IllegalTransition(f"Job {job.short} was tried again meanwhile.")
+        raise IllegalTransition(f"Job {job.short} was retried meanwhile.")
     return steps.let_go(job, now)
 
 

@@ -86,7 +86,7 @@ async def check(
             raise error
         raise CheckerDown(
             f"The process that checks videos cannot work in {video.parent}: {error.strerror}.",
-            "Look at the disk and at the folder's rights; it tries again by itself.",
+            "Check the disk and the folder's permissions; it is retried.",
         )
     if answer.measured is None:
         finding = Doubt("unreadable", f"The video cannot be decoded: {answer.unreadable}.")
@@ -123,7 +123,9 @@ async def _ask(order: Order) -> MeasureAnswer:
         async with asyncio.timeout(limit):
             told, trouble = await process.communicate()
     except TimeoutError as error:
-        raise _down(f"it got no further in {limit:g} s, on a busy host or a slow disk") from error
+        raise _down(
+            f"it made no progress in {limit:g} s: the host is busy or the disk is slow"
+        ) from error
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -135,7 +137,7 @@ async def _ask(order: Order) -> MeasureAnswer:
         raise _down(words[-1] if words else f"it ended with {code}")
     if code == -signal.SIGXCPU:
         return MeasureAnswer(
-            unreadable=f"it costs more than {order.cpu_seconds} s of processor time"
+            unreadable=f"it takes more than {order.cpu_seconds} s of processor time"
         )
     if code:
         return MeasureAnswer(unreadable="its decoder crashed")

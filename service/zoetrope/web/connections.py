@@ -203,7 +203,7 @@ class Crowd:
             return True
         for longest in self._waiting:
             LOG.warning(
-                "%d connections are open: one that waits gives way", self._most, extra=FULL_HOUSE
+                "%d connections are open: an idle one is closed", self._most, extra=FULL_HOUSE
             )
             longest.give_way()
             return True

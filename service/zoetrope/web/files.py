@@ -180,6 +180,6 @@ def _open(root: Path, relative: str) -> int:
 def _gone(relative: str) -> NotFound:
     return NotFound(
         f"The file {PurePosixPath(relative).name} is not there any more.",
-        "Somebody may have moved or removed it; `zoetrope again ID` makes the video once more.",
+        "It may have been moved or removed; `zoetrope again ID` makes the video again.",
         key="file-gone",
     )

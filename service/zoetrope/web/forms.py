@@ -70,7 +70,7 @@ class Taking(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     v: Annotated[
         str,
-        msgspec.Meta(max_length=300, description="Ignored; a new file gets a new address by it."),
+        msgspec.Meta(max_length=300, description="Ignored; it gives a new file a new address."),
     ] = ""
 
 

@@ -35,11 +35,11 @@ OTHER = "other"  # stands for recipes that are not on the shelf: a ticket may sa
 READINGS: tuple[tuple[str, str, Callable[[Sample], float | None]], ...] = (
     ("core_clock_hertz", "Core clock now.", lambda r: _times(r.core_mhz, MEGAHERTZ)),
     ("memory_clock_hertz", "Memory clock now.", lambda r: _times(r.memory_mhz, MEGAHERTZ)),
-    ("power_watts", "Power drawn now.", lambda r: r.power_watts),
+    ("power_watts", "Power in use now.", lambda r: r.power_watts),
     ("power_limit_watts", "Power limit in force.", lambda r: r.limit_watts),
     ("temperature_celsius", "Temperature of the chip.", lambda r: r.celsius),
     ("memory_used_bytes", "Memory in use.", lambda r: r.vram_used),
-    ("memory_bytes", "Memory of the card.", lambda r: r.vram_total),
+    ("memory_bytes", "Memory of the GPU.", lambda r: r.vram_total),
     ("utilization_ratio", "Share of time in which it worked.", lambda r: _times(r.utilisation, 0.01)),
 )  # fmt: skip
 
@@ -105,7 +105,7 @@ def oldest(first: Job | None, now: float) -> Metric:
     age = max(0.0, now - waits_since(first)) if first is not None else 0.0
     return GaugeMetricFamily(
         "zoetrope_oldest_waiting_job_seconds",
-        "How long the oldest job that no engine has yet has waited; 0 while none waits.",
+        "How long the oldest job without an engine has waited; 0 while none waits.",
         value=age,
     )
 
@@ -143,7 +143,7 @@ def counted(tally: Tally) -> Iterator[Metric]:
         _add(seconds, (recipe, stage), histogram)
     energy = HistogramMetricFamily(
         "zoetrope_video_energy_joules",
-        "Energy that the cards took for a finished video, failed attempts included.",
+        "Energy that the GPUs used for a finished video, failed attempts included.",
         labels=("recipe",),
     )
     for recipe, histogram in sorted(tally.videos.items()):
@@ -156,7 +156,7 @@ def counted(tally: Tally) -> Iterator[Metric]:
     for fallback, number in sorted(tally.fallbacks.items()):
         fallbacks.add_metric((fallback,), number)
     refusals = CounterMetricFamily(
-        "zoetrope_rejections", "Jobs that were refused, by the reason's key.", labels=("reason",)
+        "zoetrope_rejections", "Jobs that were rejected, by the reason's key.", labels=("reason",)
     )
     for key, number in sorted(tally.refusals.items()):
         refusals.add_metric((key,), number)
@@ -174,22 +174,20 @@ def gpu(tuner: Tuner) -> Iterator[Metric]:
                 family.add_metric((card.uuid, card.short), found)
         yield family
     energy = CounterMetricFamily(
-        "zoetrope_gpu_energy_joules", "Energy drawn since the driver was loaded.", labels=labels
+        "zoetrope_gpu_energy_joules", "Energy used since the driver was loaded.", labels=labels
     )
     limited = GaugeMetricFamily(
-        "zoetrope_gpu_limited", "1 for each reason that slows the card.", labels=(*labels, "reason")
+        "zoetrope_gpu_limited", "1 for each reason that slows the GPU.", labels=(*labels, "reason")
     )
-    lost = GaugeMetricFamily(
-        "zoetrope_gpu_lost", "1 while the card does not answer.", labels=labels
-    )
+    lost = GaugeMetricFamily("zoetrope_gpu_lost", "1 while the GPU does not answer.", labels=labels)
     profile = GaugeMetricFamily(
         "zoetrope_gpu_profile_info",
-        "1 for the profile in force and how far it is trusted.",
+        "1 for the profile in force, with its state.",
         labels=(*labels, "profile", "trust"),
     )
     barred = GaugeMetricFamily(
         "zoetrope_gpu_profile_barred",
-        "1 for a profile under which something went wrong; its card works at stock.",
+        "1 for a disabled profile; its GPU runs at stock.",
         labels=(*labels, "profile"),
     )
     for card, reading in cards:

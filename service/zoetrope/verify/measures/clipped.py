@@ -1,4 +1,4 @@
-"""Whether the picture is burnt to black and white."""
+"""Whether the picture is clipped to black and white."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..picture import Frame, PicturePlanes, SourcePicture
 
 # A channel this close to black or white carries no picture any more.
 ENDS = (6, 249)
-# Share of channels burnt to black or white, beyond what the source has: garbage latents clip nearly
+# Share of channels clipped to black or white, beyond what the source has: garbage latents clip nearly
 # everything, and so does a drawing on white.
 CLIPPED = 0.75
 CLIPPED_MORE = 0.2
@@ -47,7 +47,7 @@ class Clipped(Measure):
         burnt = max(CLIPPED, (found.image.clipped if found.image else 0.0) + CLIPPED_MORE)
         if found.clipped > burnt:
             share = f"{found.clipped:.0%}"
-            sentence = f"{share} of it is burnt to black or white (at most {burnt:.0%})."
+            sentence = f"{share} of it is clipped to black or white (at most {burnt:.0%})."
             yield Doubt("saturated", sentence)
 
 

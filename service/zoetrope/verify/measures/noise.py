@@ -83,7 +83,7 @@ def _noise(found: Measured) -> str:
     ):
         return (
             f"Noise is left in it that the picture does not have: grain {found.residue:.1f} of 255"
-            f" beside it (at most {limit:.1f})."
+            f" (at most {limit:.1f})."
         )
     limit = COLOUR + SOURCE_SHARE * (found.image.colour if found.image else 0.0)
     if found.colour > limit:

@@ -26,7 +26,7 @@ from .upload import FORM, receive, room
 
 HOW_WHY = 'Send {"why": "..."} as application/json, or no body at all.'
 HOW_TICKET = 'Send what is to be different as application/json, such as {"seed": 7}.'
-HOW_PATH = 'Send {"path": "cat.png"} as application/json, with the ticket\'s keys beside it.'
+HOW_PATH = 'Send {"path": "cat.png"} as application/json, with the ticket\'s keys next to it.'
 PIECE = 1024 * 1024
 MOST_PAGES = 64
 
@@ -210,7 +210,7 @@ class Jobs:
             found = await asyncio.to_thread(_copied, file.handle, target)
         if found != sha256:
             raise Rejected(
-                f"The file {piece.published} is not the one any more that job {job.short} was made"
+                f"The file {piece.published} is no longer the one that job {job.short} was made"
                 " from.",
                 "Send the picture again.",
                 key="source-changed",

@@ -21,8 +21,8 @@ from ..problems import BadRequest
 
 MOST_BYTES = 8 * 1024 * 1024
 HOW = (
-    'Send {"graph": {...}} with the graph in API format, or {"ticket": {...}} with what a job would'
-    " be asked for."
+    'Send {"graph": {...}} with the graph in API format, or {"ticket": {...}} with the keys of a'
+    " ticket."
 )
 
 Edge = Annotated[float, msgspec.Meta(ge=1, le=65_535)]  # to JSON 640.0 is a whole number as well
@@ -103,13 +103,13 @@ class LintApi:
         asked = msgspec.convert(raw, primed(LintRequest))
         if (asked.graph is None) == (asked.ticket is None):
             many = "neither a graph nor a ticket" if asked.graph is None else "both of them"
-            raise BadRequest(f"Either a graph or a ticket is read; the body has {many}.", HOW)
+            raise BadRequest(f"Either a graph or a ticket is checked; the body has {many}.", HOW)
         cards = self._cards(asked)
         if asked.graph is not None:
             return reply(await asyncio.to_thread(self._graph, asked, asked.graph, cards))
         assert isinstance(ticket, dict)
         if asked.tags:
-            raise BadRequest("A ticket has no tags; those of its recipe count.", HOW, key="tags")
+            raise BadRequest("A ticket has no tags; those of its recipe apply.", HOW, key="tags")
         return reply(await asyncio.to_thread(self._ticket, asked, ticket, cards))
 
     def _graph(
