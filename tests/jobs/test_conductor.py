@@ -241,6 +241,36 @@ async def test_two_engines_share_the_work(tmp_path):
     await street.close()
 
 
+async def test_a_job_stays_with_its_worker_however_long_the_upload_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoetrope.dispatch.queue.LEASE_SECONDS", 2.0)
+    monkeypatch.setattr("zoetrope.jobs.worker.EXTEND_SECONDS", 0.02)
+    street = Street(tmp_path, engines=2)
+    await street.start()
+    await street.until(lambda: all(worker.up for worker in street.conductor.status().workers))
+    uploads, arrive = [], asyncio.Event()
+    for client in street.clients:
+
+        async def upload(file, name, client=client, whole=client.upload):
+            uploads.append(client.name)
+            await arrive.wait()
+            return await whole(file, name)
+
+        monkeypatch.setattr(client, "upload", upload)
+    job = await street.drop()
+    await street.until(lambda: uploads)
+    # Longer than a lease, with another worker that is idle and looks each time that a job is written.
+    for number in range(3):
+        await asyncio.sleep(0.8)
+        await street.drop(stem=f"other{number}", colour=number)
+    first = uploads[0]
+    arrive.set()
+    done = await street.becomes(job, State.DONE)
+    assert done.stages[0].attempts[0].engine == first
+    assert [len(stage.attempts) for stage in done.stages] == [1, 1]
+    assert (await street.becomes(await street.drop(stem="last"), State.DONE)).outbox
+    await street.close()
+
+
 async def test_a_service_that_stops_leaves_the_prompt_running_and_finds_it_again(street):
     order(street, "slow", seconds=0.15, times=0)
     job = await street.drop()
