@@ -41,7 +41,7 @@ def test_a_refused_ticket_is_told_with_what_to_do(visit, service, picture):
     )
     expect(row).to_contain_text("rejected")
     expect(row).to_contain_text("did you mean `prompt`?")
-    expect(row).to_contain_text("What to do: Mend the ticket")
+    expect(row).to_contain_text("What to do: Fix the ticket")
     expect(row.get_by_role("button")).to_have_count(0)
 
 

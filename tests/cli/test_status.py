@@ -15,7 +15,7 @@ from zoetrope.jobs.keep import Due, KeepStatus, KeptKind, Sum
 def test_the_service_is_shown_on_one_screen(service, run):
     service.parts.conductor.workers[0].since = time.time() - 7200
     service.parts.watcher.status.unreadable = ("secret.png",)
-    reason = Reason("recipe", "The recipe is broken.", "Mend it.")
+    reason = Reason("recipe", "The recipe is broken.", "Fix it.")
     service.parts.intake.status.held = (Held("held.png", reason),)
     review, queued = service.add(State.REVIEW), service.add(State.QUEUED)
     service.add(State.DONE)
@@ -26,7 +26,7 @@ def test_the_service_is_shown_on_one_screen(service, run):
     assert lines[1] == "1 waiting, 1 to review; engine comfyui is up"
     assert "engine comfyui at http://127.0.0.1:8188: up for 2.0 h (RTX 5080" in result.stdout
     assert "cannot be read: secret.png" in result.stdout
-    assert "held.png waits: The recipe is broken. Mend it." in result.stdout
+    assert "held.png waits: The recipe is broken. Fix it." in result.stdout
     assert lines[-2].startswith(review.short)
     assert lines[-2].endswith(f"zoetrope approve {review.short}")
     assert lines[-1].startswith(queued.short)

@@ -159,7 +159,7 @@ class Submissions:
         if self.error is not None:
             raise self.error
         if "promt" in ticket:
-            raise Rejected("The key promt is unknown; did you mean `prompt`?", "Mend the ticket.")
+            raise Rejected("The key promt is unknown; did you mean `prompt`?", "Fix the ticket.")
         job = make_job(
             origin="api",
             stem=Path(name).stem,

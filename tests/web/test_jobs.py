@@ -232,7 +232,7 @@ async def test_a_refused_ticket_is_unprocessable(client):
     body = await problem(
         await client.post("/api/v1/jobs", data=form(ticket='{"promt": "x"}')), 422, "rejected"
     )
-    assert body["next_step"] == "Mend the ticket."
+    assert body["next_step"] == "Fix the ticket."
 
 
 async def test_a_duplicate_is_a_conflict_that_names_the_earlier_job(client, parts):

@@ -3,6 +3,7 @@
 import { again, actionButton } from "./decide.js";
 import { button, byId, make, setText } from "./element.js";
 import { moment } from "./format.js";
+import { removal } from "./kept.js";
 import { attempt } from "./notice.js";
 import { Rows } from "./rows.js";
 
@@ -32,9 +33,10 @@ function row(library, first, repeat) {
   const next = make("p", { class: "next" });
   const about = make("p", { class: "quiet" });
   const tried = make("p", { class: "quiet" });
+  const removed = make("p", { class: "quiet" });
   const acts = make("div", { class: "acts" });
   const node = make("li", { class: "job", "data-job": first.id },
-    make("div", { class: "what" }, make("h3", {}, state, " ", first.name), about, why, next, tried), acts);
+    make("div", { class: "what" }, make("h3", {}, state, " ", first.name), about, why, next, tried, removed), acts);
   return {
     node,
     show(job) {
@@ -44,6 +46,7 @@ function row(library, first, repeat) {
       setText(why, job.reason?.sentence ?? "");
       setText(next, job.reason?.next_step ? `What to do: ${job.reason.next_step}` : "");
       setText(tried, attempts(job));
+      setText(removed, removal(job));
       const retry = job.actions.includes("retry") ? actionButton(library, job, "retry") : null;
       const other = job.actions.includes("again")
         ? [

@@ -23,6 +23,11 @@ export function moment(unix, now = new Date()) {
   return when.toLocaleString([], today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
 }
 
+/** A day in local time. */
+export function day(unix) {
+  return new Date(unix * 1000).toLocaleDateString([], { dateStyle: "medium" });
+}
+
 /** A count with its noun. */
 export function count(number, one, many = `${one}s`) {
   return `${number} ${number === 1 ? one : many}`;

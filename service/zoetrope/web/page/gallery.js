@@ -4,6 +4,7 @@ import { saving } from "./api.js";
 import { button, byId, make, setText } from "./element.js";
 import { again } from "./decide.js";
 import { count, moment } from "./format.js";
+import { removal } from "./kept.js";
 import { attempt } from "./notice.js";
 import { posterPlayer } from "./player.js";
 import { details } from "./receipt.js";
@@ -64,7 +65,7 @@ function entry(library, job, repeat) {
     node,
     show(shown) {
       setText(warned, (shown.warnings ?? []).join(" "));
-      setText(place, shown.video ? "" : shown.outbox);
+      setText(place, removal(shown) || (shown.video ? "" : shown.outbox));
       save.hidden = !shown.video;
       if (shown.video && save.getAttribute("href") !== saving(shown.video)) {
         save.href = saving(shown.video);

@@ -9,6 +9,7 @@ import { because, count } from "./format.js";
 import { showGallery } from "./gallery.js";
 import { Gpu } from "./gpu.js";
 import { showFailed, showHealth } from "./health.js";
+import { showKept } from "./kept.js";
 import { Library } from "./library.js";
 import { announce, clearError, showError } from "./notice.js";
 import { showQueue } from "./queue.js";
@@ -46,6 +47,7 @@ async function status() {
   showFailed(found.counts.failed ?? 0);
   showEngines(found.engines, (id) => library.find(id)?.name);
   showInbox(found.inbox);
+  showKept(found.keep, (id) => library.find(id)?.name);
   setText(byId("version"), `zoetrope ${found.version}`);
   byId("renewed").hidden = !version || version === found.version;
   version ||= found.version;
