@@ -6,6 +6,7 @@ import os
 import pytest
 
 from tests.fakes.precious import make_precious, snapshot, swap_before_each_call
+from zoetrope.beneath import Beneath
 from zoetrope.inbox.rejected import RejectedPictures, grouped
 
 
@@ -135,3 +136,92 @@ def test_a_folder_that_becomes_a_link_at_any_step_leads_nowhere(tmp_path, monkey
         return act, root / place, make_precious(root / "precious", "plain/bad.png")
 
     swap_before_each_call(tmp_path, monkeypatch, lay, most=400)
+
+
+def lay(folder, picture, why, modified):
+    """Lay a rejected picture with its reason, both of one time."""
+    folder.mkdir(exist_ok=True)
+    (folder / picture).write_text("no picture")
+    (folder / why).write_text(f"{picture} was rejected.\n")
+    for name in (picture, why):
+        os.utime(folder / name, (modified, modified))
+
+
+async def test_of_two_names_that_are_too_long_for_a_reason_s_each_goes_with_its_own(tmp_path):
+    folder, long = tmp_path / "rejected", "n" * 250
+    lay(folder, f"{long}1.png", f"{'n' * 247}.why.txt", 2000)
+    # Its reason's name was taken, so it got a number; the picture itself is of an earlier time.
+    lay(folder, f"{long}2.png", f"{'n' * 243} (2).why.txt", 1000)
+    pictures = RejectedPictures(tmp_path)
+    found = {each.name: each for each in await pictures.look(sizes)}
+    assert await pictures.remove(found[f"{folder}/{'n' * 247}.why.txt"])
+    assert sorted(p.name for p in folder.iterdir()) == [
+        f"{'n' * 243} (2).why.txt",
+        f"{long}2.png",
+    ]
+
+
+async def test_another_file_that_was_moved_into_a_picture_s_place_is_young(tmp_path):
+    folder = tmp_path / "rejected"
+    lay(folder, "cat.png", "cat.png.why.txt", 2000)
+    pictures = RejectedPictures(tmp_path)
+    (found,) = await pictures.look(sizes)
+    (tmp_path / "new.png").write_text("the only copy")
+    os.utime(tmp_path / "new.png", (1000, 1000))
+    (tmp_path / "new.png").rename(folder / "cat.png")
+    (again,) = await pictures.look(sizes)
+    assert again.mark != found.mark
+    assert not await pictures.remove(found)
+
+
+async def test_a_text_of_a_person_s_that_is_called_like_a_reason_stays_when_the_picture_goes(
+    tmp_path,
+):
+    folder = tmp_path / "rejected"
+    lay(folder, "cat.png", "cat.png (2).why.txt", 1000)
+    (folder / "cat.png.why.txt").write_text("why I like this cat")
+    pictures = RejectedPictures(tmp_path)
+    (found,) = await pictures.look(sizes)
+    assert await pictures.remove(found)
+    assert [p.name for p in folder.iterdir()] == ["cat.png.why.txt"]
+
+
+async def test_the_folder_is_not_listed_anew_for_each_picture_that_goes(tmp_path, monkeypatch):
+    folder = tmp_path / "rejected"
+    for number in range(30):
+        lay(folder, f"{number}.png", f"{number}.png.why.txt", 1000 + number)
+    pictures = RejectedPictures(tmp_path)
+    found = await pictures.look(sizes)
+    listed = []
+    real = os.scandir
+
+    def scandir(at):
+        listed.append(at)
+        return real(at)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert all([await pictures.remove(each) for each in found])
+    assert len(listed) < 3
+    monkeypatch.undo()
+    assert list(folder.iterdir()) == []
+
+
+async def test_as_many_reasons_of_one_picture_as_a_member_writes_are_each_read_once(
+    tmp_path, monkeypatch
+):
+    folder = tmp_path / "rejected"
+    lay(folder, "cat.png", "cat.png.why.txt", 1000)
+    for number in range(2, 40):
+        (folder / f"cat.png ({number}).why.txt").write_text("a cat")
+    pictures = RejectedPictures(tmp_path)
+    (found,) = await pictures.look(sizes)
+    reads = []
+    real = Beneath.read
+
+    def read(tree, path, most):
+        reads.append(path)
+        return real(tree, path, most)
+
+    monkeypatch.setattr(Beneath, "read", read)
+    assert await pictures.remove(found)
+    assert len(reads) == len(set(reads)) == 39

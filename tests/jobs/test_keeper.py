@@ -17,6 +17,7 @@ import pytest
 from tests.fakes.kills import Kill, Killed
 from tests.fakes.precious import make_precious, snapshot, swap_before_each_call
 from tests.web.fakes import make_job
+from zoetrope.beneath import Beneath
 from zoetrope.domain import steps
 from zoetrope.domain.job import Job, State
 from zoetrope.errors import IllegalTransition, LedgerError
@@ -541,3 +542,76 @@ async def test_the_status_says_what_is_kept_and_what_goes_next(host):
     assert status.next is not None
     assert (status.next.name, status.next.at) == (job.id, host.wall + 13 * DAY)
     assert status.looked == host.wall
+
+
+async def test_things_that_cannot_be_removed_let_the_others_have_their_turn(host, monkeypatch):
+    folder = host.reject("z")
+    for number in range(keepers.MOST_FAILURES + 3):
+        host.reject(f"bad{number}")
+    old = NOW - 100 * DAY
+    for file in folder.glob("bad*"):
+        os.utime(file, (old, old))
+    await host.keeper.sweep()
+    real = Beneath.unlink
+
+    def unlink(tree, path):
+        if "/bad" in path:
+            raise PermissionError(errno.EACCES, "Permission denied", tree.full(path))
+        real(tree, path)
+
+    monkeypatch.setattr(Beneath, "unlink", unlink)
+    for _ in range(3):
+        await host.passes(91 * DAY)
+    assert list(folder.glob("z.*")) == []
+    assert len(list(folder.glob("bad*"))) == 3 * (keepers.MOST_FAILURES + 3)
+    assert len(host.keeper.status.problems) == 1
+
+
+@pytest.mark.parametrize("place", ["work", "outbox"])
+async def test_a_removal_that_cannot_be_finished_keeps_no_other(host, monkeypatch, place):
+    root = host.settings.work if place == "work" else host.settings.outbox.path
+    stuck = root / f".{'0' * 32}.removed"
+    stuck.mkdir()
+    real = Beneath.remove
+
+    def remove(tree, path):
+        if path == stuck.name:
+            raise PermissionError(errno.EACCES, "Permission denied", tree.full(path))
+        real(tree, path)
+
+    monkeypatch.setattr(Beneath, "remove", remove)
+    if place == "work":
+        job = await host.job(State.FAILED)
+        going = host.settings.work / job.id
+    else:
+        job = make_job(State.DONE)
+        job = await host.ledger.add(
+            msgspec.structs.replace(job, outbox=f"cat-{job.short}"), claim=job.id
+        )
+        going = root / job.outbox
+        going.mkdir()
+        (going / "receipt.json").write_text(f'{{"job": "{job.id}"}}')
+    await host.keeper.sweep()
+    await host.passes(91 * DAY)
+    assert not going.exists()
+    (problem,) = host.keeper.status.problems
+    assert stuck.name in problem.sentence
+
+
+async def test_work_that_cannot_be_removed_keeps_no_work_of_later_jobs(host, monkeypatch):
+    bad = await host.job(State.FAILED)
+    await host.keeper.sweep()
+    real = os.rename
+
+    def rename(path, to, **at):
+        if path == bad.id:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return real(path, to, **at)
+
+    monkeypatch.setattr(os, "rename", rename)
+    await host.passes(15 * DAY)
+    later = await host.job(State.FAILED)
+    await host.passes(HOUR)
+    await host.passes(15 * DAY)
+    assert not host.there(later)
+    assert host.there(bad)

@@ -108,9 +108,15 @@ def joined(folder: str, name: str) -> str:
 
 def is_ours(tree: Beneath, path: str, name: str) -> bool:
     """Tell whether a file is a reason that the service wrote for a picture of this name."""
+    return subject(tree, path) == shown(name)
+
+
+def subject(tree: Beneath, path: str) -> str | None:
+    """Say which picture a reason is about, by its shown name; None for a file that is no reason of ours."""
     try:
         content = tree.read(path, _MOST_BYTES + 1)
     except (OSError, Linked):
-        return False
+        return None
     first, _, _ = content.decode("utf-8", "replace").partition("\n")
-    return len(content) <= _MOST_BYTES and first in {f"{shown(name)}{end}" for end in _BEGINNINGS}
+    end = next((end for end in _BEGINNINGS if first.endswith(end)), None)
+    return None if end is None or len(content) > _MOST_BYTES else first.removesuffix(end)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from ..beneath import Beneath, Linked
+from ..host import shown
 from ..jobs.keep import KeptKind, KeptThing
 from .entry import REFUSED, WHY, classify, ticket_names
-from .refusal import is_ours
+from .refusal import subject
 
 # A reason's own name is cut where the picture's is as long as names can be.
 _LONG = 255 - len(WHY)
@@ -27,6 +30,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str  # of the first reason, below the folder that holds `rejected`
     paths: tuple[str, ...]
+    # Of the paths: pictures whose names were too long for a reason's, which alone says whether it is theirs.
+    guessed: frozenset[str] = frozenset()
 
 
 def grouped(files: Iterable[str]) -> tuple[Group, ...]:
@@ -43,6 +48,7 @@ def grouped(files: Iterable[str]) -> tuple[Group, ...]:
 
 def _groups(folder: str, names: list[str]) -> list[Group]:
     there = set(names)
+    long = sorted(name for name in names if len(os.fsencode(name)) > _LONG - 4)
     reasons: dict[str, list[str]] = {}
     for name in sorted(names):
         if name.endswith(WHY):
@@ -62,12 +68,29 @@ def _groups(folder: str, names: list[str]) -> list[Group]:
             *ticket_names(stem, "end"),
         }
         wanted |= set(halves.get(stem, ()))
-        if cut := tuple(each for each in pictures if len(os.fsencode(each)) > _LONG - 4):
-            wanted |= {name for name in names if name.startswith(cut)}
-        files = sorted((wanted & there) - set(whys))
-        paths = tuple(folder + name for name in (*files, *whys))
-        groups.append(Group(name=folder + whys[0], paths=paths))
+        guessed = {
+            name
+            for picture in set(pictures)
+            if len(os.fsencode(picture)) > _LONG - 4
+            for name in _beginning_with(picture, long)
+        } - wanted
+        files = sorted(((wanted | guessed) & there) - set(whys))
+        groups.append(
+            Group(
+                name=folder + whys[0],
+                paths=tuple(folder + name for name in (*files, *whys)),
+                guessed=frozenset(folder + name for name in guessed),
+            )
+        )
     return groups
+
+
+def _beginning_with(start: str, names: list[str]) -> Iterator[str]:
+    """List those of some sorted names that begin so."""
+    for place in range(bisect_left(names, start), len(names)):
+        if not names[place].startswith(start):
+            return
+        yield names[place]
 
 
 def _picture(why: str) -> str:
@@ -86,6 +109,8 @@ class RejectedPictures:
 
     def __init__(self, *homes: Path) -> None:
         self._homes = homes
+        # As the last look found them: listing a folder anew for each picture that goes would take hours.
+        self._groups: dict[str, tuple[Path, Group]] = {}
 
     async def clear(self) -> None:
         """Nothing is left half done here: each file goes at once, its reason last."""
@@ -100,50 +125,59 @@ class RejectedPictures:
 
     def _look(self) -> list[KeptThing]:
         found: list[KeptThing] = []
+        groups: dict[str, tuple[Path, Group]] = {}
         for home in self._homes:
             with Beneath(home) as tree, contextlib.suppress(FileNotFoundError):
                 for group in grouped(tree.files(REFUSED)):
                     with contextlib.suppress(FileNotFoundError, Linked):
                         found.append(_found(tree, group))
+                        groups[found[-1].name] = (home, group)
+        self._groups = groups
         return found
 
     def _remove(self, found: KeptThing) -> bool:
-        for home in self._homes:
-            inside = f"{home}/{REFUSED}/"
-            if not found.name.startswith(inside):
-                continue
-            folder = found.name.removeprefix(inside).rpartition("/")[0]
-            above = f"{folder}/" if folder else ""
-            with Beneath(home) as tree:
-                names = [name for name, _ in tree.entries(f"{REFUSED}/{folder}".rstrip("/"))]
-                for group in grouped(above + name for name in names):
-                    if _found(tree, group) == found:
-                        return _removed(tree, group)
+        home, group = self._groups.get(found.name, (None, None))
+        if home is None or group is None:
+            return False
+        with Beneath(home) as tree, contextlib.suppress(FileNotFoundError):
+            if _found(tree, group) == found:
+                return _removed(tree, group)
         return False
 
 
 def _found(tree: Beneath, group: Group) -> KeptThing:
     looks = [tree.stat(f"{REFUSED}/{path}") for path in group.paths]
     newest = max(look.st_mtime_ns for look in looks)
+    # Each file counts: a picture that was moved into another's place brings its own, older time.
+    marks = [
+        (path, look.st_mtime_ns, look.st_size)
+        for path, look in zip(group.paths, looks, strict=True)
+    ]
     return KeptThing(
         kind=KeptKind.REJECTED,
         name=tree.full(f"{REFUSED}/{group.name}"),
-        mark=str(newest),
+        mark=hashlib.sha256(ascii(marks).encode()).hexdigest()[:16],
         since=newest / 1e9,
         size=sum(look.st_size for look in looks if stat.S_ISREG(look.st_mode)),
     )
 
 
 def _removed(tree: Beneath, group: Group) -> bool:
-    names = {_name(path) for path in group.paths}
-    names |= {_picture(name) for name in names if name.endswith(WHY)}
-    whys = [f"{REFUSED}/{path}" for path in group.paths if path.endswith(WHY)]
-    if not any(is_ours(tree, why, name) for why in whys for name in names):
+    whys = [path for path in group.paths if path.endswith(WHY)]
+    names = {_name(path) for path in group.paths} | {_picture(_name(why)) for why in whys}
+    known = {shown(name) for name in names}
+    said = {why: subject(tree, f"{REFUSED}/{why}") for why in whys}
+    ours = [why for why in whys if said[why] in known]
+    if not ours:
         return False  # somebody else's
-    reasons = {
-        path: tree.stat(f"{REFUSED}/{path}").st_ino for path in group.paths if path.endswith(WHY)
-    }
-    for path in group.paths:
+    about = {said[why] for why in ours}
+    pictures = [
+        path
+        for path in group.paths
+        if path not in said and (path not in group.guessed or shown(_name(path)) in about)
+    ]
+    reasons = {why: tree.stat(f"{REFUSED}/{why}").st_ino for why in ours}
+    for path in (*pictures, *ours):
         place = f"{REFUSED}/{path}"
         with contextlib.suppress(FileNotFoundError):
             # A picture of the same name that was rejected just now has a reason of its own.

@@ -82,6 +82,9 @@ class Keeper:
         self._before: dict[
             KeptKind, Reason
         ] = {}  # those of the look before, which were logged then
+        self._failed: set[tuple[KeptKind, str]] = (
+            set()
+        )  # what could not be removed at the last look
         self._unsaved = False
 
     @property
@@ -92,10 +95,7 @@ class Keeper:
     async def run(self) -> None:
         """Look a while after the start, then every hour, and at once when a disk becomes short; until cancelled."""
         for holding in self._holdings:
-            try:
-                await holding.clear()
-            except (OSError, ZoetropeError) as error:
-                self._hindered(holding.kind, error)
+            await self._clear(holding)
         await self._pause(FIRST_SECONDS)
         while True:
             try:
@@ -115,8 +115,9 @@ class Keeper:
         found: list[KeptThing] = []
         holdings: dict[KeptKind, Holding] = {}
         for holding in self._holdings:
+            # One thing that cannot be cleared away keeps no other from being looked at.
+            await self._clear(holding)
             try:
-                await holding.clear()
                 found += await holding.look(self._measured(holding.kind))
             except (OSError, ZoetropeError) as error:
                 self._hindered(holding.kind, error)
@@ -133,20 +134,30 @@ class Keeper:
             await self._write([each for each in kept if id(each) not in gone], unseen, wall)
         return removed
 
+    async def _clear(self, holding: Holding) -> None:
+        try:
+            await holding.clear()
+        except (OSError, ZoetropeError) as error:
+            self._hindered(holding.kind, error)
+
     async def _remove(
         self, going: Sequence[Removal], holdings: dict[KeptKind, Holding]
     ) -> tuple[Removal, ...]:
         removed: list[Removal] = []
         failed = dict.fromkeys(KeptKind, 0)
-        for removal in going:
+        before, self._failed = self._failed, set()
+        # What could not be removed at the last look comes last, or a few such things would keep all others.
+        for removal in sorted(going, key=lambda each: _place(each) in before):
             found = removal.kept.found
             if failed[found.kind] >= MOST_FAILURES:
+                self._failed |= {_place(removal)} & before
                 continue
             try:
                 if not await holdings[found.kind].remove(found):
                     continue
             except (OSError, ZoetropeError) as error:
                 failed[found.kind] += 1
+                self._failed.add(_place(removal))
                 self._hindered(found.kind, error)
             else:
                 removed.append(removal)
@@ -199,6 +210,10 @@ class Keeper:
             if now and not short:
                 return
             short = now
+
+
+def _place(removal: Removal) -> tuple[KeptKind, str]:
+    return removal.kept.found.kind, removal.kept.found.name
 
 
 def _tell(removal: Removal) -> None:

@@ -42,10 +42,16 @@ def take_away(tree: Beneath, name: str, job_id: str) -> None:
 
 
 def clear(tree: Beneath) -> None:
-    """Finish the removals that an earlier process began."""
-    for name, _ in tree.entries(""):
-        if _GOING.fullmatch(name):
+    """Finish the removals that an earlier process began; what hinders one of them is raised after the others."""
+    going = [name for name, _ in tree.entries("") if _GOING.fullmatch(name)]
+    hindered: OSError | None = None
+    for name in going:
+        try:
             tree.remove(name)
+        except OSError as error:
+            hindered = hindered or error
+    if hindered is not None:
+        raise hindered
 
 
 def size_of(tree: Beneath, name: str) -> int:
@@ -112,12 +118,21 @@ class EndedWork:
 
     async def clear(self) -> None:
         """Remove what nobody needs: work of published jobs, and what an earlier process began to remove."""
-        await asyncio.to_thread(self._folders.clear)
+        hindered: OSError | None = None
+        try:
+            await asyncio.to_thread(self._folders.clear)
+        except OSError as error:
+            hindered = error
         for name in await asyncio.to_thread(self._folders.names):
             with contextlib.suppress(NotFound):
                 job = await self._ledger.get(name)
                 if job.state is State.DONE or (job.removed and job.state in ENDED):
-                    await asyncio.to_thread(self._folders.remove, name)
+                    try:
+                        await asyncio.to_thread(self._folders.remove, name)
+                    except OSError as error:
+                        hindered = hindered or error
+        if hindered is not None:
+            raise hindered
 
     async def look(self, known: Callable[[str, str], int | None]) -> list[KeptThing]:
         """Find every work folder; `known` gives a size that was measured before."""
