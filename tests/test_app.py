@@ -101,7 +101,7 @@ def test_a_thread_that_hangs_on_a_dead_share_does_not_hold_up_the_end(tmp_path):
         process.kill()
         process.wait()
     assert process.returncode == 0, told
-    assert "left behind" in told
+    assert "exiting without it" in told
 
 
 class Heard(Notifier):

@@ -25,7 +25,7 @@ def toml(text: str) -> Settings:
 def test_equal_settings_change_nothing():
     outcome = reload(BASE, toml(""))
     assert (outcome.settings, outcome.changed, outcome.after_restart) == (BASE, (), ())
-    assert str(outcome) == "the settings were read again; nothing changes now"
+    assert str(outcome) == "settings reloaded; nothing changes now"
 
 
 def test_a_changed_key_counts_at_once():
@@ -42,7 +42,7 @@ def test_what_the_process_holds_on_to_is_kept_and_said():
     assert outcome.settings.web.max_upload_megabytes == 1
     assert outcome.settings.state.path == BASE.state.path
     assert outcome.changed == ("web.max_upload_megabytes",)
-    assert str(outcome).endswith("only after a restart: state.path, web.listen")
+    assert str(outcome).endswith("needs a restart: state.path, web.listen")
 
 
 def test_engines_are_compared_as_a_whole():
@@ -121,7 +121,7 @@ def test_the_metrics_go_on_counting_through_a_reload(service):
 def test_a_mistake_is_said_and_the_old_settings_stay(service):
     service.start()
     service.reload("settle_seconds = 0.2", "setle_seconds = 0.3")
-    said(service, "the settings stay as they were")
+    said(service, "settings not reloaded")
     assert "did you mean `settle_seconds`?" in service.log.read_text()
     draw(service.inbox / "cat.png")
     until(service.done, "the video")
@@ -130,7 +130,7 @@ def test_a_mistake_is_said_and_the_old_settings_stay(service):
 def test_what_waits_for_a_restart_is_named_and_the_page_stays(service):
     service.start()
     service.reload(f"127.0.0.1:{service.port}", "127.0.0.1:1")
-    said(service, "only after a restart: web.listen")
+    said(service, "needs a restart: web.listen")
     assert service.get("/api/v1/jobs")["jobs"] == []
 
 

@@ -1,7 +1,6 @@
 """What people see uses the field's words: those that were replaced stay out of it.
 
-A scope is a set of texts that people see. `pytest tests/test_words.py --runxfail -k docs/gpu.md` lists what a scope
-has to change; once it is clean, its line goes from PENDING, and the scope stays clean from then on.
+A scope is a set of texts that people see; `pytest tests/test_words.py -k docs/gpu.md` lists what one has to change.
 """
 
 import ast
@@ -108,13 +107,6 @@ REPLACED = (
     Replaced(r"upright", "normalized"),
     Replaced(r"once more", "again"),
 )
-
-# Scopes that are not clean yet; one that is comes off this list and stays clean from then on.
-PENDING = [
-    "help",
-    "python/cli",
-    "python/demo",
-]
 
 
 def found_in(text: str, scope: str) -> list[str]:
@@ -285,15 +277,7 @@ SCOPES = {
 }
 
 
-@pytest.mark.parametrize(
-    "scope",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="not clean yet", strict=False))
-        if name in PENDING
-        else name
-        for name in SCOPES
-    ],
-)
+@pytest.mark.parametrize("scope", SCOPES)
 def test_what_people_see_uses_the_words_of_the_field(scope):
     texts = list(SCOPES[scope]())
     assert texts or scope.startswith("python/")

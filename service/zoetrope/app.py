@@ -53,10 +53,10 @@ T = TypeVar("T")
 # Several engines' reports are read on threads as soon as the service starts.
 primed(EngineReport)
 
-# What systemd and people at a terminal are ready to wait for; prompts stay with their engines.
+# What systemd and users at a terminal wait for; prompts stay with their engines.
 STOP_SECONDS = 5.0
-# Then the process ends whatever still hangs, such as a thread that waits for a dead share: a job
-# loses nothing by it, and systemd would kill it later all the same.
+# Then the process exits even if something hangs, such as a thread that waits for a dead share: no job
+# loses anything, and systemd would kill it later anyway.
 LEAVE_SECONDS = 15.0
 
 
@@ -77,9 +77,9 @@ class App:
         self.server = Server(self._runtime, self._bus)
 
     async def run(self, stop: asyncio.Event, again: asyncio.Event | None = None) -> None:
-        """Serve until told to stop; the page comes first, so that any trouble has a face.
+        """Serve until `stop` is set; the page starts first, so that it can show every later error.
 
-        Each time `again` is set, the settings are read again.
+        Each time `again` is set, the settings are reloaded.
         """
         again = again or asyncio.Event()
         await self.server.start()
@@ -99,33 +99,36 @@ class App:
             stopping.cancel()
             try:
                 if not await ended(work):
-                    said = (
-                        "the work did not end within %g s; what it holds is found at the next start"
+                    log.warning(
+                        "running tasks did not end within %g s; their jobs resume at the next start",
+                        STOP_SECONDS,
+                        extra={"action": "stop-unfinished"},
                     )
-                    log.warning(said, STOP_SECONDS, extra={"action": "stop-unfinished"})
             finally:
                 await self.server.stop()
 
     async def _reload(self, work: asyncio.Task[None]) -> asyncio.Task[None]:
-        """Read the settings again; what works is begun anew with them, which loses nothing.
+        """Reload the settings and restart what works with them; no job is lost.
 
-        The page and its readers stay, and so does the process.
+        The process, the page and its open connections stay.
         """
         self._notifier.reloading()
         try:
             outcome = reload(self._settings, await asyncio.to_thread(self._read))
         except SettingsError as error:
-            refused = {"action": "reload-refused"}
-            log.error("the settings stay as they were: %s", error, extra=refused)  # noqa: TRY400
+            rejected = {"action": "reload-refused"}
+            log.error("settings not reloaded, the old ones stay: %s", error, extra=rejected)  # noqa: TRY400
             self._notifier.ready()
             return work
         log.info("%s", outcome, extra={"action": "reload"})
         if not outcome.changed:
             self._notifier.ready()
             return work
-        # The ledger has to be let go before it can be opened anew, however long that takes.
+        # The ledger has to be closed before it can be opened again, however long that takes.
         while not await ended(work):
-            log.warning("waiting for the work to end", extra={"action": "reload-waits"})
+            log.warning(
+                "the reload waits until running tasks have ended", extra={"action": "reload-waits"}
+            )
         self._settings = self._runtime.settings = outcome.settings
         return asyncio.create_task(self._work())
 
@@ -141,7 +144,7 @@ class App:
                 await ledger.close()
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask the ledger until it answers; page and systemd meanwhile say what keeps it, and what to do."""
+        """Ask the ledger until it answers; page and systemd meanwhile show the error and the next step."""
         answer = await insist(ask, self._hindered)
         self._runtime.problem = None
         return answer
@@ -151,7 +154,7 @@ class App:
         self._notifier.ready(str(error))
 
     def _engine(self, settings: EngineSettings, client_id: str) -> Engine:
-        """Make the client for an engine; each has an id of its own, the same after every start."""
+        """Make the client of an engine; each has an id of its own, the same after every start."""
         own_id = f"{client_id}-{settings.name}"
         if settings.simulated:
             home = self._settings.state.path / "simulated" / settings.name
@@ -161,7 +164,7 @@ class App:
     async def _serve(self, ledger: Ledger) -> None:
         settings = self._settings
         recipes = of_host(settings)
-        # Under which engines know this ledger's service.
+        # The name under which engines know the service of this ledger.
         client_id = await self._insist(
             lambda: ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
         )
@@ -169,7 +172,7 @@ class App:
         tuner = Tuner(settings.gpu, settings.engines, Watch())
         outbox = Outbox(settings.outbox.path)
         if not (await self._insist(ledger.counts))[State.DONE]:
-            # What is wrong with it is met, and told, when there is something to publish.
+            # An error of the outbox is reported when there is something to publish.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(outbox.prepare)
         hashes = Hashes(settings.models.path, settings.models.folders, settings.model_hashes)
@@ -223,7 +226,7 @@ class App:
 
 
 def _holdings(settings: Settings, ledger: Ledger) -> list[Holding]:
-    """Name the places that retention looks at."""
+    """List the folders that retention cleans."""
     moved = settings.inbox.claim == "move"
     homes = (settings.inbox.path, settings.outbox.path) if moved else (settings.outbox.path,)
     places: list[Holding] = [
@@ -236,10 +239,10 @@ def _holdings(settings: Settings, ledger: Ledger) -> list[Holding]:
 
 
 async def ended(work: asyncio.Task[None]) -> bool:
-    """Call the work off once, and wait a while until it has let go of everything; says whether it has."""
+    """Cancel the work once, and wait a while until it has cleaned up; returns whether it has."""
     if not work.cancelling():
         work.cancel()
-    # Not a timeout around the task itself: that would cancel its cleaning up as well.
+    # Not a timeout around the task itself: that would cancel its clean-up as well.
     await asyncio.wait({work}, timeout=STOP_SECONDS)
     if not work.done():
         return False
@@ -249,9 +252,9 @@ async def ended(work: asyncio.Task[None]) -> bool:
 
 
 def run(read: Callable[[], Settings], *, debug: bool = False) -> int:
-    """Run the service until SIGTERM or SIGINT; the answer is the process's exit code.
+    """Run the service until SIGTERM or SIGINT; returns the exit code of the process.
 
-    SIGHUP has the settings read again, except at a terminal, where it means that the terminal is gone.
+    SIGHUP reloads the settings, except at a terminal, where it means that the terminal is gone.
     """
     settings = read()
     set_up(journal="JOURNAL_STREAM" in os.environ, debug=debug)
@@ -284,6 +287,10 @@ async def _until_signalled(settings: Settings, read: Callable[[], Settings]) -> 
 
 
 def _leave() -> None:
-    log.warning("something hangs and is left behind", extra={"action": "stop-forced"})
+    log.warning(
+        "a thread did not end within %g s; exiting without it",
+        LEAVE_SECONDS,
+        extra={"action": "stop-forced"},
+    )
     logging.shutdown()
     os._exit(0)

@@ -1,4 +1,4 @@
-"""A small HTTP client on the standard library: a command is done before a larger one would be imported."""
+"""A small HTTP client on the standard library: importing a larger one would take longer than most commands."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 PIECE = 256 * 1024
 PATIENCE = 30.0  # seconds for an answer
-SILENCE = 45.0  # seconds without a sign of life from the stream; a comment comes every 15
-GIVE_UP = 300.0  # seconds that a stream may stay away before waiting for it ends
+SILENCE = 45.0  # seconds without data from the stream; a comment comes every 15
+GIVE_UP = 300.0  # seconds without a connection before it gives up
 
 ERRORS = (OSError, http.client.HTTPException)
 
@@ -71,7 +71,7 @@ class Client:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ZoetropeError(
-                f"{url!r} is no address of a service.", "Give one such as http://127.0.0.1:8190.",
+                f"{url!r} is not the address of a service.", "Write it like http://127.0.0.1:8190.",
                 key="url",
             )  # fmt: skip
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
@@ -81,19 +81,19 @@ class Client:
             self._headers["Authorization"] = f"Bearer {_token(token_file)}"
 
     def get(self, path: str, **query: str | int) -> bytes:
-        """Ask for something; a problem becomes an error."""
+        """Get a resource; a problem document becomes an error."""
         return self._ask("GET", f"{path}?{urlencode(query)}" if query else path)[1]
 
     def ready(self) -> bytes:
-        """Ask for the health, which is an answer even when the service is not well."""
+        """Get the health report, also when the service is failing."""
         return self._ask("GET", "/readyz", fine=(200, 503))[1]
 
     def job(self, job: str) -> bytes:
-        """Ask for one job."""
+        """Get one job."""
         return self.get(f"/api/v1/jobs/{quote(job, safe='')}")
 
     def recipe(self, name: str) -> bytes:
-        """Ask for one recipe."""
+        """Get one recipe."""
         return self.get(f"/api/v1/recipes/{quote(name, safe='')}")
 
     def jobs(self, states: str, limit: int | None) -> Iterator[JobView]:
@@ -115,11 +115,11 @@ class Client:
         return self._ask("POST", f"/api/v1/jobs/{quote(job, safe='')}/{action}", body)[1]
 
     def post(self, path: str, body: Mapping[str, object]) -> bytes:
-        """Ask with a JSON body."""
+        """Post a JSON body."""
         return self._ask("POST", path, json.dumps(body).encode())[1]
 
     def again(self, job: str, changes: Mapping[str, object]) -> bytes:
-        """Ask for another video of a job's picture."""
+        """Make another video of a job's picture."""
         body = json.dumps(changes).encode()
         return self._ask("POST", f"/api/v1/jobs/{quote(job, safe='')}/again", body)[1]
 
@@ -162,17 +162,19 @@ class Client:
     def events(
         self, *, give_up: float = GIVE_UP, lost: Callable[[str], None] = lambda _why: None
     ) -> Iterator[StreamEvent]:
-        """Follow the event stream, and come back to it where it was left whenever it breaks."""
+        """Follow the event stream; after a break, resume where it was left."""
         last_id = ""
-        away: float | None = None  # since when there has been no stream; a quiet one is there
+        away: float | None = (
+            None  # since when there has been no connection; a silent one counts as one
+        )
         pause = 0.25
         while True:
             try:
-                for told, last in self._stream(last_id):
+                for event, last in self._stream(last_id):
                     last_id = last or last_id
                     away = None
                     pause = 0.25
-                    yield told
+                    yield event
                 reason = "the stream ended"
                 away = time.monotonic() if away is None else away
             except ServiceDown as error:
@@ -246,7 +248,7 @@ class Client:
             connection.putheader(name, value)
         if callable(body):
             connection.endheaders()
-            # A refusal can come before everything was sent; its answer is there to be read.
+            # The service can reject a request before everything was sent; its answer can still be read.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 body(connection)
         else:
@@ -268,25 +270,25 @@ class Client:
         why = " ".join(why.split())
         if isinstance(error, socket.gaierror):
             return ServiceDown(
-                f"The host {self._parts.hostname!r} is not known ({why}).", "Check --url."
+                f"The host {self._parts.hostname!r} is unknown ({why}).", "Check --url."
             )
         if isinstance(error, TimeoutError):
             why = "no answer in time"
         return ServiceDown(
-            f"No zoetrope answers at {self.url} ({why}).",
+            f"No zoetrope service answers at {self.url} ({why}).",
             "Start it with `systemctl start zoetrope` or `zoetrope serve`, or name another with"
-            " --url; `journalctl -u zoetrope -e` says why it is not running.",
+            " --url; `journalctl -u zoetrope -e` shows why it is not running.",
         )
 
 
 def decode(content: bytes, kind: type[T]) -> T:
-    """Read an answer; what does not fit comes from something that is no zoetrope."""
+    """Decode an answer; what does not fit comes from something else, or from another version."""
     try:
         return msgspec.json.decode(content, type=primed(kind))
     except msgspec.DecodeError as error:
         raise ServiceDown(
-            f"The answer is none that zoetrope gives ({error}).",
-            "Check --url, and that service and command line are of the same version.",
+            f"The answer is not one of a zoetrope service ({error}).",
+            "Check --url, and that service and command line have the same version.",
         ) from error
 
 

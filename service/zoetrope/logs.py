@@ -1,4 +1,4 @@
-"""Log lines as key=value pairs: for people in the journal, and for programs that read it."""
+"""Log lines: a sentence for people, then key=value pairs for programs that read the journal."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import msgspec
 # What callers may add with `extra=`; the order is the order in the line.
 FIELDS = ("job", "action", "engine", "kind", "card", "to", "outcome", "by")
 
-# Of one kind of trouble, so many records are told in so many seconds; the others are counted.
+# Of one kind of error, so many records are written in so many seconds; the others are counted.
 MOST = 20
 WINDOW = 60.0
 
-# Sentences that were put together before they came here differ in these.
+# Messages that were formatted before they came here differ in these.
 _NUMBERS = re.compile(r"0x[0-9a-f]+|[0-9]+")
 
 
@@ -43,26 +43,26 @@ class Lines(logging.Formatter):
 
 
 class TimerHandle(Protocol):
-    """A call that is still to come."""
+    """A call in the future."""
 
     def cancel(self) -> None:
-        """Call it off."""
+        """Cancel the call."""
 
 
 Later = Callable[[float, Callable[[], None]], TimerHandle]
 
 
 class HeldBack(msgspec.Struct):
-    """What there was of one kind of trouble since it began."""
+    """The records of one kind of error since the first."""
 
     began: float
-    told: int = 0
+    written: int = 0
     held: int = 0
     last: logging.LogRecord | None = None  # that was held back
 
 
 class Repeats:
-    """Which records of trouble are told, and what is to be told of the others; the caller has the clock."""
+    """Decides which records of errors are written, and sums up the others; the caller has the clock."""
 
     def __init__(self, most: int = MOST, window: float = WINDOW) -> None:
         self._most = most
@@ -71,16 +71,16 @@ class Repeats:
         self._ends = 0.0  # when the kinds whose time is over are looked for
 
     def __len__(self) -> int:
-        """How many kinds of trouble are remembered."""
+        """How many kinds of error are remembered."""
         return len(self._known)
 
     def admits(self, record: logging.LogRecord, now: float) -> bool:
-        """Tell whether a record is to be told; else it is counted. What is due has to be told first."""
+        """Tell whether a record is written; else it is counted. Write what is due first."""
         if record.levelno < logging.WARNING and not record.exc_info:
             return True
         kind = self._known.setdefault(kind_of(record), HeldBack(began=now))
-        if kind.told < self._most:
-            kind.told += 1
+        if kind.written < self._most:
+            kind.written += 1
             return True
         kind.held += 1
         kind.last = _without_traceback(record)
@@ -108,7 +108,7 @@ class Repeats:
 
 
 def kind_of(record: logging.LogRecord) -> Hashable:
-    """Say what makes two records the same trouble: who, what, about what, and which error."""
+    """Give what makes two records the same kind: logger, level, template, error, and what they are about."""
     template = _NUMBERS.sub("0", str(record.msg).partition("\n")[0])
     error = record.exc_info[0] if record.exc_info else None
     about = (getattr(record, name, None) for name in ("action", "job", "engine", "card"))
@@ -127,14 +127,14 @@ def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
 def _summary(kind: HeldBack, now: float) -> logging.LogRecord | None:
     if kind.last is None:
         return None
-    told = copy.copy(kind.last)
-    told.args = (kind.held, now - kind.began, kind.last.msg)
-    told.msg = "%d more like this in %.0f s, the last one: %s"
-    return told
+    summary = copy.copy(kind.last)
+    summary.args = (kind.held, now - kind.began, kind.last.msg)
+    summary.msg = "%d more like this in %.0f s, the last one: %s"
+    return summary
 
 
 class Stream(logging.StreamHandler[TextIO]):
-    """Writes to a stream; of trouble that repeats itself it tells some, and how often it was in all."""
+    """Writes to a stream; of errors that repeat it writes the first ones, and then how many there were."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Stream(logging.StreamHandler[TextIO]):
             self.handleError(record)
 
     def close(self) -> None:
-        """Tell what was held back."""
+        """Write what was held back."""
         with self.lock or contextlib.nullcontext():
             if self._due is not None:
                 self._due.cancel()
@@ -197,13 +197,13 @@ def _later(seconds: float, call: Callable[[], None]) -> TimerHandle:
 
 
 def set_up(stream: TextIO | None = None, *, journal: bool = False, debug: bool = False) -> None:
-    """Send all logs to one stream; the journal has its own clock and wants the priority in front."""
+    """Write all logs to one stream; the journal adds the time itself and reads the priority in front."""
     handler = Stream(stream or sys.stderr)
     handler.setFormatter(_Journal() if journal else _Terminal())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    # Libraries warn of what strangers send; past the log, that would go without a limit.
+    # Libraries warn of what clients send; outside the log, those warnings would have no limit.
     logging.captureWarnings(capture=True)
     logging.getLogger("zoetrope").setLevel(logging.DEBUG if debug else logging.INFO)
 

@@ -1,4 +1,4 @@
-"""What reading the settings again changes, and what of it has to wait for a restart."""
+"""What a reload of the settings changes at once, and what needs a restart."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import msgspec
 
 from .settings import Section, Settings
 
-# What the running process holds on to: an open address and who may use it, an open ledger, and the folder
-# in which half-built results lie.
+# What the running process keeps open: the address and who may use it, the ledger, and the folder of
+# half-built results.
 FIXED = ("web.listen", "web.token_file", "web.allowed_hosts", "state.path", "outbox.path")
 
 
 class Reload(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that count from now on, which keys they change, and which keys count later."""
+    """The settings from now on, the keys that they change, and the keys that need a restart."""
 
     settings: Settings
     changed: tuple[str, ...] = ()
@@ -23,8 +23,8 @@ class Reload(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         words = [f"changed: {', '.join(self.changed)}" if self.changed else "nothing changes now"]
         if self.after_restart:
-            words.append(f"only after a restart: {', '.join(self.after_restart)}")
-        return f"the settings were read again; {'; '.join(words)}"
+            words.append(f"needs a restart: {', '.join(self.after_restart)}")
+        return f"settings reloaded; {'; '.join(words)}"
 
 
 def reload(old: Settings, new: Settings) -> Reload:

@@ -1,4 +1,4 @@
-"""How the service stands, in one sentence: for `systemctl status` and for the head of the page."""
+"""The state of the service in one sentence: for `systemctl status` and for the head of the page."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def rendering(name: str, live: Live) -> str:
 
 
 def glance(readings: Iterable[Sample]) -> str:
-    """Say how the cards are in two figures each: "GPU 61 °C 2100 MHz"."""
-    told = [
+    """Say how the GPUs are in two figures each: "GPU 61 °C 2100 MHz"."""
+    figures = [
         f"{reading.celsius} °C {reading.core_mhz} MHz"
         for reading in readings
         if reading.celsius is not None and reading.core_mhz is not None
     ]
-    return f"GPU {', '.join(told)}" if told else ""
+    return f"GPU {', '.join(figures)}" if figures else ""
 
 
 def summary(
@@ -39,7 +39,7 @@ def summary(
     cards: str = "",
     kept: Mapping[str, Reason] | None = None,
 ) -> str:
-    """Say how things stand: "rendering cat.png: i2v 42 % (step 8/20), 14 waiting; engine gpu-0 is up"."""
+    """Say how the service stands: "rendering cat.png: i2v 42 % (step 8/20), 14 waiting; engine gpu-0 is up"."""
     if problem is not None:
         return str(problem)
     words = [f"rendering {', '.join(now)}"] if now else []
@@ -53,12 +53,12 @@ def summary(
         if word and (number := counts.get(state, 0))
     ]
     engines = [f"engine {worker.name} is {'up' if worker.up else 'down'}" for worker in workers]
-    told = [", ".join(words) or "idle", ", ".join(engines), _keeping(kept or {}), cards]
-    return "; ".join(text for text in told if text)
+    parts = [", ".join(words) or "idle", ", ".join(engines), _keeping(kept or {}), cards]
+    return "; ".join(text for text in parts if text)
 
 
 def _keeping(kept: Mapping[str, Reason]) -> str:
-    """Say what keeps jobs that is not their fault; the first reason stands for all."""
+    """Say why jobs wait through no fault of theirs; the first reason stands for all."""
     if not kept:
         return ""
     jobs = "1 job waits" if len(kept) == 1 else f"{len(kept)} jobs wait"
@@ -78,7 +78,7 @@ async def sentence(runtime: Runtime) -> str:
             if (live := conductor.live(row.job.id)) is not None:
                 image = row.job.images[0].name if row.job.images else row.job.stem
                 now.append(rendering(image, live))
-    # Only at work: an idle host's line stands still, and so does its journal.
+    # Only while jobs run: the line of an idle host does not change, and so adds nothing to the journal.
     tuner = runtime.tuner if now else None
     return summary(
         counts,

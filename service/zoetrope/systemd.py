@@ -1,4 +1,4 @@
-"""What systemd is told: READY, STATUS in one sentence, and WATCHDOG only while things really move."""
+"""Reports to systemd: READY, STATUS in one sentence, and WATCHDOG only while the service makes progress."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .notifier import Notifier
 from .runtime import Runtime
 from .summary import sentence
 
-EVERY = 5.0  # seconds between two looks when no watchdog asks for more
-WHILE_WORKING = 1.0  # the same while there is progress to tell
-SCAN_PATIENCE = 600.0  # seconds that one look through the inbox may take
+EVERY = 5.0  # seconds between two reports where no watchdog needs more
+WHILE_WORKING = 1.0  # the same while there is progress to report
+SCAN_PATIENCE = 600.0  # seconds that one scan of the inbox may take
 LEDGER_PATIENCE = 30.0  # seconds that the ledger may take to answer
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):
-    """How long each part has gone without a sign of life, in seconds; None where none is expected."""
+    """For how many seconds each part has made no progress; None where none is expected."""
 
     loop: float
     watcher: float | None = None
@@ -29,7 +29,7 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def stalled(pulse: Pulse, *, loop: float, watcher: float, ledger: float) -> str:
-    """Name the part that has been silent for longer than it may, or nothing."""
+    """Name the part that has made no progress for longer than it may, or nothing."""
     if pulse.loop > loop:
         return "event loop"
     if pulse.watcher is not None and pulse.watcher > watcher:
@@ -52,7 +52,7 @@ class Reporter:
     ) -> None:
         self._notifier = notifier
         self._runtime = runtime
-        # Three signs in each of the watchdog's spans, so that a late one does no harm.
+        # Three pings in each of the watchdog's intervals, so that a late one does no harm.
         self._every = every or min(EVERY, (notifier.watchdog or 3 * EVERY) / 3)
         self._clock = clock
         self._said = ""
@@ -60,7 +60,7 @@ class Reporter:
         self._due = clock() + self._every
 
     async def run(self) -> None:
-        """Report again and again; made to be a task."""
+        """Report at intervals, as a task, until cancelled."""
         while True:
             await self.once()
             pause = min(WHILE_WORKING, self._every) if self._working() else self._every
@@ -68,7 +68,7 @@ class Reporter:
             await asyncio.sleep(pause)
 
     async def once(self) -> str:
-        """Report once; names the part that kept the sign of life back, if one did."""
+        """Report once; returns the part without progress, for which no ping was sent, if there is one."""
         lag = max(0.0, self._clock() - self._due)
         said = await self._ask()
         silent = stalled(
@@ -87,14 +87,14 @@ class Reporter:
         return silent
 
     async def _ask(self) -> str:
-        """Ask the ledger for the sentence: a question that proves that it answers."""
+        """Make the status sentence from the ledger; that also proves that it answers."""
         try:
             async with asyncio.timeout(self._every):
                 said = await sentence(self._runtime)
         except TimeoutError:
             return ""
         except ZoetropeError as error:
-            # An error is an answer too: a full disk is said, and a restart would not empty it.
+            # An error is an answer too: a full disk is reported, and a restart would not free space.
             said = str(error)
         self._answered = self._clock()
         return said
@@ -107,7 +107,7 @@ class Reporter:
 
     def _watcher_patience(self) -> float:
         watcher = self._runtime.watcher
-        # A look through a large slow share is work; restarting would only begin it again.
+        # A scan of a large slow share is progress; a restart would only begin it again.
         if watcher is not None and watcher.status.scanning_seconds > 0:
             return SCAN_PATIENCE
         return stale_after(self._runtime.settings.inbox.rescan_seconds)

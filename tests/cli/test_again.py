@@ -46,7 +46,7 @@ def test_the_new_job_as_json_is_what_the_api_gives(run, done, service):
     ("args", "said"),
     [
         (["--set", "steps"], "--set 'steps' is not KEY=VALUE."),
-        (["--seed", "7", "--set", "seed=8"], "--set seed says what a flag"),
+        (["--seed", "7", "--set", "seed=8"], "--set seed sets what another flag"),
         (["--seed", "-1"], "--seed"),
     ],
 )

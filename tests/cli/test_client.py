@@ -95,4 +95,4 @@ def test_a_host_that_nobody_knows_is_said(run, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     result = run("status", "--url", "http://nobody.invalid:1")
     assert result.exit_code == 1
-    assert "is not known" in result.stderr
+    assert "is unknown" in result.stderr

@@ -65,16 +65,16 @@ def test_where_nothing_changed_nothing_is_told():
         (having(runtime="torch 2.12.0"), "The runtime: torch 2.11.0 then, torch 2.12.0 now."),
         (
             having(models=(msgspec.structs.replace(VAE, sha256="e" * 64),)),
-            "vae/v.safetensors is another file: SHA-256 aaaaaaaaaaaa then, eeeeeeeeeeee now.",
+            "vae/v.safetensors is a different file: SHA-256 aaaaaaaaaaaa then, eeeeeeeeeeee now.",
         ),
         (
             having(models=(msgspec.structs.replace(VAE, sha256="", size=4, unknown="x"),)),
-            "vae/v.safetensors is another file: 3 bytes then, 4 now.",
+            "vae/v.safetensors is a different file: 3 bytes then, 4 now.",
         ),
-        (having(packs=()), "The node pack KJNodes is not there now."),
+        (having(packs=()), "The node pack KJNodes is missing now."),
         (
             having(packs=(PACK, NodePack(name="More"))),
-            "The node pack More is there now, and was not then.",
+            "The node pack More is new since then.",
         ),
         (
             having(packs=(msgspec.structs.replace(PACK, source="git " + "f" * 40),)),
@@ -98,13 +98,13 @@ def test_each_difference_is_one_plain_sentence(now, words):
         (past(), Environments(engines=()), "No engine answers now"),
         (past(), here(up=False), "No engine answers now"),
         (past(None), here(), "earlier zoetrope"),
-        (past(memory=0.0), here(), "memory class is not known"),
-        (past(attention=""), here(), "The attention kernel is not known of then."),
-        (past(), here(version=""), "ComfyUI is not known now."),
+        (past(memory=0.0), here(), "memory class is unknown"),
+        (past(attention=""), here(), "The attention kernel is unknown in the receipt."),
+        (past(), here(version=""), "ComfyUI is unknown now."),
         (
             past(),
             having(models=(ModelFile(name=VAE.name, unknown="it is gone"),)),
-            "its hash is not known now: it is gone.",
+            "its hash is unknown now: it is gone.",
         ),
         (
             past(
@@ -113,7 +113,7 @@ def test_each_difference_is_one_plain_sentence(now, words):
                 )
             ),
             here(),
-            "its hash was not known then: elsewhere.",
+            "its hash was unknown then: elsewhere.",
         ),
         (
             past(
@@ -122,9 +122,9 @@ def test_each_difference_is_one_plain_sentence(now, words):
                 )
             ),
             here(),
-            "has the size and time of then; its hash is not known.",
+            "has the same size and time as then; its hash is unknown.",
         ),
-        (past(), having(packs_unknown="no report", packs=()), "they are not known now: no report."),
+        (past(), having(packs_unknown="no report", packs=()), "they are unknown now: no report."),
     ],
 )
 def test_what_cannot_be_compared_is_told_and_is_no_difference(then, now, words):
@@ -159,7 +159,7 @@ def test_an_unpacked_recipe_is_the_version_that_the_receipt_names(tmp_path):
     assert load(home).version == receipt.recipe_version
     assert unpack(receipt, tmp_path / "shelf") == home, "once more changes nothing"
     (home / "i2v.json").write_text("{}")
-    with pytest.raises(ZoetropeError, match="is there already"):
+    with pytest.raises(ZoetropeError, match="exists already"):
         unpack(receipt, tmp_path / "shelf")
 
 

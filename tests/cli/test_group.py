@@ -47,6 +47,20 @@ def test_every_command_teaches_by_an_example(name, run):
     assert {"url", "token_file", "json", "debug"} <= {option.name for option in command.params}
 
 
+@pytest.mark.parametrize(
+    ("name", "shown", "hidden"),
+    [("jobs", ("--url", "--json"), ()), ("verify", ("--json",), ("--url", "--token-file"))]
+    + [(name, ("--debug",), ("--url", "--token-file", "--json")) for name in ("demo", "serve")],
+)
+def test_a_command_that_asks_no_service_does_not_list_where_one_is(name, shown, hidden, run):
+    text = run(name, "--help").stdout
+    assert [option in text for option in (*shown, *hidden)] == [True] * len(shown) + [False] * len(
+        hidden
+    )
+    # It still takes them, as every command does.
+    assert run(name, "--url", "http://127.0.0.1:9", "--help").exit_code == 0
+
+
 def test_the_help_lists_every_command_with_its_line(run):
     text = run("--help").stdout
     for name, line in COMMANDS.items():
@@ -57,7 +71,8 @@ def test_the_help_lists_every_command_with_its_line(run):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["stats"], "did you mean `status`?"),
+        (["stats"], "There is no command 'stats'; did you mean `status`? (see zoetrope --help)"),
+        (["xyzzy"], "There is no command 'xyzzy'. (see zoetrope --help)"),
         (["jobs", "--stat", "done"], "--stat"),
         (["job"], "Missing argument 'ID'"),
         (["jobs", "--limit", "0"], "--limit"),
@@ -84,7 +99,7 @@ def test_a_service_that_is_not_running_is_one_line_that_says_what_to_do(run):
         result = run(*command, "--url", "http://127.0.0.1:9")
         assert result.exit_code == 1
         assert result.stderr.count("\n") == 1
-        assert "No zoetrope answers at http://127.0.0.1:9" in result.stderr
+        assert "No zoetrope service answers at http://127.0.0.1:9" in result.stderr
         assert "systemctl start zoetrope" in result.stderr
 
 
@@ -97,7 +112,7 @@ def test_debug_shows_the_traceback(run):
 def test_an_address_that_is_none_is_said(run):
     result = run("jobs", "--url", "ftp://x")
     assert result.exit_code == 1
-    assert "is no address of a service" in result.stderr
+    assert "is not the address of a service" in result.stderr
 
 
 def test_a_flag_wins_over_the_environment_before_and_after_the_command(service, run):

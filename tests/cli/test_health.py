@@ -85,7 +85,7 @@ def test_without_a_service_the_rest_is_looked_at_and_the_service_comes_first(dow
         ["ok", "settings"],
         ["ok", "disk"],
     ]
-    assert "No zoetrope answers" in result.stdout
+    assert "No zoetrope service answers" in result.stdout
     assert "systemctl start zoetrope" in result.stdout
 
 
@@ -129,4 +129,4 @@ def test_another_hosts_silence_is_not_explained_by_this_hosts_disks(run):
     result = run("health", "--url", "http://zoetrope.invalid:8190")
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert "is not known" in result.stderr
+    assert "is unknown" in result.stderr

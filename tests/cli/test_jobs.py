@@ -16,7 +16,7 @@ def test_jobs_are_listed_with_what_to_do_about_them(service, run):
     review = service.add(State.REVIEW)
     failed = service.add(State.FAILED, reason=Reason("oom", "Out of memory.", "Go smaller."))
     lines = run("jobs").stdout.splitlines()
-    assert lines[0].split() == ["ID", "STATE", "PICTURE", "CAME", "RECIPE", "REMARK"]
+    assert lines[0].split() == ["ID", "STATE", "PICTURE", "AGE", "RECIPE", "REMARK"]
     assert [line.split()[0] for line in lines[1:]] == [failed.short, review.short, running.short]
     assert "Out of memory." in lines[1]
     assert f"zoetrope approve {review.short}" in lines[2]
@@ -26,7 +26,7 @@ def test_jobs_are_listed_with_what_to_do_about_them(service, run):
 def test_a_job_says_that_its_work_was_removed_and_what_is_left_to_do(service, run):
     job = service.add(State.FAILED, removed=1.0)
     shown = run("job", job.short).stdout
-    assert "removed  its work, " in shown
+    assert "removed  the work files, " in shown
     assert "drop the picture again" in shown
     assert "zoetrope retry" not in shown
 
@@ -86,7 +86,7 @@ def test_one_job_is_shown_with_everything_that_was_tried(service, run):
     assert "cat.png (640x480)" in text
     assert "Nothing is left to try. Go smaller." in text
     assert "i2v: pending, fallbacks: tiled" in text
-    assert "1. on comfyui failed after 30 s: CUDA out of memory" in text
+    assert "attempt 1 on comfyui: failed after 30 s: CUDA out of memory" in text
     assert f"zoetrope retry {job.short}" in text
 
 

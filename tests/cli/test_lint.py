@@ -34,7 +34,7 @@ def bent(tmp_path):
 def test_a_sound_graph_has_no_error(run, bent):
     done = run("lint", bent(), "--quiet")
     assert done.exit_code == 0
-    assert done.stdout == "Nothing to say of 1 graph.\n"
+    assert done.stdout == "No findings in 1 workflow.\n"
 
 
 def test_a_trap_is_told_with_its_place_why_it_matters_and_the_fix(run, bent):
@@ -54,7 +54,7 @@ def test_fix_mends_the_file_and_what_is_left_is_told(run, bent):
     file = bent({"ks_low.start_at_step": 7, "cond.length": 72})
     done = run("lint", file, "--fix", "--quiet")
     assert done.exit_code == 0, done.stdout
-    assert "2 mended" in done.stderr
+    assert "2 fixed" in done.stderr
     graph = json.loads(file.read_text())
     assert graph["ks_low"]["inputs"]["start_at_step"] == 5
     assert graph["cond"]["inputs"]["length"] == 73
@@ -132,7 +132,7 @@ def test_every_shipped_recipe_is_without_error_or_warning(run):
     folders = sorted(file.parent for file in WORKFLOWS.glob("*/recipe.toml"))
     done = run("lint", *folders, "--quiet")
     assert done.exit_code == 0
-    assert "Nothing to say" in done.stdout
+    assert "No findings" in done.stdout
 
 
 def test_what_is_known_of_the_host_counts(run, bent):
@@ -155,7 +155,7 @@ def test_an_ignore_needs_a_reason(run, bent):
     assert run("lint", file, "--ignore", "S002=it is meant").exit_code == 0
     done = run("lint", file, "--ignore", "S002")
     assert done.exit_code == 2
-    assert "an ignore carries a reason" in done.stderr
+    assert "has no reason; write ID=REASON" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_rules_are_listed_and_explained(run):
 def test_a_catalogue_shows_what_changed(run):
     done = run("catalog", "drift", "0.3.64", "--node", "KSamplerAdvanced")
     assert "KSamplerAdvanced: input sampler_name: takes" in done.stdout
-    assert "There are: 0.3.64, 0.8.0, 0.27.1" in run("catalog", "drift", "0.1").stderr
+    assert "Recorded are 0.3.64, 0.8.0, 0.27.1" in run("catalog", "drift", "0.1").stderr
 
 
 @pytest.fixture
@@ -235,8 +235,8 @@ def comfyui():
 def test_a_running_engines_nodes_are_recorded_and_used(run, tmp_path, comfyui, bent):
     file = tmp_path / "mine.json"
     done = run("catalog", "record", "--engine", comfyui, "-o", file)
-    assert done.stdout == f"2 nodes of ComfyUI 9.9 are in {file}.\n"
-    assert "Nothing changed." in run("catalog", "drift", file, "--node", "VAEDecode").stdout
+    assert done.stdout == f"Wrote 2 nodes of ComfyUI 9.9 to {file}.\n"
+    assert "No changes." in run("catalog", "drift", file, "--node", "VAEDecode").stdout
     for words in (("--catalog", file), ("--engine", comfyui)):
         assert "Z001" in run("lint", bent(), *words).stdout
 

@@ -95,7 +95,7 @@ def test_a_file_is_listed_as_missing_fetched_and_listed_as_verified(config, tmp_
     fetched = run("fetch", "--config", file)
     assert fetched.exit_code == 0, fetched.output
     assert "fetching mine.safetensors" in fetched.output
-    assert fetched.output.endswith("All models are there.\n")
+    assert fetched.output.endswith("All models are present.\n")
     assert (tmp_path / "models/vae/mine.safetensors").read_bytes() == CONTENT
     after = run("list", "--config", file, "--json")
     assert after.exit_code == 0
@@ -168,7 +168,7 @@ def test_under_systemd_it_says_how_far_it_is_and_a_stop_keeps_what_is_there(conf
             process.send_signal(signal.SIGTERM)
             _, told = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert b"kept" in told
+    assert b"resumes here" in told
     part = tmp_path / "models/vae/.mine.safetensors.part"
     deadline = time.monotonic() + 5
     while not part.stat().st_size and time.monotonic() < deadline:

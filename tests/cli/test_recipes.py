@@ -6,7 +6,7 @@ from zoetrope.graphs.shelf import Recipes
 def test_recipes_are_listed_with_their_titles_and_the_default_is_marked(service, run):
     service.parts.ship()
     lines = run("recipes").stdout.splitlines()
-    assert lines[0].split() == ["NAME", "FROM", "TITLE"]
+    assert lines[0].split() == ["NAME", "TAGS", "INPUT", "TITLE"]
     assert len(lines) == 1 + len(service.parts.recipes.names())
     hero = next(line for line in lines if line.startswith("wan22-i2v-hero"))
     assert "default" in hero
@@ -22,8 +22,8 @@ def test_one_recipe_is_shown_with_all_that_it_can_be_asked_for(service, run):
     assert recipe.file.guidance.strip().splitlines()[0] in text
     for name in (*recipe.file.parameters, *recipe.file.presets):
         assert f"\n{name} " in text
-    assert "i2v (a person looks)" in text
-    assert "at 16 a second" in text
+    assert "i2v (then review)" in text
+    assert "at 16 fps" in text
 
 
 def test_recipes_as_json_are_what_the_api_gives(service, run):
@@ -45,4 +45,4 @@ def test_a_broken_recipe_says_what_is_wrong(service, run, tmp_path):
     (tmp_path / "shelf/odd/recipe.toml").write_text("titel = 1")
     service.parts.recipes = Recipes((tmp_path / "shelf",))
     assert "titel" in run("recipes").stdout
-    assert "cannot be used: " in run("recipes", "odd").stdout
+    assert "broken: " in run("recipes", "odd").stdout

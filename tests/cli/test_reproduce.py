@@ -73,7 +73,7 @@ def test_a_receipt_gives_the_same_graphs_and_seed_again(service):
     (first,) = until(service.done, "the video")
     done = zoetrope("reproduce", first / "receipt.json", "--sync", "--url", service.url)
     assert done.returncode == 0, done.stderr
-    assert "The graphs are the same as then" in done.stdout
+    assert "The workflows are the same as then" in done.stdout
     assert "differs:" not in done.stdout
     folders = service.done()
     assert len(folders) == 2
@@ -95,11 +95,11 @@ def test_another_picture_is_another_graph_and_is_told(service, tmp_path):
     draw(copy / "source.png", colour=77)
     checked = zoetrope("reproduce", copy, "--check", "--url", service.url)
     assert checked.returncode == 3, checked.stderr
-    assert "differs: The picture is another one than then." in checked.stdout
+    assert "differs: The picture is not the one of the receipt." in checked.stdout
     assert len(service.done()) == 1
     done = zoetrope("reproduce", copy, "--sync", "--url", service.url)
     assert done.returncode == 3, done.stderr
-    assert "The graph of i2v" in done.stdout
+    assert "The workflow of i2v" in done.stdout
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"schema": 99}'])
@@ -108,7 +108,7 @@ def test_what_is_no_receipt_is_one_sentence(tmp_path, content):
     file.write_text(content)
     done = zoetrope("reproduce", file)
     assert done.returncode == 1
-    assert "is no receipt of zoetrope" in done.stderr
+    assert "is not a receipt of zoetrope" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -117,7 +117,7 @@ def test_a_receipt_without_its_picture_says_so(tmp_path):
     file.write_text(json.dumps({"schema": 1, "job": "0" * 32, "stages": [{}]}))
     done = zoetrope("reproduce", file)
     assert done.returncode == 1
-    assert "no source picture" in done.stderr
+    assert "No source picture" in done.stderr
 
 
 def test_a_receipt_of_a_newer_zoetrope_is_told_as_such(tmp_path):
@@ -141,7 +141,7 @@ def test_the_recipe_is_that_of_then_whatever_the_shelf_has_now(host, change):
     host.start()
     done = zoetrope("reproduce", first, "--sync", "--url", host.url)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "The graphs are the same as then" in done.stdout
+    assert "The workflows are the same as then" in done.stdout
     papers = [json.loads((folder / "receipt.json").read_text()) for folder in host.done()]
     assert len(papers) == 2
     assert papers[0]["recipe_version"] == papers[1]["recipe_version"]
@@ -164,7 +164,7 @@ def test_another_host_takes_no_recipe_from_a_receipt_until_a_person_puts_it_on_t
         assert unpacked.returncode == 0, unpacked.stderr
         done = zoetrope("reproduce", first, "--sync", "--url", other.url)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "The graphs are the same as then" in done.stdout
+        assert "The workflows are the same as then" in done.stdout
     finally:
         other.stop()
 
@@ -200,7 +200,7 @@ def test_without_a_service_the_receipt_alone_is_told(tmp_path):
     done = zoetrope("reproduce", RECORDED, "--check", "--url", "http://127.0.0.1:9")
     assert done.returncode == 1
     assert "The receipt: recipe tiny, version 7d5c52063dd1; ComfyUI" in done.stdout
-    assert "No zoetrope answers" in done.stderr
+    assert "No zoetrope service answers" in done.stderr
 
 
 @pytest.mark.parametrize("age", ["before-environments", "before-versions"])
@@ -218,7 +218,7 @@ def test_a_receipt_of_an_earlier_version_is_reproduced_as_far_as_it_tells(host, 
     draw(folder / "source.png")
     done = zoetrope("reproduce", folder, "--url", host.url)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "not known: The receipt is of an earlier zoetrope" in done.stdout
+    assert "unknown: The receipt of an earlier zoetrope" in done.stdout
     assert "repeats aa273d20" in done.stdout
 
 

@@ -54,11 +54,11 @@ def test_every_card_has_its_line(service, run):
         "GPU RTX 5090: 64 °C, 2700 MHz, 410 W of 450 W, 22.0 of 32.0 GiB, profile baseline,"
         " limited by power limit" in shown
     )
-    assert "card RTX 3090: It fell off the bus. Restart the host." in shown
+    assert "GPU RTX 3090: It fell off the bus. Restart the host." in shown
 
 
 def test_what_is_kept_of_ended_work_and_what_goes_next_has_its_line(service, run):
-    assert "kept for a time" not in run("status").stdout
+    assert "retention" not in run("status").stdout
     service.parts.keeper = SimpleNamespace(
         status=KeepStatus(
             kept=(Sum(kind=KeptKind.WORK, count=12, bytes=31_200_000_000),),
@@ -70,7 +70,7 @@ def test_what_is_kept_of_ended_work_and_what_goes_next_has_its_line(service, run
     )
     shown = run("status").stdout
     assert (
-        "kept for a time: the work of 12 ended jobs (31.2 GB);"
+        "retention: the work of 12 ended jobs (31.2 GB);"
         " the work of job 1f3a9c2e will be removed on 2027-01-1" in shown
     )
     assert "retention waits: The disk reports an error. Look at it." in shown
@@ -84,7 +84,7 @@ def test_a_service_that_is_well_says_nothing_of_its_health(service, run):
 
 def test_what_is_not_well_is_named_with_the_command_that_says_more(service, run):
     service.parts.watcher.status.unreadable = ("secret.png",)
-    assert "health degraded: inbox; `zoetrope health` says what to do" in run("status").stdout
+    assert "health degraded: inbox; see `zoetrope health`" in run("status").stdout
 
 
 def test_a_service_without_a_ledger_says_why(service, run):

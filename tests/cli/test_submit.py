@@ -82,7 +82,7 @@ def test_beats_are_a_prompt_and_win_over_the_environment(service, run, picture):
     assert ticket(service)["prompt"] == ["she looks up", "a smile"]
     result = run(*asked, "-p", "she turns", **environment(picture))
     assert result.exit_code == 2
-    assert "--prompt and --beat say the same" in result.stderr
+    assert "--prompt and --beat both set the prompt" in result.stderr
 
 
 def test_flags_win_over_the_environment(service, run, picture, tmp_path):
@@ -114,7 +114,10 @@ def test_names_arrive_as_they_are(service, run, tmp_path, name):
         (["{cat}", "{cat}", "-e", "{cat}"], "one picture only"),
         (["{cat}", "{cat}", "--name", "x"], "one picture only"),
         (["{cat}", "--set", "steps"], "not KEY=VALUE"),
-        (["{cat}", "-p", "a", "--set", "prompt=b"], "what a flag or variable says too"),
+        (
+            ["{cat}", "-p", "a", "--set", "prompt=b"],
+            "sets what another flag or environment variable sets too",
+        ),
         (["{cat}", "--seed", "x"], "--seed"),
         (["{cat}", "--seconds", "0"], "--seconds"),
     ],

@@ -10,7 +10,7 @@ def test_a_sound_video_is_measured_and_called_valid(tmp_path, run):
     file = write(tmp_path / "x.mp4", pan(scene()))
     result = run("verify", file, "--picture", tmp_path / "still.png", "--frames", FRAMES)
     assert result.exit_code == 0, result.stderr
-    assert f"{FRAMES} frames of {WIDTH}x192, 16 a second" in result.stdout
+    assert f"{FRAMES} frames of {WIDTH}x192, 16 fps" in result.stdout
     assert "valid" in result.stdout
 
 
@@ -29,7 +29,7 @@ def test_what_is_no_video_is_said_in_one_line(tmp_path, run):
     (tmp_path / "x.txt").write_text("text")
     result = run("verify", tmp_path / "x.txt")
     assert result.exit_code == 1
-    assert "no video by its name" in result.stderr
+    assert "does not have the name of a video" in result.stderr
     (tmp_path / "x.mp4").write_text("text")
     result = run("verify", tmp_path / "x.mp4")
     assert result.exit_code == 1

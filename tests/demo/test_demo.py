@@ -105,10 +105,10 @@ def test_it_ends_with_a_checked_video_after_two_faults(run):
     assert (video.parent / "poster.jpg").exists()
 
     told = topics(lines)
-    order = ("ordered", "dropped", "accepted", "trouble", "answer", "checked", "review", "upscale")
+    order = ("faults", "dropped", "accepted", "failure", "recovery", "checked", "review", "upscale")
     places = [told.index(topic) for topic in (*order, "video", "receipt", "page")]
     assert places == sorted(places), lines
-    assert told.count("trouble") == told.count("answer") == 2
+    assert told.count("failure") == told.count("recovery") == 2
     assert "33 frames, 860x496, 32 fps" in lines[told.index("video")]
     progress = (
         r"i2v +\d+ %  KSamplerAdvanced, step \d+/\d+|i2v +\d+%  KSamplerAdvanced, step \d+/\d+"
@@ -126,7 +126,7 @@ def test_its_processes_find_what_a_wrapper_put_in_the_way_of_the_demo_alone(tmp_
     assert Path(lines[-1].removeprefix("video: ")).exists()
 
 
-def test_on_another_engine_nothing_is_ordered(run, tmp_path):
+def test_on_another_engine_no_fault_is_injected(run, tmp_path):
     engine = EngineProcess(tmp_path / "engine")
     engine.start()
     try:
@@ -134,7 +134,7 @@ def test_on_another_engine_nothing_is_ordered(run, tmp_path):
     finally:
         engine.stop()
     assert (code, errors) == (0, [])
-    assert not {"ordered", "trouble"} & set(topics(lines))
+    assert not {"faults", "failure"} & set(topics(lines))
 
 
 def test_it_can_stay_and_its_last_line_is_said_before(run):
@@ -144,7 +144,7 @@ def test_it_can_stay_and_its_last_line_is_said_before(run):
         lines.append(line.strip())
         if line.startswith("video: "):
             break
-    assert "it stays until Ctrl-C" in lines[-2]
+    assert "running until Ctrl-C" in lines[-2]
     demo.send_signal(signal.SIGINT)
     rest, _ = demo.communicate(timeout=30)
     assert (demo.returncode, rest) == (0, "")
@@ -174,7 +174,7 @@ def test_a_picture_that_is_none_ends_in_one_sentence_that_names_the_log(run, tmp
 def test_what_fails_before_anything_ran_leaves_nothing_behind(run, tmp_path):
     (tmp_path / "cat.txt").write_text("a ticket")
     code, _, (error,) = run("--image", str(tmp_path / "cat.txt"))
-    assert (code, "is no picture by its name" in error) == (1, True)
+    assert (code, "does not have the name of a picture" in error) == (1, True)
     assert not list(tmp_path.glob("zoetrope-demo-*"))
 
 
@@ -188,14 +188,14 @@ def test_an_engine_that_is_not_there_is_named(run):
 def test_a_service_that_does_not_start_is_noticed_and_quoted(tmp_path):
     with DemoHost(tmp_path, "nonsense:", None) as host, pytest.raises(DemoFailed) as caught:
         check_for_ever(host)
-    assert "The service ended with 1: " in str(caught.value)
+    assert "The service exited with 1: " in str(caught.value)
     assert "engines[0].url: found 'nonsense:'" in str(caught.value)
 
 
 def test_a_service_that_takes_too_long_is_ended(tmp_path):
     with (
         DemoHost(tmp_path, "simulated:", 0.1) as host,
-        pytest.raises(DemoFailed, match="longer than"),
+        pytest.raises(DemoFailed, match="not finish within"),
     ):
         check_for_ever(host)
 

@@ -102,7 +102,7 @@ def test_apply_and_reset_do_what_they_say(run):
     assert zoetrope.helper.simulated.tuning() == BASELINE
     assert "stock" in zoetrope("reset").stdout
     assert zoetrope.helper.simulated.tuning() == STOCK
-    assert "stock; baseline while it works" in zoetrope("apply").stdout
+    assert "stock now; profile baseline while jobs run" in zoetrope("apply").stdout
     (state,) = json.loads(zoetrope("apply", "bold", "--json").stdout)
     assert state["in_force"] == "bold"
 
@@ -111,8 +111,8 @@ def test_apply_and_reset_do_what_they_say(run):
     ("words", "said"),
     [
         (("apply", "basline"), "did you mean `baseline`?"),
-        (("apply", "--card", "*4090*"), "No card is called '*4090*'. There are: RTX 5090"),
-        (("reset", "--card", "GPU-x"), "No card is called 'GPU-x'"),
+        (("apply", "--gpu", "*4090*"), "No GPU matches '*4090*'. There are: RTX 5090"),
+        (("reset", "--card", "GPU-x"), "No GPU matches 'GPU-x'"),
     ],
 )
 def test_mistakes_are_one_line_that_says_what_to_do(run, words, said):
@@ -122,13 +122,31 @@ def test_mistakes_are_one_line_that_says_what_to_do(run, words, said):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_host_without_a_card_is_a_normal_state(tmp_path):
-    # An empty folder in front of everything: no library there.
-    done = subprocess.run(
-        [sys.executable, "-m", "zoetrope", "gpu", "status"],
+def test_a_gpu_goes_by_its_earlier_flag_too_which_no_help_lists(run):
+    zoetrope = run("RTX 5090")
+    assert "RTX 5090" in zoetrope("apply", "baseline", "--dry-run", "--card", "*5090*").stdout
+    shown = zoetrope("reset", "--help").stdout
+    assert "--gpu GPU" in shown
+    assert "--card" not in shown
+
+
+def on_a_host_without_a_gpu(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "zoetrope", "gpu", *words],
         env={**os.environ, "ZOETROPE_CONFIG": os.devnull},
         capture_output=True,
         text=True,
     )
+
+
+def test_a_host_without_a_gpu_is_a_normal_state():
+    done = on_a_host_without_a_gpu("status")
     assert done.returncode == 0, done.stderr
     assert "zoetrope:" not in done.stderr
+
+
+@pytest.mark.skipif(bool(os.environ.get("ZOETROPE_GPU")), reason="this host has a GPU")
+def test_where_no_gpu_is_found_none_is_reset():
+    done = on_a_host_without_a_gpu("reset")
+    assert done.returncode == 1
+    assert done.stderr.startswith("zoetrope: No NVIDIA GPU found on this host. Check that")

@@ -110,7 +110,7 @@ def test_the_report_sets_each_profile_against_stock():
     assert told["other", "stock"].against_stock == ""
     assert len(rows) == 3
     table = list(lines(rows))
-    assert table[0].split()[:3] == ["RECIPE", "CARD", "PROFILE"]
+    assert table[0].split()[:3] == ["RECIPE", "GPU", "PROFILE"]
     assert len({line.index("RTX") for line in table[1:]}) == 1
 
 

@@ -16,18 +16,20 @@ from .options import Options, common, pass_options
     epilog='\b\nExample:\n  zoetrope again 1f3a9c2e --prompt "she smiles" --set steps=24 --sync'
 )
 @click.argument("job_id", metavar="ID")
-@click.option("-p", "--prompt", metavar="TEXT", help="What is to happen, in other words.")
+@click.option("-p", "--prompt", metavar="TEXT", help="Another prompt.")
 @click.option(
-    "--seed", type=click.IntRange(0), metavar="NUMBER", help="By default a new one is drawn."
+    "--seed", type=click.IntRange(0), metavar="NUMBER", help="The seed; random by default."
 )
 @click.option(
     "--set",
     "sets",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Anything that a ticket may say; may be repeated.",
+    help="Any other key of the ticket; may be repeated.",
 )
-@click.option("--sync", is_flag=True, help="Wait for the video; exits with 1 when there is none.")
+@click.option(
+    "--sync", is_flag=True, help="Wait for the video; exit with 1 if the job does not end as done."
+)
 @common
 @pass_options
 def again(
@@ -39,9 +41,9 @@ def again(
     sets: tuple[str, ...],
     sync: bool,
 ) -> int:
-    """Make another video of a job's picture, as a new job; what is not said stays as it was.
+    """Make another video of a job's picture: a new job with the same ticket, except for what you change here.
 
-    The beginning of the job's id is enough. Without --seed, the new video is another take of the same.
+    The first characters of the job's ID are enough. With no changes, only the seed is new.
     """
     changes: dict[str, Any] = {
         key: value for key, value in (("prompt", prompt), ("seed", seed)) if value is not None

@@ -6,24 +6,24 @@ from pathlib import Path
 
 import click
 
-from .options import Options, common, pass_options
+from .options import Options, local, pass_options
 
 
 @click.group(epilog="\b\nExample:\n  zoetrope catalog drift 0.3.64")
-@common
+@local
 def catalog() -> None:
-    """Record the node signatures of a ComfyUI, and see what changed between two."""
+    """Record the node signatures of a ComfyUI, and compare two versions of them."""
 
 
 @catalog.command(
     short_help="Record a running ComfyUI's nodes.",
     epilog="\b\nExample:\n  zoetrope catalog record --engine http://127.0.0.1:8188 -o mine.json",
 )
-@click.option("--engine", metavar="URL", required=True, help="The ComfyUI to ask.")
-@click.option("-o", "--output", metavar="FILE", help="Where to write it; without it, to the terminal.")  # fmt: skip
-@common
+@click.option("--engine", metavar="URL", required=True, help="The address of the ComfyUI.")
+@click.option("-o", "--output", metavar="FILE", help="Write to this file instead of the terminal.")  # fmt: skip
+@local
 def record(engine: str, output: str | None) -> int:
-    """Record a running ComfyUI's nodes, for `zoetrope lint --catalog FILE`."""
+    """Record the nodes of a running ComfyUI in a file, for `zoetrope lint --catalog FILE`."""
     from ..graphs.catalog import encode
     from .nodes import fetch
 
@@ -33,7 +33,7 @@ def record(engine: str, output: str | None) -> int:
         click.echo(text.decode(), nl=False)
     else:
         Path(output).write_bytes(text)
-        click.echo(f"{len(found.nodes)} nodes of ComfyUI {found.comfyui} are in {output}.")
+        click.echo(f"Wrote {len(found.nodes)} nodes of ComfyUI {found.comfyui} to {output}.")
     return 0
 
 
@@ -43,13 +43,14 @@ def record(engine: str, output: str | None) -> int:
 )
 @click.argument("old", metavar="VERSION|FILE")
 @click.argument("new", metavar="[VERSION|FILE]", required=False)
-@click.option("--node", multiple=True, metavar="CLASS", help="This node alone; may be repeated.")
-@common
+@click.option("--node", multiple=True, metavar="CLASS", help="Only this node; may be repeated.")
+@local
 @pass_options
 def drift(options: Options, old: str, new: str | None, node: tuple[str, ...]) -> int:
-    """Show what a graph for one version may trip over in another, by default the pinned one.
+    """Show changes of nodes that can break a workflow made for the first version in the second.
 
-    Recorded are the pinned version wholly, and of 0.3.64 and 0.8.0 the nodes that the recipes use.
+    The second is the pinned version by default. The recorded versions are the pinned one, with all its nodes, and
+    0.3.64 and 0.8.0, with those that the recipes use.
     """
     import msgspec
 
@@ -64,5 +65,5 @@ def drift(options: Options, old: str, new: str | None, node: tuple[str, ...]) ->
     for change in changes:
         click.echo(f"{change.node}: {change.what}")
     if not changes:
-        click.echo("Nothing changed.")
+        click.echo("No changes.")
     return 0

@@ -1,4 +1,4 @@
-"""`zoetrope approve`, `decline`, `retry` and `cancel`: what a person decides about jobs."""
+"""`zoetrope approve`, `decline`, `retry` and `cancel`: a user's decisions about jobs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .options import Options, common, pass_options
 @common
 @pass_options
 def approve(options: Options, ids: tuple[str, ...]) -> int:
-    """Let reviewed jobs go on to their next stage."""
+    """Approve jobs that wait for review; they continue with the next stage."""
     return _decide(options, "approve", ids)
 
 
 @click.command(epilog='\b\nExample:\n  zoetrope decline 1f3a9c2e --why "the hand melts"')
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--why", default="", help="Kept with the job.")
+@click.option("--why", default="", help="The reason (optional); shown with the job.")
 @common
 @pass_options
 def decline(options: Options, ids: tuple[str, ...], why: str) -> int:
-    """End reviewed jobs that are not liked; `retry` takes it back."""
+    """Decline jobs that wait for review; they end as cancelled. `zoetrope retry` revives them."""
     return _decide(options, "decline", ids, why)
 
 
@@ -35,17 +35,17 @@ def decline(options: Options, ids: tuple[str, ...], why: str) -> int:
 @common
 @pass_options
 def retry(options: Options, ids: tuple[str, ...]) -> int:
-    """Try failed or cancelled jobs again; finished stages stay finished."""
+    """Retry failed or cancelled jobs; finished stages are kept."""
     return _decide(options, "retry", ids)
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope cancel 1f3a9c2e 77ab")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--why", default="", help="Kept with the job.")
+@click.option("--why", default="", help="The reason (optional); shown with the job.")
 @common
 @pass_options
 def cancel(options: Options, ids: tuple[str, ...], why: str) -> int:
-    """Take jobs back, also while an engine works on them."""
+    """Cancel jobs, including running ones. `zoetrope retry` revives them."""
     return _decide(options, "cancel", ids, why)
 
 
@@ -59,7 +59,7 @@ def _decide(options: Options, action: str, ids: tuple[str, ...], why: str = "") 
         except ServiceDown:
             raise
         except ZoetropeError as error:
-            # The others are still decided; each refusal gets its own line.
+            # The others are still decided; each error has its own line.
             click.echo(f"zoetrope: {error}", err=True)
             failed += 1
             continue

@@ -1,4 +1,4 @@
-"""`zoetrope demo`: the whole way of a picture at one look, with two faults ordered on it."""
+"""`zoetrope demo`: the whole service on the simulated engine, with two injected faults."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ import click
 
 from ..web.views import JobView
 from . import show
-from .options import common
+from .options import bare
 
 TOPIC = 9  # columns
-COLOURS = {"trouble": "yellow", "answer": "green", "checked": "green", "ordered": "magenta"}
+COLOURS = {"failure": "yellow", "recovery": "green", "checked": "green", "faults": "magenta"}
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope demo --image cat.jpg --hold")
-@click.option("--image", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path), help="Your own picture instead of the one that is drawn.")  # fmt: skip
-@click.option("--engine", default="simulated:", metavar="URL", help="A real ComfyUI instead of the simulated engine; no faults are injected there.")  # fmt: skip
-@click.option("--hold", is_flag=True, help="Keep the service and its page until Ctrl-C.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Length of the clip; by default the recipe's.")  # fmt: skip
-@click.option("--resolution", type=click.IntRange(1), metavar="PIXELS", help="Short edge of the video; by default 720, on a real ComfyUI the recipe's.")  # fmt: skip
-@common
+@click.option("--image", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path), metavar="FILE", help="Your own picture instead of the demo's.")  # fmt: skip
+@click.option("--engine", default="simulated:", metavar="URL", help="Use a real ComfyUI instead of the simulated engine, without faults.")  # fmt: skip
+@click.option("--hold", is_flag=True, help="Keep the service and its page running until Ctrl-C.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Length of the clip; default: the recipe's.")  # fmt: skip
+@click.option("--resolution", type=click.IntRange(1), metavar="PIXELS", help="Short edge of the video; default: 720, with a real ComfyUI the recipe's.")  # fmt: skip
+@bare
 def demo(
     image: Path | None, engine: str, hold: bool, seconds: float | None, resolution: int | None
 ) -> None:
-    """Show the whole service: drop a picture, meet an out-of-memory and a crash, get the video.
+    """Run the whole service once: a dropped picture becomes a checked video, despite two injected faults.
 
-    Everything happens in a temporary folder, which stays, so that the video can be looked at.
+    It needs no GPU: the simulated engine runs out of memory and crashes, and the service recovers. All files are in
+    a new temporary folder, which is kept.
     """
     from ..demo.play import Demo, DemoOptions
     from ..settings import SIMULATED
 
     if engine not in SIMULATED and not engine.startswith(("http://", "https://")):
-        raise click.UsageError(f"--engine {engine!r} is not http://HOST:PORT.")
+        raise click.UsageError(f"--engine {engine!r} is not an address like http://HOST:PORT.")
     options = DemoOptions(
         home=Path(tempfile.mkdtemp(prefix="zoetrope-demo-")),
         picture=image.absolute() if image else None,
@@ -50,7 +51,7 @@ def demo(
 
 
 class DemoLines:
-    """Lines with the seconds in front; progress is worth one for each fifth of a stage."""
+    """Lines with the seconds in front; a stage has one at each fifth of its progress."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
@@ -69,7 +70,7 @@ class DemoLines:
         self._write(f"{self._elapsed()}  {styled} {show.clean(text)}")
 
     def live(self, job: JobView) -> None:
-        """Write how far a stage is, now and then."""
+        """Write the progress of a stage at each fifth."""
         assert job.live is not None
         fifth = (job.live.stage, int(job.live.fraction * 5))
         if fifth != self._shown and job.live.maximum > 1:
@@ -126,7 +127,7 @@ class Bar(DemoLines):
         )
 
     def end(self, video: Path) -> None:
-        """Take the bar away and write the last line."""
+        """Remove the bar and write the last line."""
         self._progress.stop()
         super().end(video)
 
@@ -137,10 +138,10 @@ class Bar(DemoLines):
 
 
 def doing(job: JobView) -> str:
-    """Say what a stage does now, and how long it still takes once its pace is known."""
+    """Say what a stage does now, and the time left once there is an estimate."""
     live = job.live
     assert live is not None
     step = f"step {live.value:.0f}/{live.maximum:.0f}" if live.maximum > 1 else ""
-    # Before a quarter is done the guess is the recipe's, which means a large card.
+    # Before a quarter is done the estimate is the recipe's, which means a large GPU.
     left = f"{show.span(live.eta)} left" if live.eta is not None and live.fraction >= 0.25 else ""
     return ", ".join(part for part in (live.node, step, left) if part)

@@ -1,4 +1,4 @@
-"""What is another one now than a receipt tells, in plain words; a pure comparison."""
+"""What differs between a receipt and the service now, in plain words; a pure comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..graphs.memory import class_of
 from ..web.environment_views import EngineEnvironment, Environments
 from .receipt_file import PastAttempt, PastReceipt
 
-Note = tuple[bool, str]  # whether it surely differs, else nobody knows; and the sentence
+Note = tuple[bool, str]  # whether it surely differs, or cannot be compared; and the sentence
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -22,7 +22,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(past: PastReceipt, now: Environments, pictures: tuple[str, ...] = ()) -> Comparison:
-    """Compare a receipt with what a video would be made with now; `pictures` are hashes of those at hand."""
+    """Compare a receipt with what the service would use now; `pictures` are the hashes of those at hand."""
     notes = dict.fromkeys([*_pictures(past, pictures), *_recipe(past), *_engine(past, now)])
     return Comparison(
         tuple(text for sure, text in notes if sure), tuple(text for sure, text in notes if not sure)
@@ -33,21 +33,21 @@ def _pictures(past: PastReceipt, pictures: tuple[str, ...]) -> Iterator[Note]:
     # One picture of a loop stands twice in the receipt.
     then = tuple(dict.fromkeys(image.sha256 for image in past.images))
     if pictures and then and tuple(dict.fromkeys(pictures)) != then:
-        yield True, "The picture is another one than then."
+        yield True, "The picture is not the one of the receipt."
 
 
 def _recipe(past: PastReceipt) -> Iterator[Note]:
     if not past.recipe_version:
         yield (
             False,
-            "The receipt is of an earlier zoetrope and names no version of the recipe: it is used as it is now.",
+            "The receipt of an earlier zoetrope names no version of the recipe; the present one is used.",
         )
 
 
 def _engine(past: PastReceipt, now: Environments) -> Iterator[Note]:
     up = [engine for engine in now.engines if engine.up and engine.environment is not None]
     if not up:
-        yield False, "No engine answers now, so there is nothing to compare with."
+        yield False, "No engine answers now, so nothing can be compared."
         return
     for stage in past.stages:
         attempt = stage.last
@@ -58,34 +58,34 @@ def _engine(past: PastReceipt, now: Environments) -> Iterator[Note]:
 def _attempt(then: PastAttempt, now: EngineEnvironment, classes: tuple[int, ...]) -> Iterator[Note]:
     has = now.environment
     assert has is not None
-    yield from _word("ComfyUI", then.version, now.version)
-    yield from _word("The attention kernel", then.attention, now.attention)
+    yield from _value("ComfyUI", then.version, now.version)
+    yield from _value("The attention kernel", then.attention, now.attention)
     if then.memory and now.memory:
         before, after = class_of(then.memory, classes), class_of(now.memory, classes)
         if before != after:
             yield (
                 True,
-                f"The GPU memory class: {before} GB then, {after} GB now; the size may be another one.",
+                f"The GPU memory class: {before} GB then, {after} GB now; the size of the video can differ.",
             )
     else:
-        yield False, "The GPU memory class is not known, then or now."
+        yield False, "The GPU memory class is unknown, then or now."
     if then.environment is None:
         yield (
             False,
-            "The receipt is of an earlier zoetrope and names no model files, node packs and packages.",
+            "The receipt of an earlier zoetrope names no model files, node packs and packages.",
         )
         return
     for what, key in (("The GPU", "gpu"), ("The driver", "driver"), ("The runtime", "runtime")):
-        yield from _word(what, getattr(then.environment, key), getattr(has, key))
+        yield from _value(what, getattr(then.environment, key), getattr(has, key))
     yield from _models(then.environment, has)
     yield from _packs(then.environment, has)
 
 
-def _word(what: str, then: str, now: str) -> Iterator[Note]:
+def _value(what: str, then: str, now: str) -> Iterator[Note]:
     if then and now and then != now:
         yield True, f"{what}: {then} then, {now} now."
     elif then != now:
-        yield False, f"{what} is not known {'now' if then else 'of then'}."
+        yield False, f"{what} is unknown {'now' if then else 'in the receipt'}."
 
 
 def _models(then: Environment, now: Environment) -> Iterator[Note]:
@@ -101,28 +101,28 @@ def _model(then: ModelFile, now: ModelFile) -> Iterator[Note]:
     if then.sha256 and now.sha256:
         if then.sha256 != now.sha256:
             change = f"SHA-256 {then.sha256[:12]} then, {now.sha256[:12]} now"
-            yield True, f"{what} is another file: {change}."
+            yield True, f"{what} is a different file: {change}."
     elif then.size and now.size and then.size != now.size:
-        yield True, f"{what} is another file: {then.size} bytes then, {now.size} now."
+        yield True, f"{what} is a different file: {then.size} bytes then, {now.size} now."
     elif then.same_file(now):
-        yield False, f"{what} has the size and time of then; its hash is not known."
+        yield False, f"{what} has the same size and time as then; its hash is unknown."
     elif then.unknown:
-        yield False, f"{what} cannot be compared, its hash was not known then: {then.unknown}."
+        yield False, f"{what} cannot be compared; its hash was unknown then: {then.unknown}."
     else:
-        yield False, f"{what} cannot be compared, its hash is not known now: {now.unknown}."
+        yield False, f"{what} cannot be compared; its hash is unknown now: {now.unknown}."
 
 
 def _packs(then: Environment, now: Environment) -> Iterator[Note]:
     if why := then.packs_unknown or now.packs_unknown:
         when = "then" if then.packs_unknown else "now"
-        yield False, f"The node packs cannot be compared, they are not known {when}: {why}."
+        yield False, f"The node packs cannot be compared; they are unknown {when}: {why}."
         return
     before, after = ({pack.name: pack for pack in each.packs} for each in (then, now))
     for name in dict.fromkeys((*before, *after)):
         if name not in after:
-            yield True, f"The node pack {name} is not there now."
+            yield True, f"The node pack {name} is missing now."
         elif name not in before:
-            yield True, f"The node pack {name} is there now, and was not then."
+            yield True, f"The node pack {name} is new since then."
         else:
             yield from _pack(before[name], after[name])
 
@@ -131,12 +131,12 @@ def _pack(then: NodePack, now: NodePack) -> Iterator[Note]:
     what = f"The node pack {then.name}"
     if then.source and now.source:
         if then.source != now.source:
-            yield True, f"{what}: {_told(then)} then, {_told(now)} now."
+            yield True, f"{what}: {_version(then)} then, {_version(now)} now."
     elif then.version != now.version and then.version and now.version:
         yield True, f"{what}: {then.version} then, {now.version} now."
     elif why := then.unknown or now.unknown:
         yield False, f"{what} cannot be compared: {why}."
 
 
-def _told(pack: NodePack) -> str:
+def _version(pack: NodePack) -> str:
     return f"{pack.version} ({pack.source})" if pack.version else pack.source

@@ -21,7 +21,7 @@ class StreamHello(msgspec.Struct, frozen=True):
 
 
 class FollowScreen(Protocol):
-    """Where it is shown how jobs get on."""
+    """Shows the progress of jobs."""
 
     def __enter__(self) -> FollowScreen:
         """Begin."""
@@ -41,23 +41,23 @@ class FollowScreen(Protocol):
         ...
 
     def say(self, text: str) -> None:
-        """Say something beside the jobs."""
+        """Show a line that is not about a job."""
         ...
 
 
 def follow(client: Client, jobs: list[JobView], screen: FollowScreen) -> tuple[list[JobView], int]:
-    """Wait until every job has ended; gives them as they ended, and how many made no video."""
+    """Wait until every job has ended; return them as they ended, and how many are not done."""
     known = {job.id: job for job in jobs}
     with screen:
-        for told in client.events(lost=lambda why: screen.say(f"{why}; trying again")):
-            match told.kind:
-                case "hello" if not decode(told.data, StreamHello).resumed:
-                    # What happened before this stream began is not told again, so it is asked for.
+        for event in client.events(lost=lambda why: screen.say(f"{why}; retrying")):
+            match event.kind:
+                case "hello" if not decode(event.data, StreamHello).resumed:
+                    # The stream does not repeat what happened before it began, so it is asked for.
                     changed = [decode(client.job(job), JobView) for job in known]
                 case "job":
-                    changed = [decode(told.data, JobView)]
+                    changed = [decode(event.data, JobView)]
                 case "progress":
-                    moved = decode(told.data, Moved)
+                    moved = decode(event.data, Moved)
                     changed = (
                         [msgspec.structs.replace(known[moved.id], live=moved.live)]
                         if moved.id in known
@@ -76,12 +76,12 @@ def follow(client: Client, jobs: list[JobView], screen: FollowScreen) -> tuple[l
 
 
 def outcome(job: JobView) -> str:
-    """Say where a job stands, in the words that help to go on from there."""
+    """Say how a job stands, and which command comes next."""
     if job.state == "review":
-        look = f" at {job.outbox}" if job.outbox else ""
+        place = f": {job.outbox}" if job.outbox else ""
         return (
-            f"waits for a look{look}; then: zoetrope approve {job.short}"
-            f" (or: zoetrope decline {job.short})"
+            f"ready for review{place}; continue with `zoetrope approve {job.short}`"
+            f" or `zoetrope decline {job.short}`"
         )
     if job.state == "done":
         return f"done: {job.outbox}"
@@ -111,7 +111,7 @@ class Nothing:
         """Show nothing."""
 
     def say(self, text: str) -> None:
-        """Say it where it does not disturb."""
+        """Print a line on stderr."""
         click.echo(f"zoetrope: {text}", err=True)
 
 
@@ -122,7 +122,7 @@ class FollowLines(Nothing):
         self._last: dict[str, tuple[object, ...]] = {}
 
     def show(self, job: JobView) -> None:
-        """Print a line when something changed that is worth one."""
+        """Print a line when the state, the stage or its quarter changed."""
         stage = job.live.stage if job.live else ""
         quarter = int(job.live.fraction * 4) if job.live else 0
         step = (job.state, stage, quarter)
@@ -157,7 +157,7 @@ class Bars:
         self._progress.stop()
 
     def show(self, job: JobView) -> None:
-        """Move a job's bar, and print what has to stay on the screen."""
+        """Move a job's bar, and print outcomes above it."""
         if job.id not in self._tasks:
             name = show.clean(f"{job.short} {job.name[:32]}")
             self._tasks[job.id] = self._progress.add_task(name, total=1.0, doing="")

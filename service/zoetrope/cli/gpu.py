@@ -1,4 +1,4 @@
-"""`zoetrope gpu`: the cards at one glance, and the clocks at which they work."""
+"""`zoetrope gpu`: the state of this host's GPUs, and profiles for their clocks and power."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import show
-from .options import Options, common, pass_options
+from .options import Options, Renamed, common, local, pass_options
 
 if TYPE_CHECKING:
     from ..errors import Reason
@@ -17,29 +17,28 @@ if TYPE_CHECKING:
     from ..gpu.wire import Apply, CardState, Reset
     from ..settings import Settings
 
-config = click.option("--config", metavar="FILE", help="The settings; or ZOETROPE_CONFIG, or /etc/zoetrope/zoetrope.toml.")  # fmt: skip
-which = click.option("--card", metavar="CARD", default="*", help="A UUID, a name or a pattern such as '*5090*'; by default every card.")  # fmt: skip
+config = click.option("--config", metavar="FILE", help="The settings file. [env: ZOETROPE_CONFIG; default: /etc/zoetrope/zoetrope.toml]")  # fmt: skip
+which = click.option("--gpu", "--card", "card", cls=Renamed, metavar="GPU", default="*", help="A UUID, a name or a pattern such as '*5090*'; default: every GPU.")  # fmt: skip
 
 
 @click.group(epilog="\b\nExample:\n  zoetrope gpu status\n  zoetrope gpu apply baseline --dry-run")
-@common
+@local
 def gpu() -> None:
-    """See the cards of this host, and set the clocks at which they work.
+    """Show the GPUs of this host, and set their clocks and power limits by profile.
 
-    Clocks are set by the root helper alone, by the names of profiles in the settings. A profile is on probation
-    until real work ran under it without trouble; trouble brings the card back to stock, for good, until you say
-    otherwise with `apply`.
+    The settings declare the profiles; only the root helper sets them. A profile is unproven until jobs ran under
+    it without errors. An error resets the GPU to stock and disables the profile until you run `zoetrope gpu apply`.
     """
 
 
 @gpu.command(
-    short_help="Show every card at one glance.", epilog="\b\nExample:\n  zoetrope gpu status"
+    short_help="Show the state of every GPU.", epilog="\b\nExample:\n  zoetrope gpu status"
 )
 @config
-@common
+@local
 @pass_options
 def status(options: Options, config: str | None) -> int:
-    """Show every card: clocks against its profile, power, heat, what slows it, memory, and who uses it."""
+    """Show every GPU: clocks and profile, power, temperature, what limits it, memory, and its processes."""
     settings = _settings(config)
     nvml = _open()
     if nvml is None:
@@ -65,14 +64,14 @@ def status(options: Options, config: str | None) -> int:
 
 
 @gpu.command(
-    short_help="Show the profiles, and what each card allows.",
+    short_help="Show the profiles, and the limits of every GPU.",
     epilog="\b\nExample:\n  zoetrope gpu profiles",
 )
 @config
-@common
+@local
 @pass_options
 def profiles(options: Options, config: str | None) -> int:
-    """Show what each card allows, and how every profile would be on it."""
+    """Show the limits of every GPU, and what each profile would set on it."""
     settings = _settings(config)
     nvml = _open()
     if nvml is None:
@@ -95,19 +94,20 @@ def profiles(options: Options, config: str | None) -> int:
 
 
 @gpu.command(
-    short_help="Set a profile now, and until told otherwise.",
+    short_help="Set a profile until the next apply or reset.",
     epilog="\b\nExample:\n  zoetrope gpu apply baseline --dry-run",
 )
 @click.argument("name", required=False)
 @which
-@click.option("--dry-run", is_flag=True, help="Say what would be set, and set nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be set; set nothing.")
 @config
-@common
+@local
 @pass_options
 def apply(options: Options, name: str | None, card: str, dry_run: bool, config: str | None) -> int:
-    """Set a profile now and until told otherwise; what barred it is forgiven, and its probation begins anew.
+    """Set the profile NAME now; it stays until the next `zoetrope gpu apply` or `zoetrope gpu reset`.
 
-    Without NAME, cards go back to what the settings say: their working profile while they work.
+    A disabled profile is enabled again, as unproven. Without NAME, the GPUs return to the settings: the working
+    profile while jobs run.
     """
     from ..errors import ZoetropeError
     from ..gpu import wire
@@ -118,11 +118,11 @@ def apply(options: Options, name: str | None, card: str, dry_run: bool, config: 
         from ..mistakes import nearest
 
         known = settings.gpu.profiles
-        told = nearest(name, known) if known else "the settings have none: [gpu.profiles.NAME]."
-        raise ZoetropeError(f"There is no profile {name!r}; {told}", key="gpu-profile")
+        hint = nearest(name, known) if known else "the settings have none: add [gpu.profiles.NAME]."
+        raise ZoetropeError(f"There is no profile {name!r}; {hint}", key="gpu-profile")
     cards = _cards(card)
     if name is not None:
-        # Of several cards, those that it is for; if it is for none of them, each says so.
+        # Of several GPUs, those that it is for; if it is for none of them, each says so.
         meant = tuple(each for each in cards if choose(each, [name], settings.gpu.profiles))
         cards = meant or cards
     if dry_run:
@@ -132,15 +132,15 @@ def apply(options: Options, name: str | None, card: str, dry_run: bool, config: 
 
 
 @gpu.command(
-    short_help="Put cards back to stock, until told otherwise.",
-    epilog="\b\nExample:\n  zoetrope gpu reset --card '*5090*'",
+    short_help="Reset GPUs to stock until the next apply.",
+    epilog="\b\nExample:\n  zoetrope gpu reset --gpu '*5090*'",
 )
 @which
 @config
-@common
+@local
 @pass_options
 def reset(options: Options, card: str, config: str | None) -> int:
-    """Put cards back to stock now; they stay there until `zoetrope gpu apply`."""
+    """Reset GPUs to stock now; they stay at stock until `zoetrope gpu apply`."""
     from ..gpu import wire
 
     questions = [wire.Reset(card=each.uuid) for each in _cards(card)]
@@ -151,11 +151,11 @@ def reset(options: Options, card: str, config: str | None) -> int:
     short_help="Show seconds and watt-hours per video, by profile.",
     epilog="\b\nExample:\n  zoetrope gpu report",
 )
-@click.option("--last", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="So many of the last finished videos.")  # fmt: skip
+@click.option("--last", type=click.IntRange(1, 10_000), default=1000, show_default=True, metavar="NUMBER", help="How many of the newest finished videos count.")  # fmt: skip
 @common
 @pass_options
 def report(options: Options, last: int) -> int:
-    """Show what finished videos took, so that it is seen whether a profile pays; asks the service."""
+    """Show time and energy per finished video, by recipe, GPU and profile; compare each profile with stock."""
     body = options.client().get("/api/v1/gpu/report", last=last)
     if options.json:
         click.echo(body)
@@ -165,7 +165,8 @@ def report(options: Options, last: int) -> int:
 
     rows = decode(body, tuple[ReportRow, ...])
     if not rows:
-        click.echo("No finished video was measured yet.")
+        click.echo("No finished video has been measured yet.")
+        return 0
     for line in lines(rows):
         click.echo(show.clean(line))
     return 0
@@ -184,7 +185,7 @@ def _open() -> Nvml | None:
 
 
 def _nothing(options: Options) -> int:
-    click.echo("[]" if options.json else "No NVIDIA card is seen on this host.")
+    click.echo("[]" if options.json else "No NVIDIA GPU found on this host.")
     return 0
 
 
@@ -195,15 +196,21 @@ def _cards(pattern: str) -> tuple[Card, ...]:
     cards = nvml.cards() if nvml is not None else ()
     found = tuple(card for card in cards if card.is_called(pattern))
     if not found:
-        there = ", ".join(f"{card.short} ({card.uuid})" for card in cards) or "none"
+        if not cards:
+            raise ZoetropeError(
+                "No NVIDIA GPU found on this host.",
+                "Check that `nvidia-smi` lists it.",
+                key="gpu-not-found",
+            )
+        there = ", ".join(f"{card.short} ({card.uuid})" for card in cards)
         raise ZoetropeError(
-            f"No card is called {pattern!r}.", f"There are: {there}.", key="gpu-not-found"
+            f"No GPU matches {pattern!r}.", f"There are: {there}.", key="gpu-not-found"
         )
     return found
 
 
 def _states(settings: Settings) -> tuple[dict[str, CardState], Reason | None]:
-    """Ask the helper, which need not be there, how the cards stand."""
+    """Ask the helper for the state of the GPUs; it may not be installed."""
     from ..gpu import wire
     from ..gpu.client import HelperDown, ask_once
 
@@ -223,7 +230,7 @@ def _dry_run(settings: Settings, cards: Sequence[Card], name: str | None) -> int
     for card in cards:
         wanted = [name] if name is not None else [n for n in declared(card, settings.gpu) if n]
         if not wanted:
-            click.echo(f"{card.short} ({card.uuid}): stock; the settings name no profile for it.")
+            click.echo(f"{card.short} ({card.uuid}): stock; the settings have no profile for it.")
         for each in wanted:
             try:
                 worked_out = plan(card, each, settings.gpu.profiles[each])
@@ -238,7 +245,7 @@ def _dry_run(settings: Settings, cards: Sequence[Card], name: str | None) -> int
 
 
 def _ask_each(options: Options, settings: Settings, questions: Sequence[Apply | Reset]) -> int:
-    """Ask the helper one thing after the other; all are tried, and any refusal is a failure."""
+    """Send the requests one after the other; all are tried, and any rejected one is a failure."""
     import msgspec
 
     from ..gpu.client import ask_once
@@ -263,4 +270,4 @@ def _ask_each(options: Options, settings: Settings, questions: Sequence[Apply | 
 def _now(state: CardState) -> str:
     if state.in_force:
         return f"profile {state.in_force}"
-    return f"stock; {state.chosen} while it works" if state.chosen else "stock"
+    return f"stock now; profile {state.chosen} while jobs run" if state.chosen else "stock"

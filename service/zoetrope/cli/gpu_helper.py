@@ -1,10 +1,10 @@
-"""`zoetrope gpu-helper`: the root process that sets clocks; systemd starts it when somebody asks."""
+"""`zoetrope gpu-helper`: the root process that sets clocks; systemd starts it at the first request."""
 
 from __future__ import annotations
 
 import click
 
-from .options import common
+from .options import bare
 
 GROUP = "zoetrope-gpu"
 
@@ -13,19 +13,19 @@ GROUP = "zoetrope-gpu"
     "gpu-helper",
     epilog="\b\nExample:\n  zoetrope gpu-helper --socket /run/zoetrope-gpu.sock",
 )
-@click.option("--config", metavar="FILE", help="The settings, which only root may be able to change; or ZOETROPE_CONFIG, or /etc/zoetrope/zoetrope.toml.")  # fmt: skip
-@click.option("--socket", metavar="PATH", help="Listen here; without it, on the socket that systemd hands over.")  # fmt: skip
-@click.option("--group", default=GROUP, show_default=True, metavar="NAME", help="Whose members may ask, beside root.")  # fmt: skip
-@click.option("--state", default="/var/lib/zoetrope-gpu", show_default=True, metavar="DIR", help="Where is remembered which profiles proved themselves.")  # fmt: skip
-@click.option("--restore", is_flag=True, help="Put every card back that an end left tuned, and stop.")  # fmt: skip
-@common
+@click.option("--config", metavar="FILE", help="The settings file, writable by root only. [env: ZOETROPE_CONFIG; default: /etc/zoetrope/zoetrope.toml]")  # fmt: skip
+@click.option("--socket", metavar="PATH", help="The unix socket to listen on; default: the one that systemd passes.")  # fmt: skip
+@click.option("--group", default=GROUP, show_default=True, metavar="NAME", help="The group whose members may send requests; root always may.")  # fmt: skip
+@click.option("--state", default="/var/lib/zoetrope-gpu", show_default=True, metavar="DIR", help="The folder that records which profiles are proven.")  # fmt: skip
+@click.option("--restore", is_flag=True, help="Reset the GPUs that an earlier run left with a profile, and exit.")  # fmt: skip
+@bare
 def gpu_helper(
     config: str | None, socket: str | None, group: str, state: str, restore: bool
 ) -> int:
-    """Set clocks for those who may ask, by the names of profiles in the settings alone.
+    """Run the root helper that sets the clocks of GPUs; requests name a profile of the settings and nothing else.
 
-    It applies nothing by itself. A card is tuned while somebody works on it, and is put back when they end, when
-    this process ends, and, after a crash, when it starts again.
+    It applies no profile without a request. It resets a GPU to stock when the requesting process ends, when the
+    helper itself ends, and, after a crash of the helper, when it starts again.
     """
     import asyncio
     import os

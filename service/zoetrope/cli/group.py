@@ -1,4 +1,4 @@
-"""The top of the command line: which commands there are, and how their errors are told."""
+"""The top of the command line: the list of commands, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from .options import Options, common_at_top
 SECTIONS: dict[str, dict[str, str]] = {
     "Make videos": {
         "submit": "Send pictures to the service.",
-        "again": "Make another video of a job's picture, with changes.",
-        "reproduce": "Make a video once more from its receipt.",
-        "approve": "Let a reviewed job go on.",
-        "decline": "End a reviewed job.",
-        "retry": "Try a failed or cancelled job again.",
-        "cancel": "Take a job back.",
+        "again": "Make another video of a job's picture.",
+        "reproduce": "Make a video again from its receipt.",
+        "approve": "Approve a job in review.",
+        "decline": "Decline a job in review.",
+        "retry": "Retry a failed or cancelled job.",
+        "cancel": "Cancel a job.",
     },
-    "See what goes on": {
-        "status": "Show the service at one look.",
+    "Show state": {
+        "status": "Show the service, its engines and its current jobs.",
         "jobs": "List jobs, newest first.",
-        "job": "Show one job with everything that was tried.",
-        "recipes": "List recipes, or all that one of them can be asked for.",
-        "health": "Ask every check, and say what to do next.",
+        "job": "Show one job with all its attempts.",
+        "recipes": "List recipes, or show one with its parameters.",
+        "health": "Run every check, and show what to do next.",
     },
-    "Check videos and graphs": {
-        "verify": "Measure a video as the service does.",
-        "lint": "Say what would go wrong in a graph.",
+    "Check videos and workflows": {
+        "verify": "Check a video as the service does.",
+        "lint": "Find mistakes in workflows before they run.",
         "rules": "List the linter's rules, or explain one.",
         "catalog": "Record and compare node signatures.",
     },
-    "Run things": {
+    "Run and set up": {
         "serve": "Run the service.",
         "simulate": "Run the simulated engine, which needs no GPU.",
-        "models": "See and fetch the model files that recipes need.",
-        "gpu": "See the cards, and set the clocks at which they work.",
+        "models": "List and download the model files that recipes need.",
+        "gpu": "Show the GPUs, and set their clocks.",
         "gpu-helper": "Run the root helper that sets clocks.",
-        "demo": "Show the whole way of a picture, faults and all.",
+        "demo": "Run the whole service on the simulated engine, with faults.",
     },
 }
 COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
 MODULES = {"approve": "decide", "decline": "decide", "retry": "decide", "cancel": "decide"}
 MODULES |= {"job": "jobs"}
-# What scripts may still call a command by; no help lists them.
+# Earlier names of commands, for scripts; no help lists them.
 ALIASES = {"rehearse": "simulate"}
 
 EPILOG = (
@@ -82,8 +82,8 @@ class Lazy(click.Group):
             import difflib
 
             close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
-            hint = f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(COMMANDS)}."
-            ctx.fail(f"There is no command {args[0]!r}; {hint}")
+            hint = f"; did you mean `{close[0]}`?" if close else "."
+            ctx.fail(f"There is no command {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -100,7 +100,7 @@ class Lazy(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run, and tell every error in one line that says what to do."""
+        """Run, and print every error as one line that says what to do."""
         options = Options()
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, obj=options, **extra)
@@ -149,4 +149,7 @@ def _say(text: str) -> None:
 @common_at_top
 @click.version_option(package_name="zoetrope", message="zoetrope %(version)s")
 def cli() -> None:
-    """Drop a picture, get a checked video: talk to the zoetrope service on this or another host."""
+    """Make checked videos of pictures: the client of the zoetrope service, on this or another host.
+
+    `zoetrope COMMAND --help` explains a command.
+    """

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope health || journalctl -u zoetrope -e")
-@click.option("--config", metavar="FILE", help="The settings, where the service does not answer; or ZOETROPE_CONFIG, or /etc/zoetrope/zoetrope.toml.")  # fmt: skip
+@click.option("--config", metavar="FILE", help="The settings file, read if the service does not answer. [env: ZOETROPE_CONFIG; default: /etc/zoetrope/zoetrope.toml]")  # fmt: skip
 @common
 @pass_options
 def health(options: Options, config: str | None) -> int:
-    """Ask every check; exits with 1 when one is failing or the service does not run.
+    """Run every check; exit with 1 if one is failing or the service does not run.
 
-    Where no service answers on this host, the settings, folders, disks, models, cards and kernel
-    reports are looked at without it.
+    If no service answers on this host, the settings, folders, disks, models, GPUs and kernel reports are checked
+    without it.
     """
     from ..client import ServiceDown, decode
 
@@ -68,7 +68,7 @@ def _without(down: Reason, config: str | None, options: Options) -> int:
 
     async def look() -> int:
         report = await offline(down, find_file(config)).report()
-        # Said at once: a share that hangs keeps the end of this process waiting, not its word.
+        # Printed at once: a hanging share delays the end of this process, not its report.
         _show(report, msgspec.json.encode(report) if options.json else None)
         sys.stdout.flush()
         return 1 if report.level == "failing" else 0

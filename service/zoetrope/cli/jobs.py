@@ -1,4 +1,4 @@
-"""`zoetrope jobs` and `zoetrope job`: what is known of the jobs."""
+"""`zoetrope jobs` and `zoetrope job`: the jobs in a table, and one in full."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ STATES = ("waiting", "queued", "running", "review", "done", "failed", "cancelled
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope jobs --state review --state failed")
-@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only these; may be repeated.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
-@click.option("--all", "everything", is_flag=True, help="Every job there is.")
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), metavar="STATE", help=f"Only jobs in this state; may be repeated: {', '.join(STATES)}.")  # fmt: skip
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    metavar="NUMBER",
+    help="The most jobs to list.",
+)
+@click.option("--all", "everything", is_flag=True, help="List every job.")
 @common
 @pass_options
 def jobs(options: Options, states: tuple[str, ...], limit: int, everything: bool) -> None:
@@ -27,13 +34,17 @@ def jobs(options: Options, states: tuple[str, ...], limit: int, everything: bool
         click.echo(msgspec.json.encode(found))
         return
     if not found:
-        click.echo("No jobs." if states else "No jobs yet. Try: zoetrope submit cat.png")
+        click.echo(
+            f"No jobs in state {' or '.join(states)}."
+            if states
+            else "No jobs yet. Try: zoetrope submit cat.png"
+        )
         return
     rows = [
-        (job.short, job.state, job.name, show.ago(job.created), job.recipe, _remark(job))
+        (job.short, job.state, job.name, show.age(job.created), job.recipe, _remark(job))
         for job in found
     ]
-    for line in show.table(("ID", "STATE", "PICTURE", "CAME", "RECIPE", "REMARK"), rows, colour=1):
+    for line in show.table(("ID", "STATE", "PICTURE", "AGE", "RECIPE", "REMARK"), rows, colour=1):
         click.echo(line)
 
 
@@ -42,7 +53,7 @@ def jobs(options: Options, states: tuple[str, ...], limit: int, everything: bool
 @common
 @pass_options
 def job(options: Options, job_id: str) -> None:
-    """Show one job with everything that was tried; the beginning of its id is enough."""
+    """Show one job with all its stages and attempts; the first characters of its ID are enough."""
     answer = options.client().job(job_id)
     if options.json:
         click.echo(answer)
@@ -60,8 +71,8 @@ def details(found: JobView) -> list[str]:
         "picture": show.clean(", ".join(pictures) or found.name),
         "recipe": found.recipe,
         "seed": str(found.seed),
-        "came": f"{show.ago(found.created)} by {found.origin}",
-        "now": show.progress(found),
+        "created": f"{show.ago(found.created)}, by {found.origin}",
+        "progress": show.progress(found),
         "reason": show.clean(str(found.reason)) if found.reason else "",
         "parent": found.parent,
         "outbox": show.clean(found.outbox),
@@ -80,7 +91,7 @@ def details(found: JobView) -> list[str]:
             why = f": {attempt.failure.message}" if attempt.failure else ""
             lines.append(
                 show.clean(
-                    f"         {attempt.number}. on {attempt.engine} {attempt.state}{took}{why}"
+                    f"         attempt {attempt.number} on {attempt.engine}: {attempt.state}{took}{why}"
                 )
             )
     lines += [f"next     zoetrope {action} {found.short}" for action in found.actions]
@@ -88,11 +99,11 @@ def details(found: JobView) -> list[str]:
 
 
 def _removed(found: JobView) -> str:
-    """Say what retention left of an ended job."""
+    """Say what retention removed of an ended job."""
     if found.removed is None:
         return ""
-    what = "its video" if found.state == "done" else "its work"
-    return f"{what}, {show.ago(found.removed)}; to make it anew, drop the picture again"
+    what = "the video" if found.state == "done" else "the work files"
+    return f"{what}, {show.ago(found.removed)}; drop the picture again to make it again"
 
 
 def _remark(found: JobView) -> str:

@@ -1,4 +1,4 @@
-"""`zoetrope lint`: what would go wrong in a graph, before a GPU is touched."""
+"""`zoetrope lint`: mistakes in workflows, found before a GPU runs them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,23 @@ ON_GITHUB = {"error": "error", "warn": "warning", "info": "notice", "hint": "not
     epilog="\b\nExample:\n  zoetrope lint workflow.json\n  zoetrope lint workflow.json --fix\n  zoetrope lint my-recipe/ --service"
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True, help="How findings are written.")  # fmt: skip
-@click.option("--fix", is_flag=True, help="Mend what has one mechanical answer, in the file itself.")  # fmt: skip
-@click.option("--quiet", is_flag=True, help="Only errors and warnings.")
-@click.option("--memory", type=click.FloatRange(min=1), metavar="GB", help="The card's memory.")
-@click.option("--arch", metavar="SM", help="The card's architecture, such as sm_89 or sm_120.")
-@click.option("--kernels", metavar="NAME,...", help="The attention packages that are installed.")
-@click.option("--flags", metavar="WORDS", help="ComfyUI's own launch flags.")
-@click.option("--engine", metavar="URL", help="A running ComfyUI, whose own nodes and card count.")
-@click.option("--service", is_flag=True, help="Take the card, its kernels and ComfyUI's flags from the running zoetrope (see --url).")  # fmt: skip
-@click.option("--catalog", metavar="VERSION|FILE", help="Recorded nodes instead of the pinned version's.")  # fmt: skip
-@click.option("--tag", multiple=True, help="What is meant, such as slow-motion; may be repeated.")
-@click.option("--ignore", multiple=True, metavar="ID=REASON", help="A rule that does not count, and why.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True, help="The format of the findings.")  # fmt: skip
+@click.option("--fix", is_flag=True, help="Fix in the file what has exactly one mechanical fix.")  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Show only errors and warnings.")
+@click.option("--memory", type=click.FloatRange(min=1), metavar="GB", help="The GPU's memory.")
+@click.option("--arch", metavar="SM", help="The GPU's architecture, such as sm_89 or sm_120.")
+@click.option("--kernels", metavar="NAME,...", help="The installed attention kernels.")
+@click.option("--flags", metavar="FLAGS", help="ComfyUI's launch flags.")
+@click.option("--engine", metavar="URL", help="Take nodes and GPU from a running ComfyUI.")
+@click.option("--service", is_flag=True, help="Take GPU, kernels and launch flags from the running zoetrope service (see --url).")  # fmt: skip
+@click.option("--catalog", metavar="VERSION|FILE", help="Use these recorded nodes instead of the pinned version's.")  # fmt: skip
+@click.option(
+    "--tag",
+    multiple=True,
+    metavar="TAG",
+    help="What the workflow intends, such as slow-motion; may be repeated.",
+)
+@click.option("--ignore", multiple=True, metavar="ID=REASON", help="Ignore a rule, with the reason; may be repeated.")  # fmt: skip
 @common
 @pass_options
 def lint(
@@ -53,9 +58,10 @@ def lint(
     tag: tuple[str, ...],
     ignore: tuple[str, ...],
 ) -> int:
-    """Say what is wrong or doubtful in graphs in API format; a folder stands for its recipe's graphs.
+    """Find mistakes in workflows in API format, before a GPU runs them; exit with 1 if there is an error.
 
-    A graph beside a recipe.toml is judged with it. Exits with 1 if there is an error.
+    FILE is a workflow, or the folder of a recipe for all its workflows. A workflow next to a recipe.toml is
+    checked with it. `zoetrope rules ID` explains a rule.
     """
     import msgspec
 
@@ -70,7 +76,7 @@ def lint(
         "kernels": frozenset(kernels.split(",")) if kernels is not None else None,
         "flags": tuple(flags.split()) if flags is not None else None,
     }
-    # What is said by hand counts before what was found.
+    # Flags override what was found.
     host = msgspec.structs.replace(host, **{k: v for k, v in said.items() if v is not None})
     base = pinned_context(host=host, ignore=_ignores(ignore))
 
@@ -90,7 +96,7 @@ def lint(
     for source in gather([Path(file) for file in files]):
         if fix and (done := mended(source, context(source))):
             count = len(done)
-            click.echo(f"{source.file}: {count} mended ({', '.join(done)})", err=True)
+            click.echo(f"{source.file}: {count} fixed ({', '.join(done)})", err=True)
         found.append((source.file, source.lint(context(source))))
     if quiet:
         found = [
@@ -102,7 +108,7 @@ def lint(
 
 
 def _host(options: Options) -> HostFacts:
-    """Ask the running service for what its first engine runs with."""
+    """Ask the service for the GPU, kernels and flags of its first engine."""
     from ..client import decode
     from ..graphs.memory import gigabytes
     from ..lint.facts import reported
@@ -111,7 +117,9 @@ def _host(options: Options) -> HostFacts:
     engines = decode(options.client().get("/api/v1/engines"), Engines).engines
     up = [engine for engine in engines if engine.up] or list(engines)
     if not up:
-        raise click.UsageError("The service has no engine, so it knows of no card.")
+        raise click.UsageError(
+            "The service has no engine, so --service finds no GPU; use --memory and --arch."
+        )
     first = up[0]
     return reported(
         memory_gb=0 if first.rehearsal else gigabytes(first.vram_total),
@@ -126,9 +134,7 @@ def _ignores(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         rule, sign, reason = word.partition("=")
         if not sign or not reason.strip():
-            raise click.UsageError(
-                f"--ignore {word!r}: write ID=REASON; an ignore carries a reason."
-            )
+            raise click.UsageError(f"--ignore {word!r} has no reason; write ID=REASON.")
         ignores[rule.strip().upper()] = reason.strip()
     return ignores
 
@@ -170,7 +176,7 @@ def _github(file: Path, findings: Sequence[Finding]) -> Iterator[str]:
     for finding in findings:
         kind = ON_GITHUB[finding.severity]
         text = f"{finding.node} {finding.found}. {finding.why} {finding.fix}".strip()
-        # As GitHub's runner wants it: these would end the command or its message.
+        # GitHub's runner wants these escaped: they would end the command or its message.
         for letter, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
             text = text.replace(letter, code)
         yield f"::{kind} file={file},title={finding.rule}::{text}"
@@ -187,5 +193,5 @@ def _summary(found: Sequence[tuple[Path, Sequence[Finding]]]) -> str:
         for severity, count in counts.items()
         if count
     ]
-    graphs = f"{len(found)} graph{'' if len(found) == 1 else 's'}"
-    return f"{', '.join(words)} in {graphs}." if words else f"Nothing to say of {graphs}."
+    workflows = f"{len(found)} workflow{'' if len(found) == 1 else 's'}"
+    return f"{', '.join(words) or 'No findings'} in {workflows}."

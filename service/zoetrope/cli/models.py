@@ -1,4 +1,4 @@
-"""`zoetrope models`: which model files recipes need, which are there, and the rest fetched."""
+"""`zoetrope models`: the model files that recipes need: list, verify, download."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Options, common, pass_options
+from .options import Options, local, pass_options
 
 if TYPE_CHECKING:
     from ..models.manifest import Model
     from ..models.store import FoundModel, Store
     from ..settings import Settings
 
-config = click.option("--config", metavar="FILE", help="The settings; or ZOETROPE_CONFIG, or /etc/zoetrope/zoetrope.toml.")  # fmt: skip
+config = click.option("--config", metavar="FILE", help="The settings file. [env: ZOETROPE_CONFIG; default: /etc/zoetrope/zoetrope.toml]")  # fmt: skip
 
 Needed = dict[str, "tuple[Model, tuple[str, ...]]"]
 
 
 @click.group(epilog="\b\nExample:\n  zoetrope models list; zoetrope models fetch")
-@common
+@local
 def models() -> None:
-    """See which model files recipes need, which are there, and fetch the others.
+    """List, verify and download the model files that recipes need.
 
-    Which recipes count is said by models.recipes in the settings, or on the command line.
+    Without RECIPES on the command line, the recipes are those of models.recipes in the settings.
     """
 
 
 @models.command(
     "list",
-    short_help="List every model file with its size and state.",
+    short_help="List the model files with their sizes and states.",
     epilog="\b\nExample:\n  zoetrope models list wan22-i2v-hero",
 )
 @click.argument("recipes", nargs=-1)
 @config
-@common
+@local
 @pass_options
 def list_(options: Options, recipes: tuple[str, ...], config: str | None) -> int:
-    """List every model file with its size and state; exits with 1 while one is not ready."""
+    """List the model files with their sizes and states; exit with 1 if one is not ready."""
     from ..models.store import READY
 
     settings, needed = _needed(config, recipes)
@@ -51,15 +51,15 @@ def list_(options: Options, recipes: tuple[str, ...], config: str | None) -> int
 
 
 @models.command(
-    short_help="Compute every file's hash anew.",
-    epilog="\b\nExample:\n  zoetrope models verify && echo all is well",
+    short_help="Check the hash of every file.",
+    epilog="\b\nExample:\n  zoetrope models verify wan22-i2v-hero",
 )
 @click.argument("recipes", nargs=-1)
 @config
-@common
+@local
 @pass_options
 def verify(options: Options, recipes: tuple[str, ...], config: str | None) -> int:
-    """Compute every file's hash anew; a file that is not right is named, and exits with 1."""
+    """Compute the hash of every file and compare it; exit with 1 if one is missing or differs."""
     from ..models.store import READY
 
     settings, needed = _needed(config, recipes)
@@ -74,34 +74,37 @@ def verify(options: Options, recipes: tuple[str, ...], config: str | None) -> in
 
 
 @models.command(
-    short_help="Fetch what recipes need and what is not there.",
+    short_help="Download the missing files.",
     epilog="\b\nExample:\n  zoetrope models fetch wan22-i2v-hero",
 )
 @click.argument("recipes", nargs=-1)
-@click.option("--notify", is_flag=True, help="Tell systemd how far it is, instead of a terminal.")
+@click.option("--notify", is_flag=True, help="Report progress to systemd instead of the terminal.")
 @config
-@common
+@local
 def fetch(recipes: tuple[str, ...], notify: bool, config: str | None) -> int:
-    """Fetch what recipes need and what is not there; a download that broke off is taken up.
+    """Download the missing model files, and resume interrupted downloads.
 
-    A file is used only when its hash is right. Ctrl-C keeps what is here already.
+    A file is put in place only after its hash was checked. Ctrl-C keeps what was downloaded.
     """
     from ..logs import set_up
 
     settings, needed = _needed(config, recipes)
     set_up()
     wanted = [model for model, _ in needed.values()]
-    return _until_told(lambda: _fetch(settings, _store(settings), wanted, notify=notify))
+    return _until_signalled(lambda: _fetch(settings, _store(settings), wanted, notify=notify))
 
 
-@models.command(epilog="\b\nExample:\n  zoetrope models manifest --recipes wan22-i2v-hero --tsv")
-@click.option("--recipes", multiple=True, metavar="NAME", help="A recipe, by name or folder; may be repeated.")  # fmt: skip
-@click.option("--tsv", is_flag=True, help="Print lines of folder, file, bytes and recipes, between tabs.")  # fmt: skip
+@models.command(
+    short_help="List what recipes need, without checking the disk.",
+    epilog="\b\nExample:\n  zoetrope models manifest --recipes wan22-i2v-hero --tsv",
+)
+@click.option("--recipes", multiple=True, metavar="NAME", help="A recipe, by name or folder; may be repeated, or several with commas.")  # fmt: skip
+@click.option("--tsv", is_flag=True, help="Separate the columns (folder, file, bytes, recipes) with tabs.")  # fmt: skip
 @config
-@common
+@local
 @pass_options
 def manifest(options: Options, recipes: tuple[str, ...], tsv: bool, config: str | None) -> int:
-    """Say what recipes need, without a look at the disk."""
+    """List the model files that recipes need, without checking the disk."""
     import msgspec
 
     names = tuple(name for words in recipes for name in words.split(",") if name)
@@ -135,7 +138,7 @@ def _needed(
         recipe = load(Path(name)) if "/" in name else shelf.get(name)
         found.append((recipe.name, needs(recipe, known)))
     if not only:
-        # What the operator describes is wanted, whoever uses it.
+        # What the settings describe is wanted, whichever recipe uses it.
         own = [known[f"{extra.folder}/{extra.file}"] for extra in settings.models.extra]
         found.append(("this host", tuple(own)))
     return settings, together(found)
@@ -147,8 +150,8 @@ def _store(settings: Settings) -> Store:
 
     if settings.models.path is None:
         raise SettingsError(
-            "The settings name no folder for models.",
-            'Set models.path, such as "/var/lib/zoetrope-models".',
+            "The settings do not set models.path.",
+            'Set it to the folder of the model files, such as "/var/lib/zoetrope-models".',
         )
     return Store(settings.models.path, settings.models.folders)
 
@@ -160,13 +163,13 @@ async def _fetch(settings: Settings, store: Store, wanted: Sequence[Model], *, n
     from ..notifier import Notifier
 
     notifier = Notifier.from_environ() if notify else Notifier()
-    notifier.ready("looking which models are missing")
+    notifier.ready("checking which models are missing")
     token = ""
     if settings.models.token_file is not None:
         token = (await asyncio.to_thread(settings.models.token_file.read_text)).strip()
     said = ""
 
-    def tell(progress: FetchProgress) -> None:
+    def report(progress: FetchProgress) -> None:
         nonlocal said
         if str(progress) == said:
             return
@@ -177,19 +180,19 @@ async def _fetch(settings: Settings, store: Store, wanted: Sequence[Model], *, n
 
     with alone(store.path):
         async with aiohttp.ClientSession() as session:
-            errors = await Fetcher(store, session, token=token, tell=tell).fetch(wanted)
+            errors = await Fetcher(store, session, token=token, tell=report).fetch(wanted)
     if said and not notify:
         click.echo()
     for error in errors:
         click.echo(str(error), err=True)
     if not errors:
-        notifier.status("all models are there")
-        click.echo("All models are there.")
+        notifier.status("all models are present")
+        click.echo("All models are present.")
     return 1 if errors else 0
 
 
-def _until_told(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run until it is done, or until SIGTERM or Ctrl-C; what is half-fetched stays for the next time."""
+def _until_signalled(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run until done, or until SIGTERM or Ctrl-C; partial downloads are resumed the next time."""
     import signal
 
     async def run() -> int:
@@ -200,7 +203,7 @@ def _until_told(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
         try:
             return await task
         except asyncio.CancelledError:
-            click.echo("\nStopped; what is here already is kept.", err=True)
+            click.echo("\nStopped; the next `zoetrope models fetch` resumes here.", err=True)
             return 1
 
     return asyncio.run(run())

@@ -27,7 +27,7 @@ def fetch(url: str) -> Catalog:
 
 
 def card_gigabytes(url: str) -> float | None:
-    """Ask a running ComfyUI how much memory its card is sold with; None where it has no card."""
+    """Ask a running ComfyUI how much memory its GPU is sold with; None without a GPU."""
     devices = _get(f"{_base(url)}/system_stats").get("devices") or []
     cards = [device for device in devices if device.get("type") == "cuda"]
     return sold(gigabytes(int(cards[0]["vram_total"]))) if cards else None
@@ -36,7 +36,7 @@ def card_gigabytes(url: str) -> float | None:
 def _base(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ZoetropeError(
-            f"{url!r} is no address.", "Give one such as http://127.0.0.1:8188.", key="url"
+            f"{url!r} is not an address.", "Write it like http://127.0.0.1:8188.", key="url"
         )
     return url.rstrip("/")
 
@@ -48,13 +48,13 @@ def named(name: str) -> Catalog:
             return catalog.decode(Path(name).read_bytes())
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ZoetropeError(
-                f"{name} is no catalogue ({error}).", "Make one: zoetrope catalog record.", key="catalog"
+                f"{name} is not a catalogue ({error}).", "Make one with `zoetrope catalog record`.", key="catalog"
             ) from error  # fmt: skip
     versions = catalog.versions()
     if name not in versions:
         raise ZoetropeError(
             f"There is no catalogue {name!r}.",
-            f"There are: {', '.join(versions)}; or name a file.",
+            f"Recorded are {', '.join(versions)}; a file of `zoetrope catalog record` works too.",
             key="catalog",
         )
     return catalog.load(name)
@@ -67,8 +67,8 @@ def _get(url: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise EngineDown(
             f"{url} does not answer as ComfyUI does ({error}).",
-            "See that it runs, and its address.",
+            "Check the address, and that ComfyUI runs there.",
         ) from error
     if not isinstance(found, dict):
-        raise EngineDown(f"{url} does not answer as ComfyUI does.", "See that it is one.")
+        raise EngineDown(f"{url} does not answer as ComfyUI does.", "Check the address.")
     return found

@@ -14,9 +14,11 @@ DEFAULT_URL = "http://127.0.0.1:8190"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+NONE: frozenset[str] = frozenset()
+
 
 class Options:
-    """What the common options say."""
+    """The values of the common options."""
 
     def __init__(self) -> None:
         self.url = DEFAULT_URL
@@ -25,7 +27,7 @@ class Options:
         self.debug = False
 
     def client(self) -> Client:
-        """Make the client for the service that is meant."""
+        """Make a client of the service at --url."""
         from ..client import Client
 
         return Client(self.url, self.token_file)
@@ -37,18 +39,20 @@ def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
         setattr(ctx.ensure_object(Options), param.name, value)
 
 
-def _options(*, top: bool) -> list[Callable[[F], F]]:
+def _options(*, top: bool, hidden: frozenset[str] = NONE) -> list[Callable[[F], F]]:
     keep: dict[str, Any] = {"expose_value": False, "callback": _keep}
+    service = {**keep, "hidden": "service" in hidden}
+    json = {**keep, "hidden": "json" in hidden}
     # Only the top reads the environment, so that a flag at either place wins over it.
     url_env, token_env = ("ZOETROPE_URL", "ZOETROPE_TOKEN_FILE") if top else (None, None)
     return [
         click.option(
-            "--url", metavar="URL", envvar=url_env, help=f"The service, by default {DEFAULT_URL}; or ZOETROPE_URL.", **keep
+            "--url", metavar="URL", envvar=url_env, help=f"The service's address. [env: ZOETROPE_URL; default: {DEFAULT_URL}]", **service
         ),
         click.option(
-            "--token-file", metavar="FILE", envvar=token_env, help="A file with the token, for other hosts; or ZOETROPE_TOKEN_FILE.", **keep
+            "--token-file", metavar="FILE", envvar=token_env, help="A file with the token of a service on another host. [env: ZOETROPE_TOKEN_FILE]", **service
         ),
-        click.option("--json", is_flag=True, help="Print JSON.", **keep),
+        click.option("--json", is_flag=True, help="Print JSON.", **json),
         click.option("--debug", is_flag=True, help="Show the traceback of an error.", **keep),
     ]  # fmt: skip
 
@@ -58,6 +62,33 @@ def common(command: F) -> F:
     for option in reversed(_options(top=False)):
         command = option(command)
     return command
+
+
+def local(command: F) -> F:
+    """Give the common options to a command that asks no service; what says where one is stays out of its help."""
+    for option in reversed(_options(top=False, hidden=frozenset({"service"}))):
+        command = option(command)
+    return command
+
+
+def bare(command: F) -> F:
+    """Give the common options to a command that asks no service and has nothing to print as JSON."""
+    for option in reversed(_options(top=False, hidden=frozenset({"service", "json"}))):
+        command = option(command)
+    return command
+
+
+class Renamed(click.Option):
+    """An option that still goes by its earlier names, which no help lists."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Describe the option by its first name alone."""
+        every = self.opts
+        self.opts = every[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = every
 
 
 def common_at_top(command: F) -> F:

@@ -1,4 +1,4 @@
-"""A receipt.json as `zoetrope reproduce` reads it: those of earlier versions say less, and are read all the same."""
+"""A receipt.json as `zoetrope reproduce` reads it; those of earlier versions hold less, and are read as well."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PastPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that making a video once more needs."""
+    """Everything that making a video again needs."""
 
     schema: int
     job: str
@@ -74,35 +74,35 @@ class PastReceipt(msgspec.Struct, frozen=True, kw_only=True):
         # What its presets stood for then is said by the other values.
         unsaid = {"parameters", "preset"}
         ticket = {key: value for key, value in self.ticket.items() if key not in unsaid}
-        drawn = self.seed if self.seed is not None else self.plan.seed if self.plan else None
+        seed = self.seed if self.seed is not None else self.plan.seed if self.plan else None
         return {
             **ticket,
             **self.ticket.get("parameters", {}),
-            **({} if drawn is None else {"seed": drawn}),
+            **({} if seed is None else {"seed": seed}),
             "review": False,
         }
 
     def models(self) -> tuple[str, ...]:
-        """Name the model files that its graphs loaded."""
+        """Name the model files that its workflows loaded."""
         found = (stage.last.environment for stage in self.stages)
         return tuple(dict.fromkeys(m.name for each in found if each for m in each.models))
 
     def digests(self) -> dict[str, str]:
-        """Name the graph that each stage ended with."""
+        """Give the digest of the workflow that each stage ended with."""
         return {stage.name: stage.last.graph for stage in self.stages}
 
     def packed(self) -> Recipe:
         """Make the recipe of the files that the receipt holds, if they are the version that it names."""
         if not self.recipe_files:
             raise RecipeError(
-                "The receipt holds no files of its recipe.",
-                "It is of an earlier zoetrope; ask the host that wrote it.",
+                "The receipt holds no copy of its recipe: an earlier version of zoetrope wrote it.",
+                "Run `zoetrope reproduce` on the host that wrote it.",
                 key="recipe-version",
             )
         return unpacked(self.recipe_version, self.recipe, self.recipe_files)
 
     def classes(self) -> tuple[int, ...]:
-        """Give the classes of GPU memory that its recipe tells apart."""
+        """Give the classes of GPU memory that its recipe distinguishes."""
         try:
             return tuple(self.packed().file.memory)
         except RecipeError:
@@ -110,23 +110,23 @@ class PastReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(file: Path) -> PastReceipt:
-    """Read a receipt, or say why it is none."""
+    """Read a receipt, or raise with the reason why it is none."""
     none = ZoetropeError(
-        f"{file} is no receipt of zoetrope.", "Give a receipt.json of the outbox.", key="receipt"
+        f"{file} is not a receipt of zoetrope.", "Name a receipt.json of the outbox.", key="receipt"
     )
     try:
-        told = decode(file.read_bytes())
+        past = decode(file.read_bytes())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise none from error
-    if told.schema > SCHEMA:
+    if past.schema > SCHEMA:
         raise ZoetropeError(
-            f"{file} is no receipt of zoetrope that this version can read: its schema is {told.schema}.",
-            "Use the zoetrope that wrote it, or a newer one.",
+            f"{file} is a receipt of a newer zoetrope: its schema is {past.schema}, this version reads {SCHEMA}.",
+            "Use the version that wrote it, or a newer one.",
             key="receipt",
         )
-    if not told.stages:
+    if not past.stages:
         raise none
-    return told
+    return past
 
 
 def decode(content: bytes) -> PastReceipt:
@@ -150,14 +150,14 @@ def unpack(receipt: PastReceipt, folder: Path) -> Path:
     }
     if home.parent != root or not all(file.is_relative_to(root) for file in files):
         raise ZoetropeError(
-            "The receipt's recipe has a name that leads out of the folder.",
-            "Look at its recipe_files by hand.",
+            "A name in the receipt's recipe_files leads out of the folder.",
+            "Nothing was written; do not trust this receipt.",
             key="receipt",
         )
     for file, content in files.items():
         if file.exists() and file.read_bytes() != content:
             raise ZoetropeError(
-                f"{file} is there already, and is another one.", "Name an empty folder.", key="file"
+                f"{file} exists already with other content.", "Name an empty folder.", key="file"
             )
     for file, content in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)

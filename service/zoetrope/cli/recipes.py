@@ -1,4 +1,4 @@
-"""`zoetrope recipes`: which recipes there are, and what each can be asked for."""
+"""`zoetrope recipes`: the list of recipes, and one with its parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..web.recipe_views import ParameterView, RecipeList, RecipeView
 from . import show
 from .options import Options, common, pass_options
 
-LONGEST = 40  # letters of a default
+LONGEST = 40  # characters of a default
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope recipes wan22-i2v-hero")
@@ -19,7 +19,7 @@ LONGEST = 40  # letters of a default
 @common
 @pass_options
 def recipes(options: Options, name: str | None) -> None:
-    """List the service's recipes with their titles; with a NAME, all that one can be asked for."""
+    """List the service's recipes; with NAME, show that one's sizes, parameters and presets."""
     client = options.client()
     answer = client.recipe(name) if name else client.get("/api/v1/recipes")
     if options.json:
@@ -33,7 +33,7 @@ def recipes(options: Options, name: str | None) -> None:
 
 
 def listing(found: tuple[RecipeView, ...]) -> list[str]:
-    """Write the recipes as a table; the default one is marked, a broken one says why."""
+    """Write the recipes as a table; the default one is marked, a broken one shows its error."""
     rows = [
         (
             recipe.name,
@@ -43,22 +43,22 @@ def listing(found: tuple[RecipeView, ...]) -> list[str]:
         )
         for recipe in found
     ]
-    return show.table(("NAME", "", "FROM", "TITLE"), rows)
+    return show.table(("NAME", "TAGS", "INPUT", "TITLE"), rows)
 
 
 def details(recipe: RecipeView) -> Iterator[str]:
-    """Write all that a recipe can be asked for, as lines."""
+    """Write a recipe with its sizes, parameters and presets as lines."""
     marks = [*(["default"] if recipe.default else []), *recipe.tags]
     note = f" ({', '.join(marks)})" if marks else ""
     yield click.style(f"{recipe.name}{note}", bold=True)
     yield show.clean(recipe.title)
     if recipe.problem:
-        yield f"cannot be used: {show.clean(str(recipe.problem))}"
+        yield f"broken: {show.clean(str(recipe.problem))}"
         return
     facts = {
-        "from": _input(recipe),
-        "stages": ", then ".join(
-            f"{stage.name}{' (a person looks)' if stage.review else ''}" for stage in recipe.stages
+        "input": _input(recipe),
+        "stages": ", ".join(
+            f"{stage.name}{' (then review)' if stage.review else ''}" for stage in recipe.stages
         ),
         "size": _size(recipe),
         "length": _length(recipe),
@@ -83,15 +83,15 @@ def details(recipe: RecipeView) -> Iterator[str]:
 def _input(recipe: RecipeView) -> str:
     if recipe.clip:
         return "a video"
-    return "two pictures" if recipe.pictures == 2 else "a picture"
+    return "two pictures" if recipe.pictures == 2 else "one picture"
 
 
 def _size(recipe: RecipeView) -> str:
     if (size := recipe.size) is None:
         return ""
     return (
-        f"edges of {size.min_edge} to {size.max_edge} in steps of {size.multiple};"
-        f" {size.pixels / 1e6:.2f} megapixels fit the smallest card"
+        f"edges from {size.min_edge} to {size.max_edge}, multiples of {size.multiple};"
+        f" {size.pixels / 1e6:.2f} megapixels on the smallest GPU"
     )
 
 
@@ -99,8 +99,7 @@ def _length(recipe: RecipeView) -> str:
     if (length := recipe.length) is None:
         return ""
     return (
-        f"{length.min} to {length.max} frames at {length.fps:g} a second;"
-        f" {length.frames} without a word"
+        f"from {length.min} to {length.max} frames at {length.fps:g} fps; default {length.frames}"
     )
 
 
@@ -108,7 +107,7 @@ def _value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    # Whole prompts are defaults, too; --json has all of them.
+    # Defaults can be whole prompts; --json has all of them.
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 

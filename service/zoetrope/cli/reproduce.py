@@ -1,4 +1,4 @@
-"""`zoetrope reproduce`: run again what a receipt tells, and say what is not the same as then."""
+"""`zoetrope reproduce`: make the video of a receipt again, and say what differs now."""
 
 from __future__ import annotations
 
@@ -30,38 +30,38 @@ Example:
 
 \b
 Exit codes:
-  0  submitted; with --sync: made, with the same graphs; with --check: nothing differs
+  0  submitted; with --sync: done with the same workflows; with --check: nothing differs
   1  failed
   2  wrong usage
-  3  --check: something differs; --sync: made, and a graph is another one
+  3  --check: something differs; --sync: done, but a workflow differs
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("receipt", type=click.Path(exists=True, path_type=Path))
-@click.option("--sync", is_flag=True, help="Wait for the video, and compare the graphs.")
-@click.option("--check", is_flag=True, help="Only say what differs; nothing is submitted.")
-@click.option("--unpack", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path), help="Only write the recipe as it was then into FOLDER; needs no service.")  # fmt: skip
+@click.option("--sync", is_flag=True, help="Wait for the video, and compare the workflows.")
+@click.option("--check", is_flag=True, help="Only show what differs; submit nothing.")
+@click.option("--unpack", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path), help="Only write the receipt's recipe into FOLDER; needs no service.")  # fmt: skip
 @common
 @pass_options
 def reproduce(
     options: Options, /, receipt: Path, sync: bool, check: bool, unpack: Path | None
 ) -> int:
-    """Make a video once more: the same picture, ticket, seed and recipe, as a new job.
+    """Make a video again: a new job with the same picture, ticket, seed and recipe.
 
-    RECEIPT is a receipt.json of the outbox, or its folder. The source picture lies next to it; if it does
-    not, it is taken from the service's own copy.
+    RECEIPT is a receipt.json of the outbox, or its folder. The source picture is the one next to it, else the
+    service's copy.
 
-    The recipe is the version that the job was accepted with, from the service or out of the receipt; what
-    was edited since does not count. Before anything is submitted it says what differs from then: model
-    files, node packs, ComfyUI, the attention kernel, the GPU and its memory class.
+    The recipe is the version that the job was accepted with, from the service or from the receipt; later edits do
+    not matter. First it shows what differs from then: model files, node packs, ComfyUI, the attention kernel, the
+    GPU and its memory class.
     """
     if sum((sync, check, unpack is not None)) > 1:
         raise click.UsageError("Give one of --sync, --check and --unpack.")
     file = receipt_file.at(receipt)
     past = receipt_file.read(file)
     if unpack is not None:
-        click.echo(f"The recipe is in {receipt_file.unpack(past, unpack)}")
+        click.echo(f"Wrote the recipe to {receipt_file.unpack(past, unpack)}")
         return 0
     client = options.client()
     with tempfile.TemporaryDirectory(prefix="zoetrope-") as scratch:
@@ -96,7 +96,7 @@ def reproduce(
 def _pictures(
     client: Client, past: PastReceipt, file: Path, scratch: Path, *, needed: bool
 ) -> list[Path]:
-    """Find the pictures next to the receipt, else have the service's own copies."""
+    """Find the pictures next to the receipt, else fetch the service's copies."""
     found = sorted(file.parent.glob("source.*")) + sorted(file.parent.glob("source-end.*"))
     if found or not needed:
         return found
@@ -117,14 +117,14 @@ def _pictures(
 
 def _no_picture(file: Path) -> ZoetropeError:
     return ZoetropeError(
-        f"There is no source picture next to {file}, and the service has no copy of it.",
-        "Give the receipt in its own outbox folder.",
+        f"No source picture is next to {file}, and the service has no copy of it.",
+        "Name the receipt in its own outbox folder.",
         key="receipt",
     )
 
 
 def _now(client: Client, past: PastReceipt, options: Options) -> Environments:
-    """Ask what a video would be made with now; what is missing of the recipe is an error."""
+    """Ask what the service would use now; a recipe that neither it nor the receipt has is an error."""
     asked = {
         "models": past.models()[:64],
         "recipe": past.recipe,
@@ -143,26 +143,26 @@ def _now(client: Client, past: PastReceipt, options: Options) -> Environments:
             raise
         return Environments(
             engines=(), recipe="kept"
-        )  # an older service says for itself what it lacks
+        )  # an older service reports what it lacks when it is asked for the job
     if past.recipe_version and now.recipe == "unknown":
         raise ZoetropeError(
-            f"The service does not have the recipe {past.recipe} in the version"
+            f"The service does not have the recipe {past.recipe} in version"
             f" {past.recipe_version[:12]}.",
-            "Write it with --unpack FOLDER into a folder of recipes.path; then ask again."
+            "Write it with --unpack FOLDER into a folder of recipes.path on its host, then try again."
             if past.recipe_files
-            else "The receipt holds no copy of it; put the recipe back as it was then.",
+            else "The receipt holds no copy of it: restore the recipe as it was then.",
             key="recipe-version-unknown",
         )
     return now
 
 
 def _made_with(past: PastReceipt) -> list[str]:
-    """Say what the receipt alone tells."""
+    """Show what the receipt holds, where no service answers."""
     last = past.stages[0].last
     version = f", version {past.recipe_version[:12]}" if past.recipe_version else ""
-    lines = [f"The receipt: recipe {past.recipe}{version}; ComfyUI {last.version or 'not known'}."]
+    lines = [f"The receipt: recipe {past.recipe}{version}; ComfyUI {last.version or 'unknown'}."]
     if (has := last.environment) is not None:
-        lines.append(f"GPU {has.gpu or 'not known'}; {has.runtime or 'runtime not known'}.")
+        lines.append(f"GPU {has.gpu or 'unknown'}; {has.runtime or 'runtime unknown'}.")
         lines += [f"{m.name}: {m.sha256[:12] or m.unknown}" for m in has.models]
         lines += [f"{pack.name}: {pack.version or pack.unknown}" for pack in has.packs]
     return lines
@@ -172,10 +172,9 @@ def _say(found: Comparison) -> None:
     for sentence in found.differs:
         click.echo(f"differs: {sentence}")
     for sentence in found.unknown:
-        click.echo(f"not known: {sentence}")
+        click.echo(f"unknown: {sentence}")
     if not found.differs:
-        same = "Nothing differs" if not found.unknown else "Nothing of what can be compared differs"
-        click.echo(f"{same} from then.")
+        click.echo("Nothing that can be compared differs." if found.unknown else "Nothing differs.")
 
 
 def _compare(
@@ -185,15 +184,15 @@ def _compare(
     before, after = past.digests(), new.digests()
     other = [name for name in before if before[name] != after.get(name)]
     if options.json:
-        told = {"job": job.id, "same": not other, "changed": other}
-        click.echo(json.dumps({**told, "differs": found.differs, "unknown": found.unknown}))
+        outcome = {"job": job.id, "same": not other, "changed": other}
+        click.echo(json.dumps({**outcome, "differs": found.differs, "unknown": found.unknown}))
     elif other:
         click.echo(
-            f"The graph of {', '.join(other)} is another one than then: the picture, the GPU's memory"
-            " class or the fallbacks differ."
+            f"The workflow of {', '.join(other)} differs from then: the picture, the GPU's memory"
+            " class or the fallbacks are different."
         )
     else:
-        click.echo("The graphs are the same as then, seed included.")
+        click.echo("The workflows are the same as then, seed included.")
     return DIFFERS if other else 0
 
 

@@ -1,4 +1,4 @@
-"""`zoetrope rules`: what the linter knows."""
+"""`zoetrope rules`: the linter's rules."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import textwrap
 import click
 
 from . import show
-from .options import Options, common, pass_options
+from .options import Options, local, pass_options
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope rules S002")
 @click.argument("rule_id", metavar="[ID]", required=False)
-@common
+@local
 @pass_options
 def rules(options: Options, rule_id: str | None) -> int:
-    """List the linter's rules, or explain one: why it matters, what to do, and who says so."""
+    """List the linter's rules; with ID, explain one: why it matters, how to fix it, and the source."""
     import msgspec
 
     from ..errors import NotFound

@@ -1,22 +1,21 @@
-"""`zoetrope serve`: run the service, or only read its settings."""
+"""`zoetrope serve`: run the service, or check its settings."""
 
 from __future__ import annotations
 
 import click
 
-from .options import Options, common, pass_options
+from .options import Options, bare, pass_options
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope serve --check /etc/zoetrope/zoetrope.toml")
-@click.option("--config", metavar="FILE", help="The settings; or ZOETROPE_CONFIG, or /etc/zoetrope/zoetrope.toml.")  # fmt: skip
-@click.option("--check", metavar="FILE", help="Read the settings, say what is wrong, and stop.")
-@common
+@click.option("--config", metavar="FILE", help="The settings file. [env: ZOETROPE_CONFIG; default: /etc/zoetrope/zoetrope.toml]")  # fmt: skip
+@click.option("--check", metavar="FILE", help="Check a settings file, and exit.")
+@bare
 @pass_options
 def serve(options: Options, /, config: str | None, check: str | None) -> int:
-    """Run the service until it is told to stop; SIGHUP (systemctl reload) has the settings read again.
+    """Run the service until SIGTERM or Ctrl-C; SIGHUP (systemctl reload) reloads the settings.
 
-    --check looks at the words of the file alone, not at the disks and engines it names; `zoetrope
-    health` looks at those.
+    --check reads only the file, not the folders and engines that it names; `zoetrope health` checks those.
     """
     from .. import settings
 

@@ -27,17 +27,17 @@ ENDED = ("done", "failed", "cancelled", "rejected")
 
 
 def clean(text: str) -> str:
-    """Leave out what a terminal would obey; names come from anybody who can drop a file."""
+    """Replace what a terminal would interpret; names come from every user who can drop a file."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def coloured(state: str) -> str:
-    """Write a state in its colour; what is no terminal gets it plain."""
+    """Write a state in its colour; click drops it where the output is not a terminal."""
     return click.style(state, fg=COLOURS.get(state))
 
 
 def span(seconds: float) -> str:
-    """Say a span of time in the unit that fits it."""
+    """Write a span of time in the unit that fits it."""
     if seconds < 90:
         return f"{max(0.0, seconds):.0f} s"
     if seconds < 5400:
@@ -45,9 +45,14 @@ def span(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86400:.0f} d"
 
 
+def age(moment: float) -> str:
+    """Write how old something of a unix time is."""
+    return span(time.time() - moment)
+
+
 def ago(moment: float) -> str:
-    """Say how long a unix time is past."""
-    return f"{span(time.time() - moment)} ago"
+    """Say how long ago a unix time was."""
+    return f"{age(moment)} ago"
 
 
 def progress(job: JobView) -> str:
@@ -56,7 +61,7 @@ def progress(job: JobView) -> str:
     if live is None:
         stage = next((stage for stage in job.stages if stage.state != "done"), None)
         if job.state == "waiting":
-            return f"has its {job.half} picture only"
+            return f"has only its {job.half} picture"
         if job.state in ("queued", "running") and stage is not None:
             return f"{stage.name} next" if job.state == "queued" else stage.name
         return ""

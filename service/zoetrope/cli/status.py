@@ -19,11 +19,11 @@ BETWEEN = 0.5  # seconds between two screens
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope status --watch")
-@click.option("--watch", is_flag=True, help="Stay, and show every change; Ctrl-C ends it.")
+@click.option("--watch", is_flag=True, help="Keep showing changes until Ctrl-C.")
 @common
 @pass_options
 def status(options: Options, watch: bool) -> int:
-    """Show engines, cards, inbox, what is not well and the jobs under way at one look."""
+    """Show the service, its engines, GPUs and inbox, failing checks, and the current jobs."""
     client = options.client()
     if options.json:
         click.echo(client.get("/api/v1/status"))
@@ -37,11 +37,11 @@ def status(options: Options, watch: bool) -> int:
 
 
 def screen(client: Client) -> list[str]:
-    """Ask for everything and write it as lines."""
+    """Fetch everything and write it as lines."""
     now = decode(client.get("/api/v1/status"), StatusView)
     lines = [f"zoetrope {now.version} at {client.url}", show.clean(now.summary), ""]
     lines += [_engine(engine) for engine in now.engines]
-    lines += _cards(client)
+    lines += _gpus(client)
     if now.inbox is not None:
         how = now.inbox.problem or f"watched ({now.inbox.mode})"
         lines.append(show.clean(f"inbox {now.inbox.path}: {how}"))
@@ -54,15 +54,15 @@ def screen(client: Client) -> list[str]:
     return lines
 
 
-def _cards(client: Client) -> list[str]:
+def _gpus(client: Client) -> list[str]:
     found = decode(client.get("/api/v1/gpu"), GpuView)
     lines = [
-        f"card {each.card.short}: {each.lost}"
+        f"GPU {each.card.short}: {each.lost}"
         if each.lost is not None
         else brief(each.card, each.reading, each.state)
         for each in found.cards
     ]
-    lines += [f"cards: {found.problem}"] if found.problem is not None else []
+    lines += [f"GPU: {found.problem}"] if found.problem is not None else []
     return [show.clean(line) for line in lines]
 
 
@@ -71,7 +71,7 @@ def _unwell(client: Client) -> list[str]:
     names = ", ".join(check.name for check in report.checks if check.level != "ok")
     if not names:
         return []
-    return [f"health {show.coloured(report.level)}: {names}; `zoetrope health` says what to do"]
+    return [f"health {show.coloured(report.level)}: {names}; see `zoetrope health`"]
 
 
 def _engine(engine: EngineView) -> str:
@@ -81,26 +81,26 @@ def _engine(engine: EngineView) -> str:
     if engine.vram_total:
         free, total = gigabytes(engine.vram_free), gigabytes(engine.vram_total)
         about.append(f"{free:.1f} of {total:.1f} GiB free")
-    if engine.rehearsal:
+    if engine.rehearsal and "simulated" not in about:
         about.append("simulated")
     if engine.reason is not None:
         about.append(str(engine.reason))
-    told = ", ".join(text for text in about if text)
+    details = ", ".join(text for text in about if text)
     return f"engine {engine.name} at {engine.url}: {state}{since}" + (
-        f" ({show.clean(told)})" if told else ""
+        f" ({show.clean(details)})" if details else ""
     )
 
 
 def _kept(now: StatusView) -> list[str]:
-    """Say what is kept of ended work, and what goes next."""
+    """Say what is kept of ended jobs, and what is removed next."""
     if now.keep is None:
         return []
     lines = []
     if now.keep.kept:
-        told = described(now.keep.kept)
+        kept = described(now.keep.kept)
         if now.keep.next is not None:
-            told += f"; {announced(now.keep.next)}"
-        lines.append(f"kept for a time: {told}")
+            kept += f"; {announced(now.keep.next)}"
+        lines.append(f"retention: {kept}")
     lines += [f"retention waits: {reason}" for reason in now.keep.problems]
     return [show.clean(line) for line in lines]
 
@@ -122,12 +122,12 @@ def _remark(job: JobView) -> str:
     asked = f"zoetrope approve {job.short}" if job.state == "review" else ""
     if job.reason is not None:
         waits = f"waits: {job.reason.sentence}"
-        return f"{asked}; its clip {waits}" if asked else waits
+        return f"{asked}; {waits}" if asked else waits
     return asked or show.progress(job)
 
 
 def _watch(client: Client) -> None:
-    """Draw the screen anew with every event, but not more often than an eye can follow."""
+    """Draw the screen again at every event, at most twice a second while there is only progress."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -143,9 +143,9 @@ def _watch(client: Client) -> None:
         due = 0.0
 
         def lost(why: str) -> None:
-            live.update(Text(f"{why}\ntrying again…"), refresh=True)
+            live.update(Text(f"{why}\nretrying…"), refresh=True)
 
-        for told in client.events(lost=lost):
-            if told.kind != "progress" or time.monotonic() >= due:
+        for event in client.events(lost=lost):
+            if event.kind != "progress" or time.monotonic() >= due:
                 live.update(draw(), refresh=True)
                 due = time.monotonic() + BETWEEN

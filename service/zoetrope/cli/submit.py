@@ -1,4 +1,4 @@
-"""`zoetrope submit`: send pictures, and wait for their videos if asked to."""
+"""`zoetrope submit`: send pictures, and wait for their videos with --sync."""
 
 from __future__ import annotations
 
@@ -43,16 +43,21 @@ KEYS = {
     multiple=True,
     type=FILE,
     metavar="FILE",
-    help="A picture; may be repeated; or INPUT_IMAGE.",
+    help="A picture, like IMAGE; may be repeated. [env: INPUT_IMAGE]",
 )
 @click.option(
     "-e",
     "--end",
     type=FILE,
     envvar="END_IMAGE",
-    help="The last picture, for recipes that take two; or END_IMAGE.",
+    help="The last frame, for recipes that take two pictures. [env: END_IMAGE]",
 )
-@click.option("-r", "--recipe", metavar="NAME", help="The recipe; by default the service's.")
+@click.option(
+    "-r",
+    "--recipe",
+    metavar="NAME",
+    help="The recipe; default: the service's. `zoetrope recipes` lists them.",
+)
 @click.option(
     "--preset",
     "presets",
@@ -65,27 +70,36 @@ KEYS = {
     "--prompt",
     metavar="TEXT",
     envvar="POSITIVE_PROMPT",
-    help="What is to happen; or POSITIVE_PROMPT.",
+    help="What happens in the video. [env: POSITIVE_PROMPT]",
 )
 @click.option(
     "--beat",
     "beats",
     multiple=True,
     metavar="TEXT",
-    help="In place of a prompt, repeated: what happens one after the other, in even parts of the clip.",
+    help="Instead of --prompt, repeated: what happens one after the other, each for an equal part of the clip.",
 )
 @click.option(
     "-n",
     "--negative",
     metavar="TEXT",
     envvar="NEGATIVE_PROMPT",
-    help="What is not to be seen; or NEGATIVE_PROMPT.",
+    help="The negative prompt. [env: NEGATIVE_PROMPT]",
 )
 @click.option(
-    "-w", "--width", type=click.IntRange(1), envvar="WIDTH", metavar="PIXELS", help="Or WIDTH."
+    "-w",
+    "--width",
+    type=click.IntRange(1),
+    envvar="WIDTH",
+    metavar="PIXELS",
+    help="The clip's width; default: from the picture. [env: WIDTH]",
 )
 @click.option(
-    "--height", type=click.IntRange(1), envvar="HEIGHT", metavar="PIXELS", help="Or HEIGHT."
+    "--height",
+    type=click.IntRange(1),
+    envvar="HEIGHT",
+    metavar="PIXELS",
+    help="The clip's height; default: from the picture. [env: HEIGHT]",
 )
 @click.option(
     "-l",
@@ -93,35 +107,41 @@ KEYS = {
     type=click.IntRange(1),
     envvar="LENGTH",
     metavar="FRAMES",
-    help="Or LENGTH.",
+    help="The clip's length in frames; default: the recipe's. [env: LENGTH]",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
-    help="In place of frames.",
+    help="The clip's length in seconds, instead of --length.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0),
     envvar="SEED",
     metavar="NUMBER",
-    help="Or SEED; by default a new one each time.",
+    help="The seed; random by default. [env: SEED]",
 )
-@click.option("--name", metavar="NAME", help="The video's file name.")
-@click.option("--no-auto-resize", is_flag=True, help="Keep the picture's own size.")
+@click.option("--name", metavar="NAME", help="The video's file name; default: the picture's.")
 @click.option(
-    "--review/--no-review", default=None, help="Whether a person looks between the stages."
+    "--no-auto-resize",
+    is_flag=True,
+    help="Keep the size of the picture instead of fitting it to the recipe.",
+)
+@click.option(
+    "--review/--no-review",
+    default=None,
+    help="Whether the job waits for review between its stages; default: as the recipe says.",
 )
 @click.option(
     "--set",
     "sets",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A parameter of the recipe; may be repeated.",
+    help="A parameter of the recipe; may be repeated. `zoetrope recipes NAME` lists them.",
 )
 @click.option(
-    "--sync", is_flag=True, help="Wait for the video; exits with 1 when there will be none."
+    "--sync", is_flag=True, help="Wait for the videos; exit with 1 if a job does not end as done."
 )
 @common
 @pass_options
@@ -140,12 +160,12 @@ def submit(
 ) -> int:
     """Send pictures to the service; each becomes one job.
 
-    A flag wins over its environment variable. While a job waits for a look (see --review),
-    `zoetrope approve ID` or `zoetrope decline ID` decides how it goes on.
+    A flag overrides its environment variable. A job in review waits for `zoetrope approve ID` or
+    `zoetrope decline ID`, also with --sync.
     """
     pictures = [*images, *more] or _from_environment()
     if not pictures:
-        raise click.UsageError("No picture is given. Try: zoetrope submit cat.png", ctx)
+        raise click.UsageError("No picture is given; try `zoetrope submit cat.png`.", ctx)
     if end is not None and len(pictures) > 1:
         raise click.UsageError("--end (or END_IMAGE) goes with one picture only.", ctx)
     if flags["name"] and len(pictures) > 1:
@@ -161,7 +181,9 @@ def submit(
         try:
             sent, ended = follow(client, sent, screen_for(quiet=options.json))
         except KeyboardInterrupt:
-            click.echo("The jobs go on without you; `zoetrope status` shows them.", err=True)
+            click.echo(
+                "Stopped waiting; the jobs continue. `zoetrope status` shows them.", err=True
+            )
             return 1
         failed += ended
     if options.json:
@@ -169,7 +191,7 @@ def submit(
 
         click.echo(msgspec.json.encode(sent))
     elif sent and not sync:
-        click.echo("`zoetrope status --watch` shows how they are getting on.", err=True)
+        click.echo("`zoetrope status --watch` shows the progress.", err=True)
     return 1 if failed else 0
 
 
@@ -182,7 +204,7 @@ def _send(
         try:
             job = decode(client.upload(picture, ticket, end=end), JobView)
         except Refused as error:
-            # A refused picture does not hold back the others.
+            # A rejected picture does not stop the others.
             click.echo(f"zoetrope: {show.clean(picture.name)}: {error}", err=True)
             failed += 1
             continue
@@ -198,18 +220,22 @@ def _from_environment() -> list[Path]:
     if not named:
         return []
     if not Path(named).is_file():
-        raise click.UsageError(f"INPUT_IMAGE names {named!r}, which is no file.")
+        raise click.UsageError(f"INPUT_IMAGE names {named!r}, which is not a file.")
     return [Path(named)]
 
 
 def _ticket(ctx: click.Context, flags: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:
     if flags["length"] is not None and flags["seconds"] is not None:
         if ctx.get_parameter_source("length") is ParameterSource.COMMANDLINE:
-            raise click.UsageError("--length and --seconds say the same; give one of them.", ctx)
+            raise click.UsageError(
+                "--length and --seconds both set the length; give one of them.", ctx
+            )
         flags = {**flags, "length": None}
     if flags["prompt"] is not None and flags["beats"]:
         if ctx.get_parameter_source("prompt") is ParameterSource.COMMANDLINE:
-            raise click.UsageError("--prompt and --beat say the same; give one of them.", ctx)
+            raise click.UsageError(
+                "--prompt and --beat both set the prompt; give one of them.", ctx
+            )
         flags = {**flags, "prompt": None}
     ticket = {KEYS[flag]: value for flag, value in flags.items() if value not in (None, ())}
     return ticket | values.read(sets, ticket)

@@ -11,7 +11,7 @@ Value = str | int | float | bool
 
 
 def read(pairs: Iterable[str], taken: Container[str] = ()) -> dict[str, Value]:
-    """Read what `--set` says; `taken` are the keys that other flags have said already."""
+    """Read the pairs of `--set`; `taken` are the keys that other flags have set."""
     ctx = click.get_current_context(silent=True)
     values: dict[str, Value] = {}
     for pair in pairs:
@@ -19,7 +19,10 @@ def read(pairs: Iterable[str], taken: Container[str] = ()) -> dict[str, Value]:
         if not key or not equals:
             raise click.UsageError(f"--set {pair!r} is not KEY=VALUE.", ctx)
         if key in taken:
-            raise click.UsageError(f"--set {key} says what a flag or variable says too.", ctx)
+            raise click.UsageError(
+                f"--set {key} sets what another flag or environment variable sets too; give one of them.",
+                ctx,
+            )
         values[key] = _scalar(text)
     return values
 

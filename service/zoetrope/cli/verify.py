@@ -1,4 +1,4 @@
-"""`zoetrope verify`: what the service would say of a video."""
+"""`zoetrope verify`: the service's checks of a video."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import Options, common, pass_options
+from .options import Options, local, pass_options
 
 
 @click.command(epilog="\b\nExample:\n  zoetrope verify clip.mp4 --picture cat.png --frames 81")
@@ -14,12 +14,14 @@ from .options import Options, common, pass_options
 @click.option(
     "--picture",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The picture that the video was made from; more can be said beside it.",
+    help="The picture that the video was made from; adds the checks that compare with it.",
 )
-@click.option("--frames", type=click.IntRange(1), help="How many frames it should have.")
-@click.option("--fps", type=click.FloatRange(0.1), help="How fast it should play.")
-@click.option("--still", is_flag=True, help="It may stand still.")
-@common
+@click.option(
+    "--frames", type=click.IntRange(1), metavar="NUMBER", help="The expected number of frames."
+)
+@click.option("--fps", type=click.FloatRange(0.1), metavar="FPS", help="The expected frame rate.")
+@click.option("--still", is_flag=True, help="Accept a video without motion.")
+@local
 @pass_options
 def verify(
     options: Options,
@@ -30,9 +32,9 @@ def verify(
     *,
     still: bool,
 ) -> int:
-    """Measure a video as the service does before it counts: every frame, in a process of its own.
+    """Check a video as the service does before it publishes one: decode and measure every frame.
 
-    Exits with 1 if there is a doubt.
+    Exit with 1 if a check fails.
     """
     import asyncio
 
@@ -44,7 +46,8 @@ def verify(
 
     if file.suffix.lower() not in VIDEOS:
         raise ZoetropeError(
-            f"{file} is no video by its name.", f"These are looked at: {', '.join(sorted(VIDEOS))}."
+            f"{file} does not have the name of a video.",
+            f"Supported are: {', '.join(sorted(VIDEOS))}.",
         )
     expected = Expected(frames=frames or 0, fps=fps or 0.0, size="any", motion=not still)
     verdict = asyncio.run(check(file, expected, image=picture))
@@ -53,7 +56,7 @@ def verify(
         return 0 if verdict.passed else 1
     if (found := verdict.measured) is not None:
         click.echo(
-            f"{found.frames} frames of {found.width}x{found.height}, {found.fps:g} a second,"
+            f"{found.frames} frames of {found.width}x{found.height}, {found.fps:g} fps,"
             f" {found.duration:.2f} s, {found.codec}, {found.size / 1e6:.1f} MB"
         )
         click.echo(
@@ -63,5 +66,5 @@ def verify(
     for finding in verdict.findings:
         click.echo(click.style(finding.key, fg="red") + f": {finding.sentence}")
     if verdict.passed:
-        click.echo(click.style("valid", fg="green") + ": no doubt about it")
+        click.echo(click.style("valid", fg="green") + ": all checks passed")
     return 0 if verdict.passed else 1

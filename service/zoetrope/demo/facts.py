@@ -1,4 +1,4 @@
-"""What the demo tells at its end: the video as an independent look finds it, and the receipt's main lines."""
+"""The demo's last lines: the video, decoded again without the service, and the main facts of its receipt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def facts(folder: Path) -> tuple[Path, list[Line]]:
     """Find the video of a finished folder, and give topic and text of each line about it."""
     receipt = msgspec.json.decode((folder / "receipt.json").read_bytes(), type=primed(Receipt))
     video = next(iter(sorted(folder.glob("*.mp4"))))
-    return video, [("video", probe(video)), *_told(receipt)]
+    return video, [("video", probe(video)), *_summary(receipt)]
 
 
 def probe(video: Path) -> str:
@@ -35,26 +35,26 @@ def probe(video: Path) -> str:
         )
 
 
-def _told(receipt: Receipt) -> Iterator[Line]:
+def _summary(receipt: Receipt) -> Iterator[Line]:
     image = receipt.images[0]
     source = f"source {image.name} sha256 {image.sha256[:12]}"
     what = f"job {receipt.job[:8]}, recipe {receipt.recipe}, seed {receipt.seed}"
     yield "receipt", f"{what}, {source}"
     for stage in receipt.stages:
         yield "", f"{stage.name}: {_how(stage)}"
-    yield "", f"{receipt.finished - receipt.created:.1f} s from row to outbox"
+    yield "", f"{receipt.finished - receipt.created:.1f} s from acceptance to outbox"
 
 
 def _how(stage: StageReceipt) -> str:
     tries = len(stage.attempts)
-    told = [f"{tries} attempt{'s' if tries > 1 else ''}", f"{stage.seconds:.1f} s of work"]
+    parts = [f"{tries} attempt{'s' if tries > 1 else ''}", f"{stage.seconds:.1f} s running"]
     if met := [attempt.failure.kind for attempt in stage.attempts if attempt.failure]:
-        told.append(f"recovered from {' and '.join(met)}")
+        parts.append(f"recovered from {' and '.join(met)}")
     if stage.fallbacks:
-        told.append(f"fallbacks {', '.join(stage.fallbacks)}")
+        parts.append(f"fallbacks {', '.join(stage.fallbacks)}")
     if stage.source is not None:
-        loss = "without loss" if stage.source.lossless else "as the clip"
-        told.append(f"frames handed over {loss} ({stage.source.codec})")
+        loss = "losslessly" if stage.source.lossless else "as the compressed clip"
+        parts.append(f"frames passed on {loss} ({stage.source.codec})")
     if measured := next((v.measured for v in stage.verdicts if v.measured), None):
-        told.append(f"measured motion {measured.motion:.1f}, grain {max(measured.grain):.1f}")
-    return ", ".join(told)
+        parts.append(f"motion {measured.motion:.1f}, grain {max(measured.grain):.1f}")
+    return ", ".join(parts)

@@ -18,18 +18,18 @@ from ..errors import ZoetropeError
 
 STOP_SECONDS = 15.0
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-# Whoever manages the demo does not wait for reports of its service.
+# What manages the demo does not expect reports of its service.
 MANAGERS = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"})
 
 
 class DemoFailed(ZoetropeError):
-    """The demo did not come to its end."""
+    """The demo failed."""
 
     key = "demo"
 
 
 class DemoHost:
-    """A service in a folder of its own, which lives no longer than the demo."""
+    """A service in a folder of its own, which ends with the demo."""
 
     def __init__(self, home: Path, engine: str, limit: float | None) -> None:
         self.home = home
@@ -45,7 +45,7 @@ class DemoHost:
 
     @property
     def started(self) -> bool:
-        """Whether there is a log that can say anything."""
+        """Whether the service was started, so that there is a log."""
         return self._process is not None
 
     def __enter__(self) -> DemoHost:
@@ -83,17 +83,17 @@ class DemoHost:
             process.wait()
 
     def calm(self) -> None:
-        """Let it take as long as it likes from here on."""
+        """Drop the time limit from here on."""
         if self._timer is not None:
             self._timer.cancel()
 
     def check(self) -> None:
-        """Raise with the reason when the service does not run any more."""
+        """Raise with the reason if the service no longer runs."""
         assert self._process is not None
         if self._late:
-            raise DemoFailed(f"It took longer than {self._limit:g} s.")
+            raise DemoFailed(f"The demo did not finish within {self._limit:g} s.")
         if self._process.poll() is not None:
-            raise DemoFailed(f"The service ended with {self._process.returncode}: {self._tail()}")
+            raise DemoFailed(f"The service exited with {self._process.returncode}: {self._tail()}")
 
     def wait(self) -> None:
         """Stay until the service ends."""
@@ -107,7 +107,7 @@ class DemoHost:
 
     def _tail(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing."
+        return lines[-1] if lines else "its log is empty."
 
     def _settings(self) -> str:
         # TOML's basic strings have JSON's escapes, so that any path and address can stand here.

@@ -1,4 +1,4 @@
-"""The demo's course: a dropped picture, two faults, a review, a checked video; each step in a calm line."""
+"""The demo's steps: a dropped picture, two faults, a review, a checked video; a line for each."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from ..web.views import EngineView, JobPage, JobView, StageView, StatusView
 from .facts import facts
 from .host import DemoFailed, DemoHost
 
-# The embedded engine takes half a minute in all; a real one takes what it takes.
+# With the embedded engine it takes half a minute; a real one has no limit.
 LIMIT = 180.0
-# Our own engine is on its way; a real one answers at once or is not there.
+# The embedded engine is starting; a real one answers at once or is not there.
 START_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
 STEP_SECONDS = 0.15
@@ -37,8 +37,8 @@ PROMPT = (
     "Beat 1 (0-2s): a slow zoom in. Beat 2 (2-4s): the camera pans right."
     " Beat 3 (4-5s): the light breathes."
 )
-# A sampler that may not allocate, and then, when it is tried again, a process that is gone. Both
-# are ordered at once: the second can only strike where the first has let a sampler begin.
+# An out-of-memory error of the first sampler, and then, when it is retried, a crash of the engine. Both
+# are injected at once: the second can occur only once the first has let a sampler begin.
 FAULTS: tuple[dict[str, str | int | float], ...] = (
     {"kind": "oom", "node": "KSamplerAdvanced"},
     {"kind": "exit", "node": "KSamplerAdvanced", "step": 4},
@@ -48,7 +48,7 @@ LACKS = frozenset({"model-missing", "node-missing"})
 
 
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the demo was asked for; with a real engine, what is left out is the recipe's to decide."""
+    """The options of the demo; with a real engine, the recipe decides what is left out."""
 
     home: Path
     picture: Path | None = None
@@ -59,19 +59,19 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def simulated(self) -> bool:
-        """Whether faults may be ordered."""
+        """Whether faults can be injected."""
         return self.engine in SIMULATED
 
 
 class DemoScreen(Protocol):
-    """Where it is shown how the demo gets on."""
+    """Shows the progress of the demo."""
 
     def say(self, topic: str, text: str) -> None:
         """Show a line that stays."""
         ...
 
     def live(self, job: JobView) -> None:
-        """Show how far a job is."""
+        """Show the progress of a job."""
         ...
 
     def end(self, video: Path) -> None:
@@ -80,7 +80,7 @@ class DemoScreen(Protocol):
 
 
 class Demo:
-    """Drives the service from outside, as a user would, and says what happens."""
+    """Drives the service from outside, as a user would, and reports what happens."""
 
     def __init__(self, options: DemoOptions, screen: DemoScreen) -> None:
         self._options = options
@@ -89,11 +89,11 @@ class Demo:
         self._host = DemoHost(options.home, options.engine, LIMIT if options.simulated else None)
         self._client = Client(self._host.url)
         self._engine = ""
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
         self._job: JobView | None = None
 
     def run(self) -> None:
-        """Play the whole course; whatever goes wrong becomes one error that names the log."""
+        """Run all steps; every failure becomes one error that names the log."""
         try:
             picture = self._picture()
             with self._host:
@@ -113,7 +113,7 @@ class Demo:
         return DemoFailed(reason.sentence, step.lstrip())
 
     def _picture(self) -> Path:
-        """Draw a picture, or take a copy of the person's under a name that asks for nothing else."""
+        """Draw a picture, or copy the user's under a name that means nothing else in an inbox."""
         given = self._options.picture
         if given is None:
             drawn = self._options.home / "zoetrope.png"
@@ -123,22 +123,24 @@ class Demo:
             return drawn
         stem = re.sub(r"[^\w-]+", "-", given.stem).strip("-") or "picture"
         if classify(f"{stem}{given.suffix}").kind is not EntryKind.PICTURE:
-            raise DemoFailed(f"{given.name} is no picture by its name.", "Name a picture file.")
+            raise DemoFailed(
+                f"{given.name} does not have the name of a picture.", "Name a picture file."
+            )
         return Path(shutil.copyfile(given, self._options.home / f"{stem}{given.suffix}"))
 
     def _begin(self) -> None:
-        self._say("home", str(self._options.home))
+        self._say("folder", str(self._options.home))
         engine = self._up()
         self._engine = engine.url
         kind = "simulated engine" if engine.rehearsal else "ComfyUI"
         self._say("service", f"{self._host.url}, with the {kind} {engine.version} at {engine.url}")
         if self._options.simulated:
             for fault in (SLOW, *FAULTS):
-                self._order(fault)
-            self._say("ordered", "an out-of-memory at the first sampler, and a crash after that")
+                self._inject(fault)
+            self._say("faults", "injected: out of memory at the first sampler, then a crash")
 
     def _up(self) -> EngineView:
-        """Wait until the service has its engine."""
+        """Wait until the service reaches its engine."""
         patience = START_SECONDS if self._options.simulated else ANSWER_SECONDS
         deadline = time.monotonic() + patience
         reason = ""
@@ -154,12 +156,14 @@ class Demo:
                 reason = engine.reason.sentence if engine.reason else ""
             time.sleep(0.1)
         raise DemoFailed(
-            f"After {patience:g} s there is no engine. {reason}".strip(),
-            "Start it, or name another address." if not self._options.simulated else "",
+            f"The service found no engine within {patience:g} s. {reason}".strip(),
+            "Start ComfyUI, or name another address with --engine."
+            if not self._options.simulated
+            else "",
         )
 
     def _drop(self, picture: Path) -> None:
-        """Copy the picture into the inbox, as a person would, with a ticket beside it."""
+        """Copy the picture into the inbox, as a user would, with a ticket next to it."""
         options, inbox = self._options, self._host.inbox
         ticket: dict[str, str | int | float] = {"seed": 1834}
         if options.simulated:
@@ -171,14 +175,16 @@ class Demo:
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in ticket.items())
         (inbox / f"{picture.stem}.toml").write_text(lines, encoding="utf-8")
         shutil.copyfile(picture, inbox / picture.name)
-        self._say("dropped", f"{picture.name} into the inbox, with {picture.stem}.toml beside it")
+        self._say("dropped", f"{picture.name} into the inbox, with its ticket {picture.stem}.toml")
 
     def _follow(self) -> JobView:
-        """Listen to the service's own stream until the job has ended."""
+        """Follow the service's event stream until the job has ended."""
         for job in self._changes():
             self._narrate(job)
             if job.state == "review" and self._first("review"):
-                self._say("review", f"the clip waits for a look in {self._within(job)}: approved")
+                self._say(
+                    "review", f"the clip is ready in {self._within(job)}; the demo approves it"
+                )
                 self._client.decide(job.id, "approve")
             if job.state == "done":
                 return job
@@ -186,20 +192,20 @@ class Demo:
             if job.state in ("failed", "rejected", "cancelled"):
                 raise DemoFailed(f"The job is {job.state}: {reason.sentence}", reason.next_step)
             if reason.key in LACKS:
-                raise DemoFailed(reason.sentence, "Put it where that engine looks for it.")
+                raise DemoFailed(reason.sentence, "Install it where that engine looks for it.")
         raise AssertionError("the stream has no end")
 
     def _changes(self) -> Iterator[JobView]:
-        for told in self._client.events(lost=lambda _why: self._host.check()):
-            match told.kind:
+        for event in self._client.events(lost=lambda _why: self._host.check()):
+            match event.kind:
                 case "hello":
-                    # What happened before this stream began is not told again.
+                    # The stream does not repeat what happened before it began.
                     yield from decode(self._client.get("/api/v1/jobs"), JobPage).jobs
                 case "job":
-                    self._job = decode(told.data, JobView)
+                    self._job = decode(event.data, JobView)
                     yield self._job
                 case "progress" if self._job is not None:
-                    live = decode(told.data, Moved).live
+                    live = decode(event.data, Moved).live
                     self._screen.live(msgspec.structs.replace(self._job, live=live))
 
     def _narrate(self, job: JobView) -> None:
@@ -209,26 +215,28 @@ class Demo:
         for stage in job.stages:
             for attempt in stage.attempts:
                 if attempt.failure and self._first(f"{stage.name}-{attempt.number}"):
-                    self._trouble(stage, attempt.failure)
+                    self._failure(stage, attempt.failure)
             if stage.state == "done" and self._first(f"{stage.name}-done"):
-                self._say("checked", f"{stage.name}: decoded, measured, and judged to be sound")
+                self._say(
+                    "checked", f"{stage.name}: every frame decoded and measured, all checks passed"
+                )
 
-    def _trouble(self, stage: StageView, failure: Failure) -> None:
+    def _failure(self, stage: StageView, failure: Failure) -> None:
         sentence = re.split(r"(?<=[.!?])\s", failure.message.strip(), maxsplit=1)[0]
-        self._say("trouble", f"{failure.kind}: {sentence}")
+        self._say("failure", f"{failure.kind}: {sentence}")
         match failure.kind:
             case "oom" | "host-oom" if stage.fallbacks[-1:] == ("free",):
-                answer = "the first fallback frees the engine's memory and tries again"
+                recovery = "first fallback: free the engine's memory, then retry"
             case "oom" | "host-oom" if stage.fallbacks:
-                answer = f"the next fallback, {stage.fallbacks[-1]}, is used, and it tries again"
+                recovery = f"next fallback: {stage.fallbacks[-1]}, then retry"
             case "crash":
-                answer = "the engine was started anew; the stage is sent again"
+                recovery = "the engine was restarted; the stage is retried"
             case _:
-                answer = "it is tried again"
-        self._say("answer", answer)
+                recovery = "the stage is retried"
+        self._say("recovery", recovery)
         if self._options.simulated and failure.kind == "crash":
-            # The new process knows nothing of what the old one was told.
-            self._order(SLOW)
+            # The new process does not have the faults of the old one.
+            self._inject(SLOW)
 
     def _finish(self, job: JobView) -> None:
         self._host.calm()
@@ -236,27 +244,27 @@ class Demo:
         for topic, text in lines:
             self._say(topic, text)
         hold = self._options.hold
-        how = "it stays until Ctrl-C" if hold else "it ends now; HOLD=1 or --hold keeps it"
+        how = "running until Ctrl-C" if hold else "stopped now; --hold or HOLD=1 keeps it running"
         self._say("page", f"{self._host.url} ({how})")
         if not hold:
             self._screen.end(video)
             return
-        # Whoever reads the last line may well press Ctrl-C before the next statement is reached.
+        # A reader of the last line may press Ctrl-C before the next statement is reached.
         with contextlib.suppress(KeyboardInterrupt):
             self._screen.end(video)
             self._host.wait()
 
     def _within(self, job: JobView) -> str:
-        """Give the place of a job's files as seen from the demo's home."""
+        """Give the path of a job's files in the demo's folder."""
         return str(Path(job.outbox).relative_to(self._options.home))
 
     def _first(self, what: str) -> bool:
-        """Say whether this is met for the first time."""
-        new = what not in self._told
-        self._told.add(what)
+        """Tell whether this happens for the first time."""
+        new = what not in self._shown
+        self._shown.add(what)
         return new
 
-    def _order(self, fault: dict[str, str | int | float]) -> None:
+    def _inject(self, fault: dict[str, str | int | float]) -> None:
         request = urllib.request.Request(
             f"{self._engine}/simulated/faults",
             data=json.dumps(fault).encode(),

@@ -47,7 +47,7 @@ def tabulate(videos: Iterable[ReportVideo]) -> tuple[ReportRow, ...]:
 
 def lines(rows: Sequence[ReportRow]) -> Iterator[str]:
     """Write rows as a table."""
-    head = ("RECIPE", "CARD", "PROFILE", "VIDEOS", "SECONDS", "WH", "WATTS", "MHZ", "AGAINST STOCK")
+    head = ("RECIPE", "GPU", "PROFILE", "VIDEOS", "SECONDS", "WH", "WATTS", "MHZ", "AGAINST STOCK")
     cells = [head]
     for row in rows:
         figures = (f"{row.seconds:.0f}", _told(row.watt_hours, 1), _told(row.mean_watts, 0))
