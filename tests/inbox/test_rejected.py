@@ -225,3 +225,16 @@ async def test_as_many_reasons_of_one_picture_as_a_member_writes_are_each_read_o
     monkeypatch.setattr(Beneath, "read", read)
     assert await pictures.remove(found)
     assert len(reads) == len(set(reads)) == 39
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have a file of another user")
+async def test_a_reason_that_a_member_wrote_takes_no_file_of_anybody(tmp_path):
+    folder = tmp_path / "rejected"
+    lay(folder, "cat.png", "cat.png.why.txt", 1000)
+    lay(folder, "dog.png", "dog.png.why.txt", 1000)
+    os.chown(folder / "cat.png.why.txt", 12345, -1)
+    os.chown(folder / "dog.png", 12345, -1)
+    pictures = RejectedPictures(tmp_path)
+    found = await pictures.look(sizes)
+    assert [await pictures.remove(each) for each in found] == [False, True]
+    assert sorted(p.name for p in folder.iterdir()) == ["cat.png", "cat.png.why.txt"]

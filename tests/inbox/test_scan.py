@@ -43,6 +43,28 @@ def test_a_scan_is_bounded(tmp_path, monkeypatch):
     assert not found.whole
 
 
+def test_files_that_nobody_takes_stand_in_no_picture_s_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "MAX_FILES", 3)
+    for number in range(5):
+        (tmp_path / f"{number}.md").write_bytes(b"x")
+        (tmp_path / f"{number}.png.part").write_bytes(b"x")
+    (tmp_path / "cat.png").write_bytes(b"x")
+    found = disk.scan(str(tmp_path))
+    assert names(found) == ["cat.png"]
+    assert found.whole
+
+
+def test_folders_without_end_fill_no_memory_and_hide_no_file_of_the_inbox(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "MAX_FOLDERS", 3)
+    for number in range(9):
+        (tmp_path / f"{number}/{number}").mkdir(parents=True)
+        (tmp_path / f"{number}.png").write_bytes(b"x")
+    found = disk.scan(str(tmp_path))
+    assert names(found) == [f"{number}.png" for number in range(9)]
+    assert len(found.devices) == 3
+    assert not found.whole
+
+
 def test_a_missing_inbox_is_an_error_and_a_missing_folder_in_it_is_not(tmp_path):
     with pytest.raises(FileNotFoundError):
         disk.scan(str(tmp_path / "nowhere"))

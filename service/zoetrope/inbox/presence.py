@@ -74,12 +74,12 @@ def absent(root: str, error: OSError) -> InboxMissing:
     )
 
 
-def crowded(limit: int) -> Reason:
-    """Say that there are more files than are looked at."""
+def crowded(files: int, folders: int) -> Reason:
+    """Say that there is more than is looked at."""
     return Reason(
         "inbox-crowded",
-        f"The inbox holds more than {limit} files; the rest is read later.",
-        "Move files away that are not meant for zoetrope.",
+        f"The inbox holds more than {files} files or {folders} folders; the rest is read later.",
+        "Move away what is not meant for zoetrope.",
     )
 
 

@@ -167,7 +167,7 @@ def _removed(tree: Beneath, group: Group) -> bool:
     names = {_name(path) for path in group.paths} | {_picture(_name(why)) for why in whys}
     known = {shown(name) for name in names}
     said = {why: subject(tree, f"{REFUSED}/{why}") for why in whys}
-    ours = [why for why in whys if said[why] in known]
+    ours = [why for why in whys if said[why] in known and _by_us(tree, f"{REFUSED}/{why}")]
     if not ours:
         return False  # somebody else's
     about = {said[why] for why in ours}
@@ -184,6 +184,16 @@ def _removed(tree: Beneath, group: Group) -> bool:
             if path not in reasons or tree.stat(place).st_ino == reasons[path]:
                 tree.unlink(place)
     return True
+
+
+def _by_us(tree: Beneath, path: str) -> bool:
+    """Tell whether a reason belongs to the service; anybody on the share can write one that reads alike.
+
+    Where all files belong to the user that the mount names, so do the folders.
+    """
+    with tree.folder("") as at:
+        owners = {os.geteuid(), os.fstat(at).st_uid, tree.stat(REFUSED).st_uid}
+    return tree.stat(path).st_uid in owners
 
 
 def _name(path: str) -> str:

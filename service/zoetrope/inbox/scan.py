@@ -10,11 +10,12 @@ from collections.abc import Iterable
 import msgspec
 
 from ..beneath import DEPTH, Beneath, Linked
-from .entry import CLAIMED, REFUSED, is_foreign
+from .entry import CLAIMED, REFUSED, EntryKind, classify, is_foreign
 from .stability import FileStat
 
-# A bound on memory, whatever is dropped; the rest is found when these have been taken.
+# Bounds on memory, whatever is dropped; the rest is found when these have been taken.
 MAX_FILES = 50_000
+MAX_FOLDERS = 10_000
 
 
 class Scan(msgspec.Struct):
@@ -31,6 +32,7 @@ def scan(root: str, folders: Iterable[str] = ("",)) -> Scan:
     found = Scan()
     waiting = list(folders)
     first = set(waiting)
+    number = 0
     with Beneath(root) as tree:
         while waiting:
             folder = waiting.pop()
@@ -45,8 +47,13 @@ def scan(root: str, folders: Iterable[str] = ("",)) -> Scan:
                         except FileNotFoundError:
                             continue
                         if not stat.S_ISDIR(status.st_mode):
-                            found.files[path] = FileStat.of(status)
+                            # What nobody ever takes must not stand in the way of what is taken.
+                            if classify(path).kind is not EntryKind.IGNORED:
+                                found.files[path] = FileStat.of(status)
+                        elif number >= MAX_FOLDERS:
+                            found.whole = False
                         elif path.count("/") < DEPTH:
+                            number += 1
                             waiting.append(path)
                             if not folder:
                                 found.devices[path] = status.st_dev

@@ -303,7 +303,7 @@ class Watcher:
         if whole:
             self._scan_due = now + self._settings.rescan_seconds
             self._last_scan = self._wall()
-            self._problem = None if found.whole else crowded(disk.MAX_FILES)
+            self._problem = None if found.whole else crowded(disk.MAX_FILES, disk.MAX_FOLDERS)
             if self._settings.watch == "auto":
                 silent = partial(self._presence.silent_folders, found.devices)
                 self._polled = await self._disk(silent)
