@@ -615,3 +615,15 @@ async def test_work_that_cannot_be_removed_keeps_no_work_of_later_jobs(host, mon
     await host.passes(15 * DAY)
     assert not host.there(later)
     assert host.there(bad)
+
+
+async def test_a_person_s_text_that_is_called_like_a_reason_is_not_what_goes_next_for_ever(host):
+    folder = host.reject()
+    (folder / "a.png.why.txt").write_text("why I like this one")
+    await host.keeper.sweep()
+    await host.passes(90 * DAY)
+    assert [file.name for file in folder.iterdir()] == ["a.png.why.txt"]
+    later = host.reject("z")
+    await host.passes(HOUR)
+    assert host.keeper.status.next.name == f"{later}/z.png.why.txt"
+    assert [(each.kind, each.count) for each in host.keeper.status.kept] == [(KeptKind.REJECTED, 1)]

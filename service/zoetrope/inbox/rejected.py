@@ -111,6 +111,8 @@ class RejectedPictures:
         self._homes = homes
         # As the last look found them: listing a folder anew for each picture that goes would take hours.
         self._groups: dict[str, tuple[Path, Group]] = {}
+        # By name and mark: what turned out to have no reason of ours, and so has no end that could be told.
+        self._foreign: set[tuple[str, str]] = set()
 
     async def clear(self) -> None:
         """Nothing is left half done here: each file goes at once, its reason last."""
@@ -130,9 +132,12 @@ class RejectedPictures:
             with Beneath(home) as tree, contextlib.suppress(FileNotFoundError):
                 for group in grouped(tree.files(REFUSED)):
                     with contextlib.suppress(FileNotFoundError, Linked):
-                        found.append(_found(tree, group))
-                        groups[found[-1].name] = (home, group)
+                        seen = _found(tree, group)
+                        groups[seen.name] = (home, group)
+                        foreign = (seen.name, seen.mark) in self._foreign
+                        found.append(msgspec.structs.replace(seen, held=foreign))
         self._groups = groups
+        self._foreign &= {(each.name, each.mark) for each in found}
         return found
 
     def _remove(self, found: KeptThing) -> bool:
@@ -141,7 +146,9 @@ class RejectedPictures:
             return False
         with Beneath(home) as tree, contextlib.suppress(FileNotFoundError):
             if _found(tree, group) == found:
-                return _removed(tree, group)
+                if _removed(tree, group):
+                    return True
+                self._foreign.add((found.name, found.mark))
         return False
 
 
