@@ -120,6 +120,23 @@ def test_a_receipt_without_its_picture_says_so(tmp_path):
     assert "No source picture" in done.stderr
 
 
+@pytest.mark.parametrize("linked", ["source.png", "receipt.json"])
+def test_what_a_member_of_the_share_linked_next_to_a_receipt_is_not_sent(tmp_path, linked):
+    folder = tmp_path / "outbox" / "cat-00000000"
+    folder.mkdir(parents=True)
+    receipt = json.dumps({"schema": 1, "job": "0" * 32, "stages": [{"name": "i2v"}]})
+    for name, content in (("source.png", "private"), ("receipt.json", receipt)):
+        (tmp_path / name).write_text(content)
+        (folder / name).write_text(content)
+    (folder / linked).unlink()
+    (folder / linked).symlink_to(tmp_path / linked)
+    # No service answers there: whoever asks it has read the picture already.
+    done = zoetrope("reproduce", folder, "--url", "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert f"{folder / linked} is a link" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_a_receipt_of_a_newer_zoetrope_is_told_as_such(tmp_path):
     file = tmp_path / "receipt.json"
     file.write_text(json.dumps({"schema": 2, "job": "0" * 32, "stages": [{"name": "i2v"}]}))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
+from ..beneath import Beneath
 from ..domain.environment import Environment
 from ..errors import RecipeError, ZoetropeError
 from ..graphs import shared
@@ -115,7 +119,8 @@ def read(file: Path) -> PastReceipt:
         f"{file} is not a receipt of zoetrope.", "Name a receipt.json of the outbox.", key="receipt"
     )
     try:
-        past = decode(file.read_bytes())
+        with open_plain(file) as content:
+            past = decode(content.read())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise none from error
     if past.schema > SCHEMA:
@@ -127,6 +132,25 @@ def read(file: Path) -> PastReceipt:
     if not past.stages:
         raise none
     return past
+
+
+def open_plain(file: Path) -> BinaryIO:
+    """Open a plain file of an outbox folder; members of the share may put links to private files in its place."""
+    with Beneath(file.parent) as folder:
+        try:
+            handle = folder.open(file.name)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise ZoetropeError(
+                f"{file} is a link; links in an outbox folder are not followed.",
+                "Put the file itself in its place.",
+                key="link-inside",
+            ) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise ZoetropeError(f"{file} is not a plain file.", "Remove it.", key="file")
+    return os.fdopen(handle, "rb")
 
 
 def decode(content: bytes) -> PastReceipt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
@@ -97,7 +98,12 @@ def _pictures(
     client: Client, past: PastReceipt, file: Path, scratch: Path, *, needed: bool
 ) -> list[Path]:
     """Find the pictures next to the receipt, else fetch the service's copies."""
-    found = sorted(file.parent.glob("source.*")) + sorted(file.parent.glob("source-end.*"))
+    found: list[Path] = []
+    for near in (*sorted(file.parent.glob("source.*")), *sorted(file.parent.glob("source-end.*"))):
+        # Copied from a descriptor, and used by path only where no other user can write.
+        found.append(scratch / near.name)
+        with receipt_file.open_plain(near) as source, found[-1].open("xb") as copied:
+            shutil.copyfileobj(source, copied)
     if found or not needed:
         return found
     try:
