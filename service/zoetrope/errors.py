@@ -1,4 +1,4 @@
-"""Every failure a person can meet: a key, one sentence, and what to do next."""
+"""Every error that users can meet: a key, one sentence, and what to do next."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why something is as it is, in words that a person can act on."""
+    """Why something is as it is, in words that a user can act on."""
 
     key: str
     sentence: str
@@ -39,7 +39,7 @@ class SettingsError(ZoetropeError):
 
 
 class Rejected(ZoetropeError):
-    """The picture, its ticket or the graph made from them is refused; another try needs a person."""
+    """The picture, its ticket or the graph made from them is rejected; a retry needs a change by the user."""
 
     key = "rejected"
 
@@ -69,7 +69,7 @@ class LedgerError(ZoetropeError):
 
 
 class RecipeError(ZoetropeError):
-    """A recipe's own files are wrong; its author has to mend them."""
+    """A recipe's own files are wrong; its author has to fix them."""
 
     key = "recipe"
 
@@ -81,7 +81,7 @@ class EngineDown(ZoetropeError):
 
 
 class EngineGone(EngineDown):
-    """Nobody listens at the engine's address: whoever answers there next is another process."""
+    """Nothing listens at the engine's address: what answers there next is another process."""
 
 
 class EngineRefused(ZoetropeError):

@@ -77,7 +77,7 @@ def _unwell(client: Client) -> list[str]:
 def _engine(engine: EngineView) -> str:
     state = click.style("up", fg="green") if engine.up else click.style("down", fg="red")
     since = f" for {show.span(time.time() - engine.since)}" if engine.since else ""
-    about = [f"{engine.device}" if engine.device else "", engine.version]
+    about = [engine.device, f"version {engine.version}" if engine.version else ""]
     if engine.vram_total:
         free, total = gigabytes(engine.vram_free), gigabytes(engine.vram_total)
         about.append(f"{free:.1f} of {total:.1f} GiB free")
