@@ -119,7 +119,7 @@ class Heard(Notifier):
 async def test_a_ledger_that_does_not_answer_at_the_start_is_waited_for(
     tmp_path, monkeypatch, question
 ):
-    monkeypatch.setattr("zoetrope.store.patience.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("zoetrope.store.retry.RETRY_SECONDS", 0.01)
     real = getattr(Ledger, question)
     broken = [LedgerError("The ledger is busy.", "Close what reads it.")] * 2
 

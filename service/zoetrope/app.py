@@ -39,7 +39,7 @@ from .notifier import Notifier
 from .reload import reload
 from .runtime import Runtime
 from .settings import EngineSettings, Settings
-from .store.patience import insist
+from .store.retry import until_answered
 from .store.sqlite.ledger import Ledger
 from .structs import primed
 from .systemd import Reporter
@@ -136,20 +136,20 @@ class App:
         reporter = Reporter(self._notifier, self._runtime)
         async with asyncio.TaskGroup() as group:
             group.create_task(reporter.run(), name="reporter")
-            ledger = await self._insist(lambda: Ledger.open(self._settings.ledger_file))
+            ledger = await self._until_answered(lambda: Ledger.open(self._settings.ledger_file))
             try:
                 await self._serve(ledger)
             finally:
                 self._runtime.ledger = None
                 await ledger.close()
 
-    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask the ledger until it answers; page and systemd meanwhile show the error and the next step."""
-        answer = await insist(ask, self._hindered)
+        answer = await until_answered(ask, self._show_problem)
         self._runtime.problem = None
         return answer
 
-    def _hindered(self, error: ZoetropeError) -> None:
+    def _show_problem(self, error: ZoetropeError) -> None:
         self._runtime.problem = error.reason
         self._notifier.ready(str(error))
 
@@ -165,13 +165,13 @@ class App:
         settings = self._settings
         recipes = of_host(settings)
         # The name under which engines know the service of this ledger.
-        client_id = await self._insist(
+        client_id = await self._until_answered(
             lambda: ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
         )
         returned = Returned(settings)
         tuner = Tuner(settings.gpu, settings.engines, Watch())
         outbox = Outbox(settings.outbox.path)
-        if not (await self._insist(ledger.counts))[State.DONE]:
+        if not (await self._until_answered(ledger.counts))[State.DONE]:
             # An error of the outbox is reported when there is something to publish.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(outbox.prepare)

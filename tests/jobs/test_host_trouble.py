@@ -27,7 +27,7 @@ def soon(monkeypatch):
         "room.DISK_SECONDS",
     ):
         monkeypatch.setattr(f"zoetrope.jobs.{name}", 0.05)
-    monkeypatch.setattr("zoetrope.store.patience.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("zoetrope.store.retry.RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture

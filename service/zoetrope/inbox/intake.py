@@ -180,7 +180,7 @@ class Intake:
     async def run(self, watcher: Watcher) -> None:
         """Take drops until cancelled; what is in hand then is recovered at the next start."""
         self._watcher = watcher
-        await self._insist(self.recover)
+        await self._retry_until_done(self.recover)
         offer: asyncio.Task[Drop] | None = None
         # Two more than decode at once: while these decode, others are copied and written down.
         most = self._settings.inbox.decode_workers + 2
@@ -226,7 +226,7 @@ class Intake:
                     await before.wait()
 
         try:
-            await self._insist(lambda: self._take(work, turn))
+            await self._retry_until_done(lambda: self._take(work, turn))
         except Exception:  # a mistake of ours must not cost a picture, nor stop the others
             log.exception("%s could not be taken", work.name, extra={"action": "error"})
             reason = Reason("inbox-error", "Taking the picture failed.", "Please report this.")
@@ -256,7 +256,7 @@ class Intake:
         finally:
             changed.cancel()
 
-    async def _insist(self, work: Callable[[], Awaitable[object]]) -> None:
+    async def _retry_until_done(self, work: Callable[[], Awaitable[object]]) -> None:
         """Do something again and again while the host is in trouble."""
         number = next(self._number)
         try:

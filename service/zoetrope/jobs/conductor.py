@@ -18,8 +18,8 @@ from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..models.hashes import Hashes
 from ..settings import Settings
-from ..store.patience import insist
 from ..store.protocol import JobStore
+from ..store.retry import until_answered
 from . import recovery
 from .lint_gate import LintGate
 from .outbox import Outbox
@@ -129,20 +129,20 @@ class Conductor:
     async def approve(self, job_id: str) -> Job:
         """A person likes what the review shows."""
         job = await self._ledger.change(job_id, lambda j: steps.approve(j, self._clock()))
-        await self._publisher.see_to(job_id)
+        await self._publisher.reconcile(job_id)
         return job
 
     async def decline(self, job_id: str, why: str = "") -> Job:
         """A person does not like what the review shows."""
         job = await self._ledger.change(job_id, lambda j: steps.decline(j, self._clock(), why))
-        await self._publisher.see_to(job_id)
+        await self._publisher.reconcile(job_id)
         return job
 
     async def cancel(self, job_id: str, why: str = "") -> Job:
         """A person takes a job back; the engine is told at once, or as soon as it answers."""
         before = await self._ledger.get(job_id)
         job = await self._ledger.change(job_id, lambda j: steps.cancel(j, self._clock(), why))
-        await self._publisher.see_to(job_id)
+        await self._publisher.reconcile(job_id)
         if before.attempt is not None:
             for worker in self._workers:
                 if worker.name == before.attempt.engine:
@@ -154,7 +154,7 @@ class Conductor:
         """A person wants a failed or cancelled job tried again."""
         job = await self._ledger.change(job_id, lambda j: steps.retry(j, self._clock()))
         if job.state is State.REVIEW or job.stage is None:
-            await self._publisher.see_to(job_id)
+            await self._publisher.reconcile(job_id)
             job = await self._ledger.get(job_id)
         return job
 
@@ -182,10 +182,10 @@ class Conductor:
         """Take up every job where it stands; what is wrong with one of them keeps no other."""
         workers = {worker.name: worker for worker in self._workers}
         states = (State.QUEUED, State.RUNNING, State.REVIEW)
-        found = await insist(lambda: self._ledger.all_in(*states))
+        found = await until_answered(lambda: self._ledger.all_in(*states))
         for job in found:
             if job.state is State.REVIEW or job.stage is None:
-                self._publisher.owe(job.id)
+                self._publisher.schedule(job.id)
             elif (attempt := job.attempt) is not None:
                 if (worker := workers.get(attempt.engine)) is not None:
                     worker.recover(job.id)

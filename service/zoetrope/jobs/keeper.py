@@ -120,7 +120,7 @@ class Keeper:
             try:
                 found += await holding.look(self._measured(holding.kind))
             except (OSError, ZoetropeError) as error:
-                self._hindered(holding.kind, error)
+                self._note_problem(holding.kind, error)
             else:
                 holdings[holding.kind] = holding
         kept = aged(self._book, found, passed)
@@ -138,7 +138,7 @@ class Keeper:
         try:
             await holding.clear()
         except (OSError, ZoetropeError) as error:
-            self._hindered(holding.kind, error)
+            self._note_problem(holding.kind, error)
 
     async def _remove(
         self, going: Sequence[Removal], holdings: dict[KeptKind, Holding]
@@ -158,7 +158,7 @@ class Keeper:
             except (OSError, ZoetropeError) as error:
                 failed[found.kind] += 1
                 self._failed.add(_place(removal))
-                self._hindered(found.kind, error)
+                self._note_problem(found.kind, error)
             else:
                 removed.append(removal)
                 _tell(removal)
@@ -184,7 +184,7 @@ class Keeper:
         else:
             self._unsaved = False
 
-    def _hindered(self, kind: KeptKind, error: OSError | ZoetropeError) -> None:
+    def _note_problem(self, kind: KeptKind, error: OSError | ZoetropeError) -> None:
         """Say once what keeps retention from a kind; the next look tries again."""
         if isinstance(error, ZoetropeError):
             reason = error.reason

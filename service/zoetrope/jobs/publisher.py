@@ -38,7 +38,7 @@ from ..store.protocol import Journal
 from . import receipt
 from .environment import hashed
 from .outbox import Outbox
-from .stage_request import planned, strayed
+from .stage_request import outdated_stages, planned
 from .work import WorkFolders
 
 log = logging.getLogger("zoetrope.jobs")
@@ -47,7 +47,7 @@ FIRST_PAUSE = 5.0  # between the tries of one job
 LONGEST_PAUSE = 15.0
 
 
-class _Owed(msgspec.Struct):
+class _Pending(msgspec.Struct):
     """A job that is not in the outbox as its state asks for; without a reason, nothing was tried yet."""
 
     reason: Reason | None = None
@@ -56,7 +56,7 @@ class _Owed(msgspec.Struct):
 
 
 class Publisher:
-    """Owes the outbox what a job's state asks for, until it is there."""
+    """Brings what each job's state asks for into the outbox, and retries until it is there."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Publisher:
         self._hashes = hashes
         self._folders = WorkFolders(work)
         self._clock = clock
-        self._owed: dict[str, _Owed] = {}
+        self._pending: dict[str, _Pending] = {}
         # One at a time for each job; a lock lives as long as somebody holds it or waits for it.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._wake = asyncio.Event()
@@ -83,11 +83,13 @@ class Publisher:
     @property
     def waiting(self) -> Mapping[str, Reason]:
         """The jobs that could not be brought into the outbox yet, and why."""
-        return {job_id: owed.reason for job_id, owed in self._owed.items() if owed.reason}
+        return {
+            job_id: pending.reason for job_id, pending in self._pending.items() if pending.reason
+        }
 
-    def owe(self, job_id: str) -> None:
-        """Have a job seen to soon."""
-        self._owed.setdefault(job_id, _Owed())
+    def schedule(self, job_id: str) -> None:
+        """Have a job reconciled soon."""
+        self._pending.setdefault(job_id, _Pending())
         self._wake.set()
 
     async def run(self) -> None:
@@ -95,26 +97,28 @@ class Publisher:
         while True:
             self._wake.clear()
             now = time.monotonic()
-            for job_id in [each for each, owed in self._owed.items() if owed.due <= now]:
-                await self.see_to(job_id)
-            due = min((owed.due for owed in self._owed.values()), default=None)
+            for job_id in [each for each, pending in self._pending.items() if pending.due <= now]:
+                await self.reconcile(job_id)
+            due = min((pending.due for pending in self._pending.values()), default=None)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if due is None else due - time.monotonic()):
                     await self._wake.wait()
 
-    async def see_to(self, job_id: str) -> None:
-        """Do what the job's state asks of the outbox; what keeps it from that is told and tried again."""
+    async def reconcile(self, job_id: str) -> None:
+        """Do what the job's state asks of the outbox; a problem is reported and retried."""
         async with self._turns.setdefault(job_id, asyncio.Lock()):
             try:
                 await self._do(await self._ledger.get(job_id))
             except NotFound:
-                self._owed.pop(job_id, None)
+                self._pending.pop(job_id, None)
             except IllegalTransition:
-                self.owe(job_id)  # a person's word came between: it is another state that asks now
+                self.schedule(
+                    job_id
+                )  # a user's decision came between: the state is another one now
             except Exception as error:  # a mistake of ours must keep this job alone
-                await self._hindered(job_id, error)
+                await self._note_problem(job_id, error)
             else:
-                known = self._owed.pop(job_id, None)
+                known = self._pending.pop(job_id, None)
                 if known is not None and known.reason is not None:
                     log.info("it goes on", extra={"job": job_id[:8], "action": "outbox-goes-on"})
 
@@ -159,23 +163,23 @@ class Publisher:
         if job.reason is not None:
             await self._ledger.change(job.id, lambda j: steps.wait(j, self._clock(), None))
 
-    async def _hindered(self, job_id: str, error: Exception) -> None:
+    async def _note_problem(self, job_id: str, error: Exception) -> None:
         if (reason := reason_of(error, job_id)) is None:
             said = f"Publishing it to the outbox failed: {type(error).__name__}: {error}."
             reason = Reason("internal", said, "Please report this; it is tried again.")
-        known = self._owed.get(job_id)
+        known = self._pending.get(job_id)
         if known is None or known.reason is None or known.reason.key != reason.key:
             about = {"job": job_id[:8], "action": reason.key}
             log.error("it waits: %s", reason, extra=about, exc_info=reason.key == "internal")
         self._postpone(job_id, reason)
-        # Where the ledger itself is the trouble, the reason is told by the status alone.
+        # Where the ledger itself is the trouble, the reason is reported by the status alone.
         with contextlib.suppress(ZoetropeError):
             await self._ledger.change(job_id, lambda j: steps.wait(j, self._clock(), reason))
 
     def _postpone(self, job_id: str, reason: Reason) -> None:
-        known = self._owed.get(job_id)
+        known = self._pending.get(job_id)
         pause = min(known.pause * 2, LONGEST_PAUSE) if known and known.pause else FIRST_PAUSE
-        self._owed[job_id] = _Owed(reason, time.monotonic() + pause, pause)
+        self._pending[job_id] = _Pending(reason, time.monotonic() + pause, pause)
         self._wake.set()
 
 
@@ -209,7 +213,7 @@ def way_out(job_id: str, reason: Reason) -> Reason:
 
 def _plan(recipe: Recipe, job: Job) -> tuple[Plan | None, tuple[str, ...]]:
     """Make the plan anew, if the recipe still gives what was made; else name the stages it does not."""
-    if others := strayed(recipe, job):
+    if others := outdated_stages(recipe, job):
         return None, others
     try:
         return planned(recipe, job), ()

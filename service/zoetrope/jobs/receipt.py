@@ -63,12 +63,12 @@ def write(
     job: Job,
     plan: Plan | None,
     now: float,
-    strayed: tuple[str, ...] = (),
+    outdated: tuple[str, ...] = (),
     files: Mapping[str, str] = MappingProxyType({}),
 ) -> Receipt:
     """Draw up the receipt of a job whose stages are all finished; `files` are its recipe's.
 
-    Where the recipe was edited after the `strayed` stages were made, there is no plan to be told.
+    Where the recipe was edited after the `outdated` stages were made, there is no plan to show.
     """
     changes = tuple(f"{image.name}: {change}" for image in job.images for change in image.changes)
     return Receipt(
@@ -101,7 +101,7 @@ def write(
             )
             for stage in job.stages
         ),
-        notes=(*_of_plan(job, plan, strayed), *changes, *_warnings(job)),
+        notes=(*_of_plan(job, plan, outdated), *changes, *_warnings(job)),
         recipe_files=dict(files),
     )
 
@@ -112,11 +112,11 @@ def _words(job: Job, plan: Plan | None, key: str) -> str:
     return str(told if told is not None else getattr(job.ticket, key) or "")
 
 
-def _of_plan(job: Job, plan: Plan | None, strayed: tuple[str, ...]) -> tuple[str, ...]:
+def _of_plan(job: Job, plan: Plan | None, outdated: tuple[str, ...]) -> tuple[str, ...]:
     """Say what was corrected in the plan, or why the plan is unknown."""
     if plan is not None:
         return plan.notes
-    stages = ", ".join(strayed)
+    stages = ", ".join(outdated)
     why = (
         f"The recipe {job.ticket.recipe} gives another graph now than the one that made {stages}, so"
         " the plan is unknown; the verdicts of each stage hold what was measured."

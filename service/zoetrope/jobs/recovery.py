@@ -11,8 +11,8 @@ from ..domain.job import Job
 from ..domain.values import Failure
 from ..errors import IllegalTransition
 from ..graphs.shelf import Recipes
-from ..store.patience import insist
 from ..store.protocol import JobStore, Journal
+from ..store.retry import until_answered
 
 
 async def move(ledger: Journal, job: Job, engine: str, clock: Callable[[], float]) -> None:
@@ -24,11 +24,11 @@ async def move(ledger: Journal, job: Job, engine: str, clock: Callable[[], float
         return steps.try_again(before, clock(), gone, fallbacks)
 
     with contextlib.suppress(IllegalTransition):  # a person ended it meanwhile
-        await insist(lambda: ledger.change(job.id, left))
+        await until_answered(lambda: ledger.change(job.id, left))
 
 
 async def sweep(ledger: JobStore, recipes: Recipes) -> None:
     """Remove recipe versions that no job names; work that nobody needs is retention's."""
     kept = await asyncio.to_thread(recipes.versions.names)
-    used = await insist(lambda: ledger.referenced(kept))
+    used = await until_answered(lambda: ledger.referenced(kept))
     await asyncio.to_thread(recipes.versions.forget, kept - used)

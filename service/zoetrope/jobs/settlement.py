@@ -114,7 +114,7 @@ class Settlement:
         self.over(job)
         # Apart from the step above: what keeps it out of the outbox is waited for there.
         if job.stage is None or job.state is State.REVIEW:
-            await self._publisher.see_to(job_id)
+            await self._publisher.reconcile(job_id)
         return After()
 
     def over(self, job: Job) -> None:
@@ -170,7 +170,7 @@ class Settlement:
             return False
         if job.attempt is None:
             self._waits.pop(job.id)
-            self._publisher.owe(job.id)
+            self._publisher.schedule(job.id)
             return False
         # What the engine makes, or has made, is kept.
         await self._ledger.change(job.id, lambda j: steps.wait(j, now, reason))

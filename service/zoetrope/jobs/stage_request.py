@@ -127,7 +127,7 @@ def planned(recipe: Recipe, job: Job, memory: float = 0.0) -> Plan:
     return recipe.on(memory).plan(job.ticket, first, job.seed, end=other)
 
 
-def strayed(recipe: Recipe, job: Job) -> tuple[str, ...]:
+def outdated_stages(recipe: Recipe, job: Job) -> tuple[str, ...]:
     """Name the finished stages whose submitted graph is not the one that the recipe gives now."""
     return tuple(
         stage.name

@@ -39,7 +39,7 @@ from .environment import environment, names_in
 from .lint_gate import LintGate
 from .outcome import Failed, Obsolete, Outcome
 from .progress import Live, ProgressMeter, eta, silence
-from .stage_request import StageRequest, planned, size_key, strayed
+from .stage_request import StageRequest, outdated_stages, planned, size_key
 from .stage_results import bring
 
 log = logging.getLogger("zoetrope.jobs")
@@ -141,7 +141,9 @@ class StageRun:
                 # Before the row that names it: a job of an older zoetrope has no version yet.
                 version = await asyncio.to_thread(self._recipes.versions.keep, recipe)
                 # What was made before by a recipe that was edited since has no plan to be told.
-                plan = request.plan if job.recipe_version or not strayed(recipe, job) else None
+                plan = (
+                    request.plan if job.recipe_version or not outdated_stages(recipe, job) else None
+                )
                 models = names_in(request.graph(request.names()))
                 has = await environment(self._hashes, self._engine.url, self._stats, models)
                 decided = self._decided(request, warned, version, plan, has)

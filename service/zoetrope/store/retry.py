@@ -1,4 +1,4 @@
-"""Patience with the ledger: at the start nothing goes on without its answer, and whatever ails it may pass."""
+"""Asking the ledger again: at the start nothing goes on without its answer, and its problem may pass."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 RETRY_SECONDS = 5.0
 
 
-async def insist(
+async def until_answered(
     ask: Callable[[], Awaitable[T]], meanwhile: Callable[[ZoetropeError], None] | None = None
 ) -> T:
-    """Ask the ledger until it answers; `meanwhile` is called with what keeps it, after each try."""
+    """Ask the ledger until it answers; `meanwhile` is called with the problem after each try."""
     logged = None
     while True:
         try:
