@@ -193,7 +193,7 @@ class App:
             short=lambda: conductor.status().paused is not None,
         )
         decoder = Decoder(settings.inbox)
-        watcher = Watcher(settings.inbox, sighted=decoder.warm)
+        watcher = Watcher(settings.inbox, on_seen=decoder.warm)
         intake = Intake(settings, ledger, recipes, decoder)
         ledger.on_change(lambda _, job: self._bus.job(job))
         ledger.on_change(self._runtime.tally.see)

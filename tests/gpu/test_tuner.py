@@ -65,13 +65,13 @@ def tune(helper):
 async def test_a_stage_works_at_its_profile_and_rest_comes_after_a_while(tune):
     async with tune() as (tuner, found):
         await until(lambda: found.simulated.tuning() == QUIET)
-        stint = tuner.started("e0")
+        metering = tuner.started("e0")
         await until(lambda: found.simulated.tuning() == BASELINE)
         await until(lambda: tuner.profile_of(uid(0)) == "baseline")
         found.simulated.set(load=1.0, vram_used=9e9)
         for _ in range(200):
             await tuner.watch.look()
-        usage = await tuner.ended(stint)
+        usage = await tuner.ended(metering)
         assert usage.profiles == ("baseline",)
         assert usage.peak_vram == 9_000_000_000
         assert usage.energy_wh > 0
@@ -83,9 +83,9 @@ async def test_a_stage_works_at_its_profile_and_rest_comes_after_a_while(tune):
 async def test_the_next_stage_in_time_keeps_the_clocks(tune):
     async with tune(idle=60) as (tuner, found):
         await tuner.ended(tuner.started("e0"))
-        stint = tuner.started("e0")
+        metering = tuner.started("e0")
         await until(lambda: found.simulated.tuning() == BASELINE)
-        await tuner.ended(stint)
+        await tuner.ended(metering)
         changes = found.simulated.get("setters", None)
         again = tuner.started("e0")
         await asyncio.sleep(0)
@@ -96,7 +96,7 @@ async def test_the_next_stage_in_time_keeps_the_clocks(tune):
 
 async def test_sound_stages_earn_trust_and_suspicious_failures_lose_it(tune):
     async with tune() as (tuner, found):
-        stint = tuner.started("e0")
+        metering = tuner.started("e0")
         await until(lambda: tuner.profile_of(uid(0)) == "baseline")
         usage = Usage(card=uid(0), name="RTX 5090", profiles=("baseline",), seconds=500.0)
         for _ in range(3):
@@ -113,18 +113,18 @@ async def test_sound_stages_earn_trust_and_suspicious_failures_lose_it(tune):
         stock = Usage(card=uid(0), name="RTX 5090", profiles=("stock",), seconds=500.0)
         await tuner.failed("e0", stock, "doubtful", ("black",), "It is black.")
         assert tuner.states[uid(0)].profile("baseline").record.at_stock_too
-        await tuner.ended(stint)
+        await tuner.ended(metering)
 
 
 @pytest.mark.parametrize(("kind", "looks"), [("crash", ()), ("cuda", ()), ("doubtful", ("noise",))])
 async def test_what_clocks_can_be_behind(tune, kind, looks):
     async with tune() as (tuner, _):
-        stint = tuner.started("e0")
+        metering = tuner.started("e0")
         await until(lambda: tuner.profile_of(uid(0)) == "baseline")
         usage = Usage(card=uid(0), name="x", profiles=("stock", "baseline"), seconds=9.0)
         await tuner.failed("e0", usage, kind, looks, "It went wrong.")
         assert tuner.states[uid(0)].profile("baseline").record.trust is Trust.DISABLED
-        await tuner.ended(stint)
+        await tuner.ended(metering)
 
 
 @pytest.mark.parametrize(("restarts", "trust"), [("0", Trust.UNPROVEN), ("1", Trust.DISABLED)])
@@ -139,12 +139,12 @@ async def test_an_engine_that_somebody_restarted_did_not_crash(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     engines = (EngineSettings(name="e0", restart=Restart(unit="comfyui.service")),)
     async with tune(engines=engines) as (tuner, _):
-        stint = tuner.started("e0")
+        metering = tuner.started("e0")
         await until(lambda: tuner.profile_of(uid(0)) == "baseline")
         usage = Usage(card=uid(0), name="x", profiles=("baseline",), seconds=9.0)
         await tuner.failed("e0", usage, "crash", (), "The engine died.")
         assert tuner.states[uid(0)].profile("baseline").record.trust is trust
-        await tuner.ended(stint)
+        await tuner.ended(metering)
 
 
 async def test_a_self_test_that_differs_under_the_profile_bars_it(tune, tmp_path):
@@ -156,11 +156,11 @@ async def test_a_self_test_that_differs_under_the_profile_bars_it(tune, tmp_path
         report.write_text(json.dumps(told))
         later = time.time() + 5
         os.utime(report, (later, later))
-        stint = tuner.started("e0")
+        metering = tuner.started("e0")
         record = lambda: tuner.states[uid(0)].profile("quiet").record  # noqa: E731
         await until(lambda: uid(0) in tuner.states and record().trust is Trust.DISABLED)
         assert "sageattn: cosine 0.1" in record().why.sentence
-        await tuner.ended(stint)
+        await tuner.ended(metering)
 
 
 async def test_an_engine_works_on_the_card_that_it_names(tune):
@@ -171,10 +171,10 @@ async def test_an_engine_works_on_the_card_that_it_names(tune):
         assert tuner.card_of("e1") is None
         assert tuner.started("e1") is None
         assert await tuner.ended(None) is None
-        stint = tuner.started("e0")
+        metering = tuner.started("e0")
         await until(lambda: found.simulated.tuning(1) == BASELINE)
         assert found.simulated.tuning(0) == QUIET
-        await tuner.ended(stint)
+        await tuner.ended(metering)
 
 
 @pytest.fixture
@@ -186,36 +186,36 @@ def often(monkeypatch):
 @pytest.mark.usefixtures("often")
 async def test_a_helper_that_is_not_there_is_said_and_work_goes_on(tune):
     async with tune(start=False) as (tuner, found):
-        stint = tuner.started("e0")
+        metering = tuner.started("e0")
         await until(lambda: tuner.problem is not None)
         assert "zoetrope-gpu.socket" in tuner.problem.next_step
         found.start()
         await until(lambda: found.simulated.tuning() == BASELINE)
         await until(lambda: tuner.problem is None)
-        assert await tuner.ended(stint) is not None
+        assert await tuner.ended(metering) is not None
 
 
 @pytest.mark.usefixtures("often")
 async def test_a_helper_that_was_restarted_is_asked_again(tune):
     async with tune() as (tuner, found):
-        stint = tuner.started("e0")
+        metering = tuner.started("e0")
         await until(lambda: found.simulated.tuning() == BASELINE)
         await asyncio.to_thread(found.stop)
         assert found.simulated.tuning() == STOCK
         await asyncio.to_thread(found.start)
         await until(lambda: found.simulated.tuning() == BASELINE)
-        await tuner.ended(stint)
+        await tuner.ended(metering)
 
 
 @pytest.mark.usefixtures("often")
 async def test_a_card_that_is_lost_while_it_works_is_known(tune):
     async with tune() as (tuner, found):
-        stint = tuner.started("e0")
+        metering = tuner.started("e0")
         await until(lambda: found.simulated.tuning() == BASELINE)
         found.simulated.set(lost=1)
         await until(lambda: tuner.watch.lost)
         assert "fallen off the bus" in tuner.watch.lost[uid(0)].sentence
-        await tuner.ended(stint)
+        await tuner.ended(metering)
 
         def barred():
             state = tuner.states.get(uid(0))

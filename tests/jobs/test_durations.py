@@ -12,7 +12,7 @@ from zoetrope.domain.values import Ticket
 from zoetrope.domain.verdict import Measured, Verdict
 from zoetrope.graphs.recipe_file import Band
 from zoetrope.graphs.shelf import Recipes, shipped
-from zoetrope.jobs.durations import ENOUGH, MadeStage, Yardstick, judge, learned, runs
+from zoetrope.jobs.durations import ENOUGH, Basis, MadeStage, judge, learned, runs
 
 USUAL = MadeStage(
     recipe="hero", stage="i2v", card="GPU-1", size=(10, 10, 10), seconds=100.0, attention="sageattn",
@@ -66,7 +66,7 @@ def test_without_enough_of_its_like_the_recipes_estimate_counts():
     few = HISTORY[: ENOUGH - 1]
     assert judge(msgspec.structs.replace(USUAL, seconds=190.0), few, 100.0) is None
     found = judge(msgspec.structs.replace(USUAL, seconds=210.0), few, 100.0)
-    assert found.by is Yardstick.RECIPE
+    assert found.by is Basis.RECIPE
     assert found.usual == 100.0
     assert judge(msgspec.structs.replace(USUAL, seconds=9999.0), few, None) is None
 
@@ -77,14 +77,14 @@ BAND = Band(seconds=(67, 85), width=10, height=10, frames=10, memory=32, source=
 def test_a_documents_band_counts_until_the_host_has_its_own_pace():
     last = msgspec.structs.replace(USUAL, seconds=86.0, memory=32.0)
     found = judge(last, HISTORY[1:], 1000.0, BAND)
-    assert (found.by, found.usual) == (Yardstick.DOCUMENT, 85.0)
+    assert (found.by, found.usual) == (Basis.DOCUMENT, 85.0)
     assert judge(msgspec.structs.replace(last, seconds=85.0), [], 1.0, BAND) is None
     assert judge(last, HISTORY, 1.0, BAND) is None
 
 
 def test_a_card_that_reports_a_little_less_is_still_one_that_a_band_is_fair_to():
     last = msgspec.structs.replace(USUAL, seconds=86.0, memory=31.4)  # of 32
-    assert judge(last, [], 1000.0, BAND).by is Yardstick.DOCUMENT
+    assert judge(last, [], 1000.0, BAND).by is Basis.DOCUMENT
 
 
 def test_a_band_is_not_held_against_a_smaller_card():

@@ -17,10 +17,10 @@ from zoetrope.jobs.keep import (
     aged,
     days,
     described,
+    due_removals,
     elapsed,
-    goes_next,
+    next_removal,
     sums,
-    what_goes,
     written,
 )
 from zoetrope.settings import KeepSettings
@@ -55,7 +55,7 @@ settings = st.builds(
 
 @given(st.lists(things, max_size=30), settings)
 def test_what_is_held_or_young_stays_and_the_rest_goes_oldest_first(all_of_them, keep):
-    going = what_goes(all_of_them, keep)
+    going = due_removals(all_of_them, keep)
     gone = [removal.kept for removal in going]
     assert not any(each.found.held for each in gone)
     ages = [each.age for each in gone]
@@ -87,10 +87,10 @@ def test_what_is_held_or_young_stays_and_the_rest_goes_oldest_first(all_of_them,
 @given(st.lists(things, max_size=30), settings)
 def test_no_more_goes_for_room_than_has_to(all_of_them, keep):
     for_room = [
-        r.kept.found.size for r in what_goes(all_of_them, keep) if r.why is RemovalReason.ROOM
+        r.kept.found.size for r in due_removals(all_of_them, keep) if r.why is RemovalReason.ROOM
     ]
     if for_room:
-        gone = [removal.kept for removal in what_goes(all_of_them, keep)]
+        gone = [removal.kept for removal in due_removals(all_of_them, keep)]
         left = list(all_of_them)
         for each in gone:
             left.remove(each)
@@ -103,13 +103,13 @@ def test_no_more_goes_for_room_than_has_to(all_of_them, keep):
 def test_of_things_of_one_age_the_one_that_ended_first_goes_first():
     size = 30 * GIGABYTE
     two = [kept("new", DAY, since=2.0, size=size), kept("old", DAY, since=1.0, size=size)]
-    assert [r.kept.found.name for r in what_goes(two, DEFAULT)] == ["old"]
+    assert [r.kept.found.name for r in due_removals(two, DEFAULT)] == ["old"]
 
 
 def test_finished_videos_stay_for_ever_unless_an_operator_says_otherwise():
     video = kept("cat-1", 10_000 * DAY, kind=KeptKind.OUTBOX)
-    assert what_goes([video], DEFAULT) == ()
-    assert len(what_goes([video], KeepSettings(outbox_days=30))) == 1
+    assert due_removals([video], DEFAULT) == ()
+    assert len(due_removals([video], KeepSettings(outbox_days=30))) == 1
 
 
 # Ages, and clocks that jump.
@@ -136,7 +136,7 @@ def test_a_clock_fifty_years_ahead_removes_nothing():
     for jump in (50 * 365 * DAY, -50 * 365 * DAY, 50 * 365 * DAY):
         now += jump
         seen = aged(book, work, elapsed(book, now, None))
-        assert what_goes(seen, DEFAULT) == ()
+        assert due_removals(seen, DEFAULT) == ()
         book = written(book, seen, (), now)
 
 
@@ -146,7 +146,7 @@ def test_time_that_the_service_has_seen_counts_over_restarts():
         seen = aged(book, [found()], elapsed(book, now, None))
         book = written(book, seen, (), now)
         now += DAY
-    assert [removal.why for removal in what_goes(seen, DEFAULT)] == [RemovalReason.AGE]
+    assert [removal.why for removal in due_removals(seen, DEFAULT)] == [RemovalReason.AGE]
 
 
 def test_a_thing_that_changed_is_young_again_and_what_is_gone_is_forgotten():
@@ -172,8 +172,8 @@ def test_what_is_kept_is_told_with_what_goes_next():
     }
     book = KeepBook(wall=1_700_000_000.0, things=things)
     assert described(sums(book)) == "1 rejected picture (7 kB), the work of 2 ended jobs (2.0 GB)"
-    due = goes_next(book, DEFAULT)
+    due = next_removal(book, DEFAULT)
     assert due is not None
     assert (due.name, due.at) == ("1f3a9c2e" * 4, 1_700_000_000.0 + DAY)
     keep = msgspec.structs.replace(DEFAULT, work_days=0, rejected_days=0)
-    assert goes_next(book, keep) is None
+    assert next_removal(book, keep) is None

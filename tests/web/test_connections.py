@@ -7,7 +7,7 @@ import json
 import pytest
 from aiohttp import web
 
-from zoetrope.web.connections import HEADER, IDLE, MOST, Crowd, Share, listen, share
+from zoetrope.web.connections import HEADER, IDLE, MOST, OpenConnections, Share, listen, share
 
 AGES = 100_000.0
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -50,8 +50,10 @@ class House:
         await runner.setup()
         self.stack.push_async_callback(runner.cleanup)
         self.stack.callback(self.doors.set)
-        self.crowd = Crowd(runner.server, most, access_log=None)
-        server = await listen(self.crowd, "127.0.0.1", 0, Share(connections=most, round=16))
+        self.open_connections = OpenConnections(runner.server, most, access_log=None)
+        server = await listen(
+            self.open_connections, "127.0.0.1", 0, Share(connections=most, round=16)
+        )
         self.stack.callback(server.close)
         self.address = server.sockets[0].getsockname()
         self.server = runner.server
@@ -130,10 +132,10 @@ async def test_a_silent_connection_has_its_time(house):
     await house.open()
     visitor = await house.visit()
     await house.clock.forward(HEADER - 1)
-    assert len(house.crowd) == 1
+    assert len(house.open_connections) == 1
     await house.clock.forward(1)
     assert await visitor.is_gone()
-    assert len(house.crowd) == 0
+    assert len(house.open_connections) == 0
 
 
 async def test_a_byte_now_and_then_gives_no_more_time(house):
@@ -151,7 +153,7 @@ async def test_the_second_request_has_its_time_from_its_first_byte_on(house):
     assert await visitor.ask() == ("200", "hello")
     await house.clock.forward(HEADER * 2)
     for number in range(5):
-        assert len(house.crowd) == 1
+        assert len(house.open_connections) == 1
         visitor.drip(HELLO[number : number + 1])
         await house.clock.forward(HEADER / 5)
     assert await visitor.is_gone()
@@ -174,7 +176,7 @@ async def test_a_connection_without_another_request_has_its_time(house):
     visitor = await house.visit()
     assert await visitor.ask() == ("200", "hello")
     await house.clock.forward(IDLE - 1)
-    assert len(house.crowd) == 1
+    assert len(house.open_connections) == 1
     await house.clock.forward(1)
     assert await visitor.is_gone()
 
@@ -243,7 +245,7 @@ async def test_at_the_bound_who_waits_longest_gives_way(house):
     assert await fourth.ask() == ("200", "hello")
     assert await first.ask() == ("200", "hello")
     assert await third.ask() == ("200", "hello")
-    assert len(house.crowd) == 3
+    assert len(house.open_connections) == 3
 
 
 async def test_who_is_in_a_request_stays_and_the_next_one_is_told_so(house):
@@ -268,9 +270,9 @@ async def test_nothing_is_left_of_many_who_came_at_once(house):
     for _, writer in visitors:
         writer.close()
     async with asyncio.timeout(60):
-        while len(house.crowd) or house.server.connections:
+        while len(house.open_connections) or house.server.connections:
             await asyncio.sleep(0)
-    assert not house.crowd._waiting
+    assert not house.open_connections._waiting
 
 
 @pytest.mark.parametrize("descriptors", [16, 64, 256, 1024, 4096, 65_536, 1_048_576])

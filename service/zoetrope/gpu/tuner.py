@@ -37,7 +37,7 @@ SUSPICIOUS = {"crash": "engine", "cuda": "engine"}
 SUSPICIOUS_LOOKS = frozenset({"black", "noise"})
 
 
-class Stint(msgspec.Struct, frozen=True):
+class Metering(msgspec.Struct, frozen=True):
     """One stage at work on a card."""
 
     card: Card
@@ -106,7 +106,7 @@ class Tuner:
             # The helper puts back what this connection asked for.
             self._client.close()
 
-    def started(self, engine: str) -> Stint | None:
+    def started(self, engine: str) -> Metering | None:
         """A stage runs: its GPU is measured, and is to work."""
         card = self.card_of(engine)
         if card is None:
@@ -114,18 +114,18 @@ class Tuner:
         self._busy[card.uuid] = self._busy.get(card.uuid, 0) + 1
         self._idle_since.pop(card.uuid, None)
         self._wake.set()
-        return Stint(card, self.watch.begin(card))
+        return Metering(card, self.watch.begin(card))
 
-    async def ended(self, stint: Stint | None) -> Usage | None:
+    async def ended(self, metering: Metering | None) -> Usage | None:
         """The engine is done with it; says what it took."""
-        if stint is None:
+        if metering is None:
             return None
-        uuid = stint.card.uuid
+        uuid = metering.card.uuid
         self._busy[uuid] -= 1
         if not self._busy[uuid]:
             self._idle_since[uuid] = self._clock()
         self._wake.set()
-        return await self.watch.end(stint.meter)
+        return await self.watch.end(metering.meter)
 
     async def sound(self, usage: Usage | None) -> None:
         """Its video is sound: the profile under which all of it ran has earned that."""

@@ -12,11 +12,11 @@ SHORTEST = 0.5  # seconds; the model has no more than two latent frames for less
 
 def timed(beats: Sequence[str], seconds: float) -> str:
     """Divide the clip's time evenly among the beats, and write them as the documents do."""
-    told = [beat.strip() for beat in beats]
-    if not told or not all(told):
+    texts = [beat.strip() for beat in beats]
+    if not texts or not all(texts):
         raise Rejected(
             "The ticket's prompt is a list with an empty beat in it."
-            if told
+            if texts
             else "The ticket's prompt is a list without a beat.",
             "Say in each beat what happens, or leave the prompt out.",
             key="ticket-value",
@@ -28,17 +28,17 @@ def timed(beats: Sequence[str], seconds: float) -> str:
             key="ticket-value",
         )
     room = max(1, int(seconds / SHORTEST))
-    if len(told) > room:
+    if len(texts) > room:
         raise Rejected(
-            f"The ticket's prompt has {len(told)} beats for {seconds:g} s; there is room for {room}.",
+            f"The ticket's prompt has {len(texts)} beats for {seconds:g} s; there is room for {room}.",
             "Join some of them, or ask for a longer clip.",
             key="ticket-value",
         )
-    times = [round(seconds * index / len(told), 2) for index in range(len(told) + 1)]
+    times = [round(seconds * index / len(texts), 2) for index in range(len(texts) + 1)]
     return " ".join(
         f"Beat {number} ({begin:g}-{end:g}s): {_sentence(beat)}"
         for number, (beat, (begin, end)) in enumerate(
-            zip(told, itertools.pairwise(times), strict=True), 1
+            zip(texts, itertools.pairwise(times), strict=True), 1
         )
     )
 

@@ -26,12 +26,12 @@ class Events:
     def __init__(
         self,
         root: str,
-        told: Callable[[], None],
+        on_change: Callable[[], None],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root = root
-        self._told = told
+        self._on_change = on_change
         self._clock = clock
         self._hints: dict[str, set[Change]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -85,7 +85,7 @@ class Events:
         self.retry_at = self._clock() + min(_LONGEST_PAUSE, 2.0**self._failures)
         self._task = None
         self.root_changed = True
-        self._told()
+        self._on_change()
 
     def _note(self, changes: Iterable[tuple[Change, str]]) -> None:
         prefix = f"{self._root.rstrip('/')}/"
@@ -96,7 +96,7 @@ class Events:
                 self._hints.setdefault(path.removeprefix(prefix), set()).add(change)
             else:
                 continue
-            self._told()
+            self._on_change()
 
     def _explain(self, error: Exception) -> None:
         # anyio wraps what happened in its task group.

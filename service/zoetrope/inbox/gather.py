@@ -51,7 +51,7 @@ class Gathering:
             if not self._beside[key]:
                 del self._beside[key]
 
-    def pictures_beside(self, entry: Entry) -> list[Entry]:
+    def pictures_next_to(self, entry: Entry) -> list[Entry]:
         """List the pictures of a file's stem: those that may have waited for it."""
         return [other for other in self._siblings(entry) if other.kind is EntryKind.PICTURE]
 

@@ -45,7 +45,7 @@ class _Worker:
         self.process = process
         self.used = time.monotonic()
 
-    async def greeted(self) -> None:
+    async def started(self) -> None:
         """Wait until it has loaded all it needs."""
         assert self.process.stdout is not None
         try:
@@ -207,7 +207,7 @@ class Decoder:
         self._all.add(worker)
         try:
             async with asyncio.timeout(_START_SECONDS):
-                await worker.greeted()
+                await worker.started()
         except (EOFError, TimeoutError) as error:
             self._drop(worker)
             raise DecoderDown(

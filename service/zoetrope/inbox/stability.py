@@ -80,7 +80,7 @@ class Stability:
         if known is None:
             known = self._remember(path, look, now, now, polled)
         elif modified or known.look.signature != look.signature:
-            self._stir(known, path, look, now)
+            self._note_change(known, path, look, now)
         known.touched = known.touched or modified
         # A rename changes ctime alone, a plain create-and-write leaves both times equal; a second
         # link is still being made or unmade, and on a share somebody else's clock wrote these times.
@@ -102,7 +102,7 @@ class Stability:
         known = self._files.get(path)
         if known is not None:
             if known.look.signature != look.signature:
-                self._stir(known, path, look, now)
+                self._note_change(known, path, look, now)
             return known.ready
         age = wall - max(look.mtime_ns, look.ctime_ns) / 1e9
         # Nobody can say when a share's clock was read, so its files always get two looks.
@@ -132,7 +132,7 @@ class Stability:
         if known is None:
             return False
         if known.look.signature != look.signature:
-            self._stir(known, path, look, now)
+            self._note_change(known, path, look, now)
         elif not known.ready:
             known.ready = known.quiet_since + self._wait(look) <= now
             if not known.ready:
@@ -167,7 +167,7 @@ class Stability:
         self._plan(known, path)
         return known
 
-    def _stir(self, known: Watched, path: str, look: FileStat, now: float) -> None:
+    def _note_change(self, known: Watched, path: str, look: FileStat, now: float) -> None:
         known.look = look
         known.quiet_since = now
         known.ready = False

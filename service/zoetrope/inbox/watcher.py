@@ -60,11 +60,11 @@ class Watcher:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         mounts: Callable[[], str] = read_table,
-        sighted: Callable[[], None] = lambda: None,
+        on_seen: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._root = str(settings.path)
-        self._sighted = sighted  # called when a picture is seen, before it has settled
+        self._on_seen = on_seen  # called when a picture is seen, before it has settled
         self._clock = clock
         self._wall = wall
         self._stability = Stability(settings.settle_seconds)
@@ -266,7 +266,7 @@ class Watcher:
                     folders.append(path)
             elif self._concerns(path, found):
                 if entry.kind is EntryKind.PICTURE:
-                    self._sighted()
+                    self._on_seen()
                 self._gathering.add(entry)
                 if self._stability.event(
                     path,
@@ -362,7 +362,7 @@ class Watcher:
         if entry.kind in (EntryKind.PICTURE, EntryKind.DEEP):
             self._offer(entry.path)
             return
-        beside = [other.path for other in self._gathering.pictures_beside(entry)]
+        beside = [other.path for other in self._gathering.pictures_next_to(entry)]
         if entry.kind is EntryKind.DEFAULTS:
             prefix = f"{entry.folder}/" if entry.folder else ""
             beside = [path for path in self._stability.paths() if path.startswith(prefix)]

@@ -29,7 +29,7 @@ LEARNED_FROM = 20  # a recipe's last videos
 CLOCKS = 0.93  # a mean clock below this share of the usual one slows a stage by itself
 
 
-class Yardstick(StrEnum):
+class Basis(StrEnum):
     """What a slow stage is held against."""
 
     HOST = "host"
@@ -71,7 +71,7 @@ class Slow(msgspec.Struct, frozen=True, kw_only=True):
 
     run: MadeStage
     usual: float  # seconds that would have been right
-    by: Yardstick
+    by: Basis
     causes: tuple[str, ...]
 
 
@@ -121,12 +121,12 @@ def judge(
     like = [run for run in before if run.kind == last.kind and run.work > 0][:MOST]
     if len(like) >= ENOUGH and last.work > 0:
         usual = median(run.seconds / run.work for run in like) * last.work
-        limit, by = SLOW * usual, Yardstick.HOST
+        limit, by = SLOW * usual, Basis.HOST
     elif band is not None and sold_with(band.memory, last.memory):
         usual = limit = band.limit(*last.size)
-        by = Yardstick.DOCUMENT
+        by = Basis.DOCUMENT
     elif estimate is not None:
-        usual, limit, by = estimate, SLOWER_THAN_ESTIMATED * estimate, Yardstick.RECIPE
+        usual, limit, by = estimate, SLOWER_THAN_ESTIMATED * estimate, Basis.RECIPE
     else:
         return None
     if last.seconds <= limit:
@@ -168,8 +168,8 @@ def _causes(last: MadeStage, like: Sequence[MadeStage]) -> tuple[str, ...]:
         )
     usual_asked = _commonest([run.parameters for run in like])
     if usual_asked is not None and last.parameters != usual_asked:
-        told = ", ".join(f"{key} {value}" for key, value in last.parameters) or "the defaults"
-        found.append(f"the parameters are others ({told})")
+        parameters = ", ".join(f"{key} {value}" for key, value in last.parameters) or "the defaults"
+        found.append(f"the parameters are others ({parameters})")
     if last.fallbacks and last.fallbacks != _commonest([run.fallbacks for run in like]):
         found.append(f"it ran with less memory at a time ({', '.join(last.fallbacks)})")
     clocks = [run.mhz for run in like if run.mhz is not None]
@@ -186,11 +186,11 @@ def _causes(last: MadeStage, like: Sequence[MadeStage]) -> tuple[str, ...]:
 
 def _possible(last: MadeStage, like: Sequence[MadeStage]) -> list[str]:
     """Name what nothing recorded speaks against, in the same order."""
-    told = ", ".join(f"{key} {value}" for key, value in last.parameters)
+    parameters = ", ".join(f"{key} {value}" for key, value in last.parameters)
     possible = [
         (not like, f"another attention kernel than was chosen ({last.attention or 'not known'}): zoetrope health"),
         (True, "a LoRA that was not loaded (look for `lora key not loaded` in ComfyUI's log)"),
-        (bool(told and not like), f"the parameters ({told})"),
+        (bool(parameters and not like), f"the parameters ({parameters})"),
         (last.mhz is None or not like, "clocks that are held down: zoetrope gpu status"),
         (True, "blocks or the text encoder that wait in host memory, or a host that swaps"),
         (True, "compilation after a change of size, or none where there was some"),

@@ -22,7 +22,7 @@ FIRST_RETRY = 0.25
 LONGEST_RETRY = 5.0
 
 
-class _Spoilt(msgspec.Struct, frozen=True):
+class _BrokenProcess(msgspec.Struct, frozen=True):
     """A process that cannot work any more: why, and what tells another process from it."""
 
     reason: Reason
@@ -43,7 +43,9 @@ class EngineWatch:
         self._lost = asyncio.Event()
         self._restarting = asyncio.Lock()
         self._broken = False  # a restart was needed and could not be had
-        self._spoilt: _Spoilt | None = None  # nobody may restart it, and its process is of no use
+        self._broken_process: _BrokenProcess | None = (
+            None  # nobody may restart it, and its process is of no use
+        )
         self._away = False  # it did not answer, or not well, since then
         self._proven = False  # its process is known to have made something, or to be a new one
         self._on_change: list[Callable[[], None]] = []
@@ -55,9 +57,9 @@ class EngineWatch:
         return self._up.is_set()
 
     @property
-    def excuses(self) -> bool:
+    def maybe_broken_before(self) -> bool:
         """Whether a broken process says nothing of the job that met it: another one may have broken it before."""
-        return self._spoilt is not None or not (self._proven or self.engine.can_restart)
+        return self._broken_process is not None or not (self._proven or self.engine.can_restart)
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have a function called when the engine comes up or goes down."""
@@ -88,7 +90,7 @@ class EngineWatch:
         if self.engine.can_restart:
             await self._restart()
             return
-        if self._spoilt is None:
+        if self._broken_process is None:
             name = self.engine.name
             reason = Reason(
                 "engine-broken",
@@ -97,7 +99,7 @@ class EngineWatch:
                 " service does that.",
             )
             prompt_id = attempt.prompt_id if attempt is not None else ""
-            self._spoilt = _Spoilt(reason, self.engine.reconnects, prompt_id)
+            self._broken_process = _BrokenProcess(reason, self.engine.reconnects, prompt_id)
             self._away = False
             self._down(reason)
         self._lost.set()
@@ -131,33 +133,33 @@ class EngineWatch:
         try:
             async with self._restarting:
                 stats = await self.engine.stats()
-            if self._spoilt is not None and await self._replaced(self._spoilt):
+            if self._broken_process is not None and await self._replaced(self._broken_process):
                 # Somebody may have cleared the history of the same one: not proven.
-                self._spoilt, self._proven = None, False
+                self._broken_process, self._proven = None, False
         except EngineDown as error:
             self._broken = False  # whoever comes back is a new process
             self._away = True
             if isinstance(error, EngineGone):
-                self._spoilt, self._proven = None, True
+                self._broken_process, self._proven = None, True
             self._down(error.reason)
             return False
         except EngineRefused as error:
             # It is there and not well: with a lost CUDA context this question fails as well.
             self._away = True
-            self._down(self._spoilt.reason if self._spoilt else error.reason)
+            self._down(self._broken_process.reason if self._broken_process else error.reason)
             return self._broken
         if self._broken:
             return True
-        if self._spoilt is not None:
-            self._down(self._spoilt.reason)
+        if self._broken_process is not None:
+            self._down(self._broken_process.reason)
             return False
         self._is_up(stats)
         return True
 
     def _is_up(self, stats: Stats) -> None:
-        told, self.stats = self.stats, stats
+        earlier, self.stats = self.stats, stats
         if self.up:
-            if told != stats:
+            if earlier != stats:
                 self._changed()
             return
         self.reason = None
@@ -190,11 +192,11 @@ class EngineWatch:
                 self._broken = True
         self._lost.set()
 
-    async def _replaced(self, spoilt: _Spoilt) -> bool:
+    async def _replaced(self, broken: _BrokenProcess) -> bool:
         """Tell whether another process answers: the old one still knows the prompt that it failed in."""
-        if self.engine.reconnects == spoilt.reconnects and not self._away:
+        if self.engine.reconnects == broken.reconnects and not self._away:
             return False  # it has answered, and the connection to it has stood, all the time
-        return isinstance(await self.engine.whereabouts(spoilt.prompt_id), Absent)
+        return isinstance(await self.engine.whereabouts(broken.prompt_id), Absent)
 
     def _down(self, reason: Reason) -> None:
         was_up = self.up

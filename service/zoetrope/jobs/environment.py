@@ -32,7 +32,9 @@ async def environment(
     return Environment(
         gpu=stats.device,
         driver=report.driver if report is not None else "",
-        runtime=report.runtime if report is not None and report.runtime else _told(stats),
+        runtime=report.runtime
+        if report is not None and report.runtime
+        else _reported_versions(stats),
         models=await models_of(hashes, url, stats, names),
         packs=packs,
         packs_unknown=unknown,
@@ -91,7 +93,7 @@ def _is_theirs(file: ModelFile, report: EngineReport | None) -> bool:
     )
 
 
-def _told(stats: Stats) -> str:
+def _reported_versions(stats: Stats) -> str:
     """Name what an engine without a report says of its packages."""
     said = {"python": stats.python.split()[0] if stats.python else "", "torch": stats.torch}
     return ", ".join(f"{name} {version}" for name, version in said.items() if version)

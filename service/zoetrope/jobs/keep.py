@@ -132,7 +132,7 @@ def days(kind: KeptKind, keep: KeepSettings) -> float:
     }[kind]
 
 
-def what_goes(kept: Iterable[Kept], keep: KeepSettings) -> tuple[Removal, ...]:
+def due_removals(kept: Iterable[Kept], keep: KeepSettings) -> tuple[Removal, ...]:
     """Decide what is removed now, oldest first.
 
     What is held never goes. Work beyond `work_gigabytes` goes oldest first, even before its days are
@@ -184,7 +184,7 @@ def sums(book: KeepBook) -> tuple[Sum, ...]:
     )
 
 
-def goes_next(book: KeepBook, keep: KeepSettings) -> Due | None:
+def next_removal(book: KeepBook, keep: KeepSettings) -> Due | None:
     """Say what goes first of what the book holds, if anything of it ever does."""
     due = (
         Due(

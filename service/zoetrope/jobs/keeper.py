@@ -25,10 +25,10 @@ from .keep import (
     RemovalReason,
     aged,
     amount,
+    due_removals,
     elapsed,
-    goes_next,
+    next_removal,
     sums,
-    what_goes,
     written,
 )
 
@@ -128,7 +128,7 @@ class Keeper:
         unseen = [each.kind for each in self._holdings if each.kind not in holdings]
         # Before anything goes: a process that is killed meanwhile has counted all the same.
         await self._write(kept, unseen, wall)
-        removed = await self._remove(what_goes(kept, self._settings.keep), holdings)
+        removed = await self._remove(due_removals(kept, self._settings.keep), holdings)
         if removed:
             gone = {id(removal.kept) for removal in removed}
             await self._write([each for each in kept if id(each) not in gone], unseen, wall)
@@ -172,7 +172,7 @@ class Keeper:
         """Write the book; while it cannot be written, this process goes by what it knows."""
         self._book = book = written(self._book or KeepBook(), kept, unseen, wall)
         self._status = KeepStatus(
-            kept=sums(book), next=goes_next(book, self._settings.keep), looked=wall
+            kept=sums(book), next=next_removal(book, self._settings.keep), looked=wall
         )
         try:
             await asyncio.to_thread(books.save, self._settings.keep_book, book)

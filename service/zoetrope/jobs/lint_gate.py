@@ -31,7 +31,7 @@ class LintGate:
         errors = [finding for finding in found if finding.severity == "error"]
         if errors:
             raise Rejected(
-                f"The workflow of stage {request.spec.name} is rejected by {_told(errors)}",
+                f"The workflow of stage {request.spec.name} is rejected by {_listed(errors)}",
                 " ".join(dict.fromkeys(finding.fix for finding in errors))
                 + f" See zoetrope rules {errors[0].rule}.",
                 key="lint",
@@ -102,7 +102,7 @@ def line(finding: Finding) -> str:
     return f"{finding.rule} {f'{place}: ' if place else ''}{finding.found}. {finding.fix}"
 
 
-def _told(errors: Sequence[Finding]) -> str:
+def _listed(errors: Sequence[Finding]) -> str:
     return " ".join(
         f"rule {finding.rule} at {where}: {finding.found}. {finding.why}"
         if (where := finding.title or finding.node)

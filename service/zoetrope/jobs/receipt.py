@@ -108,8 +108,8 @@ def write(
 
 def _words(job: Job, plan: Plan | None, key: str) -> str:
     """Give a text as the engine got it; without a plan, as the ticket has it."""
-    told = plan.effective.get(key) if plan is not None else None
-    return str(told if told is not None else getattr(job.ticket, key) or "")
+    used = plan.effective.get(key) if plan is not None else None
+    return str(used if used is not None else getattr(job.ticket, key) or "")
 
 
 def _of_plan(job: Job, plan: Plan | None, outdated: tuple[str, ...]) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def _of_plan(job: Job, plan: Plan | None, outdated: tuple[str, ...]) -> tuple[st
 def _warnings(job: Job) -> tuple[str, ...]:
     """Say what the linter warned of in the graphs that made the video."""
     made = [(stage, stage.attempts[-1]) for stage in job.stages if stage.attempts]
-    return tuple(f"{stage.name}: {told}" for stage, attempt in made for told in attempt.lint)
+    return tuple(f"{stage.name}: {finding}" for stage, attempt in made for finding in attempt.lint)
 
 
 def handed(job: Job, stage: Stage) -> Handed | None:

@@ -47,7 +47,7 @@ class At(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     device: str
     can_restart: bool
-    excuses: bool  # an earlier job may have broken its process
+    maybe_broken_before: bool  # an earlier job may have broken its process
 
 
 class After(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,8 +217,8 @@ class Settlement:
     async def _failed(self, at: At, job: Job, ended: Failed) -> After:
         failure, now = ended.failure, self._clock()
         # An earlier job may have broken this process's CUDA context: that counts for no job after it.
-        excused = failure.kind == "cuda" and at.excuses
-        if excused:
+        not_its_fault = failure.kind == "cuda" and at.maybe_broken_before
+        if not_its_fault:
             failure = msgspec.structs.replace(failure, kind=BYSTANDER)
         if self._tuner is not None and job.attempt is not None:
             usage, message = job.attempt.gpu, failure.message
@@ -237,7 +237,7 @@ class Settlement:
                 await self._ledger.change(
                     job.id, lambda j: steps.try_again(j, now, failure, fallbacks, due)
                 )
-                if decision.restart or excused:
+                if decision.restart or not_its_fault:
                     return After(replace=ended.failure, attempt=job.attempt)
                 return After(free=decision.free)
             case Hold(reason=reason, delay=delay):

@@ -28,7 +28,7 @@ from ..engine.protocol import (
     Stats,
 )
 from ..errors import EngineDown, EngineRefused, ZoetropeError
-from ..gpu.tuner import Stint, Tuner
+from ..gpu.tuner import Metering, Tuner
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..host import trouble
@@ -87,7 +87,7 @@ class StageRun:
         self._gate = gate
         self._hashes = hashes
         self._tuner = tuner
-        self._stint: Stint | None = None  # while the engine works on it
+        self._metering: Metering | None = None  # while the engine works on it
         self._learned = 1.0  # what this host's own videos say of the recipe's estimate
         self._resubmissions = 0
         self._embed_graph = embed_graph
@@ -95,7 +95,7 @@ class StageRun:
         self._found: Finished | None = None
         self.live: Live | None = None
         self.sent = asyncio.Event()  # the engine has the prompt, or never will
-        self.forgiven = False  # the engine was restarted on purpose; losing the prompt is no crash
+        self.restarted = False  # the engine was restarted on purpose; losing the prompt is no crash
 
     async def run(self, engine_is_done: Callable[[], None]) -> Outcome:
         """Bring the job's present stage home; EngineDown leaves everything as it is, for another run."""
@@ -200,7 +200,7 @@ class StageRun:
         """See to it that the engine has the prompt: found there, or submitted."""
         if self._doubt:
             place = await self._engine.whereabouts(attempt.prompt_id)
-            ran = attempt.started is not None and not self.forgiven
+            ran = attempt.started is not None and not self.restarted
             if not isinstance(place, Absent) or ran:
                 return  # it is there; or it ran and is gone, which the follower will say
             await self._look_again(job, request)
@@ -208,7 +208,7 @@ class StageRun:
         names = await self._upload(request)
         tags = {"job": job.id, "stage": request.spec.name, "attempt": str(attempt.number)}
         await self._engine.submit(request.graph(names), attempt.prompt_id, tags=tags)
-        self.forgiven = False
+        self.restarted = False
         if (await self._ledger.get(job.id)).state in ENDED:
             # Cancelled while it was on its way: the order to withdraw it came too early.
             await self._engine.withdraw(attempt.prompt_id)
@@ -282,7 +282,7 @@ class StageRun:
             if isinstance(event, Absent):
                 if (await self._ledger.get(self.job_id)).state is State.CANCELLED:
                     return Obsolete()
-                if seen and not self.forgiven:
+                if seen and not self.restarted:
                     return Failed(
                         Failure(kind="crash", message="The engine died while it worked on this.")
                     )
@@ -290,8 +290,8 @@ class StageRun:
             if isinstance(event, Queued):
                 begun = heard = now
                 continue
-            if self._stint is None and self._tuner is not None:
-                self._stint = self._tuner.started(self._engine.name)
+            if self._metering is None and self._tuner is not None:
+                self._metering = self._tuner.started(self._engine.name)
             if not seen:
                 seen = True
                 begun = now
@@ -318,10 +318,10 @@ class StageRun:
 
     async def _measured(self) -> None:
         """Write down what the engine took of its card, as soon as it is done with the prompt."""
-        stint, self._stint = self._stint, None
-        if stint is None or self._tuner is None:
+        metering, self._metering = self._metering, None
+        if metering is None or self._tuner is None:
             return
-        if (usage := await self._tuner.ended(stint)) is not None:
+        if (usage := await self._tuner.ended(metering)) is not None:
             await self._ledger.change(self.job_id, lambda j: steps.measure(j, self._clock(), usage))
 
     def _expect_nothing(self) -> None:

@@ -21,7 +21,7 @@ from ..store.protocol import Journal
 from .keep import KeptKind, KeptThing
 
 # A folder on its way out; whoever lists folders by their names passes it by.
-_GOING = re.compile(r"\.[0-9a-f]{32}\.removed")
+_BEING_REMOVED = re.compile(r"\.[0-9a-f]{32}\.removed")
 _AT_ONCE = 64  # folders that one thread looks at before the next one's turn
 
 
@@ -43,7 +43,7 @@ def take_away(tree: Beneath, name: str, job_id: str) -> None:
 
 def clear(tree: Beneath) -> None:
     """Finish the removals that an earlier process began; what hinders one of them is raised after the others."""
-    going = [name for name, _ in tree.entries("") if _GOING.fullmatch(name)]
+    going = [name for name, _ in tree.entries("") if _BEING_REMOVED.fullmatch(name)]
     hindered: OSError | None = None
     for name in going:
         try:

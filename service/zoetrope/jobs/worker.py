@@ -68,7 +68,7 @@ class EngineWorker:
         self._carriers: dict[Lease, asyncio.Task[None]] = {}
         self._look = asyncio.Event()
         self._watch.on_change(self._report)
-        self._watch.on_restart(self._forgive)
+        self._watch.on_restart(self._note_restart)
         queue.on_offer(self._look.set)
         self._report()
 
@@ -120,9 +120,9 @@ class EngineWorker:
             )
         )
 
-    def _forgive(self) -> None:
+    def _note_restart(self) -> None:
         for run in self._runs.values():
-            run.forgiven = True
+            run.restarted = True
 
     async def _feed(self) -> None:
         while True:
@@ -220,5 +220,5 @@ class EngineWorker:
             engine=self.name,
             device=stats.device if stats is not None else "",
             can_restart=self.engine.can_restart,
-            excuses=self._watch.excuses,
+            maybe_broken_before=self._watch.maybe_broken_before,
         )

@@ -84,8 +84,8 @@ class Rows:
         except BROKEN as error:
             why = str(error)[:200]
             if job_id not in self._unreadable:
-                told = {"job": job_id[:8], "action": "job-unreadable"}
-                log.error("%s", UnreadableJob(job_id, why), extra=told)  # noqa: TRY400 - it says all
+                extra = {"job": job_id[:8], "action": "job-unreadable"}
+                log.error("%s", UnreadableJob(job_id, why), extra=extra)  # noqa: TRY400 - it says all
             self._unreadable[job_id] = why
             raise UnreadableJob(job_id, why) from error
         if self._unreadable:

@@ -121,7 +121,7 @@ async def _ask(order: Order) -> MeasureAnswer:
     limit = PATIENCE * order.cpu_seconds
     try:
         async with asyncio.timeout(limit):
-            told, trouble = await process.communicate()
+            output, trouble = await process.communicate()
     except TimeoutError as error:
         raise _down(
             f"it made no progress in {limit:g} s: the host is busy or the disk is slow"
@@ -132,7 +132,7 @@ async def _ask(order: Order) -> MeasureAnswer:
                 process.kill()
             await process.wait()
     code = process.returncode or 0
-    if not told.startswith(READY) or code in FROM_OUTSIDE:
+    if not output.startswith(READY) or code in FROM_OUTSIDE:
         words = trouble.decode(errors="replace").strip().splitlines()
         raise _down(words[-1] if words else f"it ended with {code}")
     if code == -signal.SIGXCPU:
@@ -141,7 +141,7 @@ async def _ask(order: Order) -> MeasureAnswer:
         )
     if code:
         return MeasureAnswer(unreadable="its decoder crashed")
-    return msgspec.json.decode(told.removeprefix(READY), type=primed(MeasureAnswer))
+    return msgspec.json.decode(output.removeprefix(READY), type=primed(MeasureAnswer))
 
 
 def _down(why: str) -> CheckerDown:

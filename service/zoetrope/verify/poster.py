@@ -15,7 +15,7 @@ class Poster:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._likeness = 0.0
+        self._score = 0.0
         self._image: Image.Image | None = None
 
     def see(self, frame: Frame) -> None:
@@ -23,9 +23,9 @@ class Poster:
         if not frame.sampled:
             return
         off = abs(frame.number - self._total / 2) / max(1, self._total)
-        likeness = (1.0 if frame.mean >= BLACK else frame.mean / BLACK) + (1 - off)
-        if self._image is None or likeness > self._likeness:
-            self._likeness = likeness
+        score = (1.0 if frame.mean >= BLACK else frame.mean / BLACK) + (1 - off)
+        if self._image is None or score > self._score:
+            self._score = score
             self._image = Image.fromarray(frame.picture.rgb)
 
     def save(self, file: Path) -> None:

@@ -69,11 +69,13 @@ FULL = _answer(
 )
 
 
-async def listen(crowd: Crowd, host: str, port: int, room: Share) -> asyncio.Server:
+async def listen(
+    open_connections: OpenConnections, host: str, port: int, room: Share
+) -> asyncio.Server:
     """Listen for a crowd."""
     loop = asyncio.get_running_loop()
     # asyncio takes one number for two things: the kernel's queue, and how many it accepts in a round.
-    server = await loop.create_server(crowd, host, port, backlog=room.round)
+    server = await loop.create_server(open_connections, host, port, backlog=room.round)
     for each in server.sockets:
         with each.dup() as same:
             same.listen(QUEUE)
@@ -83,29 +85,31 @@ async def listen(crowd: Crowd, host: str, port: int, room: Share) -> asyncio.Ser
 class Connection(web.RequestHandler):
     """One connection: it is either in a request, or waits for one and may have to go."""
 
-    def __init__(self, crowd: Crowd, server: web.Server, **options: Any) -> None:
+    def __init__(
+        self, open_connections: OpenConnections, server: web.Server, **options: Any
+    ) -> None:
         super().__init__(server, **options)
-        self._crowd = crowd
+        self._open_connections = open_connections
         self._deadline: asyncio.TimerHandle | None = None
         self._body: StreamReader | None = None  # of the last request
         self._waits = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or reject it where there is no room."""
-        if not self._crowd.admits():
+        if not self._open_connections.admits():
             stream = cast(asyncio.Transport, transport)
             stream.write(FULL)
             stream.close()
             return
         super().connection_made(transport)
-        self._crowd.enter(self)
+        self._open_connections.enter(self)
         self._wait()
         self._start_clock()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Make room."""
         self._stop_clock()
-        self._crowd.leave(self)
+        self._open_connections.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -122,7 +126,7 @@ class Connection(web.RequestHandler):
         self._stop_clock()
         self._body = body
         self._waits = False
-        self._crowd.busy(self)
+        self._open_connections.busy(self)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -133,20 +137,20 @@ class Connection(web.RequestHandler):
         finally:
             self._wait()
 
-    def give_way(self) -> None:
+    def close_idle(self) -> None:
         """End at once."""
         self._stop_clock()
-        self._crowd.leave(self)
+        self._open_connections.leave(self)
         if self.transport is not None:
             # Not closed: that would wait until the other side has read what was written.
             self.transport.abort()
 
     def _wait(self) -> None:
         self._waits = True
-        self._crowd.waits(self)
+        self._open_connections.waits(self)
 
     def _start_clock(self) -> None:
-        self._deadline = asyncio.get_running_loop().call_later(HEADER, self.give_way)
+        self._deadline = asyncio.get_running_loop().call_later(HEADER, self.close_idle)
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:
@@ -154,7 +158,7 @@ class Connection(web.RequestHandler):
             self._deadline = None
 
 
-class Crowd:
+class OpenConnections:
     """All connections; made to be given to `loop.create_server`.
 
     At the bound, the one that waits longest for a request gives way to a new one; where each of
@@ -205,7 +209,7 @@ class Crowd:
             LOG.warning(
                 "%d connections are open: an idle one is closed", self._most, extra=FULL_HOUSE
             )
-            longest.give_way()
+            longest.close_idle()
             return True
         LOG.warning(
             "%d connections are open and in use: another one is rejected",

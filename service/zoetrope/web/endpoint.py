@@ -127,10 +127,10 @@ def _value(name: str, text: str, hint: Any) -> Any:
     except msgspec.ValidationError as error:
         shown = text[:40]
         if isinstance(bare, type) and issubclass(bare, StrEnum):
-            told = f"There is no {name} {shown!r}; {nearest(text[:80], list(bare))}"
+            sentence = f"There is no {name} {shown!r}; {nearest(text[:80], list(bare))}"
         else:
-            told = f"The query's {name} is {shown!r}; allowed is {describe(hint)}."
-        raise BadRequest(told, key=name) from error
+            sentence = f"The query's {name} is {shown!r}; allowed is {describe(hint)}."
+        raise BadRequest(sentence, key=name) from error
 
 
 def addresses(endpoints: list[Endpoint]) -> Iterator[tuple[str, list[Endpoint]]]:

@@ -133,7 +133,7 @@ class Bus:
         self._room = (kept, kept_bytes)
         self._bytes = 0  # of the events that are kept
         self._forgotten = 0  # the seq of the newest event that is no longer kept
-        self._told: dict[str, tuple[float, Event]] = {}  # each running job's last progress
+        self._last_progress: dict[str, tuple[float, Event]] = {}  # each running job's last progress
         self._held: dict[
             str, tuple[DelayedCall, Live]
         ] = {}  # progress that came too soon after another
@@ -146,7 +146,7 @@ class Bus:
             # The last figure of a stage is told before the step that it led to.
             self._flush(job.id)
         if job.state is not State.RUNNING:
-            self._told.pop(job.id, None)
+            self._last_progress.pop(job.id, None)
             self._live.pop(job.id, None)
         shown = view(job, self._outbox, self._live.get(job.id))
         self._keep("job", job.id, msgspec.json.encode(shown))
@@ -157,7 +157,7 @@ class Bus:
         if (held := self._held.get(job_id)) is not None:
             self._held[job_id] = (held[0], live)
             return
-        last, _ = self._told.get(job_id, (float("-inf"), None))
+        last, _ = self._last_progress.get(job_id, (float("-inf"), None))
         wait = last + PACE - self._clock()
         if wait <= 0:
             self._tell(job_id, live)
@@ -175,7 +175,7 @@ class Bus:
         hello = msgspec.json.encode(Hello(resumed=after is not None))
         missed = [Event(self._seq if after is None else after, "hello", "", hello)]
         if after is not None:
-            known = [*self._kept, *(event for _, event in self._told.values())]
+            known = [*self._kept, *(event for _, event in self._last_progress.values())]
             missed += [event for event in known if event.seq > after]
         elif last_id:
             missed.append(Event(self._seq, "resync", "", msgspec.json.encode(Resync())))
@@ -239,7 +239,7 @@ class Bus:
 
     def _tell(self, job_id: str, live: Live) -> None:
         data = msgspec.json.encode(ProgressView(job_id, live))
-        self._told[job_id] = (self._clock(), self._send("progress", job_id, data))
+        self._last_progress[job_id] = (self._clock(), self._send("progress", job_id, data))
 
     def _keep(self, kind: Kind, subject: str, data: bytes) -> None:
         self._kept.append(self._send(kind, subject, data))

@@ -29,7 +29,7 @@ from .api.recipes import RecipesApi
 from .api.settings import SettingsApi
 from .api.status import StatusApi
 from .api.upload import clear
-from .connections import Crowd, listen, share
+from .connections import OpenConnections, listen, share
 from .endpoint import Endpoint
 from .events import Bus
 from .guard import access, add_headers, guard
@@ -113,9 +113,13 @@ class Server:
         assert self._runner.server is not None
         room = share(limit())
         # No line in the journal for each request: a page that is open asks all day.
-        crowd = Crowd(self._runner.server, room.connections, access_log=None, logger=HTTP)
+        open_connections = OpenConnections(
+            self._runner.server, room.connections, access_log=None, logger=HTTP
+        )
         try:
-            self._listening = await listen(crowd, settings.web.host, settings.web.port, room)
+            self._listening = await listen(
+                open_connections, settings.web.host, settings.web.port, room
+            )
         except OSError as error:
             await self._runner.cleanup()
             raise ZoetropeError(

@@ -10,7 +10,7 @@ from ...domain.job import Job, State
 from ...domain.query import JobQuery
 from ...errors import ZoetropeError
 from ...graphs.recipe_file import Band
-from ...jobs.durations import MadeStage, Slow, Yardstick, judge, runs
+from ...jobs.durations import Basis, MadeStage, Slow, judge, runs
 from ...jobs.stage_request import planned
 from ...runtime import Runtime
 from ..base import CheckResult
@@ -78,9 +78,9 @@ class PaceCheck:
 def _told(slow: Slow, band: Band | None) -> str:
     run = slow.run
     against = {
-        Yardstick.HOST: f"it usually takes {slow.usual:.0f} s",
-        Yardstick.RECIPE: f"the recipe's estimate is {slow.usual:.0f} s",
-        Yardstick.DOCUMENT: f"at most {slow.usual:.0f} s are expected ({band.source if band else ''})",
+        Basis.HOST: f"it usually takes {slow.usual:.0f} s",
+        Basis.RECIPE: f"the recipe's estimate is {slow.usual:.0f} s",
+        Basis.DOCUMENT: f"at most {slow.usual:.0f} s are expected ({band.source if band else ''})",
     }[slow.by]
     return f"Stage {run.stage} of {run.job} ({run.recipe}) took {run.seconds:.0f} s; {against}."
 

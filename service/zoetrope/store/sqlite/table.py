@@ -26,10 +26,10 @@ def update(db: sqlite3.Connection, rows: Rows, before: Job, after: Job) -> None:
         " not_before = ?, updated = ?, rank = ?, body = ? WHERE id = ?",
         (*_columns(rows, after), after.id),
     )
-    if (told := words(after)) != words(before):
+    if (text := words(after)) != words(before):
         db.execute(
             "UPDATE words SET text = ? WHERE seq = (SELECT seq FROM jobs WHERE id = ?)",
-            (told, after.id),
+            (text, after.id),
         )
 
 

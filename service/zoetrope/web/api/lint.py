@@ -120,8 +120,8 @@ class LintApi:
         try:
             document = read(graph, "The graph")
         except RecipeError as error:
-            told = Reason("graph-value", error.reason.sentence, "Fix the graph.")
-            return Preflight(refusal=told)
+            reason = Reason("graph-value", error.reason.sentence, "Fix the graph.")
+            return Preflight(refusal=reason)
         size = asked.picture.size if asked.picture is not None else None
         context = pinned_context(
             recipe=RecipeFacts(tags=frozenset(asked.tags)),

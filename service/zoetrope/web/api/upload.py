@@ -80,8 +80,8 @@ async def _read(request: web.Request, own: Path, limit: int) -> Upload:
             if not isinstance(part, BodyPartReader) or name not in PARTS:
                 hint = nearest(name, PARTS) if name else "it has no name."
                 raise BadRequest(f"The part {name!r} is unknown; {hint}", HOW, key="part")
-            told = {"ticket": ticket, "recipe": recipe}.get(name) is not None
-            if name in files or told:
+            repeated = {"ticket": ticket, "recipe": recipe}.get(name) is not None
+            if name in files or repeated:
                 raise BadRequest(f"The part {name!r} is there twice.", HOW, key="part")
             if name == "ticket":
                 ticket = await _ticket(part)
