@@ -61,7 +61,8 @@ async def pair(tmp_path, session):
     }
     # A fixed choice stands beside the files.
     models["vae"] = tuple(n for n in models["vae"] if n != "pixel_space")
-    engine = SimulatedEngine(tmp_path, models=models)
+    # With steps as long as a real one's: what is asked in the middle of a run finds it running.
+    engine = SimulatedEngine(tmp_path, models=models, step_seconds=0.01)
     await engine.start()
     for client in (real, mine := Client(engine, session)):
         form = {"overwrite": "true"}
