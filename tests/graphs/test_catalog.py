@@ -68,6 +68,14 @@ def test_a_growing_input_knows_its_slots(pinned):
     assert (slots.type, slots.prefix, slots.min) == ("IMAGE", "image", 1)
 
 
+def test_an_option_of_a_dynamic_choice_knows_what_it_asks_for(pinned):
+    branches = pinned.get("ResizeImageMaskNode").inputs["resize_type"].branches
+
+    assert list(branches["scale dimensions"]) == ["width", "height", "crop"]
+    assert branches["scale dimensions"]["crop"].options == ("disabled", "center")
+    assert branches["match size"]["match"].type == "IMAGE,MASK"
+
+
 def test_the_file_form_is_read_as_it_was_written(pinned):
     assert catalog.decode(catalog.encode(pinned)) == pinned
 
@@ -82,7 +90,10 @@ def test_what_is_spelled_as_object_info_is_read_back(pinned):
     again = catalog.from_object_info(info, comfyui=pinned.comfyui)
 
     assert set(again.nodes) == set(pinned.nodes)
-    for name in ("KSampler", "SaveVideo", "RIFE VFI", "SeedVR2VideoUpscaler", "CLIPLoader"):
+    for name in (
+        "KSampler", "SaveVideo", "RIFE VFI", "SeedVR2VideoUpscaler", "CLIPLoader",
+        "ResizeImageMaskNode",
+    ):  # fmt: skip
         mine, theirs = again.nodes[name], pinned.nodes[name]
         assert mine.outputs == theirs.outputs
         for key, item in theirs.inputs.items():

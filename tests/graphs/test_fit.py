@@ -162,3 +162,65 @@ def test_a_nodes_faults_are_listed_in_the_order_of_its_signature(value, kind):
         ("samples", MisfitKind.MISSING),
         ("vae", kind),
     ]
+
+
+ASKS = Input(
+    type="COMFY_DYNAMICCOMBO_V3",
+    options=("size", "factor", "as it is"),
+    branches={
+        "size": {"width": Input(type="INT", min=0), "crop": Input(type="COMBO", options=("no",))},
+        "factor": {"by": Input(type="FLOAT", required=False)},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ("size", ["how", "how.width", "how.crop"]),
+        ("factor", ["how", "how.by"]),
+        ("as it is", ["how"]),
+        ("odd", ["how"]),
+        (["a", 0], ["how"]),
+        ({"__value__": "size"}, ["how"]),
+        (None, ["how"]),
+    ],
+)
+def test_a_dynamic_choice_asks_for_the_inputs_of_its_option(chosen, names):
+    assert [n for n, _ in declared(Signature(inputs={"how": ASKS}), {"how": chosen})] == names
+
+
+def test_what_an_option_asks_for_is_checked_like_any_input():
+    image = Given(class_type="EmptyImage")
+    given = {"input": ["image", 0], "scale_method": "area", "resize_type": "scale dimensions"}
+    node = Given(
+        class_type="ResizeImageMaskNode",
+        inputs={**given, "resize_type.width": -1, "resize_type.crop": "odd"},
+    )
+    signature = PINNED.nodes["ResizeImageMaskNode"]
+    found = faults(node, signature, {"image": image}, PINNED, lambda item: item.options)
+
+    assert [(fault.input, fault.kind) for fault in found] == [
+        ("resize_type.width", MisfitKind.SMALL),
+        ("resize_type.height", MisfitKind.MISSING),
+        ("resize_type.crop", MisfitKind.CHOICE),
+    ]
+
+
+@pytest.mark.parametrize("value", [["vae", 0], ["gone", 0]])
+def test_a_value_that_the_server_would_follow_as_a_link_is_no_value(value):
+    kind = judged(Input(type="*"), {"__value__": value})[1]
+    assert kind is MisfitKind.HANDED
+    assert judged(Input(type="*"), {"__value__": [1, 2, 3]})[1] is None
+
+
+def test_the_name_of_an_input_file_comes_from_no_other_node():
+    graph = {"text": Given(class_type="PrimitiveString"), "odd": Given(class_type="Nobody")}
+    signature = PINNED.nodes["LoadImage"]
+
+    def found(link):
+        node = Given(class_type="LoadImage", inputs={"image": link})
+        return [fault.kind for fault in faults(node, signature, graph, PINNED, lambda _: None)]
+
+    assert found(["text", 0]) == [MisfitKind.FILE]
+    assert found(["odd", 0]) == []

@@ -45,6 +45,14 @@ def split(steps, high):
     return changed(hero(), **both, ks_high__end_at_step=high, ks_low__start_at_step=high)
 
 
+def dynamic(**asked):
+    """The hero with a source that is resized by a dynamic choice."""
+    given = {"resize_type": "scale dimensions", "resize_type.width": 64, "resize_type.height": 64}
+    more = {f"resize_type.{name}": value for name, value in asked.items()}
+    size = node("ResizeImageMaskNode", input=At("image"), scale_method="area", **given, **more)
+    return changed({**hero(), "size": size}, cond__start_image=At("size"))
+
+
 def twice_saved(first, second):
     """Two graphs side by side in one, each with a video of its own."""
     renamed = {
@@ -285,6 +293,11 @@ EDGES = [
     good("Z004", changed({**hero(), "any": node("PreviewAny", source=At("vae"))})),
     good("Z004", changed(hero(), decode__unheard=At("image"))),
     bad("Z004", changed(hero(), decode__unheard=At("nobody"))),
+    bad("Z004", changed({**hero(), "any": node("PreviewAny", source={"__value__": ["gone", 0]})})),
+    bad("Z004", changed({**hero(), "name": node("PrimitiveString", value="cat.png")}, image__image=At("name"))),
+    good("Z004", changed(hero(), image__image="cat.png")),
+    good("Z002", dynamic(crop="center")),
+    bad("Z002", dynamic()),
     good("Z007", changed(hero(), other=node("Somebody", filename_prefix="clip"))),
     good("Z007", changed(hero(), other=node("PrimitiveString", filename_prefix="clip"))),
     *WRAPPER_EDGES,

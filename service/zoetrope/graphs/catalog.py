@@ -5,7 +5,7 @@ outputs. The shipped ones live next to this module in ``catalogs/<version>.json`
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -54,6 +54,8 @@ class Input(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     #: Set on option lists of the newer node interface, which are written differently.
     multiselect: bool | None = None
     slots: Slots | None = None
+    #: What each option of a dynamic choice asks for besides, written ``choice.name``.
+    branches: dict[str, dict[str, "Input"]] = {}
 
     @property
     def is_link(self) -> bool:
@@ -80,8 +82,8 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def grows(self) -> bool:
-        """Whether some input of it stands for any number of slots."""
-        return any(item.slots is not None for item in self.inputs.values())
+        """Whether some input of it stands for any number of slots, or asks for more inputs."""
+        return any(item.slots is not None or item.branches for item in self.inputs.values())
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -112,6 +114,7 @@ class _PackedInput(msgspec.Struct, omit_defaults=True, kw_only=True):
     files: str = ""
     multiselect: bool | None = None
     slots: Slots | None = None
+    branches: dict[str, dict[str, "_PackedInput | int"]] = {}
 
 
 class _PackedNode(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -167,16 +170,20 @@ def decode(data: bytes) -> Catalog:
             files=item.files,
             multiselect=item.multiselect,
             slots=item.slots,
+            branches={key: look_up(inner) for key, inner in item.branches.items()},
         )
 
-    common = [unpack(item) for item in packed.inputs]
+    def look_up(inputs: dict[str, _PackedInput | int]) -> dict[str, Input]:
+        return {
+            name: common[item] if isinstance(item, int) else unpack(item)
+            for name, item in inputs.items()
+        }
+
+    common: list[Input] = [unpack(item) for item in packed.inputs]
     nodes = {
         class_type: Signature(
             pack=node.pack,
-            inputs={
-                name: common[item] if isinstance(item, int) else unpack(item)
-                for name, item in node.inputs.items()
-            },
+            inputs=look_up(node.inputs),
             outputs=node.outputs,
             names=node.names,
             lists=node.lists,
@@ -190,31 +197,35 @@ def decode(data: bytes) -> Catalog:
 
 def encode(catalog: Catalog) -> bytes:
     """Write a catalogue in its file form: what repeats is written once, one node a line."""
-    lists = Counter(
-        item.options
-        for node in catalog.nodes.values()
-        for item in node.inputs.values()
-        if item.options and len(item.options) > 3
-    )
+    every = [item for node in catalog.nodes.values() for item in _with_branches(node.inputs)]
+    lists = Counter(item.options for item in every if item.options and len(item.options) > 3)
     shared = {options: i for i, options in enumerate(o for o, n in lists.items() if n > 1)}
 
-    def pack(item: Input) -> bytes:
-        plain: dict[str, Any] = msgspec.to_builtins(item)
+    def plain(item: Input) -> dict[str, Any]:
+        found: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(item, branches={}))
         if item.options in shared:
-            plain["options"] = shared[item.options]
-        return msgspec.json.encode(plain)
+            found["options"] = shared[item.options]
+        return found
 
-    repeats = Counter(pack(i) for n in catalog.nodes.values() for i in n.inputs.values())
+    repeats = Counter(msgspec.json.encode(plain(item)) for item in every if not item.branches)
     common = {data: i for i, data in enumerate(d for d, n in repeats.items() if n > 2)}
 
+    def pack(item: Input) -> Any:
+        if item.branches:
+            branches = {key: pack_all(inner) for key, inner in item.branches.items()}
+            return {**plain(item), "branches": branches}
+        data = msgspec.json.encode(plain(item))
+        return common[data] if data in common else msgspec.Raw(data)
+
+    def pack_all(inputs: Mapping[str, Input]) -> dict[str, Any]:
+        return {name: pack(item) for name, item in inputs.items()}
+
     def line(class_type: str, node: Signature) -> bytes:
-        plain: dict[str, Any] = msgspec.to_builtins(node)
+        found: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(node, inputs={}))
         if node.inputs:
-            plain["inputs"] = {
-                name: common[data] if data in common else msgspec.Raw(data)
-                for name, data in ((name, pack(item)) for name, item in node.inputs.items())
-            }
-        return msgspec.json.encode(class_type) + b":" + msgspec.json.encode(plain)
+            pack_name = {"pack": found.pop("pack")} if "pack" in found else {}
+            found = {**pack_name, "inputs": pack_all(node.inputs), **found}
+        return msgspec.json.encode(class_type) + b":" + msgspec.json.encode(found)
 
     return b"".join(
         (
@@ -234,10 +245,7 @@ def from_object_info(info: Mapping[str, Any], *, comfyui: str) -> Catalog:
     """Read the answer of a running server's ``GET /object_info``."""
     nodes: dict[str, Signature] = {}
     for class_type, node in info.items():
-        inputs: dict[str, Input] = {}
-        for group, required in (("required", True), ("optional", False)):
-            for name, spec in (node.get("input", {}).get(group) or {}).items():
-                inputs[name] = _read_input(spec, required=required)
+        inputs = _read_inputs(node.get("input", {}))
         outputs = tuple(str(o) if isinstance(o, str) else "COMBO" for o in node["output"])
         names = tuple(str(n) for n in node.get("output_name") or outputs)
         nodes[class_type] = Signature(
@@ -252,9 +260,26 @@ def from_object_info(info: Mapping[str, Any], *, comfyui: str) -> Catalog:
     return Catalog(comfyui=comfyui, nodes=nodes)
 
 
+def _with_branches(inputs: Mapping[str, Input]) -> Iterator[Input]:
+    """List inputs, and those that their options ask for."""
+    for item in inputs.values():
+        yield item
+        for inner in item.branches.values():
+            yield from _with_branches(inner)
+
+
 def _pack_of(module: str) -> str:
     """Name the node pack of a module; everything outside custom_nodes is the core."""
     return module.removeprefix("custom_nodes.") if module.startswith("custom_nodes.") else "core"
+
+
+def _read_inputs(groups: Mapping[str, Any]) -> dict[str, Input]:
+    """Read the two groups of inputs that a node, or an option, has."""
+    return {
+        name: _read_input(spec, required=required)
+        for group, required in (("required", True), ("optional", False))
+        for name, spec in (groups.get(group) or {}).items()
+    }
 
 
 def _read_input(spec: Sequence[Any], *, required: bool) -> Input:
@@ -262,7 +287,11 @@ def _read_input(spec: Sequence[Any], *, required: bool) -> Input:
     kind = spec[0]
     config: Mapping[str, Any] = spec[1] if len(spec) > 1 else {}
     options = kind if isinstance(kind, list) else config.get("options")
+    branches: dict[str, dict[str, Input]] = {}
     if options is not None:
+        for option in options:
+            if isinstance(option, dict) and (inner := _read_inputs(option.get("inputs") or {})):
+                branches[str(option["key"])] = inner
         options = tuple(o["key"] if isinstance(o, dict) else o for o in options)
     return Input(
         type="COMBO" if isinstance(kind, list) else str(kind),
@@ -274,6 +303,7 @@ def _read_input(spec: Sequence[Any], *, required: bool) -> Input:
         options=options,
         multiselect=config.get("multiselect") if kind == "COMBO" else None,
         slots=_read_slots(config.get("template")) if kind == "COMFY_AUTOGROW_V3" else None,
+        branches=branches,
     )
 
 
@@ -303,12 +333,30 @@ def input_spec(item: Input, files: Callable[[str], Sequence[str]]) -> list[Any]:
             config[name] = value
     if item.type != "COMBO":
         if item.options is not None:
-            config["options"] = list(item.options)
+            config["options"] = [_option_spec(item, option, files) for option in item.options]
         return [item.type, config] if config else [item.type]
     options = all_options(item, files)
     if item.multiselect is None:
         return [options, config] if config else [options]
     return ["COMBO", {**config, "multiselect": item.multiselect, "options": options}]
+
+
+def _option_spec(item: Input, option: Option, files: Callable[[str], Sequence[str]]) -> Any:
+    """Spell an option of what is not an ordinary choice: a dynamic one says what it asks for."""
+    if item.type != "COMFY_DYNAMICCOMBO_V3":
+        return option
+    inner = item.branches.get(str(option), {})
+    return {"key": option, "inputs": _groups(inner, files)}
+
+
+def _groups(
+    inputs: Mapping[str, Input], files: Callable[[str], Sequence[str]]
+) -> dict[str, dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {"required": {}}
+    for name, item in inputs.items():
+        group = groups.setdefault("required" if item.required else "optional", {})
+        group[name] = input_spec(item, files)
+    return groups
 
 
 def all_options(item: Input, files: Callable[[str], Sequence[str]]) -> list[Option]:
@@ -324,10 +372,7 @@ def node_info(
 ) -> dict[str, Any]:
     """Spell one node the way ``GET /object_info/{class}`` does."""
     node = catalog.nodes[class_type]
-    groups: dict[str, dict[str, Any]] = {"required": {}}
-    for name, item in node.inputs.items():
-        group = groups.setdefault("required" if item.required else "optional", {})
-        group[name] = input_spec(item, files)
+    groups = _groups(node.inputs, files)
     return {
         "input": groups,
         "input_order": {group: list(items) for group, items in groups.items()},

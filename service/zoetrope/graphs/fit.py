@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from .catalog import Catalog, Input, Option, Signature
+from .catalog import INPUT_FOLDER, Catalog, Input, Option, Signature
 from .document import Link, link_of, unwrapped
 from .graph import Graph, Inputs, Node
 
@@ -60,6 +60,7 @@ class MisfitKind(StrEnum):
     NO_NODE = "no node"  # a link to a node that there is not
     NO_OUTPUT = "no output"  # a link to an output that its node does not have
     OTHER_TYPE = "other type"  # a link to an output of another type
+    FILE = "file"  # a link where the name of a file of the input folder has to be
     HANDED = "handed"  # a value where only an output can be
     TYPE = "type"
     SMALL = "small"
@@ -98,17 +99,22 @@ def faults(
 
 
 def declared(signature: Signature, inputs: Inputs) -> list[tuple[str, Input]]:
-    """List the inputs of a node to be checked; a growing group counts as its slots."""
-    found: list[tuple[str, Input]] = []
-    for name, item in signature.inputs.items():
-        if item.slots is None:
-            found.append((name, item))
-            continue
+    """List the inputs of a node to be checked: a growing group as its slots, a choice with what it asks for."""
+    return [each for name, item in signature.inputs.items() for each in _each(name, item, inputs)]
+
+
+def _each(name: str, item: Input, inputs: Inputs) -> Iterator[tuple[str, Input]]:
+    if item.slots is not None:
         needed = [f"{name}.{slot}" for slot in item.slots.needed] if item.required else []
-        found += [(key, Input(type=item.slots.type)) for key in needed]
+        yield from ((key, Input(type=item.slots.type)) for key in needed)
         slot = Input(type=item.slots.type, required=False)
-        found += [(k, slot) for k in inputs if k.startswith(f"{name}.") and k not in needed]
-    return found
+        yield from ((k, slot) for k in inputs if k.startswith(f"{name}.") and k not in needed)
+        return
+    yield name, item
+    chosen = inputs.get(name) if item.branches else None
+    if isinstance(chosen, str):
+        for inner, asked in item.branches.get(chosen, {}).items():
+            yield from _each(f"{name}.{inner}", asked, inputs)
 
 
 def fitted(item: Input, raw: object, options: Options) -> tuple[Any, MisfitKind | None, str]:
@@ -130,6 +136,9 @@ def fitted(item: Input, raw: object, options: Options) -> tuple[Any, MisfitKind 
             return _chosen(item, value, options)
         elif kind in _HANDED and (value is not None or item.required):
             return value, MisfitKind.HANDED, "only a link to another node is allowed"
+        elif isinstance(raw, dict) and link_of(value) is not None:
+            # The server follows it all the same, and if it leads nowhere, its queue ends.
+            return value, MisfitKind.HANDED, "a list that reads like a link is not allowed"
         if item.min is not None and value < item.min:
             return value, MisfitKind.SMALL, f"smaller than min of {item.min}"
         if item.max is not None and value > item.max:
@@ -176,7 +185,11 @@ def _linked(
     if (found := astray(link, graph, catalog)) is not None:
         return found
     signature = catalog.get(graph[link.node].class_type)
-    given = signature.outputs[link.slot] if signature is not None else "*"
+    if signature is None:
+        return None, ""  # whatever it gives, no one here knows it
+    if item.files.startswith(INPUT_FOLDER):
+        return MisfitKind.FILE, "the server looks for the file before any node runs"
+    given = signature.outputs[link.slot]
     return (None, "") if joins(item, given) else (MisfitKind.OTHER_TYPE, given)
 
 

@@ -144,3 +144,80 @@ def test_a_growing_input_takes_links_by_its_dotted_name():
         "return_type_mismatch",
         "images.image1",
     )
+
+
+IMAGE = node("EmptyImage", width=64, height=64, batch_size=1, color=0)
+TEXT = node("PrimitiveString", value="start.png")
+SWITCH = node("ComfySwitchNode", switch=True, on_true=["text", 0], on_false=["text", 0])
+
+
+NO_NAME = "'NoneType' object has no attribute 'endswith'"
+
+
+def resize(**given):
+    return node("ResizeImageMaskNode", input=["image", 0], scale_method="area", **given)
+
+
+def dotted(choice, **given):
+    return {"resize_type": choice, **{f"resize_type.{name}": each for name, each in given.items()}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (
+            resize(**dotted("scale dimensions", width=32, height=32)),
+            {("required_input_missing", "crop")},
+        ),
+        (
+            resize(**dotted("scale dimensions", width=-32, height="x", crop="odd")),
+            {
+                ("value_smaller_than_min", "resize_type.width"),
+                (
+                    "invalid_input_type",
+                    "resize_type.height, x, invalid literal for int() with base 10: 'x'",
+                ),
+                (
+                    "value_not_in_list",
+                    "resize_type.crop: 'odd' not in ['disabled', 'center']",
+                ),
+            },
+        ),
+        *(
+            (asked, {("exception_during_inner_validation", NO_NAME)})
+            for asked in (
+                node("LoadImage", image=["text", 0]),
+                node("LoadImage", image=["switch", 0]),
+                node("LoadImageMask", image=["switch", 0], channel="red"),
+                node("LoadLatent", latent=["switch", 0]),
+                node("LoadVideo", file=["switch", 0]),
+            )
+        ),
+    ],
+)
+def test_what_the_real_server_rejected_is_rejected_in_its_words(asked, answer):
+    """Recorded from ComfyUI 0.27.1."""
+    verdict = judge({"image": IMAGE, "text": TEXT, "switch": SWITCH, "asked": asked,
+                     "out": node("PreviewAny", source=["asked", 0])})  # fmt: skip
+
+    errors = verdict.node_errors["asked"]["errors"]
+    assert verdict.outputs == []
+    assert {(error["type"], error["details"]) for error in errors} == answer
+
+
+def test_values_of_a_dynamic_choice_are_converted():
+    asked = resize(**dotted("scale dimensions", width="32", height=32.5, crop="center"))
+
+    verdict = judge({"image": IMAGE, "asked": asked, "out": node("PreviewImage", images=["asked", 0])})  # fmt: skip
+
+    assert verdict.error is None
+    assert verdict.graph["asked"].inputs["resize_type.width"] == 32
+    assert verdict.graph["asked"].inputs["resize_type.height"] == 32
+
+
+@pytest.mark.parametrize("slot", [["image", 0], ["gone", 0], ["image", 9]])
+def test_a_wrapped_list_that_reads_like_a_link_is_rejected(slot):
+    """A real server queues it; where it leads to no node, that prompt is the last that its queue ever begins."""
+    graph = {"image": IMAGE, "out": node("PreviewAny", source={"__value__": slot})}
+
+    assert judge(graph).error["type"] == "prompt_outputs_failed_validation"

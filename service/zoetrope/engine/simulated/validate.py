@@ -60,13 +60,13 @@ def validate(
     for node_id in outputs:
         try:
             valid, reasons = check.node(node_id)
-        except (LookupError, RecursionError) as problem:
+        except (_Stumble, RecursionError) as problem:
             reasons = [
                 _error(
                     "exception_during_validation",
                     "Exception when validating node",
                     str(problem),
-                    exception_type=type(problem).__qualname__,
+                    exception_type=_raised(problem),
                     traceback=traceback.format_tb(problem.__traceback__),
                 )
             ]
@@ -95,9 +95,26 @@ def _error(kind: str, message: str, details: str = "", **extra: Any) -> Json:
     return {"type": kind, "message": message, "details": details, "extra_info": extra}
 
 
-def _lost(kind: MisfitKind, node: str) -> LookupError:
-    """Make what ComfyUI's own check raises at a link that leads nowhere."""
-    return KeyError(node) if kind is MisfitKind.NO_NODE else IndexError("tuple index out of range")
+class _Stumble(Exception):
+    """What ComfyUI's own check raises, by the name of its class."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def _stumble(kind: MisfitKind, node: str) -> _Stumble:
+    """Make what ComfyUI raises at a link that leads nowhere, or that is where a file's name has to be."""
+    match kind:
+        case MisfitKind.NO_NODE:
+            return _Stumble("KeyError", repr(node))
+        case MisfitKind.FILE:
+            return _Stumble("AttributeError", "'NoneType' object has no attribute 'endswith'")
+    return _Stumble("IndexError", "tuple index out of range")
+
+
+def _raised(problem: Exception) -> str:
+    return problem.kind if isinstance(problem, _Stumble) else type(problem).__qualname__
 
 
 def _malformed(node_id: str, reason: str, title: str) -> Json:
@@ -186,10 +203,7 @@ class _Check:
         self._path.append(node_id)
         try:
             return self.node(link.node)[0]
-        except (
-            LookupError,
-            RecursionError,
-        ) as problem:  # ComfyUI reports it under the upstream node.
+        except (_Stumble, RecursionError) as problem:  # ComfyUI reports it under the upstream node.
             reason = _error(
                 "exception_during_inner_validation",
                 "Exception when validating inner node",
@@ -197,7 +211,7 @@ class _Check:
                 input_name=name,
                 input_config=self._spec(item),
                 exception_message=str(problem),
-                exception_type=type(problem).__qualname__,
+                exception_type=_raised(problem),
                 traceback=traceback.format_tb(problem.__traceback__),
                 linked_node=list(link),
             )
@@ -212,7 +226,7 @@ class _Check:
             if name in known or (link := link_of(value)) is None:
                 continue
             if (lost := astray(link, self._graph, self.catalog)) is not None:
-                raise _lost(lost[0], link.node)
+                raise _stumble(lost[0], link.node)
 
     def _fault(self, fault: Misfit) -> Json:
         """Put a fault into ComfyUI's words."""
@@ -223,8 +237,8 @@ class _Check:
                 return _error(
                     "required_input_missing", message, name.split(".")[-1], input_name=name
                 )
-            case MisfitKind.NO_NODE | MisfitKind.NO_OUTPUT:
-                raise _lost(fault.kind, value[0])
+            case MisfitKind.NO_NODE | MisfitKind.NO_OUTPUT | MisfitKind.FILE:
+                raise _stumble(fault.kind, value[0])
             case MisfitKind.CHOICE:
                 return self._choice(fault)
         quoted: Json = {

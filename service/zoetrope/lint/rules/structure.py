@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from ...graphs.document import link_of
-from ...graphs.fit import Misfit, MisfitKind, astray
+from ...graphs.fit import Misfit, MisfitKind, astray, declared
 from ..findings import Hit, Put, quote
 from ..registry import rule
 from ..subject import Subject
@@ -235,6 +235,8 @@ def _broken(fault: Misfit) -> str:
         return f"is {quote(fault.value)}, where {fault.told}"
     if fault.kind is MisfitKind.NO_LINK:
         return "is a list, but not a link of a node and an output"
+    if fault.kind is MisfitKind.FILE:
+        return f"comes from {quote(fault.value[0])}, but {fault.told}"
     if fault.kind not in _ASTRAY:
         return ""
     node, slot = fault.value
@@ -255,10 +257,9 @@ def _undeclared(subject: Subject) -> Iterator[Hit]:
         signature = subject.catalog.get(node.class_type)
         if signature is None:
             continue
+        known = {name for name, _ in declared(signature, node.inputs)}
         for name, value in node.inputs.items():
-            if not isinstance(value, list) or (name in signature.inputs):
-                continue
-            if (signature.grows and "." in name) or (link := link_of(value)) is None:
+            if name in known or (link := link_of(value)) is None:
                 continue
             if (lost := astray(link, subject.nodes, subject.catalog)) is not None:
                 found = f"{name} {_lost(*link, *lost)}"
