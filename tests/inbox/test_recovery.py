@@ -197,7 +197,7 @@ async def test_the_second_half_completes_the_first(world, monkeypatch, after):
 
 
 async def test_a_work_folder_that_belongs_to_nothing_is_removed(world):
-    stray = world.settings.work / "0123"
+    stray = world.settings.work / ("0123" * 8)
     (stray / "stages").mkdir(parents=True)
     (stray / "source.png").write_bytes(b"x")
     await world.intake.recover()
@@ -233,3 +233,39 @@ async def test_files_that_stay_are_taken_once_over_restarts(world, picture):
     assert (await world.take("cat.png")).id == first.id
     assert len(await world.jobs()) == 1
     assert not world.claimed.exists()
+
+
+async def test_what_stands_in_the_work_folder_and_is_no_job_s_is_left_alone(world, picture):
+    precious = world.root / "precious"
+    precious.mkdir()
+    (precious / "cat.png").write_text("the only copy")
+    work = world.settings.work
+    for name in ("notes", "0" * 32):
+        (work / name).mkdir(parents=True)
+        (work / name / "file").write_text("x")
+    (work / ("1" * 32)).symlink_to(precious)
+    (work / ("0" * 32) / "link").symlink_to(precious)
+    picture("cat.png")
+    world.start()
+    (job,) = await world.wait_for_jobs(1)
+    assert sorted(path.name for path in work.iterdir()) == sorted(["1" * 32, job.id, "notes"])
+    assert (precious / "cat.png").read_text() == "the only copy"
+
+
+async def test_work_that_cannot_be_cleared_away_keeps_no_picture(world, picture, monkeypatch):
+    stuck = world.settings.work / ("0" * 32)
+    stuck.mkdir(parents=True)
+    (stuck / "file").write_text("x")
+    unlink = os.unlink
+
+    def forbidden(path, **at):
+        if path == "file" or str(path).endswith("/file"):
+            raise PermissionError(1, "Operation not permitted", path)
+        unlink(path, **at)
+
+    monkeypatch.setattr(os, "unlink", forbidden)
+    picture("cat.png")
+    world.start()
+    await world.wait_for_jobs(1, State.QUEUED)
+    assert world.intake.status.problem is None
+    assert stuck.exists()

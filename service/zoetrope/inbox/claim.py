@@ -32,6 +32,11 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _NAMED = 5  # strangers that are named in the log
 
 
+def is_id(name: str) -> bool:
+    """Tell whether a name has the form of a claim's and so of a job's id."""
+    return _ID.fullmatch(name) is not None
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Files that belong together and are ours; paths are relative to the inbox."""
 
@@ -201,7 +206,7 @@ class Claims:
             beside = [(f"{name}/{CLAIMED}", _entries(tree, f"{name}/{CLAIMED}")) for name in apart]
             for place, entries in ((CLAIMED, tree.entries(CLAIMED)), *beside):
                 for name, status in entries:
-                    if _ID.fullmatch(name) and stat.S_ISDIR(status.st_mode):
+                    if is_id(name) and stat.S_ISDIR(status.st_mode):
                         found.append((status.st_mtime_ns, f"{place}/{name}"))
                     else:
                         strangers.append(f"{place}/{name}")

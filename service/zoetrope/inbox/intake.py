@@ -7,6 +7,7 @@ import contextlib
 import heapq
 import itertools
 import logging
+import os
 import random
 import time
 import uuid
@@ -27,7 +28,7 @@ from ..store.protocol import JobStore
 from ..store.rows import UnreadableJob
 from . import source
 from .admission import Admission, LookAgain
-from .claim import Claim, Claims
+from .claim import Claim, Claims, is_id
 from .gather import Drop
 from .parcel import from_claim, read_values
 from .source_image import Decoder
@@ -175,7 +176,11 @@ class Intake:
         kept = {work.claim.id for work in found if work.claim} | self.submissions.in_hand
         for folder in await asyncio.to_thread(_folders, self._settings.work):
             if folder.name not in kept and not await has_work(self._ledger, folder.name):
-                await asyncio.to_thread(source.remove, folder)
+                try:
+                    await asyncio.to_thread(source.remove, folder)
+                except OSError as error:
+                    # It takes room and keeps no picture from being taken; the next start tries again.
+                    log.warning("%s", trouble_of(error, self._settings), extra={"action": "held"})
 
     async def run(self, watcher: Watcher) -> None:
         """Take drops until cancelled; what is in hand then is recovered at the next start."""
@@ -432,4 +437,10 @@ def _is_gone(claim: Claim) -> bool:
 
 
 def _folders(path: Path) -> list[Path]:
-    return [entry for entry in path.iterdir() if entry.is_dir()]
+    """List the folders that are called as a job's work is; links and others' folders are not ours to remove."""
+    with os.scandir(path) as entries:
+        return [
+            path / entry.name
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) and is_id(entry.name)
+        ]

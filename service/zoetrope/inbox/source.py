@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from ..beneath import Linked, Place
+from ..beneath import Beneath, Linked, Place
 from ..durable import flush, sync
 from ..errors import NotReadable, Rejected
 from ..host import shown
@@ -100,11 +100,6 @@ def make_durable(folder: Path, *files: str) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a work folder with all that it holds; one that is gone is well."""
-    with contextlib.suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                remove(path)
-            else:
-                path.unlink()
-        folder.rmdir()
+    """Remove a work folder with all that it holds, and through no link; one that is gone is well."""
+    with contextlib.suppress(FileNotFoundError), Beneath(folder.parent) as tree:
+        tree.remove(folder.name)
