@@ -19,6 +19,7 @@ from zoetrope import openat2
 from zoetrope.beneath import Beneath
 from zoetrope.errors import ZoetropeError
 from zoetrope.host import trouble
+from zoetrope.openat2 import Kernel
 from zoetrope.transfer import carry, copy
 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -36,19 +37,6 @@ def at(tmp_path: Path) -> Iterator[int]:
     handle = os.open(tmp_path / "root", os.O_RDONLY)
     yield handle
     os.close(handle)
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[openat2.Call], None]]:
-    """Put another kernel in the place of this one's."""
-
-    def use(call: openat2.Call) -> None:
-        monkeypatch.setattr(openat2, "_bound", lambda: call)
-        openat2._call.cache_clear()
-
-    yield use
-    monkeypatch.undo()
-    openat2._call.cache_clear()
 
 
 @needs_kernel
@@ -69,27 +57,26 @@ def test_what_is_not_below_is_not_opened(at, path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.E2BIG])
-def test_a_kernel_or_a_sandbox_without_it_is_asked_once(at, asked, number):
+def test_a_kernel_or_a_sandbox_without_it_is_asked_once(at, number):
     calls = []
 
     def call(*args: object) -> int:
         calls.append(args)
         return -number
 
-    asked(call)
-    assert not openat2.available()
-    assert openat2.below(at, "a/file", READ) is None
+    kernel = Kernel(lambda: call)
+    assert not kernel.available()
+    assert kernel.below(at, "a/file", READ) is None
     assert len(calls) == 1
 
 
-def test_on_a_machine_with_other_numbers_nothing_is_tried(asked, monkeypatch):
+def test_on_a_machine_with_other_numbers_nothing_is_tried(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "alpha")
-    asked(lambda *_: pytest.fail("it was called"))
-    assert not openat2.available()
+    assert not Kernel(lambda: pytest.fail("it was called")).available()
 
 
 @pytest.mark.parametrize(("disturbed", "found"), [(1, True), (3, True), (1000, False)])
-def test_a_disturbed_walk_is_tried_again_and_not_for_ever(at, asked, disturbed, found):
+def test_a_disturbed_walk_is_tried_again_and_not_for_ever(at, disturbed, found):
     answers = iter([-errno.EAGAIN, -errno.EINTR] * 500)
     left = disturbed
 
@@ -101,8 +88,7 @@ def test_a_disturbed_walk_is_tried_again_and_not_for_ever(at, asked, disturbed, 
                 return next(answers)
         return os.open(path, flags, dir_fd=folder)
 
-    asked(call)
-    handle = openat2.below(at, "a/file", READ)
+    handle = Kernel(lambda: call).below(at, "a/file", READ)
     assert (handle is not None) is found
     if handle is not None:
         os.close(handle)

@@ -27,50 +27,6 @@ _TRIES = 4  # a rename elsewhere, or a signal, may disturb the kernel's walk
 Call = Callable[[int, bytes, int], int]
 
 
-def below(at: int, path: str, flags: int) -> int | None:
-    """Open what stands at a path below a folder; None where the kernel cannot, or says no.
-
-    A no has no reason here: the caller's own walk finds the place that it is about.
-    """
-    call = _call()
-    if call is None or "\0" in path:
-        return None
-    encoded = os.fsencode(path)
-    for _ in range(_TRIES):
-        found = call(at, encoded, flags)
-        if found >= 0:
-            return found
-        if -found not in (errno.EAGAIN, errno.EINTR):
-            break
-    return None
-
-
-def available() -> bool:
-    """Tell whether this process may use the call; asked once."""
-    return _call() is not None
-
-
-@functools.cache
-def _call() -> Call | None:
-    """Find the call and try it once, on a folder that every host has."""
-    if platform.machine() not in _MACHINES:
-        return None
-    with contextlib.suppress(ImportError, OSError, AttributeError, MemoryError):
-        call = _bound()
-        try:
-            at = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            found = call(at, b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        finally:
-            os.close(at)
-        if found >= 0:
-            os.close(found)
-            return call
-    return None
-
-
 def _bound() -> Call:
     """Bind the C library's `syscall`."""
     import ctypes  # late: a process that opens nothing below a shared folder does without
@@ -96,3 +52,55 @@ def _bound() -> Call:
         return found if found >= 0 else -ctypes.get_errno()
 
     return call
+
+
+class Kernel:
+    """A kernel that may have the call."""
+
+    def __init__(self, bind: Callable[[], Call] = _bound) -> None:
+        self._bind = bind
+
+    def below(self, at: int, path: str, flags: int) -> int | None:
+        """Open what stands at a path below a folder; None where the kernel cannot, or says no.
+
+        A no has no reason here: the caller's own walk finds the place that it is about.
+        """
+        if self._call is None or "\0" in path:
+            return None
+        encoded = os.fsencode(path)
+        for _ in range(_TRIES):
+            found = self._call(at, encoded, flags)
+            if found >= 0:
+                return found
+            if -found not in (errno.EAGAIN, errno.EINTR):
+                break
+        return None
+
+    def available(self) -> bool:
+        """Tell whether this process may use the call; asked once."""
+        return self._call is not None
+
+    @functools.cached_property
+    def _call(self) -> Call | None:
+        """Find the call and try it once, on a folder that every host has."""
+        if platform.machine() not in _MACHINES:
+            return None
+        with contextlib.suppress(ImportError, OSError, AttributeError, MemoryError):
+            call = self._bind()
+            try:
+                at = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                return None
+            try:
+                found = call(at, b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            finally:
+                os.close(at)
+            if found >= 0:
+                os.close(found)
+                return call
+        return None
+
+
+_HOST = Kernel()
+below = _HOST.below
+available = _HOST.available

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 
 import pytest
 
-from tests.inbox.conftest import write_picture
+from tests.inbox.conftest import until, write_picture
 from zoetrope.domain.job import State
 
 STEPS = ("rename", "unlink", "mkdir", "rmdir", "fsync")
@@ -69,9 +70,13 @@ class Kill:
 async def start_again(world, *drops) -> None:
     """What the next start does: recover, take what was found, then take what a scan sees."""
     intake = world.make_intake()
-    await intake.recover()
-    while (work := intake._waiting_work()) is not None:
-        await intake._take(work, _at_once)
+    watcher = Quiet()
+    run = asyncio.create_task(intake.run(watcher))
+    # It asks the watcher for more once it has begun with all that it found.
+    await until(lambda: run.done() or (watcher.asked and not intake.status.busy))
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
     for drop in drops:
         names = [entry.path for entry in drop.pictures if (world.inbox / entry.path).exists()]
         if names:
@@ -80,8 +85,17 @@ async def start_again(world, *drops) -> None:
     await intake.recover()
 
 
-async def _at_once() -> None:
-    return
+class Quiet:
+    """A watcher that sees nothing."""
+
+    asked = False
+
+    async def next(self):
+        self.asked = True
+        await asyncio.Event().wait()
+
+    def done(self, drop):
+        """Nothing of what is taken was seen here."""
 
 
 async def until_no_crash(world, monkeypatch, after, scenario, check, limit=60):
@@ -204,15 +218,26 @@ async def test_a_work_folder_that_belongs_to_nothing_is_removed(world):
     assert not stray.exists()
 
 
-async def test_work_of_a_job_and_of_an_upload_on_its_way_stays(world, picture):
+async def test_work_of_a_job_and_of_an_upload_on_its_way_stays(
+    world, picture, tmp_path, monkeypatch
+):
     picture("cat.png")
     job = await world.take("cat.png")
-    upload = world.settings.work / "abc"
-    upload.mkdir()
-    world.intake.submissions._in_hand.add("abc")
+    real, goes_on = world.decoder.open, asyncio.Event()
+
+    async def slow(*args, **options):
+        await goes_on.wait()
+        return await real(*args, **options)
+
+    monkeypatch.setattr(world.decoder, "open", slow)
+    file = write_picture(tmp_path / "upload", seed=1)
+    sending = asyncio.create_task(world.intake.submissions.take_upload(file, "dog.png", {}))
+    await until(lambda: len(list(world.settings.work.iterdir())) == 2)
     await world.intake.recover()
     assert (world.settings.work / job.id).is_dir()
-    assert upload.is_dir()
+    goes_on.set()
+    assert (await sending).state is State.QUEUED
+    assert len(list(world.settings.work.iterdir())) == 2
 
 
 async def test_a_claim_with_a_ticket_alone_is_put_back(world):

@@ -30,7 +30,20 @@ async def decoder():
 
 
 @pytest.fixture
-def sleeper(monkeypatch):
+def started(monkeypatch):
+    """The processes that a test's decoder has started."""
+    processes, real = [], asyncio.create_subprocess_exec
+
+    async def start(*args, **kwargs):
+        processes.append(await real(*args, **kwargs))
+        return processes[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    return processes
+
+
+@pytest.fixture
+def sleeper(started, monkeypatch):
     """A stand-in for the worker: a program that does what a test wants."""
 
     def stand_in(program):
@@ -86,18 +99,20 @@ async def test_idle_processes_are_stopped(tmp_path):
     assert decoder.workers == 0
 
 
-async def test_a_crash_rejects_one_picture_and_the_next_is_opened(decoder, tmp_path):
+async def test_a_crash_rejects_one_picture_and_the_next_is_opened(decoder, started, tmp_path):
     write_picture(tmp_path / "source.png")
     await decoder.open(tmp_path, source())
-    (worker,) = decoder._all
-    worker.process.send_signal(signal.SIGSEGV)
+    (process,) = started
+    process.send_signal(signal.SIGSEGV)
     with pytest.raises(Rejected) as refused:
         await decoder.open(tmp_path, source())
     assert refused.value.reason.key == "picture-damaged"
     assert (await decoder.open(tmp_path, source())).width == 64
 
 
-async def test_a_picture_that_takes_too_long_is_rejected_and_its_process_killed(sleeper, tmp_path):
+async def test_a_picture_that_takes_too_long_is_rejected_and_its_process_killed(
+    sleeper, started, tmp_path
+):
     sleeper(
         "import sys, time; sys.stdout.buffer.write(bytes(4)); sys.stdout.flush(); time.sleep(60)"
     )
@@ -105,22 +120,26 @@ async def test_a_picture_that_takes_too_long_is_rejected_and_its_process_killed(
     with pytest.raises(Rejected) as refused:
         await decoder.open(tmp_path, source())
     assert refused.value.reason.key == "picture-slow"
-    await until(lambda: not decoder._stopping)
+    (process,) = started
+    await until(lambda: process.returncode is not None)
     assert decoder.workers == 0
 
 
-async def test_a_caller_that_gives_up_leaves_no_process_with_a_stale_answer(sleeper, tmp_path):
+async def test_a_caller_that_gives_up_leaves_no_process_with_a_stale_answer(
+    sleeper, started, tmp_path
+):
     sleeper(
         "import sys, time; sys.stdout.buffer.write(bytes(4)); sys.stdout.flush(); time.sleep(60)"
     )
     decoder = Decoder(SETTINGS)
-    task = asyncio.create_task(decoder.open(tmp_path, source()))
-    await until(lambda: decoder.workers == 1)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    await until(lambda: not decoder._stopping)
-    assert decoder.workers == 0
-    assert not decoder._free
+    for number in (1, 2):  # the second one gets a process of its own
+        task = asyncio.create_task(decoder.open(tmp_path, source()))
+        await until(lambda: decoder.workers == 1)
+        assert len(started) == number
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await until(lambda: started[-1].returncode is not None)
+        assert decoder.workers == 0
 
 
 async def test_a_broken_installation_is_not_the_pictures_fault(sleeper, tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.inbox.conftest import no_space, write_picture, write_recipe
 from zoetrope.domain.job import State
 from zoetrope.errors import NotFound, RecipeError, Rejected
+from zoetrope.graphs.versions import Versions
 from zoetrope.inbox import admission
 from zoetrope.inbox.claim import Claims
 
@@ -88,7 +89,7 @@ class TestUploads:
         toml = tmp_path / "recipes" / name / "recipe.toml"
         toml.write_text(toml.read_text().replace("frames = 17", "frames = 21"))
         other = await take(file, "cat.png", {"seed": 2})
-        world.recipes.versions._known.clear()  # as if the kept version were lost
+        world.recipes.versions = Versions()  # as if the kept version were lost
         asked = {"version": old.version, "recipe": texts}
         for stranger in ("", other.id, "f" * 32):
             with pytest.raises(Rejected) as refused:

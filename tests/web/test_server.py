@@ -70,7 +70,7 @@ async def test_a_change_of_health_is_told_only_to_those_who_watch(tmp_path, monk
 ASKED = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
-async def test_ten_thousand_connections_leave_nothing_behind(parts):
+async def test_two_thousand_connections_leave_nothing_behind(parts):
     server = Server(parts, parts.bus)
     await server.start()
     host, port = server.url.removeprefix("http://").split(":")
@@ -95,10 +95,16 @@ async def test_ten_thousand_connections_leave_nothing_behind(parts):
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
 
+    def open_here():
+        """Count the sockets at the server's port, but for the one that listens."""
+        here, listens = f":{int(port):04X}", "0A"
+        rows = [row.split() for row in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[1].endswith(here) and row[3] != listens and row[9] != "0" for row in rows)
+
     async def rest():
         """Wait until the server has seen every end."""
         async with asyncio.timeout(30):
-            while server._runner.server.connections:
+            while open_here():
                 await asyncio.sleep(0.01)
 
     answered = []
@@ -107,11 +113,12 @@ async def test_ten_thousand_connections_leave_nothing_behind(parts):
     await rest()
     files, tasks = open_files(), len(asyncio.all_tasks())
     answered.clear()
-    for number in range(10_000):
+    for number in range(2000):
         await ask(number)
-    await rest()
-    assert answered == [True] * 7000
-    assert (open_files(), len(asyncio.all_tasks())) == (files, tasks)
+    assert answered == [True] * 1400
+    async with asyncio.timeout(30):
+        while open_files() > files or len(asyncio.all_tasks()) > tasks:
+            await asyncio.sleep(0.01)
     async with aiohttp.ClientSession() as session:
         answer = await session.get(f"{server.url}/readyz")
         assert (await answer.json())["level"] == "ok"
