@@ -66,7 +66,7 @@ def answering(*contents, asked=None):
                         asked.append(request)
                     connection.sendall(content)
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     return f"http://127.0.0.1:{server.getsockname()[1]}", thread
 

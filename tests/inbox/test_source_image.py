@@ -128,14 +128,17 @@ async def test_a_picture_that_takes_too_long_is_rejected_and_its_process_killed(
 async def test_a_caller_that_gives_up_leaves_no_process_with_a_stale_answer(
     sleeper, started, tmp_path
 ):
+    asked = tmp_path / "asked"
     sleeper(
-        "import sys, time; sys.stdout.buffer.write(bytes(4)); sys.stdout.flush(); time.sleep(60)"
+        "import pathlib, sys, time; sys.stdout.buffer.write(bytes(4)); sys.stdout.flush();"
+        f" sys.stdin.buffer.read(4); pathlib.Path({str(asked)!r}).touch(); time.sleep(60)"
     )
     decoder = Decoder(SETTINGS)
     for number in (1, 2):  # the second one gets a process of its own
         task = asyncio.create_task(decoder.open(tmp_path, source()))
-        await until(lambda: decoder.workers == 1)
-        assert len(started) == number
+        await until(asked.exists)
+        asked.unlink()
+        assert (decoder.workers, len(started)) == (1, number)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await until(lambda: started[-1].returncode is not None)
