@@ -19,7 +19,7 @@ from zoetrope import openat2
 from zoetrope.beneath import Beneath
 from zoetrope.errors import ZoetropeError
 from zoetrope.host import trouble
-from zoetrope.openat2 import Kernel
+from zoetrope.openat2 import Openat2
 from zoetrope.transfer import carry, copy
 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,7 +64,7 @@ def test_a_kernel_or_a_sandbox_without_it_is_asked_once(at, number):
         calls.append(args)
         return -number
 
-    kernel = Kernel(lambda: call)
+    kernel = Openat2(lambda: call)
     assert not kernel.available()
     assert kernel.below(at, "a/file", READ) is None
     assert len(calls) == 1
@@ -72,7 +72,7 @@ def test_a_kernel_or_a_sandbox_without_it_is_asked_once(at, number):
 
 def test_on_a_machine_with_other_numbers_nothing_is_tried(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "alpha")
-    assert not Kernel(lambda: pytest.fail("it was called")).available()
+    assert not Openat2(lambda: pytest.fail("it was called")).available()
 
 
 @pytest.mark.parametrize(("disturbed", "found"), [(1, True), (3, True), (1000, False)])
@@ -88,7 +88,7 @@ def test_a_disturbed_walk_is_tried_again_and_not_for_ever(at, disturbed, found):
                 return next(answers)
         return os.open(path, flags, dir_fd=folder)
 
-    handle = Kernel(lambda: call).below(at, "a/file", READ)
+    handle = Openat2(lambda: call).below(at, "a/file", READ)
     assert (handle is not None) is found
     if handle is not None:
         os.close(handle)

@@ -54,8 +54,8 @@ def _bound() -> Call:
     return call
 
 
-class Kernel:
-    """A kernel that may have the call."""
+class Openat2:
+    """The call of a kernel that may have it."""
 
     def __init__(self, bind: Callable[[], Call] = _bound) -> None:
         self._bind = bind
@@ -101,6 +101,6 @@ class Kernel:
         return None
 
 
-_HOST = Kernel()
+_HOST = Openat2()
 below = _HOST.below
 available = _HOST.available
