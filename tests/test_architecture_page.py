@@ -129,6 +129,12 @@ async def drop(root: Path, trace: Trace) -> None:
 def first(tmp_path_factory):
     if sys.gettrace() or sys.getprofile():
         pytest.skip("a debugger or profiler is at work")
+    # What other tests have read or worked out in this process is not called again.
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "zoetrope":
+            for value in vars(module).values():
+                if callable(forget := getattr(value, "cache_clear", None)):
+                    forget()
     trace = Trace()
     threading.setprofile(trace)
     sys.setprofile(trace)
