@@ -4,6 +4,7 @@ A scope is a set of texts that people see; `pytest tests/test_words.py -k docs/g
 """
 
 import ast
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -245,6 +246,20 @@ def recipes() -> Iterator[tuple[str, str]]:
             yield str(path.relative_to(ROOT)), text
 
 
+def openapi() -> Iterator[tuple[str, str]]:
+    """Give the summaries and descriptions in the description of the API."""
+
+    def walk(value: object, place: str) -> Iterator[tuple[str, str]]:
+        if isinstance(value, dict):
+            for key, each in value.items():
+                if key in {"summary", "description"} and isinstance(each, str):
+                    yield place, each
+                else:
+                    yield from walk(each, f"{place}/{key}")
+
+    yield from walk(json.loads((ROOT / "docs" / "openapi.json").read_text()), "")
+
+
 DESCRIPTION = re.compile(
     r"(?:description|mkEnableOption)\s*=?\s*(?:lib\.\w+\s*)?(\"(?:[^\"\\]|\\.)*\"|''.*?'')",
     re.DOTALL,
@@ -264,6 +279,7 @@ SCOPES = {
         f"docs/{path.name}": lambda path=path: markdown(path)
         for path in sorted((ROOT / "docs").glob("*.md"))
     },
+    "openapi": openapi,
     "help": command_help,
     **{
         f"python/{path.name}": lambda path=path: python(

@@ -135,7 +135,7 @@ class Beneath:
             return os.stat(name, dir_fd=at, follow_symlinks=False)
 
     def exists(self, path: str) -> bool:
-        """Tell whether anything stands at a path; what lies behind a link does not."""
+        """Return whether anything stands at a path; what lies behind a link does not."""
         try:
             self.stat(path)
         except (FileNotFoundError, Linked):
@@ -143,14 +143,14 @@ class Beneath:
         return True
 
     def is_folder(self, path: str) -> bool:
-        """Tell whether a real folder stands at a path."""
+        """Return whether a real folder stands at a path."""
         try:
             return stat.S_ISDIR(self.stat(path).st_mode)
         except (FileNotFoundError, Linked):
             return False
 
     def changeable(self, path: str) -> bool:
-        """Tell whether names can be made and removed in a folder."""
+        """Return whether names can be made and removed in a folder."""
         with self.above(f"{path}/any" if path else "any") as (at, _):
             return os.access(".", os.W_OK | os.X_OK, dir_fd=at, effective_ids=True)
 

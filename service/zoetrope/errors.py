@@ -109,7 +109,7 @@ class DiskFull(ZoetropeError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether an error, however wrapped, means that a disk or quota is full."""
+    """Return whether an error, however wrapped, means that a disk or quota is full."""
     if isinstance(error, DiskFull):
         return True
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

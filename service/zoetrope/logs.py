@@ -75,7 +75,7 @@ class Repeats:
         return len(self._known)
 
     def admits(self, record: logging.LogRecord, now: float) -> bool:
-        """Tell whether a record is written; else it is counted. Write what is due first."""
+        """Return whether a record is written; else it is counted. Write what is due first."""
         if record.levelno < logging.WARNING and not record.exc_info:
             return True
         kind = self._known.setdefault(kind_of(record), HeldBack(began=now))

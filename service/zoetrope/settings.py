@@ -53,7 +53,7 @@ class OutboxSettings(Section, frozen=True):
 
     path: Path = Path("/srv/zoetrope/outbox")
     # Off, because a video is what people pass on, and the prompt would go with it; the receipt
-    # beside it holds all of it.
+    # next to it holds all of it.
     embed_graph: bool = False
 
 
@@ -111,7 +111,7 @@ class EngineSettings(Section, frozen=True):
 
     name: Name
     url: str = "http://127.0.0.1:8188"
-    gpu: str | None = None  # its card's UUID; needed where the host has several
+    gpu: str | None = None  # its GPU's UUID; needed where the host has several
     restart: Restart | None = None
     report: Path | None = None  # what pre-start.sh found before it started
     silence_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
@@ -173,7 +173,7 @@ NO_MEMORY_CLOCKS = (
 
 
 class ProfileSettings(Section, frozen=True):
-    """Clocks and a power limit for the cards that are meant; what is left out stays as the card has it."""
+    """Clocks and a power limit for the GPUs that are meant; what is left out stays as the GPU has it."""
 
     refused: ClassVar[dict[str, str]] = dict.fromkeys(
         (
@@ -190,7 +190,7 @@ class ProfileSettings(Section, frozen=True):
 
 
 class GpuSettings(Section, frozen=True):
-    """Which profile a card runs at while it works and while it does not: the first of the names that fits it."""
+    """Which profile a GPU runs at while it works and while it does not: the first of the names that fits it."""
 
     helper_socket: Path = Path("/run/zoetrope-gpu.sock")
     working: tuple[Name, ...] = ()
@@ -286,7 +286,7 @@ def parse(text: str, origin: str) -> Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address or host name can only be reached from this machine."""
+    """Return whether an address or host name can only be reached from this machine."""
     if host == "localhost":
         return True
     try:

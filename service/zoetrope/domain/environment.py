@@ -1,4 +1,4 @@
-"""What an attempt ran with beside its graph: model files, node packs, packages, driver and GPU."""
+"""What an attempt ran with besides its graph: model files, node packs, packages, driver and GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unknown: str = ""  # why there is no hash
 
     def same_file(self, other: ModelFile) -> bool:
-        """Tell whether size and time say that nobody replaced the file between the two looks."""
+        """Return whether size and time say that nobody replaced the file between the two looks."""
         mine, theirs = (self.size, self.modified), (other.size, other.modified)
         return bool(self.modified) and mine == theirs and self.name == other.name
 

@@ -30,7 +30,7 @@ class State(StrEnum):
     DONE = "done"  # the video is in the outbox
     FAILED = "failed"  # all that could be tried was tried
     CANCELLED = "cancelled"  # a person said so, or declined the review
-    REJECTED = "rejected"  # the picture, the ticket or the graph was refused
+    REJECTED = "rejected"  # the picture, the ticket or the graph was rejected
 
 
 # Bounds that every form of the store can order by.
@@ -59,16 +59,16 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = ""  # the file of the stage before that it works on
     version: str = ""  # of the engine
     attention: str = ""  # the kernel that the engine was started with
-    memory: float = 0.0  # of its card, in gigabytes; 0 where that is not known
+    memory: float = 0.0  # of its GPU, in gigabytes; 0 where that is not known
     environment: Environment | None = (
-        None  # what the engine had beside the graph, when it was submitted
+        None  # what the engine had besides the graph, when it was submitted
     )
     state: Progress = Progress.SUBMITTED
     fallbacks: tuple[str, ...] = msgspec.field(default=(), name="relief")
     submitted: float = 0.0
     started: float | None = None
     ended: float | None = None
-    gpu: Usage | None = None  # what it took of the card
+    gpu: Usage | None = None  # what it took of the GPU
     lint: tuple[str, ...] = ()  # what the linter warns of in its graph
     failure: Failure | None = None
 

@@ -18,6 +18,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     parameters: dict[str, Scalar] = {}  # what the ticket said
     effective: dict[str, Scalar] = {}  # every parameter, defaults and prompts included
-    memory: int = 0  # gigabytes of the smallest class of cards that it is made for
-    set: dict[str, Scalar] = {}  # inputs that this class of cards allows, by their places
+    memory: int = 0  # gigabytes of the smallest class of GPUs that it is made for
+    set: dict[str, Scalar] = {}  # inputs that this class of GPUs allows, by their places
     notes: tuple[str, ...] = ()  # corrections that a person should hear of

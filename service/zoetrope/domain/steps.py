@@ -240,7 +240,7 @@ def fail(job: Job, now: float, reason: Reason, failure: Failure | None = None) -
 
 
 def reject(job: Job, now: float, reason: Reason) -> Job:
-    """The picture, the ticket or the graph was refused."""
+    """The picture, the ticket or the graph was rejected."""
     stages = job.stages
     if (stage := job.stage) is not None:
         failure = Failure(kind="refused", message=reason.sentence)

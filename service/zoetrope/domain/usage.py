@@ -8,7 +8,7 @@ STOCK = "stock"
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One stage on one card; None where the card does not say."""
+    """One stage on one GPU; None where the GPU does not say."""
 
     card: str  # UUID
     name: str

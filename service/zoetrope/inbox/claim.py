@@ -27,7 +27,7 @@ log = logging.getLogger("zoetrope.inbox")
 
 # A fixed namespace makes a copied file's claim the same on every scan and after every restart.
 COPIES = uuid.UUID("0c9a4a0e-8a1f-5f0e-b5a5-6a2f9f0d6c31")
-# Claims have ids of this form alone; whatever else lies beside them is somebody else's.
+# Claims have ids of this form alone; whatever else lies next to them is somebody else's.
 _ID = re.compile(r"[0-9a-f]{32}")
 _NAMED = 5  # strangers that are named in the log
 
@@ -97,7 +97,7 @@ class Claims:
         if self._move:
             with self._tree() as tree:
                 self._folders.prepare(tree)
-                # Only what is refused needs this one.
+                # Only what is rejected needs this one.
                 with contextlib.suppress(Linked):
                     tree.make(REFUSED)
 
@@ -153,7 +153,7 @@ class Claims:
         return claim
 
     def _lies_here(self, entry: Entry) -> bool:
-        """Tell whether a name leads to a file, and not through a link."""
+        """Return whether a name leads to a file, and not through a link."""
         # A name that no file can have (too long, not to be encoded) leads nowhere.
         with contextlib.suppress(OSError, ValueError, Linked), self._tree() as tree:
             return stat.S_ISREG(tree.stat(entry.path).st_mode)
@@ -329,7 +329,7 @@ class Claims:
 
 
 def check_file(found: os.stat_result) -> os.stat_result:
-    """Refuse what is not a plain file of its own: links can lead out of the inbox or change under us."""
+    """Reject what is not a plain file of its own: links can lead out of the inbox or change under us."""
     if stat.S_ISLNK(found.st_mode):
         raise Rejected(
             "It is a link, not a file; links are never followed.",
@@ -387,7 +387,7 @@ def _unlink(tree: Beneath, path: str) -> None:
 
 
 def _same(tree: Beneath, path: str, other: str) -> bool:
-    """Tell whether two plain files hold the same bytes."""
+    """Return whether two plain files hold the same bytes."""
     try:
         if tree.stat(path).st_size != (size := tree.stat(other).st_size):
             return False

@@ -45,7 +45,9 @@ _UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\
 class EntryKind(StrEnum):
     """What a path is to the inbox."""
 
-    PICTURE = "picture"  # or what somebody took for one: an unknown suffix is refused with a reason
+    PICTURE = (
+        "picture"  # or what somebody took for one: an unknown suffix is rejected with a reason
+    )
     DEEP = "deep"  # a picture below more than one folder: no recipe can be told from that
     TICKET = "ticket"
     DEFAULTS = "defaults"  # a folder's ticket.toml: read, never claimed
@@ -84,7 +86,7 @@ def classify(path: str) -> Entry:
 
 
 def is_foreign(name: str) -> bool:
-    """Tell whether a folder's name says that nothing in it is meant for us."""
+    """Return whether a folder's name says that nothing in it is meant for us."""
     return _foreign(name)
 
 

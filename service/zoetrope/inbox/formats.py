@@ -135,7 +135,7 @@ def is_moving(name: str) -> bool:
 
 
 def is_short(file: Path, kind: str) -> bool:
-    """Tell whether a file ends before its own lengths say so; for formats whose decoders do not tell."""
+    """Return whether a file ends before its own lengths say so; for formats whose decoders do not tell."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         if kind == "WEBP":
@@ -160,7 +160,7 @@ def _brands(head: bytes) -> set[bytes]:
         return set()
     size = min(int.from_bytes(head[:4], "big"), len(head))
     listed = {head[at : at + 4] for at in range(16, size - 3, 4)}
-    # mif1 is a container's brand; what it contains is told by the brands beside it.
+    # mif1 is a container's brand; what it contains is told by the brands next to it.
     return {head[8:12]} | listed
 
 

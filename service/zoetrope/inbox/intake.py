@@ -79,7 +79,7 @@ class _Work(msgspec.Struct):
 
 
 class Intake:
-    """Claims, admits, refuses and recovers; a few pictures at once, in the order of their arrival."""
+    """Claims, admits, rejects and recovers; a few pictures at once, in the order of their arrival."""
 
     def __init__(
         self,
@@ -378,7 +378,7 @@ class Intake:
         if job.state is State.REJECTED and job.reason is not None:
             await asyncio.to_thread(self._claims.refuse, claim, job.reason)
             if not job.stages:
-                # One that was refused later may be asked for again, whoever claims to be it.
+                # One that was rejected later may be asked for again, whoever claims to be it.
                 await asyncio.to_thread(source.remove, self._settings.work / claim.id)
             self._refused += 1
             log.warning(

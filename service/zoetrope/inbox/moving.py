@@ -79,7 +79,7 @@ def _decode(
                 key="video-too-long",
             )
         if not times:
-            # As ComfyUI turns it: by the rotation that phones write beside the frames.
+            # As ComfyUI turns it: by the rotation that phones write next to the frames.
             first = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation // 90))
             size = (first.shape[1], first.shape[0])
             target, small = targets

@@ -23,7 +23,7 @@ SMALL = 320  # pixels of a small copy's longer edge
 
 # Our own limits are checked against the header; Pillow's warning would come as an error in tests.
 Image.MAX_IMAGE_PIXELS = None
-# A ComfyUI picture carries its whole workflow as text; the default of 1 MiB refuses big ones.
+# A ComfyUI picture carries its whole workflow as text; the default of 1 MiB rejects big ones.
 PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
 
 _PLAIN = frozenset({"RGB", "L"})
@@ -90,7 +90,7 @@ def prepare(
 
 
 def shrink(image: Image.Image, small: Path) -> None:
-    """Write a small copy; it is looked at beside a job's name, and nothing is made of it."""
+    """Write a small copy; it is shown next to a job's name, and nothing is made of it."""
     # Whole factors first, which is quick, and only the rest with a filter.
     width, height = (max(1, round(edge * SMALL / max(image.size))) for edge in image.size)
     if max(image.size) > SMALL:
@@ -112,7 +112,7 @@ def _open(source: Path, kind: str) -> Image.Image:
 
 
 def measure(size: tuple[int, int], max_megapixels: int, what: str = "picture") -> None:
-    """Refuse by the header alone, before any pixel costs memory."""
+    """Reject by the header alone, before any pixel costs memory."""
     width, height = size
     if width * height > max_megapixels * 1_000_000:
         raise Rejected(

@@ -2,7 +2,7 @@
 
 A claim folder is trusted when nobody but the service can enter or replace it. That is said in health and in
 the log, and decides nothing: a folder may be closed after something was put into it. Everywhere, a claimed file is
-copied and hashed from one held descriptor, looked at once more afterwards, and concerns its own job alone.
+copied and hashed from one held descriptor, looked at again afterwards, and concerns its own job alone.
 """
 
 from __future__ import annotations

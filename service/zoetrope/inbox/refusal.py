@@ -107,7 +107,7 @@ def joined(folder: str, name: str) -> str:
 
 
 def is_ours(tree: Beneath, path: str, name: str) -> bool:
-    """Tell whether a file is a reason that the service wrote for a picture of this name."""
+    """Return whether a file is a reason that the service wrote for a picture of this name."""
     return subject(tree, path) == shown(name)
 
 

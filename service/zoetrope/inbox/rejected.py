@@ -194,7 +194,7 @@ def _removed(tree: Beneath, group: Group) -> bool:
 
 
 def _by_us(tree: Beneath, path: str) -> bool:
-    """Tell whether a reason belongs to the service; anybody on the share can write one that reads alike.
+    """Return whether a reason belongs to the service; anybody on the share can write one that reads alike.
 
     Where all files belong to the user that the mount names, so do the folders.
     """

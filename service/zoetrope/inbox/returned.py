@@ -89,7 +89,7 @@ def _put(tree: Beneath, folder: str, source: Path, name: str, short: str) -> str
 
 
 def _same(tree: Beneath, path: str, source: Path) -> bool:
-    """Tell whether a plain file of the folder holds the same bytes as one of ours."""
+    """Return whether a plain file of the folder holds the same bytes as one of ours."""
     try:
         with source.open("rb") as ours, open(tree.open(path), "rb") as theirs:  # noqa: PTH123
             plain = stat.S_ISREG(os.fstat(theirs.fileno()).st_mode)

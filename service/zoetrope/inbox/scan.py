@@ -98,7 +98,7 @@ def probe(root: str, paths: Iterable[str]) -> dict[str, FileStat | None]:
                 continue
             found[path] = FileStat.of(status)
             if not stat.S_ISREG(status.st_mode):
-                continue  # a link or a pipe is refused later without ever being opened
+                continue  # a link or a pipe is rejected later without ever being opened
             try:
                 handle = tree.open(path)
             except PermissionError:

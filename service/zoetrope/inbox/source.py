@@ -63,7 +63,7 @@ def copy(file: Place, folder: Path, stem: str, max_megabytes: int) -> tuple[Copi
 
 
 def _open(file: Place) -> int:
-    """Open a picture; what lies behind a link is not there, and a link itself is refused."""
+    """Open a picture; what lies behind a link is not there, and a link itself is rejected."""
     try:
         check_file(file.stat())
         return file.open()

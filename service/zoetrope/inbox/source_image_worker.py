@@ -27,7 +27,7 @@ BASE_BYTES = 2**30
 
 
 class OpenRequest(msgspec.Struct, frozen=True):
-    """Open this file; write the upright copy there if one is needed. Paths are raw bytes."""
+    """Open this file; write the normalized copy there if one is needed. Paths are raw bytes."""
 
     source: bytes
     target: bytes
@@ -59,7 +59,7 @@ def answer(request: OpenRequest) -> OpenAnswer:
     small = Path(os.fsdecode(request.small)) if request.small else None
     try:
         if request.max_frames:
-            from . import moving  # late once more: few workers ever see a video
+            from . import moving  # late as well: few workers ever see a video
 
             opened = moving.prepare(
                 source,

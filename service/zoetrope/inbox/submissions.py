@@ -1,4 +1,4 @@
-"""The counter: takes what somebody hands over and waits for, where the inbox takes what is left there."""
+"""Submissions: takes what somebody hands over and waits for, where the inbox takes what is left there."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Submissions:
         return await self._take(parcel)
 
     async def take_named(self, path: str, ticket: Mapping[str, Any], *, parent: str = "") -> Job:
-        """Take a picture that lies in the inbox, with a ticket that says more than the one beside it.
+        """Take a picture that lies in the inbox, with a ticket that says more than the one next to it.
 
         What is wrong with it is raised, and the picture lies again where it lay.
         """
@@ -163,7 +163,7 @@ class Submissions:
 
 
 async def names_version(ledger: Journal, job_id: str, version: str) -> bool:
-    """Tell whether a job of this ledger was accepted with a version of a recipe."""
+    """Return whether a job of this ledger was accepted with a version of a recipe."""
     try:
         return (await ledger.get(job_id)).recipe_version == version
     except NotFound:
@@ -178,7 +178,7 @@ async def has_work(ledger: Journal, job_id: str) -> bool:
         return True
     except NotFound:
         return False
-    # What the intake refused lies in the inbox's own folder; what was refused later only here.
+    # What the intake rejected lies in the inbox's own folder; what was rejected later only here.
     return job.state is not State.REJECTED or bool(job.stages)
 
 

@@ -1,4 +1,4 @@
-"""The ticket: what a person asked for, from the file beside the picture, the folder and the defaults."""
+"""The ticket: what a person asked for, from the file next to the picture, the folder and the defaults."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def recipe_name(values: Mapping[str, Any], folder: str, default: str) -> str:
 
 
 def check(values: Mapping[str, Any]) -> None:
-    """Refuse values that could not be kept, whatever they are for."""
+    """Reject values that could not be kept, whatever they are for."""
     if (flaw := tables.find(values)) is not None:
         raise _impossible(flaw)
 

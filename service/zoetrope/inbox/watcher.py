@@ -42,7 +42,7 @@ class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: str = "none"  # "inotify", "poll", or "none" while the inbox cannot be watched
     file_system: str = "unknown"
-    polled: tuple[str, ...] = ()  # folders on other file systems, polled beside inotify
+    polled: tuple[str, ...] = ()  # folders on other file systems, polled in addition to inotify
     last_scan: float | None = None  # wall clock
     scanning_seconds: float = 0.0  # how long the scan that runs now has taken
     files: int = 0  # seen and not yet taken

@@ -139,7 +139,7 @@ class Conductor:
         return job
 
     async def cancel(self, job_id: str, why: str = "") -> Job:
-        """A person takes a job back; the engine is told at once, or as soon as it answers."""
+        """A user cancels a job; the engine is told at once, or as soon as it answers."""
         before = await self._ledger.get(job_id)
         job = await self._ledger.change(job_id, lambda j: steps.cancel(j, self._clock(), why))
         await self._publisher.reconcile(job_id)

@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 ENOUGH = 5
 MOST = 50
 SLOW = 1.4  # times the baseline; the lightning document calls 67 to 83 s good, 114 to 126 degraded
-SLOWER_THAN_ESTIMATED = 2.0  # the estimate is for a 16 GB card, so only a gross miss counts
+SLOWER_THAN_ESTIMATED = 2.0  # the estimate is for a 16 GB GPU, so only a gross miss counts
 LEARNED_FROM = 20  # a recipe's last videos
 CLOCKS = 0.93  # a mean clock below this share of the usual one slows a stage by itself
 
@@ -45,7 +45,7 @@ class MadeStage(msgspec.Struct, frozen=True, kw_only=True):
     card: str
     size: tuple[int, int, int]  # width, height, frames
     seconds: float
-    memory: float = 0.0  # the card's, in gigabytes; 0 where that is not known
+    memory: float = 0.0  # the GPU's, in gigabytes; 0 where that is not known
     attention: str = ""
     fallbacks: tuple[str, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
@@ -116,7 +116,7 @@ def judge(
 ) -> Slow | None:
     """Compare a stage with its like on this host; while there are too few, with what documents say.
 
-    A document's band counts before the recipe's estimate, on cards that it is fair to.
+    A document's band counts before the recipe's estimate, on GPUs that it is fair to.
     """
     like = [run for run in before if run.kind == last.kind and run.work > 0][:MOST]
     if len(like) >= ENOUGH and last.work > 0:

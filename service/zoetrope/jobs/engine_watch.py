@@ -193,7 +193,7 @@ class EngineWatch:
         self._lost.set()
 
     async def _replaced(self, broken: _BrokenProcess) -> bool:
-        """Tell whether another process answers: the old one still knows the prompt that it failed in."""
+        """Return whether another process answers: the old one still knows the prompt that it failed in."""
         if self.engine.reconnects == broken.reconnects and not self._away:
             return False  # it has answered, and the connection to it has stood, all the time
         return isinstance(await self.engine.whereabouts(broken.prompt_id), Absent)

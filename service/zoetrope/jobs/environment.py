@@ -1,4 +1,4 @@
-"""What an engine has beside a graph: worked out from what it tells, its report, and the models that this host sees."""
+"""What an engine has besides a graph: worked out from what it reports, its report, and the models that this host sees."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ def packs_of(stats: Stats) -> tuple[tuple[NodePack, ...], str]:
 
 
 def _is_here(url: str, report: EngineReport | None) -> bool:
-    """Tell whether an engine loads from this host's folders: it was started here, or listens here alone."""
+    """Return whether an engine loads from this host's folders: it was started here, or listens here alone."""
     return report is not None or is_loopback(urlsplit(url).hostname or "")
 
 
 def _is_theirs(file: ModelFile, report: EngineReport | None) -> bool:
-    """Tell whether pre-start.sh found a person's own file where it would have put its link."""
+    """Return whether pre-start.sh found a person's own file where it would have put its link."""
     return report is not None and any(
         warning.key == "yours" and f"/models/{file.name} " in warning.sentence
         for warning in report.warnings

@@ -56,7 +56,7 @@ class GiveUp(msgspec.Struct, frozen=True):
 
 
 class Refuse(msgspec.Struct, frozen=True):
-    """The graph itself is refused; only a person can mend the recipe or the ticket."""
+    """The graph itself is rejected; only a person can fix the recipe or the ticket."""
 
     reason: Reason
 

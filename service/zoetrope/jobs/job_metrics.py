@@ -28,11 +28,11 @@ class VideoDone(msgspec.Struct, frozen=True):
     """A video lies in the outbox."""
 
     recipe: str
-    joules: float | None  # of all attempts; None where a card did not say
+    joules: float | None  # of all attempts; None where a GPU did not say
 
 
 class JobRejected(msgspec.Struct, frozen=True):
-    """A picture, a ticket or a graph was refused."""
+    """A picture, a ticket or a graph was rejected."""
 
     key: str
 
@@ -85,7 +85,7 @@ def _seconds(stage: Stage) -> float:
 
 
 def _joules(job: Job) -> float | None:
-    """Sum up what every attempt took of its card; half a sum would only mislead."""
+    """Sum up what every attempt took of its GPU; half a sum would only mislead."""
     attempts = [attempt for stage in job.stages for attempt in stage.attempts if _worked(attempt)]
     energies = [attempt.gpu.energy_wh if attempt.gpu else None for attempt in attempts]
     known = [energy for energy in energies if energy is not None]

@@ -89,7 +89,7 @@ class LintGate:
 
 
 def _budgeted(request: StageRequest) -> dict[str, str]:
-    """Leave the size alone where the recipe chose it, within its own budget for this card."""
+    """Leave the size alone where the recipe chose it, within its own budget for this GPU."""
     asked = request.ticket
     if any((asked.width, asked.height, asked.frames, asked.seconds)):
         return {}

@@ -35,10 +35,10 @@ class PreflightFinding(Finding, frozen=True, kw_only=True):
 
 
 class Preflight(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be said, the worst of each stage first; an error would have a job refused.
+    """What is to be said, the worst of each stage first; an error would have a job rejected.
 
     `nodes` is how many were read, `notes` what of the ticket would be corrected. A ticket with a
-    `refusal` does not even come that far: a job with it is refused in these words.
+    `refusal` does not even come that far: a job with it is rejected in these words.
     """
 
     refusal: Reason | None = None
@@ -55,7 +55,7 @@ def check_ticket(
     cards: Mapping[str, float],
     size: tuple[int, int] | None = None,
 ) -> Preflight:
-    """Read what a ticket would become on every engine, by name with the memory of its card.
+    """Read what a ticket would become on every engine, by name with the memory of its GPU.
 
     `size` is the picture's, where there is one.
     """
@@ -75,7 +75,7 @@ def check_ticket(
 def check_graph(
     gate: LintGate, document: Document, context: LintContext, cards: Mapping[str, float]
 ) -> Preflight:
-    """Read somebody's own graph for every engine, by name with the memory of its card."""
+    """Read somebody's own graph for every engine, by name with the memory of its GPU."""
     # Late, so that an idle service does not hold a hundred rules.
     from ..lint.engine import lint
 
@@ -115,9 +115,9 @@ class _Gathered:
 def requests(
     recipe: Recipe, ticket: Ticket, memory: float, size: tuple[int, int] | None = None
 ) -> Iterator[StageRequest]:
-    """Go through a ticket's stages on a card of so much memory, as if those before had been made.
+    """Go through a ticket's stages on a GPU of so much memory, as if those before had been made.
 
-    `size` is the picture's. What a recipe refuses of a real job is Rejected here, too.
+    `size` is the picture's. What a recipe rejects of a real job is Rejected here, too.
     """
     job = _job(recipe, ticket, size or USUAL_SIZE)
     for number, stage in enumerate(job.stages):

@@ -87,7 +87,7 @@ def silence(
     """Say how long a stage that has said nothing for `silent` seconds may go on so until it counts as stuck.
 
     The limit grows with what the stage is expected to take, by the recipe and by its own pace, so
-    that a slow card is not mistaken for a stuck one.
+    that a slow GPU is not mistaken for a stuck one.
     """
     # The pace up to the last sign of life: silence must not stretch its own limit.
     paced = (elapsed - silent) / fraction if fraction > 0.05 else 0.0

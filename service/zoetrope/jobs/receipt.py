@@ -1,4 +1,4 @@
-"""The receipt beside every video: all that is needed to know how it was made, and to make it again."""
+"""The receipt next to every video: all that is needed to know how it was made, and to make it again."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import StageSpec
 from ..verify.expected import Expected
 
-# The borders of a multipart form need some room beside the file.
+# The borders of a multipart form need some room besides the file.
 FORM_BYTES = 64 * 1024
 
 
@@ -33,7 +33,7 @@ class StageRequest:
     ) -> None:
         stage = job.stage
         assert stage is not None
-        # The open attempt was decided for one card, whatever is asked of now.
+        # The open attempt was decided for one GPU, whatever is asked of now.
         self.memory = job.attempt.memory if job.attempt else memory
         self.recipe = recipe.on(self.memory)
         self.spec = recipe.stage(stage.name)

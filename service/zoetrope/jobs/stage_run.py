@@ -317,7 +317,7 @@ class StageRun:
         return None
 
     async def _measured(self) -> None:
-        """Write down what the engine took of its card, as soon as it is done with the prompt."""
+        """Write down what the engine took of its GPU, as soon as it is done with the prompt."""
         metering, self._metering = self._metering, None
         if metering is None or self._tuner is None:
             return

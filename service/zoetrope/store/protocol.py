@@ -4,7 +4,7 @@ Every form holds to these sentences, and tests/store/test_contract.py compares t
 
 - What an awaited call wrote is durable, as far as the form can keep anything at all.
 - What is read is equal to what was written, and an object of its own. A job that would not be read back equal
-  is refused (Unkept) before anything is written.
+  is rejected (Unkept) before anything is written.
 - A call that raises has written nothing. One that is cancelled may have written, wholly; listeners hear of it.
 - A row that nothing can be made of is in no list and hides no other; asked for by name it is UnreadableJob.
 - A job that is not there is NotFound; trouble of the store itself is LedgerError or DiskFull.
@@ -105,7 +105,7 @@ class JobIndex(Protocol):
 
 
 class JobStore(Journal, JobIndex, Protocol):
-    """All that the service asks of its ledger: journal, index, what lasts beside the jobs, and upkeep."""
+    """All that the service asks of its ledger: journal, index, what lasts besides the jobs, and upkeep."""
 
     @property
     def writes(self) -> int:

@@ -22,7 +22,7 @@ class PicturePlanes:
         self.rgb = rgb
         self.luma = luma
         self.colour = colour
-        # The size at which it is compared, beside its own: of no use where the source is smaller.
+        # The size at which it is compared, besides its own: of no use where the source is smaller.
         self.scale = scale
 
 

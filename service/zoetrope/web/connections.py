@@ -39,7 +39,7 @@ class Share(msgspec.Struct, frozen=True):
 def share(descriptors: int) -> Share:
     """Divide the descriptors, so that a quarter is left whatever happens at the page.
 
-    A connection can hold a file beside its socket: half of them for connections. Those that have to
+    A connection can hold a file next to its socket: half of them for connections. Those that have to
     go are there for up to four rounds of the event loop: the other quarter.
     """
     return Share(
@@ -202,7 +202,7 @@ class OpenConnections:
         return len(self._open)
 
     def admits(self) -> bool:
-        """Tell whether there is room for one more, and make it if it can be made."""
+        """Return whether there is room for one more, and make it if it can be made."""
         if len(self._open) < self._most:
             return True
         for longest in self._waiting:

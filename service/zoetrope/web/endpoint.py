@@ -38,7 +38,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     takes: Mapping[str, Any] = {}  # the same of the body
     needs_body: bool = False
     query: type[msgspec.Struct] | None = None
-    problems: tuple[int, ...] = ()  # beside those that any address can have
+    problems: tuple[int, ...] = ()  # besides those that any address can have
     head: bool = True
 
     def route(self) -> web.RouteDef:

@@ -164,7 +164,7 @@ def counted(tally: Tally) -> Iterator[Metric]:
 
 
 def gpu(tuner: Tuner) -> Iterator[Metric]:
-    """Give what the cards of this host do, and under which profile."""
+    """Give what the GPUs of this host do, and under which profile."""
     labels = ("uuid", "card")
     cards = [(card, tuner.watch.latest.get(card.uuid)) for card in tuner.watch.cards]
     for name, about, value in READINGS:

@@ -46,7 +46,7 @@ class Access(msgspec.Struct, frozen=True):
     digest: bytes | None = None
 
     def opens(self, token: str) -> bool:
-        """Tell whether this is the token, in a time that does not depend on the guess."""
+        """Return whether this is the token, in a time that does not depend on the guess."""
         return self.digest is not None and hmac.compare_digest(_digest(token), self.digest)
 
     @property
@@ -55,7 +55,7 @@ class Access(msgspec.Struct, frozen=True):
         return hmac.new(self.digest or b"", b"zoetrope cookie", hashlib.sha256).hexdigest()
 
     def opens_cookie(self, value: str) -> bool:
-        """Tell whether this is the cookie that the right token was exchanged for."""
+        """Return whether this is the cookie that the right token was exchanged for."""
         return self.digest is not None and hmac.compare_digest(value.encode(), self.cookie.encode())
 
 
@@ -92,7 +92,7 @@ def read_token(file: Path) -> str:
 
 
 def host_allowed(host: str, access: Access) -> bool:
-    """Tell whether a Host header names us: a page elsewhere cannot make its own name point here."""
+    """Return whether a Host header names us: a page elsewhere cannot make its own name point here."""
     named = host.lower()
     if named in access.allowed:
         return True
@@ -110,7 +110,7 @@ def host_allowed(host: str, access: Access) -> bool:
 
 
 def origin_allowed(host: str, headers: Mapping[str, str]) -> bool:
-    """Tell whether a request that changes something comes from our own page, or from no page at all."""
+    """Return whether a request that changes something comes from our own page, or from no page at all."""
     if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return False
     origin = headers.get("Origin")

@@ -42,7 +42,7 @@ class RecipeStageView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SizeView(msgspec.Struct, frozen=True, kw_only=True):
-    """How large a video may be: edges are multiples, and so many pixels fit the smallest card."""
+    """How large a video may be: edges are multiples, and so many pixels fit the smallest GPU."""
 
     pixels: int
     multiple: int

@@ -32,7 +32,7 @@ COLOUR = 3.0
 
 
 class Noise(Measure):
-    """Grain of brightness and colours, beside that of the source."""
+    """Grain of brightness and colours, compared with that of the source."""
 
     def __init__(self) -> None:
         self._grain: list[Grain] = []

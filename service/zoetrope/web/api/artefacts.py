@@ -87,7 +87,7 @@ class ArtefactsApi:
         return await self._send(request, job, request.match_info["name"], download=asked.download)
 
     async def receipt(self, request: web.Request) -> web.StreamResponse:
-        """Tell how a finished job's video was made."""
+        """Say how a finished job's video was made."""
         job = await self._runtime.find(request.match_info["id"])
         if not job.outbox:
             raise NotFound(

@@ -1,4 +1,4 @@
-"""What engines have beside a graph, over HTTP: asked before something is made once more."""
+"""What engines have besides a graph, over HTTP: asked before something is made again."""
 
 from __future__ import annotations
 

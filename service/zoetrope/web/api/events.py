@@ -35,7 +35,7 @@ class EventsApi:
         ]
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Tell what happens until the reader leaves, the service stops, or the reader falls behind."""
+        """Stream what happens until the reader leaves, the service stops, or the reader falls behind."""
         response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream",

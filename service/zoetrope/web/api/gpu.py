@@ -1,4 +1,4 @@
-"""The cards: how they are, what finished videos took of them, and at which profile they work."""
+"""The GPUs: how they are, what finished videos used, and which profile is applied."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class VideosWanted(msgspec.Struct, frozen=True):
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which profile is wanted; null gives the card back to the settings."""
+    """Which profile is wanted; null gives the GPU back to the settings."""
 
     profile: str | None = None
 
 
 class GpuApi:
-    """The requests about cards."""
+    """The requests about GPUs."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -70,21 +70,21 @@ class GpuApi:
         ]
 
     async def cards(self, _: web.Request) -> web.Response:
-        """Say how every card is."""
+        """List every GPU with its state."""
         return reply(self._view())
 
     async def report(self, request: web.Request) -> web.Response:
-        """Say what the last finished videos took, by recipe, card and profile."""
+        """Say what the last finished videos took, by recipe, GPU and profile."""
         last = read_query(request, VideosWanted).last
         return reply(tabulate([video async for video in self._videos(last)]))
 
     async def apply(self, request: web.Request) -> web.Response:
-        """Bring a card to a profile now, and until told otherwise."""
+        """Apply a profile to a GPU, until another one is applied."""
         wish = await read_body(request, Wish, how='Send JSON such as {"profile": "baseline"}.')
         return await self._ask(Apply(card=request.match_info["uuid"], profile=wish.profile))
 
     async def reset(self, request: web.Request) -> web.Response:
-        """Bring a card back to stock, now and until told otherwise."""
+        """Reset a GPU to stock, until a profile is applied."""
         return await self._ask(Reset(card=request.match_info["uuid"]))
 
     async def _ask(self, question: Apply | Reset) -> web.Response:

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: list, look, hand in, decide, and make once more."""
+"""Jobs over HTTP: list, look, hand in, decide, and make again."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ class Jobs:
         return reply(self._view(await self._runtime.need_conductor().decline(job.id, why)))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """Take a job back."""
+        """Cancel a job."""
         why = await self._why(request)
         job = await self._find(request)
         return reply(self._view(await self._runtime.need_conductor().cancel(job.id, why)))

@@ -29,7 +29,7 @@ Edge = Annotated[float, msgspec.Meta(ge=1, le=65_535)]  # to JSON 640.0 is a who
 
 
 class PictureForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How large the picture is, upright."""
+    """How large the picture is, after its EXIF orientation is applied."""
 
     width: Edge
     height: Edge
@@ -41,10 +41,10 @@ class PictureForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class LintRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A graph in API format or a ticket, and what is known beside it.
+    """A graph in API format or a ticket, and what else is known.
 
     The tags say what is meant by a graph; a ticket's recipe has its own. Without `memory_gb` both
-    are read for the cards of all engines.
+    are read for the GPUs of all engines.
     """
 
     graph: dict[str, Any] | None = None
@@ -88,12 +88,12 @@ class LintApi:
         ]
 
     async def lint(self, request: web.Request) -> web.Response:
-        """Read a graph, or those of a ticket, as every job's are read before an engine hears of them."""
+        """Read a graph, or those of a ticket, as every job's are read before an engine gets them."""
         large = request.clone(client_max_size=MOST_BYTES)
         raw = await read_json(large, how=HOW)
         ticket = raw.get("ticket")
         if isinstance(ticket, dict):
-            # Beside its own keys a ticket has the recipe's parameters, which no struct can name.
+            # Besides its own keys a ticket has the recipe's parameters, which no struct can name.
             try:
                 values(ticket, how=HOW)
             except Rejected as error:
@@ -131,7 +131,7 @@ class LintApi:
         return check_graph(LintGate(self._runtime.settings), document, context, cards)
 
     def _cards(self, asked: LintRequest) -> dict[str, float]:
-        """Give the memory of every engine's card; 0 where it is not known."""
+        """Give the memory of every engine's GPU; 0 where it is not known."""
         if asked.memory_gb is not None:
             return {"": asked.memory_gb}
         conductor = self._runtime.conductor

@@ -33,6 +33,6 @@ class MetricsApi:
             from ..gauges import Gauges
 
             self._gauges = Gauges(self._runtime)
-        # As bytes: the content type names a version, which aiohttp's own setter refuses.
+        # As bytes: the content type names a version, which aiohttp's own setter rejects.
         body, content_type = await self._gauges.text()
         return web.Response(body=body, headers={"Content-Type": content_type})

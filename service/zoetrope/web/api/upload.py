@@ -46,7 +46,7 @@ async def receive(request: web.Request, folder: Path, *, limit: int) -> AsyncIte
     """Write the parts of a request into a folder of their own; what is left there at the end is removed."""
     if request.content_type != FORM:
         raise WrongType(f"The body is {request.content_type[:100]}, not a form.", HOW)
-    # The borders between parts need some room beside the files.
+    # The borders between parts need some room besides the files.
     if (request.content_length or 0) > limit + TICKET_BYTES + RECIPE_BYTES + 16 * 1024:
         _too_large(limit)
     async with room(folder) as own:
