@@ -22,7 +22,7 @@ FLOORS = (
         "tables",
         "logs",
         "notifier",
-        "descriptors",
+        "open_files",
         "child",
         "host",
         "durable",

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from .descriptors import raise_limit
 from .domain.job import State
 from .engine.comfyui import ComfyEngine
 from .engine.embedded import EmbeddedEngine
@@ -36,6 +35,7 @@ from .jobs.work import EndedWork, WorkFolders
 from .logs import set_up
 from .models.hashes import Hashes
 from .notifier import Notifier
+from .open_files import raise_limit
 from .reload import reload
 from .runtime import Runtime
 from .settings import EngineSettings, Settings

@@ -12,8 +12,8 @@ from pathlib import Path
 from tests.bench.table import Figure, percentile
 from zoetrope.graphs.document import decode
 from zoetrope.graphs.shelf import shipped
-from zoetrope.lint.engine import lint
 from zoetrope.lint.facts import pinned_context
+from zoetrope.lint.linter import lint
 
 NODES = 40
 

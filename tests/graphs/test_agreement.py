@@ -13,8 +13,8 @@ from zoetrope.engine.simulated.validate import Lists, validate
 from zoetrope.errors import RecipeError
 from zoetrope.graphs import catalog
 from zoetrope.graphs.document import decode, parse
-from zoetrope.lint.engine import lint
 from zoetrope.lint.facts import pinned_context
+from zoetrope.lint.linter import lint
 
 PINNED = catalog.load()
 CONTEXT = pinned_context()

@@ -22,7 +22,7 @@ from zoetrope.domain import steps
 from zoetrope.domain.job import Job, State
 from zoetrope.errors import IllegalTransition, LedgerError
 from zoetrope.inbox.rejected import RejectedPictures
-from zoetrope.jobs import book as books
+from zoetrope.jobs import keep_book as books
 from zoetrope.jobs import keeper as keepers
 from zoetrope.jobs.keep import DAY, HOUR, KeepBook, KeptKind
 from zoetrope.jobs.keeper import Holding, Keeper

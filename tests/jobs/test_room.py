@@ -9,7 +9,7 @@ import pytest
 from zoetrope.errors import DiskFull
 from zoetrope.health.checks.disk import DiskCheck
 from zoetrope.inbox.trouble import find_room
-from zoetrope.jobs import book as books
+from zoetrope.jobs import keep_book as books
 from zoetrope.jobs import room
 from zoetrope.jobs.keep import DAY, Count, KeepBook, KeptKind
 from zoetrope.jobs.room import Room

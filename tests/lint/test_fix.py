@@ -5,10 +5,10 @@ import pytest
 from tests.lint.case import beside
 from tests.lint.graphs import HIGH, LOW, At, changed, control, full, hero
 from zoetrope.graphs.graph import Node, digest
-from zoetrope.lint.engine import lint
 from zoetrope.lint.findings import DropInput, Put, SwapNode
 from zoetrope.lint.fix import changed as mended_node
 from zoetrope.lint.fix import mend
+from zoetrope.lint.linter import lint
 
 
 def test_a_sound_graph_stays_as_it_is():

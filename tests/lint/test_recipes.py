@@ -10,7 +10,7 @@ from tests.lint.case import beside
 from zoetrope.graphs.document import decode
 from zoetrope.graphs.graph import put, swap
 from zoetrope.graphs.shelf import load
-from zoetrope.lint.engine import lint
+from zoetrope.lint.linter import lint
 from zoetrope.models.manifest import catalogue
 from zoetrope.settings import ModelsSettings
 

@@ -15,8 +15,8 @@ from tests.lint.graphs import LOW, At, changed, clownshark, full, hero, node, wr
 from zoetrope.errors import RecipeError
 from zoetrope.graphs.document import encode, read
 from zoetrope.graphs.graph import Node
-from zoetrope.lint.engine import lint
 from zoetrope.lint.fix import mend
+from zoetrope.lint.linter import lint
 
 CONTEXT = beside(memory_gb=16, ram_gb=32, architecture="sm_86", file="a (2).json", kernels=frozenset(), tags=["faces", "flf", "loop"],
                  picture={"width": 100, "height": 200, "alpha": True}, aspect="9:16",

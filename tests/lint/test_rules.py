@@ -24,9 +24,9 @@ from tests.lint.graphs import (
     wrapper,
 )
 from zoetrope.graphs.graph import Node
-from zoetrope.lint.engine import lint
 from zoetrope.lint.findings import SEVERITIES
 from zoetrope.lint.fix import mend
+from zoetrope.lint.linter import lint
 from zoetrope.lint.rules import RULES
 
 ERRORS = [

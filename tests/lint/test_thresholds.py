@@ -25,8 +25,8 @@ from tests.lint.graphs import (
     upscale,
     wrapper,
 )
-from zoetrope.lint.engine import lint
 from zoetrope.lint.fix import mend
+from zoetrope.lint.linter import lint
 
 
 def speaks(rule, graph, **facts):

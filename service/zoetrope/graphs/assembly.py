@@ -11,7 +11,7 @@ import msgspec
 from .. import tables
 from ..errors import RecipeError
 from ..structs import primed
-from . import shared, soundness
+from . import recipe_check, shared
 from .document import decode
 from .graph import Graph
 from .recipe import Recipe
@@ -46,7 +46,7 @@ def assemble(name: str, read: Callable[[str], bytes], place: Callable[[str], Pat
     except RecipeError as error:
         raise RecipeError(f"{origin}: {error.reason.sentence}", "Fix the recipe.") from error
     recipe = Recipe(name=name, file=whole, graphs=graphs, files=files, version=digest(files))
-    soundness.check(recipe, origin)
+    recipe_check.check(recipe, origin)
     return recipe.on(0)
 
 

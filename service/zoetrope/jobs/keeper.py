@@ -13,7 +13,7 @@ import msgspec
 from ..errors import Reason, ZoetropeError
 from ..host import shown, trouble
 from ..settings import Settings
-from . import book as books
+from . import keep_book as books
 from .keep import (
     HOUR,
     KeepBook,

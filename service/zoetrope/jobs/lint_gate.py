@@ -43,7 +43,7 @@ class LintGate:
     ) -> tuple[Finding, ...]:
         """Give all that is to be said of the stage's graph; `pictured` is whether its picture is known."""
         # Late, so that an idle service does not hold a hundred rules.
-        from ..lint.engine import lint
+        from ..lint.linter import lint
 
         context = self._context(request, engine, pictured=pictured)
         return lint(request.graph(request.names()), context)

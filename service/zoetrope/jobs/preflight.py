@@ -77,7 +77,7 @@ def check_graph(
 ) -> Preflight:
     """Read somebody's own graph for every engine, by name with the memory of its GPU."""
     # Late, so that an idle service does not hold a hundred rules.
-    from ..lint.engine import lint
+    from ..lint.linter import lint
 
     found = _Gathered()
     for engine, memory in cards.items():

@@ -13,8 +13,8 @@ import msgspec
 
 from ..errors import Reason
 from ..settings import Settings
-from .book import read
 from .keep import KeptKind, amount, described, setting_of, sums
+from .keep_book import read
 
 log = logging.getLogger("zoetrope.jobs")
 

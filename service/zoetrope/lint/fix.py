@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from ..graphs.graph import Graph, Node
-from .engine import lint
 from .facts import LintContext
 from .findings import Change, DropInput, Finding, Put, SwapNode
+from .linter import lint
 
 # One change may bring another finding to light; more rounds than this would be a quarrel of two rules.
 _ROUNDS = 8

@@ -9,10 +9,10 @@ from pathlib import Path
 from .. import tables
 from ..errors import RecipeError
 from ..graphs.document import MOST_BYTES, Document, encode, parse
-from .engine import lint
 from .facts import LintContext
 from .findings import Finding
 from .fix import mend
+from .linter import lint
 
 REVERSE_ORDER = "experimental.low_to_high"
 

@@ -9,10 +9,10 @@ import logging
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ..descriptors import limit
 from ..errors import ZoetropeError
 from ..health.base import Health
 from ..health.standard import standard
+from ..open_files import limit
 from ..runtime import Runtime
 from . import login, page
 from .api.artefacts import ArtefactsApi

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import Reason
-from ...jobs.book import read
 from ...jobs.keep import amount, announced, described, next_removal, sums
+from ...jobs.keep_book import read
 from ...jobs.room import Disk, first_short, look, shortage
 from ...runtime import Runtime
 from ...settings import Settings

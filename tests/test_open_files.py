@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from zoetrope.descriptors import ENOUGH, wanted
+from zoetrope.open_files import ENOUGH, wanted
 
 INFINITY = resource.RLIM_INFINITY
 
@@ -27,7 +27,7 @@ def test_the_limit_is_raised_as_far_as_is_of_use(soft, hard, expected):
 def test_the_limit_of_the_process_is_raised():
     code = (
         "import resource\n"
-        "from zoetrope.descriptors import raise_limit\n"
+        "from zoetrope.open_files import raise_limit\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (200, 900))\n"
         "print(raise_limit(), resource.getrlimit(resource.RLIMIT_NOFILE))"
     )

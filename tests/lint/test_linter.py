@@ -7,8 +7,8 @@ from tests.lint.case import beside
 from tests.lint.graphs import changed, full, hero
 from zoetrope.graphs.document import encode, read
 from zoetrope.graphs.graph import Node
-from zoetrope.lint.engine import lint
 from zoetrope.lint.findings import SEVERITIES, Finding, Hit, Rule
+from zoetrope.lint.linter import lint
 from zoetrope.lint.registry import rule
 from zoetrope.lint.rules import RULES
 
