@@ -191,6 +191,7 @@ def dotted(choice, **given):
                 node("LoadImageMask", image=["switch", 0], channel="red"),
                 node("LoadLatent", latent=["switch", 0]),
                 node("LoadVideo", file=["switch", 0]),
+                node("LoadImageOutput", image=["text", 0]),
             )
         ),
     ],
@@ -203,6 +204,26 @@ def test_what_the_real_server_rejected_is_rejected_in_its_words(asked, answer):
     errors = verdict.node_errors["asked"]["errors"]
     assert verdict.outputs == []
     assert {(error["type"], error["details"]) for error in errors} == answer
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (node("LoadImageOutput", image="nope.png"), "image - Invalid image file: nope.png"),
+        (node("VHS_LoadImagePath", image="/nope", custom_width=0, custom_height=0), "image - Invalid file path: /nope"),
+        (node("VHS_LoadAudio", audio_file="x.wav"), "audio_file - Invalid file path: x.wav"),
+        (node("VHS_LoadImagesPath", directory=""), "directory - Directory '' cannot be found."),
+    ],
+)  # fmt: skip
+def test_a_path_on_the_host_that_is_not_there_is_rejected(asked, told):
+    """Recorded from ComfyUI 0.27.1; a path that comes from another node is looked for only when it runs."""
+    graph = {"text": TEXT, "asked": asked, "out": node("PreviewAny", source=["asked", 0])}
+    (error,) = judge(graph).node_errors["asked"]["errors"]
+    assert (error["type"], error["details"]) == ("custom_validation_failed", told)
+
+    if asked["class_type"].startswith("VHS"):
+        asked["inputs"][error["extra_info"]["input_name"]] = ["text", 0]
+        assert judge(graph).error is None
 
 
 def test_values_of_a_dynamic_choice_are_converted():

@@ -17,6 +17,15 @@ Json = dict[str, Any]
 #: Longer option lists are not sent back.
 _LONGEST_LIST = 20
 
+#: Inputs that name a file or a folder anywhere on the host, by their node; the simulated host has none.
+_ON_HOST = {
+    "VHS_LoadVideoPath": ("video", "Invalid file path: {}"),
+    "VHS_LoadVideoFFmpegPath": ("video", "Invalid file path: {}"),
+    "VHS_LoadImagePath": ("image", "Invalid file path: {}"),
+    "VHS_LoadAudio": ("audio_file", "Invalid file path: {}"),
+    "VHS_LoadImagesPath": ("directory", "Directory '{}' cannot be found."),
+}
+
 
 class Validation(msgspec.Struct, frozen=True):
     """The answer to a graph: an error for the whole, errors by node, and the outputs to run.
@@ -289,16 +298,21 @@ class _Check:
 
     def _file(self, name: str, item: Input, node: Node) -> Json | None:
         """Judge the name of an input file, which must exist inside the engine's folders."""
-        if name not in node.inputs or not item.files.startswith(INPUT_FOLDER):
+        if name not in node.inputs:
             return None
         value = node.inputs[name]
-        if isinstance(value, str) and self._has_file(value):
+        told = None
+        if item.files.startswith(INPUT_FOLDER):
+            if not (isinstance(value, str) and self._has_file(value)):
+                told = f"Invalid {item.files.removeprefix(INPUT_FOLDER)} file: {value}"
+        elif (words := _ON_HOST.get(node.class_type)) is not None and words[0] == name:
+            told = words[1].format(value)
+        if told is None:
             return None
-        word = item.files.removeprefix(INPUT_FOLDER)
         return _error(
             "custom_validation_failed",
             "Custom validation failed for node",
-            f"{name} - Invalid {word} file: {value}",
+            f"{name} - {told}",
             input_name=name,
         )
 
