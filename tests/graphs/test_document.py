@@ -128,6 +128,22 @@ def test_what_is_no_document_is_answered_with_one_sentence(text, words):
     assert str(caught.value).startswith("g.json ")
 
 
+def test_what_a_server_notes_of_changes_is_not_read():
+    node = '{"class_type": "X", "inputs": {}, "is_changed": [NaN]}'
+
+    assert (
+        parse(f'{{"4": {node}}}', "graph").nodes
+        == read({"4": {"class_type": "X", "inputs": {}}}, "graph").nodes
+    )
+    for text in (
+        f'{{"4": {node}, "5": NaN}}',
+        f'{{"4": {node}, "5": "\\ud800"}}',
+        '{"is_changed": NaN}',
+    ):
+        with pytest.raises(RecipeError, match="not valid JSON"):
+            parse(text, "graph")
+
+
 def test_a_hundred_thousand_nodes_are_read():
     graph = {str(i): {"class_type": "X", "inputs": {"a": [str(i - 1), 0]}} for i in range(100_000)}
 

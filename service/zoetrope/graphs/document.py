@@ -58,24 +58,34 @@ def parse(text: bytes | str, origin: str) -> Document:
     if len(text) > MOST_BYTES:
         raise _unreadable(origin, f"it is too large for a workflow ({MOST_BYTES >> 20} MB)")
     doubled: list[tuple[dict[str, Any], tuple[str, ...]]] = []
+    odd: list[str] = []  # what Python's reader takes for numbers, and JSON does not have
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(found)
         if len(made) < len(found):
             names = [name for name, _ in found]
             doubled.append((made, tuple(sorted({n for n in names if names.count(n) > 1}))))
+        if "class_type" in made:
+            # The server itself writes `NaN` there, into the workflows that its files carry.
+            made.pop("is_changed", None)
         return made
 
+    def constant(name: str) -> float:
+        odd.append(name)
+        return float(name)
+
     try:
-        raw = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_number)
+        raw = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
     except RecursionError as error:
         raise _unreadable(origin, "it is nested too deep for a workflow") from error
     except ValueError as error:
         raise _unreadable(origin, f"it is not valid JSON ({error})") from error
+    if odd and not (isinstance(raw, dict) and tables.find(raw) is None):
+        raise _unreadable(origin, f"it is not valid JSON ({odd[0]} is not a number)")
     try:
         # Python's reader takes halves of letters and other encodings, which no answer can hold.
-        msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msgspec.json.decode(msgspec.json.encode(raw) if odd else text)
+    except (msgspec.DecodeError, UnicodeError) as error:
         why = "it is not valid JSON (a text that is not Unicode, or a number out of range)"
         raise _unreadable(origin, why) from error
     document = read(raw, origin)
@@ -144,10 +154,6 @@ def unwrapped(value: object) -> object:
     if isinstance(value, dict) and "__value__" in value:
         return value["__value__"]
     return value
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
 
 
 def _request(raw: Mapping[str, Any]) -> dict[str, Any] | None:

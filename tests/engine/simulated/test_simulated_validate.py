@@ -192,6 +192,7 @@ def dotted(choice, **given):
                 node("LoadLatent", latent=["switch", 0]),
                 node("LoadVideo", file=["switch", 0]),
                 node("LoadImageOutput", image=["text", 0]),
+                node("WebcamCapture", image=["text", 0], width=0, height=0, capture_on_queue=True),
             )
         ),
     ],
