@@ -54,6 +54,6 @@ def test_a_lost_gpu_says_so(visit, tuned, helper):
     expect(strip(page).get_by_role("combobox")).to_be_visible()
     helper.simulated.set(lost=1)
     try:
-        expect(strip(page).locator(".why").last).to_contain_text("fell off the bus")
+        expect(strip(page).locator(".why").last).to_contain_text("fallen off the bus")
     finally:
         helper.simulated.set(lost=0)

@@ -35,7 +35,7 @@ def test_findings_appear_while_somebody_types_and_go_when_they_are_mended(visit)
     expect(error).to_contain_text("error P001 ratio in brackets")
     expect(error).to_contain_text("'(16:9)' in the prompt.")
     error.get_by_text("Why").click()
-    expect(error.get_by_text("is read as a weight")).to_be_visible()
+    expect(error.get_by_text("is parsed as a weight")).to_be_visible()
     expect(error).to_contain_text("What to do: Write the ratio without brackets")
     expect(found).to_contain_text(REFUSED)
     expect(found.get_by_role("listitem").filter(has_text="warning").first).to_be_visible()
@@ -185,7 +185,7 @@ def test_a_job_that_the_linter_refused_says_rule_reason_and_fix(visit, service, 
     row = page.get_by_role("region", name="Failed, rejected or cancelled").locator(
         "li", has_text="ratio"
     )
-    for words in ("P001", "'(16:9)' in the prompt.", "is read as a weight", "What to do: Write the ratio without brackets"):  # fmt: skip
+    for words in ("P001", "'(16:9)' in the prompt.", "is parsed as a weight", "What to do: Write the ratio without brackets"):  # fmt: skip
         expect(row).to_contain_text(words)
     assert page.locator("img[src=x]").count() == 0
 

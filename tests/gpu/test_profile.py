@@ -149,7 +149,7 @@ def test_a_step_holds_within_one_step_of_the_driver(step, reading, holds):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[gpu.profiles.a]\n", "gpu.profiles.a: says nothing"),
+        ("[gpu.profiles.a]\n", "gpu.profiles.a: is empty"),
         ("[gpu.profiles.a]\ncore_offset_mhz = 100\n", "an overclock; set max_core_mhz"),
         ("[gpu.profiles.a]\nmax_core_mhz = 1\nmax_memory_mhz = 5000\n", "slows the fabric"),
         ("[gpu.profiles.a]\nmax_core_mhz = 1\nmax_cor = 1\n", "did you mean `max_core_mhz`?"),

@@ -144,7 +144,7 @@ def test_an_engine_that_is_restarted_on_purpose_blames_no_profile_and_one_that_d
 
     machine.until(lambda: attempts() == 2, "the second attempt")
     machine.until(lambda: cards.tuning() == BASELINE, "the working profile")
-    assert "on probation" in zoetrope(machine, "gpu", "profiles").stdout
+    assert "unproven" in zoetrope(machine, "gpu", "profiles").stdout
     machine.run("systemctl", "kill", "-s", "KILL", "zoetrope-comfyui@0.service")
     machine.until(lambda: attempts() == 3, "the third attempt")
     assert "Profile baseline is disabled" in zoetrope(machine, "gpu", "profiles").stdout

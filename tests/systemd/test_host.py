@@ -179,7 +179,7 @@ def test_a_start_without_its_models_says_which_are_missing(boot):
     )
     said = machine.journal("zoetrope-comfyui@0")
     assert re.search(r"FAILED .*loras/night.safetensors", said), said
-    assert "next: Look at the download" in said
+    assert "next: See the download" in said
     # The service serves all the same, and says what it waits for.
     assert machine.get("/healthz")[0] == 200
     machine.until(lambda: "gpu-0 is down" in machine.systemctl("status", "zoetrope"), "the status")
