@@ -315,7 +315,7 @@ class Beneath:
 
 
 def hidden_name(path: str) -> str:
-    """Give a file that is being written a name next to its own that nobody looks at."""
+    """Give the hidden name under which a file is written before it takes its own."""
     above, slash, _ = path.rpartition("/")
     return f"{above}{slash}.{uuid.uuid4().hex}.part"
 

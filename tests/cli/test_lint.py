@@ -97,9 +97,9 @@ def test_the_graph_of_the_first_guide_fails_and_its_fix_passes(run, tmp_path):
     assert done.exit_code == 1
     assert "M004" in done.stdout
     assert run("lint", file, "--fix", "--quiet").exit_code == 0
-    mended = json.loads(file.read_text())["cond"]
-    assert mended["class_type"] == "WanImageToVideo"
-    assert mended["inputs"]["start_image"] == old["start_image"]
+    repaired = json.loads(file.read_text())["cond"]
+    assert repaired["class_type"] == "WanImageToVideo"
+    assert repaired["inputs"]["start_image"] == old["start_image"]
 
 
 def test_findings_as_json_and_for_github(run, bent):

@@ -7,20 +7,20 @@ from tests.lint.graphs import HIGH, LOW, At, changed, control, full, hero
 from zoetrope.graphs.graph import Node, digest
 from zoetrope.lint.findings import DropInput, Put, SwapNode
 from zoetrope.lint.fix import changed as mended_node
-from zoetrope.lint.fix import mend
+from zoetrope.lint.fix import fixed
 from zoetrope.lint.linter import lint
 
 
 def test_a_sound_graph_stays_as_it_is():
-    mended = mend(hero(), beside())
-    assert mended.graph == hero()
-    assert mended.findings == ()
+    result = fixed(hero(), beside())
+    assert result.graph == hero()
+    assert result.findings == ()
 
 
 def test_the_graph_that_is_given_is_not_changed():
     graph = changed(full(), cond__length=72, dit__offload_device="none")
     before = digest(graph)
-    mend(graph, beside())
+    fixed(graph, beside())
     assert digest(graph) == before
 
 
@@ -38,10 +38,10 @@ def test_many_faults_are_mended_together():
         rife__dtype=None,
         final__fps=16.0,
     )
-    mended = mend(graph, beside())
-    inputs = {name: node.inputs for name, node in mended.graph.items()}
+    result = fixed(graph, beside())
+    inputs = {name: node.inputs for name, node in result.graph.items()}
 
-    assert [f for f in lint(mended.graph, beside()) if f.severity in {"error", "warn"}] == []
+    assert [f for f in lint(result.graph, beside()) if f.severity in {"error", "warn"}] == []
     assert inputs["cond"]["length"] == 73
     assert inputs["cond"]["width"] == 496
     assert inputs["ks_low"]["start_at_step"] == 5
@@ -50,20 +50,20 @@ def test_many_faults_are_mended_together():
     assert inputs["rife"]["dtype"] == "float32"
     assert inputs["final"]["fps"] == 32.0
     assert {"F001", "F004", "S002", "S004", "S005", "S006", "U003", "U007", "Z002", "R002"} <= {
-        finding.rule for finding in mended.findings
+        finding.rule for finding in result.findings
     }
 
 
 def test_only_the_rules_that_are_named_are_mended():
     graph = changed(hero(), cond__length=72, shift_low__shift=6.0)
-    mended = mend(graph, beside(), {"F001"})
-    assert mended.graph["cond"].inputs["length"] == 73
-    assert mended.graph["shift_low"].inputs["shift"] == 6.0
+    result = fixed(graph, beside(), {"F001"})
+    assert result.graph["cond"].inputs["length"] == 73
+    assert result.graph["shift_low"].inputs["shift"] == 6.0
 
 
 def test_the_control_node_becomes_the_picture_node_and_keeps_its_links():
     graph = changed(control(), unet_high__unet_name=HIGH, unet_low__unet_name=LOW)
-    cond = mend(graph, beside(), {"M004"}).graph["cond"]
+    cond = fixed(graph, beside(), {"M004"}).graph["cond"]
 
     assert cond.class_type == "WanImageToVideo"
     assert cond.inputs["start_image"] == ["image", 0]
@@ -75,29 +75,29 @@ def test_the_control_node_becomes_the_picture_node_and_keeps_its_links():
 def test_a_start_picture_that_is_there_already_is_kept():
     graph = changed(control(), unet_high__unet_name=HIGH, unet_low__unet_name=LOW)
     graph = changed({**graph, "other": graph["image"]}, cond__start_image=At("other"))
-    assert mend(graph, beside(), {"M004"}).graph["cond"].inputs["start_image"] == ["other", 0]
+    assert fixed(graph, beside(), {"M004"}).graph["cond"].inputs["start_image"] == ["other", 0]
 
 
 def test_a_value_from_elsewhere_is_written_into_the_node_itself():
     number = Node(class_type="PrimitiveInt", inputs={"value": 72})
     graph = changed({**hero(), "number": number}, cond__length=At("number"))
-    mended = mend(graph, beside(), {"F001"}).graph
-    assert mended["cond"].inputs["length"] == 73
-    assert mended["number"] == number
+    result = fixed(graph, beside(), {"F001"}).graph
+    assert result["cond"].inputs["length"] == 73
+    assert result["number"] == number
 
 
 def test_a_node_keeps_its_title():
     old = changed(hero(), cond__length=72)
     graph = {**old, "cond": Node(old["cond"].class_type, old["cond"].inputs, {"title": "Clip"})}
-    assert mend(graph, beside()).graph["cond"].meta == {"title": "Clip"}
+    assert fixed(graph, beside()).graph["cond"].meta == {"title": "Clip"}
 
 
 @pytest.mark.parametrize("length", range(1, 90))
 def test_any_length_becomes_the_nearest_that_the_model_makes(length):
     graph = changed(hero(), cond__length=length)
-    mended = mend(graph, beside(), {"F001"}).graph["cond"].inputs["length"]
-    assert mended % 4 == 1
-    assert abs(mended - length) <= 2
+    result = fixed(graph, beside(), {"F001"}).graph["cond"].inputs["length"]
+    assert result % 4 == 1
+    assert abs(result - length) <= 2
 
 
 def test_each_change_does_what_it_says_and_keeps_the_rest():
@@ -111,5 +111,5 @@ def test_each_change_does_what_it_says_and_keeps_the_rest():
 
 def test_a_node_that_changes_its_class_has_its_values_mended_as_well():
     graph = changed(control(), unet_high__unet_name=HIGH, unet_low__unet_name=LOW, cond__length=72)
-    cond = mend(graph, beside()).graph["cond"]
+    cond = fixed(graph, beside()).graph["cond"]
     assert (cond.class_type, cond.inputs["length"]) == ("WanImageToVideo", 73)

@@ -15,7 +15,7 @@ from tests.lint.graphs import LOW, At, changed, clownshark, full, hero, node, wr
 from zoetrope.errors import RecipeError
 from zoetrope.graphs.document import encode, read
 from zoetrope.graphs.graph import Node
-from zoetrope.lint.fix import mend
+from zoetrope.lint.fix import fixed
 from zoetrope.lint.linter import lint
 
 CONTEXT = beside(memory_gb=16, ram_gb=32, architecture="sm_86", file="a (2).json", kernels=frozenset(), tags=["faces", "flf", "loop"],
@@ -71,7 +71,7 @@ def test_any_value_in_any_two_inputs_is_survived(first, one, second, two):
             old = graph[name]
             graph[name] = Node(class_type=old.class_type, inputs={**old.inputs, key: value})
     never_broken(graph)
-    mend(graph, CONTEXT)
+    fixed(graph, CONTEXT)
 
 
 @settings(max_examples=200, deadline=None)

@@ -25,7 +25,7 @@ from tests.lint.graphs import (
 )
 from zoetrope.graphs.graph import Node
 from zoetrope.lint.findings import SEVERITIES
-from zoetrope.lint.fix import mend
+from zoetrope.lint.fix import fixed
 from zoetrope.lint.linter import lint
 from zoetrope.lint.rules import RULES
 
@@ -160,7 +160,7 @@ def test_the_rule_is_silent_about_the_good_graph(case):
 def test_what_the_rule_would_change_mends_the_graph(case):
     before = lint(case.bad, case.bad_context)
     changeable = {f.node + f.input for f in before if f.rule == case.rule and f.changes}
-    after = lint(mend(case.bad, case.bad_context, {case.rule}).graph, case.bad_context)
+    after = lint(fixed(case.bad, case.bad_context, {case.rule}).graph, case.bad_context)
     assert not changeable & {f.node + f.input for f in after if f.rule == case.rule}
     assert set(errors(after)) <= set(errors(before))
 

@@ -25,7 +25,7 @@ from tests.lint.graphs import (
     upscale,
     wrapper,
 )
-from zoetrope.lint.fix import mend
+from zoetrope.lint.fix import fixed
 from zoetrope.lint.linter import lint
 
 
@@ -350,12 +350,12 @@ MENDED = [
 @pytest.mark.parametrize(("rule", "graph", "place", "value"), MENDED)
 def test_what_mends_a_value_is_this(rule, graph, place, value):
     name, _, key = place.partition(".")
-    assert mend(graph, beside(), {rule}).graph[name].inputs[key] == value
+    assert fixed(graph, beside(), {rule}).graph[name].inputs[key] == value
 
 
 def test_a_16_gb_card_gets_the_windows_that_fit_it():
     graph = changed(upscale(), upscale__batch_size=33)
-    assert mend(graph, beside(**ONE_CARD), {"U009"}).graph["upscale"].inputs["batch_size"] == 13
+    assert fixed(graph, beside(**ONE_CARD), {"U009"}).graph["upscale"].inputs["batch_size"] == 13
 
 
 @pytest.mark.parametrize(("shift", "severity"), [(8.0, "info"), (6.0, "warn"), (12.0, "warn")])

@@ -66,7 +66,7 @@ def lint(
     import msgspec
 
     from ..lint.facts import HostFacts, RecipeFacts, pinned_context
-    from ..lint.source import LintSource, gather, mended
+    from ..lint.source import LintSource, fix_file, gather
     from .nodes import card_gigabytes, fetch, named
 
     host = _host(options) if service else HostFacts()
@@ -94,7 +94,7 @@ def lint(
 
     found: list[tuple[Path, tuple[Finding, ...]]] = []
     for source in gather([Path(file) for file in files]):
-        if fix and (done := mended(source, context(source))):
+        if fix and (done := fix_file(source, context(source))):
             count = len(done)
             click.echo(f"{source.file}: {count} fixed ({', '.join(done)})", err=True)
         found.append((source.file, source.lint(context(source))))

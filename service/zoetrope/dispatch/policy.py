@@ -36,7 +36,7 @@ class Assign(msgspec.Struct, frozen=True):
 
 
 class Stay(msgspec.Struct, frozen=True):
-    """Nobody takes anything."""
+    """No job is assigned."""
 
     reason: str
 

@@ -29,7 +29,7 @@ class LeaseLost(ZoetropeError):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """A job in a worker's hands: nobody else gets it until it is returned or runs out."""
+    """A job in a worker's hands: no other worker gets it until it is returned or the lease runs out."""
 
     number: int
     job: str
@@ -134,7 +134,7 @@ class Queue:
         self.offer()
 
     def close(self) -> None:
-        """Wake nobody any more."""
+        """Stop waking workers."""
         self._listeners.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -19,14 +19,14 @@ _ROUNDS = 8
 _ALL = "*"
 
 
-class Mended(msgspec.Struct, frozen=True):
+class Fixed(msgspec.Struct, frozen=True):
     """A graph after its mending, and the findings that were fixed."""
 
     graph: Graph
     findings: tuple[Finding, ...]
 
 
-def mend(graph: Graph, context: LintContext, rules: Collection[str] | None = None) -> Mended:
+def fixed(graph: Graph, context: LintContext, rules: Collection[str] | None = None) -> Fixed:
     """Apply the changes of all findings that have some, or of those of the rules that are named."""
     better = dict(graph)
     done: list[Finding] = []
@@ -47,7 +47,7 @@ def mend(graph: Graph, context: LintContext, rules: Collection[str] | None = Non
                 touched[change.node].add(_ALL if isinstance(change, SwapNode) else change.input)
                 better[change.node] = changed(better[change.node], change)
             done.append(finding)
-    return Mended(better, tuple(done))
+    return Fixed(better, tuple(done))
 
 
 def changed(node: Node, change: Change) -> Node:

@@ -11,7 +11,7 @@ from ..errors import RecipeError
 from ..graphs.document import MOST_BYTES, Document, encode, parse
 from .facts import LintContext
 from .findings import Finding
-from .fix import mend
+from .fix import fixed
 from .linter import lint
 
 REVERSE_ORDER = "experimental.low_to_high"
@@ -68,12 +68,12 @@ def read(file: Path) -> LintSource:
     return LintSource(file, parse(text, str(file)), _tags(file.parent / "recipe.toml"))
 
 
-def mended(source: LintSource, context: LintContext) -> tuple[str, ...]:
+def fix_file(source: LintSource, context: LintContext) -> tuple[str, ...]:
     """Mend a graph in its file, and name the rules that were fixed; a file that is no graph stays as it is."""
     document = source.document
     if document.page_format or document.malformed:
         return ()
-    done = mend(document.nodes, context)
+    done = fixed(document.nodes, context)
     if not done.findings:
         return ()
     plain = encode(done.graph)
