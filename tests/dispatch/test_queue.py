@@ -174,6 +174,8 @@ async def test_a_long_line_of_jobs_that_fit_nobody_hides_no_job_behind_it(
     first = next(iter(queue.too_large))
     queue.forget(first)
     assert first not in queue.too_large
+    queue.report(msgspec.structs.replace(worker("b"), gigabytes=79.2))
+    assert not queue.too_large, "an engine that came since has such a GPU"
 
 
 async def test_when_the_first_postponed_job_is_due_everybody_is_told(ledger, queue, clock):

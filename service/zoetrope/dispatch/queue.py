@@ -69,14 +69,16 @@ class Queue:
     @property
     def too_large(self) -> Mapping[str, Reason]:
         """The jobs, by their ids, for which no worker's GPU has the memory, and what to do."""
-        return {job_id: _reason(job) for job_id, job in self._too_large.items()}
+        # Worked out anew: an engine that came since may have a GPU that is large enough.
+        known = too_large(tuple(self._too_large.values()), tuple(self._workers.values()))
+        return {job.id: _reason(job) for job in known}
 
     def on_offer(self, listener: Callable[[], None]) -> None:
         """Have a function called whenever there may be something to lease."""
         self._listeners.append(listener)
 
     def offer(self) -> None:
-        """Have every worker look: a job waits, or somebody may take one now."""
+        """Have every worker look: a job waits, or a worker may take one now."""
         for listener in self._listeners:
             listener()
 
@@ -161,6 +163,7 @@ class Queue:
         self._leases += 1
         lease = Lease(self._leases, job_id, name, reason)
         self._held[job_id] = _Held(lease, self._monotonic() + LEASE_SECONDS)
+        log.debug("leased to %s: %s", name, reason, extra={"job": job_id[:8], "action": "lease"})
         return lease
 
     def _loaded(self, worker: Worker) -> Worker:

@@ -38,9 +38,8 @@ FIRST_SECONDS = 60.0  # after the start, which has other things to do
 EVERY_SECONDS = HOUR
 SHORT_SECONDS = 600.0  # between two looks while a disk is short of room
 GLANCE_SECONDS = 10.0  # between two questions whether one is
-MOST_FAILURES = (
-    20  # of one kind in one look; then the place is in trouble, and the next look tries again
-)
+# Of one kind in one look; then the place is in trouble, and the next look tries again.
+MOST_FAILURES = 20
 
 
 class Holding(Protocol):
@@ -79,12 +78,10 @@ class Keeper:
         self._last: float | None = None  # by the steady clock
         self._status = KeepStatus()
         self._problems: dict[KeptKind, Reason] = {}
-        self._before: dict[
-            KeptKind, Reason
-        ] = {}  # those of the look before, which were logged then
-        self._failed: set[tuple[KeptKind, str]] = (
-            set()
-        )  # what could not be removed at the last look
+        # Those of the look before, which were logged then.
+        self._before: dict[KeptKind, Reason] = {}
+        # What could not be removed at the last look.
+        self._failed: set[tuple[KeptKind, str]] = set()
         self._unsaved = False
 
     @property

@@ -131,9 +131,8 @@ class Hashes:
                 self._wake.clear()
                 await self.catch_up()
         finally:
-            self._leaving = (
-                True  # a thread cannot be cancelled; it looks at this between two pieces
-            )
+            # A thread cannot be cancelled; it looks at this between two pieces.
+            self._leaving = True
 
     async def catch_up(self) -> None:
         """Compute what was asked for until now."""

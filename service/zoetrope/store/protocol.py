@@ -18,9 +18,8 @@ from typing import Protocol
 from ..domain.job import Job, State
 from ..domain.query import JobQuery, Row, Waiting
 
-Step = Callable[
-    [Job], Job
-]  # pure: from what a job was to what it is; it raises where that is not legal
+# Pure: from what a job was to what it is; it raises where that is not legal.
+Step = Callable[[Job], Job]
 Listener = Callable[[Job | None, Job], None]
 
 
