@@ -164,9 +164,8 @@ class Client:
     ) -> Iterator[StreamEvent]:
         """Follow the event stream; after a break, resume where it was left."""
         last_id = ""
-        away: float | None = (
-            None  # since when there has been no connection; a silent one counts as one
-        )
+        # Since when there has been no connection; a silent one counts as one.
+        away: float | None = None
         pause = 0.25
         while True:
             try:

@@ -15,9 +15,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     up: bool
-    gigabytes: float | None = (
-        None  # of its GPU; 0 where the engine does not say, None before it did
-    )
+    # Of its GPU; 0 where the engine does not say, None before it did.
+    gigabytes: float | None = None
     held: int = 0  # prompts that its engine has
     depth: int = 1  # as many as it takes: those beyond the first wait at the engine
 

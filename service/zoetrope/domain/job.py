@@ -60,9 +60,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str = ""  # of the engine
     attention: str = ""  # the kernel that the engine was started with
     memory: float = 0.0  # of its GPU, in gigabytes; 0 where that is not known
-    environment: Environment | None = (
-        None  # what the engine had besides the graph, when it was submitted
-    )
+    # What the engine had besides the graph, when it was submitted.
+    environment: Environment | None = None
     state: Progress = Progress.SUBMITTED
     fallbacks: tuple[str, ...] = msgspec.field(default=(), name="relief")
     submitted: float = 0.0

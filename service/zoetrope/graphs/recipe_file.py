@@ -126,9 +126,8 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Size(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The pixel budget and grid of the recipe, and where width and height go."""
 
-    pixels: int = (
-        0  # left out where memory profiles have budgets: the smallest one's, or the shelf's
-    )
+    # Left out where memory profiles have budgets: the smallest one's, or the shelf's.
+    pixels: int = 0
     multiple: int
     width: tuple[str, ...]
     height: tuple[str, ...]

@@ -45,9 +45,8 @@ _UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\
 class EntryKind(StrEnum):
     """What a path is to the inbox."""
 
-    PICTURE = (
-        "picture"  # or what somebody took for one: an unknown suffix is rejected with a reason
-    )
+    # Or what a person took for one: an unknown suffix is rejected with a reason.
+    PICTURE = "picture"
     DEEP = "deep"  # a picture below more than one folder: no recipe can be told from that
     TICKET = "ticket"
     DEFAULTS = "defaults"  # a folder's ticket.toml: read, never claimed

@@ -43,9 +43,8 @@ class EngineWatch:
         self._lost = asyncio.Event()
         self._restarting = asyncio.Lock()
         self._broken = False  # a restart was needed and could not be had
-        self._broken_process: _BrokenProcess | None = (
-            None  # nobody may restart it, and its process is of no use
-        )
+        # Nobody may restart it, and its process is of no use.
+        self._broken_process: _BrokenProcess | None = None
         self._away = False  # it did not answer, or not well, since then
         self._proven = False  # its process is known to have made something, or to be a new one
         self._on_change: list[Callable[[], None]] = []
