@@ -43,6 +43,7 @@ VERBS = {
     "finish_stage": lambda j: steps.finish_stage(j, 3.0, MADE),
     "try_again": lambda j: steps.try_again(j, 3.0, BROKE, ("free",)),
     "hold": lambda j: steps.hold(j, 3.0, WHY, 9.0),
+    "postpone": lambda j: steps.postpone(j, 3.0),
     "fail": lambda j: steps.fail(j, 3.0, WHY),
     "reject": lambda j: steps.reject(j, 3.0, WHY),
     "approve": lambda j: steps.approve(j, 3.0),
@@ -66,6 +67,11 @@ LEGAL = {
     ("try_again", State.RUNNING, False): State.QUEUED,
     ("hold", State.QUEUED, True): State.QUEUED,
     ("hold", State.QUEUED, False): State.QUEUED,
+    **{
+        ("postpone", state, attempt): State.QUEUED
+        for state in (State.QUEUED, State.RUNNING)
+        for attempt in (False, True)
+    },
     ("fail", State.QUEUED, True): State.FAILED,
     ("fail", State.RUNNING, True): State.FAILED,
     ("fail", State.QUEUED, False): State.FAILED,
@@ -165,6 +171,44 @@ def test_a_hold_takes_the_unsent_attempt_back():
     assert steps.submit(job, 63.0, "e").reason is None
 
 
+def test_a_pause_forgets_what_never_ran_and_numbers_what_was_interrupted():
+    job = steps.submit(make(State.QUEUED), 1.0, "e")
+    first = job.attempt.prompt_id
+    unsent = steps.postpone(job, 2.0)
+    assert unsent.stage.attempts == ()
+    assert steps.submit(unsent, 3.0, "e").attempt.prompt_id == first
+    job = steps.postpone(steps.start(job, 2.0), 3.0)
+    (stopped,) = job.stage.attempts
+    assert (stopped.state, stopped.failure.kind, job.attempt) == (Progress.FAILED, "paused", None)
+    assert steps.submit(job, 4.0, "e").attempt.prompt_id != first
+
+
+@pytest.mark.parametrize(
+    ("verb", "state", "says", "step"),
+    [
+        ("approve", State.RUNNING, "is running, so it cannot be approved.", "Wait for the end"),
+        ("approve", State.DONE, "is done, so it cannot be approved.", "zoetrope again abababab"),
+        ("decline", State.QUEUED, "is queued, so it cannot be declined.", "it can be cancelled."),
+        (
+            "retry",
+            State.REJECTED,
+            "was rejected, so it cannot be retried.",
+            "drop its picture again.",
+        ),
+        ("retry", State.REVIEW, "is to be reviewed, so it cannot be retried.", "Approve, decline"),
+        ("cancel", State.FAILED, "has failed, so it cannot be cancelled.", "Retry it, or"),
+        ("approve", State.WAITING, "waits for its other picture, so", "Add that picture"),
+        ("cancel", State.CANCELLED, "was cancelled, so it cannot be cancelled.", "Retry it, or"),
+    ],
+)
+def test_what_cannot_be_done_says_how_the_job_stands_and_what_can(verb, state, says, step):
+    with pytest.raises(IllegalTransition) as caught:
+        VERBS[verb](make(state))
+    assert caught.value.reason.sentence.startswith(f"Job abababab {says}")
+    assert step in caught.value.reason.next_step
+    assert "{" not in caught.value.reason.next_step
+
+
 def test_retry_keeps_finished_stages_and_asks_an_unanswered_review_again():
     job = steps.finish_stage(
         steps.start(steps.submit(make(State.QUEUED), 1.0, "e"), 2.0), 3.0, MADE
@@ -201,10 +245,3 @@ def test_retry_forgets_the_ladder():
     assert again.stage is not None
     assert again.stage.fallbacks == ()
     assert len(again.stage.attempts) == 1
-
-
-def test_an_illegal_step_says_what_is_possible():
-    with pytest.raises(IllegalTransition) as caught:
-        steps.approve(make(State.DONE), 2.0)
-    assert "is done" in str(caught.value)
-    assert "review" in caught.value.reason.next_step

@@ -14,14 +14,38 @@ from .usage import Usage
 from .values import Artefact, Failure, SourceImage
 from .verdict import Verdict
 
+REVIEWED = frozenset({State.REVIEW})
+UNDER_WAY = frozenset({State.WAITING, State.QUEUED, State.RUNNING, State.REVIEW})
+REVIVED = frozenset({State.FAILED, State.CANCELLED})
+
+# What a job is, in words, and what a user can do with it then.
+STANDS: dict[State, tuple[str, str]] = {
+    State.WAITING: ("waits for its other picture", "Add that picture, or cancel the job."),
+    State.QUEUED: ("is queued", "It runs by itself; it can be cancelled."),
+    State.RUNNING: ("is running", "Wait for the end of its stage, or cancel it."),
+    State.REVIEW: ("is to be reviewed", "Approve, decline or cancel it."),
+    State.DONE: ("is done", "Its video is in the outbox; zoetrope again {short} makes another."),
+    State.FAILED: ("has failed", "Retry it, or change something: zoetrope again {short} --help"),
+    State.CANCELLED: (
+        "was cancelled",
+        "Retry it, or change something: zoetrope again {short} --help",
+    ),
+    State.REJECTED: ("was rejected", "Fix what its reason says, and drop its picture again."),
+}
+
 
 def _step(job: Job, to: State, now: float, allowed: frozenset[State], **changes: object) -> Job:
-    if job.state not in allowed:
-        raise IllegalTransition(
-            f"Job {job.short} is {job.state}; it cannot become {to}.",
-            f"This is possible while a job is {' or '.join(sorted(allowed))}.",
-        )
+    _need(job, allowed, f"become {to}")
     return msgspec.structs.replace(job, state=to, updated=now, **changes)
+
+
+def _need(job: Job, allowed: frozenset[State], asked: str) -> None:
+    """Raise unless a job is in one of some states; `asked` is what is wanted of it, such as "be approved"."""
+    if job.state not in allowed:
+        stands, step = STANDS[job.state]
+        raise IllegalTransition(
+            f"Job {job.short} {stands}, so it cannot {asked}.", step.format(short=job.short)
+        )
 
 
 def _with_stage(job: Job, changed: Stage) -> tuple[Stage, ...]:
@@ -193,6 +217,24 @@ def try_again(
     )
 
 
+def postpone(job: Job, now: float) -> Job:
+    """No stage may start now: an attempt that never ran did not happen, one that was made to stop begins anew."""
+    stage = _current(job)
+    if stage.attempts and stage.attempts[-1].state is Progress.SUBMITTED:
+        stage = msgspec.structs.replace(stage, attempts=stage.attempts[:-1])
+    # The engine's history has the interrupted one under its id: the next one needs another.
+    failure = Failure(kind="paused", message="It was interrupted for a pause.")
+    stage = _ending(stage, now, Progress.FAILED, failure)
+    stage = msgspec.structs.replace(stage, state=Progress.PENDING)
+    return _step(
+        job,
+        State.QUEUED,
+        now,
+        frozenset({State.QUEUED, State.RUNNING}),
+        stages=_with_stage(job, stage),
+    )
+
+
 def hold(job: Job, now: float, reason: Reason, not_before: float) -> Job:
     """The host lacks something: the attempt never ran, the job waits and says why."""
     stage = _current(job)
@@ -257,21 +299,31 @@ def reject(job: Job, now: float, reason: Reason) -> Job:
 
 def approve(job: Job, now: float) -> Job:
     """A person looked and liked it: the next stage may run."""
+    _need(job, REVIEWED, "be approved")
     looked = next((s for s in reversed(job.stages) if s.state is Progress.DONE), None)
     stages = job.stages
     if looked is not None:
         stages = _with_stage(job, msgspec.structs.replace(looked, approved=True))
-    return _step(job, State.QUEUED, now, frozenset({State.REVIEW}), reason=None, stages=stages)
+    return _step(
+        job,
+        State.QUEUED,
+        now,
+        REVIEWED,
+        reason=None,
+        stages=stages,
+    )
 
 
 def decline(job: Job, now: float, sentence: str = "") -> Job:
     """A person looked and did not like it."""
+    _need(job, REVIEWED, "be declined")
     reason = Reason("declined", sentence or "Declined at the review.")
-    return _step(job, State.CANCELLED, now, frozenset({State.REVIEW}), reason=reason)
+    return _step(job, State.CANCELLED, now, REVIEWED, reason=reason)
 
 
 def cancel(job: Job, now: float, sentence: str = "") -> Job:
     """A person took the job back."""
+    _need(job, UNDER_WAY, "be cancelled")
     reason = Reason("cancelled", sentence or "Cancelled by a user.")
     stages = job.stages
     if (stage := job.stage) is not None:
@@ -281,7 +333,7 @@ def cancel(job: Job, now: float, sentence: str = "") -> Job:
         job,
         State.CANCELLED,
         now,
-        frozenset({State.WAITING, State.QUEUED, State.RUNNING, State.REVIEW}),
+        UNDER_WAY,
         reason=reason,
         stages=stages,
     )
@@ -314,8 +366,8 @@ def need_files(job: Job) -> None:
 
 def retry(job: Job, now: float) -> Job:
     """A person wants it tried again: finished stages stay finished, an unanswered review is asked again."""
-    if job.state is not State.DONE:
-        need_files(job)
+    _need(job, REVIVED, "be retried")
+    need_files(job)
     if not job.stages or not job.images:
         raise IllegalTransition(
             f"Job {job.short} never had a usable picture.", "Drop the picture again."
@@ -333,5 +385,10 @@ def retry(job: Job, now: float) -> Job:
     elif done and done[-1].review and not done[-1].approved:
         to = State.REVIEW
     return _step(
-        job, to, now, frozenset({State.FAILED, State.CANCELLED}), reason=None, stages=stages
+        job,
+        to,
+        now,
+        REVIVED,
+        reason=None,
+        stages=stages,
     )
