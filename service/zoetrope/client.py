@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -129,16 +129,18 @@ class Client:
         ticket: Mapping[str, object],
         *,
         end: Path | None = None,
+        names: Sequence[str] = (),
         parent: str = "",
         recipe_version: str = "",
         recipe: Mapping[str, str] = MappingProxyType({}),
     ) -> bytes:
-        """Send a picture piece by piece, so that its size does not matter."""
+        """Send a picture piece by piece, so that its size does not matter; `names` replace the files' own."""
         border = f"zoetrope-{secrets.token_hex(16)}"
         blocks: list[bytes | Path] = []
-        for name, file in (("image", image), ("end", end)):
-            if file is not None:
-                blocks += [_part(border, name, file.name), file, b"\r\n"]
+        files = [(name, file) for name, file in (("image", image), ("end", end)) if file]
+        for number, (name, file) in enumerate(files):
+            shown = names[number] if names else file.name
+            blocks += [_part(border, name, shown), file, b"\r\n"]
         if ticket:
             blocks += [_part(border, "ticket"), json.dumps(ticket).encode(), b"\r\n"]
         if recipe:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.fakes.running import draw, until
 from tests.fakes.service import RECIPES, EngineProcess, ServiceProcess
+from zoetrope.cli import receipt_file
 from zoetrope.graphs.shelf import load
 
 RECORDED = Path(__file__).parent / "recordings" / "receipt-1.json"
@@ -82,9 +83,31 @@ def test_a_receipt_gives_the_same_graphs_and_seed_again(service):
         for folder in sorted(folders, key=lambda folder: folder != first)
     )
     assert new["parent"] == old["job"]
+    assert [new["stem"], *(image["name"] for image in new["stills"])] == ["cat", "cat.png"]
+    assert all((folder / "cat.mp4").exists() for folder in folders)
     assert new["plan"] == old["plan"]
     for key in ("prompt", "negative", "parameters"):
         assert new["ticket"][key] == old["ticket"][key]
+
+
+@pytest.mark.parametrize(
+    ("told", "files", "names"),
+    [
+        ({"stem": "my cat", "stills": [{"name": "a/cat.PNG"}]}, ["source.png"], ["my cat.png"]),
+        ({"stills": [{"name": "cat.png"}]}, ["source.png"], ["cat.png"]),
+        (
+            {"stills": [{"name": "cat.start.png"}, {"name": "cat.end.jpg"}]},
+            ["source.png", "source-end.jpg"],
+            ["cat.png", "cat.end.jpg"],
+        ),
+        ({}, ["source.png"], ["source.png"]),
+        ({"stills": [{"name": "../../etc/passwd"}]}, ["source.png"], ["passwd.png"]),
+    ],
+)
+def test_the_picture_has_the_name_that_it_was_dropped_with(told, files, names):
+    receipt = {"schema": 1, "job": "0" * 32, "stages": [{"name": "i2v"}], **told}
+    past = receipt_file.decode(json.dumps(receipt).encode())
+    assert list(past.names([Path(file) for file in files])) == names
 
 
 def test_another_picture_is_another_graph_and_is_told(service, tmp_path):
@@ -237,6 +260,8 @@ def test_a_receipt_of_an_earlier_version_is_reproduced_as_far_as_it_tells(host, 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "unknown: The receipt of an earlier zoetrope" in done.stdout
     assert "repeats aa273d20" in done.stdout
+    (again,) = host.get("/api/v1/jobs")["jobs"]
+    assert (again["stem"], again["name"]) == ("cat", "cat.png")
 
 
 def test_the_help_teaches_the_exit_codes():

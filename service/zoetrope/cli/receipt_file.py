@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +18,7 @@ from ..graphs import shared
 from ..graphs.memory import CLASSES
 from ..graphs.recipe import Recipe
 from ..graphs.versions import unpacked
+from ..inbox.entry import classify
 from ..jobs.outbox import RECEIPT
 from ..jobs.receipt import SCHEMA
 from ..structs import primed
@@ -46,9 +48,10 @@ class PastStage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture that the video began with."""
+    """A picture that the video began with, under the name that it was dropped with."""
 
     sha256: str = ""
+    name: str = ""
 
 
 class PastPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +68,7 @@ class PastReceipt(msgspec.Struct, frozen=True, kw_only=True):
     job: str
     stages: tuple[PastStage, ...]
     zoetrope: str = ""
+    stem: str = ""
     recipe: str = ""
     recipe_version: str = ""
     recipe_files: dict[str, str] = {}
@@ -85,6 +89,20 @@ class PastReceipt(msgspec.Struct, frozen=True, kw_only=True):
             **({} if seed is None else {"seed": seed}),
             "review": False,
         }
+
+    def names(self, files: Sequence[Path]) -> tuple[str, ...]:
+        """Name pictures for an upload so that the new video is named as the one of then; `files` are those that are there."""
+        found = []
+        for number, file in enumerate(files):
+            then = self.images[number].name if number < len(self.images) else ""
+            then = then.rpartition("/")[2]
+            if number:
+                found.append(then or file.name)
+                continue
+            # A receipt of an earlier version says no stem: it was that of the first picture.
+            stem = self.stem or classify(then).stem
+            found.append(f"{stem}{file.suffix}" if stem else file.name)
+        return tuple(found)
 
     def models(self) -> tuple[str, ...]:
         """Name the model files that its workflows loaded."""

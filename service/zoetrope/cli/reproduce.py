@@ -79,6 +79,7 @@ def reproduce(
             pictures[0],
             past.wish(),
             end=pictures[1] if len(pictures) > 1 else None,
+            names=past.names(pictures),
             parent=past.job,
             recipe_version=past.recipe_version,
             recipe=past.recipe_files if now.recipe == "files" else {},

@@ -44,6 +44,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     zoetrope: str
     job: str
     parent: str
+    stem: str  # the name that the video has unless the ticket gives one
     created: float
     finished: float
     recipe: str
@@ -76,6 +77,7 @@ def write(
         zoetrope=__version__,
         job=job.id,
         parent=job.parent,
+        stem=job.stem,
         created=job.created,
         finished=now,
         recipe=job.ticket.recipe,
