@@ -198,7 +198,8 @@ def test_a_video_that_the_recipe_cannot_use_is_refused(given, key):
 
 
 def test_a_larger_size_is_possible_where_the_ticket_asks_for_one():
-    ticket = Ticket(recipe=UPSCALE.name, parameters={"resolution": 1440})
+    asked = {"resolution": 1440, "max_resolution": 2560}
+    ticket = Ticket(recipe=UPSCALE.name, parameters=asked)
     assert UPSCALE.plan(ticket, video(size=(1080, 1920)), 7).parameters["resolution"] == 1440
 
 

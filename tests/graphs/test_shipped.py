@@ -71,9 +71,8 @@ def forms(recipe: Recipe) -> Iterator[tuple[str, Graph]]:
         names = tuple(fallbacks.name for fallbacks in stage.fallbacks)
         for gigabytes in (0, *recipe.file.memory):
             card = recipe.on(gigabytes)
-            edge = recipe.file.clip.edge if recipe.file.clip else ""
             for wish in wishes(card):
-                if wish.get(edge, 1080) == 480:
+                if "resolution" in wish and wish["resolution"] == 480:
                     continue  # no larger than the clip that it is made from
                 yield f"{stage.name} {gigabytes} {wish}", build(card, stage, **wish)
             longest = {"frames": recipe.file.length.max} if recipe.file.length else {}

@@ -12,7 +12,7 @@ from ..domain.plan import Plan
 from ..domain.values import Scalar, SourceImage, Ticket
 from ..errors import RecipeError, Rejected
 from ..mistakes import nearest, show
-from . import presets
+from . import enlarge, presets
 from .graph import Graph, put, swap
 from .memory import class_of
 from .recipe_file import Clip, Memory, Parameter, RecipeFile, Size, StageSpec
@@ -112,7 +112,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
                 f"Use a whole number from 0 to {self.file.seed_max}.",
                 key="ticket-value",
             )
-        return Plan(
+        plan = Plan(
             width=width,
             height=height,
             frames=frames,
@@ -125,6 +125,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             set=dict(self.card.set),
             notes=tuple(notes),
         )
+        for stage in self.file.stages:
+            if stage.expect.size == "larger":
+                files = dict.fromkeys(("picture", "end_picture", "source"), "")
+                graph = self.build(plan, stage, files=files, prefix="")
+                sized = self.file.size is not None
+                enlarge.check(graph, (width, height), self.file.parameters, sized=sized)
+        return plan
 
     def build(
         self,

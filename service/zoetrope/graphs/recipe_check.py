@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..domain.values import SourceImage, Ticket
 from ..errors import RecipeError, Rejected
 from ..mistakes import nearest
 from . import presets
@@ -13,6 +14,9 @@ from .graph import Graph
 from .recipe import Recipe
 from .recipe import check as check_value
 from .recipe_file import Parameter, Setting
+
+# Wide, tall and square.
+SHAPES = ((1280, 720), (720, 1280), (1000, 1000))
 
 
 def check(recipe: Recipe, origin: Path | str) -> None:
@@ -24,6 +28,7 @@ def check(recipe: Recipe, origin: Path | str) -> None:
             _check_parameter(recipe, name, parameter)
         _check_presets(recipe)
         _check_memory(recipe)
+        _check_plans(recipe)
     except RecipeError as error:
         raise RecipeError(f"{origin}: {error.reason.sentence}", "Fix the recipe.") from error
 
@@ -99,6 +104,31 @@ def _check_memory(recipe: Recipe) -> None:
             if recipe.file.cards:
                 where += f", or the table [cards.{recipe.file.cards}] of shared.toml"
             raise RecipeError(f"{error.reason.sentence.rstrip('.')}: {where} sets it.") from error
+
+
+def _check_plans(recipe: Recipe) -> None:
+    """A picture without a ticket has to become a larger video on every GPU, whatever its shape."""
+    enlarges = any(stage.expect.size == "larger" for stage in recipe.file.stages)
+    if recipe.file.clip is not None or not enlarges:
+        return
+    for gigabytes in (0, *recipe.file.memory):
+        for width, height in SHAPES:
+            image = SourceImage(
+                name="",
+                sha256="",
+                size=0,
+                format="",
+                width=width,
+                height=height,
+                source="",
+                file="",
+            )
+            try:
+                recipe.on(gigabytes).plan(Ticket(recipe=recipe.name), image, 0)
+            except Rejected as error:
+                where = f" on a GPU with {gigabytes} GB" if gigabytes else ""
+                sentence = error.reason.sentence
+                raise RecipeError(f"its own defaults are rejected{where}: {sentence}") from error
 
 
 def _check_value(name: str, parameter: Parameter, value: Any) -> None:
