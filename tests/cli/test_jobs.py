@@ -88,6 +88,8 @@ def test_one_job_is_shown_with_everything_that_was_tried(service, run):
     assert "i2v: pending, fallbacks: tiled" in text
     assert "attempt 1 on comfyui: failed after 30 s: CUDA out of memory" in text
     assert f"zoetrope retry {job.short}" in text
+    # With another seed alone it would run out of memory again.
+    assert f"zoetrope again {job.short} --set KEY=VALUE" in text
 
 
 def test_an_unknown_job_is_one_line(service, run):

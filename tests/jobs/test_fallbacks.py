@@ -5,9 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoetrope.domain.job import Attempt, Progress, Stage
-from zoetrope.domain.values import Failure
-from zoetrope.jobs.fallbacks import Again, Dropped, GiveUp, Hold, Means, Refuse, decide
+from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
+from zoetrope.domain.values import Failure, Ticket
+from zoetrope.jobs.fallbacks import (
+    Again,
+    Dropped,
+    GiveUp,
+    Hold,
+    Means,
+    Refuse,
+    decide,
+    seed_helps,
+)
 
 OFFERED = ("batch-9", "tiled")
 
@@ -65,7 +74,9 @@ def test_remembered_fallbacks_are_kept_and_the_others_follow():
         (("frozen",), "definite action"),
         (("bytes", "noise"), "steps that do not meet"),
         (("bytes",), "another seed may help"),
-        ((), "another seed may help"),
+        (("size",), "something else than its recipe.toml expects"),
+        (("unreadable",), "its disk, then retry"),
+        ((), "something else than"),
     ],
 )
 def test_a_doubtful_videos_next_step_follows_its_looks(looks, words):
@@ -74,6 +85,33 @@ def test_a_doubtful_videos_next_step_follows_its_looks(looks, words):
     found = decide(failure, stage("doubtful", "doubtful"), means)
     assert isinstance(found, GiveUp)
     assert words in found.reason.next_step
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "looks", "helps"),
+    [
+        (State.DONE, "", (), True),
+        (State.REVIEW, "", (), True),
+        (State.CANCELLED, "interrupted", (), True),
+        (State.REJECTED, "refused", (), False),
+        (State.FAILED, "doubtful", ("frozen",), True),
+        (State.FAILED, "doubtful", ("noise", "bytes"), True),
+        (State.FAILED, "doubtful", ("noise",), False),
+        (State.FAILED, "doubtful", ("size", "frames"), False),
+        *((State.FAILED, kind, (), False) for kind in ("oom", "host-oom", "cuda", "crash", "node")),
+        *((State.FAILED, kind, (), False) for kind in ("model", "file", "package", "wedged")),
+        (State.FAILED, "", (), False),
+    ],
+)
+def test_another_seed_is_offered_only_where_it_can_help(state, kind, looks, helps):
+    failure = Failure(kind=kind, message="It broke.", looks=looks)
+    attempt = Attempt(number=1, prompt_id="1", engine="e", state=Progress.FAILED, failure=failure)
+    stages = (Stage(name="i2v", attempts=(attempt,) if kind else ()), Stage(name="upscale"))
+    job = Job(
+        id="0" * 32, created=1.0, updated=1.0, state=state, stem="cat",
+        ticket=Ticket(recipe="tiny"), stages=stages,
+    )  # fmt: skip
+    assert seed_helps(job) is helps
 
 
 @pytest.mark.parametrize("kind", ["cuda", "wedged"])

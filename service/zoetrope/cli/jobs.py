@@ -94,8 +94,14 @@ def details(found: JobView) -> list[str]:
                     f"         attempt {attempt.number} on {attempt.engine}: {attempt.state}{took}{why}"
                 )
             )
-    lines += [f"next     zoetrope {action} {found.short}" for action in found.actions]
+    lines += [f"next     zoetrope {_command(found, action)}" for action in found.actions]
     return lines
+
+
+def _command(found: JobView, action: str) -> str:
+    """Write the command of an action; what ends the same with every seed needs a change."""
+    change = " --set KEY=VALUE" if action == "again" and not found.seed_helps else ""
+    return f"{action} {found.short}{change}"
 
 
 def _removed(found: JobView) -> str:

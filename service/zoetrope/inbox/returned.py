@@ -68,7 +68,8 @@ class Returned:
                     others=tuple(others),
                     folder=job.folder,
                     failed=job.state is not State.REJECTED,
-                    job=job.short,
+                    # Only what failed can go on; what was rejected would be rejected again.
+                    job=job.short if job.state is State.FAILED else "",
                 ),
             )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..domain.job import Stage
+from ..domain.job import Job, Stage, State
 from ..domain.values import Failure
 from ..errors import Reason
 
@@ -30,6 +30,9 @@ LOOKS = {
     "noise": "Look at the video in the work folder: zoetrope lint finds steps that do not meet, zoetrope health"
     " an attention kernel that is wrong on this GPU.",
 }
+
+# Another seed makes other pictures: it can end these, and nothing that is the same for every seed.
+SEEDS_LOOKS = frozenset({"black", "saturated", "frozen", "bytes"})
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -110,6 +113,20 @@ def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
     return GiveUp(_last_word(failure, stage))
 
 
+def seed_helps(job: Job) -> bool:
+    """Tell whether another seed may end better: whatever was seen by somebody, and pictures that verification doubts.
+
+    A file or a model that is missing, a disk, the memory, a rejected picture or workflow are the same for every seed.
+    """
+    if job.state is State.REJECTED:
+        return False
+    if job.state is not State.FAILED:
+        return True
+    attempts = [attempt for stage in job.stages for attempt in stage.attempts]
+    failure = attempts[-1].failure if attempts else None
+    return failure is not None and not SEEDS_LOOKS.isdisjoint(failure.looks)
+
+
 def _next_fallback(failure: Failure, fallbacks: tuple[str, ...], means: Means) -> Decision:
     order = (FREE, *means.offered, *((RESTART,) if means.can_restart else ()))
     for fallback in order:
@@ -169,10 +186,7 @@ def _last_word(failure: Failure, stage: Stage) -> Reason:
         "file": "The engine misses a file: look at its log, then retry.",
         "crash": "The engine keeps dying: look at its log and the host's memory, then retry.",
         "vanished": "Something removes the engine's outputs: look at its output folder, then retry.",
-        "doubtful": next(
-            (LOOKS[look] for look in failure.looks if look in LOOKS),
-            "Look at the video in the work folder; another seed may help.",
-        ),
+        "doubtful": _doubtful(failure.looks),
     }
     tries = len(stage.attempts)
     count = f" after {tries} attempts" if tries > 1 else ""
@@ -181,3 +195,14 @@ def _last_word(failure: Failure, stage: Stage) -> Reason:
         f"The stage {stage.name} failed{where}{count}: {failure.message}",
         steps.get(failure.kind, "Look at the engine's log, then retry."),
     )
+
+
+def _doubtful(looks: Sequence[str]) -> str:
+    """Say what to do about a video that is no good, by what is wrong with it."""
+    if (step := next((LOOKS[look] for look in looks if look in LOOKS), "")) != "":
+        return step
+    if not SEEDS_LOOKS.isdisjoint(looks):
+        return "Look at the video in the work folder; another seed may help."
+    if "unreadable" in looks or "empty" in looks:
+        return "Look at the engine's log and its disk, then retry."
+    return "Look at the video in the work folder: the recipe's workflow makes something else than its recipe.toml expects."

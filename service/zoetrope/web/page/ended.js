@@ -50,11 +50,11 @@ function row(library, first, repeat) {
       const retry = job.actions.includes("retry") ? actionButton(library, job, "retry") : null;
       const other = job.actions.includes("again")
         ? [
-            button("Another seed", () => again(library, job), { class: "plain", "aria-label": `Run ${job.name} again with another seed` }),
+            job.seed_helps ? button("Another seed", () => again(library, job), { class: "plain", "aria-label": `Run ${job.name} again with another seed` }) : null,
             button("Change…", () => repeat(job), { class: "plain", "aria-label": `Change the prompt of ${job.name} and run it again` }),
           ]
         : [];
-      if (!acts.contains(document.activeElement)) acts.replaceChildren(...(retry ? [retry] : []), ...other);
+      if (!acts.contains(document.activeElement)) acts.replaceChildren(...[retry, ...other].filter(Boolean));
     },
   };
 }
