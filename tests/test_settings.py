@@ -58,6 +58,14 @@ def test_every_key_can_be_written_in_toml():
 @pytest.mark.parametrize(
     ("text", "line"),
     [
+        (
+            "jobs.hours = '22-7'",
+            "jobs.hours: '22-7' is not a range like 22:00-07:00; allowed are ranges of the local time",
+        ),
+        (
+            "jobs.free_after_minutes = -1",
+            "jobs.free_after_minutes: found -1, allowed is a number at least 0, at most 10080",
+        ),
         ("[inbox]\npth = '/x'", "inbox.pth: unknown key; did you mean `path`?"),
         ("inbx = 1", "inbx: unknown key; did you mean `inbox`?"),
         ("inbox = 1", "inbox: found 1, a table is allowed here"),

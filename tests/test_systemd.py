@@ -95,11 +95,11 @@ def test_a_silent_part_keeps_the_sign_of_life_back(pulse, part):
 def test_the_status_is_one_human_sentence():
     counts = {State.RUNNING: 2, State.QUEUED: 14, State.REVIEW: 1, State.DONE: 99}
     assert summary(counts, [WorkerStatus()]) == (
-        "2 running, 14 waiting, 1 to review; engine comfyui is up"
+        "2 running, 14 queued, 1 to review; engine comfyui is up"
     )
     now = [rendering("cat.png", Live(stage="i2v", engine="e", value=8, maximum=20, fraction=0.424))]
     assert summary(counts, [WorkerStatus()], now=now) == (
-        "rendering cat.png: i2v 42 % (step 8/20), 14 waiting, 1 to review; engine comfyui is up"
+        "rendering cat.png: i2v 42 % (step 8/20), 14 queued, 1 to review; engine comfyui is up"
     )
     assert rendering("cat.png", Live(stage="upscale", engine="e")) == "cat.png: upscale 0 %"
     assert summary({}, [WorkerStatus(up=False)]) == "idle; engine comfyui is down"
@@ -159,7 +159,7 @@ async def test_a_service_that_moves_gives_a_sign_of_life_and_says_changes_once(p
         "STATUS=idle; engine comfyui is up",
         "WATCHDOG=1",
         "WATCHDOG=1",
-        "STATUS=1 waiting; engine comfyui is up",
+        "STATUS=1 queued; engine comfyui is up",
     ]
 
 

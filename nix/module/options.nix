@@ -86,6 +86,25 @@ in
       description = "The recipes that come with the package.";
     };
 
+    hours = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "22:00-07:00, 12:00-13:30";
+      description = ''
+        When stages may start, in the local time of the host (`time.timeZone`); null is at any time. Pictures are taken
+        and queued at any time, and a stage that runs at the end of the hours goes on to its own end.
+      '';
+    };
+
+    freeAfterMinutes = mkOption {
+      type = types.nullOr types.ints.positive;
+      default = 10;
+      description = ''
+        After how many minutes without work ComfyUI is asked to give the GPU's memory back; null is never. Loading the
+        models again takes a part of a minute at the next job. A pause, and the end of `hours`, give it back at once.
+      '';
+    };
+
     listen = mkOption {
       type = types.strMatching ".+:[0-9]+";
       default = "127.0.0.1:8190";

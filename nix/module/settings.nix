@@ -61,6 +61,10 @@ in
           // lib.optionalAttrs (gpu.uuid != null) { gpu = gpu.uuid; }
         ) cfg.gpus
       );
+      jobs = {
+        hours = lib.mkIf (cfg.hours != null) (mkDefault cfg.hours);
+        free_after_minutes = mkDefault (if cfg.freeAfterMinutes == null then 0 else cfg.freeAfterMinutes);
+      };
       web.listen = mkDefault cfg.listen;
       # Where systemd puts it for this unit; no other unit can read it.
       web.token_file = lib.mkIf (cfg.tokenFile != null) (mkDefault "/run/credentials/zoetrope.service/token");

@@ -11,6 +11,8 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from . import tables
+from .domain.hours import Hours
+from .domain.hours import parse as parse_hours
 from .errors import SettingsError
 from .mistakes import decode, mistakes, nearest, show
 from .structs import primed
@@ -93,6 +95,16 @@ class JobsSettings(Section, frozen=True):
     review: bool | None = None
     retries: Count = 3
     patience_seconds: Annotated[float, msgspec.Meta(gt=0)] = 180.0
+    # In local time, such as "22:00-07:00, 12:00-13:30"; unset, at any time.
+    hours: str | None = None
+    # Long enough for the next picture of somebody who drops one after another; loading the models
+    # again takes a minute of a stage's many. 0 is never: the GPU is for nothing else.
+    free_after_minutes: Annotated[float, msgspec.Meta(ge=0, le=10_080)] = 10.0
+
+    @property
+    def working_hours(self) -> Hours | None:
+        """The hours as a value."""
+        return parse_hours(self.hours) if self.hours is not None else None
 
 
 class Restart(Section, frozen=True):
@@ -236,6 +248,11 @@ class Settings(Section, frozen=True):
         return self.state.path / "keep.json"
 
     @property
+    def pause_file(self) -> Path:
+        """The file that keeps a user's pause over restarts."""
+        return self.state.path / "pause.json"
+
+    @property
     def recipe_versions(self) -> Path:
         """The folder of the recipes that jobs were accepted with."""
         return self.state.path / "recipe-versions"
@@ -324,6 +341,10 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             yield f"{key}: is the same path as state.path ({clean[key]}); give each its own folder"
         elif clean[key].is_relative_to(work):
             yield f"{key}: {clean[key]} lies inside {work}, which holds work in progress"
+    try:
+        _ = settings.jobs.working_hours
+    except ValueError as error:
+        yield f'jobs.hours: {error}; allowed are ranges of the local time, such as "22:00-07:00, 12:00-13:30"'
     yield from _engine_contradictions(settings.engines)
     folders = [*([settings.models.path] if settings.models.path else []), *settings.models.folders]
     for folder in folders:

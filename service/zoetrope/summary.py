@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from .dispatch.pause import Standstill
 from .domain.job import State
 from .domain.query import JobQuery
 from .errors import Reason
@@ -38,8 +39,9 @@ def summary(
     now: Sequence[str] = (),
     cards: str = "",
     kept: Mapping[str, Reason] | None = None,
+    standstill: Standstill | None = None,
 ) -> str:
-    """Say how the service stands: "rendering cat.png: i2v 42 % (step 8/20), 14 waiting; engine gpu-0 is up"."""
+    """Say how the service stands: "rendering cat.png: i2v 42 % (step 8/20), 14 queued; engine gpu-0 is up"."""
     if problem is not None:
         return str(problem)
     words = [f"rendering {', '.join(now)}"] if now else []
@@ -47,13 +49,15 @@ def summary(
         f"{number} {word}"
         for state, word in (
             (State.RUNNING, "" if now else "running"),
-            (State.QUEUED, "waiting"),
+            (State.QUEUED, "queued"),
             (State.REVIEW, "to review"),
         )
         if word and (number := counts.get(state, 0))
     ]
     engines = [f"engine {worker.name} is {'up' if worker.up else 'down'}" for worker in workers]
-    parts = [", ".join(words) or "idle", ", ".join(engines), _keeping(kept or {}), cards]
+    stands = standstill.reason.sentence.rstrip(".") if standstill is not None else ""
+    standing = "" if stands else "idle"
+    parts = [stands, ", ".join(words) or standing, ", ".join(engines), _keeping(kept or {}), cards]
     return "; ".join(text for text in parts if text)
 
 
@@ -87,4 +91,5 @@ async def sentence(runtime: Runtime) -> str:
         now,
         glance(tuner.watch.latest.values()) if tuner is not None else "",
         status.waiting if status else None,
+        status.standstill if status else None,
     )

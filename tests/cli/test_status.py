@@ -23,7 +23,7 @@ def test_the_service_is_shown_on_one_screen(service, run):
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0].startswith("zoetrope 0.")
-    assert lines[1] == "1 waiting, 1 to review; engine comfyui is up"
+    assert lines[1] == "1 queued, 1 to review; engine comfyui is up"
     assert "engine comfyui at http://127.0.0.1:8188: up for 2.0 h (RTX 5080" in result.stdout
     assert "cannot be read: secret.png" in result.stdout
     assert "held.png waits: The recipe is broken. Fix it." in result.stdout

@@ -3,7 +3,7 @@ import pytest
 from tests.web.fakes import WorkerStatus, make_job
 from zoetrope.domain.job import State
 from zoetrope.errors import Reason
-from zoetrope.health.checks.queue import PATIENCE, QueueCheck
+from zoetrope.health.checks.queue import FORGOTTEN, PATIENCE, QueueCheck
 
 
 class Clock:
@@ -24,7 +24,7 @@ async def test_a_queue_that_moves_is_ok_and_counted(parts):
         await parts.ledger.add(job, claim=job.id)
     verdict = await QueueCheck(parts).look()
     assert verdict.level == "ok"
-    assert verdict.found == "1 running, 2 waiting, 1 to review."
+    assert verdict.found == "1 running, 2 queued, 1 to review."
 
 
 async def test_a_paused_queue_is_degraded_with_what_to_do(parts):
@@ -32,6 +32,26 @@ async def test_a_paused_queue_is_degraded_with_what_to_do(parts):
     verdict = await QueueCheck(parts).look()
     assert verdict.level == "degraded"
     assert (verdict.found, verdict.next_step) == ("Paused: The disk is full.", "Free some space.")
+
+
+async def test_a_users_pause_is_no_complaint_until_it_was_forgotten(parts):
+    await parts.ledger.add(make_job(), claim="1")
+    parts.conductor.workers = [WorkerStatus()]
+    await parts.conductor.pause()
+    clock, now = Clock(), Clock()
+    now.now = parts.conductor.standstill.since + 7200
+    check = QueueCheck(parts, now=now, clock=clock)
+    for clock.now in (0.0, PATIENCE + 1):
+        verdict = await check.look()
+        assert verdict.level == "ok", "an engine is idle, as it is to be"
+    assert verdict.found == (
+        "Paused by a user: no stage starts (for 2 h). 0 running, 1 queued, 0 to review."
+    )
+    now.now += FORGOTTEN
+    verdict = await check.look()
+    assert (verdict.level, "zoetrope resume" in verdict.next_step) == ("degraded", True)
+    await parts.conductor.pause(10 * FORGOTTEN)
+    assert (await check.look()).level == "ok", "it has an end"
 
 
 async def test_jobs_that_the_host_keeps_are_told_with_what_to_do(parts):

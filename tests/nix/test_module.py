@@ -43,6 +43,7 @@ def test_enable_alone_makes_a_sound_host():
             "recipes": ["wan22-i2v-hero"],
             "extra": [],
         },
+        "jobs": {"free_after_minutes": 10},
         "web": {"listen": "127.0.0.1:8190"},
     }
     assert found["firewall"] == []
@@ -52,6 +53,11 @@ def test_settings_of_the_operator_win():
     found = said('settings = { inbox.duplicates = "always"; state.path = "/data/state"; };')
     assert found["settings"]["inbox"] == {"path": "/srv/zoetrope/inbox", "duplicates": "always"}
     assert found["settings"]["state"] == {"path": "/data/state"}
+
+
+def test_working_hours_and_idleness_are_settings_of_the_service():
+    found = said('hours = "22:00-07:00"; freeAfterMinutes = null;')
+    assert found["settings"]["jobs"] == {"hours": "22:00-07:00", "free_after_minutes": 0}
 
 
 def test_how_long_things_are_kept_is_a_setting_like_any_other():

@@ -11,6 +11,7 @@ import msgspec
 
 from tests.conftest import RECIPES
 from tests.fakes.source_image import plain_image
+from zoetrope.dispatch.pause import Pause, Standstill, standstill
 from zoetrope.domain import steps
 from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.values import Ticket
@@ -60,6 +61,7 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
 
 class Status(msgspec.Struct, kw_only=True):
     paused: Reason | None = None
+    standstill: Standstill | None = None
     workers: tuple[WorkerStatus, ...] = ()
     waiting: dict[str, Reason] = {}
 
@@ -72,13 +74,29 @@ class Conductor:
         self.lives: dict[str, Live] = {}
         self.workers = [WorkerStatus()]
         self.paused: Reason | None = None
+        self.standstill: Standstill | None = None
+        self.interrupted = False
         self.waiting: dict[str, Reason] = {}
 
     def live(self, job_id: str) -> Live | None:
         return self.lives.get(job_id)
 
     def status(self) -> Status:
-        return Status(paused=self.paused, workers=tuple(self.workers), waiting=self.waiting)
+        return Status(
+            paused=self.paused,
+            standstill=self.standstill,
+            workers=tuple(self.workers),
+            waiting=self.waiting,
+        )
+
+    async def pause(self, seconds: float | None = None, *, now: bool = False) -> None:
+        at = time.time()
+        pause = Pause(since=at, until=None if seconds is None else at + seconds)
+        self.standstill = standstill(pause, None, at, lambda _: 0.0)
+        self.interrupted = now
+
+    async def resume(self) -> None:
+        self.standstill = None
 
     async def approve(self, job_id: str) -> Job:
         return await self.ledger.change(job_id, lambda job: steps.approve(job, time.time()))

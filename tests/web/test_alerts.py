@@ -112,6 +112,12 @@ async def test_a_queue_that_does_not_move_is_told(parts, firing):
     assert await firing() == {QUEUE}
 
 
+async def test_a_queue_that_a_user_has_paused_is_no_alarm(parts, firing):
+    await add(parts, updated=time.time() - 2 * limit(QUEUE))
+    await parts.conductor.pause()
+    assert await firing() == set()
+
+
 async def test_a_long_queue_behind_a_running_job_is_no_alarm(parts, firing):
     running = await add(parts, State.RUNNING)
     parts.conductor.workers = [WorkerStatus(in_hand=(running.id,))]

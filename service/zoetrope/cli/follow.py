@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from ..client import Client, Moved, decode
-from ..web.views import JobView
+from ..web.views import JobView, StatusView
 from . import show
 
 
@@ -54,6 +54,9 @@ def follow(client: Client, jobs: list[JobView], screen: FollowScreen) -> tuple[l
                 case "hello" if not decode(event.data, StreamHello).resumed:
                     # The stream does not repeat what happened before it began, so it is asked for.
                     changed = [decode(client.job(job), JobView) for job in known]
+                    paused = decode(client.get("/api/v1/status"), StatusView).paused
+                    if paused is not None:
+                        screen.say(str(paused))
                 case "job":
                     changed = [decode(event.data, JobView)]
                 case "progress":

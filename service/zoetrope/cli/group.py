@@ -21,6 +21,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "decline": "Decline a job in review.",
         "retry": "Retry a failed or cancelled job.",
         "cancel": "Cancel a job.",
+        "pause": "Start no further stage, for a while or until resumed.",
+        "resume": "End a pause.",
     },
     "Show state": {
         "status": "Show the service, its engines and its current jobs.",
@@ -46,7 +48,7 @@ SECTIONS: dict[str, dict[str, str]] = {
 }
 COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
 MODULES = {"approve": "decide", "decline": "decide", "retry": "decide", "cancel": "decide"}
-MODULES |= {"job": "jobs"}
+MODULES |= {"job": "jobs", "resume": "pause"}
 # Earlier names of commands, for scripts; no help lists them.
 ALIASES = {"rehearse": "simulate"}
 

@@ -189,10 +189,15 @@ class ComfyEngine:
         part.replace(to)
         return Artefact(file=to.name, size=size, sha256=digest.hexdigest())
 
-    async def withdraw(self, prompt_id: str) -> None:
+    async def prompts(self) -> int:
+        """Count what runs and waits in the queue."""
+        return responses.queue_length(await self._ask("/queue"))
+
+    async def withdraw(self, prompt_id: str, *, running: bool = True) -> None:
         """Take a prompt back, waiting or running; the order of the two calls leaves no gap."""
         await self._send("/queue", json={"delete": [prompt_id]})
-        await self._send("/interrupt", json={"prompt_id": prompt_id})
+        if running:
+            await self._send("/interrupt", json={"prompt_id": prompt_id})
 
     async def free(self) -> None:
         """Ask for models and caches to be dropped when the engine is idle."""

@@ -134,8 +134,11 @@ class Engine(Protocol):
     async def fetch(self, output: Output, to: Path) -> Artefact:
         """Bring one output file here, whole, or raise OutputVanished."""
 
-    async def withdraw(self, prompt_id: str) -> None:
-        """Take a prompt back, whether it still waits or already runs; others are not touched."""
+    async def prompts(self) -> int:
+        """Count the prompts that run or wait at the engine, whoever sent them."""
+
+    async def withdraw(self, prompt_id: str, *, running: bool = True) -> None:
+        """Take a prompt back that still waits or, unless told otherwise, already runs; others are not touched."""
 
     async def free(self) -> None:
         """Ask the engine to unload models and empty its caches when it is idle."""

@@ -38,6 +38,13 @@ def queue_place(queue: Mapping[str, Any], prompt_id: str) -> Queued | Started | 
     return None
 
 
+def queue_length(queue: object) -> int:
+    """Count the prompts in the answer of `/queue`, running ones included; what is no list has none."""
+    parts = queue if isinstance(queue, dict) else {}
+    found = (parts.get("queue_running"), parts.get("queue_pending"))
+    return sum(len(part) for part in found if isinstance(part, list))
+
+
 def ending(entry: Mapping[str, Any]) -> Finished | PromptFailed | Interrupted:
     """Read how a prompt ended from its entry in the history."""
     status = entry.get("status") or {}

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
+from ..dispatch.pause import Standstill
 from ..dispatch.queue import Queue
 from ..domain import steps
 from ..domain.job import ENDED, Job, State
@@ -23,6 +24,7 @@ from ..store.retry import until_answered
 from . import recovery
 from .lint_gate import LintGate
 from .outbox import Outbox
+from .pause import Pauses
 from .progress import Live
 from .publisher import Publisher
 from .room import Room
@@ -34,7 +36,8 @@ from .worker import EngineWorker, WorkerStatus
 class ConductorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the conductor is doing; `waiting` says what keeps single jobs, by their ids."""
 
-    paused: Reason | None
+    paused: Reason | None  # the disk's matter
+    standstill: Standstill | None  # a user's, or that of the working hours
     workers: tuple[WorkerStatus, ...]
     waiting: Mapping[str, Reason] = {}
 
@@ -64,7 +67,17 @@ class Conductor:
         self._tuner = tuner
         self._gate = LintGate(settings)
         self._clock = clock
-        self._queue = Queue(ledger, paused=lambda: self._room.short is not None, clock=clock)
+        self._queue = Queue(
+            ledger,
+            paused=lambda: self._room.short is not None or self._stands_still(),
+            clock=clock,
+        )
+        self._pauses = Pauses(
+            settings.pause_file,
+            settings.jobs.working_hours,
+            lambda _: self._queue.offer(),
+            clock=clock,
+        )
         self._room = Room(settings, self._queue.offer)
         self._publisher = Publisher(
             outbox,
@@ -92,6 +105,8 @@ class Conductor:
                 self._queue,
                 make_run=self._stage_run,
                 settlement=self._settlement,
+                standstill=self._stands_still,
+                free_after=60 * settings.jobs.free_after_minutes or None,
                 clock=clock,
             )
             for engine in engines
@@ -104,6 +119,7 @@ class Conductor:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._room.run())
                 group.create_task(self._publisher.run())
+                group.create_task(self._pauses.run())
                 await self._recover(group)
                 for worker in self._workers:
                     group.create_task(worker.run())
@@ -114,6 +130,7 @@ class Conductor:
         """Say what is going on."""
         return ConductorStatus(
             paused=self._room.short,
+            standstill=self._pauses.standstill(),
             workers=tuple(worker.status() for worker in self._workers),
             waiting={
                 **self._queue.too_large,
@@ -158,6 +175,22 @@ class Conductor:
             job = await self._ledger.get(job_id)
         return job
 
+    async def pause(self, seconds: float | None = None, *, now: bool = False) -> None:
+        """A user wants the GPU: no stage starts until it is resumed or the time is over.
+
+        What runs goes on to the end of its stage, unless it is to stop now; its stage then begins anew.
+        """
+        await self._pauses.begin(seconds)
+        for worker in self._workers:
+            await worker.step_aside(running=now)
+
+    async def resume(self) -> None:
+        """A user ends the pause; the working hours stay what they are."""
+        await self._pauses.end()
+
+    def _stands_still(self) -> bool:
+        return self._pauses.standstill() is not None
+
     def _stage_run(
         self, job_id: str, engine: Engine, stats: Stats, *, recovering: bool
     ) -> StageRun:
@@ -170,6 +203,7 @@ class Conductor:
             stats=stats,
             patience=self._settings.jobs.patience_seconds,
             recovering=recovering,
+            standstill=self._stands_still,
             embed_graph=self._settings.outbox.embed_graph,
             clock=self._clock,
             tell=self._tell,

@@ -27,4 +27,8 @@ class Obsolete(msgspec.Struct, frozen=True):
     """The job has ended meanwhile; there is nothing left to do."""
 
 
-Outcome = Succeeded | Failed | Obsolete
+class Postponed(msgspec.Struct, frozen=True):
+    """No stage may start now: the engine does not have the prompt, or was made to stop."""
+
+
+Outcome = Succeeded | Failed | Obsolete | Postponed

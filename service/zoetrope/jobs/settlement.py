@@ -28,7 +28,7 @@ from ..store.protocol import JobStore
 from ..verify.check import CheckerDown
 from .fallbacks import BYSTANDER, FREE, RESTART, Again, Dropped, GiveUp, Hold, Means, Refuse, decide
 from .outbox import Outbox
-from .outcome import Failed, Obsolete, Outcome, Succeeded
+from .outcome import Failed, Obsolete, Outcome, Postponed, Succeeded
 from .publisher import Publisher, reason_of, way_out
 from .room import Room
 from .stage_request import planned, size_key
@@ -106,6 +106,11 @@ class Settlement:
             return After(again=await self._troubled(job_id, ended))
         job = await self._ledger.get(job_id)
         if isinstance(ended, Obsolete) or job.state in ENDED:
+            return After()
+        if isinstance(ended, Postponed):
+            if job.attempt is not None:
+                now = self._clock()
+                await self._ledger.change(job_id, lambda j: steps.postpone(j, now))
             return After()
         if isinstance(ended, Failed):
             return await self._failed(at, job, ended)

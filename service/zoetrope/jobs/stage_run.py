@@ -37,7 +37,7 @@ from ..store.protocol import JobStore
 from .durations import LEARNED_FROM, learned
 from .environment import environment, names_in
 from .lint_gate import LintGate
-from .outcome import Failed, Obsolete, Outcome
+from .outcome import Failed, Obsolete, Outcome, Postponed
 from .progress import Live, ProgressMeter, eta, silence
 from .stage_request import StageRequest, outdated_stages, planned, size_key
 from .stage_results import bring
@@ -69,6 +69,7 @@ class StageRun:
         patience: float,
         recovering: bool,
         embed_graph: bool,
+        standstill: Callable[[], bool],
         clock: Callable[[], float],
         tell: Callable[[str, Live], None],
         gate: LintGate,
@@ -82,6 +83,7 @@ class StageRun:
         self._work = work / job_id
         self._stats = stats
         self._patience = patience
+        self._standstill = standstill  # whether no stage may start now
         self._clock = clock
         self._tell = tell
         self._gate = gate
@@ -93,6 +95,7 @@ class StageRun:
         self._embed_graph = embed_graph
         self._doubt = recovering  # whether the engine may already have the prompt
         self._found: Finished | None = None
+        self._interrupted = False  # by ourselves, for a pause
         self.live: Live | None = None
         self.sent = asyncio.Event()  # the engine has the prompt, or never will
         self.restarted = False  # the engine was restarted on purpose; losing the prompt is no crash
@@ -120,7 +123,14 @@ class StageRun:
             self._engine, self._found, recipe, job, self._work, embed_graph=self._embed_graph
         )
 
-    async def _until_over(self) -> Finished | Failed | Obsolete:
+    async def step_aside(self, *, running: bool) -> None:
+        """Take the prompt back, for a pause, if the engine has not begun it or if that is to end a running one too."""
+        attempt = (await self._ledger.get(self.job_id)).attempt
+        if attempt is not None and self._found is None:
+            self._interrupted = self._interrupted or running
+            await self._engine.withdraw(attempt.prompt_id, running=running)
+
+    async def _until_over(self) -> Finished | Failed | Obsolete | Postponed:
         while True:
             job = await self._ledger.get(self.job_id)
             if job.state in ENDED:
@@ -137,6 +147,8 @@ class StageRun:
                 memory=self._stats.gigabytes,
             )
             if job.attempt is None:
+                if self._standstill():
+                    return Postponed()
                 warned = await asyncio.to_thread(self._gate.read, request, self._engine.name)
                 # Before the row that names it: a job of an older zoetrope has no version yet.
                 version = await asyncio.to_thread(self._recipes.versions.keep, recipe)
@@ -151,7 +163,8 @@ class StageRun:
             attempt = job.attempt
             assert attempt is not None
             try:
-                await self._see_to_it(job, attempt, request)
+                if not await self._see_to_it(job, attempt, request):
+                    return Postponed()
                 self.sent.set()
             except EngineRefused as error:
                 return Failed(Failure(kind=error.reason.key, message=error.reason.sentence))
@@ -196,27 +209,34 @@ class StageRun:
             plan=plan,
         )
 
-    async def _see_to_it(self, job: Job, attempt: Attempt, request: StageRequest) -> None:
-        """See to it that the engine has the prompt: found there, or submitted."""
+    async def _see_to_it(self, job: Job, attempt: Attempt, request: StageRequest) -> bool:
+        """See to it that the engine has the prompt: found there, or submitted; false if none may start now."""
         if self._doubt:
             place = await self._engine.whereabouts(attempt.prompt_id)
             ran = attempt.started is not None and not self.restarted
             if not isinstance(place, Absent) or ran:
-                return  # it is there; or it ran and is gone, which the follower will say
+                return True  # it is there; or it ran and is gone, which the follower will say
+            if self._standstill():
+                return False
             await self._look_again(job, request)
         self._doubt = True
         names = await self._upload(request)
+        if self._standstill():
+            return False
         tags = {"job": job.id, "stage": request.spec.name, "attempt": str(attempt.number)}
         await self._engine.submit(request.graph(names), attempt.prompt_id, tags=tags)
         self.restarted = False
         if (await self._ledger.get(job.id)).state in ENDED:
             # Cancelled while it was on its way: the order to withdraw it came too early.
             await self._engine.withdraw(attempt.prompt_id)
+        elif self._standstill():
+            await self._engine.withdraw(attempt.prompt_id, running=self._interrupted)
         log.info(
             "stage %s submitted",
             request.spec.name,
             extra={"job": job.short, "action": "submit", "engine": self._engine.name},
         )
+        return True
 
     async def _look_again(self, job: Job, request: StageRequest) -> None:
         """Write down what an engine has that does not know the prompt: it may be another process, or another GPU."""
@@ -263,7 +283,7 @@ class StageRun:
 
     async def _follow(
         self, attempt: Attempt, request: StageRequest
-    ) -> Finished | Failed | Obsolete | None:
+    ) -> Finished | Failed | Obsolete | Postponed | None:
         """Watch the prompt; None means that the engine has never run it and does not know it."""
         meter = ProgressMeter(request.graph(request.names()))
         begun = time.monotonic()
@@ -277,11 +297,14 @@ class StageRun:
             if isinstance(event, PromptFailed):
                 return Failed(event.failure)
             if isinstance(event, Interrupted):
-                ended = (await self._ledger.get(self.job_id)).state is State.CANCELLED
-                return Obsolete() if ended else Failed(_interrupted())
+                if (await self._ledger.get(self.job_id)).state is State.CANCELLED:
+                    return Obsolete()
+                return Postponed() if self._interrupted else Failed(_interrupted())
             if isinstance(event, Absent):
                 if (await self._ledger.get(self.job_id)).state is State.CANCELLED:
                     return Obsolete()
+                if self._interrupted or (self._standstill() and not seen):
+                    return Postponed()
                 if seen and not self.restarted:
                     return Failed(
                         Failure(kind="crash", message="The engine died while it worked on this.")
@@ -289,6 +312,8 @@ class StageRun:
                 return None
             if isinstance(event, Queued):
                 begun = heard = now
+                if self._standstill():
+                    await self._engine.withdraw(attempt.prompt_id, running=False)
                 continue
             if self._metering is None and self._tuner is not None:
                 self._metering = self._tuner.started(self._engine.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -14,6 +15,7 @@ from ..dispatch.queue import Lease, LeaseLost, Queue
 from ..engine.protocol import Engine, Stats
 from ..errors import EngineDown, Reason, ZoetropeError
 from .engine_watch import FIRST_RETRY, LONGEST_RETRY, EngineWatch
+from .idle import IdleMemory
 from .outcome import Outcome, Succeeded
 from .progress import Live
 from .settlement import After, At, Settlement
@@ -56,6 +58,8 @@ class EngineWorker:
         *,
         make_run: MakeRun,
         settlement: Settlement,
+        standstill: Callable[[], bool],
+        free_after: float | None,
         clock: Callable[[], float],
     ) -> None:
         self.engine = engine
@@ -67,6 +71,14 @@ class EngineWorker:
         self._runs: dict[str, StageRun] = {}
         self._carriers: dict[Lease, asyncio.Task[None]] = {}
         self._look = asyncio.Event()
+        self._memory = IdleMemory(
+            engine,
+            after=free_after,
+            stats=lambda: self._watch.stats,
+            ours=lambda: len(self._runs),
+            standstill=standstill,
+            clock=clock,
+        )
         self._watch.on_change(self._report)
         self._watch.on_restart(self._note_restart)
         queue.on_offer(self._look.set)
@@ -94,6 +106,14 @@ class EngineWorker:
         """Go on with a job that an earlier process gave to this engine."""
         self._launch(self._queue.adopt(job_id, self.name), recovering=True)
 
+    async def step_aside(self, *, running: bool) -> None:
+        """Take back, for a pause, what the engine has not begun, or everything."""
+        for run in list(self._runs.values()):
+            # A prompt that an engine without an answer may have is looked for when it answers.
+            with contextlib.suppress(ZoetropeError):
+                await run.step_aside(running=running)
+        self._memory.wake()
+
     async def run(self) -> None:
         """Work until cancelled; what the engine holds then stays with it."""
         await self.engine.start()
@@ -102,6 +122,7 @@ class EngineWorker:
                 group.create_task(self._watch.run())
                 group.create_task(self._feed())
                 group.create_task(self._extend())
+                group.create_task(self._memory.run())
         finally:
             carriers = list(self._carriers.values())
             for task in carriers:

@@ -13,6 +13,7 @@ from ..inbox import ticket as tickets
 from .endpoint import check
 
 MOST = 200  # jobs a page
+MOST_MINUTES = 366 * 24 * 60  # of a pause
 
 # What a file is in a form; only the media type can be said of it.
 Bytes = Annotated[
@@ -78,6 +79,22 @@ class ReasonForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The reason for a decision; optional."""
 
     why: str = ""
+
+
+class PauseForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long to pause, and whether running stages are to stop."""
+
+    minutes: (
+        Annotated[
+            float,
+            msgspec.Meta(gt=0, le=MOST_MINUTES, description="Until it ends by itself."),
+        ]
+        | None
+    ) = None
+    now: Annotated[
+        bool,
+        msgspec.Meta(description="Interrupt running stages; they begin anew afterwards."),
+    ] = False
 
 
 class TicketForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

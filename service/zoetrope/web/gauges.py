@@ -55,7 +55,7 @@ class Gauges:
         """Give all of it, and the content type that says which format it is."""
         runtime = self._runtime
         workers = runtime.conductor.status().workers if runtime.conductor is not None else ()
-        families = [*counted(runtime.tally), *engines(workers)]
+        families = [*counted(runtime.tally), *engines(workers), standstill(runtime)]
         # A ledger that does not answer is the health's matter; the other figures do not wait for it.
         with contextlib.suppress(ZoetropeError, TimeoutError):
             async with asyncio.timeout(LEDGER_SECONDS):
@@ -116,6 +116,16 @@ def waits_since(job: Job) -> float:
         return job.updated
     ends = [attempt.ended or 0.0 for stage in job.stages for attempt in stage.attempts]
     return max([job.created, *ends])
+
+
+def standstill(runtime: Runtime) -> Metric:
+    """Say whether a user's pause or the working hours keep stages from starting."""
+    status = runtime.conductor.status() if runtime.conductor is not None else None
+    return GaugeMetricFamily(
+        "zoetrope_stages_paused",
+        "1 while a user's pause or the working hours keep stages from starting.",
+        value=float(status is not None and status.standstill is not None),
+    )
 
 
 def engines(workers: Sequence[WorkerStatus]) -> Iterator[Metric]:

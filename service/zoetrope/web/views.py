@@ -7,11 +7,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
+from ..dispatch.pause import Standstill
 from ..domain.job import ENDED, Job, Progress, Stage, State
 from ..domain.values import Failure, Ticket
 from ..errors import Reason
 from ..gpu.card import Card, Sample
 from ..gpu.wire import CardState
+from ..jobs.fallbacks import seed_helps
 from ..jobs.keep import KeepStatus
 from ..jobs.outbox import REVIEW, Kind, Piece, folder_name, pieces
 from ..jobs.progress import Live
@@ -76,6 +78,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     video: str = ""
     warnings: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
+    seed_helps: bool = True  # whether the same again with another seed may end better
 
 
 class JobPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +172,8 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     started: float
     counts: dict[str, int]
-    paused: Reason | None = None
+    paused: Reason | None = None  # why no stage starts, whoever or whatever keeps it
+    standstill: Standstill | None = None  # the same where a user's pause or the working hours do
     problem: Reason | None = None
     engines: tuple[EngineView, ...] = ()
     inbox: InboxView | None = None
@@ -209,6 +213,7 @@ def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
         video=address(job, playable),
         warnings=warnings(job),
         actions=actions(job),
+        seed_helps=seed_helps(job),
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
+from ...dispatch.pause import Standstill
 from ...domain.job import State
 from ...errors import Reason
 from ...runtime import Runtime
 from ..base import CheckResult, ago
 
 PATIENCE = 60.0  # seconds that a job may wait next to an idle engine
+FORGOTTEN = 86_400.0  # seconds after which a pause without an end was not meant to be so long
 
 
 class QueueCheck:
@@ -51,6 +53,8 @@ class QueueCheck:
         if status.waiting:
             return self._kept(status.waiting)
         counts = await ledger.counts()
+        if status.standstill is not None:
+            return self._standing(status.standstill, counts)
         idle = [worker.name for worker in status.workers if worker.up and not worker.in_hand]
         held = [job for worker in status.workers for job in worker.in_hand]
         due = await ledger.oldest(self._now(), without=held) if idle else None
@@ -65,15 +69,28 @@ class QueueCheck:
                 found=f"Job {due.short} has waited {ago(span)} although {idle[0]} is idle.",
                 next_step="Restart zoetrope (nothing is lost) and report this.",
             )
-        words = [
-            f"{counts.get(state, 0)} {word}"
-            for state, word in (
-                (State.RUNNING, "running"),
-                (State.QUEUED, "waiting"),
-                (State.REVIEW, "to review"),
-            )
-        ]
-        return CheckResult(name=self.name, level="ok", found=f"{', '.join(words)}.")
+        return CheckResult(name=self.name, level="ok", found=_counted(counts))
+
+    def _standing(self, standstill: Standstill, counts: Mapping[State, int]) -> CheckResult:
+        """Say why no stage starts; a pause without an end that was forgotten is a complaint."""
+        self._left = None
+        since = standstill.since
+        forgotten = (
+            since is not None
+            and standstill.until is None
+            and self._now() - since > FORGOTTEN
+            and counts.get(State.QUEUED, 0) > 0
+        )
+        age = f" (for {ago(self._now() - since)})" if since is not None else ""
+        found = f"{standstill.reason.sentence.rstrip('.')}{age}. {_counted(counts)}"
+        if not forgotten:
+            return CheckResult(name=self.name, level="ok", found=found)
+        return CheckResult(
+            name=self.name,
+            level="degraded",
+            found=found,
+            next_step=standstill.reason.next_step,
+        )
 
     def _kept(self, waiting: Mapping[str, Reason]) -> CheckResult:
         """Tell of the jobs that something of the host's keeps, and of the first thing in full."""
@@ -92,6 +109,18 @@ class QueueCheck:
             found=f"Job {job_id[:8]} waits: {reason.sentence}{more}",
             next_step=reason.next_step or f"See: zoetrope job {job_id[:8]}",
         )
+
+
+def _counted(counts: Mapping[State, int]) -> str:
+    words = [
+        f"{counts.get(state, 0)} {word}"
+        for state, word in (
+            (State.RUNNING, "running"),
+            (State.QUEUED, "queued"),
+            (State.REVIEW, "to review"),
+        )
+    ]
+    return f"{', '.join(words)}."
 
 
 def make(runtime: Runtime) -> QueueCheck:

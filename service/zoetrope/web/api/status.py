@@ -1,4 +1,4 @@
-"""The whole service at one look, for the page's head and `zoetrope status`."""
+"""The whole service at one look, for the page's head and `zoetrope status`; and its pause."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from aiohttp import web
 from ... import __version__
 from ...runtime import Runtime
 from ...summary import summary
-from ..endpoint import JSON, Endpoint, reply
+from ..endpoint import JSON, Endpoint, read_body, reply
+from ..forms import PauseForm
 from ..views import HeldView, InboxView, StatusView
 from .engines import engines
 
+HOW_PAUSE = 'Send {"minutes": 120} or {"now": true} as application/json, or no body at all.'
+
 
 class StatusApi:
-    """The request for the status."""
+    """The requests for the status, and those that pause and resume."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -29,31 +32,66 @@ class StatusApi:
                 path="/api/v1/status",
                 handler=self.status,
                 gives={JSON: StatusView},
-            )
+            ),
+            Endpoint(
+                method="POST",
+                path="/api/v1/pause",
+                handler=self.pause,
+                gives={JSON: StatusView},
+                takes={JSON: PauseForm},
+                problems=(400, 413, 415, 507),
+            ),
+            Endpoint(
+                method="POST",
+                path="/api/v1/resume",
+                handler=self.resume,
+                gives={JSON: StatusView},
+                problems=(507,),
+            ),
         ]
 
     async def status(self, _: web.Request) -> web.Response:
         """Say how the service stands; answers even while the ledger is not open."""
+        return reply(await self._shown())
+
+    async def pause(self, request: web.Request) -> web.Response:
+        """Start no further stage; what runs goes on to the end of its stage, unless it is to stop now."""
+        asked = await read_body(request, PauseForm, how=HOW_PAUSE)
+        seconds = None if asked.minutes is None else 60 * asked.minutes
+        await self._runtime.need_conductor().pause(seconds, now=asked.now)
+        return reply(await self._shown())
+
+    async def resume(self, _: web.Request) -> web.Response:
+        """End the pause; outside the working hours no stage starts all the same."""
+        await self._runtime.need_conductor().resume()
+        return reply(await self._shown())
+
+    async def _shown(self) -> StatusView:
         runtime = self._runtime
         counts = await runtime.ledger.counts() if runtime.ledger else {}
         queue = runtime.conductor.status() if runtime.conductor else None
         workers = queue.workers if queue else ()
-        paused = queue.paused if queue else None
+        standstill = queue.standstill if queue else None
+        full = queue.paused if queue else None
         problem = runtime.problem if runtime.ledger is None else None
-        shown = StatusView(
+        return StatusView(
             version=__version__,
             summary=summary(
-                counts, workers, problem or paused, kept=queue.waiting if queue else None
+                counts,
+                workers,
+                problem or full,
+                kept=queue.waiting if queue else None,
+                standstill=standstill,
             ),
             started=self._started,
             counts={str(state): number for state, number in counts.items()},
-            paused=paused,
+            paused=full or (standstill.reason if standstill else None),
+            standstill=standstill,
             problem=problem,
             engines=engines(runtime),
             inbox=self._inbox(),
             keep=runtime.keeper.status if runtime.keeper else None,
         )
-        return reply(shown)
 
     def _inbox(self) -> InboxView | None:
         if self._runtime.watcher is None:

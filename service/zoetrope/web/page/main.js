@@ -12,6 +12,7 @@ import { showFailed, showHealth } from "./health.js";
 import { showKept } from "./kept.js";
 import { Library } from "./library.js";
 import { announce, clearError, showError } from "./notice.js";
+import { makePause, showPause } from "./pause.js";
 import { showQueue } from "./queue.js";
 import { Recipes } from "./recipes.js";
 import { Repeat } from "./repeat.js";
@@ -32,6 +33,7 @@ const context = { recipes, repeat: (job) => repeat.open(job) };
 new Drop(library, recipes);
 showReview(library, context);
 showQueue(library);
+makePause(showStatus);
 showGallery(library, context);
 showEnded(library, context);
 
@@ -41,9 +43,13 @@ let version = "";
 let timer = 0;
 
 async function status() {
-  const found = await get("/status");
+  showStatus(await get("/status"));
+}
+
+function showStatus(found) {
   setText(byId("summary"), found.summary);
   setText(byId("paused"), because(found.problem ?? found.paused));
+  showPause(found);
   showFailed(found.counts.failed ?? 0);
   showEngines(found.engines, (id) => library.find(id)?.name);
   showInbox(found.inbox);

@@ -1,0 +1,24 @@
+"""Pause and resume on the page."""
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import make_job
+
+
+def test_a_user_pauses_interrupts_and_resumes(visit, service, engine, picture):
+    page = visit()
+    button = page.locator("#pause")
+    expect(button).to_have_text("Pause")
+    with engine.slowed(0.5):
+        job = make_job(service, picture, "paused", "running", prompt="Beat 1 (0-2s): it turns.")
+        button.click()
+        expect(page.locator("#paused")).to_contain_text("Paused by a user: no stage starts.")
+        expect(button).to_have_text("Resume")
+        page.get_by_role("button", name="Interrupt running stages").click()
+        expect(page.locator("#queue-count")).to_have_text("1 queued")
+        expect(page.get_by_role("button", name="Interrupt running stages")).to_be_hidden()
+    button.click()
+    expect(button).to_have_text("Pause")
+    expect(page.locator("#paused")).to_be_hidden()
+    expect(page.locator("#review")).to_be_visible()
+    assert len(service.get(f"/api/v1/jobs/{job['id']}")["stages"][0]["attempts"]) == 2

@@ -1,0 +1,254 @@
+"""A pause: nothing starts, what runs goes on, and a restart changes nothing of it."""
+
+import asyncio
+import time
+
+import msgspec
+import pytest
+
+from tests.fakes.street import Street, order
+from zoetrope.dispatch.pause import Pause
+from zoetrope.domain.hours import parse
+from zoetrope.domain.job import Progress, State
+from zoetrope.engine.protocol import Stats
+from zoetrope.errors import EngineDown
+from zoetrope.jobs.idle import IdleMemory
+from zoetrope.jobs.pause import Pauses, local, read
+
+
+class Clock:
+    now = 1_764_244_800.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def pauses(file, clock, hours=None, said=None) -> Pauses:
+    heard = (said if said is not None else []).append
+    return Pauses(file, hours, heard, clock=clock, offset=lambda _: 0.0)
+
+
+# ---- whole jobs
+
+
+async def test_a_pause_lets_the_running_stage_end_and_starts_no_other(street):
+    order(street, "slow", seconds=0.2, times=0)
+    first, second = await street.drop(), await street.drop(stem="dog")
+    await street.becomes(first, State.RUNNING)
+    client = street.clients[0]
+    async with asyncio.timeout(10):
+        while await client.prompts() < 2:
+            await asyncio.sleep(0.01)
+    await street.conductor.pause()
+    assert await client.prompts() == 1, "what only waits at the engine is taken back"
+    street.engines[0].faults.clear()
+    first = await street.becomes(first, State.QUEUED)
+    assert first.stage.name == "upscale"
+    await street.until(lambda: not street.conductor.status().workers[0].in_hand)
+    second = await street.ledger.get(second.id)
+    assert (second.state, second.stage.attempts) == (State.QUEUED, ())
+    assert await client.prompts() == 0
+    await street.conductor.resume()
+    for job in (first, second):
+        await street.becomes(job, State.DONE)
+    assert len(street.videos()) == 2
+
+
+async def test_a_pause_may_interrupt_what_runs_and_the_stage_begins_anew(street):
+    order(street, "slow", seconds=0.5, times=0)
+    job = await street.drop()
+    await street.becomes(job, State.RUNNING)
+    await street.conductor.pause(now=True)
+    job = await street.becomes(job, State.QUEUED)
+    (attempt,) = job.stage.attempts
+    assert (attempt.state, attempt.failure.kind) == (Progress.FAILED, "paused")
+    await street.until(lambda: not street.conductor.status().workers[0].in_hand)
+    street.engines[0].faults.clear()
+    await street.conductor.resume()
+    job = await street.becomes(job, State.DONE)
+    assert [each.number for each in job.stages[0].attempts] == [1, 2]
+    assert len(street.videos()) == 1
+
+
+async def test_a_pause_outlasts_a_restart_and_takes_back_what_waits_at_the_engine(street):
+    order(street, "slow", seconds=0.2, times=0)
+    first, second = await street.drop(), await street.drop(stem="dog")
+    await street.becomes(first, State.RUNNING)
+    client = street.clients[0]
+    async with asyncio.timeout(10):
+        while await client.prompts() < 2:
+            await asyncio.sleep(0.01)
+    # Killed at the moment at which the pause became durable.
+    await street.stop()
+    street.settings.pause_file.write_bytes(msgspec.json.encode(Pause(since=1.0)))
+    await street.start()
+    assert street.conductor.status().standstill.by_user
+    async with asyncio.timeout(10):
+        while (await street.ledger.get(second.id)).stage.attempts:
+            await asyncio.sleep(0.01)
+    street.engines[0].faults.clear()
+    await street.until(lambda: not street.conductor.status().workers[0].in_hand)
+    assert (await street.ledger.get(first.id)).stage.name == "upscale"
+    await street.conductor.resume()
+    assert not street.settings.pause_file.exists()
+    for job in (first, second):
+        await street.becomes(job, State.DONE)
+
+
+async def test_outside_the_hours_nothing_starts(tmp_path):
+    street = Street(tmp_path)
+    now = time.time()
+    minute = int((now + local(now)) % 86_400 // 60)
+    begin, end = (minute + 120) % 1440, (minute + 121) % 1440
+    hours = f"{begin // 60:02}:{begin % 60:02}-{end // 60:02}:{end % 60:02}"
+    street.jobs_settings = msgspec.structs.replace(street.jobs_settings, hours=hours)
+    await street.start()
+    try:
+        await street.until(lambda: street.conductor.status().workers[0].up)
+        job = await street.drop()
+        found = street.conductor.status().standstill
+        assert (found.by_user, found.reason.key) == (False, "hours")
+        assert (await street.ledger.get(job.id)).state is State.QUEUED
+        assert not (await street.ledger.get(job.id)).stage.attempts
+    finally:
+        await street.close()
+
+
+# ---- the pause alone
+
+
+async def test_a_pause_ends_by_itself_and_its_file_with_it(tmp_path):
+    clock, said = Clock(), []
+    paused = pauses(tmp_path / "pause.json", clock, said=said)
+    await paused.begin(60)
+    assert read(tmp_path / "pause.json", clock()) == Pause(since=clock.now, until=clock.now + 60)
+    clock.now += 61
+    assert paused.standstill() is None
+    run = asyncio.create_task(paused.run())
+    async with asyncio.timeout(10):
+        while (tmp_path / "pause.json").exists():
+            await asyncio.sleep(0.01)
+    run.cancel()
+    assert said[-1] is None
+
+
+async def test_the_hours_begin_in_time_and_are_said(tmp_path):
+    clock, said = Clock(), []
+    clock.now += 21 * 3600 + 3599.9 - clock.now % 86_400
+    paused = pauses(tmp_path / "pause.json", clock, parse("22:00-07:00"), said)
+    assert paused.standstill().until - clock.now == pytest.approx(0.1, abs=0.01)
+    run = asyncio.create_task(paused.run())
+    await asyncio.sleep(0)
+    clock.now += 0.2
+    async with asyncio.timeout(10):
+        while not said:
+            await asyncio.sleep(0.01)
+    run.cancel()
+    assert said == [None]
+
+
+async def test_a_second_pause_keeps_since_when_and_changes_until_when(tmp_path):
+    clock = Clock()
+    paused = pauses(tmp_path / "pause.json", clock)
+    await paused.begin()
+    since = clock.now
+    clock.now += 50
+    await paused.begin(60)
+    found = paused.standstill()
+    assert (found.since, found.until) == (since, clock.now + 60)
+    await paused.end()
+    await paused.end()
+    assert paused.standstill() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"since": -1}', b"[" * 100_000, b"\xff"])
+def test_a_pause_that_cannot_be_read_is_one_until_it_is_ended(tmp_path, content):
+    file = tmp_path / "pause.json"
+    file.write_bytes(content)
+    assert read(file, 5.0) == Pause(since=5.0)
+    assert read(tmp_path / "none.json", 5.0) is None
+
+
+# ---- the memory of an idle engine
+
+
+class Engine:
+    """An engine that counts what it is asked."""
+
+    name = "e0"
+
+    def __init__(self) -> None:
+        self.queued = 0
+        self.freed = 0
+        self.down = False
+
+    async def prompts(self) -> int:
+        if self.down:
+            raise EngineDown("It does not answer.")
+        return self.queued
+
+    async def free(self) -> None:
+        if self.down:
+            raise EngineDown("It does not answer.")
+        self.freed += 1
+
+
+class Host:
+    """An engine on a host, and what is known of both."""
+
+    def __init__(self, after: float | None = 600.0) -> None:
+        self.engine, self.clock = Engine(), Clock()
+        self.ours, self.paused, self.stats = 0, False, Stats(version="0.27.1")
+        self.memory = IdleMemory(
+            self.engine,  # type: ignore[arg-type]
+            after=after,
+            stats=lambda: self.stats,
+            ours=lambda: self.ours,
+            standstill=lambda: self.paused,
+            clock=self.clock,
+        )
+
+    async def after(self, seconds: float) -> int:
+        self.clock.now += seconds
+        await self.memory.look()
+        return self.engine.freed
+
+
+async def test_memory_is_freed_after_a_while_and_once():
+    host = Host()
+    assert await host.after(599) == 0
+    assert await host.after(2) == 1
+    assert await host.after(6000) == 1
+    host.ours = host.engine.queued = 1
+    assert await host.after(1) == 1
+    host.ours = host.engine.queued = 0
+    assert await host.after(599) == 1
+    assert await host.after(2) == 2
+
+
+async def test_others_prompts_keep_the_memory():
+    host = Host()
+    host.engine.queued = 1
+    assert await host.after(601) == 0
+    host.paused = True
+    assert await host.after(1) == 0
+    host.engine.queued, host.paused = 0, False
+    assert await host.after(599) == 0
+    assert await host.after(2) == 1
+
+
+async def test_a_pause_frees_at_once_what_is_idle_even_where_it_never_happens_by_itself():
+    host = Host(after=None)
+    assert await host.after(100_000) == 0
+    host.paused = True
+    assert await host.after(1) == 1
+
+
+async def test_neither_a_simulated_engine_nor_one_that_is_down_is_asked():
+    host = Host()
+    host.stats = Stats(version="0.27.1", simulated=True)
+    assert await host.after(601) == 0
+    host.stats, host.engine.down = Stats(version="0.27.1"), True
+    assert await host.after(1) == 0
+    host.engine.down = False
+    assert await host.after(1) == 1
