@@ -107,6 +107,25 @@ def test_apply_and_reset_do_what_they_say(run):
     assert state["in_force"] == "bold"
 
 
+def test_root_enables_profiles_whose_record_was_not_readable(run):
+    zoetrope = run("RTX 5090", start=False)
+    zoetrope.helper.state.mkdir()
+    (zoetrope.helper.state / "book.json").write_text("{")
+    zoetrope.helper.start()
+    refused = zoetrope("apply", "baseline")
+    assert refused.returncode == 1
+    assert "run as root: zoetrope gpu enable" in refused.stderr
+    shown = zoetrope("status").stdout
+    assert "disabled" in shown
+    assert "zoetrope gpu enable" in shown
+    assert "zoetrope gpu apply" not in zoetrope("profiles").stdout
+    enabled = zoetrope("enable")
+    assert enabled.returncode == 0, enabled.stderr
+    assert "stock now; profile baseline while jobs run" in enabled.stdout
+    assert zoetrope("apply", "baseline").returncode == 0
+    assert zoetrope.helper.simulated.tuning() == BASELINE
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

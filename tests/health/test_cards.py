@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from zoetrope.errors import Reason
+from zoetrope.gpu.book import Closed
 from zoetrope.gpu.card import Card, PState, Sample, Span
 from zoetrope.gpu.probation import Record, Trust
 from zoetrope.gpu.tuner import Tuner
@@ -158,3 +159,17 @@ async def test_a_helper_that_is_not_there_is_degraded_where_a_profile_is_wanted(
     verdict = await ProfileCheck(parts).look()
     assert (verdict.level, verdict.found) == ("degraded", "There is no helper.")
     assert await ProfileCheck(host(CARD, settings=parse("", "x").gpu)).look() is None
+
+
+@pytest.mark.parametrize("held", [None, ""])
+async def test_a_record_that_was_not_readable_is_degraded_and_says_what_root_does(host, held):
+    closed = Closed(why="it is not a file", kept="/var/lib/z/book-1.unreadable", since=0.0).reason
+    record = Record(trust=Trust.DISABLED, why=closed)
+    profile = ProfileState(name="baseline", record=record)
+    parts = host(CARD)
+    parts.tuner.states = {"GPU-1": state(profiles=(profile,), problem=closed, held=held)}
+    found = await ProfileCheck(parts).look()
+    assert found.level == "degraded"
+    assert found.found.count("every profile is disabled") == 1
+    assert "/var/lib/z/book-1.unreadable" in found.found
+    assert "run as root: zoetrope gpu enable" in found.next_step

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..errors import Reason
     from ..gpu.card import Card
     from ..gpu.device import Nvml
-    from ..gpu.wire import Apply, CardState, Reset
+    from ..gpu.wire import Apply, CardState, Enable, Reset
     from ..settings import Settings
 
 config = click.option("--config", metavar="FILE", help="The settings file. [env: ZOETROPE_CONFIG; default: /etc/zoetrope/zoetrope.toml]")  # fmt: skip
@@ -148,6 +148,24 @@ def reset(options: Options, card: str, config: str | None) -> int:
 
 
 @gpu.command(
+    short_help="Enable profiles again whose record was not readable.",
+    epilog="\b\nExample:\n  sudo zoetrope gpu enable",
+)
+@config
+@local
+@pass_options
+def enable(options: Options, config: str | None) -> int:
+    """Enable all profiles again, as untried, after the root helper could not read its record of disabled ones.
+
+    Only root may. The record that was not readable stays where `zoetrope gpu status` says. For a profile that was
+    disabled because something failed under it, run `zoetrope gpu apply NAME` instead.
+    """
+    from ..gpu import wire
+
+    return _ask_each(options, _settings(config), [wire.Enable()])
+
+
+@gpu.command(
     short_help="Show seconds and watt-hours per video, by profile.",
     epilog="\b\nExample:\n  zoetrope gpu report",
 )
@@ -244,10 +262,13 @@ def _dry_run(settings: Settings, cards: Sequence[Card], name: str | None) -> int
     return code
 
 
-def _ask_each(options: Options, settings: Settings, questions: Sequence[Apply | Reset]) -> int:
+def _ask_each(
+    options: Options, settings: Settings, questions: Sequence[Apply | Reset | Enable]
+) -> int:
     """Send the requests one after the other; all are tried, and any rejected one is a failure."""
     import msgspec
 
+    from ..gpu import wire
     from ..gpu.client import ask_once
 
     code = 0
@@ -258,7 +279,8 @@ def _ask_each(options: Options, settings: Settings, questions: Sequence[Apply | 
             click.echo(str(answer.reason), err=True)
             code = 1
             continue
-        changed += [state for state in answer.cards if state.uuid == question.card]
+        meant = None if isinstance(question, wire.Enable) else question.card
+        changed += [state for state in answer.cards if meant in (None, state.uuid)]
     if options.json:
         click.echo(msgspec.json.encode(changed))
         return code

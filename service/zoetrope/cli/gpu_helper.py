@@ -41,10 +41,11 @@ def gpu_helper(
         daemon.check_owner(file)
     found = settings_file.load(file).gpu
     folder = Path(state)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if restore:
         daemon.restore(found, folder)
         return 0
+    daemon.check_owner(folder)
     number = daemon.find_group(group)
     bound = daemon.listener(Path(socket) if socket else None, number)
     asyncio.run(daemon.serve(found, folder, bound, number))

@@ -23,7 +23,7 @@ from pathlib import Path
 from ..errors import Reason, SettingsError
 from ..notifier import Notifier
 from ..settings import GpuSettings
-from .book import BookFile
+from .book_file import BookFile
 from .card import Xid
 from .device import Nvml, XidListener
 from .faults import GpuError, GpuLost, is_suspicious, xid_reason
@@ -34,6 +34,7 @@ from .wire import (
     Apply,
     Asked,
     BadHelperRequest,
+    Enable,
     HelperAnswer,
     Reset,
     Rest,
@@ -53,6 +54,8 @@ XID_MILLISECONDS = 500
 SO_PEERGROUPS = 59  # Linux 4.13; Python has no name for it
 MOST_BYTES = 1024  # that getsockopt takes in Python
 MOST_CLIENTS = 16
+# A connection may be silent for as long as a service runs; a line that was begun may not.
+LINE_SECONDS = 10.0
 
 
 class Peer:
@@ -161,17 +164,19 @@ class Helper:
                     "Become a member of the helper's group, or root.",
                 )
                 await self._answer(writer, HelperAnswer(reason=reason))
-            elif len(self._clients) > MOST_CLIENTS:
+            elif len(self._clients) > MOST_CLIENTS and not _operator(peer):
                 reason = Reason("gpu-busy", "Too many clients.", "Try again in a moment.")
                 await self._answer(writer, HelperAnswer(reason=reason))
             else:
                 async for line in _lines(reader):
-                    await self._answer(writer, self._obey(line, lease, by))
+                    await self._answer(writer, self._obey(line, lease, peer))
+                    # Others have their turn between two requests, however fast these come.
+                    await asyncio.sleep(0)
         except BadHelperRequest as error:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError, TimeoutError):
                 await self._answer(writer, HelperAnswer(reason=error.reason))
-        except ConnectionError:
-            pass  # it went away; its lease ends below
+        except (ConnectionError, TimeoutError):
+            pass  # it went away, or does not read; its lease ends below
         finally:
             self._clients.discard(task)
             self._governor.leave(lease, by)
@@ -181,22 +186,24 @@ class Helper:
     @staticmethod
     async def _answer(writer: asyncio.StreamWriter, answer: HelperAnswer) -> None:
         writer.write(encode(answer))
-        await writer.drain()
+        async with asyncio.timeout(LINE_SECONDS):
+            await writer.drain()
 
     def _allowed(self, peer: Peer) -> bool:
         return peer.uid == 0 or (self._group is not None and self._group in peer.groups)
 
-    def _obey(self, line: bytes, lease: int, by: str) -> HelperAnswer:
+    def _obey(self, line: bytes, lease: int, peer: Peer) -> HelperAnswer:
         """Do what a line asks; the loop has one thread, so there is one change at a time."""
         reason = None
         try:
-            self._do(decode(line), lease, by)
+            self._do(decode(line), lease, peer)
         except GpuError as error:
             reason = error.reason
         self._tell()
         return HelperAnswer(reason=reason, cards=self._governor.states())
 
-    def _do(self, asked: Asked, lease: int, by: str) -> None:
+    def _do(self, asked: Asked, lease: int, peer: Peer) -> None:
+        by = str(peer)
         match asked:
             case StatusRequest():
                 pass
@@ -208,6 +215,14 @@ class Helper:
                 self._governor.apply(card, profile, by)
             case Reset(card=card):
                 self._governor.reset(card, by)
+            case Enable():
+                if not _operator(peer):
+                    raise GpuError(
+                        "Only root may enable profiles whose record was not readable.",
+                        "As root: zoetrope gpu enable",
+                        key="gpu-permission",
+                    )
+                self._governor.enable(by)
             case SoakedRequest(card=card, profile=profile, seconds=seconds):
                 self._governor.soaked(card, profile, seconds)
             case TroubleRequest(card=card, profile=profile, kind=kind, sentence=sentence):
@@ -243,25 +258,40 @@ class Helper:
             return
         for state in states:
             file = self._run / state.uuid
-            if state.in_force:
-                file.write_text(f"{state.in_force}\n")
-                file.chmod(0o644)
-            else:
-                file.unlink(missing_ok=True)
+            try:
+                if state.in_force:
+                    file.write_text(f"{state.in_force}\n")
+                    file.chmod(0o644)
+                else:
+                    file.unlink(missing_ok=True)
+            except OSError as error:
+                # Only an engine's start reads it; the GPU is where it should be.
+                log.warning("%s", error, extra={"action": "gpu-told", "card": state.uuid})
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Give every line; one that is too long ends the connection, because no one can say where it stops."""
+    """Give every line; one that is too long or too slow ends the connection, because no one can say where it stops."""
     while True:
         try:
-            line = await reader.readuntil(b"\n")
+            first = await reader.readexactly(1)
+            async with asyncio.timeout(LINE_SECONDS):
+                line = first if first == b"\n" else first + await reader.readuntil(b"\n")
         except asyncio.IncompleteReadError:
             return
+        except TimeoutError as error:
+            raise BadHelperRequest(
+                f"A request is complete within {LINE_SECONDS:g} seconds.", "See docs/gpu.md."
+            ) from error
         except asyncio.LimitOverrunError as error:
             raise BadHelperRequest(
                 f"A request has at most {LONGEST_REQUEST} bytes.", "See docs/gpu.md."
             ) from error
         yield line
+
+
+def _operator(peer: Peer) -> bool:
+    """Tell whether it is root, or whoever runs the helper where that is not root."""
+    return peer.uid in (0, os.geteuid())
 
 
 def listener(path: Path | None, group: int | None) -> socket.socket:

@@ -11,12 +11,14 @@ import msgspec
 from ..errors import Reason
 from ..settings import GpuSettings
 from . import probation
-from .book import Book, BookFile, Mark, Page, boot_id, unclean
+from .book import Mark, Page, boot_id, unclean
+from .book_file import BookFile
 from .card import Card, Sample
 from .faults import GpuError, GpuLost, NotTaken
 from .knobs import Knobs
 from .probation import Record
 from .profile import UNDO, Knob, ProfileError, ProfilePlan, SetterStep, choose, declared, plan
+from .records import Records
 from .wire import CardState, ProfileState
 
 log = logging.getLogger("zoetrope.gpu")
@@ -53,38 +55,40 @@ class Governor:
         self._cards = {card.uuid: card for card in cards}
         self._knobs = knobs
         self._settings = settings
-        self._file = file
         self._clock = clock
         self._boot = boot_id() if boot is None else boot
-        self._book: Book = file.read()
+        self._file = file
+        self._records = Records(file, clock)
         self._stands = {card.uuid: Stand(clock()) for card in cards}
 
     # The beginning and the end.
 
     def begin(self) -> None:
         """Put back what an earlier end left tuned, and count it; nothing is applied until it is asked for."""
+        if (closed := self._records.closed) is not None:
+            log.error("%s", closed, extra=_said("book"))
         if self._file.spoilt:
-            log.error(
-                "%s; every GPU starts at stock clocks", self._file.spoilt, extra=_said("book")
-            )
-            for card in self._cards.values():
-                self._put_back(card, UNDO, "nobody")
-            self._write()
-        for uuid, mark in unclean(self._book).items():
-            page = self._book.page(uuid)
+            # What has to be undone is not known either: everything is.
+            for uuid, card in self._cards.items():
+                knobs, now = _known_knobs(card), self._clock()
+                mark = Mark(profile="", knobs=knobs, boot=self._boot, since=now)
+                self._records.change(uuid, mark=mark)
+            self._records.save()
+        for uuid, mark in unclean(self._records.book).items():
+            page = self._records.page(uuid)
             if (record := page.records.get(mark.profile)) is not None:
                 log.warning(
                     "%s was left tuned under profile %s", uuid, mark.profile, extra=_said("unclean")
                 )
-                self._remember(uuid, mark.profile, record, probation.Unclean())
+                self._records.remember(uuid, mark.profile, record, probation.Unclean())
             # Counted once: what is left of the mark says only what has to be undone.
-            self._set_page(uuid, mark=msgspec.structs.replace(mark, profile=""))
-            self._write()
+            self._records.change(uuid, mark=msgspec.structs.replace(mark, profile=""))
+            self._records.save()
             self._undo_mark(uuid, "nobody")
 
     def end(self, by: str = "shutdown") -> None:
         """Put every GPU back."""
-        for uuid, page in self._book.cards.items():
+        for uuid, page in self._records.book.cards.items():
             if page.mark is not None:
                 self._undo_mark(uuid, by)
 
@@ -119,20 +123,34 @@ class Governor:
                 f"There is no profile {name!r} in the settings.",
                 f"Profiles: {', '.join(sorted(self._settings.profiles)) or 'none'}.",
             )
+        if (closed := self._records.closed) is not None:
+            raise GpuError(closed.sentence, closed.next_step, key=closed.key)
         wanted = [name] if name is not None else [n for n in declared(card, self._settings) if n]
-        for each in wanted:
-            worked_out = plan(card, each, self._settings.profiles[each])
-            record = self._record(uuid, worked_out)
-            self._remember(uuid, each, record, probation.Pardon())
-        self._set_page(uuid, held=name)
-        self._write()
+        with self._records.written():
+            for each in wanted:
+                worked_out = plan(card, each, self._settings.profiles[each])
+                record = self._records.of(uuid, worked_out)
+                self._records.remember(uuid, each, record, probation.Pardon())
+            self._records.change(uuid, held=name)
         self._follow(uuid, by)
+
+    def enable(self, by: str = "") -> None:
+        """Root lets profiles be used again after the book could not be read."""
+        if self._records.closed is None:
+            return
+        self._records.open()
+        log.warning("profiles may be used again, as untried", extra=_said("book", by=by))
+        for uuid in self._cards:
+            try:
+                self._follow(uuid, by)
+            except GpuError as error:
+                log.error("%s", error, extra=_said("gpu-trouble", uuid))  # noqa: TRY400
 
     def reset(self, uuid: str, by: str = "") -> None:
         """A user wants a GPU at stock."""
         card = self._card(uuid)
-        self._set_page(uuid, held="")
-        self._write()
+        self._records.change(uuid, held="")
+        self._records.save()
         self._stand(uuid).role = "stock"
         # Everything, whoever has set it: this is what someone reaches for when in doubt.
         if (failed := self._release(uuid, by, knobs=_known_knobs(card))) is not None:
@@ -140,18 +158,17 @@ class Governor:
 
     def soaked(self, uuid: str, name: str, seconds: float) -> None:
         """A stage ran well under a profile."""
-        self._note(uuid, name, probation.Soaked(seconds))
+        self._records.note(uuid, name, probation.Soaked(seconds))
 
     def trouble(self, uuid: str, name: str, reason: Reason, by: str = "") -> None:
         """Something went wrong under a profile, or under stock if it has no name."""
         card = self._card(uuid)
         if not name:
-            page = self._book.page(uuid)
-            for each, record in page.records.items():
-                self._remember(uuid, each, record, probation.TroubleAtStock(reason.key))
-            self._write()
+            for each, record in self._records.page(uuid).records.items():
+                self._records.remember(uuid, each, record, probation.TroubleAtStock(reason.key))
+            self._records.save()
             return
-        self._note(uuid, name, probation.Trouble(reason))
+        self._records.note(uuid, name, probation.Trouble(reason))
         stand = self._stand(uuid)
         if stand.in_force is not None and stand.in_force.profile == name:
             log.error(
@@ -170,11 +187,12 @@ class Governor:
 
     def look(self, uuid: str, reading: Sample) -> None:
         """Compare a GPU with the profile in force; settings can go away when a host wakes up."""
+        self._records.save_again()
         stand = self._stand(uuid)
         worked_out = stand.in_force
         if worked_out is None:
             stand.breaches = 0
-            if self._book.page(uuid).mark is not None:
+            if self._records.page(uuid).mark is not None:
                 self._undo_mark(uuid, "second attempt")
             return
         gone = [step for step in worked_out.steps if not step.holds(reading)]
@@ -207,7 +225,7 @@ class Governor:
 
     def _follow(self, uuid: str, by: str) -> None:
         """Bring a GPU to the profile that counts now."""
-        card, stand, page = self._card(uuid), self._stand(uuid), self._book.page(uuid)
+        card, stand, page = self._card(uuid), self._stand(uuid), self._records.page(uuid)
         roles = set(stand.leases.values())
         role = "working" if "working" in roles else "idle" if roles else "stock"
         working, idle = declared(card, self._settings)
@@ -222,7 +240,7 @@ class Governor:
             return
         try:
             worked_out = plan(card, name, self._settings.profiles[name])
-            record = self._record(uuid, worked_out)
+            record = self._records.of(uuid, worked_out)
             _check_usable(name, record)
             if stand.in_force == worked_out:
                 return
@@ -238,7 +256,7 @@ class Governor:
     def _attempt(self, uuid: str, worked_out: ProfilePlan, by: str) -> None:
         """Take every step of a plan, or end at stock."""
         card, stand = self._card(uuid), self._stand(uuid)
-        record = self._record(uuid, worked_out)
+        record = self._records.of(uuid, worked_out)
         mark = Mark(
             profile=worked_out.profile,
             knobs=worked_out.knobs,
@@ -247,9 +265,9 @@ class Governor:
         )
         # The mark is on the disk before the first knob is turned: whatever happens from here on, the
         # next start knows what to put back.
-        self._set_page(uuid, mark=mark)
-        self._remember(uuid, worked_out.profile, record, None)
-        self._write()
+        with self._records.written():
+            self._records.change(uuid, mark=mark)
+            self._records.remember(uuid, worked_out.profile, record)
         try:
             for step in worked_out.steps:
                 self._take(card, step)
@@ -261,14 +279,16 @@ class Governor:
             if isinstance(error, NotTaken | GpuLost):
                 # A driver that merely rejects has said so, and may say yes after an update of the
                 # settings; a GPU that lies or is gone is not asked again.
-                self._remember(uuid, worked_out.profile, record, probation.Trouble(error.reason))
+                self._records.remember(
+                    uuid, worked_out.profile, record, probation.Trouble(error.reason)
+                )
             stand.in_force = None
             self._undo_mark(uuid, by)
             raise
         stand.in_force = worked_out
         stand.since = self._clock()
-        self._remember(uuid, worked_out.profile, record, probation.Taken())
-        self._write()
+        self._records.remember(uuid, worked_out.profile, record, probation.Taken())
+        self._records.save()
         log.info(
             "%s: profile %s (%s)", card.short, worked_out.profile,
             ", ".join(str(step) for step in worked_out.steps),
@@ -288,33 +308,33 @@ class Governor:
         self, uuid: str, by: str, knobs: tuple[Knob, ...] | None = None
     ) -> GpuError | None:
         """Put a GPU back to stock, if it is not there; gives what hindered it."""
-        stand, page = self._stand(uuid), self._book.page(uuid)
+        stand, page = self._stand(uuid), self._records.page(uuid)
         if page.mark is None and knobs is None:
             return None
         if knobs is not None:
             since = self._clock()
             profile = page.mark.profile if page.mark else ""
             mark = Mark(profile=profile, knobs=knobs, boot=self._boot, since=since)
-            self._set_page(uuid, mark=mark)
+            self._records.change(uuid, mark=mark)
         stand.in_force = None
         stand.since = self._clock()
         return self._undo_mark(uuid, by)
 
     def _undo_mark(self, uuid: str, by: str) -> GpuError | None:
         """Undo what a mark names; the mark goes when the GPU is back, and stays when it could not be."""
-        page = self._book.page(uuid)
+        page = self._records.page(uuid)
         card, mark = self._cards.get(uuid), page.mark
         if mark is None or card is None:
             return None
         failed = self._put_back(card, mark.knobs, by)
         if (record := page.records.get(mark.profile)) is not None:
             if failed is None:
-                self._remember(uuid, mark.profile, record, probation.Released())
+                self._records.remember(uuid, mark.profile, record, probation.Released())
             elif isinstance(failed, GpuLost):
-                self._remember(uuid, mark.profile, record, probation.Trouble(failed.reason))
+                self._records.remember(uuid, mark.profile, record, probation.Trouble(failed.reason))
         if failed is None:
-            self._set_page(uuid, mark=None)
-        self._write()
+            self._records.change(uuid, mark=None)
+        self._records.save()
         return failed
 
     def _put_back(self, card: Card, knobs: tuple[Knob, ...], by: str) -> GpuError | None:
@@ -345,37 +365,6 @@ class Governor:
         log.info("%s: stock", card.short, extra=extra)
         return None
 
-    # The book.
-
-    def _record(self, uuid: str, worked_out: ProfilePlan) -> Record:
-        known = self._book.page(uuid).records.get(worked_out.profile)
-        return probation.fresh(known, worked_out.fingerprint, self._clock())
-
-    def _note(self, uuid: str, name: str, event: probation.Event) -> None:
-        if (record := self._book.page(uuid).records.get(name)) is None:
-            return
-        before = record.trust
-        now = self._remember(uuid, name, record, event)
-        self._write()
-        if now.trust is not before:
-            said = "%s: profile %s is now %s"
-            log.info(said, uuid, name, now.trust.word, extra=_said("gpu-trust", uuid))
-
-    def _remember(
-        self, uuid: str, name: str, record: Record, event: probation.Event | None
-    ) -> Record:
-        page = self._book.page(uuid)
-        now = probation.after(record, event, self._clock()) if event is not None else record
-        self._set_page(uuid, records={**page.records, name: now})
-        return now
-
-    def _set_page(self, uuid: str, **changes: object) -> None:
-        page: Page = msgspec.structs.replace(self._book.page(uuid), **changes)
-        self._book = self._book.with_page(uuid, page)
-
-    def _write(self) -> None:
-        self._file.write(self._book)
-
     def _card(self, uuid: str) -> Card:
         if uuid not in self._cards:
             raise GpuError(
@@ -393,7 +382,7 @@ class Governor:
         return page.held if known else None
 
     def _state(self, card: Card) -> CardState:
-        stand, page = self._stands[card.uuid], self._book.page(card.uuid)
+        stand, page = self._stands[card.uuid], self._records.page(card.uuid)
         working, idle = declared(card, self._settings)
         return CardState(
             uuid=card.uuid,
@@ -405,7 +394,7 @@ class Governor:
             role=stand.role if stand.in_force else "stock",
             since=stand.since,
             highest_mhz=stand.in_force.highest if stand.in_force else None,
-            problem=stand.problem,
+            problem=stand.problem or self._records.closed or self._records.problem,
             profiles=tuple(
                 self._profile_state(card, name)
                 for name in self._settings.profiles
@@ -419,7 +408,7 @@ class Governor:
         except ProfileError as error:
             return ProfileState(name=name, misfit=error.reason)
         steps = tuple(str(step) for step in worked_out.steps)
-        return ProfileState(name=name, steps=steps, record=self._record(card.uuid, worked_out))
+        return ProfileState(name=name, steps=steps, record=self._records.of(card.uuid, worked_out))
 
 
 def _check_usable(name: str, record: Record) -> None:

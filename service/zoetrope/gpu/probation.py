@@ -12,11 +12,24 @@ from enum import StrEnum
 import msgspec
 
 from ..errors import Reason
+from .bounds import (
+    LONGEST_STAGE,
+    MOST_CRASHES,
+    MOST_SECONDS,
+    MOST_STAGES,
+    Crashes,
+    Fingerprint,
+    Moment,
+    Stages,
+    WorkSeconds,
+)
 
 # Real work under which nothing went wrong; a job or two of the hero recipe.
 SOAK_STAGES = 3
 SOAK_SECONDS = 1200.0
 MOST_UNCLEAN = 2
+# The reason for which every profile is disabled when no one knows which ones were.
+UNREADABLE = "gpu-book"
 
 
 class Trust(StrEnum):
@@ -36,13 +49,13 @@ class Trust(StrEnum):
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The record of one profile on one GPU."""
 
-    fingerprint: str = ""  # of values, GPU and driver; others begin with a new record
+    fingerprint: Fingerprint = ""  # of values, GPU and driver; others begin with a new record
     trust: Trust = Trust.UNTRIED
-    stages: int = 0
-    seconds: float = 0.0
-    unclean: int = 0  # crashes in a row that left the GPU tuned
+    stages: Stages = 0
+    seconds: WorkSeconds = 0.0
+    unclean: Crashes = 0  # crashes in a row that left the GPU tuned
     why: Reason | None = None
-    since: float = 0.0  # unix time from which it has had this trust
+    since: Moment = 0.0  # unix time from which it has had this trust
     at_stock_too: bool = False  # the failure that disabled it occurred again without it
 
     @property
@@ -111,7 +124,7 @@ def after(record: Record, event: Event, now: float) -> Record:
                 return record  # the first reason is the relevant one
             return change(record, trust=Trust.DISABLED, why=reason, since=now)
         case Unclean():
-            counted = change(record, unclean=record.unclean + 1)
+            counted = change(record, unclean=min(record.unclean + 1, MOST_CRASHES))
             if counted.unclean < MOST_UNCLEAN or record.trust is Trust.DISABLED:
                 return counted
             reason = Reason(
@@ -127,7 +140,13 @@ def after(record: Record, event: Event, now: float) -> Record:
         case Soaked(seconds=seconds):
             if record.trust not in (Trust.UNPROVEN, Trust.PROVEN):
                 return record
-            grown = change(record, stages=record.stages + 1, seconds=record.seconds + seconds)
+            # No sum of what clients report leaves what the book can hold; NaN counts for nothing.
+            credit = seconds if 0 <= seconds <= LONGEST_STAGE else 0.0
+            grown = change(
+                record,
+                stages=min(record.stages + 1, MOST_STAGES),
+                seconds=min(record.seconds + credit, MOST_SECONDS),
+            )
             enough = grown.stages >= SOAK_STAGES and grown.seconds >= SOAK_SECONDS
             if enough and record.trust is Trust.UNPROVEN:
                 return change(grown, trust=Trust.PROVEN, since=now)
@@ -139,6 +158,8 @@ def told(name: str, record: Record) -> Reason | None:
     match record.trust:
         case Trust.PROVEN:
             return None
+        case Trust.DISABLED if record.why is not None and record.why.key == UNREADABLE:
+            return record.why
         case Trust.DISABLED:
             why = record.why.sentence if record.why else "The reason is not known."
             look = record.why.next_step if record.why else ""

@@ -18,6 +18,7 @@ from ..engine.restart import died_by_itself
 from ..errors import Reason
 from ..settings import EngineSettings, GpuSettings
 from . import wire
+from .bounds import LONGEST_SENTENCE, LONGEST_STAGE
 from .canary import Canary
 from .card import Card
 from .client import HelperClient
@@ -32,7 +33,7 @@ log = logging.getLogger("zoetrope.gpu")
 ASK_SECONDS = 15.0
 
 # Failures behind which clocks can be that are too bold, and what they are called at the helper.
-SUSPICIOUS = {"crash": "engine", "cuda": "engine"}
+SUSPICIOUS: dict[str, wire.TroubleKind] = {"crash": "engine", "cuda": "engine"}
 # The same for what a finished video looks like: NaNs come out black, wrong sums as noise.
 SUSPICIOUS_LOOKS = frozenset({"black", "noise"})
 
@@ -131,15 +132,19 @@ class Tuner:
         """Its video is sound: the profile under which all of it ran has earned that."""
         if (name := _tuned(usage)) and usage is not None:
             await self._ask(
-                wire.SoakedRequest(card=usage.card, profile=name, seconds=usage.seconds)
+                wire.SoakedRequest(
+                    card=usage.card, profile=name, seconds=min(usage.seconds, LONGEST_STAGE)
+                )
             )
 
     async def failed(
         self, engine: str, usage: Usage | None, kind: str, looks: Sequence[str], sentence: str
     ) -> None:
         """It failed; what clocks can be behind goes to the helper."""
-        called = SUSPICIOUS.get(kind) or ("output" if SUSPICIOUS_LOOKS & set(looks) else "")
-        if usage is None or not called:
+        called = SUSPICIOUS.get(kind)
+        if called is None and SUSPICIOUS_LOOKS & set(looks):
+            called = "output"
+        if usage is None or called is None:
             return
         # A host that is switched to a new configuration stops its engines in mid-stage.
         found = self._engines.get(engine)
@@ -165,10 +170,14 @@ class Tuner:
             raise GpuError(answer.reason.sentence, answer.reason.next_step, key=answer.reason.key)
         self._say(None)
 
-    async def _trouble(self, card: str, profile: str, kind: str, sentence: str) -> None:
+    async def _trouble(
+        self, card: str, profile: str, kind: wire.TroubleKind, sentence: str
+    ) -> None:
         if self.wanted:
             await self._ask(
-                wire.TroubleRequest(card=card, profile=profile, kind=kind, sentence=sentence[:500])
+                wire.TroubleRequest(
+                    card=card, profile=profile, kind=kind, sentence=sentence[:LONGEST_SENTENCE]
+                )
             )
 
     async def _bring(self) -> None:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from ..errors import Reason
+from ..host import shown
 from ..structs import primed
+from .bounds import (
+    LONGEST_SENTENCE,
+    CardName,
+    Megahertz,
+    Moment,
+    ProfileName,
+    ProfileOrStock,
+    Sentence,
+    StageSeconds,
+)
 from .faults import GpuError
 from .probation import Record
+
+# What failed: an engine died, a video is spoilt, kernels computed something else.
+TroubleKind = Literal["engine", "output", "selftest"]
 
 # A request is a few words; whoever sends more is no client of ours.
 LONGEST_REQUEST = 4096
@@ -33,46 +49,50 @@ class StatusRequest(HelperRequest, frozen=True, tag="status"):
 class Work(HelperRequest, frozen=True, tag="work"):
     """Work begins on a GPU: its working profile counts for as long as this connection is open, or until `rest`."""
 
-    card: str
+    card: CardName
 
 
 class Rest(HelperRequest, frozen=True, tag="rest"):
     """Nothing works on a GPU: its idle profile counts for as long as this connection is open."""
 
-    card: str
+    card: CardName
 
 
 class Apply(HelperRequest, frozen=True, tag="apply"):
     """A user wants a profile, now and until told otherwise; without a name, what the settings say."""
 
-    card: str
-    profile: str | None = None
+    card: CardName
+    profile: ProfileName | None = None
 
 
 class Reset(HelperRequest, frozen=True, tag="reset"):
     """A user wants a GPU at stock, now and until told otherwise."""
 
-    card: str
+    card: CardName
+
+
+class Enable(HelperRequest, frozen=True, tag="enable"):
+    """Root says that profiles may be used again after the helper's book could not be read."""
 
 
 class SoakedRequest(HelperRequest, frozen=True, tag="soaked"):
     """A stage ran well under a profile."""
 
-    card: str
-    profile: str
-    seconds: float
+    card: CardName
+    profile: ProfileName
+    seconds: StageSeconds
 
 
 class TroubleRequest(HelperRequest, frozen=True, tag="trouble"):
     """A stage went wrong in a way that clocks can be behind; `profile` is what was in force, empty for stock."""
 
-    card: str
-    profile: str
-    kind: str
-    sentence: str
+    card: CardName
+    profile: ProfileOrStock
+    kind: TroubleKind
+    sentence: Sentence
 
 
-Asked = StatusRequest | Work | Rest | Apply | Reset | SoakedRequest | TroubleRequest
+Asked = StatusRequest | Work | Rest | Apply | Reset | Enable | SoakedRequest | TroubleRequest
 
 
 class ProfileState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -94,8 +114,8 @@ class CardState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     held: str | None = None  # what a user chose; empty is stock, None leaves it to the settings
     in_force: str = ""
     role: str = "stock"  # working, idle, held or stock
-    since: float = 0.0
-    highest_mhz: int | None = None
+    since: Moment = 0.0
+    highest_mhz: Megahertz | None = None
     problem: Reason | None = None  # why it is not as it should be
     profiles: tuple[ProfileState, ...] = ()
 
@@ -117,11 +137,17 @@ class HelperAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 def decode(line: bytes) -> Asked:
-    """Read a request, or raise BadRequest with what is wrong about it."""
+    """Read a request, or raise BadHelperRequest with what is wrong about it."""
     try:
         found: Asked = msgspec.json.decode(line, type=primed(Asked))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadHelperRequest(f"Not a valid request ({error}).", "See docs/gpu.md.") from error
+    except RecursionError as error:
+        raise BadHelperRequest("It is nested too deeply.", "See docs/gpu.md.") from error
+    except (msgspec.DecodeError, ValueError, OverflowError) as error:
+        why = shown(str(error))[:LONGEST_SENTENCE]
+        raise BadHelperRequest(f"Not a valid request ({why}).", "See docs/gpu.md.") from error
+    if isinstance(found, TroubleRequest):
+        # What it says goes into the book and into the journal: no control characters.
+        return msgspec.structs.replace(found, sentence=shown(found.sentence))
     return found
 
 

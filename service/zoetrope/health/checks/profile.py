@@ -53,6 +53,9 @@ class ProfileCheck:
 
 def _judged(state: CardState) -> Iterator[Reason | str]:
     """Say of each profile that counts for a GPU what is wrong, or how it is."""
+    if state.problem is not None and state.problem.key == probation.UNREADABLE:
+        yield state.problem
+        return
     if state.held == "":
         yield "stock, set by the user (`zoetrope gpu apply` returns it to the settings)"
         return
