@@ -135,8 +135,10 @@ function input(spec) {
     const none = make("option", { value: "" }, standard === "" ? "default" : `default: ${standard}`);
     return make("select", {}, none, ...options.map((name) => make("option", { value: name }, name)));
   }
-  if (spec.type === "text") return make("input", { type: "text", placeholder: standard, autocomplete: "off" });
-  return make("input", { type: "number", min: spec.min, max: spec.max, step: spec.step ?? (spec.type === "int" ? 1 : "any"), placeholder: standard });
+  if (spec.type === "int" || spec.type === "float")
+    return make("input", { type: "number", min: spec.min, max: spec.max, step: spec.step ?? (spec.type === "int" ? 1 : "any"), placeholder: standard });
+  // Whatever other type there is: the service reads the text, and says what it may be.
+  return make("input", { type: "text", placeholder: standard, autocomplete: "off" });
 }
 
 function read(input, type) {
