@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help env demo test lint format types lock bench system-deps clean
+.PHONY: help env demo test lint format types lock bench endurance soak system-deps clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -42,6 +42,12 @@ types: env ## the strict type checker alone
 
 bench: env ## measure; prints a table and writes build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)
+
+endurance: env ## attack the service for 30 minutes (ARGS=--short, HOURS=n, ARGS="--only kills"); adds to the record
+	$(BIN)/python -m tests.endurance $(if $(HOURS),--hours $(HOURS)) $(ARGS)
+
+soak: env ## 2,000 jobs through one service process, for an hour or so; adds to the record
+	$(BIN)/python -m tests.endurance --only soak --hours 1.5 $(ARGS)
 
 lock: ## renew the hash-locked requirements from requirements/*.in
 	$(PYTHON) -m venv build/lock

@@ -201,5 +201,6 @@ def test_nothing_names_a_package_index_or_a_home_folder():
 def test_every_test_folder_mirrors_a_part():
     parts = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
     own = {"fakes", "recipes", "bench", "comfyui", "browser", "nix", "systemd", "gpu", "runtime"}
+    own |= {"endurance"}
     folders = {p.name for p in (ROOT / "tests").iterdir() if p.is_dir() and p.name != "__pycache__"}
     assert folders <= parts | own

@@ -125,6 +125,12 @@ def test_a_damaged_film_is_refused(refused):
     )
 
 
+def test_a_film_of_a_codec_that_is_not_known_is_refused_with_a_reason(refused):
+    reason = refused(film().replace(b"avc1", b"zzzz"))
+    assert reason.key == "picture-damaged"
+    assert "codec" in reason.sentence
+
+
 def test_sound_alone_is_no_film(refused):
     assert refused(sound_alone()).key == "no-video"
 

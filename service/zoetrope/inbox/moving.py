@@ -67,6 +67,9 @@ def _decode(
             key="no-video",
         )
     stream = container.streams.video[0]
+    # Without a decoder for it, PyAV's stream does not even have a size.
+    if stream.codec_context is None:
+        raise _damaged("its codec is not known here")
     measure((stream.width, stream.height), max_megapixels, "video")
     stream.thread_type = "AUTO"
     times: list[float] = []

@@ -1,0 +1,213 @@
+"""The product's decoders and parsers, each as a function of bytes, with what it may raise and what it is fed first."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
+
+from zoetrope import settings, tables
+from zoetrope.domain.job import Job
+from zoetrope.domain.query import JobQuery
+from zoetrope.domain.values import Ticket
+from zoetrope.errors import RecipeError, Rejected, SettingsError
+from zoetrope.gpu import wire
+from zoetrope.gpu.wire import BadHelperRequest
+from zoetrope.graphs import document
+from zoetrope.graphs.assembly import assemble
+from zoetrope.graphs.recipe import Recipe
+from zoetrope.graphs.shelf import Recipes
+from zoetrope.inbox import entry, formats, ticket
+from zoetrope.jobs.outbox import folder_name
+from zoetrope.web import files, guard
+from zoetrope.web.endpoint import check, decode, read_query
+from zoetrope.web.forms import InboxForm, Listing, TicketForm, values
+from zoetrope.web.problems import BadRequest
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "tests" / "recipes" / "tiny"
+
+
+class Parser(msgspec.Struct, frozen=True, kw_only=True):
+    """One parser; what it raises besides `may` is a crash."""
+
+    take: Callable[[bytes], object]
+    may: tuple[type[BaseException], ...]
+    seeds: tuple[bytes, ...]
+    cost: float = 1.0  # how much longer than others it takes
+
+
+@functools.cache
+def tiny() -> Recipe:
+    """Give the recipe that tickets are resolved with."""
+    return Recipes((ROOT / "tests" / "recipes",)).get("tiny")
+
+
+def take_ticket(data: bytes) -> object:
+    return ticket.resolve(ticket.parse(data, "cat.toml"), tiny())
+
+
+def take_prompt(data: bytes) -> object:
+    return ticket.resolve(ticket.parse(data, "cat.txt"), tiny())
+
+
+def take_name(data: bytes) -> object:
+    """Take a file's name apart, and make the names that follow from it."""
+    # As a folder lists it: no part is empty, and none leads upward.
+    parts = [part for part in data.replace(b"\0", b"").split(b"/") if part.strip(b".")]
+    path = os.fsdecode(b"/".join(part[:255] for part in parts) or b"x")
+    found = entry.classify(path)
+    entry.ticket_names(found.stem, found.half)
+    stem = entry.safe_stem(found.stem) if found.stem else "x"
+    job = Job(
+        id="0" * 32, created=0.0, updated=0.0, state="queued", stem=stem, ticket=Ticket(recipe="r")
+    )
+    name = folder_name(job)
+    assert len(os.fsencode(name)) <= 255, "a name that no file can have"
+    assert "/" not in name, "a name that leads elsewhere"
+    assert not name.startswith("."), "a hidden name"
+    return found
+
+
+def take_head(data: bytes) -> object:
+    """Say what a file's first bytes announce, and why not."""
+    head = data[: formats.HEAD]
+    return formats.sniff(head) or formats.sniff_moving(head) or formats.refusal(head)
+
+
+def take_settings(data: bytes) -> object:
+    return settings.parse(data.decode("utf-8", "replace"), "zoetrope.toml")
+
+
+def take_table(data: bytes) -> object:
+    return tables.find(tables.read(data.decode("utf-8", "replace")))
+
+
+def take_recipe(data: bytes) -> object:
+    def read(name: str) -> bytes:
+        if name == "recipe.toml":
+            return data
+        file = TINY / Path(name).name
+        return (
+            file.read_bytes()
+            if file.exists()
+            else (TINY.parents[2] / "workflows" / name).read_bytes()
+        )
+
+    return assemble("tiny", read, lambda name: name)
+
+
+def take_graph(data: bytes) -> object:
+    return document.parse(data, "graph.json")
+
+
+def take_body(data: bytes) -> object:
+    """Read a body as the addresses that make jobs do."""
+    raw = decode(data, how="")
+    for kind in (TicketForm, InboxForm):
+        try:
+            said = values(raw, kind, how="")
+        except BadRequest:
+            continue
+        said.pop("path", None)
+        return ticket.resolve(said, tiny())
+    return check(raw, TicketForm, how="")
+
+
+def take_frame(data: bytes) -> object:
+    return wire.decode(data)
+
+
+def take_query(data: bytes) -> object:
+    """Read a query, and ask a store with it."""
+    text = data.decode("latin-1").replace("\r", "").replace("\n", "").replace(" ", "+")
+    asked = read_query(make_mocked_request("GET", f"/api/v1/jobs?{text}"), Listing)
+    return JobQuery(states=asked.state, text=asked.q, limit=asked.limit, before=asked.before)
+
+
+def take_request(data: bytes) -> object:
+    """Look at the headers by which a request is let in."""
+    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    host, origin, token, cookie, span = [*lines, "", "", "", "", ""][:5]
+    headers = CIMultiDict({"Origin": origin, "Sec-Fetch-Site": "none"})
+    guard.host_allowed(host, ACCESS)
+    guard.origin_allowed(host, headers)
+    ACCESS.opens(token)
+    ACCESS.opens_cookie(cookie)
+    return files.span(span, 1000)
+
+
+ACCESS = guard.Access("127.0.0.1", ("box.lan",), b"0" * 32)
+
+_TICKET = b"""
+prompt = ["she looks up", "a slow smile"]
+preset = []
+seed = 7
+seconds = 2.5
+name = "holiday"
+width = 64
+review = true
+[parameters]
+steps = 4
+cfg = 1.0
+"""
+_REQUEST = (
+    b"localhost:8190\nhttp://localhost:8190\ntoken\nabc\nbytes=0-99",
+    b"[::1]:8190\nhttps://box.lan\n\xff\n\xe9\nbytes=-5",
+)
+
+PARSERS: dict[str, Parser] = {
+    "tickets": Parser(take=take_ticket, may=(Rejected,), seeds=(_TICKET, b'prompt = "a"\nframes = 5')),
+    "prompts": Parser(take=take_prompt, may=(Rejected,), seeds=(b"Beat 1 (0-2s): a slow zoom.",)),
+    "names": Parser(
+        take=take_name,
+        may=(),
+        seeds=(b"cat.png", b"flf/cat.start.png", "Größe (2).toml".encode(), b"a/b/c/d.jpeg", b"x" * 250 + b".png"),
+    ),
+    "first bytes": Parser(
+        take=take_head,
+        may=(),
+        seeds=(
+            b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF0000WEBPVP8 ", b"\0\0\0\x20ftypavif\0\0\0\0mif1",
+            b"GIF89a", b"II*\0", b"BM1234\0\0\0\0", b"<svg", b"\x1aE\xdf\xa3webm", b"%PDF-1.7",
+        ),
+    ),
+    "settings": Parser(
+        take=take_settings,
+        may=(SettingsError,),
+        seeds=tuple(file.read_bytes() for file in sorted((ROOT / "examples").rglob("*.toml")))
+        or (b'[inbox]\npath = "/a"\n[[engines]]\nname = "e"\nurl = "http://h:1"\n',),
+    ),
+    "tables": Parser(take=take_table, may=(tables.BrokenTable,), seeds=(_TICKET, b"a = [1, {b = 2}]")),
+    "recipes": Parser(take=take_recipe, may=(RecipeError,), seeds=((TINY / "recipe.toml").read_bytes(),), cost=5),
+    "workflows": Parser(
+        take=take_graph,
+        may=(RecipeError,),
+        seeds=tuple(file.read_bytes() for file in sorted(TINY.glob("*.json"))),
+    ),
+    "bodies": Parser(
+        take=take_body,
+        may=(BadRequest, Rejected),
+        seeds=(b'{"prompt": "a", "seed": 7, "parameters": {"steps": 4}}', b'{"path": "cat.png", "frames": 5}', b"{}"),
+    ),
+    "helper frames": Parser(
+        take=take_frame,
+        may=(BadHelperRequest,),
+        seeds=(
+            b'{"type": "status"}', b'{"type": "work", "card": "GPU-1"}', b'{"type": "apply", "card": "GPU-1", "profile": "p"}',
+            b'{"type": "soaked", "card": "G", "profile": "p", "seconds": 1.7e308}',
+            b'{"type": "trouble", "card": "G", "profile": "p", "kind": "xid", "sentence": "s"}',
+        ),
+    ),
+    "queries": Parser(
+        take=take_query,
+        may=(BadRequest,),
+        seeds=(b"state=done,failed&recipe=tiny&q=cat&limit=50&before=7", b"q=%C3%A4+b", b"limit=-1"),
+        cost=3,
+    ),
+}  # fmt: skip

@@ -1,0 +1,75 @@
+"""The plan of a run: which parts there are, and how the time is shared out among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tests.endurance.chaos import chaos
+from tests.endurance.crowd import crowd
+from tests.endurance.full import full
+from tests.endurance.fuzz import fuzz
+from tests.endurance.kills import kills
+from tests.endurance.machine import machine
+from tests.endurance.part import Part
+from tests.endurance.power import power
+from tests.endurance.recovery import recovery
+from tests.endurance.soak import soak
+
+WHOLE = 26 * 60.0  # what is left over is for parts that look at everything once more at their end
+SHORT = 6.5 * 60.0
+LANES = 2
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the run; one that measures has the machine for itself."""
+
+    run: Callable[[Part], None]
+    weight: float
+    measures: bool = False
+    copies: int = 1
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A part with its time and its seed."""
+
+    name: str
+    seconds: float
+    seed: int
+
+
+PARTS: dict[str, Kind] = {
+    "kills": Kind(run=kills, weight=8, copies=2),
+    "chaos": Kind(run=chaos, weight=4),
+    "full": Kind(run=full, weight=2),
+    "power": Kind(run=power, weight=2),
+    "fuzz": Kind(run=fuzz, weight=4),
+    "machine": Kind(run=machine, weight=3),
+    "recovery": Kind(run=recovery, weight=0.5, measures=True),
+    "crowd": Kind(run=crowd, weight=0.5, measures=True),
+    "soak": Kind(run=soak, weight=2, measures=True),
+}
+
+
+def lanes(only: Sequence[str] | None, seconds: float, seed: int) -> list[list[list[Task]]]:
+    """Share the time out: first lanes of parts side by side, then those that measure, one by one."""
+    chosen = {name: kind for name, kind in PARTS.items() if not only or name in only}
+    # Side by side, two lanes have twice the time.
+    work = sum(k.weight * (k.copies if not k.measures else LANES) for k in chosen.values())
+    unit = seconds * LANES / work if work else 0.0
+    beside = [
+        Task(name=name, seconds=round(kind.weight * unit, 1), seed=seed + 1000 * copy)
+        for name, kind in chosen.items()
+        if not kind.measures
+        for copy in range(kind.copies)
+    ]
+    rows: list[list[Task]] = [[] for _ in range(LANES)]
+    for task in sorted(beside, key=lambda each: -each.seconds):
+        min(rows, key=lambda row: sum(each.seconds for each in row)).append(task)
+    alone = [
+        [[Task(name=name, seconds=round(kind.weight * unit, 1), seed=seed)]]
+        for name, kind in chosen.items()
+        if kind.measures
+    ]
+    return [rows, *alone] if beside else alone

@@ -1,0 +1,48 @@
+"""A start after kill -9 with a long queue."""
+
+from __future__ import annotations
+
+import time
+
+from tests.bench.host import finished_job
+from tests.endurance.part import Part
+from tests.fakes.ledger import fill
+from tests.fakes.service import ServiceProcess
+from zoetrope.domain.job import State
+
+QUEUED = 10_000
+LIMIT = 2.0  # seconds
+NOBODY = "http://127.0.0.1:9"  # no engine answers there
+
+
+def recovery(part: Part) -> None:
+    """Fill a ledger, kill the service that works with it, and time the next start."""
+    root = part.root / "world"
+    service = ServiceProcess(root, NOBODY)
+    jobs = [finished_job(number, State.QUEUED) for number in range(QUEUED)]
+    fill(service.state / "ledger.db", jobs)
+    for job in jobs:
+        folder = service.state / "work" / job.id
+        folder.mkdir(parents=True)
+        (folder / "p.png").write_bytes(b"x")
+    times: list[float] = []
+    service.start()
+    try:
+        while len(times) < 3 or part.left():
+            service.get("/api/v1/jobs?limit=1")
+            service.kill()
+            begun = time.perf_counter()
+            service.start()
+            told = service.get("/api/v1/jobs?limit=1")
+            times.append(time.perf_counter() - begun)
+            part.promise(told["jobs"][0]["state"] == "queued", "the queue is another one now")
+            part.counts["starts with 10,000 queued"] += 1
+            part.tick()
+    finally:
+        code = service.stop()
+    part.promise(code == 0, f"the service ended with {code}")
+    part.promise("Traceback" not in service.log.read_text(), f"a traceback in {service.log}")
+    left = sum(1 for _ in (service.state / "work").iterdir())
+    part.promise(left == QUEUED, f"{QUEUED - left} work folders are gone")
+    # The best: whatever else the machine does only adds to it.
+    part.measure("recovery with 10,000 queued", min(times), "s", limit=LIMIT)

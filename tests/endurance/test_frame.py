@@ -1,0 +1,88 @@
+"""The endurance run's own parts: seeds, time, sums, and the page of promises."""
+
+import tomli
+from msgspec import to_builtins
+
+from tests.endurance import promises, record
+from tests.endurance.part import BrokenPromise, Part
+from tests.endurance.plan import LANES, PARTS, lanes
+from tests.endurance.power import unfinished
+from tests.endurance.record import Record, Run
+
+RUN = Run(date="2026-01-02 03:04", commit="abc", seed=7, minutes=1.5, parts=["kills"])
+
+
+def part(tmp_path, seconds=0.0) -> Part:
+    return Part("kills", seed=3, root=tmp_path, seconds=seconds)
+
+
+def test_counts_are_sums_and_figures_are_the_worst(tmp_path):
+    one, other = part(tmp_path), part(tmp_path)
+    one.counts["kills"], other.counts["kills"] = 5, 7
+    one.points["clean-up"], other.points["a row"] = 1, 2
+    one.measure("slope", 2.0, "KB", limit=3.0)
+    other.measure("slope", 1.0, "KB", limit=3.0)
+    whole = Record().plus(RUN, [one.report()]).plus(RUN, [other.report()])
+    sums = whole.parts["kills"]
+    assert (sums.runs, sums.counts["kills"]) == (2, 12)
+    assert sums.points == {"a row": 2, "clean-up": 1}
+    assert (sums.figures["slope"].worst, sums.figures["slope"].last) == (2.0, 1.0)
+    assert tomli.loads(record.dumped(to_builtins(whole))) == to_builtins(whole)
+    record.write(whole, tmp_path / "record.toml")
+    assert record.read(tmp_path / "record.toml") == whole
+    assert "2026-01-02 03:04" in promises.rendered(whole)
+
+
+def test_what_a_broken_part_counted_is_not_added(tmp_path):
+    broken = part(tmp_path)
+    broken.counts["kills"] = 5
+    try:
+        broken.promise(False, "a picture is lost")
+    except BrokenPromise as error:
+        report = broken.report(error)
+    assert "a picture is lost" in report.broken
+    assert report.kept == str(tmp_path)
+    assert Record().plus(RUN, [report]).parts == {}
+
+
+def test_a_figure_beyond_its_limit_breaks_a_promise(tmp_path):
+    slow = part(tmp_path)
+    slow.measure("recovery", 3.0, "s", limit=2.0)
+    assert "recovery is 3 s" in slow.report().broken
+
+
+def test_the_same_seed_gives_the_same_attack(tmp_path):
+    assert part(tmp_path).random.random() == part(tmp_path).random.random()
+
+
+def test_the_time_is_shared_out_and_used_up():
+    groups = lanes(None, 600.0, 7)
+    names = [task.name for group in groups for lane in group for task in lane]
+    assert set(names) == set(PARTS)
+    for group in groups:
+        assert len(group) <= LANES
+    longest = sum(max(sum(t.seconds for t in lane) for lane in group) for group in groups)
+    assert longest < 800.0
+    alone = lanes(["kills"], 600.0, 7)
+    assert [[task.seconds for task in lane] for lane in alone[0]] == [[600.0], [600.0]]
+
+
+def test_every_test_that_a_promise_names_is_there():
+    assert promises.missing() == []
+
+
+def test_the_page_of_promises_is_written_from_the_record():
+    assert promises.PAGE.read_text() == promises.rendered(record.read())
+
+
+def test_what_a_power_cut_may_take_is_hidden(tmp_path):
+    for name in (
+        "state/work/a/.clip.part",
+        "state/work/a/clip.mp4",
+        "outbox/.x.part/b",
+        "outbox/x/b",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = sorted(str(path.relative_to(tmp_path)) for path in unfinished(tmp_path))
+    assert found == ["outbox/.x.part/b", "state/work/a/.clip.part"]
