@@ -26,6 +26,10 @@ class Host(ServiceProcess):
         super().__init__(root, engine.url)
         self.config.write_text(self.config.read_text().replace(str(RECIPES), str(self.shelf)))
         self.start()
+        until(self.sees_its_engine, "the engine")
+
+    def sees_its_engine(self):
+        return all(engine["up"] for engine in self.get("/api/v1/engines")["engines"])
 
     def edit(self):
         file = self.shelf / "tiny" / "recipe.toml"
