@@ -32,4 +32,6 @@ export function showPause({ standstill, counts, problem }) {
   // A service without a ledger has nothing to pause.
   setText(toggle, problem ? "" : paused ? "Resume" : "Pause");
   interrupt.hidden = !paused || !counts.running;
+  // What a user or an operator wanted is nothing bad.
+  byId("paused").className = standstill ? "quiet" : "why";
 }
