@@ -26,7 +26,7 @@ MORE = """
             rejected_days = 1
 """
 ROUND = 10  # kills between two looks at everything
-LONGEST = 8.0  # seconds until a point that was not met is given up
+LONGEST = 12.0  # seconds until a point that was not met is given up
 MIGRATIONS_A_ROUND = 6
 #: These are only met with something new in the inbox.
 FRESH = ("claim", "row", "release", "plan")
@@ -67,7 +67,7 @@ def _next(part: Part, misses: Counter[str]) -> Order:
     )
 
 
-def kill(world: World, order: Order) -> bool:
+def kill(world: World, order: Order, patience: float = LONGEST) -> bool:
     """Start the service so that it dies where it was ordered; false if it never came there."""
     part, service, engine = world.part, world.service, world.engine
     engine.revive()
@@ -89,7 +89,7 @@ def kill(world: World, order: Order) -> bool:
     service.start(wait=False, prepare=prepare)
     process = service.process
     assert process is not None
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + patience
     while not mark.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     struck = mark.exists()

@@ -25,7 +25,7 @@ QUICK = """
             ticket_grace_seconds = 0.05
             rescan_seconds = 0.5
 """
-SETTLED = 120.0  # seconds that all that was dropped may take
+SETTLED = 180.0  # seconds that all that was dropped may take
 
 
 class World:
