@@ -187,6 +187,21 @@ async def test_when_the_first_postponed_job_is_due_everybody_is_told(ledger, que
         await told.wait()
 
 
+async def test_a_clock_that_was_far_ahead_and_is_set_right_keeps_no_job_waiting(
+    ledger, queue, clock, monkeypatch
+):
+    monkeypatch.setattr("zoetrope.dispatch.queue.LONGEST_TIMER", 0.01)
+    told = asyncio.Event()
+    job = await drop(ledger, "aa", not_before=clock.now + 1e9 + 60)
+    clock.now += 1e9
+    assert await queue.lease("a") is None
+    queue.on_offer(told.set)
+    clock.now -= 1e9
+    async with asyncio.timeout(5):
+        await told.wait()
+    assert (await queue.lease("a")).job == job
+
+
 async def test_a_worker_that_comes_up_or_goes_down_has_everybody_look(queue):
     told = []
     queue.on_offer(lambda: told.append(1))

@@ -85,6 +85,17 @@ async def test_the_oldest_job_is_the_first_to_arrive_of_those_whose_time_has_com
     assert await store.soonest() == 100.0
 
 
+async def test_a_job_that_was_postponed_by_a_clock_far_ahead_waits_no_years_once_it_is_right(store):
+    now = 1_800_000_000.0
+    years = now + 50 * 365 * 86_400.0
+    ahead = await store.add(make(stages=(Stage(name="i2v", not_before=years + 60.0),)), claim="a")
+    soon = await store.add(make(stages=(Stage(name="i2v", not_before=now + 60.0),)), claim="b")
+    assert await store.oldest(now) == ahead
+    assert [each.id for each in await store.waiting(now, 10)] == [ahead.id]
+    assert {each.id for each in await store.waiting(now + 60.0, 10)} == {ahead.id, soon.id}
+    assert [each.id for each in await store.waiting(years, 10)] == [soon.id]
+
+
 async def test_waiting_jobs_come_by_priority_and_then_as_they_arrived(store):
     late = make(stages=(Stage(name="i2v", not_before=100.0),))
     low, high, first, second = make(priority=-5), make(priority=3), make(), make()

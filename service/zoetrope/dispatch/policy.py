@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..domain.query import Waiting
+from ..domain.query import Waiting, is_due
 from ..graphs.memory import sold_with
 
 
@@ -45,7 +45,7 @@ Decision = Assign | Stay
 
 def choose(waiting: Sequence[Waiting], workers: Sequence[Worker], now: float) -> Decision:
     """Choose the next job: the highest priority, then the first to arrive; an idle worker before a busy one."""
-    due = [job for job in waiting if job.not_before <= now]
+    due = [job for job in waiting if is_due(job.not_before, now)]
     for job in sorted(due, key=lambda job: (-job.priority, job.seq)):
         able = [worker for worker in workers if worker.has_room and fits(job, worker)]
         if able:

@@ -20,6 +20,7 @@ LEASE_SECONDS = 60.0
 FIRST_PAGE = 4  # the first in line is nearly always the one
 LARGEST_PAGE = 256
 SHORTEST_TIMER = 0.05
+LONGEST_TIMER = 60.0  # a clock may be set meanwhile, and says something else then
 
 
 class LeaseLost(ZoetropeError):
@@ -188,7 +189,7 @@ class Queue:
             self._timer.cancel()
             self._timer = None
         if soonest is not None:
-            delay = max(SHORTEST_TIMER, soonest - self._clock())
+            delay = min(max(SHORTEST_TIMER, soonest - self._clock()), LONGEST_TIMER)
             self._timer = asyncio.get_running_loop().call_later(delay, self.offer)
 
 

@@ -7,6 +7,8 @@ import msgspec
 from .job import Job, State
 
 NEWEST = 2**62  # above every place in the ledger
+# Nothing is postponed by more than minutes. What seems to be was written under a clock far ahead of this one.
+FARTHEST = 3600.0
 
 
 class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,11 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     )
     ran_on: float  # gigabytes of the GPU that its first stage ran on, as reported; 0 before that
     not_before: float
+
+
+def is_due(not_before: float, now: float) -> bool:
+    """Tell whether the time of a postponed job has come."""
+    return not now < not_before <= now + FARTHEST
 
 
 def waiting(seq: int, job: Job) -> Waiting:

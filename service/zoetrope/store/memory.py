@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..domain.job import ENDED, Job, State
-from ..domain.query import JobQuery, Row, Waiting, waiting, words
+from ..domain.query import JobQuery, Row, Waiting, is_due, waiting, words
 from ..errors import LedgerError, NotFound
 from .protocol import Listener, Step
 from .rows import Rows, same_id, unknown
@@ -150,7 +150,9 @@ class MemoryLedger:
             return -job.priority, job.seq
 
         def work() -> tuple[Waiting, ...]:
-            found = [waiting(kept.seq, kept.job) for kept in self._queued() if kept.due <= now]
+            found = [
+                waiting(kept.seq, kept.job) for kept in self._queued() if is_due(kept.due, now)
+            ]
             later = [job for job in found if after is None or place(job) > place(after)]
             return tuple(sorted(later, key=place)[:limit])
 
@@ -161,7 +163,7 @@ class MemoryLedger:
         skip = set(without)
         return await self._first(
             lambda kept: (
-                kept.job.state is State.QUEUED and kept.due <= now and kept.job.id not in skip
+                kept.job.state is State.QUEUED and is_due(kept.due, now) and kept.job.id not in skip
             )
         )
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from ...domain.job import Job, State
-from ...domain.query import NEWEST, JobQuery, Row, Waiting, waiting
+from ...domain.query import FARTHEST, NEWEST, JobQuery, Row, Waiting, waiting
 from ...errors import NotFound
 from ..rows import unknown
 from .database import Database
@@ -48,9 +48,10 @@ class SqliteIndex(Database):
             # One more row cannot be read with each turn, and is left out in the next.
             while True:
                 row = self._db.execute(
-                    "SELECT id, body FROM jobs WHERE state = 'queued' AND not_before <= ?"
+                    "SELECT id, body FROM jobs WHERE state = 'queued'"
+                    " AND NOT (not_before > ? AND not_before <= ?)"
                     " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1",
-                    (now, _listed((*skip, *self.unreadable))),
+                    (now, now + FARTHEST, _listed((*skip, *self.unreadable))),
                 ).fetchone()
                 if row is None:
                     return None
@@ -71,9 +72,10 @@ class SqliteIndex(Database):
         def work() -> tuple[Waiting, ...]:
             rows = self._db.execute(
                 "SELECT seq, id, body FROM jobs INDEXED BY jobs_in_line"
-                " WHERE state = 'queued' AND (rank, seq) > (?, ?) AND not_before <= ?"
+                " WHERE state = 'queued' AND (rank, seq) > (?, ?)"
+                " AND NOT (not_before > ? AND not_before <= ?)"
                 " AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY rank, seq",
-                (*begin, now, _listed(self.unreadable)),
+                (*begin, now, now + FARTHEST, _listed(self.unreadable)),
             )
             found = (
                 waiting(seq, job)
