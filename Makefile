@@ -28,7 +28,7 @@ test: env ## format, lint, types and every test that needs no extra system packa
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: env ## ruff alone
 	$(BIN)/ruff check .

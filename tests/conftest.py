@@ -31,7 +31,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=10, help="how often the service is killed")
+    parser.addoption("--kills", type=int, default=6, help="how often the service is killed")
     parser.addoption("--kill-seed", type=int, default=1834, help="decides the moments")
 
 

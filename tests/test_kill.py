@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.fakes.service import EngineProcess, ServiceProcess
 
-PICTURES = 20
+PICTURES = 12
 
 
 def draw(file: Path, number: int) -> None:

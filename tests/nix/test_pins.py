@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -24,7 +25,10 @@ def hexadecimal(hash_: str) -> str:
 
 def links(names) -> index.Links:
     """Ask the index, or say that nobody can."""
-    found = index.ask(PINS["python"], lock.PLATFORMS, names)
+    shares = [share for part in range(4) if (share := list(names)[part::4])]
+    with ThreadPoolExecutor(len(shares)) as pool:  # it is the index that is waited for
+        told = pool.map(lambda share: index.ask(PINS["python"], lock.PLATFORMS, share), shares)
+        found = {name: each for part in told for name, each in part.items()}
     if not found:
         sentence = "the package index cannot be reached"
         if os.environ.get("ZOETROPE_REQUIRE_SYSTEM"):

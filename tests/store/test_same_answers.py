@@ -211,7 +211,7 @@ async def compared(folder: Path, jobs: list[Job], asked: list[Ask]) -> None:
         await store.close()
 
 
-@settings(max_examples=60, derandomize=True, database=None, deadline=None)
+@settings(max_examples=40, derandomize=True, database=None, deadline=None)
 @given(
     jobs=st.lists(made(ids), min_size=4, max_size=9, unique_by=lambda job: job.id),
     asked=st.lists(writes, min_size=5, max_size=20),

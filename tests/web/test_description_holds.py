@@ -41,7 +41,7 @@ def test_the_service_does_what_its_description_says_and_nothing_else(tmp_path):
                 *("--config-file", "schemathesis.toml"),
                 *("run", f"{service.url}/api/v1/openapi.json"),
                 *("--header", f"Authorization: Bearer {TOKEN}"),
-                *("--checks", "all", "--seed", "1834", "--workers", "1", "--max-examples", "30"),
+                *("--checks", "all", "--seed", "1834", "--workers", "1", "--max-examples", "15"),
                 # The stream of events never ends; tests/web/test_events.py listens to it.
                 *("--exclude-path", "/api/v1/events"),
                 *("--request-timeout", "10", "--no-color"),
