@@ -3,6 +3,8 @@
 Here every node is known by what it does to a clip's size and length, apart from the code that plans.
 """
 
+import itertools
+
 import msgspec
 import pytest
 from hypothesis import event, example, given, settings
@@ -247,3 +249,30 @@ def test_a_size_is_never_said_to_be_larger_than_the_upscaler_makes_it(width, hei
     found = Enlarger(node="u", short=short, longest=most).size(width, height)
     real = upscaled_size(width, height, short, most)
     assert all(said <= it for said, it in zip(found, real, strict=True))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if SHELF.get(name).file.clip is None])
+def test_every_expert_has_steps_and_takes_over_where_the_other_ends_at_every_corner(name):
+    recipe = SHELF.get(name)
+    whole = {
+        key: (int(each.min or 0), int(each.max or 0))
+        for key, each in recipe.file.parameters.items()
+        if each.type == "int" and key != "resolution"
+    }
+    for corner in itertools.product(*whole.values()):
+        asked_ = dict(zip(whole, corner, strict=True))
+        ticket = Ticket(recipe=name, parameters=asked_)
+        plan = recipe.plan(ticket, picture(recipe, 832, 480), 7)
+        graph = recipe.build(plan, recipe.file.stages[0], files=FILES, prefix="x")
+        for node in graph.values():
+            given_ = node.inputs
+            if node.class_type == "ClownsharKSampler_Beta":
+                assert 0 < given_["steps_to_run"] < given_["steps"], asked_
+            if node.class_type != "KSamplerAdvanced":
+                continue
+            start, end = given_["start_at_step"], given_["end_at_step"]
+            assert start < min(end, given_["steps"]), asked_
+            before = graph[given_["latent_image"][0]]
+            if before.class_type == "KSamplerAdvanced":
+                left = (before.inputs["end_at_step"], before.inputs["steps"])
+                assert left == (start, given_["steps"]), asked_
