@@ -124,6 +124,8 @@ in
           "AF_UNIX"
           "AF_INET"
           "AF_INET6"
+          # The kernel says which user of this host is at the other end of a connection.
+          "AF_NETLINK"
         ];
         # The page may serve a network; the service itself only connects to ComfyUI on this host.
         IPAddressDeny = lib.mkIf loopback "any";

@@ -7,9 +7,21 @@ import json
 import pytest
 from aiohttp import web
 
-from zoetrope.web.connections import HEADER, IDLE, MOST, OpenConnections, Share, listen, share
+from zoetrope.web.connections import (
+    HEADER,
+    IDLE,
+    MOST,
+    REJECTED,
+    OpenConnections,
+    Share,
+    listen,
+    share,
+)
+from zoetrope.web.peer import Source
 
 AGES = 100_000.0
+HERE, NEIGHBOUR = Source("user 1", local=True), Source("user 2", local=True)
+HOSTS = [Source(f"192.0.2.{number}") for number in range(9)]
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
 CREATE = b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
 
@@ -34,8 +46,8 @@ class Watched(OpenConnections):
     came = 0
     let_in = False
 
-    def admits(self):
-        self.let_in = super().admits()
+    def admits(self, source):
+        self.let_in = super().admits(source)
         self.came += 1
         return self.let_in
 
@@ -46,9 +58,10 @@ class House:
     def __init__(self, stack):
         self.stack = stack
         self.doors = asyncio.Event()
+        self.where = HERE  # the source of who comes next
         self.clock = Clock(asyncio.get_running_loop())
 
-    async def open(self, most=MOST):
+    async def open(self, most=MOST, *, of_one=MOST, of_side=MOST, rejected=0):
         app = web.Application()
         app.add_routes(
             [
@@ -62,10 +75,11 @@ class House:
         await runner.setup()
         self.stack.push_async_callback(runner.cleanup)
         self.stack.callback(self.doors.set)
-        self.open_connections = Watched(runner.server, most, access_log=None)
-        server = await listen(
-            self.open_connections, "127.0.0.1", 0, Share(connections=most, round=16)
+        room = Share(connections=most, round=16, of_one=of_one, of_side=of_side, rejected=rejected)
+        self.open_connections = Watched(
+            runner.server, room, source=lambda _: self.where, access_log=None
         )
+        server = await listen(self.open_connections, "127.0.0.1", 0, room)
         self.stack.callback(server.close)
         self.address = server.sockets[0].getsockname()
         self.server = runner.server
@@ -84,8 +98,9 @@ class House:
         await response.write(b"last")
         return response
 
-    async def visit(self):
+    async def visit(self, where=None):
         """Connect, and wait until the server knows of it."""
+        self.where = where or self.where
         came, before = self.open_connections.came, set(self.server.connections)
         visitor = Visitor(*await asyncio.open_connection(*self.address))
         self.stack.push_async_callback(visitor.leave)
@@ -95,9 +110,9 @@ class House:
             (visitor.there,) = set(self.server.connections) - before
         return visitor
 
-    async def linger(self):
+    async def linger(self, where=None):
         """Visit, and stay in a request."""
-        visitor = await self.visit()
+        visitor = await self.visit(where)
         visitor.writer.write(b"GET /stream HTTP/1.0\r\nHost: x\r\n\r\n")
         await visitor.reader.readuntil(b"first")
         return visitor
@@ -294,13 +309,107 @@ async def test_nothing_is_left_of_many_who_came_at_once(house):
     assert (await (await house.visit()).answer())[0] == "503"
 
 
+async def refused(visitor):
+    status, body = await visitor.answer()
+    assert status == "503"
+    assert json.loads(body)["key"] == "connections"
+    assert await visitor.is_gone()
+    return True
+
+
+async def test_one_neighbour_cannot_take_every_place(house):
+    await house.open(most=8, of_one=2)
+    for _ in range(2):
+        await house.linger(NEIGHBOUR)
+    assert await refused(await house.visit(NEIGHBOUR))
+    assert await (await house.visit(HERE)).ask() == ("200", "hello")
+    house.doors.set()
+
+
+async def test_of_one_source_its_own_idle_connection_gives_way(house):
+    await house.open(most=8, of_one=2)
+    oldest = await house.visit(HERE)
+    own = await house.visit(NEIGHBOUR)
+    await house.linger(NEIGHBOUR)
+    assert await (await house.visit(NEIGHBOUR)).ask() == ("200", "hello")
+    assert await own.is_gone()
+    assert await oldest.ask() == ("200", "hello")
+
+
+async def test_all_other_hosts_together_leave_room_for_this_one_and_it_for_them(house):
+    await house.open(most=4, of_side=3)
+    for host in HOSTS[:3]:
+        await house.linger(host)
+    assert await refused(await house.visit(HOSTS[3]))
+    await house.linger(HERE)
+    house.doors.set()
+
+
+async def test_who_left_is_not_counted(house):
+    await house.open(most=8, of_one=2, of_side=2)
+    for _ in range(5):
+        visitor = await house.visit(NEIGHBOUR)
+        assert await visitor.ask() == ("200", "hello")
+        await visitor.leave()
+    while len(house.open_connections):
+        await asyncio.sleep(0)
+    for _ in range(2):
+        await house.linger(NEIGHBOUR)
+    assert await refused(await house.visit(NEIGHBOUR))
+    house.doors.set()
+
+
+PAGE = b"GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html,*/*;q=0.8\r\n\r\n"
+
+
+async def test_a_browser_for_which_there_is_no_room_gets_a_page_that_says_so(house):
+    await house.open(most=1, rejected=2)
+    await house.linger()
+    browser = await house.visit()
+    browser.writer.write(PAGE[:20])
+    await browser.writer.drain()
+    browser.writer.write(PAGE[20:])
+    status, body = await browser.answer()
+    assert status == "503"
+    assert body.startswith("<!doctype html>")
+    assert "Too many connections are open" in body
+    assert 'http-equiv="refresh" content="10"' in body
+    assert await browser.is_gone()
+    # A program of the page, or a script.
+    program = await house.visit()
+    program.writer.write(HELLO)
+    assert await refused(program)
+    house.doors.set()
+
+
+async def test_who_is_rejected_and_says_nothing_has_little_time_and_few_have_it(house):
+    await house.open(most=1, rejected=1)
+    await house.linger()
+    silent = await house.visit()
+    assert await refused(await house.visit())
+    await house.clock.forward(REJECTED)
+    assert await refused(silent)
+    long = await house.visit()
+    long.writer.write(b"GET /" + b"x" * 5000)
+    assert await refused(long)
+    gone = await house.visit()
+    await gone.leave()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    last = await house.visit()
+    last.writer.write(PAGE)
+    assert (await last.answer())[1].startswith("<!doctype html>")
+    house.doors.set()
+
+
 @pytest.mark.parametrize("descriptors", [16, 64, 256, 1024, 4096, 65_536, 1_048_576])
 def test_a_quarter_of_the_descriptors_is_left_for_jobs(descriptors):
     found = share(descriptors)
-    assert 2 * found.connections + 4 * found.round <= descriptors * 3 // 4
-    assert found.connections >= 1
+    assert 2 * found.connections + 4 * found.round + found.rejected <= descriptors * 3 // 4
+    assert 1 <= found.of_one <= found.of_side <= found.connections
 
 
 def test_a_host_with_descriptors_to_spare_has_room_for_every_page():
     assert share(65_536).connections == MOST
     assert share(1024).connections == MOST
+    assert share(1024).of_one >= 60

@@ -1,4 +1,4 @@
-"""Connections to the page: how many there may be, and how long each may take to ask for something.
+"""Connections to the page: how many there may be, from where, and how long each may take to ask for something.
 
 aiohttp bounds neither their number nor the time of a request's header.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from http import HTTPStatus
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -15,7 +16,9 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
-from .problems import BLANK, Problem
+from . import peer
+from .busy import LONGEST, answer, is_whole
+from .peer import Source
 
 LOG = logging.getLogger(__name__)
 
@@ -26,7 +29,10 @@ HEADER = 10.0
 # Seconds between two requests; longer than proxies keep a connection that they may use again.
 IDLE = 180.0
 
-FULL_HOUSE = {"action": "connections-full"}
+# Seconds in which a connection that is rejected may say what it asks for.
+REJECTED = 2.0
+
+FULL = {"action": "connections-full"}
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -34,39 +40,27 @@ class Share(msgspec.Struct, frozen=True):
 
     connections: int
     round: int  # connections that are accepted before the first of them is looked at
+    of_one: int  # connections that one other host, or one user of this host, may have
+    # Connections that all other hosts may have together, and all users of this host, so that neither of them
+    # can keep the other one out.
+    of_side: int
+    rejected: int = 0  # connections over a bound that are listened to, so that browsers get a page
 
 
 def share(descriptors: int) -> Share:
     """Divide the descriptors, so that a quarter is left whatever happens at the page.
 
     A connection can hold a file next to its socket: half of them for connections. Those that have to
-    go are there for up to four rounds of the event loop: the other quarter.
+    go are there for up to four rounds of the event loop, or until they have asked: the other quarter.
     """
+    connections = max(1, min(MOST, descriptors // 4))
     return Share(
-        connections=max(1, min(MOST, descriptors // 4)),
-        round=max(1, min(32, descriptors // 16)),
+        connections=connections,
+        round=max(1, min(32, descriptors // 20)),
+        of_one=max(1, connections // 4),
+        of_side=max(1, connections * 3 // 4),
+        rejected=min(32, descriptors // 32),
     )
-
-
-def _answer(problem: Problem) -> bytes:
-    body = msgspec.json.encode(problem)
-    head = (
-        f"HTTP/1.1 {problem.status} {problem.title}\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nRetry-After: 10\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-FULL = _answer(
-    Problem(
-        type=BLANK,
-        title=HTTPStatus.SERVICE_UNAVAILABLE.phrase,
-        status=HTTPStatus.SERVICE_UNAVAILABLE,
-        detail="Too many connections are open, and each of them is in use.",
-        key="connections",
-        next_step="Close pages that are not needed, or try again later.",
-    )
-)
 
 
 async def listen(
@@ -93,13 +87,16 @@ class Connection(web.RequestHandler):
         self._deadline: asyncio.TimerHandle | None = None
         self._body: StreamReader | None = None  # of the last request
         self._waits = False
+        self._asked: bytearray | None = None  # what came in on a connection that is rejected
+        self._stream: asyncio.Transport | None = None  # of a connection that is rejected
+        self.source = Source("")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or reject it where there is no room."""
-        if not self._open_connections.admits():
-            stream = cast(asyncio.Transport, transport)
-            stream.write(FULL)
-            stream.close()
+        stream = cast(asyncio.Transport, transport)
+        self.source = self._open_connections.source(stream)
+        if not self._open_connections.admits(self.source):
+            self._reject(stream)
             return
         super().connection_made(transport)
         self._open_connections.enter(self)
@@ -110,10 +107,16 @@ class Connection(web.RequestHandler):
         """Make room."""
         self._stop_clock()
         self._open_connections.leave(self)
-        super().connection_lost(exc)
+        if self._asked is None:
+            super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in; the first one of a request's header starts its clock, and no later one resets it."""
+        if self._asked is not None:
+            self._asked += data[: LONGEST + 1 - len(self._asked)]
+            if is_whole(self._asked):
+                self._turn_away()
+            return
         rest_of_body = self._body is not None and not self._body.is_eof()
         if data and self._waits and self._deadline is None and not rest_of_body:
             self._start_clock()
@@ -145,6 +148,23 @@ class Connection(web.RequestHandler):
             # Not closed: that would wait until the other side has read what was written.
             self.transport.abort()
 
+    def _reject(self, stream: asyncio.Transport) -> None:
+        """Listen for a moment to what is asked, so that a browser gets a page; if many ask, not even that."""
+        self._asked = bytearray()
+        self._stream = stream
+        if self._open_connections.listens(self):
+            later = asyncio.get_running_loop().call_later
+            self._deadline = later(REJECTED, self._turn_away)
+        else:
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        self._stop_clock()
+        self._open_connections.leave(self)
+        if self._asked is not None and self._stream is not None and not self._stream.is_closing():
+            self._stream.write(answer(bytes(self._asked)))
+            self._stream.close()
+
     def _wait(self) -> None:
         self._waits = True
         self._open_connections.waits(self)
@@ -161,20 +181,28 @@ class Connection(web.RequestHandler):
 class OpenConnections:
     """All connections; made to be given to `loop.create_server`.
 
-    At the bound, the one that waits longest for a request gives way to a new one; where each of
+    At a bound, the one that waits longest for a request gives way to a new one; where each of
     them is in a request, the new one is rejected.
     """
 
     def __init__(
         self,
         server: web.Server,
-        most: int,
+        room: Share,
+        *,
+        source: Callable[[asyncio.BaseTransport], Source] = lambda transport: peer.source(
+            transport, ()
+        ),
         **options: Any,
     ) -> None:
         self._server = server
         self._options = options
-        self._most = most
+        self._room = room
+        self.source = source
         self._open: set[Connection] = set()
+        self._rejected: set[Connection] = set()
+        self._of: Counter[Source] = Counter()
+        self._of_side: Counter[bool] = Counter()
         self._waiting: dict[Connection, None] = {}  # who waits longest is the first
         make = server.request_factory
 
@@ -201,31 +229,55 @@ class OpenConnections:
         """How many are open."""
         return len(self._open)
 
-    def admits(self) -> bool:
+    def admits(self, source: Source) -> bool:
         """Return whether there is room for one more, and make it if it can be made."""
-        if len(self._open) < self._most:
+        found = self._full(source)
+        if found is None:
             return True
+        whose, concerned = found
         for longest in self._waiting:
-            LOG.warning(
-                "%d connections are open: an idle one is closed", self._most, extra=FULL_HOUSE
-            )
-            longest.close_idle()
-            return True
-        LOG.warning(
-            "%d connections are open and in use: another one is rejected",
-            self._most,
-            extra=FULL_HOUSE,
-        )
+            if concerned(longest.source):
+                LOG.warning("too many connections %s: an idle one is closed", whose, extra=FULL)
+                longest.close_idle()
+                return self.admits(source)
+        said = "too many connections %s, and all are in use: another one from %s is rejected"
+        LOG.warning(said, whose, source.name, extra=FULL)
         return False
+
+    def _full(self, source: Source) -> tuple[str, Callable[[Source], bool]] | None:
+        """Name the bound that is reached, and the sources of which one has to go."""
+        if self._of[source] >= self._room.of_one:
+            return f"from {source.name}", lambda other: other == source
+        if self._of_side[source.local] >= self._room.of_side:
+            side = "from this host" if source.local else "from other hosts"
+            return side, lambda other: other.local == source.local
+        if len(self._open) >= self._room.connections:
+            return "in all", lambda _: True
+        return None
 
     def enter(self, connection: Connection) -> None:
         """Count a connection."""
         self._open.add(connection)
+        self._of[connection.source] += 1
+        self._of_side[connection.source.local] += 1
+
+    def listens(self, connection: Connection) -> bool:
+        """Return whether a connection that is rejected may say what it asks for."""
+        if len(self._rejected) >= self._room.rejected:
+            return False
+        self._rejected.add(connection)
+        return True
 
     def leave(self, connection: Connection) -> None:
         """Count a connection no longer."""
-        self._open.discard(connection)
+        self._rejected.discard(connection)
         self._waiting.pop(connection, None)
+        if connection in self._open:
+            self._open.discard(connection)
+            self._of_side[connection.source.local] -= 1
+            self._of[connection.source] -= 1
+            if not self._of[connection.source]:
+                del self._of[connection.source]
 
     def waits(self, connection: Connection) -> None:
         """Note that a connection waits for a request, from now on."""

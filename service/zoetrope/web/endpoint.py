@@ -38,6 +38,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     takes: Mapping[str, Any] = {}  # the same of the body
     needs_body: bool = False
     query: type[msgspec.Struct] | None = None
+    headers: type[msgspec.Struct] | None = None
     problems: tuple[int, ...] = ()  # besides those that any address can have
     head: bool = True
 
@@ -67,6 +68,18 @@ def read_query(request: web.Request, kind: type[Kind]) -> Kind:
             raise BadRequest(f"The query says {name} twice.", "Say it once.", key=name)
         values[name] = _value(name, text, hints[name])
     return msgspec.convert(values, primed(kind))
+
+
+def read_headers(request: web.Request, kind: type[Kind]) -> Kind:
+    """Read the headers that mean something to an address."""
+    values = {}
+    for field in msgspec.structs.fields(kind):
+        if (text := request.headers.get(field.encode_name)) is not None:
+            values[field.encode_name] = text
+    try:
+        return msgspec.convert(values, primed(kind))
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"A header cannot be used: {error}.", key="header") from error
 
 
 async def read_body(request: web.Request, kind: type[Kind], *, how: str) -> Kind:

@@ -63,6 +63,19 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
 
 
+class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
+    """The headers of a request that makes no second job when it is repeated."""
+
+    idempotency_key: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^[!-~]{0,255}$",
+            description="Chosen by the sender, and new for each request: repeated with the same key and the same body,"
+            " a request gives the job that it made the first time, also after a restart.",
+        ),
+    ] = msgspec.field(default="", name="Idempotency-Key")
+
+
 class Taking(msgspec.Struct, frozen=True, kw_only=True):
     """How a file is wanted."""
 

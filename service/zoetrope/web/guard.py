@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import ipaddress
+import logging
+import math
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,15 +17,21 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from ..durable import sync, write
 from ..errors import SettingsError
 from ..settings import WebSettings, is_loopback
-from .problems import Forbidden, Unauthorized
+from . import peer
+from .guesses import Guesses
+from .problems import Forbidden, TooManyGuesses, Unauthorized
+
+LOG = logging.getLogger(__name__)
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # Answered without the token.
 OPEN = frozenset({"/healthz", "/login", "/page/page.css", "/page/icon.svg"})
 COOKIE = "zoetrope"
 SHORTEST_TOKEN = 16
+KEY = 32  # bytes
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -44,6 +54,9 @@ class Access(msgspec.Struct, frozen=True):
     listen: str
     allowed: tuple[str, ...] = ()
     digest: bytes | None = None
+    # What cookies are made with. It is random, so that a cookie cannot be worked out from a guess at the token,
+    # and no guess at cookies has to be slowed.
+    key: bytes = b""
 
     def opens(self, token: str) -> bool:
         """Return whether this is the token, in a time that does not depend on the guess."""
@@ -52,15 +65,18 @@ class Access(msgspec.Struct, frozen=True):
     @property
     def cookie(self) -> str:
         """The cookie's value: proves that the token was known, without being the token."""
-        return hmac.new(self.digest or b"", b"zoetrope cookie", hashlib.sha256).hexdigest()
+        return hmac.new(self.key + (self.digest or b""), b"zoetrope cookie", "sha256").hexdigest()
 
     def opens_cookie(self, value: str) -> bool:
         """Return whether this is the cookie that the right token was exchanged for."""
-        return self.digest is not None and hmac.compare_digest(value.encode(), self.cookie.encode())
+        return self.digest is not None and hmac.compare_digest(_bytes(value), self.cookie.encode())
 
 
-def access(settings: WebSettings) -> Access:
-    """Read the token and say who may ask; beyond loopback there is no starting without one."""
+def access(settings: WebSettings, key_file: Path | None = None) -> Access:
+    """Read the token and say who may ask; beyond loopback there is no starting without one.
+
+    With a file for the cookies' key, browsers stay logged in over a restart.
+    """
     token = None
     if settings.token_file is not None:
         token = read_token(settings.token_file)
@@ -71,7 +87,8 @@ def access(settings: WebSettings) -> Access:
             "Name a file with a token, or listen on 127.0.0.1.",
         )
     digest = None if token is None else _digest(token)
-    return Access(settings.host, tuple(host.lower() for host in settings.allowed_hosts), digest)
+    allowed = tuple(host.lower() for host in settings.allowed_hosts)
+    return Access(settings.host, allowed, digest, b"" if digest is None else _key(key_file))
 
 
 def read_token(file: Path) -> str:
@@ -114,11 +131,32 @@ def origin_allowed(host: str, headers: Mapping[str, str]) -> bool:
     if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return False
     origin = headers.get("Origin")
-    # The scheme is left out of it: behind a proxy that speaks TLS, the page's is https and ours http.
-    return origin is None or urlsplit(origin.lower()).netloc == host.lower()
+    if origin is None:
+        return True
+    try:
+        # The scheme is left out of it: behind a proxy that speaks TLS, the page's is https and ours http.
+        return urlsplit(origin.lower()).netloc == host.lower()
+    except ValueError:
+        return False
 
 
-def guard(access: Access) -> Middleware:
+def opens(request: web.Request, token: str, access: Access, guesses: Guesses) -> bool:
+    """Return whether a request has the right token; a source that was wrong too often has to wait."""
+    source = peer.source(request.transport)
+    if seconds := guesses.wait(source):
+        raise TooManyGuesses(
+            "Too many wrong tokens came from here.",
+            "Wait as long as Retry-After says, then send the token of the file web.token_file.",
+            seconds=math.ceil(seconds),
+        )
+    if access.opens(token):
+        guesses.right(source)
+        return True
+    guesses.wrong(source, _digest(token))
+    return False
+
+
+def guard(access: Access, guesses: Guesses) -> Middleware:
     """Make the middleware that turns foreign requests away."""
 
     @web.middleware
@@ -136,7 +174,8 @@ def guard(access: Access) -> Middleware:
                 "Use zoetrope's own page, the CLI, or a client that sends no Origin.",
                 key="origin",
             )
-        if access.digest is not None and request.path not in OPEN and not _known(request, access):
+        known = access.digest is None or request.path in OPEN
+        if not known and not _knows(request, access, guesses):
             if request.path == "/" and request.method in SAFE:
                 raise web.HTTPSeeOther("/login")
             raise Unauthorized(
@@ -155,11 +194,12 @@ async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.setdefault("Cache-Control", "no-store")
 
 
-def _known(request: web.Request, access: Access) -> bool:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and access.opens(token.strip()):
+def _knows(request: web.Request, access: Access, guesses: Guesses) -> bool:
+    if access.opens_cookie(request.cookies.get(COOKIE, "")):
         return True
-    return access.opens_cookie(request.cookies.get(COOKIE, ""))
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip()
+    return scheme.lower() == "bearer" and bool(token) and opens(request, token, access, guesses)
 
 
 def _is_address(name: str) -> bool:
@@ -175,4 +215,30 @@ def _listens_everywhere(listen: str) -> bool:
 
 
 def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(_bytes(token)).digest()
+
+
+def _bytes(text: str) -> bytes:
+    # Bytes of a header that are not UTF-8 come as lone surrogates.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _key(file: Path | None) -> bytes:
+    """Read the key of the cookies, or make it; where it cannot be kept, it lasts as long as the process."""
+    made = secrets.token_bytes(KEY)
+    if file is None:
+        return made
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if len(found := file.read_bytes()) == KEY:
+                return found
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f".{file.name}.part")
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600, exist_ok=False)
+        write(part, made)
+        part.replace(file)
+        sync(file.parent)
+    except OSError as error:
+        LOG.warning("%s cannot be kept (%s): a restart ends every login", file, error.strerror)
+    return made

@@ -20,6 +20,8 @@ REFS = "#/components/schemas/{name}"
 PLACES: Mapping[str, Any] = {"id": JobId}
 # What any address may answer: not who may ask, not able now, and a fault of ours.
 ANYWHERE = (403, 500, 503)
+# Where a token is needed: none or a wrong one, and too many wrong ones.
+WITH_TOKEN = (401, 429)
 ABOUT = (
     "Every error is a problem document (RFC 9457) with `key` for programs, `detail` and `next_step`"
     " for people. HEAD is answered wherever GET is."
@@ -58,8 +60,9 @@ class _Schemas:
         self._types: list[Any] = [Problem, str, *PLACES.values()]
         for each in endpoints:
             self._types += [*each.gives.values(), *each.takes.values()]
-            if each.query is not None:
-                self._types += hints_of(each.query).values()
+            for kind in (each.query, each.headers):
+                if kind is not None:
+                    self._types += hints_of(kind).values()
         self._types = [kind for kind in self._types if kind is not bytes]
         self._found, self.components = msgspec.json.schema_components(
             self._types, ref_template=REFS
@@ -84,7 +87,11 @@ def _operation(endpoint: Endpoint, schemas: _Schemas, *, token: bool) -> Documen
         "operationId": _name(endpoint),
         "summary": words.partition(";")[0].rstrip("."),
         "description": words,
-        "parameters": [*_places(endpoint, schemas), *_query(endpoint, schemas)],
+        "parameters": [
+            *_places(endpoint, schemas),
+            *_named(endpoint.query, "query", schemas),
+            *_named(endpoint.headers, "header", schemas),
+        ],
         "responses": _responses(endpoint, schemas, token=token),
     }
     if endpoint.takes:
@@ -102,7 +109,7 @@ def _responses(endpoint: Endpoint, schemas: _Schemas, *, token: bool) -> Documen
     responses: Document = {}
     for status in (endpoint.status, *endpoint.also):
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
-    for status in sorted({*ANYWHERE, *endpoint.problems, *((401,) if token else ())}):
+    for status in sorted({*ANYWHERE, *endpoint.problems, *(WITH_TOKEN if token else ())}):
         if (own := responses.get(str(status))) is not None:
             own["content"] = {**content, PROBLEM: {"schema": schemas.of(Problem)}}
         else:
@@ -112,7 +119,7 @@ def _responses(endpoint: Endpoint, schemas: _Schemas, *, token: bool) -> Documen
 
 def _problems(found: list[Endpoint], schemas: _Schemas) -> Document:
     """Describe each status with which a problem document can come, once for all operations."""
-    statuses = {*ANYWHERE, 401, *(status for each in found for status in each.problems)}
+    statuses = {*ANYWHERE, *WITH_TOKEN, *(status for each in found for status in each.problems)}
     return {
         f"problem-{status}": {
             "description": HTTPStatus(status).phrase,
@@ -134,17 +141,17 @@ def _places(endpoint: Endpoint, schemas: _Schemas) -> list[Document]:
     ]
 
 
-def _query(endpoint: Endpoint, schemas: _Schemas) -> list[Document]:
-    if endpoint.query is None:
+def _named(kind: type[msgspec.Struct] | None, place: str, schemas: _Schemas) -> list[Document]:
+    if kind is None:
         return []
-    hints = hints_of(endpoint.query)
+    hints = hints_of(kind)
     found = []
-    for field in msgspec.structs.fields(endpoint.query):
+    for field in msgspec.structs.fields(kind):
         schema = schemas.of(hints[field.name])
         said = {"description": schema.pop("description", "")}
         if schema.get("type") == "array":
             said |= {"style": "form", "explode": False}
-        found.append({"name": field.name, "in": "query", **said, "schema": schema})
+        found.append({"name": field.encode_name, "in": place, **said, "schema": schema})
     return found
 
 

@@ -24,6 +24,7 @@ from ..errors import (
 )
 from ..gpu.client import HelperDown
 from ..gpu.faults import GpuError
+from ..inbox.request_key import KeyReused
 
 LOG = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ STATUSES: dict[type[ZoetropeError], int] = {
     DiskFull: 507,
     HelperDown: 503,
     GpuError: 409,
+    KeyReused: 422,
 }
 
 
@@ -68,6 +70,16 @@ class Unauthorized(ZoetropeError):
     key = "token"
 
 
+class TooManyGuesses(ZoetropeError):
+    """The token was wrong too often where the request comes from."""
+
+    key = "too-many-guesses"
+
+    def __init__(self, sentence: str, next_step: str, *, seconds: int) -> None:
+        super().__init__(sentence, next_step)
+        self.seconds = seconds
+
+
 class WrongType(ZoetropeError):
     """The body has a media type that this address does not support."""
 
@@ -88,7 +100,7 @@ class BadRange(ZoetropeError):
 
 
 STATUSES |= {BadRequest: 400, TooLarge: 413, Forbidden: 403, Unauthorized: 401}
-STATUSES |= {WrongType: 415, BadRange: 416}
+STATUSES |= {WrongType: 415, BadRange: 416, TooManyGuesses: 429}
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -129,7 +141,7 @@ def problem(error: BaseException) -> Problem:
             type=BLANK,
             title=HTTPStatus(status).phrase,
             status=status,
-            detail=error.reason.sentence,
+            detail=_text(error.reason.sentence),
             key=error.reason.key,
             next_step=error.reason.next_step,
             job=getattr(error, "job", ""),
@@ -178,6 +190,10 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
         # The client disconnected during its own request; no one reads the answer.
         LOG.debug("the client of %s disconnected: %s", request.path, error)
         return answer(problem(BadRequest("The connection was interrupted.")))
+    except web.RequestPayloadError as error:
+        # A body that is not what its headers say: compressed, or in chunks.
+        LOG.debug("the body for %s cannot be read: %s", request.path, error)
+        return answer(problem(BadRequest("The body cannot be read as its headers describe it.")))
     except Exception as error:
         found = problem(error)
         if found.status >= HTTPStatus.INTERNAL_SERVER_ERROR and found.key == "unexpected":
@@ -187,7 +203,14 @@ async def as_problems(request: web.Request, handler: Handler) -> web.StreamRespo
         response = answer(found)
         if isinstance(error, BadRange):
             response.headers["Content-Range"] = f"bytes */{error.size}"
+        elif isinstance(error, TooManyGuesses):
+            response.headers["Retry-After"] = str(error.seconds)
         return response
+
+
+def _text(text: str) -> str:
+    """Write what may quote a header as text: bytes of it that are not UTF-8 come as lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _http_detail(error: web.HTTPException) -> str:

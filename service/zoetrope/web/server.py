@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -33,13 +35,15 @@ from .connections import OpenConnections, listen, share
 from .endpoint import Endpoint
 from .events import Bus
 from .guard import access, add_headers, guard
+from .guesses import Guesses
 from .problems import as_problems
 
 LOG = logging.getLogger(__name__)
 
 # What aiohttp says of requests that are no HTTP, with a traceback each: anybody could fill the journal.
 HTTP = logging.getLogger("zoetrope.web.http")
-HTTP.addFilter(lambda record: not isinstance(_cause(record), HttpProcessingError))
+NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
+HTTP.addFilter(lambda record: not isinstance(_cause(record), NO_HTTP))
 
 LOOK = 10.0  # seconds between two looks at the health while somebody watches
 SMALL = 64 * 1024  # bytes of any body that is not an upload
@@ -56,16 +60,18 @@ def make_app(
     *,
     pause: float = PAUSE,
     patience: float = PATIENCE,
+    clock: Callable[[], float] = time.monotonic,
 ) -> web.Application:
     """Put the application together; parts that are missing now may be filled in later."""
-    who = access(runtime.settings.web)
-    app = web.Application(middlewares=[as_problems, guard(who)], client_max_size=SMALL)
+    who = access(runtime.settings.web, runtime.settings.state.path / "login-key")
+    guesses = Guesses(clock)
+    app = web.Application(middlewares=[as_problems, guard(who, guesses)], client_max_size=SMALL)
     app.on_response_prepare.append(add_headers)
     events = EventsApi(bus, pause=pause, patience=patience)
     found = api(runtime, health or standard(runtime), events)
     found += OpenApi(found, token=who.digest is not None).endpoints()
     routes = [each.route() for each in found]
-    app.add_routes([*page.routes(), *login.routes(who), *routes])
+    app.add_routes([*page.routes(), *login.routes(who, guesses), *routes])
 
     async def end_streams(_: web.Application) -> None:
         bus.close()
@@ -113,9 +119,7 @@ class Server:
         assert self._runner.server is not None
         room = share(limit())
         # No line in the journal for each request: a page that is open asks all day.
-        open_connections = OpenConnections(
-            self._runner.server, room.connections, access_log=None, logger=HTTP
-        )
+        open_connections = OpenConnections(self._runner.server, room, access_log=None, logger=HTTP)
         try:
             self._listening = await listen(
                 open_connections, settings.web.host, settings.web.port, room

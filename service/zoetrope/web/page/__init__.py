@@ -38,10 +38,11 @@ def file(name: str, status: int = 200) -> web.Response:
     )
 
 
-def refusal() -> web.Response:
-    """Answer with the login page that says that the token was wrong."""
-    response = file("login.html", status=401)
-    response.body = _read("login.html").replace(b'role="alert" hidden', b'role="alert"')
+def refusal(why: str, status: int) -> web.Response:
+    """Answer with the login page, and show the sentence in it that says why."""
+    response = file("login.html", status=status)
+    hidden = f'id="{why}" class="why" role="alert" hidden'.encode()
+    response.body = _read("login.html").replace(hidden, hidden.removesuffix(b" hidden"))
     del response.headers["ETag"]
     return response
 

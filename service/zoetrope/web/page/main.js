@@ -75,6 +75,7 @@ function title() {
 
 // ---- events
 
+const DOWN = byId("offline").textContent;
 let wanted = 0;
 
 async function everything() {
@@ -103,7 +104,10 @@ stream.addEventListener("live", ({ detail: resumed }) => {
   else everything();
 });
 stream.addEventListener("lost", () => {
-  byId("offline").hidden = false;
+  const banner = byId("offline");
+  banner.hidden = false;
+  // A service that has no room for this page answers, and says so.
+  get("/status").then(() => DOWN, (problem) => (problem.status ? problem.words : DOWN)).then((words) => setText(banner, words));
   document.body.dataset.lost = "";
 });
 stream.addEventListener("job", ({ detail }) => {

@@ -1,0 +1,69 @@
+"""What a connection is answered for which there is no room: a browser gets a page, a program a problem document."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+
+from .problems import BLANK, Problem
+
+LONGEST = 4096  # bytes of a request that are looked at
+SECONDS = 10  # after which it is worth trying again
+
+PROBLEM = Problem(
+    type=BLANK,
+    title=HTTPStatus.SERVICE_UNAVAILABLE.phrase,
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    detail="Too many connections are open, and each of them is in use.",
+    key="connections",
+    next_step="Close pages that are not needed, or try again later.",
+)
+
+# It has to do without the page's files, for which there is no connection either.
+PAGE = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="refresh" content="{SECONDS}">
+<title>zoetrope is busy</title>
+<h1>zoetrope is busy</h1>
+<p>{PROBLEM.detail} {PROBLEM.next_step}</p>
+<p>Jobs are not affected. This page tries again every {SECONDS} seconds.</p>
+</html>
+"""
+
+
+def is_whole(asked: bytes | bytearray) -> bool:
+    """Return whether enough of a request is there to see what it is for."""
+    return b"\r\n\r\n" in asked or len(asked) > LONGEST
+
+
+def answer(asked: bytes) -> bytes:
+    """Give the whole answer to a request, of which a part may be missing."""
+    if wants_page(asked):
+        return _answer(PAGE.encode(), "text/html; charset=utf-8")
+    return _answer(msgspec.json.encode(PROBLEM), "application/problem+json")
+
+
+def wants_page(asked: bytes) -> bool:
+    """Return whether a browser asks for something that a person looks at."""
+    first, *headers = asked.split(b"\r\n\r\n")[0].lower().split(b"\r\n")
+    return first.startswith(b"get ") and any(
+        header.startswith(b"accept:") and b"text/html" in header for header in headers
+    )
+
+
+def _answer(body: bytes, kind: str) -> bytes:
+    head = (
+        f"HTTP/1.1 503 {PROBLEM.title}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
+        "X-Content-Type-Options: nosniff",
+        "Cache-Control: no-store",
+        f"Retry-After: {SECONDS}",
+        "Connection: close",
+    )
+    return "\r\n".join([*head, "", ""]).encode() + body
