@@ -17,6 +17,7 @@ LONGEST = 450
 FLOORS = (
     *(
         "errors",
+        "address",
         "structs",
         "mistakes",
         "tables",

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from . import tables
+from .address import is_http, masked
 from .domain.hours import Hours
 from .domain.hours import parse as parse_hours
 from .errors import SettingsError
@@ -373,10 +374,10 @@ def _engine_contradictions(engines: tuple[EngineSettings, ...]) -> Iterator[str]
             continue
         address = engine.url.rstrip("/")
         if address in urls:
-            yield f"{where}.url: {engine.url!r} is also the url of engines[{urls[address]}]"
+            yield f"{where}.url: {masked(engine.url)!r} is also the url of engines[{urls[address]}]"
         urls.setdefault(address, index)
-        if not address.startswith(("http://", "https://")):
-            yield f'{where}.url: found {engine.url!r}, allowed is "http://HOST:PORT", "https://HOST:PORT" or "simulated:"'
+        if not is_http(address):
+            yield f'{where}.url: found {masked(engine.url)!r}, allowed is "http://HOST:PORT", "https://HOST:PORT" or "simulated:"'
         if engine.restart is not None:
             ways = [way for way in (engine.restart.unit, engine.restart.command) if way]
             if len(ways) != 1:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from ..address import Address, is_http, masked
 from ..errors import EngineDown, ZoetropeError
 from ..graphs import catalog
 from ..graphs.catalog import Catalog, from_object_info
@@ -20,25 +21,25 @@ PATIENCE = 60.0  # a large ComfyUI lists its files before it answers
 
 def fetch(url: str) -> Catalog:
     """Ask a running ComfyUI for its nodes."""
-    base = _base(url)
-    stats = _get(f"{base}/system_stats")
+    engine = _engine(url)
+    stats = _get(engine, "/system_stats")
     version = str((stats.get("system") or {}).get("comfyui_version") or "unknown")
-    return from_object_info(_get(f"{base}/object_info"), comfyui=version)
+    return from_object_info(_get(engine, "/object_info"), comfyui=version)
 
 
 def card_gigabytes(url: str) -> float | None:
     """Ask a running ComfyUI how much memory its GPU is sold with; None without a GPU."""
-    devices = _get(f"{_base(url)}/system_stats").get("devices") or []
+    devices = _get(_engine(url), "/system_stats").get("devices") or []
     cards = [device for device in devices if device.get("type") == "cuda"]
     return sold(gigabytes(int(cards[0]["vram_total"]))) if cards else None
 
 
-def _base(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
+def _engine(url: str) -> Address:
+    if not is_http(url):
         raise ZoetropeError(
-            f"{url!r} is not an address.", "Write it like http://127.0.0.1:8188.", key="url"
+            f"{masked(url)!r} is not an address.", "Write it like http://127.0.0.1:8188.", key="url"
         )
-    return url.rstrip("/")
+    return Address(url)
 
 
 def named(name: str) -> Catalog:
@@ -60,15 +61,16 @@ def named(name: str) -> Catalog:
     return catalog.load(name)
 
 
-def _get(url: str) -> dict[str, Any]:
+def _get(engine: Address, path: str) -> dict[str, Any]:
+    where = engine.to(path)
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:  # noqa: S310 - checked above
+        with urllib.request.urlopen(where, timeout=PATIENCE) as answer:  # noqa: S310 - checked above
             found = json.load(answer)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise EngineDown(
-            f"{url} does not answer as ComfyUI does ({error}).",
+            f"{engine} does not answer as ComfyUI does ({engine.redacted(str(error))}).",
             "Check the address, and that ComfyUI runs there.",
         ) from error
     if not isinstance(found, dict):
-        raise EngineDown(f"{url} does not answer as ComfyUI does.", "Check the address.")
+        raise EngineDown(f"{engine} does not answer as ComfyUI does.", "Check the address.")
     return found

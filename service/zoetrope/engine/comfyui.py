@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import aiohttp
 import msgspec
 
+from ..address import Address
 from ..domain.values import Artefact
 from ..durable import flush
 from ..errors import EngineDown, EngineGone, EngineRefused, NotGiven, OutputVanished
@@ -51,18 +52,25 @@ class ComfyEngine:
 
     def __init__(self, settings: EngineSettings, client_id: str) -> None:
         self.name = settings.name
-        self.url = settings.url.rstrip("/")
+        # As it may be shown; what opens the engine stays in the address.
+        self.address = Address(settings.url)
         self._settings = settings
         self._client_id = client_id
         self._session: aiohttp.ClientSession | None = None
         self._socket: Socket | None = None
+
+    @property
+    def url(self) -> str:
+        """The address, without what opens it."""
+        return str(self.address)
 
     async def start(self) -> None:
         """Open the session and begin to listen to events."""
         self._session = aiohttp.ClientSession(timeout=ANSWER)
         # The client id is the ledger's own, so that a new process hears of prompts its predecessor
         # sent: ComfyUI tells a prompt's events only to the id that submitted it.
-        self._socket = Socket(self._session, f"{self.url}/ws?clientId={self._client_id}")
+        events = self.address.to("/ws", clientId=self._client_id)
+        self._socket = Socket(self._session, events, self.address.redacted)
         self._socket.start()
 
     async def close(self) -> None:
@@ -162,7 +170,8 @@ class ComfyEngine:
         size = 0
         query = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
         try:
-            async with self._http.get(f"{self.url}/view", params=query, timeout=TRANSFER) as answer:
+            where = self.address.to("/view", **query)
+            async with self._http.get(where, timeout=TRANSFER) as answer:
                 if answer.status in (400, 403, 404):
                     raise OutputVanished(
                         f"The engine reported {output.filename} but does not deliver it"
@@ -226,7 +235,12 @@ class ComfyEngine:
 
     @property
     def _http(self) -> aiohttp.ClientSession:
-        assert self._session is not None, "the engine is not started"
+        # The page takes orders before the engines are started, and until after they are closed.
+        if self._session is None or self._session.closed:
+            raise EngineDown(
+                f"The engine {self.name} is not connected.",
+                "It is connected when the service has started.",
+            )
         return self._session
 
     async def _next(self, messages: asyncio.Queue[Message | bool]) -> Message | bool | None:
@@ -269,7 +283,7 @@ class ComfyEngine:
 
     async def _ask(self, path: str) -> Any:
         try:
-            async with self._http.get(self.url + path) as answer:
+            async with self._http.get(self.address.to(path)) as answer:
                 if answer.status != 200:
                     raise EngineRefused(
                         f"The engine answered {answer.status} to {path}.",
@@ -290,7 +304,7 @@ class ComfyEngine:
     ) -> tuple[int, Any]:
         try:
             async with self._http.post(
-                self.url + path, json=json, data=data, timeout=timeout
+                self.address.to(path), json=json, data=data, timeout=timeout
             ) as answer:
                 body: Any = await answer.text()
                 with contextlib.suppress(ValueError):
@@ -300,12 +314,13 @@ class ComfyEngine:
             raise self._down(error) from error
 
     def _down(self, error: BaseException) -> EngineDown:
+        said = self.address.redacted(str(error))
         gone = isinstance(error, aiohttp.ClientConnectorError) and (
             error.os_error.errno == errno.ECONNREFUSED
         )
         return (EngineGone if gone else EngineDown)(
             f"The engine {self.name} at {self.url} does not respond"
-            f" ({type(error).__name__}{f': {error}' if str(error) else ''}).",
+            f" ({type(error).__name__}{f': {said}' if said else ''}).",
             "Start it, or see its log; the queue resumes by itself.",
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import child
+from ..address import Address
 from ..errors import EngineDown
 from ..settings import EngineSettings
 from .comfyui import ComfyEngine
@@ -58,7 +59,7 @@ class EmbeddedEngine(ComfyEngine):
     async def start(self) -> None:
         """Start the process, then listen to it as to any engine."""
         # One address for life: the socket and everybody who asks for it keep it over restarts.
-        self.url = f"http://127.0.0.1:{self._port()}"
+        self.address = Address(f"http://127.0.0.1:{self._port()}")
         self._keeper = asyncio.create_task(self._keep(), name=f"simulated-{self.name}")
         try:
             # Answering or not: a process that does not start is the keeper's matter from here on.

@@ -105,7 +105,10 @@ class Engine(Protocol):
     """One engine; every call may raise EngineDown, and those that ask for work EngineRefused."""
 
     name: str
-    url: str
+
+    @property
+    def url(self) -> str:
+        """Its address, without what opens it."""
 
     async def start(self) -> None:
         """Begin to listen to the engine's events."""

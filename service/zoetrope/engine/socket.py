@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -35,8 +35,11 @@ class Socket:
     A subscriber gets its prompt's messages, and True whenever messages may have been missed.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, redacted: Callable[[str], str] = str
+    ) -> None:
         self._session = session
+        self._redacted = redacted
         self._url = url
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams: dict[str, asyncio.Queue[Message | bool]] = {}
@@ -95,7 +98,9 @@ class Socket:
                         if message.type is aiohttp.WSMsgType.TEXT:
                             self._hand_out(message.data)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                log.debug("no socket: %s", error, extra={"action": "socket-lost"})
+                log.debug(
+                    "no socket: %s", self._redacted(str(error)), extra={"action": "socket-lost"}
+                )
             self._connected = False
             self._doubt()
             await asyncio.sleep(pause)

@@ -8,7 +8,7 @@ from aiohttp import web
 from ...jobs.worker import WorkerStatus
 from ...runtime import Runtime
 from ..endpoint import JSON, Endpoint, reply
-from ..views import Engines, EngineView, masked
+from ..views import Engines, EngineView
 
 
 class EnginesApi:
@@ -43,7 +43,7 @@ def engines(runtime: Runtime) -> tuple[EngineView, ...]:
 def _engine(worker: WorkerStatus) -> EngineView:
     view = EngineView(
         name=worker.name,
-        url=masked(worker.url),
+        url=worker.url,
         up=worker.up,
         since=worker.since,
         reason=worker.reason,

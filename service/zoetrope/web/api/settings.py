@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from ...address import masked
 from ...runtime import Runtime
 from ...settings import Section, Settings
 from ..endpoint import JSON, Endpoint, reply
-from ..views import masked
 
 # Keys whose texts are addresses, which may hold a password or a token.
 ADDRESSES = frozenset({"url"})
