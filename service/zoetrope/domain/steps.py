@@ -339,6 +339,13 @@ def cancel(job: Job, now: float, sentence: str = "") -> Job:
     )
 
 
+def cancelled_attempt(job: Job) -> Attempt | None:
+    """Give the attempt that was open when a job was cancelled, so that its engine may still have the prompt."""
+    last = job.stage.attempts[-1] if job.stage and job.stage.attempts else None
+    failure = last.failure if last is not None else None
+    return last if failure is not None and failure.kind == "cancelled" else None
+
+
 def let_go(job: Job, now: float) -> Job:
     """Retention removes the files of an ended job; when it ended stays as it is."""
     if job.state not in ENDED:

@@ -157,14 +157,14 @@ class Conductor:
 
     async def cancel(self, job_id: str, why: str = "") -> Job:
         """A user cancels a job; the engine is told at once, or as soon as it answers."""
-        before = await self._ledger.get(job_id)
         job = await self._ledger.change(job_id, lambda j: steps.cancel(j, self._clock(), why))
         await self._publisher.reconcile(job_id)
-        if before.attempt is not None:
+        if (attempt := steps.cancelled_attempt(job)) is not None:
             for worker in self._workers:
-                if worker.name == before.attempt.engine:
+                if worker.name == attempt.engine:
+                    # One that cannot be told now is told by the run that follows the prompt.
                     with contextlib.suppress(ZoetropeError):
-                        await worker.engine.withdraw(before.attempt.prompt_id)
+                        await worker.engine.withdraw(attempt.prompt_id)
         return job
 
     async def retry(self, job_id: str) -> Job:
