@@ -33,6 +33,16 @@ def test_the_service_is_shown_on_one_screen(service, run):
     assert lines[-1].endswith("i2v next")
 
 
+def test_what_is_not_named_is_counted(service, run):
+    reason = Reason("recipe", "The recipe is broken.", "Fix it.")
+    service.parts.intake.status.held = tuple(Held(f"{n}.png", reason) for n in range(25))
+    service.parts.watcher.status.unreadable = tuple(f"{n}.png" for n in range(21))
+    lines = run("status").stdout.splitlines()
+    assert "  5 more wait" in lines
+    assert "  1 more cannot be read" in lines
+    assert sum(line.endswith("Fix it.") for line in lines) == 20
+
+
 def test_every_card_has_its_line(service, run):
     watch = Watch()
     watch.cards = tuple(

@@ -46,12 +46,19 @@ def screen(client: Client) -> list[str]:
         how = now.inbox.problem or f"watched ({now.inbox.mode})"
         lines.append(show.clean(f"inbox {now.inbox.path}: {how}"))
         lines += [show.clean(f"  cannot be read: {name}") for name in now.inbox.unreadable]
+        lines += _more(now.inbox.unreadable_count - len(now.inbox.unreadable), "cannot be read")
         lines += [show.clean(f"  {held.name} waits: {held.reason}") for held in now.inbox.held]
+        lines += _more(now.inbox.held_count - len(now.inbox.held), "wait")
     lines += _kept(now)
     lines += _unwell(client)
     if now.problem is None:
         lines += _jobs(client)
     return lines
+
+
+def _more(number: int, what: str) -> list[str]:
+    """Say how many are not named."""
+    return [f"  {number} more {what}"] if number > 0 else []
 
 
 def _gpus(client: Client) -> list[str]:

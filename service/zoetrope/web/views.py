@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -161,8 +161,10 @@ class InboxView(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     last_scan: float | None
     problem: Reason | None = None
-    unreadable: tuple[str, ...] = ()
-    held: tuple[HeldView, ...] = ()
+    unreadable: tuple[str, ...] = ()  # the first few; `unreadable_count` says how many there are
+    unreadable_count: int = 0
+    held: tuple[HeldView, ...] = ()  # likewise
+    held_count: int = 0
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,17 +217,6 @@ def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
         actions=actions(job),
         seed_helps=seed_helps(job),
     )
-
-
-def masked(url: str) -> str:
-    """Show an address without the password or token that may be in it."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "?"
-    host = parts.netloc.rpartition("@")[2]
-    query = "&".join(f"{pair.partition('=')[0]}=..." for pair in parts.query.split("&") if pair)
-    return urlunsplit((parts.scheme, host, parts.path, query, ""))
 
 
 def actions(job: Job) -> tuple[str, ...]:

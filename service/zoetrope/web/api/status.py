@@ -15,6 +15,8 @@ from ..views import HeldView, InboxView, StatusView
 from .engines import engines
 
 HOW_PAUSE = 'Send {"minutes": 120} or {"now": true} as application/json, or no body at all.'
+# Pictures that wait, or cannot be read, that are named; a closed folder may hold thousands.
+NAMED = 20
 
 
 class StatusApi:
@@ -98,14 +100,14 @@ class StatusApi:
             return None
         status = self._runtime.watcher.status
         taking = self._runtime.intake.status if self._runtime.intake else None
+        held = taking.held if taking else ()
         return InboxView(
             path=str(self._runtime.settings.inbox.path),
             mode=status.mode,
             last_scan=status.last_scan,
             problem=status.problem or (taking.problem if taking else None),
-            unreadable=tuple(status.unreadable),
-            held=tuple(
-                HeldView(name=held.name, reason=held.reason)
-                for held in (taking.held if taking else ())
-            ),
+            unreadable=tuple(status.unreadable[:NAMED]),
+            unreadable_count=len(status.unreadable),
+            held=tuple(HeldView(name=each.name, reason=each.reason) for each in held[:NAMED]),
+            held_count=len(held),
         )

@@ -18,12 +18,19 @@ export function showEngines(engines, name) {
   }));
 }
 
+// How many are not named: a closed folder may hold thousands.
+function more(count = 0, named = [], what) {
+  return count > named.length ? [`${count - named.length} more ${what}.`] : [];
+}
+
 /** Shows what keeps pictures in the inbox from becoming jobs. */
 export function showInbox(inbox) {
   const troubles = [
     ...(inbox?.problem ? [because(inbox.problem)] : []),
     ...(inbox?.held ?? []).map((held) => `${held.name} waits: ${because(held.reason)}`),
+    ...more(inbox?.held_count, inbox?.held, "wait"),
     ...(inbox?.unreadable ?? []).map((file) => `${file} cannot be read. Make it readable for the service's group.`),
+    ...more(inbox?.unreadable_count, inbox?.unreadable, "cannot be read"),
   ];
   byId("inbox-path").textContent = inbox?.path ?? "";
   byId("inbox").hidden = !inbox;
