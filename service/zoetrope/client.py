@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from .address import masked
 from .errors import ZoetropeError
 from .jobs.progress import Live
 from .structs import primed
@@ -27,6 +28,7 @@ T = TypeVar("T")
 PIECE = 256 * 1024
 PATIENCE = 30.0  # seconds for an answer
 SILENCE = 45.0  # seconds without data from the stream; a comment comes every 15
+PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before an upload that was cut off is sent again
 GIVE_UP = 300.0  # seconds without a connection before it gives up
 
 ERRORS = (OSError, http.client.HTTPException)
@@ -36,6 +38,7 @@ class ServiceDown(ZoetropeError):
     """Nothing answers at the service's address."""
 
     key = "service-down"
+    reached = False  # whether it was connected, so that it may have taken what was sent
 
 
 class Refused(ZoetropeError):
@@ -67,15 +70,18 @@ class Moved(msgspec.Struct, frozen=True):
 class Client:
     """The service at one address."""
 
-    def __init__(self, url: str, token_file: str | None = None) -> None:
+    def __init__(
+        self, url: str, token_file: str | None = None, *, pauses: tuple[float, ...] = PAUSES
+    ) -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ZoetropeError(
-                f"{url!r} is not the address of a service.", "Write it like http://127.0.0.1:8190.",
+                f"{masked(url)!r} is not the address of a service.", "Write it like http://127.0.0.1:8190.",
                 key="url",
             )  # fmt: skip
-        self.url = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+        self.url = masked(f"{parts.scheme}://{parts.netloc}{parts.path}").rstrip("/")
         self._parts = parts
+        self._pauses = pauses
         self._headers = {"Accept": "application/json"}
         if token_file:
             self._headers["Authorization"] = f"Bearer {_token(token_file)}"
@@ -155,11 +161,13 @@ class Client:
         headers = {
             "Content-Type": f"multipart/form-data; boundary={border}",
             "Content-Length": str(total),
+            # However often it is sent, it makes one job.
+            "Idempotency-Key": secrets.token_hex(16),
         }
         asked = {"parent": parent, "recipe_version": recipe_version}
         query = urlencode({key: value for key, value in asked.items() if value})
         path = f"/api/v1/jobs{'?' if query else ''}{query}"
-        return self._ask("POST", path, write, headers=headers)[1]
+        return _repeated(lambda: self._ask("POST", path, write, headers=headers)[1], self._pauses)
 
     def events(
         self, *, give_up: float = GIVE_UP, lost: Callable[[str], None] = lambda _why: None
@@ -225,11 +233,16 @@ class Client:
         fine: tuple[int, ...] = (200, 201),
     ) -> tuple[int, bytes]:
         connection = self._connect(PATIENCE)
+        reached = False
         try:
+            connection.connect()
+            reached = True
             response = self._send(connection, method, path, body, headers or {})
             content = response.read()
         except ERRORS as error:
-            raise self._down(error) from error
+            down = self._down(error)
+            down.reached = reached
+            raise down from error
         finally:
             connection.close()
         if response.status not in fine:
@@ -280,6 +293,24 @@ class Client:
             "Start it with `systemctl start zoetrope` or `zoetrope serve`, or name another with"
             " --url; `journalctl -u zoetrope -e` shows why it is not running.",
         )
+
+
+def _repeated(send: Callable[[], bytes], pauses: tuple[float, ...]) -> bytes:
+    """Send something that can be sent twice, again where it is not known whether it arrived."""
+    doubt = False
+    for pause in pauses:
+        try:
+            return send()
+        except ServiceDown as error:
+            doubt = doubt or error.reached
+            if not doubt:
+                raise
+        except Refused as error:
+            # It has no room at the moment, or is not fully started yet.
+            if error.reason.key not in ("connections", "starting"):
+                raise
+        time.sleep(pause)
+    return send()
 
 
 def decode(content: bytes, kind: type[T]) -> T:

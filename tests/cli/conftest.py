@@ -16,15 +16,13 @@ from zoetrope.errors import Reason
 from zoetrope.jobs.progress import Live
 from zoetrope.web.server import Server
 
+FALLBACKS = (
+    *("INPUT_IMAGE", "END_IMAGE", "POSITIVE_PROMPT", "NEGATIVE_PROMPT"),
+    *("WIDTH", "HEIGHT", "LENGTH", "SEED"),
+)
 ENVIRONMENT = [
-    "INPUT_IMAGE",
-    "END_IMAGE",
-    "POSITIVE_PROMPT",
-    "NEGATIVE_PROMPT",
-    "WIDTH",
-    "HEIGHT",
-    "LENGTH",
-    "SEED",
+    *FALLBACKS,
+    *(f"ZOETROPE_{name}" for name in FALLBACKS),
     "ZOETROPE_URL",
     "ZOETROPE_TOKEN_FILE",
     "ZOETROPE_CONFIG",

@@ -16,6 +16,7 @@ from zoetrope.errors import NotFound, RecipeError, Rejected
 from zoetrope.graphs.versions import Versions
 from zoetrope.inbox import admission
 from zoetrope.inbox.claim import Claims
+from zoetrope.inbox.request_key import request_key
 
 
 class TestUploads:
@@ -49,6 +50,23 @@ class TestUploads:
         with pytest.raises(Rejected) as refused:
             await world.intake.submissions.take_upload(tmp_path / "upload", "cat.jpg", {})
         assert refused.value.reason.key == "picture-truncated"
+
+    async def test_a_job_is_known_by_the_key_of_its_request(self, world, tmp_path):
+        file = write_picture(tmp_path / "upload")
+        key = request_key("mine", {"ticket": {}}, {"image": file})
+        job = await world.intake.submissions.take_upload(file, "cat.png", {}, key=key)
+        assert await world.ledger.claimed(key.claim) == job
+        assert job.request == str(key)
+        assert request_key("mine", {"ticket": {}}, {"image": file}) == key
+        other = request_key("mine", {"ticket": {}}, {"end": file})
+        assert other.claim == key.claim
+        assert other.digest != key.digest
+
+    async def test_a_named_picture_is_known_by_its_claim_and_by_the_key(self, world):
+        write_picture(world.settings.inbox.path / "cat.png")
+        key = request_key("mine", {"path": "cat.png"}, {})
+        job = await world.intake.submissions.take_named("cat.png", {}, key=key)
+        assert await world.ledger.claimed(key.claim) == await world.ledger.claimed(job.id) == job
 
     async def test_a_duplicate_names_the_earlier_job(self, world, tmp_path):
         file = write_picture(tmp_path / "upload")

@@ -39,6 +39,20 @@ async def test_the_same_claim_gives_the_job_of_the_first_time(store):
     assert await store.claimed("c2") is None
 
 
+async def test_other_claims_are_written_with_the_job_and_take_none_from_an_earlier_one(store):
+    first = await store.add(make(), claim="c1", others=["k1", "k2"])
+    assert await store.claimed("k1") == await store.claimed("k2") == first
+    second = await store.add(make(), claim="c2", others=["k2", "k3"])
+    assert await store.claimed("k2") == first
+    assert await store.claimed("k3") == second
+    # Of a job that is there already, too: a crash may have come before they were known.
+    assert await store.add(make(), claim="c1", others=["k4"]) == first
+    assert await store.claimed("k4") == first
+    with pytest.raises(LedgerError):
+        await store.add(first, claim="c3", others=["k5"])
+    assert await store.claimed("k5") is None
+
+
 async def test_a_change_can_take_a_second_claim_in_the_same_step(store):
     job = await store.add(make(State.WAITING, half="start"), claim="c1")
     await store.change(job.id, lambda j: steps.complete_pair(j, 2.0, images=()), claim="c2")

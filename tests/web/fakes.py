@@ -19,6 +19,7 @@ from zoetrope.engine.protocol import Stats
 from zoetrope.errors import Reason, Rejected
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox.intake import Held
+from zoetrope.inbox.request_key import RequestKey
 from zoetrope.jobs.progress import Live
 from zoetrope.runtime import Runtime
 from zoetrope.settings import RecipesSettings, Settings, parse
@@ -162,6 +163,7 @@ class Submissions:
         parent: str = "",
         version: str = "",
         recipe: Mapping[str, str] | None = None,
+        key: RequestKey | None = None,
     ) -> Job:
         self.taken.append(
             {
@@ -183,7 +185,7 @@ class Submissions:
             stem=Path(name).stem,
             images=(msgspec.structs.replace(IMAGE, name=name),),
         )
-        return await self.ledger.add(job, claim=job.id)
+        return await self._add(job, key)
 
     async def again(
         self, earlier: Job, files: tuple[tuple[Path, str], ...], changes: dict[str, object]
@@ -194,12 +196,24 @@ class Submissions:
         job = make_job(origin="api", stem=earlier.stem, images=earlier.images, parent=earlier.id)
         return await self.ledger.add(job, claim=job.id)
 
-    async def take_named(self, path: str, ticket: dict[str, object], *, parent: str = "") -> Job:
+    async def _add(self, job: Job, key: RequestKey | None) -> Job:
+        if key is None:
+            return await self.ledger.add(job, claim=job.id)
+        job = msgspec.structs.replace(job, request=str(key))
+        return await self.ledger.add(job, claim=job.id, others=[key.claim])
+
+    async def take_named(
+        self,
+        path: str,
+        ticket: dict[str, object],
+        *,
+        parent: str = "",
+        key: RequestKey | None = None,
+    ) -> Job:
         self.taken.append({"path": path, "ticket": ticket, "parent": parent})
         if self.error is not None:
             raise self.error
-        job = make_job(stem=Path(path).stem)
-        return await self.ledger.add(job, claim=job.id)
+        return await self._add(make_job(stem=Path(path).stem), key)
 
 
 def settings(home: Path, extra: str = "") -> Settings:

@@ -110,6 +110,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stages: tuple[Stage, ...] = ()
     notes: tuple[str, ...] = ()  # what of the ticket was corrected, for a person to hear of
     parent: str = ""  # the job this one repeats
+    request: str = ""  # the key and digest of the request that made it, where it had a key
     priority: Priority = 0  # the higher, the sooner; among equals the first to arrive
     reason: Reason | None = None
     outbox: str = ""  # the published folder's name

@@ -356,12 +356,11 @@ class Admission:
             fingerprint=fingerprint,
             notes=notes,
             stages=stages,
+            request=parcel.request,
         )
 
     async def _write(self, job: Job, parcel: Parcel) -> Job:
-        stored = await self._ledger.add(job, claim=parcel.id)
-        await self._remember(parcel, stored)
-        return stored
+        return await self._ledger.add(job, claim=parcel.id, others=parcel.claims)
 
     async def _remember(self, parcel: Parcel, job: Job) -> None:
         for claim in parcel.claims:

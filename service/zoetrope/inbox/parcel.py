@@ -15,6 +15,7 @@ from ..host import shown
 from . import ticket as tickets
 from .claim import Claim
 from .entry import DEFAULTS, EntryKind, classify, safe_stem
+from .request_key import RequestKey
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +39,15 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     own_ticket: bool = False
     arrived: float = 0.0
     parent: str = ""  # the job that is repeated; then the same picture is no duplicate
+    request: str = ""  # what asked for it under a key of its own
     version: str = ""  # of the recipe, where it is not to be the one that has the name now
+
+
+def keyed(parcel: Parcel, key: RequestKey | None) -> Parcel:
+    """Have a parcel's job known by the key of the request that brings it."""
+    if key is None:
+        return parcel
+    return msgspec.structs.replace(parcel, claims=(*parcel.claims, key.claim), request=str(key))
 
 
 def from_claim(claim: Claim, arrived: float) -> Parcel:

@@ -23,7 +23,8 @@ from . import source
 from . import ticket as tickets
 from .admission import Admission, LookAgain
 from .claim import Claims
-from .parcel import Parcel, from_claim, from_upload, read_values
+from .parcel import Parcel, from_claim, from_upload, keyed, read_values
+from .request_key import RequestKey
 from .trouble import find_room
 
 
@@ -65,6 +66,7 @@ class Submissions:
         parent: str = "",
         version: str = "",
         recipe: Mapping[str, str] = MappingProxyType({}),
+        key: RequestKey | None = None,
     ) -> Job:
         """Take an uploaded picture, or pair; what is wrong with it is raised as Rejected.
 
@@ -72,7 +74,7 @@ class Submissions:
         the recipe is taken as it was then; its files, by name, serve where it is not kept any more.
         """
         files = ((file, name),) if end is None else ((file, name), end)
-        parcel = from_upload(self._new_id(), files, ticket, parent)
+        parcel = keyed(from_upload(self._new_id(), files, ticket, parent), key)
         if version:
             named = tickets.recipe_name(ticket, "", self._settings.recipes.default)
             await self._find_version(version, named, recipe, parent)
@@ -112,7 +114,14 @@ class Submissions:
         parcel = from_upload(self._new_id(), files, values, earlier.id, stem=earlier.stem)
         return await self._take(parcel)
 
-    async def take_named(self, path: str, ticket: Mapping[str, Any], *, parent: str = "") -> Job:
+    async def take_named(
+        self,
+        path: str,
+        ticket: Mapping[str, Any],
+        *,
+        parent: str = "",
+        key: RequestKey | None = None,
+    ) -> Job:
         """Take a picture that lies in the inbox, with a ticket that says more than the one next to it.
 
         What is wrong with it is raised, and the picture lies again where it lay.
@@ -130,7 +139,7 @@ class Submissions:
                 # What stays in the inbox may have been taken before; it is taken as often as asked.
                 ids = (claim.id, *claim.others)
                 parcel = msgspec.structs.replace(parcel, id=self._new_id(), claims=ids)
-            job = await self._take(parcel)
+            job = await self._take(keyed(parcel, key))
         except Exception:
             # What has no way back is found by the next start.
             with contextlib.suppress(NotReadable):

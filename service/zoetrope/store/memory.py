@@ -58,17 +58,23 @@ class MemoryLedger:
         """Call a function with what each written job was before (new: None) and is now."""
         self._listeners.append(listener)
 
-    async def add(self, job: Job, *, claim: str) -> Job:
+    async def add(self, job: Job, *, claim: str, others: Iterable[str] = ()) -> Job:
         """Write a new job; the same claim gives the job that was written the first time."""
+        further = [_text(each) for each in others]
 
         def work() -> Job:
             if (known := self._claims.get(_text(claim))) is not None:
-                return self._get(known)
+                stored = self._get(known)
+                for each in further:
+                    self._claims.setdefault(each, known)
+                return stored
             if job.id in self._kept:
                 self._rows.written(job)
                 raise LedgerError(f"There is a job {job.short} already.", "Please report this.")
             self._put(len(self._kept) + 1, job)
             self._claims[claim] = job.id
+            for each in further:
+                self._claims.setdefault(each, job.id)
             self._tell(None, job.id)
             return self._get(job.id)
 

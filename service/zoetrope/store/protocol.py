@@ -29,8 +29,11 @@ class Journal(Protocol):
     def on_change(self, listener: Listener) -> None:
         """Call a function, on the event loop, with what each written job was before (new: None) and is now."""
 
-    async def add(self, job: Job, *, claim: str) -> Job:
-        """Write a new job; the same claim gives the job that was written the first time."""
+    async def add(self, job: Job, *, claim: str, others: Iterable[str] = ()) -> Job:
+        """Write a new job; the same claim gives the job that was written the first time.
+
+        Other claims that are not known yet become part of that job in the same write.
+        """
 
     async def get(self, job_id: str) -> Job:
         """Give a job by its whole id."""

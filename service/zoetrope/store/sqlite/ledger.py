@@ -50,16 +50,20 @@ class Ledger(SqliteIndex):
         """
         self._listeners.append(listener)
 
-    async def add(self, job: Job, *, claim: str) -> Job:
+    async def add(self, job: Job, *, claim: str, others: Iterable[str] = ()) -> Job:
         """Write a new job; the same claim gives the job that was written the first time."""
+        further = tuple(others)
 
         def work() -> tuple[Job, bool]:
             known = self._db.execute("SELECT job FROM claims WHERE id = ?", (claim,)).fetchone()
-            if known is not None:
-                return self._get(known[0]), False
-            self._db.execute("INSERT INTO claims VALUES (?, ?)", (claim, job.id))
-            insert(self._db, self._rows, job)
-            return job, True
+            stored = job if known is None else self._get(known[0])
+            self._db.executemany(
+                "INSERT OR IGNORE INTO claims VALUES (?, ?)",
+                [(each, stored.id) for each in (claim, *further)],
+            )
+            if known is None:
+                insert(self._db, self._rows, job)
+            return stored, known is None
 
         stored, _ = await self._write(work, lambda done: self._tell(None, done[0], new=done[1]))
         return stored

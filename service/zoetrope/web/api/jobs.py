@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,15 +16,34 @@ from ...domain import steps
 from ...domain.job import Job, State
 from ...domain.query import JobQuery
 from ...errors import Rejected
+from ...inbox.request_key import RepeatedRequests, RequestKey, request_key
 from ...jobs.outbox import Piece, pieces
 from ...runtime import Runtime
 from ...store.protocol import JobStore
-from ..endpoint import JSON, Endpoint, raw_json, read_body, read_json, read_query, reply
+from ..endpoint import (
+    JSON,
+    Endpoint,
+    raw_json,
+    read_body,
+    read_headers,
+    read_json,
+    read_query,
+    reply,
+)
 from ..files import opened
-from ..forms import Creation, InboxForm, Listing, ReasonForm, TicketForm, UploadForm, values
+from ..forms import (
+    Creation,
+    InboxForm,
+    Listing,
+    ReasonForm,
+    Repeatable,
+    TicketForm,
+    UploadForm,
+    values,
+)
 from ..views import JobPage, JobView, view
 from .artefacts import place
-from .upload import FORM, receive, room
+from .upload import FORM, Upload, receive, room
 
 HOW_WHY = 'Send {"why": "..."} as application/json, or no body at all.'
 HOW_TICKET = 'Send what is to be different as application/json, such as {"seed": 7}.'
@@ -39,6 +60,7 @@ class Jobs:
         self._pages: dict[JobQuery, tuple[int, bytes]] = {}  # lists, and after how many writes
         self._asked: JobStore | None = None
         self._one = asyncio.Lock()
+        self._repeats = RepeatedRequests()
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -60,6 +82,7 @@ class Jobs:
                 gives=job,
                 status=201,
                 query=Creation,
+                headers=Repeatable,
                 takes={FORM: UploadForm, JSON: InboxForm},
                 needs_body=True,
                 problems=made,
@@ -144,22 +167,34 @@ class Jobs:
     async def create(self, request: web.Request) -> web.Response:
         """Make a job of a picture: an uploaded one, or one that lies in the inbox."""
         asked = read_query(request, Creation)
+        named = read_headers(request, Repeatable).idempotency_key
         submissions = self._runtime.need_submissions()
+        said: dict[str, object] = {"query": msgspec.to_builtins(asked)}
         if request.content_type == JSON:
             ticket = values(await read_json(request, how=HOW_PATH), InboxForm, how=HOW_PATH)
             path = str(ticket.pop("path"))
-            return self._made(await submissions.take_named(path, ticket, parent=asked.parent))
+            key = request_key(named, said | {"path": path, "ticket": ticket}, {}) if named else None
+            take = partial(submissions.take_named, path, ticket, parent=asked.parent, key=key)
+            return self._made(await self._once(key, take))
         limit = self._runtime.settings.web.max_upload_megabytes * 1024 * 1024
         async with receive(request, self._runtime.uploads, limit=limit) as upload:
-            job = await submissions.take_upload(
+            key = await asyncio.to_thread(_key, named, said, upload) if named else None
+            take = partial(
+                submissions.take_upload,
                 *upload.image,
                 upload.ticket,
                 end=upload.end,
                 parent=asked.parent,
                 version=asked.recipe_version,
                 recipe=upload.recipe,
+                key=key,
             )
-        return self._made(job)
+            return self._made(await self._once(key, take))
+
+    async def _once(self, key: RequestKey | None, take: Callable[[], Awaitable[Job]]) -> Job:
+        if key is None:
+            return await take()
+        return await self._repeats.once(self._runtime.need_ledger(), key, take)
 
     async def approve(self, request: web.Request) -> web.Response:
         """Let a reviewed job go on."""
@@ -232,6 +267,15 @@ class Jobs:
         conductor = self._runtime.conductor
         live = conductor.live(job.id) if conductor is not None else None
         return view(job, self._runtime.settings.outbox.path, live)
+
+
+def _key(named: str, said: dict[str, object], upload: Upload) -> RequestKey:
+    """Make the key of an upload; its files are read for that."""
+    parts = {"image": upload.image, "end": upload.end}
+    sent = {part: each for part, each in parts.items() if each is not None}
+    names = {part: name for part, (_, name) in sent.items()}
+    body = {"names": names, "ticket": upload.ticket, "recipe": upload.recipe}
+    return request_key(named, said | body, {part: file for part, (file, _) in sent.items()})
 
 
 def _copied(handle: int, target: Path) -> str:
