@@ -17,6 +17,17 @@ def test_a_user_pauses_interrupts_and_resumes(visit, service, engine, picture):
         page.get_by_role("button", name="Interrupt running stages").click()
         expect(page.locator("#queue-count")).to_have_text("1 queued")
         expect(page.get_by_role("button", name="Interrupt running stages")).to_be_hidden()
+    line = page.locator(f"[data-job='{job['id']}'] .line")
+    expect(line).to_have_text("Next: i2v (1 of 2)")
+    page.evaluate(
+        """() => fetch("/api/v1/pause", {
+            method: "POST",
+            headers: { "Content-Type": "application/json" },
+            body: JSON.stringify({ minutes: 60 }),
+        })"""
+    )
+    page.reload()
+    expect(line).to_contain_text("Next: i2v (1 of 2), not before ")
     button.click()
     expect(button).to_have_text("Pause")
     expect(page.locator("#paused")).to_be_hidden()

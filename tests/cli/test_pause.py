@@ -25,6 +25,16 @@ def test_a_pause_may_interrupt_and_end_by_itself(service, run):
     assert service.parts.conductor.interrupted
 
 
+def test_what_is_queued_says_from_when_on_it_may_start(service, run):
+    service.add(State.QUEUED)
+    run("pause", "--for", "2h")
+    until = time.localtime(service.parts.conductor.standstill.until)
+    line = run("status").stdout.splitlines()[-1]
+    assert line.endswith(f"i2v next, not before {time.strftime('%a %H:%M', until)}")
+    run("pause")
+    assert run("status").stdout.splitlines()[-1].endswith("i2v next"), "nobody knows until when"
+
+
 @pytest.mark.parametrize("span", ["2", "h", "-1h", "1h 2x", "0m"])
 def test_what_is_no_span_is_said(service, run, span):
     result = run("pause", f"--for={span}")

@@ -52,7 +52,7 @@ def screen(client: Client) -> list[str]:
     lines += _kept(now)
     lines += _unwell(client)
     if now.problem is None:
-        lines += _jobs(client)
+        lines += _jobs(client, now.standstill.until if now.standstill is not None else None)
     return lines
 
 
@@ -112,7 +112,7 @@ def _kept(now: StatusView) -> list[str]:
     return [show.clean(line) for line in lines]
 
 
-def _jobs(client: Client) -> list[str]:
+def _jobs(client: Client, opening: float | None) -> list[str]:
     page = decode(
         client.get("/api/v1/jobs", state="running,review,queued,waiting", limit=20), JobPage
     )
@@ -120,17 +120,20 @@ def _jobs(client: Client) -> list[str]:
         return []
     order = {"running": 0, "review": 1, "queued": 2, "waiting": 3}
     found = sorted(page.jobs, key=lambda job: (order[job.state], job.created))
-    rows = [(job.short, job.state, job.name, _remark(job)) for job in found]
+    rows = [(job.short, job.state, job.name, _remark(job, opening)) for job in found]
     lines = ["", *show.table(("ID", "STATE", "PICTURE", "REMARK"), rows, colour=1)]
     return [*lines, "…"] if page.next else lines
 
 
-def _remark(job: JobView) -> str:
+def _remark(job: JobView, opening: float | None) -> str:
     asked = f"zoetrope approve {job.short}" if job.state == "review" else ""
     if job.reason is not None:
         waits = f"waits: {job.reason.sentence}"
         return f"{asked}; {waits}" if asked else waits
-    return asked or show.progress(job)
+    starts = ""
+    if opening is not None and job.state == "queued":
+        starts = time.strftime(", not before %a %H:%M", time.localtime(opening))
+    return asked or f"{show.progress(job)}{starts}"
 
 
 def _watch(client: Client) -> None:

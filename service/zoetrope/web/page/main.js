@@ -13,7 +13,7 @@ import { showKept } from "./kept.js";
 import { Library } from "./library.js";
 import { announce, clearError, showError } from "./notice.js";
 import { makePause, showPause } from "./pause.js";
-import { showQueue } from "./queue.js";
+import { showOpening, showQueue } from "./queue.js";
 import { Recipes } from "./recipes.js";
 import { Repeat } from "./repeat.js";
 import { showReview } from "./review.js";
@@ -50,6 +50,7 @@ function showStatus(found) {
   setText(byId("summary"), found.summary);
   setText(byId("paused"), because(found.problem ?? found.paused));
   showPause(found);
+  showOpening(found.standstill?.until ?? null);
   showFailed(found.counts.failed ?? 0);
   showEngines(found.engines, (id) => library.find(id)?.name);
   showInbox(found.inbox);

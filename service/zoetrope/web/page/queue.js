@@ -9,9 +9,20 @@ import { StageBars, progressText } from "./stage_bars.js";
 const SHOWN = 100;
 const ORDER = ["running", "queued", "waiting"];
 
+let opening = null; // until when no stage starts, if that is known
+let refresh = () => {};
+
+/** Shows from when on stages start; null where they do now, or where nobody knows. */
+export function showOpening(moment) {
+  if (moment === opening) return;
+  opening = moment;
+  refresh();
+}
+
 /** Shows the queue. */
 export function showQueue(library) {
   const list = library.queue;
+  refresh = () => list.dispatchEvent(new Event("change"));
   const rows = new Rows(byId("queue-rows"), (job) => row(library, job), byId("queue-title"));
   list.addEventListener("change", () => {
     rows.show(inTurn(list.jobs).slice(0, SHOWN));
@@ -45,7 +56,8 @@ function row(library, first) {
     frame, make("div", { class: "what" }, make("h3", {}, first.name), about, bars.node, line, why), acts);
   const advance = (job) => {
     bars.show(job);
-    setText(line, progressText(job));
+    const starts = job.state === "queued" && !job.reason && opening ? `, not before ${moment(opening)}` : "";
+    setText(line, `${progressText(job)}${starts}`);
   };
   return {
     node,
