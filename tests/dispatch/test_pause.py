@@ -67,8 +67,9 @@ IDLE = Idleness(since=100.0)
         (Idleness(since=699.0), 600.0, True, True),
         (IDLE, None, True, True),
         (Idleness(since=100.0, freed=True), 600.0, True, False),
-        # Something runs there at this very moment.
-        (Idleness(since=700.0), 600.0, True, False),
+        # Something runs there.
+        (Idleness(since=699.9, busy=True), 600.0, True, False),
+        (Idleness(since=1.0, busy=True), 600.0, False, False),
     ],
 )
 def test_memory_is_freed_once_after_a_while_or_at_once_in_a_standstill(idle, after, paused, due):
@@ -78,6 +79,7 @@ def test_memory_is_freed_once_after_a_while_or_at_once_in_a_standstill(idle, aft
 def test_prompts_of_others_begin_the_wait_anew_and_ours_need_the_memory_again():
     freed = Idleness(since=1.0, freed=True)
     assert seen(freed, 9.0, ours=0, others=0) == freed
-    assert seen(IDLE, 200.0, ours=0, others=1) == Idleness(since=200.0)
-    assert seen(freed, 9.0, ours=0, others=1) == Idleness(since=9.0, freed=True)
-    assert seen(freed, 9.0, ours=1, others=0) == Idleness(since=9.0)
+    assert seen(IDLE, 200.0, ours=0, others=1) == Idleness(since=200.0, busy=True)
+    assert seen(Idleness(since=200.0, busy=True), 201.0, ours=0, others=0) == Idleness(since=200.0)
+    assert seen(freed, 9.0, ours=0, others=1) == Idleness(since=9.0, busy=True, freed=True)
+    assert seen(freed, 9.0, ours=1, others=0) == Idleness(since=9.0, busy=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from tests.fakes.street import Street, order
 from zoetrope.dispatch.pause import Pause
 from zoetrope.domain.hours import parse
 from zoetrope.domain.job import Progress, State
+from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
 from zoetrope.errors import EngineDown
 from zoetrope.jobs.idle import IdleMemory
@@ -110,6 +112,27 @@ async def test_outside_the_hours_nothing_starts(tmp_path):
         assert (found.by_user, found.reason.key) == (False, "hours")
         assert (await street.ledger.get(job.id)).state is State.QUEUED
         assert not (await street.ledger.get(job.id)).stage.attempts
+    finally:
+        await street.close()
+
+
+async def test_a_pause_has_the_engines_memory_freed_once_nothing_runs_there(tmp_path, monkeypatch):
+    real = Stats(version="0.27.1", device="a GPU", vram_total=16 << 30)
+    free = AsyncMock()
+    monkeypatch.setattr(ComfyEngine, "stats", AsyncMock(return_value=real))
+    monkeypatch.setattr(ComfyEngine, "free", free)
+    monkeypatch.setattr("zoetrope.jobs.idle.SOON", 0.05)
+    street = Street(tmp_path)
+    await street.start()
+    try:
+        order(street, "slow", seconds=0.2, times=0)
+        job = await street.drop()
+        await street.becomes(job, State.RUNNING)
+        await street.conductor.pause()
+        await street.until(lambda: not street.conductor.status().workers[0].in_hand)
+        await street.until(lambda: free.await_count)
+        assert (await street.ledger.get(job.id)).stage.name == "upscale"
+        assert free.await_count == 1
     finally:
         await street.close()
 
