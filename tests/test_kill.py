@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.fakes.service import EngineProcess, ServiceProcess
+from zoetrope.jobs.outbox_identity import MARK
 
 PICTURES = 12
 
@@ -62,5 +63,5 @@ def test_killed_at_random_moments_it_makes_each_video_once(tmp_path, engine, kil
     left_over = [p for p in service.inbox.rglob("*") if p.is_file()]
     assert left_over == []
     assert list((service.state / "work").iterdir()) == []
-    assert not list(service.outbox.glob(".*"))
+    assert {path.name for path in service.outbox.glob(".*")} == {MARK}
     assert "Traceback" not in told

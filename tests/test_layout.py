@@ -26,6 +26,7 @@ FLOORS = (
         "open_files",
         "child",
         "host",
+        "mounts",
         "durable",
         "openat2",
         "beneath",
@@ -45,7 +46,19 @@ FLOORS = (
         "jobs",
         "inbox",
     ),
-    *("runtime", "health", "summary", "web", "client", "systemd", "reload", "app", "demo", "cli"),
+    *(
+        "backup",
+        "runtime",
+        "health",
+        "summary",
+        "web",
+        "client",
+        "systemd",
+        "reload",
+        "app",
+        "demo",
+        "cli",
+    ),
 )
 
 
@@ -106,10 +119,10 @@ def test_no_part_imports_from_a_floor_above_its_own():
     assert not upward
 
 
-def test_only_the_composition_root_names_the_form_of_the_store():
+def test_only_the_composition_root_and_backups_name_the_form_of_the_store():
     inside = {name for name in NAMES if name.startswith("store.sqlite.")}
     named = {name for name, module in NAMES.items() if imports(module) & inside}
-    assert named - inside == {"app"}
+    assert named - inside == {"app", "backup"}
 
 
 # What looks behind others' interfaces, and why; nothing looks behind ours, and nothing is added.

@@ -30,6 +30,7 @@ from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
 from .jobs.keeper import Holding, Keeper
 from .jobs.outbox import Outbox
+from .jobs.outbox_identity import OutboxIdentity
 from .jobs.published import PublishedVideos
 from .jobs.work import EndedWork, WorkFolders
 from .logs import set_up
@@ -39,6 +40,7 @@ from .open_files import raise_limit
 from .reload import reload
 from .runtime import Runtime
 from .settings import EngineSettings, Settings
+from .store.checkpoints import keep_current
 from .store.retry import until_answered
 from .store.sqlite.ledger import Ledger
 from .structs import primed
@@ -170,7 +172,8 @@ class App:
         )
         returned = Returned(settings)
         tuner = Tuner(settings.gpu, settings.engines, Watch())
-        outbox = Outbox(settings.outbox.path)
+        identity = OutboxIdentity(settings.outbox.path, settings.outbox_identity)
+        outbox = Outbox(settings.outbox.path, identity)
         if not (await self._until_answered(ledger.counts))[State.DONE]:
             # An error of the outbox is reported when there is something to publish.
             with contextlib.suppress(OSError):
@@ -203,6 +206,7 @@ class App:
         self._runtime.hashes = hashes
         self._runtime.intake = intake
         self._runtime.submissions = intake.submissions
+        self._runtime.readmission = intake.readmission
         self._runtime.watcher = watcher
         self._runtime.tuner = tuner
         self._runtime.keeper = keeper
@@ -215,11 +219,13 @@ class App:
                 group.create_task(hashes.run(), name="hashes")
                 group.create_task(conductor.run(), name="conductor")
                 group.create_task(keeper.run(), name="keeper")
+                group.create_task(keep_current(ledger), name="checkpoints")
                 group.create_task(watcher.run(), name="watcher")
                 group.create_task(intake.run(watcher), name="intake")
         finally:
             self._runtime.conductor = self._runtime.intake = self._runtime.watcher = None
             self._runtime.tuner = self._runtime.submissions = self._runtime.recipes = None
+            self._runtime.readmission = None
             self._runtime.hashes = None
             self._runtime.keeper = None
             await decoder.close()

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 PIECE = 256 * 1024
 PATIENCE = 30.0  # seconds for an answer
+LONG_PATIENCE = 600.0  # seconds for one that takes reading everything
 SILENCE = 45.0  # seconds without data from the stream; a comment comes every 15
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds before an upload that was cut off is sent again
 GIVE_UP = 300.0  # seconds without a connection before it gives up
@@ -119,6 +120,28 @@ class Client:
         """Approve, decline, retry or cancel a job."""
         body = json.dumps({"why": why}).encode() if why else b""
         return self._ask("POST", f"/api/v1/jobs/{quote(job, safe='')}/{action}", body)[1]
+
+    def recover(self, lost: str) -> bytes:
+        """Make a job of lost work."""
+        return self._ask("POST", f"/api/v1/lost/{quote(lost, safe='')}/recover")[1]
+
+    def backup(self) -> Iterator[bytes]:
+        """Have a backup made, and give it piece by piece; one that is cut off is an error."""
+        connection = self._connect(LONG_PATIENCE)
+        try:
+            response = self._send(connection, "POST", "/api/v1/backup", b"", {"Accept": "*/*"})
+            if response.status != 200:
+                raise Refused(response.status, _problem(response.read()))
+            left = int(response.headers["Content-Length"] or 0)
+            while piece := response.read(PIECE):
+                left -= len(piece)
+                yield piece
+        except ERRORS as error:
+            raise self._down(error) from error
+        finally:
+            connection.close()
+        if left:
+            raise ServiceDown("The backup was cut off.", "Try again when the service is up.")
 
     def post(self, path: str, body: Mapping[str, object]) -> bytes:
         """Post a JSON body."""

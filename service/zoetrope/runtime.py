@@ -10,6 +10,7 @@ from .errors import LedgerError, Reason
 from .gpu.tuner import Tuner
 from .graphs.shelf import Recipes
 from .inbox.intake import Intake
+from .inbox.readmission import Readmission
 from .inbox.submissions import Submissions
 from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
@@ -29,6 +30,7 @@ class Runtime:
         self.conductor: Conductor | None = None
         self.intake: Intake | None = None
         self.submissions: Submissions | None = None
+        self.readmission: Readmission | None = None
         self.recipes: Recipes | None = None
         self.hashes: Hashes | None = None
         self.watcher: Watcher | None = None
@@ -57,6 +59,10 @@ class Runtime:
     def need_submissions(self) -> Submissions:
         """Give the counter, or say why it is not there."""
         return self.submissions or self._missing()
+
+    def need_readmission(self) -> Readmission:
+        """Give what takes lost work in, or say why it is not there."""
+        return self.readmission or self._missing()
 
     def need_recipes(self) -> Recipes:
         """Give the recipes, or say why they are not there."""

@@ -244,6 +244,16 @@ class Settings(Section, frozen=True):
         return self.state.path / "work"
 
     @property
+    def lost(self) -> Path:
+        """The folder of work that the ledger knows nothing of."""
+        return self.state.path / "lost+found"
+
+    @property
+    def outbox_identity(self) -> Path:
+        """The file that remembers which folder the outbox is."""
+        return self.state.path / "outbox.json"
+
+    @property
     def keep_book(self) -> Path:
         """The file that says how long things have been kept."""
         return self.state.path / "keep.json"

@@ -16,6 +16,7 @@ def test_a_healthy_service_exits_with_0(service, run):
     assert [line.split()[:2] for line in result.stdout.splitlines()] == [
         ["ok", "engine"],
         ["ok", "inbox"],
+        ["ok", "outbox"],
         ["ok", "ledger"],
         ["ok", "disk"],
         ["ok", "queue"],

@@ -19,6 +19,7 @@ from tests.endurance.haste import hasten
 from tests.endurance.part import Part
 from tests.endurance.processes import ForkedEngine, ForkedService
 from zoetrope.domain.job import ENDED, Job, Progress, State
+from zoetrope.jobs.outbox_identity import MARK
 
 QUICK = """
             settle_seconds = 0.05
@@ -175,7 +176,8 @@ class World:
         for path in inbox.rglob("*"):
             if path.is_file() and "rejected" not in path.relative_to(inbox).parts[:1]:
                 yield f"left in the inbox: {path.relative_to(inbox)}"
-        yield from (f"left in the outbox: {each.name}" for each in outbox.glob(".*"))
+        hidden = [each.name for each in outbox.glob(".*") if each.name != MARK]
+        yield from (f"left in the outbox: {name}" for name in hidden)
         for picture in (inbox / "rejected").rglob("*.png"):
             if not list(picture.parent.glob(f"{picture.stem}*.why.txt")):
                 yield f"rejected without a reason: {picture.name}"

@@ -22,6 +22,7 @@ from zoetrope.engine.simulated import Fault, FaultKind, SimulatedEngine
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.outbox import Outbox
+from zoetrope.jobs.outbox_identity import OutboxIdentity
 from zoetrope.models.hashes import Hashes, sha256_of
 from zoetrope.settings import (
     EngineSettings,
@@ -119,7 +120,10 @@ class Street:
             ledger=self.ledger,
             recipes=Recipes((self.recipes,), self.settings.recipe_versions),
             engines=self.clients,
-            outbox=Outbox(self.settings.outbox.path),
+            outbox=Outbox(
+                self.settings.outbox.path,
+                OutboxIdentity(self.settings.outbox.path, self.settings.outbox_identity),
+            ),
             explain=self._explain,
             tell=lambda _, __: self.changed.set(),
             hashes=self.hashes,

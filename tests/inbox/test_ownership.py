@@ -17,8 +17,8 @@ from zoetrope.beneath import Beneath, Linked
 from zoetrope.domain.job import State
 from zoetrope.errors import Reason, ZoetropeError
 from zoetrope.inbox.claim import Claims
-from zoetrope.inbox.mounts import mount_of, read_table, type_of
 from zoetrope.inbox.ownership import OWNERLESS, Folder, Terms, decide, settle
+from zoetrope.mounts import mount_of, read_table, type_of
 
 SERVICE, MEMBER, OTHER, GROUP = 64001, 64002, 64003, 64100
 WHY = Reason("picture-unknown", "The file is text.", "Check what was saved.")

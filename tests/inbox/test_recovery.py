@@ -210,12 +210,15 @@ async def test_the_second_half_completes_the_first(world, monkeypatch, after):
     await until_no_crash(world, monkeypatch, after, scenario, check)
 
 
-async def test_a_work_folder_that_belongs_to_nothing_is_removed(world):
+async def test_a_work_folder_that_belongs_to_nothing_is_put_aside_and_never_removed(world):
     stray = world.settings.work / ("0123" * 8)
     (stray / "stages").mkdir(parents=True)
     (stray / "source.png").write_bytes(b"x")
-    await world.intake.recover()
+    for _ in range(3):
+        await world.intake.recover()
     assert not stray.exists()
+    assert (world.settings.lost / stray.name / "source.png").read_bytes() == b"x"
+    assert (world.settings.lost / stray.name / "stages").is_dir()
 
 
 async def test_work_of_a_job_and_of_an_upload_on_its_way_stays(
@@ -274,13 +277,15 @@ async def test_what_stands_in_the_work_folder_and_is_no_job_s_is_left_alone(worl
     world.start()
     (job,) = await world.wait_for_jobs(1)
     assert sorted(path.name for path in work.iterdir()) == sorted(["1" * 32, job.id, "notes"])
+    assert (world.settings.lost / ("0" * 32) / "link").is_symlink()
     assert (precious / "cat.png").read_text() == "the only copy"
 
 
 async def test_work_that_cannot_be_cleared_away_keeps_no_picture(world, picture, monkeypatch):
     stuck = world.settings.work / ("0" * 32)
     stuck.mkdir(parents=True)
-    (stuck / "file").write_text("x")
+    for name in ("unfinished", "file"):
+        (stuck / name).write_text("x")
     unlink = os.unlink
 
     def forbidden(path, **at):

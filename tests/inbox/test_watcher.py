@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from tests.inbox.conftest import until
-from zoetrope.inbox.mounts import read_table
 from zoetrope.inbox.watcher import Watcher
+from zoetrope.mounts import read_table
 from zoetrope.settings import InboxSettings
 
 NFS = "22 1 254:1 / / rw - nfs4 nas:/ rw\n"
@@ -304,7 +304,7 @@ async def test_a_share_that_hangs_is_said_and_waited_for(start, monkeypatch):
 AS_NOBODY = """
 import asyncio, os, sys
 from pathlib import Path
-from zoetrope.inbox.mounts import read_table
+from zoetrope.mounts import read_table
 from zoetrope.inbox.watcher import Watcher
 from zoetrope.settings import InboxSettings
 

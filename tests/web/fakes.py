@@ -19,7 +19,10 @@ from zoetrope.engine.protocol import Stats
 from zoetrope.errors import Reason, Rejected
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox.intake import Held
+from zoetrope.inbox.parcel import Parcel
+from zoetrope.inbox.readmission import Readmission
 from zoetrope.inbox.request_key import RequestKey
+from zoetrope.jobs.lost_work import LostWork
 from zoetrope.jobs.progress import Live
 from zoetrope.runtime import Runtime
 from zoetrope.settings import RecipesSettings, Settings, parse
@@ -65,6 +68,7 @@ class Status(msgspec.Struct, kw_only=True):
     standstill: Standstill | None = None
     workers: tuple[WorkerStatus, ...] = ()
     waiting: dict[str, Reason] = {}
+    outbox: Reason | None = None
 
 
 class Conductor:
@@ -78,6 +82,7 @@ class Conductor:
         self.standstill: Standstill | None = None
         self.interrupted = False
         self.waiting: dict[str, Reason] = {}
+        self.outbox: Reason | None = None
 
     def live(self, job_id: str) -> Live | None:
         return self.lives.get(job_id)
@@ -86,6 +91,7 @@ class Conductor:
         return Status(
             paused=self.paused,
             standstill=self.standstill,
+            outbox=self.outbox,
             workers=tuple(self.workers),
             waiting=self.waiting,
         )
@@ -215,6 +221,14 @@ class Submissions:
             raise self.error
         return await self._add(make_job(stem=Path(path).stem), key)
 
+    async def take_parcel(self, parcel: Parcel) -> Job:
+        self.taken.append({"parcel": parcel})
+        if self.error is not None:
+            raise self.error
+        image = msgspec.structs.replace(IMAGE, name=parcel.parts[0].name)
+        job = make_job(id=parcel.id, stem=parcel.stem, images=(image,))
+        return await self.ledger.add(job, claim=job.id)
+
 
 def settings(home: Path, extra: str = "") -> Settings:
     for name in ("inbox", "outbox", "state"):
@@ -263,5 +277,7 @@ async def make_parts(home: Path, extra: str = "", store: JobStore | None = None)
     parts.intake = Intake()
     parts.submissions = Submissions(ledger)
     parts.recipes = Recipes((RECIPES,))
+    lost = LostWork(made.work, made.lost)
+    parts.readmission = Readmission(made, ledger, parts.recipes, lost, parts.submissions)
     parts.watcher = Watcher()
     return parts

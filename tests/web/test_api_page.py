@@ -12,7 +12,7 @@ TEXT = (DOCS / "api.md").read_text()
 DESCRIBED = json.loads((DOCS / "openapi.json").read_text())["paths"]
 
 # A place of an address in the page, and what it is called in the description.
-PLACES = (("jobs/1f3a9c2e", "jobs/{id}"), ("recipes/wan22-i2v-hero", "recipes/{name}"), ("recipes/NAME", "recipes/{name}"), ("artefacts/video.mp4", "artefacts/{name}"))  # fmt: skip
+PLACES = (("jobs/1f3a9c2e", "jobs/{id}"), ("lost/1f3a9c2e", "lost/{id}"), ("recipes/wan22-i2v-hero", "recipes/{name}"), ("recipes/NAME", "recipes/{name}"), ("artefacts/video.mp4", "artefacts/{name}"))  # fmt: skip
 
 
 def addresses():

@@ -17,6 +17,7 @@ async def test_readyz_gives_every_checks_verdict(client):
     assert [check["name"] for check in body["checks"]] == [
         "engine",
         "inbox",
+        "outbox",
         "ledger",
         "disk",
         "queue",

@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "cancel": "Cancel a job.",
         "pause": "Start no further stage, for a while or until resumed.",
         "resume": "End a pause.",
+        "recover": "Make jobs of work that the ledger has lost.",
     },
     "Show state": {
         "status": "Show the service, its engines and its current jobs.",
@@ -39,6 +40,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Run and set up": {
         "serve": "Run the service.",
+        "backup": "Write the ledger and the recipes of its jobs to a file.",
+        "restore": "Put a backup in the place of the ledger.",
         "simulate": "Run the simulated engine, which needs no GPU.",
         "models": "List and download the model files that recipes need.",
         "gpu": "Show the GPUs, and set their clocks.",
@@ -48,7 +51,7 @@ SECTIONS: dict[str, dict[str, str]] = {
 }
 COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
 MODULES = {"approve": "decide", "decline": "decide", "retry": "decide", "cancel": "decide"}
-MODULES |= {"job": "jobs", "resume": "pause"}
+MODULES |= {"job": "jobs", "resume": "pause", "restore": "backup"}
 # Earlier names of commands, for scripts; no help lists them.
 ALIASES = {"rehearse": "simulate"}
 

@@ -8,7 +8,7 @@ import click
 
 from ..health.base import Report
 from . import show
-from .options import Options, common, pass_options
+from .options import Options, common, meant_here, pass_options
 
 if TYPE_CHECKING:
     from ..errors import Reason
@@ -30,7 +30,7 @@ def health(options: Options, config: str | None) -> int:
         answer = options.client().ready()
         report = decode(answer, Report)
     except ServiceDown as error:
-        if not _meant_here(options.url):
+        if not meant_here(options.url):
             raise  # what there is on this host says nothing of another
         return _without(error.reason, config, options)
     _show(report, answer if options.json else None)
@@ -47,14 +47,6 @@ def lines(report: Report) -> list[str]:
         if verdict.next_step:
             written.append(f"{'':<9} {'':<{wide}} next: {show.clean(verdict.next_step)}")
     return written
-
-
-def _meant_here(url: str) -> bool:
-    from urllib.parse import urlsplit
-
-    from ..settings import is_loopback
-
-    return is_loopback(urlsplit(url if "://" in url else f"http://{url}").hostname or "")
 
 
 def _without(down: Reason, config: str | None, options: Options) -> int:

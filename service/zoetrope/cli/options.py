@@ -98,4 +98,13 @@ def common_at_top(command: F) -> F:
     return command
 
 
+def meant_here(url: str) -> bool:
+    """Return whether an address is one of this host."""
+    from urllib.parse import urlsplit
+
+    from ..settings import is_loopback
+
+    return is_loopback(urlsplit(url if "://" in url else f"http://{url}").hostname or "")
+
+
 pass_options = click.make_pass_decorator(Options, ensure=True)

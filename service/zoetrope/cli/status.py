@@ -49,6 +49,8 @@ def screen(client: Client) -> list[str]:
         lines += _more(now.inbox.unreadable_count - len(now.inbox.unreadable), "cannot be read")
         lines += [show.clean(f"  {held.name} waits: {held.reason}") for held in now.inbox.held]
         lines += _more(now.inbox.held_count - len(now.inbox.held), "wait")
+    if now.outbox is not None and now.outbox.problem is not None:
+        lines.append(show.clean(f"outbox {now.outbox.path}: {now.outbox.problem}"))
     lines += _kept(now)
     lines += _unwell(client)
     if now.problem is None:

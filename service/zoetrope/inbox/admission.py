@@ -20,6 +20,7 @@ from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import RecipeFile
 from ..graphs.shelf import Recipes
 from ..host import shown
+from ..jobs import work_note
 from ..settings import Settings
 from ..store.protocol import JobStore
 from ..store.rows import Unkept
@@ -154,13 +155,14 @@ class Admission:
             if recipe.file.pictures != 2:
                 raise self._unwanted_pair(parcel, recipe)
             images = await self._images(parcel, parcel.id, draft, recipe)
-            seed = self._seed(draft.ticket, recipe)
+            seed = self._seed(parcel, draft.ticket, recipe)
             recipe.plan(draft.ticket, images[0], seed)
             await turn()
             version = await self._keep(recipe)
             job = self._job(
                 parcel, draft.ticket, images, seed, version, state=State.WAITING, half=half
             )
+            await self._note(job)
             return await self._write(job, parcel)
         if parcel.own_ticket:
             recipe = await self._resolve(parcel, draft)
@@ -172,14 +174,16 @@ class Admission:
             raise self._unwanted_pair(parcel, recipe)
         images = await self._images(parcel, other.id, draft, recipe)
         pair = (*images, *other.images) if half == "start" else (*other.images, *images)
-        seed = self._seed(draft.ticket, recipe)
+        seed = self._seed(parcel, draft.ticket, recipe)
         notes = recipe.plan(draft.ticket, pair[0], seed, end=pair[-1]).notes
         fingerprint = _fingerprint(pair, draft.ticket)
         version = await self._keep(recipe)
+        known = {"images": pair, "ticket": draft.ticket, "seed": seed, "recipe_version": version}
+        await self._note(msgspec.structs.replace(other, half="", **known))
         await turn()
         async with self._commit:
             try:
-                seed = await self._own_seed(fingerprint, draft.ticket, recipe)
+                seed = await self._own_seed(fingerprint, seed, recipe)
                 step = partial(
                     complete_pair,
                     now=self._clock(),
@@ -207,15 +211,25 @@ class Admission:
     ) -> tuple[SourceImage, ...]:
         """Copy and open every picture of a parcel into a job's work folder."""
         folder = self._settings.work / job_id
+        await asyncio.to_thread(work_note.begin, folder)
         found: list[SourceImage] = []
         for part in parcel.parts:
             end = part.half == "end"
             stem, target = ("end", "upright-end.png") if end else ("source", "upright.png")
             found.append(await self._image(parcel, part, folder, stem, target, recipe))
             draft.images = tuple(found)
-        files = {image.file for image in found} - {image.source for image in found}
-        await asyncio.to_thread(make_durable, folder, *files)
         return tuple(found)
+
+    async def _note(self, job: Job) -> None:
+        """Write a job's note next to its pictures, and make both durable: the row comes after them."""
+        folder = self._settings.work / job.id
+        files = {image.file for image in job.images} - {image.source for image in job.images}
+
+        def work() -> None:
+            work_note.keep(folder, job)
+            make_durable(folder, *files)
+
+        await asyncio.to_thread(work)
 
     async def _image(
         self, parcel: Parcel, part: Part, folder: Path, stem: str, target: str, recipe: Recipe
@@ -266,31 +280,29 @@ class Admission:
         turn: Callable[[], Awaitable[None]],
     ) -> Job:
         end = images[-1] if len(images) > 1 else None
-        seed = self._seed(draft.ticket, recipe)
+        seed = self._seed(parcel, draft.ticket, recipe)
         notes = recipe.plan(draft.ticket, images[0], seed, end=end).notes
         fingerprint = _fingerprint(images, draft.ticket)
         version = await self._keep(recipe)
+        job = self._job(
+            parcel,
+            draft.ticket,
+            images,
+            seed,
+            version,
+            fingerprint=fingerprint,
+            notes=notes,
+            stages=self._stages(recipe, draft.ticket),
+        )
+        await self._note(job)
         await turn()
         async with self._commit:
-            if parcel.parent:
-                seed = self._seed(draft.ticket, recipe)
-            else:
-                seed = await self._own_seed(fingerprint, draft.ticket, recipe)
-            job = self._job(
-                parcel,
-                draft.ticket,
-                images,
-                seed,
-                version,
-                fingerprint=fingerprint,
-                notes=notes,
-                stages=self._stages(recipe, draft.ticket),
-            )
-            return await self._write(job, parcel)
+            if not parcel.parent:
+                seed = await self._own_seed(fingerprint, seed, recipe)
+            return await self._write(msgspec.structs.replace(job, seed=seed), parcel)
 
-    async def _own_seed(self, fingerprint: str, ticket: Ticket, recipe: Recipe) -> int:
+    async def _own_seed(self, fingerprint: str, seed: int, recipe: Recipe) -> int:
         """Choose the seed by what the operator wants done with duplicates; Duplicate if nothing."""
-        seed = self._seed(ticket, recipe)
         policy = self._settings.inbox.duplicates
         if policy == "always":
             return seed
@@ -303,9 +315,11 @@ class Admission:
             seed = self._random.randrange(min(SEEDS, recipe.file.seed_max + 1))
         return seed
 
-    def _seed(self, ticket: Ticket, recipe: Recipe) -> int:
+    def _seed(self, parcel: Parcel, ticket: Ticket, recipe: Recipe) -> int:
         if ticket.seed is not None:
             return ticket.seed
+        if parcel.seed is not None and parcel.seed <= recipe.file.seed_max:
+            return parcel.seed
         return self._random.randrange(min(SEEDS, recipe.file.seed_max + 1))
 
     async def _keep(self, recipe: Recipe) -> str:

@@ -7,32 +7,32 @@ import contextlib
 import heapq
 import itertools
 import logging
-import os
 import random
 import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..beneath import Beneath
 from ..domain.job import Job, State
-from ..errors import NotReadable, Reason, RecipeError, Rejected, ZoetropeError
+from ..errors import Reason, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
 from ..host import shown
+from ..jobs.lost_work import LostWork
 from ..settings import Settings
 from ..store.protocol import JobStore
-from ..store.rows import UnreadableJob
 from . import source
 from .admission import Admission, LookAgain
-from .claim import Claim, Claims, is_id
+from .claim import Claim, Claims
 from .gather import Drop
+from .leftovers import ITS_OWN, Leftovers
 from .parcel import from_claim, read_values
+from .readmission import Readmission
 from .source_image import Decoder
-from .submissions import Submissions, has_work
+from .submissions import Submissions
 from .trouble import closed_alone, find_room, trouble_of
 from .watcher import Watcher
 
@@ -41,8 +41,6 @@ log = logging.getLogger("zoetrope.inbox")
 RETRY_SECONDS = 5.0  # between tries while the host is in trouble
 HOLD_SECONDS = 30.0  # between looks at a picture that waits for a recipe to be fixed
 _TURN_SECONDS = 2.0  # how long a row waits for an earlier picture's row
-# What keeps one picture waiting and no other: its recipe, its files, or its row.
-_ITS_OWN = (RecipeError, NotReadable, UnreadableJob)
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -133,6 +131,9 @@ class Intake:
             new_id=new_id,
             accepted=self._tell_accepted,
         )
+        lost = LostWork(settings.work, settings.lost)
+        self.readmission = Readmission(settings, ledger, recipes, lost, self.submissions)
+        self._leftovers = Leftovers(settings, ledger, self._claims, lost, clock=clock)
         self._accepted = self._refused = 0
 
     @property
@@ -149,38 +150,13 @@ class Intake:
         )
 
     async def recover(self) -> None:
-        """Sort out what an earlier run left: finish, take again, put back, or clear away."""
+        """Sort out what an earlier run left: finish, take again, put back, or put aside."""
         await asyncio.to_thread(self._settings.work.mkdir, parents=True, exist_ok=True)
         await asyncio.to_thread(self._claims.prepare)
-        found: list[_Work] = []
-        pending = await asyncio.to_thread(self._claims.pending)
-        for claim in pending:
-            work = _Work(claim=claim, arrived=self._clock())
-            try:
-                job = await self._ledger.claimed(claim.id)
-                if not claim.pictures:
-                    # Nothing yet or nothing more: the picture's rename is the first and the last word.
-                    await asyncio.to_thread(self._claims.put_back, claim)
-                elif job is not None:
-                    await self._finish(claim, job)
-                else:
-                    found.append(work)
-            except _ITS_OWN as error:
-                # One claim's trouble; a picture is looked at again, a ticket alone at the next start.
-                log.warning("%s", error, extra={"action": error.reason.key})
-                found += [work] if claim.pictures else []
-            except OSError as error:
-                log.warning("%s", await self._own(error, claim.folder), extra={"action": "held"})
-                found += [work] if claim.pictures else []
-        self._found = deque(found)
-        kept = {work.claim.id for work in found if work.claim} | self.submissions.in_hand
-        for folder in await asyncio.to_thread(_folders, self._settings.work):
-            if folder.name not in kept and not await has_work(self._ledger, folder.name):
-                try:
-                    await asyncio.to_thread(source.remove, folder)
-                except OSError as error:
-                    # It takes room and keeps no picture from being taken; the next start tries again.
-                    log.warning("%s", trouble_of(error, self._settings), extra={"action": "held"})
+        claims = await self._leftovers.claims(self._finish, self._own)
+        self._found = deque(_Work(claim=claim, arrived=self._clock()) for claim in claims)
+        kept = {claim.id for claim in claims}
+        await self._leftovers.work(lambda: self.submissions.in_hand | kept)
 
     async def run(self, watcher: Watcher) -> None:
         """Take drops until cancelled; what is in hand then is recovered at the next start."""
@@ -300,7 +276,7 @@ class Intake:
             await self._finish(claim, job)
         except LookAgain as error:
             self._look_later(work, error.seconds)
-        except _ITS_OWN as error:
+        except ITS_OWN as error:
             self._hold(work, error.reason)
         except FileNotFoundError:
             if not await asyncio.to_thread(_is_gone, claim):
@@ -327,7 +303,7 @@ class Intake:
             )
             if claim is not None and claim.others:
                 claim = await self._unknown_part(claim)
-        except _ITS_OWN as error:
+        except ITS_OWN as error:
             self._hold(work, error.reason)
             return False
         except OSError as error:
@@ -434,13 +410,3 @@ def _is_gone(claim: Claim) -> bool:
             return any(not tree.exists(claim.at(path)) for path in claim.pictures)
     except FileNotFoundError:
         return False
-
-
-def _folders(path: Path) -> list[Path]:
-    """List the folders that are called as a job's work is; links and others' folders are not ours to remove."""
-    with os.scandir(path) as entries:
-        return [
-            path / entry.name
-            for entry in entries
-            if entry.is_dir(follow_symlinks=False) and is_id(entry.name)
-        ]

@@ -19,8 +19,8 @@ import msgspec
 from ..beneath import Beneath, Linked
 from ..errors import Reason, ZoetropeError
 from ..host import shown
+from ..mounts import read_table, type_of
 from .entry import CLAIMED
-from .mounts import read_table, type_of
 from .refusal import joined
 
 log = logging.getLogger("zoetrope.inbox")

@@ -41,6 +41,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     parent: str = ""  # the job that is repeated; then the same picture is no duplicate
     request: str = ""  # what asked for it under a key of its own
     version: str = ""  # of the recipe, where it is not to be the one that has the name now
+    seed: int | None = None  # where the ticket has none and it is not to be a random one
 
 
 def keyed(parcel: Parcel, key: RequestKey | None) -> Parcel:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 from ..errors import Reason, ZoetropeError
-from .mounts import Mount, mount_of, read_table
+from ..mounts import Mount, mount_of, read_table
 
 
 class InboxMissing(ZoetropeError):

@@ -79,7 +79,7 @@ class Submissions:
             named = tickets.recipe_name(ticket, "", self._settings.recipes.default)
             await self._find_version(version, named, recipe, parent)
             parcel = msgspec.structs.replace(parcel, version=version)
-        return await self._take(parcel)
+        return await self.take_parcel(parcel)
 
     async def _find_version(
         self, version: str, name: str, files: Mapping[str, str], parent: str
@@ -112,7 +112,7 @@ class Submissions:
         name = tickets.recipe_name(changes, "", earlier.ticket.recipe)
         values = tickets.repeated(earlier.ticket, changes, self._recipes.get(name))
         parcel = from_upload(self._new_id(), files, values, earlier.id, stem=earlier.stem)
-        return await self._take(parcel)
+        return await self.take_parcel(parcel)
 
     async def take_named(
         self,
@@ -139,7 +139,7 @@ class Submissions:
                 # What stays in the inbox may have been taken before; it is taken as often as asked.
                 ids = (claim.id, *claim.others)
                 parcel = msgspec.structs.replace(parcel, id=self._new_id(), claims=ids)
-            job = await self._take(keyed(parcel, key))
+            job = await self.take_parcel(keyed(parcel, key))
         except Exception:
             # What has no way back is found by the next start.
             with contextlib.suppress(NotReadable):
@@ -148,7 +148,8 @@ class Submissions:
         await asyncio.to_thread(self._claims.release, claim)
         return job
 
-    async def _take(self, parcel: Parcel) -> Job:
+    async def take_parcel(self, parcel: Parcel) -> Job:
+        """Make a job of a parcel; what is wrong with it is raised, and nothing of it stays in the work folder."""
         self._in_hand.add(parcel.id)
         try:
             await asyncio.to_thread(find_room, self._settings)

@@ -16,12 +16,12 @@ from watchfiles import Change
 
 from ..errors import Reason
 from ..host import shown
+from ..mounts import read_table
 from ..settings import InboxSettings
 from . import scan as disk
 from .entry import Entry, EntryKind, classify
 from .events import Events
 from .gather import Drop, Gathering, Wait
-from .mounts import read_table
 from .presence import InboxMissing, Presence, absent, crowded, hanging
 from .stability import FileStat, Stability
 

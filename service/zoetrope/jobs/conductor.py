@@ -24,9 +24,11 @@ from ..store.retry import until_answered
 from . import recovery
 from .lint_gate import LintGate
 from .outbox import Outbox
+from .outbox_watch import OutboxWatch
 from .pause import Pauses
 from .progress import Live
 from .publisher import Publisher
+from .recognition import recognise
 from .room import Room
 from .settlement import Settlement
 from .stage_run import StageRun
@@ -40,6 +42,7 @@ class ConductorStatus(msgspec.Struct, frozen=True, kw_only=True):
     standstill: Standstill | None  # a user's, or that of the working hours
     workers: tuple[WorkerStatus, ...]
     waiting: Mapping[str, Reason] = {}
+    outbox: Reason | None = None  # why no video can be put there now
 
 
 class Conductor:
@@ -79,6 +82,7 @@ class Conductor:
             clock=clock,
         )
         self._room = Room(settings, self._queue.offer)
+        self._outbox_watch = OutboxWatch(outbox)
         self._publisher = Publisher(
             outbox,
             ledger=ledger,
@@ -118,6 +122,7 @@ class Conductor:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._room.run())
+                group.create_task(self._outbox_watch.run())
                 group.create_task(self._publisher.run())
                 group.create_task(self._pauses.run())
                 await self._recover(group)
@@ -131,6 +136,7 @@ class Conductor:
         return ConductorStatus(
             paused=self._room.short,
             standstill=self._pauses.standstill(),
+            outbox=self._outbox_watch.problem,
             workers=tuple(worker.status() for worker in self._workers),
             waiting={
                 **self._queue.too_large,
@@ -217,7 +223,10 @@ class Conductor:
         workers = {worker.name: worker for worker in self._workers}
         states = (State.QUEUED, State.RUNNING, State.REVIEW)
         found = await until_answered(lambda: self._ledger.all_in(*states))
+        done = await recognise(self._ledger, self._settings.outbox.path, found, self._clock)
         for job in found:
+            if job.id in done:
+                continue
             if job.state is State.REVIEW or job.stage is None:
                 self._publisher.schedule(job.id)
             elif (attempt := job.attempt) is not None:
@@ -226,7 +235,9 @@ class Conductor:
                 else:
                     group.create_task(self._move(job, attempt.engine))
         with contextlib.suppress(OSError):
-            await recovery.sweep(self._ledger, self._recipes)
+            # In this order: work that is put aside meanwhile is seen at one of the two places.
+            places = (self._settings.work, self._settings.lost)
+            await recovery.sweep(self._ledger, self._recipes, *places)
 
     async def _move(self, job: Job, engine: str) -> None:
         lease = self._queue.adopt(job.id, engine)

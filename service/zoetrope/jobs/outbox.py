@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +17,10 @@ import msgspec
 from ..beneath import Beneath, Linked
 from ..domain.job import ENDED, Job, Progress, Stage, State
 from ..durable import flush, sync_open
-from ..errors import NotReadable
+from ..errors import NotReadable, Reason
+from ..host import trouble
 from ..structs import primed
+from .outbox_identity import OutboxIdentity
 
 REVIEW = "review"
 RECEIPT = "receipt.json"
@@ -25,6 +29,9 @@ _MOST_BYTES = 16 * 1024 * 1024  # of a receipt; larger ones are not ours
 _MOST_NAMES = 6
 _CHUNK = 1 << 20
 _NAME_BYTES = 255
+
+# How the folder of a job ends: with its short id, or with the whole one and perhaps a number.
+_NAMED = re.compile(r"-([0-9a-f]{8})(?:[0-9a-f]{24}(?:-[0-9])?)?\Z")
 
 Kind = Literal["source", "stage", "review", "poster", "video", "receipt"]
 
@@ -115,12 +122,34 @@ class Outbox:
     written, removed or read through a link.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, identity: OutboxIdentity | None = None) -> None:
         self._root = root
+        self._identity = identity
+
+    def look(self) -> Reason | None:
+        """Say why nothing can be put here now: it is absent, another folder, or closed."""
+        try:
+            with self._open() as tree:
+                if tree.changeable(""):
+                    return None
+                why = "closed to the service's user, or mounted read-only"
+                raise PermissionError(errno.EACCES, why, str(self._root))
+        except OSError as error:
+            return trouble(error)
+        except NotReadable as error:
+            return error.reason
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Beneath]:
+        """Hold the folder, if it is the one that it was."""
+        with Beneath(self._root) as tree:
+            if self._identity is not None:
+                self._identity.check(tree)
+            yield tree
 
     def publish(self, job: Job, work: Path, receipt: bytes) -> str:
         """Put a finished job's folder in place; done again after a crash, it finds its own work."""
-        with Beneath(self._root) as tree:
+        with self._open() as tree:
             name = self._published(tree, job) or self._publish(tree, job, work, receipt)
         with contextlib.suppress(OSError, Linked):
             self.clear_review(job)
@@ -131,7 +160,7 @@ class Outbox:
         names = [f"{REVIEW}/{name}" for name in _names(job)]
         # Copies: what a person does to the file they look at must not reach the work folder.
         files = {Path(k).name: work / v for k, v in contents(job).items()}
-        with Beneath(self._root) as tree:
+        with self._open() as tree:
             tree.make(REVIEW)
             for name in names:
                 if tree.is_folder(name):
@@ -190,8 +219,10 @@ class Outbox:
         above, slash, _ = final.rpartition("/")
         hidden = f"{above}{slash}.{job.id}.part"
         try:
+            # What an earlier try left; a folder that somebody else put there is left alone.
             with contextlib.suppress(OSError):
-                tree.remove(hidden)
+                if tree.stat(hidden).st_uid == os.geteuid():
+                    tree.remove(hidden)
             if tree.exists(hidden):
                 hidden = f"{above}{slash}.{uuid.uuid4().hex}.part"
             with tree.fresh(hidden) as made:
@@ -230,6 +261,29 @@ def owner(tree: Beneath, name: str) -> str:
         return _DECODE(tree.read(f"{name}/{RECEIPT}", _MOST_BYTES)).job
     except (OSError, Linked, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
+
+
+def find_published(root: Path, job_ids: Iterable[str]) -> dict[str, str]:
+    """Find the finished folders of some jobs by their receipts, whatever the ledger says; {} where none can be read."""
+    shorts: dict[str, list[str]] = {}
+    for job_id in job_ids:
+        shorts.setdefault(job_id[:8], []).append(job_id)
+    found: dict[str, str] = {}
+    if not shorts:
+        return found
+    with contextlib.suppress(OSError), Beneath(root) as tree:
+        for name in _listed(tree):
+            named = _NAMED.search(name)
+            wanted = shorts.get(named[1], ()) if named else ()
+            if wanted and (job_id := owner(tree, name)) in wanted:
+                found[job_id] = name
+    return found
+
+
+def _listed(tree: Beneath) -> list[str]:
+    """Name what is in the folder, without a look at each; there may be a hundred thousand videos."""
+    with tree.folder("") as at, os.scandir(at) as entries:
+        return [entry.name for entry in entries]
 
 
 def _put(made: Beneath, relative: str, content: Path | bytes, *, link: bool) -> None:

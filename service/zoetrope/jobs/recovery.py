@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 from ..domain import steps
 from ..domain.job import Job
@@ -13,6 +14,7 @@ from ..errors import IllegalTransition
 from ..graphs.shelf import Recipes
 from ..store.protocol import JobStore, Journal
 from ..store.retry import until_answered
+from . import work_note
 
 
 async def move(ledger: Journal, job: Job, engine: str, clock: Callable[[], float]) -> None:
@@ -27,8 +29,11 @@ async def move(ledger: Journal, job: Job, engine: str, clock: Callable[[], float
         await until_answered(lambda: ledger.change(job.id, left))
 
 
-async def sweep(ledger: JobStore, recipes: Recipes) -> None:
-    """Remove recipe versions that no job names; work that nobody needs is retention's."""
+async def sweep(ledger: JobStore, recipes: Recipes, *work: Path) -> None:
+    """Remove recipe versions that no job names, nor any work in some folders; work itself is retention's."""
     kept = await asyncio.to_thread(recipes.versions.names)
-    used = await until_answered(lambda: ledger.referenced(kept))
-    await asyncio.to_thread(recipes.versions.forget, kept - used)
+    unused = kept - await until_answered(lambda: ledger.referenced(kept))
+    if unused:
+        # A ledger that was restored or begun anew knows nothing of work that may become a job again.
+        unused -= await asyncio.to_thread(work_note.versions, *work)
+        await asyncio.to_thread(recipes.versions.forget, unused)

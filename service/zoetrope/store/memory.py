@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from ..domain.job import ENDED, Job, State
@@ -267,6 +268,15 @@ class MemoryLedger:
     async def check(self) -> str | None:
         """Find nothing damaged."""
         return await self._answer(lambda: None)
+
+    async def checkpoint(self) -> None:
+        """Have nothing to bring anywhere."""
+        await self._answer(lambda: None)
+
+    async def copy_to(self, target: Path) -> None:
+        """Say that this form has no file."""
+        await self._answer(lambda: None)
+        raise LedgerError(f"A store in memory is not copied to {target.name}.")
 
     async def close(self) -> None:
         """Let go; nothing is answered afterwards."""

@@ -13,6 +13,7 @@ Every form holds to these sentences, and tests/store/test_contract.py compares t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from ..domain.job import Job, State
@@ -139,6 +140,12 @@ class JobStore(Journal, JobIndex, Protocol):
 
     async def check(self) -> str | None:
         """Read all that is kept, and say what is damaged; None where nothing is."""
+
+    async def checkpoint(self) -> None:
+        """Bring all that was written into the file that people copy; nobody who reads or writes waits for it."""
+
+    async def copy_to(self, target: Path) -> None:
+        """Write a copy of all that is kept at one moment to a new file; LedgerError where there is no such form."""
 
     async def close(self) -> None:
         """Finish what was asked and let go; nothing is answered afterwards."""

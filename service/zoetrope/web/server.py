@@ -18,6 +18,7 @@ from ..open_files import limit
 from ..runtime import Runtime
 from . import login, page
 from .api.artefacts import ArtefactsApi
+from .api.backup import BackupApi
 from .api.engines import EnginesApi
 from .api.environment import EnvironmentApi
 from .api.events import PATIENCE, PAUSE, EventsApi
@@ -25,6 +26,7 @@ from .api.gpu import GpuApi
 from .api.health import HealthApi
 from .api.jobs import Jobs
 from .api.lint import LintApi
+from .api.lost import LostApi
 from .api.metrics import MetricsApi
 from .api.openapi import OpenApi
 from .api.recipes import RecipesApi
@@ -87,6 +89,8 @@ def api(runtime: Runtime, health: Health, events: EventsApi) -> list[Endpoint]:
         *StatusApi(runtime).endpoints(),
         *Jobs(runtime).endpoints(),
         *ArtefactsApi(runtime).endpoints(),
+        *LostApi(runtime).endpoints(),
+        *BackupApi(runtime).endpoints(),
         *RecipesApi(runtime).endpoints(),
         *EnginesApi(runtime).endpoints(),
         *EnvironmentApi(runtime).endpoints(),

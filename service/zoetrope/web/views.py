@@ -167,6 +167,13 @@ class InboxView(msgspec.Struct, frozen=True, kw_only=True):
     held_count: int = 0
 
 
+class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
+    """The outbox folder; `problem` says why videos wait for it."""
+
+    path: str
+    problem: Reason | None = None
+
+
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """The service in short; `summary` is the sentence that systemd shows too."""
 
@@ -179,6 +186,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     problem: Reason | None = None
     engines: tuple[EngineView, ...] = ()
     inbox: InboxView | None = None
+    outbox: OutboxView | None = None
     keep: KeepStatus | None = None
 
 

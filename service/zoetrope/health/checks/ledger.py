@@ -49,7 +49,8 @@ class LedgerCheck:
                 found=f"{file} is damaged: {self._damage}",
                 next_step=(
                     f"Stop zoetrope, keep a copy of {file}, check the disk (smartctl), then"
-                    " restore a backup, or move the file away to start with an empty ledger."
+                    " restore a backup (zoetrope restore FILE), or move the file away to start with"
+                    " an empty ledger."
                 ),
             )
         if lost := ledger.unreadable:

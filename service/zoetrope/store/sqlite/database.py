@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -14,6 +14,7 @@ from typing import TextIO, TypeVar
 from ...domain.job import Job
 from ...errors import DiskFull, LedgerError, is_disk_full
 from ..rows import Rows, unknown
+from .copies import copy
 from .schema import connect
 
 T = TypeVar("T")
@@ -62,6 +63,21 @@ class Database:
         except sqlite3.DatabaseError as error:
             return str(error)
 
+    async def checkpoint(self) -> None:
+        """Bring what is in the log into the file, on a connection of its own: no reader or writer waits for it."""
+        file = self._db_file
+
+        def work() -> None:
+            with contextlib.closing(connect(file)) as db:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+        with told():
+            await asyncio.to_thread(work)
+
+    async def copy_to(self, target: Path) -> None:
+        """Copy the file as it is at one moment; whoever writes meanwhile does not wait."""
+        await asyncio.to_thread(copy, self._db_file, target)
+
     async def ping(self) -> float:
         """Write one row and say how long that took: the proof that the ledger can be written."""
         begun = time.perf_counter()
@@ -102,20 +118,27 @@ class Database:
         if then is not None:
             future.add_done_callback(lambda done: _hand_over(done, then))
         # Shielded: a request that goes away must not leave its half-done answer unread by the thread.
-        try:
+        with told():
             result = await asyncio.shield(future)
-        except sqlite3.Error as error:
-            if is_disk_full(error):
-                raise DiskFull(
-                    "The disk of the ledger is full.",
-                    "Free some space; the queue goes on by itself.",
-                ) from error
-            raise LedgerError(
-                f"The ledger cannot be used: {error}.",
-                "Stop the service, keep a copy of ledger.db, and look at the disk's health.",
-            ) from error
         self.last_progress = time.monotonic()
         return result
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Say in words what SQLite says of the ledger."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if is_disk_full(error):
+            raise DiskFull(
+                "The disk of the ledger is full.",
+                "Free some space; the queue goes on by itself.",
+            ) from error
+        raise LedgerError(
+            f"The ledger cannot be used: {error}.",
+            "Stop the service, keep a copy of ledger.db, and look at the disk's health.",
+        ) from error
 
 
 def _hand_over(done: asyncio.Future[T], then: Callable[[T], None]) -> None:

@@ -133,8 +133,8 @@ def open_file(file: Path) -> tuple[sqlite3.Connection, TextIO]:
             ) from error
         raise LedgerError(
             f"{file} is damaged or is not a ledger ({error}).",
-            "Keep a copy, then restore a backup, or move it away to begin with an empty ledger;"
-            " pictures in work/ and in the inbox are not touched.",
+            "Stop the service and restore a backup (zoetrope restore FILE), which keeps this file; or"
+            " move it away to begin with an empty ledger: what is in work/ then waits in lost+found/.",
         ) from error
     except LedgerError:
         if connection is not None:

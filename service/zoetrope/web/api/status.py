@@ -11,7 +11,7 @@ from ...runtime import Runtime
 from ...summary import summary
 from ..endpoint import JSON, Endpoint, read_body, reply
 from ..forms import PauseForm
-from ..views import HeldView, InboxView, StatusView
+from ..views import HeldView, InboxView, OutboxView, StatusView
 from .engines import engines
 
 HOW_PAUSE = 'Send {"minutes": 120} or {"now": true} as application/json, or no body at all.'
@@ -92,6 +92,9 @@ class StatusApi:
             problem=problem,
             engines=engines(runtime),
             inbox=self._inbox(),
+            outbox=OutboxView(
+                path=str(runtime.settings.outbox.path), problem=queue.outbox if queue else None
+            ),
             keep=runtime.keeper.status if runtime.keeper else None,
         )
 

@@ -1,6 +1,6 @@
-// The engines, and the inbox: what the service works with.
+// The engines, the inbox and the outbox: what the service works with.
 
-import { byId, make } from "./element.js";
+import { byId, make, setText } from "./element.js";
 import { because, moment, size } from "./format.js";
 
 /** Shows the engines of the status; `name` finds a job's name by its id. */
@@ -35,4 +35,11 @@ export function showInbox(inbox) {
   byId("inbox-path").textContent = inbox?.path ?? "";
   byId("inbox").hidden = !inbox;
   byId("inbox-rows").replaceChildren(...troubles.map((trouble) => make("li", { class: "why" }, trouble)));
+}
+
+/** Shows what keeps finished videos from reaching the outbox. */
+export function showOutbox(outbox) {
+  setText(byId("outbox-why"), because(outbox?.problem));
+  byId("outbox-path").textContent = outbox?.path ?? "";
+  byId("outbox").hidden = !outbox?.problem;
 }

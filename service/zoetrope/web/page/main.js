@@ -4,13 +4,14 @@ import { checks, get } from "./api.js";
 import { Drop } from "./drop.js";
 import { byId, setText } from "./element.js";
 import { showEnded } from "./ended.js";
-import { showEngines, showInbox } from "./engines.js";
+import { showEngines, showInbox, showOutbox } from "./engines.js";
 import { because, count } from "./format.js";
 import { showGallery } from "./gallery.js";
 import { Gpu } from "./gpu.js";
 import { showFailed, showHealth } from "./health.js";
 import { showKept } from "./kept.js";
 import { Library } from "./library.js";
+import { showLost } from "./lost.js";
 import { announce, clearError, showError } from "./notice.js";
 import { makePause, showPause } from "./pause.js";
 import { showOpening, showQueue } from "./queue.js";
@@ -54,6 +55,7 @@ function showStatus(found) {
   showFailed(found.counts.failed ?? 0);
   showEngines(found.engines, (id) => library.find(id)?.name);
   showInbox(found.inbox);
+  showOutbox(found.outbox);
   showKept(found.keep, (id) => library.find(id)?.name);
   setText(byId("version"), `zoetrope ${found.version}`);
   byId("renewed").hidden = !version || version === found.version;
@@ -65,6 +67,11 @@ function statusSoon() {
     timer = 0;
     status().catch(() => {}); // the banner says that the service does not answer
   }, DELAY);
+}
+
+async function health(report) {
+  showHealth(report);
+  await showLost(library, report);
 }
 
 function title() {
@@ -83,7 +90,7 @@ async function everything() {
   const mine = (wanted += 1);
   for (;;) {
     try {
-      await Promise.all([library.load(), status(), recipes.load(), checks().then(showHealth)]);
+      await Promise.all([library.load(), status(), recipes.load(), checks().then(health)]);
       document.body.dataset.ready = "";
       return;
     } catch (problem) {
@@ -117,7 +124,7 @@ stream.addEventListener("job", ({ detail }) => {
 });
 stream.addEventListener("progress", ({ detail }) => library.progress(detail));
 stream.addEventListener("health", ({ detail }) => {
-  showHealth(detail);
+  health(detail).catch(() => {}); // the next report asks again
   statusSoon();
 });
 library.addEventListener("moved", ({ detail: { job } }) => {

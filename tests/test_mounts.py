@@ -1,6 +1,6 @@
 import pytest
 
-from zoetrope.inbox.mounts import mount_of, read_table
+from zoetrope.mounts import mount_of, read_table
 
 TABLE = """\
 22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw

@@ -1,0 +1,168 @@
+"""Leftovers: what an earlier run left in the claim folders and in the work folder, and whose it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from ..domain.job import ENDED, Job, State
+from ..errors import NotFound, NotReadable, Reason, RecipeError
+from ..jobs import work_note
+from ..jobs.lost_work import LostWork
+from ..jobs.outbox import find_published
+from ..settings import Settings
+from ..store.protocol import JobStore
+from ..store.rows import UnreadableJob
+from . import source
+from .claim import Claim, Claims, is_id
+from .readmission import new_id_of
+from .trouble import trouble_of
+
+log = logging.getLogger("zoetrope.inbox")
+
+# What keeps one picture waiting and no other: its recipe, its files, or its row.
+ITS_OWN = (RecipeError, NotReadable, UnreadableJob)
+_NAMED = 5  # ids that are named in the log
+
+
+class Leftovers:
+    """Finishes what was begun, puts back what is incomplete, and puts aside what nobody knows."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: JobStore,
+        claims: Claims,
+        lost: LostWork,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._claims = claims
+        self._lost = lost
+        self._clock = clock
+
+    async def claims(
+        self,
+        finish: Callable[[Claim, Job], Awaitable[None]],
+        own: Callable[[OSError, str], Awaitable[Reason]],
+    ) -> list[Claim]:
+        """Sort out what was claimed; gives what is to be taken again, in the order of its arrival."""
+        found: list[Claim] = []
+        for claim in await asyncio.to_thread(self._claims.pending):
+            try:
+                job = await self._ledger.claimed(claim.id)
+                if not claim.pictures:
+                    # Nothing yet or nothing more: the picture's rename is the first and the last word.
+                    await asyncio.to_thread(self._claims.put_back, claim)
+                elif job is not None:
+                    await finish(claim, job)
+                else:
+                    found.append(claim)
+            except ITS_OWN as error:
+                # One claim's trouble; a picture is looked at again, a ticket alone at the next start.
+                log.warning("%s", error, extra={"action": error.reason.key})
+                found += [claim] if claim.pictures else []
+            except OSError as error:
+                log.warning("%s", await own(error, claim.folder), extra={"action": "held"})
+                found += [claim] if claim.pictures else []
+        return found
+
+    async def work(self, in_hand: Callable[[], frozenset[str]]) -> None:
+        """Sort out the work folders; what the ledger knows nothing of is put aside, and never removed."""
+        lost = await self._back()
+        unknown: list[str] = []
+        for name in await asyncio.to_thread(_ids, self._settings.work):
+            if name in in_hand():
+                continue
+            try:
+                await self._known(name, await self._ledger.get(name))
+            except UnreadableJob:
+                continue
+            except NotFound:
+                if name in lost:
+                    # Lost work was on its way to becoming this job, and is still where it was.
+                    await asyncio.to_thread(source.remove, self._settings.work / name)
+                else:
+                    unknown.append(name)
+            except OSError as error:
+                # It takes room and keeps no picture from being taken; the next start tries again.
+                log.warning("%s", trouble_of(error, self._settings), extra={"action": "held"})
+        if unknown:
+            await self._put_aside(unknown)
+
+    async def _known(self, name: str, job: Job) -> None:
+        folder = self._settings.work / name
+        if job.state is State.REJECTED and not job.stages:
+            # What the intake rejected lies in the inbox's own folder; what was rejected later only here.
+            await asyncio.to_thread(source.remove, folder)
+        elif job.state not in ENDED and await asyncio.to_thread(work_note.missing, folder):
+            # Accepted by an older zoetrope.
+            await asyncio.to_thread(work_note.keep, folder, job)
+
+    async def _put_aside(self, names: list[str]) -> None:
+        videos = await asyncio.to_thread(find_published, self._settings.outbox.path, names)
+        aside: list[str] = []
+        for name in names:
+            video, now = videos.get(name, ""), self._clock()
+            try:
+                if await asyncio.to_thread(self._lost.put_aside, name, now, video):
+                    aside.append(name[:8])
+            except (OSError, NotReadable) as error:
+                # It stays where it is, and the next start tries again.
+                log.warning("%s", trouble_of(error, self._settings), extra={"action": "held"})
+        if aside:
+            log.warning(
+                "the ledger has no row for the work of %d jobs, which waits in %s: %s;"
+                " `zoetrope recover` lists it",
+                len(aside),
+                self._settings.lost,
+                ", ".join(aside[:_NAMED]) + (", ..." if aside[_NAMED:] else ""),
+                extra={"action": "lost-work"},
+            )
+
+    async def _back(self) -> frozenset[str]:
+        """Finish what became a job again, and put work back whose rows are there again.
+
+        Gives the ids of the jobs that the rest can become.
+        """
+        left: list[str] = []
+        try:
+            await asyncio.to_thread(self._lost.clear)
+            for name in await asyncio.to_thread(self._lost.ids):
+                if await self._ledger.claimed(new_id_of(name)) is not None:
+                    await asyncio.to_thread(self._lost.remove, name)
+                elif await self._is_needed(name) and await self._put_back(name):
+                    about = {"job": name[:8], "action": "lost-work-back"}
+                    log.info("its row is there again, so its work is put back", extra=about)
+                else:
+                    left.append(new_id_of(name))
+        except (OSError, NotReadable, UnreadableJob) as error:
+            log.warning("%s", trouble_of(error, self._settings), extra={"action": "held"})
+        return frozenset(left)
+
+    async def _put_back(self, name: str) -> bool:
+        return await asyncio.to_thread(self._lost.put_back, name)
+
+    async def _is_needed(self, job_id: str) -> bool:
+        try:
+            job = await self._ledger.get(job_id)
+        except UnreadableJob:
+            return True
+        except NotFound:
+            return False
+        return job.state is not State.DONE and not job.removed
+
+
+def _ids(path: Path) -> list[str]:
+    """List the folders that are called as a job's work is; links and others' folders are not ours to remove."""
+    with os.scandir(path) as entries:
+        return [
+            entry.name
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) and is_id(entry.name)
+        ]

@@ -1,0 +1,174 @@
+"""Readmission: lost work becomes a job again, by the same way in as any picture, with its ticket and its seed."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from ..domain.job import Job
+from ..domain.values import Ticket
+from ..errors import NotFound, NotReadable, Rejected
+from ..graphs.recipe import Recipe
+from ..graphs.shelf import Recipes
+from ..jobs.lost_work import LostNote, LostWork, unknown
+from ..jobs.outbox import Outbox, find_published
+from ..jobs.outbox_identity import OutboxIdentity
+from ..settings import Settings
+from ..store.protocol import JobStore
+from ..store.rows import UnreadableJob
+from . import ticket as tickets
+from .parcel import Parcel, Part
+from .submissions import Submissions
+
+# A fixed namespace: the same lost work is the same job, however often it is asked for and whatever crashes.
+_READMITTED = uuid.UUID("6a0f2f0e-53a1-5a53-9a57-1f8f6b0c7d11")
+
+
+def new_id_of(lost: str) -> str:
+    """Give the id of the job that lost work becomes."""
+    return uuid.uuid5(_READMITTED, lost).hex
+
+
+class Readmission:
+    """Offers lost work, and takes it in when a person asks for it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: JobStore,
+        recipes: Recipes,
+        lost: LostWork,
+        submissions: Submissions,
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._recipes = recipes
+        self._lost = lost
+        self._submissions = submissions
+        self._one = asyncio.Lock()
+
+    async def count(self) -> int:
+        """Say how many pieces of work wait."""
+        return len(await asyncio.to_thread(self._lost.ids))
+
+    async def page(self, after: str, limit: int) -> tuple[list[LostNote], int]:
+        """List some of what waits, by the order of the ids, and say how many wait in all."""
+
+        def read() -> tuple[list[LostNote], int]:
+            ids = self._lost.ids()
+            some = [each for each in ids if each > after][:limit]
+            return [self._lost.note(each) for each in some], len(ids)
+
+        return await asyncio.to_thread(read)
+
+    async def readmit(self, prefix: str) -> Job:
+        """Make a job of lost work; asked for twice, or again after a crash, it is still one job.
+
+        What is wrong with it is raised, and the work stays where it is.
+        """
+        # Two requests for the same work would copy into the same folder.
+        async with self._one:
+            lost = await self._find(prefix.lower())
+            job = await self._ledger.claimed(new_id_of(lost))
+            if job is None:
+                await self._need_none(lost)
+                job = await self._submissions.take_parcel(
+                    await asyncio.to_thread(self._parcel, lost)
+                )
+            # The row is durable, and so is the copy.
+            await asyncio.to_thread(self._lost.remove, lost)
+        return job
+
+    async def _find(self, prefix: str) -> str:
+        found = [
+            each for each in await asyncio.to_thread(self._lost.ids) if each.startswith(prefix)
+        ]
+        if len(found) == 1 and prefix:
+            return found[0]
+        if not found:
+            raise unknown(prefix)
+        raise NotFound(
+            f"{prefix!r} is the beginning of the ids of {len(found)} pieces of lost work.",
+            "Write more of it.",
+            key="lost-unknown",
+        )
+
+    async def _need_none(self, lost: str) -> None:
+        """Raise if there is a job, or a video, of that work already: nobody wants it twice."""
+        try:
+            job: Job | None = await self._ledger.get(lost)
+        except UnreadableJob as error:
+            raise Rejected(error.reason.sentence, error.reason.next_step, key="not-lost") from error
+        except NotFound:
+            job = None
+        if job is not None:
+            raise Rejected(
+                f"The work {job.short} is not lost: job {job.short} is {job.state}.",
+                f"Use the job: zoetrope job {job.short}.",
+                key="not-lost",
+            )
+        outbox = self._settings.outbox.path
+        identity = OutboxIdentity(outbox, self._settings.outbox_identity)
+        if (reason := await asyncio.to_thread(Outbox(outbox, identity).look)) is not None:
+            raise NotReadable(
+                f"Whether its video is there already cannot be seen: {reason.sentence}",
+                reason.next_step.replace("it goes on by itself", "ask again then"),
+                key=reason.key,
+            )
+        found = await asyncio.to_thread(find_published, outbox, [lost])
+        if lost in found:
+            place = self._lost.place(lost, "").whole
+            raise Rejected(
+                f"Its video is there already: {found[lost]} in the outbox.",
+                f"For another one, submit the picture from {place}; else remove that folder.",
+                key="lost-done",
+            )
+
+    def _parcel(self, lost: str) -> Parcel:
+        note, job = self._lost.note(lost), self._lost.job(lost)
+        if not note.pictures:
+            raise Rejected(
+                f"The lost work {lost[:8]} holds no picture.",
+                f"See what is in {self._lost.place(lost, '').whole}, and remove it if it is not needed.",
+                key="lost-empty",
+            )
+        halves: tuple[str, ...] = ("start", "end")
+        if len(note.pictures) == 1:
+            halves = (job.half if job is not None else "",)
+        values: Mapping[str, Any] = {}
+        version = ""
+        if note.ticket is not None:
+            recipe = self._recipes.find_version(note.recipe_version, note.ticket.recipe)
+            version = recipe.version if recipe is not None and note.recipe_version else ""
+            # Where the recipe is not kept any more, the one that has its name now serves.
+            recipe = recipe or self._recipes.get(note.ticket.recipe)
+            if version:
+                self._recipes.versions.keep(recipe)
+            values = _said(note.ticket, recipe, exact=bool(version))
+        return Parcel(
+            id=new_id_of(lost),
+            parts=tuple(
+                Part(file=self._lost.place(lost, each.file), name=each.name, half=half)
+                for each, half in zip(note.pictures, halves, strict=True)
+            ),
+            folder=note.folder,
+            stem=note.stem,
+            origin=job.origin if job is not None else "inbox",
+            values=values,
+            own_ticket=True,
+            arrived=note.accepted or 0.0,
+            version=version,
+            seed=note.seed,
+        )
+
+
+def _said(ticket: Ticket, recipe: Recipe, *, exact: bool) -> dict[str, Any]:
+    """Give a ticket's values as they were said; a preset's name only where the recipe is the same."""
+    values = tickets.repeated(ticket, {}, recipe)
+    if ticket.seed is not None:
+        values["seed"] = ticket.seed
+    if exact and ticket.preset:
+        values["preset"] = ticket.preset
+    return values

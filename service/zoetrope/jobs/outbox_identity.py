@@ -1,0 +1,127 @@
+"""Which folder the outbox is: remembered by a mark in it, so that videos never land below a mount that is absent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ..beneath import Beneath, Linked
+from ..durable import sync, write
+from ..errors import NotReadable
+from ..host import shown
+from ..mounts import mount_of, read_table
+from ..structs import primed
+
+MARK = ".zoetrope-outbox"
+_MARK_BYTES = 200
+
+
+class KnownOutbox(msgspec.Struct, frozen=True, kw_only=True):
+    """The outbox as it was when it was last seen."""
+
+    path: str
+    mark: str
+    inode: int
+    mount: str  # the mount point that it lay on, as it is called outside of this process
+
+
+class FoundOutbox(msgspec.Struct, frozen=True, kw_only=True):
+    """What is at the outbox's path now."""
+
+    mark: str  # "" where there is none
+    inode: int
+    mount: str
+
+
+class OutboxAway(NotReadable):
+    """What is at the outbox's path is not the outbox."""
+
+    key = "outbox-away"
+
+
+def is_same(known: KnownOutbox, seen: FoundOutbox) -> bool:
+    """Decide whether a folder is the outbox: by its mark, or as the same folder whose mark somebody removed."""
+    return seen.mark == known.mark or (not seen.mark and seen.inode == known.inode)
+
+
+def away(known: KnownOutbox, seen: FoundOutbox) -> OutboxAway:
+    """Say why a folder is not the outbox, and what to do; also if it was replaced on purpose."""
+    path = shown(known.path)
+    if len(seen.mount) < len(known.mount):
+        sentence = f"{shown(known.mount)}, which holds the outbox, is not mounted."
+    elif seen.mark:
+        sentence = f"The folder {path} is another outbox than the one before."
+    else:
+        sentence = (
+            f"The folder {path} is not the outbox that it was; its disk or share may be absent."
+        )
+    return OutboxAway(
+        sentence,
+        "Mount it, and it goes on by itself. If you replaced it on purpose, mark the new one:"
+        f" echo {known.mark} > {shlex.quote(f'{path}/{MARK}')}",
+    )
+
+
+class OutboxIdentity:
+    """Remembers the outbox in a file of the state folder; every method blocks on the disk."""
+
+    def __init__(self, root: Path, file: Path, mounts: Callable[[], str] = read_table) -> None:
+        self._root = root
+        self._file = file
+        self._mounts = mounts
+        self._known: KnownOutbox | None = None
+        self._one = threading.Lock()
+
+    def check(self, tree: Beneath) -> None:
+        """Raise OutboxAway unless the held folder is the outbox; the first one that is seen is."""
+        with self._one:
+            self._check(tree, self._file)
+
+    def _check(self, tree: Beneath, file: Path) -> None:
+        known = self._known or _read(file, str(self._root))
+        with tree.folder("") as at:
+            inode = os.fstat(at).st_ino
+        real = os.path.realpath(self._root)
+        seen = FoundOutbox(
+            mark=_mark(tree), inode=inode, mount=mount_of(self._mounts(), real).point
+        )
+        if known is not None and not is_same(known, seen):
+            self._known = None
+            raise away(known, seen)
+        mark = known.mark if known is not None else seen.mark or uuid.uuid4().hex
+        now = KnownOutbox(path=str(self._root), mark=mark, inode=seen.inode, mount=seen.mount)
+        if now != known:
+            _remember(file, now)
+        if seen.mark != mark:
+            tree.write(MARK, f"{mark}\n".encode())
+        self._known = now
+
+
+def _remember(file: Path, known: KnownOutbox) -> None:
+    part = file.with_name(f".{file.name}.part")
+    write(part, msgspec.json.encode(known))
+    part.replace(file)
+    sync(file.parent)
+
+
+def _mark(tree: Beneath) -> str:
+    """Read the mark; whatever else has its name is none."""
+    with contextlib.suppress(OSError, Linked, UnicodeDecodeError):
+        return tree.read(MARK, _MARK_BYTES).decode("ascii").strip()
+    return ""
+
+
+def _read(file: Path, path: str) -> KnownOutbox | None:
+    """Recall the outbox; one that the settings moved is another one."""
+    try:
+        known = msgspec.json.decode(file.read_bytes(), type=primed(KnownOutbox))
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return known if known.path == path else None

@@ -1,0 +1,166 @@
+"""What a person sees while one job, or every job, cannot reach the outbox: on page, status, job and health."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.street import Street
+from zoetrope.beneath import Beneath
+from zoetrope.cli.jobs import details
+from zoetrope.domain.job import Job, State
+from zoetrope.health.checks.outbox import OutboxCheck
+from zoetrope.health.checks.queue import QueueCheck
+from zoetrope.runtime import Runtime
+from zoetrope.summary import sentence
+from zoetrope.web.views import view
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    for name in ("publisher.FIRST_PAUSE", "publisher.LONGEST_PAUSE", "outbox_watch.LOOK_SECONDS"):
+        monkeypatch.setattr(f"zoetrope.jobs.{name}", 0.05)
+
+
+async def seen(street: Street, job: Job) -> dict[str, str]:
+    """Give what each place says of a job that waits."""
+    runtime = Runtime(street.settings)
+    runtime.ledger, runtime.conductor = street.ledger, street.conductor
+    shown = view(await street.ledger.get(job.id), street.settings.outbox.path)
+    queue = await QueueCheck(runtime).look()
+    assert shown.reason is not None
+    return {
+        "page": str(shown.reason),
+        "job": "\n".join(details(shown)),
+        "status": await sentence(runtime),
+        "health": f"{queue.level}: {queue.found} {queue.next_step}",
+    }
+
+
+class Trouble:
+    """Something in the way of the outbox, until it is over."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.patch = monkeypatch
+        self.whole = False  # it concerns every job
+
+    def begin(self, job: Job) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        self.patch.undo()
+
+
+class ReadOnly(Trouble):
+    """The outbox is mounted read-only."""
+
+    key = "unwritable"
+
+    def begin(self, job: Job) -> None:
+        self.whole = True
+        real = os.mkdir
+
+        def mkdir(path, *args, **at):
+            if "dir_fd" in at and str(path).endswith(".part"):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+            return real(path, *args, **at)
+
+        self.patch.setattr(os, "mkdir", mkdir)
+        self.patch.setattr(Beneath, "changeable", lambda *_: False)
+
+
+class Crowded(Trouble):
+    """Somebody's files have every name that the job's folder could have."""
+
+    key = "outbox-crowded"
+
+    def begin(self, job: Job) -> None:
+        names = (job.short, job.id, *(f"{job.id}-{number}" for number in range(2, 6)))
+        self.files = [self.root / f"cat-{name}" for name in names]
+        for file in self.files:
+            file.write_text("mine")
+
+    def end(self) -> None:
+        assert all(file.read_text() == "mine" for file in self.files)
+        self.files[0].unlink()
+
+
+class Broken(Trouble):
+    """The share reports an error for this job alone."""
+
+    key = "disk-error"
+
+    def begin(self, job: Job) -> None:
+        real = os.rename
+
+        def rename(path, to, **at):
+            if job.short in str(to) and "work" not in str(to):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path, None, to)
+            return real(path, to, **at)
+
+        self.patch.setattr(os, "rename", rename)
+
+
+@pytest.mark.parametrize("kind", [ReadOnly, Crowded, Broken])
+async def test_a_job_that_cannot_be_published_says_so_everywhere_and_goes_on_by_itself(
+    street: Street, monkeypatch, kind
+):
+    job = await street.drop()
+    with monkeypatch.context() as patch:
+        trouble = kind(street.settings.outbox.path, patch)
+        trouble.begin(job)
+        waits = await street.waits(job, kind.key)
+        assert waits.state is State.RUNNING
+        assert waits.stage is None
+        await street.until(lambda: job.id in street.conductor.status().waiting)
+        places = await seen(street, job)
+        for place, text in places.items():
+            assert waits.reason.sentence.rstrip(".") in text, place
+        for place in ("page", "job", "health"):
+            assert waits.reason.next_step in places[place], place
+        assert places["health"].startswith("degraded")
+        # Others go on, unless it is the whole outbox.
+        other = await street.drop(stem="dog", colour=9)
+        if trouble.whole:
+            await street.waits(other, kind.key)
+            await street.until(lambda: street.conductor.status().outbox is not None)
+            runtime = Runtime(street.settings)
+            runtime.conductor = street.conductor
+            assert (await OutboxCheck(runtime).look()).level == "failing"
+        else:
+            await street.becomes(other, State.DONE)
+            assert street.conductor.status().outbox is None
+        trouble.end()
+    done = await street.becomes(job, State.DONE)
+    assert done.reason is None
+    await street.until(lambda: not street.conductor.status().waiting)
+    await street.until(lambda: street.conductor.status().outbox is None)
+    await street.becomes(other, State.DONE)
+    assert len(street.videos()) == 2
+
+
+async def test_a_hidden_folder_of_somebody_else_is_left_alone_and_keeps_nobody(
+    street: Street, monkeypatch
+):
+    job = await street.drop()
+    hidden = street.settings.outbox.path / f".{job.id}.part"
+    hidden.mkdir()
+    (hidden / "mine").write_text("mine")
+    real = Beneath.stat
+
+    def stat(self, path):
+        found = real(self, path)
+        if path == hidden.name:
+            # As if another user had made it.
+            return os.stat_result((*found[:4], 54321, *found[5:10]))
+        return found
+
+    monkeypatch.setattr(Beneath, "stat", stat)
+    done = await street.becomes(job, State.DONE)
+    assert done.outbox == f"cat-{job.short}"
+    assert (hidden / "mine").read_text() == "mine"
+    assert [path.name for path in street.settings.outbox.path.glob(".*.part")] == [hidden.name]
