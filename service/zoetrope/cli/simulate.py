@@ -23,9 +23,15 @@ from .options import bare
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="The folder of input, output and temp; default: in ~/.cache/zoetrope.")  # fmt: skip
 @click.option("--step-seconds", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Make each sampler step take this long.")  # fmt: skip
 @click.option("--fault", "faults", multiple=True, metavar="KIND[:KEY=VALUE,...]", help="A fault to inject; may be repeated.")  # fmt: skip
+@click.option("--keep", type=click.IntRange(0), default=200, show_default=True, metavar="NUMBER", help="How many finished prompts keep their files; 0 removes none.")  # fmt: skip
 @bare
 def simulate(
-    host: str, port: int, home: Path | None, step_seconds: float, faults: tuple[str, ...]
+    host: str,
+    port: int,
+    home: Path | None,
+    step_seconds: float,
+    faults: tuple[str, ...],
+    keep: int,
 ) -> None:
     """Run the simulated engine: it speaks ComfyUI's protocol and needs no GPU and no models.
 
@@ -41,4 +47,6 @@ def simulate(
         injected = [read_fault(text) for text in faults]
     except ValueError as error:
         raise click.UsageError(f"--fault: {error}") from error
-    asyncio.run(serve(where, host=host, port=port, step_seconds=step_seconds, faults=injected))
+    asyncio.run(
+        serve(where, host=host, port=port, step_seconds=step_seconds, faults=injected, keep=keep)
+    )

@@ -16,8 +16,9 @@ from .errors import EngineDied
 from .execute import Executor
 from .faults import Fault, Faults
 from .files import Files
+from .kept import KEPT_PROMPTS
 from .models import DEFAULT_MODELS, ModelNames
-from .queue import Outcome, PromptQueue
+from .queue import Outcome, PromptQueue, QueuedPrompt
 from .server import SimulatedServer
 from .sockets import Sockets
 
@@ -44,9 +45,11 @@ class SimulatedEngine:
         clock: Callable[[], float] = time.time,
         localtime: Callable[[], time.struct_time] = time.localtime,
         version: str = catalog.PINNED,
+        keep: int = KEPT_PROMPTS,
     ) -> None:
         self._version = version
-        self.files = Files(home, models, localtime)
+        self._keep = keep or KEPT_PROMPTS
+        self.files = Files(home, models, localtime, keep)
         self.faults = Faults(tuple(faults))
         self.url = ""
         self._step_seconds = step_seconds
@@ -77,7 +80,9 @@ class SimulatedEngine:
         self.faults.context_lost = False
         await asyncio.to_thread(self.files.prepare)
         sockets = Sockets(self.faults, lambda: server.queue_info())
-        queue = PromptQueue(lambda: sockets.emit("status", {"status": server.queue_info()}, None))
+        queue = PromptQueue(
+            lambda: sockets.emit("status", {"status": server.queue_info()}, None), self._keep
+        )
         executor = Executor(
             catalog=catalog.load(self._version),
             files=self.files,
@@ -170,6 +175,16 @@ class SimulatedEngine:
         self._reborn = None
 
 
+def _tidy(queue: PromptQueue, executor: Executor, ended: QueuedPrompt) -> None:
+    """Let files go that no one has used for long; what prompts need that wait stays."""
+    running, waiting = queue.snapshot()
+    wanted = {path for each in running + waiting for path in executor.read_by(each.graph)}
+    try:
+        executor.files.kept.ended(executor.read_by(ended.graph), wanted)
+    except OSError as error:
+        _log.warning("old files cannot be removed: %s", error, extra={"action": "simulate"})
+
+
 def _work(queue: PromptQueue, executor: Executor, died: Callable[[], object]) -> None:
     """Run prompts one after another until the engine goes down."""
     while not queue.closed:
@@ -188,6 +203,8 @@ def _work(queue: PromptQueue, executor: Executor, died: Callable[[], object]) ->
                 )
                 outcome = Outcome(success=False, messages=[], outputs={}, meta={})
             client = executor.client_id
+            # Before a client can know that it has ended, so that what it then sees stays as it is.
+            _tidy(queue, executor, prompt)
             queue.done(prompt, outcome)
             if client is not None:
                 done = {"node": None, "prompt_id": prompt.prompt_id}

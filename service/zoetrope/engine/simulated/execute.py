@@ -3,10 +3,12 @@
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ...graphs.catalog import Catalog
 from ...graphs.document import link_of
+from ...graphs.graph import Graph
 from .cache import CacheMode, Made, NodeCache, signatures
 from .context import Context
 from .errors import EngineDied, InterruptedPrompt, NodeFailure, NotSimulated
@@ -70,6 +72,12 @@ class Executor:
         if self._interrupt.is_set():
             self._interrupt.clear()
             raise InterruptedPrompt
+
+    def read_by(self, graph: Graph) -> set[Path]:
+        """Name the files that the nodes of a graph load."""
+        names = (node.inputs.get(_WATCHES.get(node.class_type, "")) for node in graph.values())
+        found = (self.files.find(name) for name in names if isinstance(name, str))
+        return {path for path in found if path is not None}
 
     def run(self, prompt: QueuedPrompt) -> Outcome:
         """Run a prompt to its end, good or bad."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from .errors import OutsideOutput
+from .kept import KEPT_PROMPTS, KeptFiles
 from .models import ModelNames
 
 
@@ -23,16 +24,28 @@ class Saved(msgspec.Struct, frozen=True):
     subfolder: str
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """An upload: the name that it has now, and whether there was no file of that name before."""
+
+    name: str
+    new: bool
+
+
 class Files:
     """An engine's input, output and temp folders under one home."""
 
     def __init__(
-        self, home: Path, models: ModelNames, localtime: Callable[[], time.struct_time]
+        self,
+        home: Path,
+        models: ModelNames,
+        localtime: Callable[[], time.struct_time],
+        keep: int = KEPT_PROMPTS,
     ) -> None:
         self.home = home.absolute()
         self.input = self.home / "input"
         self.output = self.home / "output"
         self.temp = self.home / "temp"
+        self.kept = KeptFiles(self.home, keep)
         self._models = models
         self._localtime = localtime
 
@@ -41,6 +54,7 @@ class Files:
         shutil.rmtree(self.temp, ignore_errors=True)
         for folder in (self.input, self.output, self.temp):
             folder.mkdir(parents=True, exist_ok=True)
+        self.kept.open()
 
     def by_type(self, kind: str) -> Path | None:
         """Return the folder that a `type` in the protocol names."""
@@ -117,6 +131,25 @@ class Files:
         counters = (_counter(p.name, name) for p in folder.iterdir())
         return Saved(folder, name, max(counters, default=0) + 1, subfolder)
 
+    def saving(self, place: Saved, name: str) -> Path:
+        """Return the path of a file that a node is about to write, which is the engine's to remove later."""
+        return self.kept.made(place.folder / name)
+
+    def upload(
+        self, kind: str, subfolder: str, name: str, data: bytes, *, overwrite: bool
+    ) -> str | None:
+        """Keep an uploaded file; None if it would lie outside, or its folder is none."""
+        folder = self.by_type(kind)
+        if folder is None:
+            return None
+        # Not while a prompt's old files go, and the folders that they leave empty.
+        with self.kept.lock:
+            stored = store_upload(folder, subfolder, name, data, overwrite=overwrite)
+            if stored is None:
+                return None
+            self.kept.given(Path(os.path.normpath(folder / subfolder / stored.name)), stored.new)
+        return stored.name
+
     def _expand(self, prefix: str, width: int, height: int) -> str:
         """Fill in what the server itself knows; other placeholders stay literal."""
         now = self._localtime()
@@ -145,7 +178,7 @@ def _counter(file: str, name: str) -> int:
 
 def store_upload(
     folder: Path, subfolder: str, name: str, data: bytes, *, overwrite: bool
-) -> str | None:
+) -> Stored | None:
     """Keep an uploaded file under its name or the next free one; None if it would lie outside."""
     place = Path(os.path.normpath(folder / os.path.normpath(subfolder)))
     path = Path(os.path.normpath(place / name))
@@ -157,9 +190,10 @@ def store_upload(
         number = 0
         while path.exists():
             if path.read_bytes() == data:
-                return name
+                return Stored(name, new=False)
             number += 1
             name = f"{stem} ({number}){suffix}"
             path = place / name
+    new = not path.exists()
     path.write_bytes(data)
-    return name
+    return Stored(name, new)

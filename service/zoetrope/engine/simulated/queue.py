@@ -9,8 +9,7 @@ import msgspec
 
 from ...graphs.document import encode
 from ...graphs.graph import Graph
-
-HISTORY_LIMIT = 10_000
+from .kept import KEPT_PROMPTS
 
 Json = dict[str, Any]
 
@@ -41,8 +40,9 @@ class Outcome(msgspec.Struct, frozen=True):
 class PromptQueue:
     """A heap of waiting prompts, the running one, and what has ended."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], keep: int = KEPT_PROMPTS) -> None:
         self._changed = changed
+        self._keep = keep
         self._lock = threading.RLock()
         self._ready = threading.Condition(self._lock)
         self._waiting: list[tuple[float, int, QueuedPrompt]] = []
@@ -77,7 +77,10 @@ class PromptQueue:
         """Move the running prompt into the history."""
         with self._lock:
             self._running = None
-            if len(self._history) > HISTORY_LIMIT:
+            # One that comes again is the newest again.
+            self._history.pop(prompt.prompt_id, None)
+            # ComfyUI keeps 10,000; here the entries go with the files that they name.
+            while len(self._history) >= self._keep:
                 self._history.pop(next(iter(self._history)))
             self._history[prompt.prompt_id] = {
                 "prompt": prompt.plain(),

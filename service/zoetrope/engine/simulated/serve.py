@@ -12,6 +12,7 @@ import msgspec
 
 from .engine import SimulatedEngine
 from .faults import Fault, FaultKind
+from .kept import KEPT_PROMPTS
 
 
 async def serve(
@@ -23,10 +24,15 @@ async def serve(
     faults: Sequence[Fault] = (),
     announce: bool = True,
     with_parent: bool = False,
+    keep: int = KEPT_PROMPTS,
 ) -> None:
     """Run an engine until SIGTERM or SIGINT; an ordered exit ends the process with status 137."""
     engine = SimulatedEngine(
-        home, step_seconds=step_seconds, faults=faults, on_death=lambda: os._exit(137)
+        home,
+        step_seconds=step_seconds,
+        faults=faults,
+        on_death=lambda: os._exit(137),
+        keep=keep,
     )
     done = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -17,7 +17,7 @@ from ...graphs.document import read
 from . import jobs
 from .execute import Executor
 from .faults import Fault, Faults
-from .files import Files, store_upload
+from .files import Files
 from .guard import only_own_pages
 from .queue import PromptQueue, QueuedPrompt
 from .sockets import FEATURES, Sockets
@@ -145,6 +145,8 @@ class SimulatedServer:
             document = read(body["prompt"], "The prompt")
         except RecipeError as error:
             return _refused("invalid_prompt", error.reason.sentence, "")
+        # Before it is checked, so that no old file goes between the check and the queue.
+        self.files.kept.wanted(self.executor.read_by(document.nodes))
         lists = Lists(self._listed, lambda name: self.files.find(name) is not None)
         verdict = validate(document, self.catalog, lists, body.get("partial_execution_targets"))
         if verdict.error is not None:
@@ -289,15 +291,14 @@ class SimulatedServer:
         form = await request.post()
         image = form.get("image")
         kind = str(form.get("type") or "input")
-        folder = self.files.by_type(kind)
-        if folder is None:
+        if self.files.by_type(kind) is None:
             return _broken()
         if not isinstance(image, web.FileField) or not image.filename:
             return web.Response(status=400)
         subfolder = str(form.get("subfolder", ""))
         overwrite = form.get("overwrite") in ("true", "1")
         data = image.file.read()
-        name = store_upload(folder, subfolder, image.filename, data, overwrite=overwrite)
+        name = self.files.upload(kind, subfolder, image.filename, data, overwrite=overwrite)
         if name is None:
             return web.Response(status=400)
         return web.json_response({"name": name, "subfolder": subfolder, "type": kind})

@@ -160,7 +160,7 @@ def _saved(context: Context, images: Frames, prefix: str, *, temp: bool) -> Resu
     for i, frame in enumerate(images):
         context.live()
         name = f"{place.name}_{place.counter + i:05}_.png"
-        path = place.folder / name
+        path = context.files.saving(place, name)
         Image.fromarray(stamped(frame)).save(path, pnginfo=tags, compress_level=1)
         vanish(context, path)
         kind = "temp" if temp else "output"

@@ -61,7 +61,7 @@ def save(context: Context, *, samples: Latent, filename_prefix: str) -> Result:
         "latent_tensor": samples.samples,
         "latent_format_version_0": np.zeros(0, dtype=np.float32),
     }
-    path = place.folder / name
+    path = context.files.saving(place, name)
     write_tensors(path, tensors, tags)
     vanish(context, path)
     entry = {"filename": name, "subfolder": place.subfolder, "type": "output"}

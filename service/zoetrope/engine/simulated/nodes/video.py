@@ -121,14 +121,15 @@ def vhs_combine(
     temp = not save_output
     place = context.files.next_output(filename_prefix, temp=temp)
     stem = f"{place.name}_{place.counter:05}"
-    Image.fromarray(stamped(images[0])).save(place.folder / f"{stem}.png")
+    Image.fromarray(stamped(images[0])).save(context.files.saving(place, f"{stem}.png"))
     name = f"{stem}.{'mkv' if format == _WHOLE else 'mp4'}"
     for i in range(len(images)):
         context.count(i + 1, len(images))
     fps = Fraction(frame_rate).limit_denominator(100_000)
     if format == _WHOLE:
-        write_whole(place.folder / name, images, fps, live=context.live)
-        vanish(context, place.folder / name)
+        path = context.files.saving(place, name)
+        write_whole(path, images, fps, live=context.live)
+        vanish(context, path)
     else:
         _write(context, place, name, images, fps)
     entry = {
@@ -159,6 +160,6 @@ def _write(
     sound: Sound | None = None,
 ) -> None:
     tags = {"prompt": context.graph, **context.page_info}
-    path = place.folder / name
+    path = context.files.saving(place, name)
     write_video(path, frames, fps, tags, sound, live=context.live)
     vanish(context, path)
