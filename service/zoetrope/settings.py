@@ -101,6 +101,10 @@ class JobsSettings(Section, frozen=True):
     # Long enough for the next picture of somebody who drops one after another; loading the models
     # again takes a minute of a stage's many. 0 is never: the GPU is for nothing else.
     free_after_minutes: Annotated[float, msgspec.Meta(ge=0, le=10_080)] = 10.0
+    # An engine is back within this time after a restart, also where its packages are updated first.
+    move_minutes: Annotated[float, msgspec.Meta(ge=0, le=100_000)] = 5.0  # 0: jobs never move
+    # Far longer than the largest model takes to load from a slow disk, or a model to compile.
+    stuck_minutes: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 60.0
 
     @property
     def working_hours(self) -> Hours | None:

@@ -9,7 +9,7 @@ from .domain.job import State
 from .domain.query import JobQuery
 from .errors import Reason
 from .gpu.card import Sample
-from .jobs.progress import Live
+from .jobs.progress import Live, prompts_of_others
 from .jobs.worker import WorkerStatus
 from .runtime import Runtime
 
@@ -54,11 +54,17 @@ def summary(
         )
         if word and (number := counts.get(state, 0))
     ]
-    engines = [f"engine {worker.name} is {'up' if worker.up else 'down'}" for worker in workers]
+    engines = ", ".join(_engine(worker) for worker in workers)
     stands = standstill.reason.sentence.rstrip(".") if standstill is not None else ""
     standing = "" if stands else "idle"
-    parts = [stands, ", ".join(words) or standing, ", ".join(engines), _keeping(kept or {}), cards]
+    parts = [stands, ", ".join(words) or standing, engines, _keeping(kept or {}), cards]
     return "; ".join(text for text in parts if text)
+
+
+def _engine(worker: WorkerStatus) -> str:
+    state = "up" if worker.up else "down"
+    others = f" with {prompts_of_others(worker.others)}" if worker.others else ""
+    return f"engine {worker.name} is {state}{others}"
 
 
 def _keeping(kept: Mapping[str, Reason]) -> str:
@@ -79,7 +85,8 @@ async def sentence(runtime: Runtime) -> str:
     now = []
     if conductor is not None and counts.get(State.RUNNING):
         for row in await ledger.page(JobQuery(states=(State.RUNNING,), limit=SHOWN)):
-            if (live := conductor.live(row.job.id)) is not None:
+            live = conductor.live(row.job.id) if row.job.reason is None else None
+            if live is not None:
                 image = row.job.images[0].name if row.job.images else row.job.stem
                 now.append(rendering(image, live))
     # Only while jobs run: the line of an idle host does not change, and so adds nothing to the journal.

@@ -44,15 +44,27 @@ class TestRecordedEndings:
         assert responses.ending(found) == Interrupted()
 
 
-def test_a_place_in_the_queue_counts_who_is_ahead():
-    queue = {
-        "queue_running": [[5, "run", {}, {}, []]],
-        "queue_pending": [[9, "last", {}, {}, []], [-3.0, "front", {}, {}, []]],
+def test_the_queue_is_read_in_the_order_in_which_it_runs_with_who_sent_what():
+    ours = {"client_id": "we", "zoetrope": {"job": "1f3a", "stage": "i2v"}}
+    forged = {"client_id": "they", "zoetrope": {"job": "1f3a"}}
+    body = {
+        "queue_running": [[5, "run", {}, forged, []]],
+        "queue_pending": [
+            [9, "last", {}, ours, []],
+            [-3.0, "front", {}, {}, []],
+            [7, "bare", {}],
+            [6, "own", {}, {"client_id": "we", "zoetrope": None}, []],
+        ],
     }
-    assert responses.queue_place(queue, "run") == Started()
-    assert responses.queue_place(queue, "front") == Queued(1)
-    assert responses.queue_place(queue, "last") == Queued(2)
-    assert responses.queue_place(queue, "nobody") is None
+    entries = responses.queue(body, "we")
+    assert [each.prompt_id for each in entries] == ["run", "front", "own", "bare", "last"]
+    assert [each.running for each in entries] == [True, False, False, False, False]
+    assert [each.ours for each in entries] == [False, False, True, False, True]
+    assert [each.job for each in entries] == ["", "", "", "", "1f3a"]
+    assert responses.queue_place(entries, "run") == Started()
+    assert responses.queue_place(entries, "front") == Queued(1, others=1)
+    assert responses.queue_place(entries, "last") == Queued(4, others=3)
+    assert responses.queue_place(entries, "nobody") is None
 
 
 def test_files_are_found_whatever_their_list_is_called():

@@ -128,7 +128,7 @@ class FollowLines(Nothing):
         """Print a line when the state, the stage or its quarter changed."""
         stage = job.live.stage if job.live else ""
         quarter = int(job.live.fraction * 4) if job.live else 0
-        step = (job.state, stage, quarter)
+        step = (job.state, stage, quarter, job.reason.key if job.reason else "")
         if self._last.get(job.id) == step:
             return
         self._last[job.id] = step
@@ -180,7 +180,7 @@ class Bars:
 
 def _doing(job: JobView) -> str:
     live = job.live
-    if live is None or job.state not in ("running", "queued"):
+    if live is None or job.state != "running" or live.behind:
         return show.progress(job) or job.state
     step = f" step {live.value:.0f}/{live.maximum:.0f}" if live.maximum > 1 else ""
     return f"{live.stage}{step}" + ("" if live.eta is None else f", {show.span(live.eta)} left")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from ..jobs.progress import prompts_of_others
 from ..web.views import JobView
 
 COLOURS = {
@@ -56,8 +57,10 @@ def ago(moment: float) -> str:
 
 
 def progress(job: JobView) -> str:
-    """Say how far a job is, in a few words."""
+    """Say how far a job is, or what it waits for, in a few words."""
     live = job.live
+    if job.reason is not None and job.state in ("queued", "running", "waiting"):
+        return f"waits: {job.reason.sentence}"
     if live is None:
         stage = next((stage for stage in job.stages if stage.state != "done"), None)
         if job.state == "waiting":
@@ -65,6 +68,10 @@ def progress(job: JobView) -> str:
         if job.state in ("queued", "running") and stage is not None:
             return f"{stage.name} next" if job.state == "queued" else stage.name
         return ""
+    if live.behind:
+        return f"{live.stage} next, behind {prompts_of_others(live.behind)}"
+    if job.state == "queued":
+        return f"{live.stage} next"
     text = f"{live.stage} {live.fraction * 100:.0f} %"
     if live.maximum > 1:
         text += f", step {live.value:.0f}/{live.maximum:.0f}"

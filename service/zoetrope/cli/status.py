@@ -11,6 +11,7 @@ from ..gpu.screen import brief
 from ..graphs.memory import gigabytes
 from ..health.base import Report
 from ..jobs.keep import announced, described
+from ..jobs.progress import prompts_of_others
 from ..web.views import EngineView, GpuView, JobPage, JobView, StatusView
 from . import show
 from .options import Options, common, pass_options
@@ -92,6 +93,8 @@ def _engine(engine: EngineView) -> str:
         about.append(f"{free:.1f} of {total:.1f} GiB free")
     if engine.rehearsal and "simulated" not in about:
         about.append("simulated")
+    if engine.others:
+        about.append(prompts_of_others(engine.others))
     if engine.reason is not None:
         about.append(str(engine.reason))
     details = ", ".join(text for text in about if text)
@@ -129,11 +132,10 @@ def _jobs(client: Client, opening: float | None) -> list[str]:
 
 def _remark(job: JobView, opening: float | None) -> str:
     asked = f"zoetrope approve {job.short}" if job.state == "review" else ""
-    if job.reason is not None:
-        waits = f"waits: {job.reason.sentence}"
-        return f"{asked}; {waits}" if asked else waits
+    if asked and job.reason is not None:
+        return f"{asked}; waits: {job.reason.sentence}"
     starts = ""
-    if opening is not None and job.state == "queued":
+    if opening is not None and job.state == "queued" and job.reason is None:
         starts = time.strftime(", not before %a %H:%M", time.localtime(opening))
     return asked or f"{show.progress(job)}{starts}"
 

@@ -71,8 +71,13 @@ class Queue:
     def too_large(self) -> Mapping[str, Reason]:
         """The jobs, by their ids, for which no worker's GPU has the memory, and what to do."""
         # Worked out anew: an engine that came since may have a GPU that is large enough.
-        known = too_large(tuple(self._too_large.values()), tuple(self._workers.values()))
+        known = too_large(tuple(self._too_large.values()), self.workers)
         return {job.id: _reason(job) for job in known}
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """The workers, as they reported themselves."""
+        return tuple(self._workers.values())
 
     def on_offer(self, listener: Callable[[], None]) -> None:
         """Have a function called whenever there may be something to lease."""

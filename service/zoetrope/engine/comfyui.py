@@ -30,6 +30,7 @@ from .protocol import (
     Interrupted,
     Output,
     PromptFailed,
+    QueueEntry,
     Started,
     Stats,
     Whereabouts,
@@ -135,9 +136,13 @@ class ComfyEngine:
                 await self.withdraw(prompt_id)
             raise refused
 
+    async def queue(self) -> tuple[QueueEntry, ...]:
+        """List every client's prompts, in the order in which they run."""
+        return responses.queue(await self._ask("/queue"), self._client_id)
+
     async def whereabouts(self, prompt_id: str) -> Whereabouts:
         """Ask the queue, then the history; in this order a prompt that moves on is never missed."""
-        if (place := responses.queue_place(await self._ask("/queue"), prompt_id)) is not None:
+        if (place := responses.queue_place(await self.queue(), prompt_id)) is not None:
             return place
         entry = (await self._ask(f"/history/{prompt_id}")).get(prompt_id)
         return responses.ending(entry) if entry else Absent()

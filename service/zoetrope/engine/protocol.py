@@ -24,10 +24,20 @@ class Output(msgspec.Struct, frozen=True):
     type: str = "output"
 
 
+class QueueEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One prompt in the engine's queue; `job` is the job's id where this service has sent it."""
+
+    prompt_id: str
+    running: bool = False
+    ours: bool = False  # this service has sent it
+    job: str = ""
+
+
 class Queued(msgspec.Struct, frozen=True):
-    """The prompt stands in the engine's queue, behind `ahead` others."""
+    """The prompt stands in the engine's queue behind `ahead` prompts; other clients have sent so many of them."""
 
     ahead: int = 0
+    others: int = 0
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -88,6 +98,9 @@ class Stats(msgspec.Struct, frozen=True):
     torch: str = ""
     simulated: bool = False
     max_upload: int = MAX_UPLOAD
+    # Free memory inside of its process's own pool on the GPU: changes all the time while it computes.
+    # 0 where the engine computes on processors, and the figure is the whole host's.
+    pool_free: int = 0
     runtime: EngineReport | None = None  # what was found before it started, as far as it is known
 
     @property
@@ -127,6 +140,9 @@ class Engine(Protocol):
 
     async def submit(self, graph: Graph, prompt_id: str, *, tags: Mapping[str, str]) -> None:
         """Queue a prompt under our id; a refusal of any part of the graph is EngineRefused."""
+
+    async def queue(self) -> tuple[QueueEntry, ...]:
+        """List every client's prompts: what runs, then what waits, in the order in which it will run."""
 
     async def whereabouts(self, prompt_id: str) -> Whereabouts:
         """Ask the queue, then the history, where a prompt is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..domain.values import Failure
@@ -18,6 +18,7 @@ from .protocol import (
     Output,
     PromptFailed,
     Queued,
+    QueueEntry,
     Started,
     Stats,
     Step,
@@ -27,14 +28,28 @@ from .protocol import (
 MODEL_INPUTS = frozenset(loader.input for loader in LOADERS.values())
 
 
-def queue_place(queue: Mapping[str, Any], prompt_id: str) -> Queued | Started | None:
-    """Find a prompt in the answer of `/queue`."""
-    if any(entry[1] == prompt_id for entry in queue.get("queue_running", [])):
-        return Started()
-    pending = sorted(queue.get("queue_pending", []), key=lambda entry: float(entry[0]))
-    for ahead, entry in enumerate(pending):
-        if entry[1] == prompt_id:
-            return Queued(ahead + len(queue.get("queue_running", [])))
+def queue(body: Mapping[str, Any], client_id: str) -> tuple[QueueEntry, ...]:
+    """Read the answer of `/queue`: what runs, then what waits, in the order in which it will run."""
+
+    def read(entry: Sequence[Any], *, running: bool) -> QueueEntry:
+        extra = entry[3] if len(entry) > 3 and isinstance(entry[3], dict) else {}
+        ours = extra.get("client_id") == client_id
+        tags = extra.get("zoetrope")
+        job = str(tags.get("job", "")) if ours and isinstance(tags, dict) else ""
+        return QueueEntry(prompt_id=str(entry[1]), running=running, ours=ours, job=job)
+
+    # ComfyUI lists what waits as its heap has it, which is not the order in which it runs.
+    pending = sorted(body.get("queue_pending", []), key=lambda entry: float(entry[0]))
+    running = [read(entry, running=True) for entry in body.get("queue_running", [])]
+    return (*running, *(read(entry, running=False) for entry in pending))
+
+
+def queue_place(entries: Sequence[QueueEntry], prompt_id: str) -> Queued | Started | None:
+    """Find a prompt in the engine's queue."""
+    for ahead, entry in enumerate(entries):
+        if entry.prompt_id == prompt_id:
+            others = sum(not before.ours for before in entries[:ahead])
+            return Started() if entry.running else Queued(ahead, others)
     return None
 
 
@@ -184,6 +199,7 @@ def stats(body: Mapping[str, Any], features: Mapping[str, Any]) -> Stats:
         torch=str(system.get("pytorch_version", "")),
         simulated="simulated" in body or "rehearsal" in body,
         max_upload=int(features.get("max_upload_size") or MAX_UPLOAD),
+        pool_free=0 if device.get("type") == "cpu" else int(device.get("torch_vram_free") or 0),
     )
 
 

@@ -22,6 +22,7 @@ from ..settings import Settings
 from ..store.protocol import JobStore
 from ..store.retry import until_answered
 from . import recovery
+from .absence import Absence
 from .lint_gate import LintGate
 from .outbox import Outbox
 from .outbox_watch import OutboxWatch
@@ -32,6 +33,7 @@ from .recognition import recognise
 from .room import Room
 from .settlement import Settlement
 from .stage_run import StageRun
+from .strays import Strays
 from .worker import EngineWorker, WorkerStatus
 
 
@@ -103,6 +105,12 @@ class Conductor:
             tuner=tuner,
             clock=clock,
         )
+        self._absence = Absence(
+            ledger,
+            workers=lambda: self._queue.workers,
+            move_seconds=60 * settings.jobs.move_minutes,
+            clock=clock,
+        )
         self._workers = [
             EngineWorker(
                 engine,
@@ -111,6 +119,9 @@ class Conductor:
                 settlement=self._settlement,
                 standstill=self._stands_still,
                 free_after=60 * settings.jobs.free_after_minutes or None,
+                absence=self._absence,
+                strays=Strays(engine, ledger),
+                stuck_seconds=60 * settings.jobs.stuck_minutes,
                 clock=clock,
             )
             for engine in engines
@@ -140,6 +151,7 @@ class Conductor:
             workers=tuple(worker.status() for worker in self._workers),
             waiting={
                 **self._queue.too_large,
+                **self._absence.waiting,
                 **self._settlement.waiting,
                 **self._publisher.waiting,
             },

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 
 from ..domain.job import Attempt
 from ..domain.values import Failure
-from ..engine.protocol import Absent, Engine, Stats
+from ..engine.protocol import Absent, Engine, QueueEntry, Stats
 from ..errors import EngineDown, EngineGone, EngineRefused, Reason
+from . import stall
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -33,9 +35,23 @@ class _BrokenProcess(msgspec.Struct, frozen=True):
 class EngineWatch:
     """Knows how an engine is, and says so to whoever listens."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], float],
+        *,
+        stuck_seconds: float,
+        followed: Callable[[], Collection[str]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.engine = engine
         self.stats: Stats | None = None
+        self.queue: tuple[QueueEntry, ...] = ()  # as it was last seen
+        self.stuck: Reason | None = None  # it answers, and its worker has ended or hangs
+        self._stuck_seconds = stuck_seconds
+        self._followed = followed
+        self._monotonic = monotonic
+        self._stall: stall.Stall | None = None
         self.reason: Reason | None = Reason("engine-unknown", f"{engine.name} was not checked yet.")
         self.since = clock()
         self._clock = clock
@@ -49,6 +65,7 @@ class EngineWatch:
         self._proven = False  # its process is known to have made something, or to be a new one
         self._on_change: list[Callable[[], None]] = []
         self._on_restart: list[Callable[[], None]] = []
+        self._on_look: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def up(self) -> bool:
@@ -67,6 +84,10 @@ class EngineWatch:
     def on_restart(self, listener: Callable[[], None]) -> None:
         """Have a function called before the engine is restarted on purpose."""
         self._on_restart.append(listener)
+
+    def on_look(self, listener: Callable[[], Awaitable[None]]) -> None:
+        """Have a function called after each look at an engine that answers, before it counts as up."""
+        self._on_look.append(listener)
 
     def proved(self) -> None:
         """Its process has made something: if it breaks now, it is the doing of whoever breaks it."""
@@ -132,12 +153,14 @@ class EngineWatch:
         try:
             async with self._restarting:
                 stats = await self.engine.stats()
+                self.queue = await self.engine.queue()
             if self._broken_process is not None and await self._replaced(self._broken_process):
                 # Somebody may have cleared the history of the same one: not proven.
                 self._broken_process, self._proven = None, False
         except EngineDown as error:
             self._broken = False  # whoever comes back is a new process
             self._away = True
+            self.queue = ()
             if isinstance(error, EngineGone):
                 self._broken_process, self._proven = None, True
             self._down(error.reason)
@@ -147,13 +170,39 @@ class EngineWatch:
             self._away = True
             self._down(self._broken_process.reason if self._broken_process else error.reason)
             return self._broken
+        for listener in self._on_look:
+            await listener()
         if self._broken:
             return True
         if self._broken_process is not None:
             self._down(self._broken_process.reason)
             return False
+        if self._is_stuck(stats):
+            if not self.engine.can_restart:
+                return False
+            # Counted anew, so that a restart that changes nothing is not repeated at every look.
+            self._stall = self.stuck = None
+            await self._restart()
+            return True
         self._is_up(stats)
         return True
+
+    def _is_stuck(self, stats: Stats) -> bool:
+        """Return whether its worker has ended or hangs, and take it down if so."""
+        now = self._monotonic()
+        self._stall = stall.after(
+            self._stall,
+            self.queue,
+            pool_free=stats.pool_free,
+            followed=self._followed(),
+            now=now,
+        )
+        self.stuck = stall.judge(
+            self._stall, self.engine.name, now=now, limit=self._stuck_seconds
+        )
+        if self.stuck is not None:
+            self._down(self.stuck)
+        return self.stuck is not None
 
     def _is_up(self, stats: Stats) -> None:
         earlier, self.stats = self.stats, stats

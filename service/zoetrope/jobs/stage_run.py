@@ -27,7 +27,7 @@ from ..engine.protocol import (
     Started,
     Stats,
 )
-from ..errors import EngineDown, EngineRefused, ZoetropeError
+from ..errors import EngineDown, EngineRefused, Reason, ZoetropeError
 from ..gpu.tuner import Metering, Tuner
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
@@ -98,6 +98,8 @@ class StageRun:
         self._interrupted = False  # by ourselves, for a pause
         self.live: Live | None = None
         self.sent = asyncio.Event()  # the engine has the prompt, or never will
+        self.prompt_id = ""  # the prompt that it follows now
+        self.stuck: Reason | None = None  # the engine answers, but will never run the prompt
         self.restarted = False  # the engine was restarted on purpose; losing the prompt is no crash
 
     async def run(self, engine_is_done: Callable[[], None]) -> Outcome:
@@ -106,6 +108,9 @@ class StageRun:
             try:
                 ended = await self._until_over()
             except EngineDown:
+                self._expect_nothing()
+                if self.live is not None:
+                    self._tell(self.job_id, self.live)
                 await self._measured()
                 raise
             finally:
@@ -289,7 +294,12 @@ class StageRun:
         begun = time.monotonic()
         heard = begun
         seen = attempt.started is not None
+        self.prompt_id = attempt.prompt_id
         async for event in self._engine.follow(attempt.prompt_id):
+            if self.stuck is not None and isinstance(event, Queued):
+                raise EngineDown(
+                    self.stuck.sentence, self.stuck.next_step, key=self.stuck.key
+                )
             now = time.monotonic()
             meter.hear(event)
             if isinstance(event, Finished):
@@ -314,6 +324,7 @@ class StageRun:
                 begun = heard = now
                 if self._standstill():
                     await self._engine.withdraw(attempt.prompt_id, running=False)
+                self._show_place(request, event)
                 continue
             if self._metering is None and self._tuner is not None:
                 self._metering = self._tuner.started(self._engine.name)
@@ -351,8 +362,23 @@ class StageRun:
 
     def _expect_nothing(self) -> None:
         """The engine is done, or gone: that nothing moves there means nothing from here on."""
+        self.prompt_id = ""
         if self.live is not None:
-            self.live = msgspec.structs.replace(self.live, silence=0.0)
+            self.live = msgspec.structs.replace(self.live, silence=0.0, eta=None)
+
+    def _show_place(self, request: StageRequest, place: Queued) -> None:
+        """Show how many prompts of other clients are ahead: how long they take, only those clients know."""
+        if not (place.others or (self.live is not None and self.live.behind)):
+            return
+        now = self._clock()
+        self.live = Live(
+            stage=request.spec.name,
+            engine=self._engine.name,
+            behind=place.others,
+            started=now,
+            moved=now,
+        )
+        self._tell(self.job_id, self.live)
 
     def _show(
         self,

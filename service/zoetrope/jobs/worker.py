@@ -14,12 +14,14 @@ from ..dispatch.policy import Worker
 from ..dispatch.queue import Lease, LeaseLost, Queue
 from ..engine.protocol import Engine, Stats
 from ..errors import EngineDown, Reason, ZoetropeError
+from .absence import Absence
 from .engine_watch import FIRST_RETRY, LONGEST_RETRY, EngineWatch
 from .idle import IdleMemory
 from .outcome import Outcome, Succeeded
 from .progress import Live
 from .settlement import After, At, Settlement
 from .stage_run import StageRun
+from .strays import Strays
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -39,6 +41,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     in_hand: tuple[str, ...]
     reconnects: int
+    others: int = 0  # prompts of other clients in its queue
 
 
 class MakeRun(Protocol):
@@ -60,11 +63,21 @@ class EngineWorker:
         settlement: Settlement,
         standstill: Callable[[], bool],
         free_after: float | None,
+        absence: Absence,
+        strays: Strays,
+        stuck_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         self.engine = engine
         self.name = engine.name
-        self._watch = EngineWatch(engine, clock)
+        self._watch = EngineWatch(
+            engine,
+            clock,
+            stuck_seconds=stuck_seconds,
+            followed=lambda: [run.prompt_id for run in self._runs.values()],
+        )
+        self._absence = absence
+        self._strays = strays
         self._queue = queue
         self._make_run = make_run
         self._settlement = settlement
@@ -81,6 +94,7 @@ class EngineWorker:
         )
         self._watch.on_change(self._report)
         self._watch.on_restart(self._note_restart)
+        self._watch.on_look(lambda: self._strays.clear(self._watch.queue))
         queue.on_offer(self._look.set)
         self._report()
 
@@ -95,6 +109,7 @@ class EngineWorker:
             since=self._watch.since,
             in_hand=tuple(self._runs),
             reconnects=self.engine.reconnects,
+            others=sum(not entry.ours for entry in self._watch.queue),
         )
 
     def live(self, job_id: str) -> Live | None:
@@ -132,6 +147,8 @@ class EngineWorker:
 
     def _report(self) -> None:
         stats = self._watch.stats
+        for run in self._runs.values():
+            run.stuck = self._watch.stuck
         self._queue.report(
             Worker(
                 name=self.name,
@@ -194,7 +211,10 @@ class EngineWorker:
             while True:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause or FIRST_RETRY, LONGEST_RETRY)
-                await self._watch.wait_up()
+                # What is here needs no engine any more.
+                waits = ended is None
+                if waits and not await self._absence.over(self._watch, self._strays, lease.job):
+                    return
                 try:
                     if ended is None:
                         ended = await run.run(lambda: self._queue.engine_is_done(lease))

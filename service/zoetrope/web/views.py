@@ -123,6 +123,7 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     kernels: tuple[str, ...] | None = None  # those that passed the self-test
     flags: tuple[str, ...] = ()  # with which ComfyUI was started
     in_hand: tuple[str, ...] = ()
+    others: int = 0  # prompts of other clients in its queue
 
 
 class Engines(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,7 +192,10 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
-    """Show a job; `outbox` is the folder of the settings."""
+    """Show a job; `outbox` is the folder of the settings.
+
+    While something keeps the job, it makes no progress and has no time that is left.
+    """
     # The first of each kind is the one that is shown.
     shown = {piece.kind: piece for piece in reversed(pieces(job))}
     playable = shown.get("video" if job.outbox else "review")
@@ -216,7 +220,7 @@ def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
         ),
         ticket=job.ticket,
         stages=tuple(_stage(stage) for stage in job.stages),
-        live=live if job.state in (State.QUEUED, State.RUNNING) else None,
+        live=live if job.state in (State.QUEUED, State.RUNNING) and job.reason is None else None,
         outbox=_place(job, outbox),
         removed=job.removed or None,
         poster=address(job, shown.get("poster")),

@@ -190,6 +190,9 @@ def _work(queue: PromptQueue, executor: Executor, died: Callable[[], object]) ->
     while not queue.closed:
         prompt = queue.take()
         if prompt is not None:
+            if executor.faults.strikes("no_worker"):
+                # As where ComfyUI's own thread dies: no event, no history, and no order reaches anybody.
+                return
             try:
                 outcome = executor.run(prompt)
             except EngineDied:

@@ -14,6 +14,7 @@ FaultKind = Literal[
     "cuda",  # the CUDA context is lost at a node, and stays lost until a restart
     "exit",  # the process ends in the middle of a step
     "wedged",  # a sampler makes no further step, while HTTP answers
+    "no_worker",  # the worker ends with the next prompt: it counts as running, nothing moves, HTTP answers
     "slow",  # every step takes `seconds`, until withdrawn
     "silent",  # the websocket says nothing until withdrawn, while HTTP answers
     "drop",  # every websocket is cut off at a step

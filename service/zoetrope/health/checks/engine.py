@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ...jobs.progress import prompts_of_others
 from ...jobs.worker import WorkerStatus
 from ...runtime import Runtime
 from ..base import CheckResult, ago
@@ -55,7 +56,8 @@ def _healthy(worker: WorkerStatus) -> str:
         return f"{worker.name} is up"
     kind = "simulated engine" if stats.simulated else "ComfyUI"
     device = f" on {stats.device}" if stats.device else ""
-    return f"{worker.name} is up: {kind} {stats.version}{device}"
+    shared = f", with {prompts_of_others(worker.others)}" if worker.others else ""
+    return f"{worker.name} is up: {kind} {stats.version}{device}{shared}"
 
 
 def _advice(worker: WorkerStatus) -> str:

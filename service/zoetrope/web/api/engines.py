@@ -48,6 +48,7 @@ def _engine(worker: WorkerStatus) -> EngineView:
         since=worker.since,
         reason=worker.reason,
         in_hand=tuple(worker.in_hand),
+        others=worker.others,
     )
     if (stats := worker.stats) is None:
         return view

@@ -1,7 +1,7 @@
 // The engines, the inbox and the outbox: what the service works with.
 
 import { byId, make, setText } from "./element.js";
-import { because, moment, size } from "./format.js";
+import { because, count, moment, size } from "./format.js";
 
 /** Shows the engines of the status; `name` finds a job's name by its id. */
 export function showEngines(engines, name) {
@@ -13,6 +13,7 @@ export function showEngines(engines, name) {
     return make("li", {},
       make("h3", {}, state, " ", engine.name),
       make("p", { class: "quiet" }, [kind, engine.rehearsal ? "" : engine.device, memory].filter(Boolean).join(", ")),
+      engine.others ? make("p", { class: "line" }, `In its queue: ${count(engine.others, "prompt")} of other clients.`) : null,
       hand.length ? make("p", { class: "line" }, `Assigned: ${hand.join(", ")}.`) : null,
       engine.up ? null : make("p", { class: "why" }, because(engine.reason) || `Down since ${moment(engine.since)}.`));
   }));

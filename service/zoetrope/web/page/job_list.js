@@ -146,5 +146,5 @@ function newer(known, job) {
 
 // Only the event stream and the listing report progress; the response to a decision does not.
 function carry(known, job) {
-  return known && !job.live && job.state === "running" ? { ...job, live: known.live } : job;
+  return known && !job.live && !job.reason && job.state === "running" ? { ...job, live: known.live } : job;
 }

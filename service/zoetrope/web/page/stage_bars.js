@@ -1,7 +1,7 @@
 // The progress of a job: one bar for each stage, and the same as text.
 
 import { make } from "./element.js";
-import { percent, span } from "./format.js";
+import { count, percent, span } from "./format.js";
 
 /** The bars of one job. */
 export class StageBars {
@@ -37,14 +37,17 @@ function fraction(job, stage) {
 export function progressText(job) {
   const at = job.stages.findIndex((stage) => stage.state !== "done");
   if (job.state === "waiting") return `The ${job.half} picture has arrived; the other picture of the pair is missing.`;
-  if (job.state === "queued" && job.reason) return "Waiting.";
+  if (["queued", "running"].includes(job.state) && job.reason) return "Waiting.";
   if (at < 0) return job.stages.length ? "Writing the video to the outbox." : "";
   const stage = job.stages[at];
   const place = job.stages.length > 1 ? ` (${at + 1} of ${job.stages.length})` : "";
   const attempt = stage.attempts.length > 1 ? `, attempt ${stage.attempts.length}` : "";
   const name = `${stage.name}${place}${attempt}`;
   if (!job.live) return job.state === "running" ? name : `Next: ${name}`;
-  const { value, maximum, fraction: done, eta } = job.live;
+  const { value, maximum, fraction: done, eta, behind } = job.live;
+  // How long those take, only their clients know: no time that is left.
+  if (behind) return `Next: ${name}, behind ${count(behind, "prompt")} of other clients`;
+  if (job.state === "queued") return `Next: ${name}`;
   const step = maximum > 1 ? `, step ${Math.round(value)} of ${Math.round(maximum)}` : "";
   const left = eta === null || eta === undefined ? "" : `, about ${span(eta)} left`;
   return `${name}: ${percent(done)}${step}${left}`;
