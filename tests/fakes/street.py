@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from tests.fakes.source_image import plain_image
-from zoetrope.domain.job import Job, Stage, State
+from zoetrope.domain.job import Attempt, Job, Stage, State
 from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.simulated import Fault, FaultKind, SimulatedEngine
@@ -209,6 +209,24 @@ class Street:
                     return now
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.changed.wait(), 0.2)
+
+    async def until_attempt(self, job: Job, number: int) -> Attempt:
+        """Wait until an attempt of a job's present stage is open, and give it."""
+        async with asyncio.timeout(PATIENCE):
+            while (found := (await self.ledger.get(job.id)).attempt) is None or (
+                found.number < number
+            ):
+                await asyncio.sleep(0.01)
+            return found
+
+    async def until_queued(self, prompt_id: str) -> None:
+        """Wait until a prompt waits in the queue of the first engine."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                waiting = [entry.prompt_id for entry in await self.clients[0].queue()]
+                if prompt_id in waiting:
+                    return
+                await asyncio.sleep(0.01)
 
     def videos(self) -> list[str]:
         """Name every finished video in the outbox."""

@@ -203,16 +203,6 @@ async def test_cancelling_what_only_waits_at_the_engine_takes_it_back(street):
     assert len(street.videos()) == 1
 
 
-async def test_somebody_interrupting_at_the_engine_cancels_the_job(street):
-    order(street, "slow", seconds=0.2, times=0)
-    job = await street.drop()
-    await street.becomes(job, State.RUNNING)
-    async with aiohttp.ClientSession() as http:
-        await http.post(street.engines[0].url + "/interrupt")
-    job = await street.becomes(job, State.CANCELLED)
-    assert "at the engine" in job.reason.sentence
-
-
 async def test_the_next_prompt_waits_at_the_engine_while_one_runs(street):
     order(street, "slow", seconds=0.1, times=0)
     jobs = [await street.drop(stem=f"cat{n}") for n in range(5)]

@@ -9,7 +9,6 @@ from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.values import Failure, Ticket
 from zoetrope.jobs.fallbacks import (
     Again,
-    Dropped,
     GiveUp,
     Hold,
     Means,
@@ -186,11 +185,16 @@ def test_a_refused_graph_is_refused():
     assert isinstance(after("graph-refused"), Refuse)
 
 
-def test_an_interruption_at_the_engine_is_a_persons_word():
-    assert isinstance(after("interrupted"), Dropped)
+def test_an_interruption_that_nobody_asked_for_is_tried_once_more_whatever_failed_before():
+    assert after("interrupted", fallbacks=("free",)) == Again(("free",))
+    assert after("crash", "node", "interrupted") == Again(())
+    for found in (after("interrupted", "interrupted"), after("interrupted", retries=0)):
+        assert isinstance(found, GiveUp)
+        assert found.reason.key == "interrupted"
+        assert "cancel it here" in found.reason.next_step
 
 
-@pytest.mark.parametrize("kind", ["model", "package", "file", "something-new"])
+@pytest.mark.parametrize("kind", ["model", "package", "file", "removed", "something-new"])
 def test_what_only_a_person_can_mend_fails_with_a_next_step(kind):
     found = after(kind)
     assert isinstance(found, GiveUp)
@@ -207,6 +211,8 @@ KINDS = [
     "node",
     "engine-error",
     "doubtful",
+    "interrupted",
+    "removed",
 ]
 
 

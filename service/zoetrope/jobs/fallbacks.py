@@ -17,6 +17,8 @@ RESTART = "restart"
 PASSING = frozenset({"crash", "vanished", "engine-error", "upload-refused", "node", "doubtful"})
 # The GPU's or the process's state is broken; the same process would only fail again.
 BROKEN = frozenset({"cuda", "wedged"})
+# Another client of the engine stopped it; nobody asked the service to. Worth one more attempt.
+INTERRUPTED = frozenset({"interrupted"})
 # It ran in a process that another job's failure had broken before: nothing is known of the job itself.
 BYSTANDER = "bystander"
 
@@ -64,13 +66,7 @@ class Refuse(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class Dropped(msgspec.Struct, frozen=True):
-    """A person stopped it at the engine."""
-
-    reason: Reason
-
-
-Decision = Again | Hold | GiveUp | Refuse | Dropped
+Decision = Again | Hold | GiveUp | Refuse
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,15 +86,9 @@ def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
         )
     if kind == "graph-refused":
         return Refuse(Reason(kind, failure.message, "Fix the recipe or the ticket."))
-    if kind == "interrupted":
-        return Dropped(
-            Reason(
-                kind,
-                "A user or another program interrupted it at the engine.",
-                "Retry the job to run it again.",
-            )
-        )
     fallbacks = stage.fallbacks
+    if kind in INTERRUPTED and _count(stage.attempts, INTERRUPTED) <= min(1, means.retries):
+        return Again(fallbacks)
     if kind == BYSTANDER:
         return Again(fallbacks)
     if kind in ("oom", "host-oom"):
@@ -185,6 +175,10 @@ def _last_word(failure: Failure, stage: Stage) -> Reason:
         "package": "The engine lacks a Python package: check its installation, then retry.",
         "file": "The engine misses a file: look at its log, then retry.",
         "crash": "The engine keeps dying: look at its log and the host's memory, then retry.",
+        "interrupted": "Interrupt only prompts of your own there (ComfyUI's page interrupts whatever runs), then"
+        " retry the job. To stop a job, cancel it here.",
+        "removed": "Remove only prompts of your own from the engine's queue, then retry the job. To stop a job,"
+        " cancel it here.",
         "vanished": "Something removes the engine's outputs: look at its output folder, then retry.",
         "doubtful": _doubtful(failure.looks),
     }

@@ -26,7 +26,7 @@ from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..store.protocol import JobStore
 from ..verify.check import CheckerDown
-from .fallbacks import BYSTANDER, FREE, RESTART, Again, Dropped, GiveUp, Hold, Means, Refuse, decide
+from .fallbacks import BYSTANDER, FREE, RESTART, Again, GiveUp, Hold, Means, Refuse, decide
 from .outbox import Outbox
 from .outcome import Failed, Obsolete, Outcome, Postponed, Succeeded
 from .publisher import Publisher, reason_of, way_out
@@ -257,8 +257,6 @@ class Settlement:
                 await self._explain(
                     await self._ledger.change(job.id, lambda j: steps.reject(j, now, reason))
                 )
-            case Dropped(reason=reason):
-                await self._ledger.change(job.id, lambda j: steps.cancel(j, now, reason.sentence))
         return After()
 
     async def _means(self, at: At, job: Job) -> Means:

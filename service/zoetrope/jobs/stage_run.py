@@ -136,6 +136,7 @@ class StageRun:
             await self._engine.withdraw(attempt.prompt_id, running=running)
 
     async def _until_over(self) -> Finished | Failed | Obsolete | Postponed:
+        reconnects = self._engine.reconnects
         while True:
             job = await self._ledger.get(self.job_id)
             if job.state in ENDED:
@@ -180,9 +181,8 @@ class StageRun:
             await self._measured()
             self._resubmissions += 1
             if self._resubmissions > MOST_RESUBMISSIONS:
-                return Failed(
-                    Failure(kind="crash", message="The engine keeps forgetting the prompt.")
-                )
+                same = self._engine.reconnects == reconnects
+                return Failed(_removed() if same else _forgotten())
 
     async def _learn(self, recipe: Recipe, job: Job, request: StageRequest) -> float:
         done = JobQuery(states=(State.DONE,), recipe=recipe.name, limit=LEARNED_FROM)
@@ -306,13 +306,11 @@ class StageRun:
                 return event
             if isinstance(event, PromptFailed):
                 return Failed(event.failure)
+            if isinstance(event, Interrupted | Absent) and await self._is_over(attempt):
+                return Obsolete()
             if isinstance(event, Interrupted):
-                if (await self._ledger.get(self.job_id)).state is State.CANCELLED:
-                    return Obsolete()
                 return Postponed() if self._interrupted else Failed(_interrupted())
             if isinstance(event, Absent):
-                if (await self._ledger.get(self.job_id)).state is State.CANCELLED:
-                    return Obsolete()
                 if self._interrupted or (self._standstill() and not seen):
                     return Postponed()
                 if seen and not self.restarted:
@@ -351,6 +349,11 @@ class StageRun:
                     )
                 )
         return None
+
+    async def _is_over(self, attempt: Attempt) -> bool:
+        """Return whether a person ended the attempt: cancelled the job, and perhaps has it tried again already."""
+        now = (await self._ledger.get(self.job_id)).attempt
+        return now is None or now.prompt_id != attempt.prompt_id
 
     async def _measured(self) -> None:
         """Write down what the engine took of its GPU, as soon as it is done with the prompt."""
@@ -411,5 +414,16 @@ def _last_attempt(job: Job) -> Attempt | None:
 
 def _interrupted() -> Failure:
     return Failure(
-        kind="interrupted", message="A user or another program interrupted it at the engine."
+        kind="interrupted",
+        message="Another client of the engine interrupted it; nobody asked the service to.",
     )
+
+
+def _removed() -> Failure:
+    return Failure(
+        kind="removed", message="Another client keeps removing it from the engine's queue."
+    )
+
+
+def _forgotten() -> Failure:
+    return Failure(kind="crash", message="The engine keeps forgetting the prompt.")
