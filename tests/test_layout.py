@@ -25,6 +25,7 @@ FLOORS = (
         "notifier",
         "open_files",
         "child",
+        "places",
         "host",
         "mounts",
         "durable",

@@ -103,6 +103,8 @@ def test_the_status_is_one_human_sentence():
     )
     assert rendering("cat.png", Live(stage="upscale", engine="e")) == "cat.png: upscale 0 %"
     assert summary({}, [WorkerStatus(up=False)]) == "idle; engine comfyui is down"
+    shared = [WorkerStatus(others=1)]
+    assert summary({}, shared) == "idle; engine comfyui is up with 1 prompt of other clients"
     assert summary({}, []) == "idle"
     reason = Reason("unwritable", "The outbox cannot be written.", "Let the service write there.")
     assert summary({}, [WorkerStatus()], kept={"a": reason, "b": reason}) == (

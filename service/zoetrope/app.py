@@ -37,6 +37,7 @@ from .logs import set_up
 from .models.hashes import Hashes
 from .notifier import Notifier
 from .open_files import raise_limit
+from .places import Places
 from .reload import reload
 from .runtime import Runtime
 from .settings import EngineSettings, Settings
@@ -178,6 +179,7 @@ class App:
             # An error of the outbox is reported when there is something to publish.
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(outbox.prepare)
+        places = Places.of_host()
         hashes = Hashes(settings.models.path, settings.models.folders, settings.model_hashes)
         conductor = Conductor(
             settings,
@@ -188,6 +190,7 @@ class App:
             explain=returned.explain,
             tell=self._bus.progress,
             hashes=hashes,
+            places=places,
             tuner=tuner,
         )
         keeper = Keeper(
@@ -195,7 +198,7 @@ class App:
             _holdings(settings, ledger),
             short=lambda: conductor.status().paused is not None,
         )
-        decoder = Decoder(settings.inbox)
+        decoder = Decoder(settings.inbox, places=places)
         watcher = Watcher(settings.inbox, on_seen=decoder.warm)
         intake = Intake(settings, ledger, recipes, decoder)
         ledger.on_change(lambda _, job: self._bus.job(job))

@@ -24,6 +24,7 @@ from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.outbox import Outbox
 from zoetrope.jobs.outbox_identity import OutboxIdentity
 from zoetrope.models.hashes import Hashes, sha256_of
+from zoetrope.places import Places
 from zoetrope.settings import (
     EngineSettings,
     InboxSettings,
@@ -77,6 +78,7 @@ class Street:
         self.jobs_settings = JobsSettings(patience_seconds=20)
         self.lint_settings = LintSettings()
         self.models_settings = ModelsSettings()
+        self.places: Places | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -127,6 +129,7 @@ class Street:
             explain=self._explain,
             tell=lambda _, __: self.changed.set(),
             hashes=self.hashes,
+            places=self.places,
         )
         self._task = asyncio.create_task(self._run())
 

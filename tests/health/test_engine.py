@@ -9,6 +9,14 @@ async def test_an_engine_that_answers_is_ok_and_named(parts):
     assert verdict.found == "comfyui is up: ComfyUI 0.27.1 on RTX 5080"
 
 
+async def test_prompts_of_other_clients_are_counted(parts):
+    for others, words in ((1, "1 prompt of other clients"), (2, "2 prompts of other clients")):
+        parts.conductor.workers = [WorkerStatus(others=others)]
+        verdict = await EngineCheck(parts).look()
+        assert verdict.level == "ok"
+        assert verdict.found == f"comfyui is up: ComfyUI 0.27.1 on RTX 5080, with {words}"
+
+
 async def test_no_engine_that_answers_is_failing_with_what_to_do(parts):
     parts.conductor.workers = [
         WorkerStatus(up=False, since=100.0, reason=Reason("engine-down", "Connection refused."))

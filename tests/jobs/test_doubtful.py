@@ -66,6 +66,17 @@ async def test_a_video_that_stays_bad_is_a_failed_job_and_never_an_output(street
     assert street.videos() == []
 
 
+async def test_a_person_who_tries_again_gets_it_made_again_and_not_from_the_cache(street):
+    """The last failure frees nothing, since nothing follows it: the engine still has the black frames."""
+    street.engines[0].faults.order(Fault(kind="black", times=2))
+    job = await street.becomes(await street.drop(**ASKED), State.DONE, State.FAILED)
+    assert job.state is State.FAILED
+    await street.conductor.retry(job.id)
+    job = await street.becomes(job, State.DONE, State.FAILED)
+    assert job.state is State.DONE, job.reason
+    assert [len(stage.attempts) for stage in job.stages] == [3, 1]
+
+
 async def test_a_bad_later_stage_throws_no_finished_stage_away(street):
     job = await street.drop(review=True, **ASKED)
     await street.becomes(job, State.REVIEW)

@@ -50,7 +50,9 @@ async def test_one_that_is_interrupted_again_fails_with_the_reason_and_what_to_d
     await street.becomes(job, State.DONE)
 
 
-async def test_a_job_that_is_cancelled_and_at_once_tried_again_was_not_interrupted_by_others(street):
+async def test_a_job_that_is_cancelled_and_at_once_tried_again_was_not_interrupted_by_others(
+    street,
+):
     order(street, "slow", seconds=0.2, times=0)
     job = await running(street, await street.drop())
     await street.conductor.cancel(job.id)

@@ -11,7 +11,9 @@ from zoetrope.domain.job import State
 from zoetrope.web.views import view
 
 
-async def test_prompts_of_others_ahead_of_a_job_are_shown_and_no_time_is_promised(street, monkeypatch):
+async def test_prompts_of_others_ahead_of_a_job_are_shown_and_no_time_is_promised(
+    street, monkeypatch
+):
     monkeypatch.setattr("zoetrope.jobs.engine_watch.PROBE_SECONDS", 0.05)
     order(street, "no_worker")
     url = street.engines[0].url

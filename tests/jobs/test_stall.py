@@ -22,9 +22,7 @@ def seen(looks, *, seconds: float):
     found, now = None, 0.0
     while now <= seconds:
         queue, pool_free, followed = looks(now)
-        found = stall.after(
-            found, queue, pool_free=pool_free, followed=followed, now=1000.0 + now
-        )
+        found = stall.after(found, queue, pool_free=pool_free, followed=followed, now=1000.0 + now)
         now += STEP
     return stall.judge(found, "e0", now=1000.0 + now - STEP, limit=LIMIT)
 

@@ -61,6 +61,7 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
     since: float = 0.0
     in_hand: tuple[str, ...] = ()
     reconnects: int = 0
+    others: int = 0
 
 
 class Status(msgspec.Struct, kw_only=True):

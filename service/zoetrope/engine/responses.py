@@ -199,7 +199,10 @@ def stats(body: Mapping[str, Any], features: Mapping[str, Any]) -> Stats:
         torch=str(system.get("pytorch_version", "")),
         simulated="simulated" in body or "rehearsal" in body,
         max_upload=int(features.get("max_upload_size") or MAX_UPLOAD),
-        pool_free=0 if device.get("type") == "cpu" else int(device.get("torch_vram_free") or 0),
+        # On these, ComfyUI gives the free memory of the whole host here.
+        pool_free=0
+        if device.get("type") in ("cpu", "mps")
+        else int(device.get("torch_vram_free") or 0),
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 from .. import child
 from ..domain.values import SourceImage
 from ..errors import Rejected, ZoetropeError
+from ..places import Kind, Places
 from ..settings import InboxSettings
 from ..structs import primed
 from .source_image_worker import READY, OpenAnswer, OpenRequest
@@ -78,11 +79,18 @@ class _Worker:
 class Decoder:
     """A small pool of workers, started on demand and stopped when there is nothing to do."""
 
-    def __init__(self, settings: InboxSettings, *, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: InboxSettings,
+        *,
+        places: Places | None = None,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         self._settings = settings
         self._idle_seconds = idle_seconds
         self._free: list[_Worker] = []
         self._room = asyncio.Semaphore(settings.decode_workers)
+        self._places = places or Places.of_host()
         self._all: set[_Worker] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._stopping: set[asyncio.Task[None]] = set()
@@ -118,7 +126,7 @@ class Decoder:
             max_frames,
             os.fsencode(folder / small) if small else b"",
         )
-        async with self._room:
+        async with self._room, self._places.take(Kind.PICTURE):
             answer = await self._ask(request)
         if answer.errno:
             raise OSError(answer.errno, os.strerror(answer.errno), str(folder))

@@ -18,6 +18,7 @@ from ..errors import Reason, ZoetropeError
 from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..models.hashes import Hashes
+from ..places import Places
 from ..settings import Settings
 from ..store.protocol import JobStore
 from ..store.retry import until_answered
@@ -61,6 +62,7 @@ class Conductor:
         explain: Callable[[Job], Awaitable[None]],
         tell: Callable[[str, Live], None],
         hashes: Hashes,
+        places: Places | None = None,
         tuner: Tuner | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -69,6 +71,7 @@ class Conductor:
         self._recipes = recipes
         self._tell = tell
         self._hashes = hashes
+        self._places = places or Places.of_host()
         self._tuner = tuner
         self._gate = LintGate(settings)
         self._clock = clock
@@ -227,6 +230,7 @@ class Conductor:
             tell=self._tell,
             gate=self._gate,
             hashes=self._hashes,
+            places=self._places,
             tuner=self._tuner,
         )
 

@@ -197,9 +197,7 @@ class EngineWatch:
             followed=self._followed(),
             now=now,
         )
-        self.stuck = stall.judge(
-            self._stall, self.engine.name, now=now, limit=self._stuck_seconds
-        )
+        self.stuck = stall.judge(self._stall, self.engine.name, now=now, limit=self._stuck_seconds)
         if self.stuck is not None:
             self._down(self.stuck)
         return self.stuck is not None

@@ -15,6 +15,8 @@ RESTART = "restart"
 
 # A failure that says nothing of memory may be a passing one; these are worth the same attempt again.
 PASSING = frozenset({"crash", "vanished", "engine-error", "upload-refused", "node", "doubtful"})
+# An engine that keeps what its nodes made would give the same again: it has to free that first.
+CACHED = frozenset({"node", "doubtful"})
 # The GPU's or the process's state is broken; the same process would only fail again.
 BROKEN = frozenset({"cuda", "wedged"})
 # Another client of the engine stopped it; nobody asked the service to. Worth one more attempt.
@@ -98,8 +100,8 @@ def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
     if kind in PASSING and _count(stage.attempts, PASSING) <= _allowed(kind, means):
         # A growing pause lets a service manager bring the engine back before the next attempt.
         tries = _count(stage.attempts, PASSING)
-        delay = 0.0 if kind in ("vanished", "node", "doubtful") else min(60.0, 2.0 ** (tries - 1))
-        return Again(fallbacks, free=kind in ("node", "doubtful"), delay=delay)
+        delay = 0.0 if kind in ("vanished", *CACHED) else min(60.0, 2.0 ** (tries - 1))
+        return Again(fallbacks, free=kind in CACHED, delay=delay)
     return GiveUp(_last_word(failure, stage))
 
 
@@ -153,6 +155,13 @@ def _restart(failure: Failure, fallbacks: tuple[str, ...], stage: Stage, means: 
         ),
         restart=failure.kind == "cuda",
     )
+
+
+def needs_free(stage: Stage, engine: str) -> bool:
+    """Tell whether an engine would give a bad result again from its cache, and has to free that before the open attempt."""
+    before = [each for each in stage.attempts[:-1] if each.engine == engine]
+    failure = before[-1].failure if before else None
+    return failure is not None and failure.kind in CACHED
 
 
 def _allowed(kind: str, means: Means) -> int:

@@ -32,3 +32,16 @@ class Postponed(msgspec.Struct, frozen=True):
 
 
 Outcome = Succeeded | Failed | Obsolete | Postponed
+
+# How an engine can lose a prompt that it had.
+DIED = Failed(Failure(kind="crash", message="The engine died while it worked on this."))
+FORGOTTEN = Failed(Failure(kind="crash", message="The engine keeps forgetting the prompt."))
+INTERRUPTED = Failed(
+    Failure(
+        kind="interrupted",
+        message="Another client of the engine interrupted it, not a user of the service.",
+    )
+)
+REMOVED = Failed(
+    Failure(kind="removed", message="Another client keeps removing it from the engine's queue.")
+)

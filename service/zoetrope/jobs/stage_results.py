@@ -14,13 +14,21 @@ from ..domain.verdict import Verdict
 from ..engine.protocol import Engine, Finished
 from ..errors import OutputVanished
 from ..graphs.recipe import Recipe
+from ..places import Kind, Places
 from ..verify.check import check
 from .outcome import Failed, Obsolete, Outcome, Succeeded
 from .stage_request import expectation
 
 
 async def bring(
-    engine: Engine, finished: Finished, recipe: Recipe, job: Job, work: Path, *, embed_graph: bool
+    engine: Engine,
+    finished: Finished,
+    recipe: Recipe,
+    job: Job,
+    work: Path,
+    *,
+    places: Places,
+    embed_graph: bool,
 ) -> Outcome:
     """Fetch what the job's stage made into its work folder, and say whether it is a valid video."""
     stage, attempt = job.stage, job.attempt
@@ -38,20 +46,22 @@ async def bring(
         return Failed(Failure(kind="vanished", message=error.reason.sentence))
     poster = work / f"{name}.jpg"
     expected = expectation(recipe, spec, job)
-    verdicts = [
-        await check(
-            work / video.file,
-            expected,
-            image=work / job.images[0].file,
-            poster=poster if video is videos[0] else None,
-            strip=not embed_graph,
-        )
-        for video in videos
-    ]
-    if handoff:
-        # The clip was measured; of the same frames only their number and size are left to doubt.
-        plain = msgspec.structs.replace(expected, quality=False)
-        verdicts.append(await check(work / handoff[0].file, plain))
+    # Engines finish more stages than the host can check at once.
+    async with places.take(Kind.VIDEO):
+        verdicts = [
+            await check(
+                work / video.file,
+                expected,
+                image=work / job.images[0].file,
+                poster=poster if video is videos[0] else None,
+                strip=not embed_graph,
+            )
+            for video in videos
+        ]
+        if handoff:
+            # The clip was measured; of the same frames only their number and size are left to doubt.
+            plain = msgspec.structs.replace(expected, quality=False)
+            verdicts.append(await check(work / handoff[0].file, plain))
     if (failure := _doubts(verdicts)) is not None:
         return Failed(failure)
     if not embed_graph:

@@ -33,11 +33,13 @@ from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..host import trouble
 from ..models.hashes import Hashes
+from ..places import Places
 from ..store.protocol import JobStore
 from .durations import LEARNED_FROM, learned
 from .environment import environment, names_in
+from .fallbacks import needs_free
 from .lint_gate import LintGate
-from .outcome import Failed, Obsolete, Outcome, Postponed
+from .outcome import DIED, FORGOTTEN, INTERRUPTED, REMOVED, Failed, Obsolete, Outcome, Postponed
 from .progress import Live, ProgressMeter, eta, silence
 from .stage_request import StageRequest, outdated_stages, planned, size_key
 from .stage_results import bring
@@ -46,6 +48,10 @@ log = logging.getLogger("zoetrope.jobs")
 
 # An engine that forgets the same prompt this often is dying on it before it can say so.
 MOST_RESUBMISSIONS = 5
+
+
+# A worker that is idle frees within moments; nothing says when it has.
+FREE_SECONDS = 0.5
 
 
 class NotSent(ZoetropeError):
@@ -74,6 +80,7 @@ class StageRun:
         tell: Callable[[str, Live], None],
         gate: LintGate,
         hashes: Hashes,
+        places: Places,
         tuner: Tuner | None = None,
     ) -> None:
         self.job_id = job_id
@@ -88,6 +95,7 @@ class StageRun:
         self._tell = tell
         self._gate = gate
         self._hashes = hashes
+        self._places = places
         self._tuner = tuner
         self._metering: Metering | None = None  # while the engine works on it
         self._learned = 1.0  # what this host's own videos say of the recipe's estimate
@@ -125,7 +133,13 @@ class StageRun:
             return Obsolete()
         recipe = await self._recipes.of(job)
         return await bring(
-            self._engine, self._found, recipe, job, self._work, embed_graph=self._embed_graph
+            self._engine,
+            self._found,
+            recipe,
+            job,
+            self._work,
+            places=self._places,
+            embed_graph=self._embed_graph,
         )
 
     async def step_aside(self, *, running: bool) -> None:
@@ -182,7 +196,7 @@ class StageRun:
             self._resubmissions += 1
             if self._resubmissions > MOST_RESUBMISSIONS:
                 same = self._engine.reconnects == reconnects
-                return Failed(_removed() if same else _forgotten())
+                return REMOVED if same else FORGOTTEN
 
     async def _learn(self, recipe: Recipe, job: Job, request: StageRequest) -> float:
         done = JobQuery(states=(State.DONE,), recipe=recipe.name, limit=LEARNED_FROM)
@@ -225,6 +239,10 @@ class StageRun:
                 return False
             await self._look_again(job, request)
         self._doubt = True
+        if job.stage is not None and needs_free(job.stage, self._engine.name):
+            await self._engine.free()
+            # ComfyUI frees when its worker is idle, and takes a prompt that is there already before that.
+            await asyncio.sleep(FREE_SECONDS)
         names = await self._upload(request)
         if self._standstill():
             return False
@@ -297,9 +315,7 @@ class StageRun:
         self.prompt_id = attempt.prompt_id
         async for event in self._engine.follow(attempt.prompt_id):
             if self.stuck is not None and isinstance(event, Queued):
-                raise EngineDown(
-                    self.stuck.sentence, self.stuck.next_step, key=self.stuck.key
-                )
+                raise EngineDown(self.stuck.sentence, self.stuck.next_step, key=self.stuck.key)
             now = time.monotonic()
             meter.hear(event)
             if isinstance(event, Finished):
@@ -309,14 +325,12 @@ class StageRun:
             if isinstance(event, Interrupted | Absent) and await self._is_over(attempt):
                 return Obsolete()
             if isinstance(event, Interrupted):
-                return Postponed() if self._interrupted else Failed(_interrupted())
+                return Postponed() if self._interrupted else INTERRUPTED
             if isinstance(event, Absent):
                 if self._interrupted or (self._standstill() and not seen):
                     return Postponed()
                 if seen and not self.restarted:
-                    return Failed(
-                        Failure(kind="crash", message="The engine died while it worked on this.")
-                    )
+                    return DIED
                 return None
             if isinstance(event, Queued):
                 begun = heard = now
@@ -410,20 +424,3 @@ class StageRun:
 def _last_attempt(job: Job) -> Attempt | None:
     stage = job.stage
     return stage.attempts[-1] if stage and stage.attempts else None
-
-
-def _interrupted() -> Failure:
-    return Failure(
-        kind="interrupted",
-        message="Another client of the engine interrupted it; nobody asked the service to.",
-    )
-
-
-def _removed() -> Failure:
-    return Failure(
-        kind="removed", message="Another client keeps removing it from the engine's queue."
-    )
-
-
-def _forgotten() -> Failure:
-    return Failure(kind="crash", message="The engine keeps forgetting the prompt.")

@@ -41,7 +41,9 @@ class Strays:
         try:
             job = await self._ledger.get(entry.job)
         except NotFound:
-            return False  # a ledger that was restored does not know it; the prompt may be all there is
+            return (
+                False  # a ledger that was restored does not know it; the prompt may be all there is
+            )
         # An attempt is written down before its prompt is sent. Should one of that id be sent right now, after
         # a pause, and be removed here, its stage run notices that and sends it again.
         return job.attempt is None or job.attempt.prompt_id != entry.prompt_id

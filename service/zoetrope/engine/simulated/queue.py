@@ -65,8 +65,9 @@ class PromptQueue:
         with self._ready:
             while not self._waiting and not self._flags and not self._closed:
                 self._ready.wait()
-            # What was asked for while idle comes before a prompt that was sent after it.
-            if self._closed or self._flags:
+            # A prompt that is there goes first, also before what was asked for while nothing ran: what
+            # an earlier prompt left in the cache is used once more, as by ComfyUI.
+            if self._closed or not self._waiting:
                 return None
             prompt = heapq.heappop(self._waiting)[2]
             self._running = prompt
