@@ -146,7 +146,7 @@ def opens(request: web.Request, token: str, access: Access, guesses: Guesses) ->
     if seconds := guesses.wait(source):
         raise TooManyGuesses(
             "Too many wrong tokens came from here.",
-            "Wait as long as Retry-After says, then send the token of the file web.token_file.",
+            f"Wait {math.ceil(seconds)} s, then send the token of the file web.token_file.",
             seconds=math.ceil(seconds),
         )
     if access.opens(token):
