@@ -9,6 +9,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -254,6 +255,8 @@ class Town:
     # How it works.
 
     async def _start(self) -> None:
+        self._threads = ThreadPoolExecutor(8)
+        self.loop.set_default_executor(self._threads)
         self.ledger = await Ledger.open(self.settings.ledger_file)
         self.ledger.on_change(self._note)
         recipes = Recipes((RECIPES,), self.settings.recipe_versions)
@@ -286,6 +289,8 @@ class Town:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         await self.ledger.close()
+        # Of a process that ends, no thread lives on beside the next one.
+        self._threads.shutdown()
 
     def _note(self, before: Job | None, after: Job) -> None:
         if before is not None:
