@@ -45,6 +45,13 @@ def test_what_says_something_of_the_work_is_none(error):
     assert trouble(error) is None
 
 
+def test_that_no_thread_can_be_started_is_the_hosts_trouble():
+    reason = trouble(RuntimeError("can't start new thread"))
+    assert reason is not None
+    assert reason.key == "memory-spent"
+    assert trouble(RuntimeError("dictionary changed size during iteration")) is None
+
+
 def test_of_two_paths_the_one_that_was_to_be_made_is_told():
     reason = trouble(OSError(errno.EACCES, "Permission denied", "/state/a", None, "/outbox/b"))
     assert "/outbox/b" in reason.sentence

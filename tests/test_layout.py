@@ -26,6 +26,7 @@ FLOORS = (
         "open_files",
         "child",
         "places",
+        "threads",
         "host",
         "mounts",
         "durable",

@@ -46,6 +46,7 @@ from .store.retry import until_answered
 from .store.sqlite.ledger import Ledger
 from .structs import primed
 from .systemd import Reporter
+from .threads import running_threads
 from .web.events import Bus
 from .web.server import Server
 
@@ -281,12 +282,14 @@ def run(read: Callable[[], Settings], *, debug: bool = False) -> int:
 async def _until_signalled(settings: Settings, read: Callable[[], Settings]) -> None:
     stop, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(running_threads())
 
     def leave() -> None:
         stop.set()
         last = threading.Timer(LEAVE_SECONDS, _leave)
         last.daemon = True
-        last.start()
+        with contextlib.suppress(RuntimeError):  # the host has no thread left
+            last.start()
 
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, leave)

@@ -62,6 +62,9 @@ _DEVICE = _Case(
     "Check it with dmesg, smartctl, the share's server; it goes on by itself.",
 )
 
+# Python's own words, and all that it says.
+NO_THREAD = "can't start new thread"
+
 _CASES: dict[int, _Case] = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _CLOSED),
@@ -91,6 +94,8 @@ _CASES: dict[int, _Case] = {
 
 def trouble(error: BaseException) -> Reason | None:
     """Say what an error means if it is the host's; None if it says something of the work itself."""
+    if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
+        return Reason(_MEMORY.key, _MEMORY.sentence.format(why=error), _MEMORY.next_step)
     if not isinstance(error, OSError) or (case := _CASES.get(error.errno or 0)) is None:
         return None
     place = shown(str(place_of(error) or "a file"))

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.inbox.conftest import until, write_picture
 from zoetrope.errors import Rejected
+from zoetrope.host import trouble
 from zoetrope.inbox.source_image import CopiedSource, Decoder, DecoderDown
 from zoetrope.inbox.source_image_worker import READY, OpenAnswer, OpenRequest, serve
 from zoetrope.settings import InboxSettings
@@ -212,3 +213,13 @@ async def test_a_worker_can_be_started_ahead_of_the_first_picture(tmp_path):
     finally:
         await decoder.close()
     assert decoder.workers == 0
+
+
+async def test_a_host_without_a_thread_left_is_no_fault_of_the_picture(decoder, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", refuse)
+    with pytest.raises(OSError, match="thread") as error:
+        await decoder.open(Path(), source(), target="b.png")
+    assert trouble(error.value).key == "memory-spent"

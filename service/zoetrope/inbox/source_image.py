@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -200,17 +201,21 @@ class Decoder:
             self._warming = None
 
     async def _start(self) -> _Worker:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            # -P: no module may be found in the folder where the service happens to run.
-            *("-P", "-m", "zoetrope.inbox.source_image_worker"),
-            str(self._settings.max_megapixels),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            cwd="/",
-            env=child.environment(),
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                # -P: no module may be found in the folder where the service happens to run.
+                *("-P", "-m", "zoetrope.inbox.source_image_worker"),
+                str(self._settings.max_megapixels),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                cwd="/",
+                env=child.environment(),
+            )
+        except RuntimeError as error:
+            # Python before 3.12 waits for a child on a thread of its own, which the host may not have.
+            raise OSError(errno.EAGAIN, str(error)) from error
         worker = _Worker(process)
         self._all.add(worker)
         try:

@@ -116,7 +116,8 @@ async def _ask(order: Order) -> MeasureAnswer:
             # numpy would keep buffers for every core of a large host, inside the memory limit.
             env=child.environment(OPENBLAS_NUM_THREADS="1"),
         )
-    except OSError as error:
+    # Python before 3.12 waits for a child on a thread of its own, which the host may not have.
+    except (OSError, RuntimeError) as error:
         raise _down(str(error)) from error
     limit = PATIENCE * order.cpu_seconds
     try:
