@@ -1,3 +1,4 @@
+import ast
 import re
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import pytest
 
 from zoetrope import settings
 from zoetrope.errors import SettingsError
+
+PACKAGE = Path(settings.__file__).parent
 
 
 def mistakes(text: str) -> list[str]:
@@ -194,3 +197,37 @@ def test_the_simulated_engine_is_known_by_both_of_its_urls(url):
 
 def test_an_engine_at_an_address_is_not_simulated():
     assert not settings.EngineSettings(name="a").simulated
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'engines = [ { name = "comfy\\n" } ]',
+        'recipes.default = "hero\\n"',
+        '[gpu.profiles."quiet\\n"]\nmax_core_mhz = 2000',
+        '[lint.ignore]\n"P001\\n" = "we know"',
+        '[[models.extra]]\nfile = "a\\n"\nfolder = "vae"\nurl = "https://x/a"\nsha256 = "'
+        + "1" * 64
+        + '"',
+        '[[models.extra]]\nfile = "a"\nfolder = "vae\\n"\nurl = "https://x/a"\nsha256 = "'
+        + "1" * 64
+        + '"',
+        '[[models.extra]]\nfile = "a"\nfolder = "vae"\nurl = "https://x/a"\nsha256 = "'
+        + "1" * 64
+        + '\\n"',
+    ],
+)
+def test_no_name_ends_with_a_line_break(text):
+    assert mistakes(text)
+
+
+def test_no_pattern_of_the_package_lets_a_line_break_through_at_its_end():
+    patterns = {
+        (module.name, word.value.value)
+        for module in PACKAGE.rglob("*.py")
+        for word in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(word, ast.keyword) and word.arg == "pattern"
+        if isinstance(word.value, ast.Constant)
+    }
+    assert len(patterns) > 5
+    assert [each for each in patterns if not each[1].endswith(r"$(?!\n)")] == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import unicodedata
 from pathlib import Path
 
@@ -115,3 +116,11 @@ def shown(name: str) -> str:
     return "".join(
         "\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in readable
     )
+
+
+def user_name(uid: int) -> str:
+    """Name a user of this host; one that has no name here is named by its number."""
+    try:
+        return shown(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return f"user {uid}"

@@ -44,16 +44,21 @@ def mount_of(table: str, path: str) -> Mount:
     return found
 
 
-def type_of(handle: int, table: str) -> str:
-    """Say of which type the file system is that an open folder lies on; "unknown" if nothing tells."""
+def mount_id(handle: int) -> str:
+    """Give the number of the mount that an open folder lies on; "" if nothing tells."""
     try:
         said = Path(f"/proc/self/fdinfo/{handle}").read_text(encoding="ascii")
     except OSError:
-        return "unknown"
-    number = next((line.split()[1] for line in said.splitlines() if line.startswith("mnt_id:")), "")
+        return ""
+    return next((line.split()[1] for line in said.splitlines() if line.startswith("mnt_id:")), "")
+
+
+def type_of(handle: int, table: str) -> str:
+    """Say of which type the file system is that an open folder lies on; "unknown" if nothing tells."""
+    number = mount_id(handle)
     for line in table.splitlines():
         left, _, right = line.partition(" - ")
-        if left.split(" ", 1)[0] == number:
+        if number and left.split(" ", 1)[0] == number:
             return right.split(" ", 1)[0] or "unknown"
     return "unknown"
 

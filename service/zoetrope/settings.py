@@ -23,12 +23,13 @@ DEFAULT_FILE = Path("/etc/zoetrope/zoetrope.toml")
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-RuleId = Annotated[str, msgspec.Meta(pattern=r"^[A-Z][0-9]{3}$")]
+# In Python's patterns `$` also stands before a line break at the end, hence the look ahead.
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
+RuleId = Annotated[str, msgspec.Meta(pattern=r"^[A-Z][0-9]{3}$(?!\n)")]
 Reasoned = Annotated[str, msgspec.Meta(min_length=3)]
 # One component of a path, never hidden: our own part files are.
-FileName = Annotated[str, msgspec.Meta(pattern=r"^[^./\\][^/\\]*$")]
-FolderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$(?!\n)")]
+FolderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$(?!\n)")]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -169,7 +170,7 @@ class ExtraModel(Section, frozen=True):
     file: FileName
     folder: FolderName
     url: str
-    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{64}$")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{64}$(?!\n)")]
     bytes: Positive | None = None
 
 

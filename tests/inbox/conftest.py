@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import random
+import shutil
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from PIL import Image
 
+from tests.fakes.members import GROUP, SERVICE
 from zoetrope.domain.job import Job, State
 from zoetrope.domain.query import JobQuery
 from zoetrope.graphs.shelf import Recipes
@@ -278,6 +282,19 @@ def picture(settings: Settings) -> Callable[..., Path]:
         return write_picture(settings.inbox.path / name, **options)
 
     return write
+
+
+@pytest.fixture
+def share() -> Iterator[Path]:
+    """An inbox that the service owns, outside of pytest's own folder, which is closed to others."""
+    home = Path(tempfile.mkdtemp(dir="/tmp"))
+    home.chmod(0o755)
+    inbox = home / "inbox"
+    inbox.mkdir()
+    os.chown(inbox, SERVICE, GROUP)
+    inbox.chmod(0o3770)
+    yield inbox
+    shutil.rmtree(home)
 
 
 def no_space(*_args: object, **_kwargs: object) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from zoetrope.inbox.entry import classify
-from zoetrope.inbox.gather import Drop, Gathering, Wait
+from zoetrope.inbox.gather import DEFAULTS_WAIT, Drop, Gathering, Wait
 
 GRACE = 2.0
 
@@ -38,6 +38,20 @@ def test_a_picture_without_a_ticket_waits_for_the_grace():
 def test_a_picture_waits_for_a_ticket_or_defaults_that_are_still_written(other):
     found = gathering("cat.png", other)
     assert isinstance(decide(found, "cat.png", ready={other: False}), Wait)
+
+
+def test_a_folder_s_ticket_that_never_stands_still_keeps_no_picture_for_ever():
+    """Everybody may write it: one member who touches it all the time must not stop the others."""
+    found = gathering("cat.png", "ticket.toml")
+    moving = {"ticket.toml": False}
+    for now in (100.0, 130.0, 100.0 + DEFAULTS_WAIT - 1):
+        assert isinstance(decide(found, "cat.png", now=now, ready=moving), Wait)
+    drop = decide(found, "cat.png", now=100.0 + DEFAULTS_WAIT, ready=moving)
+    assert names(drop) == (["cat.png"], [])
+    # The next picture of that name waits anew.
+    found.remove(classify("cat.png"))
+    found.add(classify("cat.png"))
+    assert isinstance(decide(found, "cat.png", now=300.0, ready=moving), Wait)
 
 
 def test_toml_comes_before_text():

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.members import GROUP, MEMBER, OTHER, SERVICE, as_user, needs_root, service
 from tests.fakes.precious import make_precious, snapshot
 from tests.inbox.conftest import until
 from zoetrope.beneath import Beneath, Linked
@@ -20,11 +19,7 @@ from zoetrope.inbox.claim import Claims
 from zoetrope.inbox.ownership import OWNERLESS, Folder, Terms, decide, settle
 from zoetrope.mounts import mount_of, read_table, type_of
 
-SERVICE, MEMBER, OTHER, GROUP = 64001, 64002, 64003, 64100
 WHY = Reason("picture-unknown", "The file is text.", "Check what was saved.")
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
-
 
 # owner, mode, claim folder's owner and mode (None: there is none), file system -> what is to be
 TABLE = [
@@ -166,55 +161,6 @@ class TestTheServicesOwn:
         with Beneath(tmp_path / "inbox") as tree, pytest.raises(Linked):
             settle(tree, "", uid=os.geteuid(), table="")
         assert snapshot(precious) == before
-
-
-@pytest.fixture
-def share() -> Iterator[Path]:
-    """An inbox that the service owns, outside of pytest's own folder, which is closed to others."""
-    home = Path(tempfile.mkdtemp(dir="/tmp"))
-    home.chmod(0o755)
-    inbox = home / "inbox"
-    inbox.mkdir()
-    os.chown(inbox, SERVICE, GROUP)
-    inbox.chmod(0o3770)
-    yield inbox
-    shutil.rmtree(home)
-
-
-def as_user(uid: int, work: Callable[[], object], *, umask: int = 0o007) -> str:
-    """Do something as a member of the group and give what came of it: "" or the error's name."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        said = "?"
-        try:
-            os.setgroups([GROUP])
-            os.setresgid(GROUP, GROUP, GROUP)
-            os.setresuid(uid, uid, uid)
-            os.umask(umask)
-            work()
-            said = ""
-        except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-        finally:
-            os.write(writing, said.encode())
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as told:
-        said = told.read().decode()
-    os.waitpid(child, 0)
-    return said
-
-
-def service(inbox: Path, work: Callable[[Claims], object] = lambda _: None) -> None:
-    """Have the service's user see to the inbox, and do something more."""
-
-    def act() -> None:
-        claims = Claims(inbox, new_id=lambda: "ab" * 16)
-        claims.prepare()
-        work(claims)
-
-    assert as_user(SERVICE, act) == ""
 
 
 @needs_root

@@ -153,10 +153,16 @@ class TestTrouble:
         (world.inbox / folder / "ticket.toml").mkdir(parents=True)
         picture(f"{folder}q.png")
         world.start()
-        (job,) = await world.wait_for_jobs(1)
-        assert job.state is State.REJECTED
-        assert "is not a file" in job.reason.sentence
+        await until(lambda: world.intake.status.held)
+        (held,) = world.intake.status.held
+        assert "is not a file" in held.reason.sentence
         assert world.intake.status.problem is None
+        write_recipe(world.root / "recipes", "loose")
+        picture("loose/q.png", seed=2)
+        await world.wait_for_jobs(1, State.QUEUED)
+        (world.inbox / folder / "ticket.toml").rmdir()
+        await world.wait_for_jobs(2, State.QUEUED)
+        assert not world.intake.status.held
 
     async def test_a_reason_waits_for_an_outbox_that_is_gone_and_never_makes_it(self, world):
         world.change(claim="copy")

@@ -80,9 +80,11 @@ async def test_defaults_of_a_folder_are_looked_at_the_same_way(world, picture, t
     write_boundless(world.root / "recipes")
     picture("plain/cat.png")
     (world.inbox / "plain" / "ticket.toml").write_text(text)
-    job = await world.take("plain/cat.png")
-    assert job.state is State.REJECTED
-    assert job.reason.next_step
+    assert await world.intake.take(world.drop("plain/cat.png")) is None
+    (held,) = world.intake.status.held
+    assert held.reason.key == "folder-ticket"
+    assert "plain/ticket.toml" in held.reason.sentence
+    assert len(held.reason.sentence) < 800
 
 
 @pytest.mark.parametrize(

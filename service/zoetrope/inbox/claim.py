@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import logging
 import os
-import re
 import stat
 import threading
 import uuid
@@ -19,6 +19,7 @@ from ..beneath import Beneath, Linked, Place
 from ..errors import NotFound, NotReadable, Reason, Rejected
 from ..host import shown
 from ..transfer import carry, copy
+from . import found_claims
 from .entry import CLAIMED, REFUSED, Entry, EntryKind, classify, ticket_names
 from .ownership import ClaimFolders
 from .refusal import Refusal, explain, free_name, joined, withdraw
@@ -27,14 +28,9 @@ log = logging.getLogger("zoetrope.inbox")
 
 # A fixed namespace makes a copied file's claim the same on every scan and after every restart.
 COPIES = uuid.UUID("0c9a4a0e-8a1f-5f0e-b5a5-6a2f9f0d6c31")
-# Claims have ids of this form alone; whatever else lies next to them is somebody else's.
-_ID = re.compile(r"[0-9a-f]{32}")
 _NAMED = 5  # strangers that are named in the log
-
-
-def is_id(name: str) -> bool:
-    """Tell whether a name has the form of a claim's and so of a job's id."""
-    return _ID.fullmatch(name) is not None
+# What is ever claimed; anything else in a claim folder is left where it is.
+_CLAIMED_KINDS = frozenset({EntryKind.PICTURE, EntryKind.DEEP, EntryKind.TICKET})
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +43,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     tickets: tuple[str, ...] = ()
     others: tuple[str, ...] = ()  # of files that stay: the ids that the other pictures have alone
     moved: bool = True  # false when the files stay where they are
+    foreign: bool = False  # found in a folder that the service did not make, as far as can be told
 
     @property
     def root(self) -> Path:
@@ -199,26 +196,34 @@ class Claims:
         """List the claims that an earlier run left, oldest first; one without a picture is incomplete."""
         if not self._move:
             return []
-        found: list[tuple[int, str]] = []
-        strangers: list[str] = []
         with self._tree() as tree:
-            apart = [name for name, status in tree.entries("") if stat.S_ISDIR(status.st_mode)]
-            beside = [(f"{name}/{CLAIMED}", _entries(tree, f"{name}/{CLAIMED}")) for name in apart]
-            for place, entries in ((CLAIMED, tree.entries(CLAIMED)), *beside):
-                for name, status in entries:
-                    if is_id(name) and stat.S_ISDIR(status.st_mode):
-                        found.append((status.st_mtime_ns, f"{place}/{name}"))
-                    else:
-                        strangers.append(f"{place}/{name}")
-            claims = [self._read(tree, home) for _, home in sorted(found)]
-        if strangers:
+            left = found_claims.find(tree, uid=os.geteuid())
+            claims = [self._read(tree, home, home in left.foreign) for home in left.claims]
+        if left.strangers:
             log.warning(
                 "%d entries next to the claims do not belong to the service and are left alone: %s",
-                len(strangers),
-                ", ".join(shown(path) for path in sorted(strangers)[:_NAMED]),
+                len(left.strangers),
+                ", ".join(shown(path) for path in left.strangers[:_NAMED]),
                 extra={"action": "strangers"},
             )
         return claims
+
+    def put_back_unknown(self, claim: Claim, known: frozenset[str]) -> Claim:
+        """Of a claim that an earlier run left, put back what is none of its job's files, by their hashes.
+
+        Whoever can make folders where claims lie may have put a file there that is the only one of its kind.
+        """
+        if not claim.moved:
+            return claim
+        with self._tree() as tree:
+            strange = [p for p in claim.pictures if _hash(tree, claim.at(p)) not in known]
+            if not strange:
+                return claim
+            # A ticket may belong to any of them, and is small.
+            for path in (*claim.tickets, *strange):
+                self._return(tree, claim.home, path)
+        pictures = tuple(path for path in claim.pictures if path not in strange)
+        return msgspec.structs.replace(claim, pictures=pictures, tickets=())
 
     def release(self, claim: Claim) -> None:
         """Let the originals go: the ledger and the work folder hold all that is needed."""
@@ -281,14 +286,14 @@ class Claims:
             moved=False,
         )
 
-    def _read(self, tree: Beneath, home: str) -> Claim:
+    def _read(self, tree: Beneath, home: str, foreign: bool) -> Claim:
         pictures: list[tuple[bool, str]] = []
         tickets: list[str] = []
         for path in _files(tree, home):
             entry = classify(path)
             if entry.kind in (EntryKind.PICTURE, EntryKind.DEEP):
                 pictures.append((entry.half == "end", path))
-            else:
+            elif entry.kind is EntryKind.TICKET:
                 tickets.append(path)
         tickets.sort()
         return Claim(
@@ -297,21 +302,26 @@ class Claims:
             home=home,
             pictures=tuple(path for _, path in sorted(pictures)),
             tickets=tuple(tickets),
+            foreign=foreign,
         )
 
     def _undo(self, tree: Beneath, home: str) -> None:
         for path in _files(tree, home):
-            folder, _, name = path.rpartition("/")
-            tree.make(folder)
-            source = f"{home}/{path}"
-            if not tree.exists(path):
-                tree.rename(source, path)
-            elif _same(tree, source, path):
-                _unlink(tree, source)
-            else:
-                # Somebody put a new file in its place meanwhile; both are kept.
-                tree.rename(source, joined(folder, free_name(tree, folder, name)))
+            if classify(path).kind in _CLAIMED_KINDS:
+                self._return(tree, home, path)
         tree.prune(home)
+
+    def _return(self, tree: Beneath, home: str, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        tree.make(folder)
+        source = f"{home}/{path}"
+        if not tree.exists(path):
+            tree.rename(source, path)
+        elif _same(tree, source, path):
+            _unlink(tree, source)
+        else:
+            # Somebody put a new file in its place meanwhile; both are kept.
+            tree.rename(source, joined(folder, free_name(tree, folder, name)))
 
     def _carry(self, tree: Beneath, claim: Claim, target: str, reason: Reason) -> str:
         """Move the files; the first picture goes last, so that until then the refusal can be done again."""
@@ -326,6 +336,15 @@ class Claims:
                 why = explain(tree, target, _refusal(claim, reason, names[::-1]))
             carry(tree, claim.at(path), tree, f"{target}/{names[-1]}")
         return why
+
+
+def is_gone(claim: Claim) -> bool:
+    """Tell a deleted picture from a whole inbox that is gone, which will be back with its files."""
+    try:
+        with Beneath(claim.inbox) as tree, tree.folder(claim.home.rpartition("/")[0]):
+            return any(not tree.exists(claim.at(path)) for path in claim.pictures)
+    except FileNotFoundError:
+        return False
 
 
 def check_file(found: os.stat_result) -> os.stat_result:
@@ -372,12 +391,15 @@ def _files(tree: Beneath, home: str) -> list[str]:
         return []
 
 
-def _entries(tree: Beneath, place: str) -> list[tuple[str, os.stat_result]]:
-    """List a folder that may be missing, or somebody else's."""
+def _hash(tree: Beneath, path: str) -> str:
+    """Hash a plain file; "" for what is none, or cannot be read."""
     try:
-        return tree.entries(place)
+        handle = tree.open(path)
+        with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
+            plain = stat.S_ISREG(os.fstat(handle).st_mode)
+            return hashlib.file_digest(file, "sha256").hexdigest() if plain else ""
     except (OSError, Linked):
-        return []
+        return ""
 
 
 def _unlink(tree: Beneath, path: str) -> None:

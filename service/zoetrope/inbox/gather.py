@@ -11,6 +11,8 @@ from .entry import DEFAULTS, Entry, EntryKind, ticket_names
 
 # Whoever is waited for tells when it is complete; this is for when that message is lost.
 LONGEST_WAIT = 10.0
+# For a folder's ticket, which is everybody's: somebody who changes it all the time keeps nobody waiting for ever.
+DEFAULTS_WAIT = 60.0
 
 
 class Drop(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,8 @@ class Gathering:
     def __init__(self, grace: float) -> None:
         self._grace = grace
         self._beside: defaultdict[tuple[str, str], dict[str, Entry]] = defaultdict(dict)
+        # Since when a picture waits for its folder's ticket alone.
+        self._since: dict[str, float] = {}
 
     def add(self, entry: Entry) -> None:
         """Take a file into account."""
@@ -45,6 +49,7 @@ class Gathering:
 
     def remove(self, entry: Entry) -> None:
         """Forget a file that was taken or is gone."""
+        self._since.pop(entry.path, None)
         key = (entry.folder, entry.stem)
         if key in self._beside:
             self._beside[key].pop(entry.path, None)
@@ -65,9 +70,13 @@ class Gathering:
         others = [s for s in siblings if s.kind is entry.kind and s.path != entry.path]
         counterparts = [s for s in others if entry.half and s.half and s.half != entry.half]
         defaults = f"{entry.folder}/{DEFAULTS}" if entry.folder else DEFAULTS
-        wanted = [*(s.path for s in tickets), *(s.path for s in counterparts[:1]), defaults]
+        wanted = [*(s.path for s in tickets), *(s.path for s in counterparts[:1])]
         if any(is_ready(path) is False for path in wanted):
             return Wait(now + LONGEST_WAIT)
+        if is_ready(defaults) is False:
+            since = self._since.setdefault(entry.path, now)
+            if now < since + DEFAULTS_WAIT:
+                return Wait(now + LONGEST_WAIT)
         complete = bool(counterparts) if entry.half else bool(tickets)
         if not complete and now < arrived + self._grace and entry.kind is EntryKind.PICTURE:
             return Wait(arrived + self._grace)

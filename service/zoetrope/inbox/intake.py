@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from ..beneath import Beneath
 from ..domain.job import Job, State
 from ..errors import Reason, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
@@ -24,9 +23,9 @@ from ..host import shown
 from ..jobs.lost_work import LostWork
 from ..settings import Settings
 from ..store.protocol import JobStore
-from . import source
+from . import folder_ticket, source
 from .admission import Admission, LookAgain
-from .claim import Claim, Claims
+from .claim import Claim, Claims, is_gone
 from .gather import Drop
 from .leftovers import ITS_OWN, Leftovers
 from .parcel import from_claim, read_values
@@ -94,6 +93,7 @@ class Intake:
     ) -> None:
         self._settings = settings
         self._ledger = ledger
+        self._recipes = recipes
         self._clock = clock
         self._new_id = new_id
         self._retry_seconds = retry_seconds
@@ -279,7 +279,7 @@ class Intake:
         except ITS_OWN as error:
             self._hold(work, error.reason)
         except FileNotFoundError:
-            if not await asyncio.to_thread(_is_gone, claim):
+            if not await asyncio.to_thread(is_gone, claim):
                 raise
             log.warning("%s is gone", work.name, extra={"action": "gone"})
             self._done(work)
@@ -346,6 +346,7 @@ class Intake:
             parcel = msgspec.structs.replace(parcel, values=values)
             return await self._admission.admit(parcel, draft, turn)
         except Rejected as error:
+            await asyncio.to_thread(folder_ticket.check, self._settings, self._recipes, claim.folder)
             await turn()
             return await self._admission.refused(parcel, draft, error)
 
@@ -401,12 +402,3 @@ class Intake:
 
 async def _no_turn() -> None:
     return
-
-
-def _is_gone(claim: Claim) -> bool:
-    """Tell a deleted picture from a whole inbox that is gone, which will be back with its files."""
-    try:
-        with Beneath(claim.inbox) as tree, tree.folder(claim.home.rpartition("/")[0]):
-            return any(not tree.exists(claim.at(path)) for path in claim.pictures)
-    except FileNotFoundError:
-        return False

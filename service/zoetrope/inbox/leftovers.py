@@ -17,7 +17,8 @@ from ..settings import Settings
 from ..store.protocol import JobStore
 from ..store.rows import UnreadableJob
 from . import source
-from .claim import Claim, Claims, is_id
+from .claim import Claim, Claims
+from .found_claims import is_id
 from .readmission import new_id_of
 from .trouble import trouble_of
 
@@ -56,11 +57,19 @@ class Leftovers:
         for claim in await asyncio.to_thread(self._claims.pending):
             try:
                 job = await self._ledger.claimed(claim.id)
-                if not claim.pictures:
+                if not claim.pictures or (job is None and claim.foreign):
                     # Nothing yet or nothing more: the picture's rename is the first and the last word.
+                    # And what somebody else put there is taken like any other picture, with an id of ours.
                     await asyncio.to_thread(self._claims.put_back, claim)
                 elif job is not None:
-                    await finish(claim, job)
+                    if job.state is not State.REJECTED:
+                        # Only what the job knows by its bytes is removed.
+                        known = frozenset(image.sha256 for image in job.images)
+                        claim = await asyncio.to_thread(
+                            self._claims.put_back_unknown, claim, known
+                        )
+                    if claim.pictures:
+                        await finish(claim, job)
                 else:
                     found.append(claim)
             except ITS_OWN as error:

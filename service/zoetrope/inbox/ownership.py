@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import pwd
 import stat
 from typing import Literal
 
@@ -18,7 +17,7 @@ import msgspec
 
 from ..beneath import Beneath, Linked
 from ..errors import Reason, ZoetropeError
-from ..host import shown
+from ..host import shown, user_name
 from ..mounts import read_table, type_of
 from .entry import CLAIMED
 from .refusal import joined
@@ -61,9 +60,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     flaw: Flaw = ""  # what a person should fix, though pictures are taken
 
 
+def ownerless(file_system: str) -> bool:
+    """Tell whether a file's owner says nothing on a file system."""
+    return file_system in OWNERLESS or file_system.startswith("fuse.")
+
+
 def decide(inbox: Folder, claimed: Folder | None, *, uid: int, file_system: str) -> Terms:
     """Say how the folders are to be, from who owns them, on which file system, and how they are now."""
-    if file_system in OWNERLESS or file_system.startswith("fuse."):
+    if ownerless(file_system):
         return Terms()
     if inbox.owner != uid:
         # Somebody's home. With the sticky bit, only root could take pictures of others out of it.
@@ -194,10 +198,10 @@ def _tighten(handle: int) -> None:
 
 
 def _closed(place: str, found: Folder, uid: int) -> ZoetropeError:
-    owner = _user(found.owner)
+    owner = user_name(found.owner)
     return ZoetropeError(
         f"{place} belongs to {owner} (mode {found.mode:04o}) and is not open to the service"
-        f" ({_user(uid)}), so no picture can be claimed.",
+        f" ({user_name(uid)}), so no picture can be claimed.",
         f"As {owner} or root, move it away: mv {place} {place.removesuffix(CLAIMED)}zoetrope.old;"
         " the service makes its own and goes on by itself.",
         key="claims-closed",
@@ -206,9 +210,9 @@ def _closed(place: str, found: Folder, uid: int) -> ZoetropeError:
 
 def _sticky(place: str, found: Folder, uid: int) -> ZoetropeError:
     return ZoetropeError(
-        f"{place} belongs to {_user(found.owner)} and has the sticky bit (mode {found.mode:04o}), so the"
-        f" service ({_user(uid)}) cannot take other people's pictures out of it.",
-        f"As {_user(found.owner)} or root, remove the bit: chmod -t {place}; it goes on by itself.",
+        f"{place} belongs to {user_name(found.owner)} and has the sticky bit (mode {found.mode:04o}), so the"
+        f" service ({user_name(uid)}) cannot take other people's pictures out of it.",
+        f"As {user_name(found.owner)} or root, remove the bit: chmod -t {place}; it goes on by itself.",
         key="inbox-sticky",
     )
 
@@ -217,8 +221,8 @@ def _problem(flaw: Flaw, inbox: str, place: str, found: Folder, uid: int) -> Rea
     if flaw == "another's":
         return Reason(
             "claims-of-another",
-            f"{place} belongs to {_user(found.owner)}, who can remove pictures that were claimed.",
-            f"Give it to the service: chown {_user(uid)} {place} && chmod 0700 {place}",
+            f"{place} belongs to {user_name(found.owner)}, who can remove pictures that were claimed.",
+            f"Give it to the service: chown {user_name(uid)} {place} && chmod 0700 {place}",
         )
     if flaw == "replaceable":
         return Reason(
@@ -227,10 +231,3 @@ def _problem(flaw: Flaw, inbox: str, place: str, found: Folder, uid: int) -> Rea
             f"Give it the sticky bit: chmod 3770 {inbox} (on NixOS: services.zoetrope.inbox.mode).",
         )
     return None
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import msgspec
 from ..beneath import Place
 from ..errors import Rejected
 from ..host import shown
+from . import folder_ticket
 from . import ticket as tickets
 from .claim import Claim
-from .entry import DEFAULTS, EntryKind, classify, safe_stem
+from .entry import EntryKind, classify, safe_stem
 from .request_key import RequestKey
 
 
@@ -94,7 +94,10 @@ def from_upload(
 
 
 def read_values(claim: Claim, inbox: Path) -> dict[str, Any]:
-    """Read what a claim's tickets and its folder's defaults say; Rejected if that cannot be used."""
+    """Read what a claim's tickets and its folder's defaults say; Rejected if that cannot be used.
+
+    Defaults that cannot be read are nobody's picture's fault: they raise BadFolderTicket.
+    """
     if classify(claim.pictures[0]).kind is EntryKind.DEEP:
         raise Rejected(
             f"The folder {shown(claim.folder)!r} lies too deep: a folder of the inbox names a recipe"
@@ -102,10 +105,7 @@ def read_values(claim: Claim, inbox: Path) -> dict[str, Any]:
             "Move the picture into a recipe's folder, or into the inbox itself.",
             key="folder-deep",
         )
-    values: dict[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError):
-        folder = f"{claim.folder}/" if claim.folder else ""
-        values = tickets.read(Place(inbox, f"{folder}{DEFAULTS}"))
+    values = folder_ticket.read(inbox, claim.folder)
     # The first ticket says most, so it is laid on last.
     for path in reversed(claim.tickets):
         values = tickets.overlay(values, tickets.read(claim.place(path)))

@@ -22,7 +22,7 @@ from .refusal import subject
 
 # A reason's own name is cut where the picture's is as long as names can be.
 _LONG = 255 - len(WHY)
-_NUMBER = re.compile(r" \(\d+\)$")
+_NUMBER = re.compile(r" \(\d+\)\Z")
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):

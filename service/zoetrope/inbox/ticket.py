@@ -65,12 +65,23 @@ def read(file: Place) -> dict[str, Any]:
             key="ticket-link",
         ) from error
     # Before it becomes a stream, which no folder can be.
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    found = os.fstat(handle)
+    plain = stat.S_ISREG(found.st_mode)
+    if not plain or found.st_nlink > 1:
         os.close(handle)
-        raise _no_file(name)
+        raise _linked(name) if plain else _no_file(name)
     with os.fdopen(handle, "rb") as stream:
         text = stream.read(MAX_BYTES + 1)
     return parse(text, name)
+
+
+def _linked(name: str) -> Rejected:
+    # It may be a file of somebody else's that only the service may read, and a reason quotes what it reads.
+    return Rejected(
+        f"The ticket {name} has a second name elsewhere (a hard link).",
+        "Copy the ticket instead of linking it.",
+        key="ticket-link",
+    )
 
 
 def _no_file(name: str) -> Rejected:

@@ -22,7 +22,9 @@ JSON = "application/json"
 
 JobId = Annotated[
     str,
-    msgspec.Meta(pattern=r"^[0-9A-Fa-f]{1,32}$", description="A job's id, or the beginning of it."),
+    msgspec.Meta(
+        pattern=r"^[0-9A-Fa-f]{1,32}$(?!\n)", description="A job's id, or the beginning of it."
+    ),
 ]
 
 

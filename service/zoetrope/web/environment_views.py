@@ -16,7 +16,7 @@ class EnvironmentForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     models: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST_MODELS)] = ()
     recipe: str = ""
-    recipe_version: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
+    recipe_version: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?$(?!\n)")] = ""
     job: str = ""  # the one that was accepted with that version
 
 

@@ -50,14 +50,14 @@ class Creation(msgspec.Struct, frozen=True, kw_only=True):
     parent: Annotated[
         str,
         msgspec.Meta(
-            pattern=r"^([0-9a-f]{32})?$",
+            pattern=r"^([0-9a-f]{32})?$(?!\n)",
             description="The earlier job that runs again; an identical job is then no duplicate.",
         ),
     ] = ""
     recipe_version: Annotated[
         str,
         msgspec.Meta(
-            pattern=r"^([0-9a-f]{64})?$",
+            pattern=r"^([0-9a-f]{64})?$(?!\n)",
             description="Of an upload: the recipe as it was in this version, whatever it is now.",
         ),
     ] = ""
@@ -69,7 +69,7 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: Annotated[
         str,
         msgspec.Meta(
-            pattern=r"^[!-~]{0,255}$",
+            pattern=r"^[!-~]{0,255}$(?!\n)",
             description="Chosen by the sender, and new for each request: repeated with the same key and the same body,"
             " a request gives the job that it made the first time, also after a restart.",
         ),
