@@ -29,6 +29,7 @@ FLOORS = (
         "threads",
         "host",
         "mounts",
+        "file_names",
         "durable",
         "openat2",
         "beneath",

@@ -1,10 +1,6 @@
-import os
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from zoetrope.inbox.entry import STEM_BYTES, EntryKind, classify, safe_stem, ticket_names
+from zoetrope.inbox.entry import EntryKind, classify, ticket_names
 
 
 @pytest.mark.parametrize(
@@ -70,32 +66,3 @@ def test_what_is_not_meant_for_us_is_ignored(path):
 def test_a_half_may_have_the_ticket_of_the_pair_or_its_own():
     assert ticket_names("cat", "end") == ["cat.toml", "cat.txt", "cat.end.toml", "cat.end.txt"]
     assert ticket_names("cat") == ["cat.toml", "cat.txt"]
-
-
-@pytest.mark.parametrize(
-    ("stem", "safe"),
-    [
-        ("Жук & co (1)", "Жук & co (1)"),
-        ("🐈‍⬛", "🐈‍⬛"),
-        ("-rf", "_rf"),
-        ("two\nlines", "two_lines"),
-        ("what?: <a|b>", "what__ _a_b_"),
-        ("evil\u202egnp", "evil_gnp"),
-        ("e\u0301", "\u00e9"),
-        ("trailing. . ", "trailing"),
-        (" ", "picture"),
-        ("\udcff", "_"),
-    ],
-)
-def test_a_stem_is_made_safe_for_every_share(stem, safe):
-    assert safe_stem(stem) == safe
-
-
-@given(st.binary(min_size=1, max_size=255).filter(lambda b: b"/" not in b and b"\0" not in b))
-def test_every_name_that_linux_allows_gives_texts_that_can_be_stored(raw):
-    name = os.fsdecode(raw)
-    entry = classify(name)
-    stem = safe_stem(entry.stem or name)
-    assert 0 < len(stem.encode()) <= STEM_BYTES
-    assert len(f"{stem}-01234567".encode()) <= 255
-    assert "/" not in stem

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import unicodedata
 from enum import StrEnum
 
 import msgspec
 
-from ..host import shown
+from ..file_names import split
 
 CLAIMED = ".zoetrope"
 REFUSED = "rejected"
 DEFAULTS = "ticket.toml"
 WHY = ".why.txt"
-
-# What a file's name may have on any file system.
-NAME_BYTES = 255
-# A claim folder's name must hold "<stem>-<job8>", and its video's "<stem>.mp4".
-STEM_BYTES = NAME_BYTES - 9
 
 _FOREIGN = frozenset(
     {
@@ -38,8 +31,6 @@ _FOREIGN = frozenset(
 _UNFINISHED = (".part", ".tmp", ".crdownload", ".partial", ".filepart", ".download")
 _TICKETS = frozenset({".toml", ".txt"})
 _HALF = re.compile(r"(?s)(.+)\.(start|end)", re.IGNORECASE)
-# Control characters, what shares with Windows forbid, and marks that turn the writing direction around.
-_UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffd<>:"/\\\\|?*]')
 
 
 class EntryKind(StrEnum):
@@ -71,7 +62,8 @@ def classify(path: str) -> Entry:
     parts = path.split("/")
     if parts[0] in (CLAIMED, REFUSED) or any(_foreign(part) for part in parts):
         return Entry(path, EntryKind.IGNORED)
-    base, suffix = _split(name)
+    base, suffix = split(name)
+    suffix = suffix.lower()
     if suffix == ".md" or name.lower().endswith((WHY, *_UNFINISHED)):
         return Entry(path, EntryKind.IGNORED)
     if name == DEFAULTS:
@@ -93,34 +85,6 @@ def ticket_names(stem: str, half: str = "") -> list[str]:
     """List the names that a picture's own ticket can have; the first that exists says most."""
     stems = [stem, f"{stem}.{half}"] if half else [stem]
     return [f"{each}{suffix}" for each in stems for suffix in (".toml", ".txt")]
-
-
-def safe_stem(stem: str) -> str:
-    """Make a stem that is fit for file names on every share and short enough to be added to."""
-    text = unicodedata.normalize("NFC", _UNSAFE.sub("_", shown(stem)))
-    text = cut(text, STEM_BYTES).strip(" .")
-    if text.startswith("-"):
-        text = f"_{text[1:]}"
-    return text or "picture"
-
-
-def cut(text: str, size: int) -> str:
-    """Cut a text to a number of bytes without breaking a letter."""
-    return text.encode("utf-8", "surrogateescape")[:size].decode("utf-8", "ignore")
-
-
-def fitted(base: str, end: str) -> str:
-    """Put an end to a name; a base that is too long for a file's name is cut."""
-    most = NAME_BYTES - len(os.fsencode(end))
-    return (base if len(os.fsencode(base)) <= most else cut(base, most)) + end
-
-
-def _split(name: str) -> tuple[str, str]:
-    base, dot, suffix = name.rpartition(".")
-    # "holiday 1.5 m" has no suffix: one is short and has no spaces.
-    if not dot or not base or len(suffix) > 10 or not suffix.isalnum():
-        return name, ""
-    return base, f".{suffix.lower()}"
 
 
 def _foreign(part: str) -> bool:

@@ -10,11 +10,12 @@ import msgspec
 
 from ..beneath import Place
 from ..errors import Rejected
+from ..file_names import safe_stem
 from ..host import shown
 from . import folder_ticket
 from . import ticket as tickets
 from .claim import Claim
-from .entry import EntryKind, classify, safe_stem
+from .entry import EntryKind, classify
 from .request_key import RequestKey
 
 
@@ -85,7 +86,8 @@ def from_upload(
             Part(file=Place(file.parent, file.name), name=name, half=half)
             for (file, name), half in zip(files, halves, strict=True)
         ),
-        stem=stem or safe_stem(base if dot else files[0][1]),
+        # One of a job of an earlier version may be longer than a stem is now.
+        stem=safe_stem(stem or (base if dot else files[0][1])),
         origin="api",
         values=values,
         own_ticket=True,

@@ -9,8 +9,9 @@ import msgspec
 from ..beneath import Beneath, Linked
 from ..durable import flush
 from ..errors import Reason
+from ..file_names import fitted, split
 from ..host import shown
-from .entry import WHY, fitted
+from .entry import WHY
 
 _MOST_BYTES = 64 * 1024  # of a reason; what is longer is not ours
 # How a reason begins, after the picture's name; the last two are those of an earlier version.
@@ -88,8 +89,7 @@ def reason_name(name: str) -> str:
 
 def free_name(tree: Beneath, folder: str, name: str) -> str:
     """Find a name that is not taken in a folder: the file's own, or that with a number."""
-    base, dot, suffix = name.rpartition(".")
-    return numbered(tree, folder, base, f".{suffix}") if dot else numbered(tree, folder, name, "")
+    return numbered(tree, folder, *split(name))
 
 
 def numbered(tree: Beneath, folder: str, base: str, suffix: str) -> str:

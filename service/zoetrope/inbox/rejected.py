@@ -15,13 +15,14 @@ from pathlib import Path
 import msgspec
 
 from ..beneath import Beneath, Linked
+from ..file_names import NAME_BYTES
 from ..host import shown
 from ..jobs.keep import KeptKind, KeptThing
 from .entry import REFUSED, WHY, classify, ticket_names
 from .refusal import subject
 
 # A reason's own name is cut where the picture's is as long as names can be.
-_LONG = 255 - len(WHY)
+_LONG = NAME_BYTES - len(WHY)
 _NUMBER = re.compile(r" \(\d+\)\Z")
 
 

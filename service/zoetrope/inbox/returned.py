@@ -14,8 +14,8 @@ from pathlib import Path
 from ..beneath import Beneath, Linked
 from ..domain.job import Job, Progress, State
 from ..errors import Reason
+from ..file_names import fitted, split
 from ..settings import Settings
-from .entry import fitted
 from .refusal import Refusal, explain, free_name, joined
 
 log = logging.getLogger("zoetrope.inbox")
@@ -105,8 +105,8 @@ def _digest(file: BufferedReader) -> bytes:
 
 def _ended(name: str, end: str) -> str:
     """Put something between a file's name and its suffix."""
-    base, dot, suffix = name.rpartition(".")
-    return fitted(base, f"{end}{dot}{suffix}") if base else fitted(name, end)
+    base, suffix = split(name)
+    return fitted(base, f"{end}{suffix}")
 
 
 def _where(job: Job) -> str:

@@ -14,12 +14,12 @@ from .. import tables
 from ..beneath import Linked, Place
 from ..domain.values import Scalar, Ticket
 from ..errors import NotReadable, Rejected
+from ..file_names import safe_stem
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..host import shown
 from ..mistakes import nearest, show
 from .beats import timed
-from .entry import cut, safe_stem
 
 MAX_BYTES = 64 * 1024
 _MEND = "Fix the ticket and drop it again."
@@ -265,7 +265,7 @@ def _file_name(value: str) -> str:
             "Use a name without a folder, such as name = 'holiday'.",
             key="ticket-value",
         )
-    return cut(safe_stem(base), 200)
+    return safe_stem(base)
 
 
 def _check_ranges(fields: Mapping[str, Any], recipe: Recipe) -> None:

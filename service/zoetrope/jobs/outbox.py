@@ -18,6 +18,7 @@ from ..beneath import Beneath, Linked
 from ..domain.job import ENDED, Job, Progress, Stage, State
 from ..durable import flush, sync_open
 from ..errors import NotReadable, Reason
+from ..file_names import fitted
 from ..host import trouble
 from ..structs import primed
 from .outbox_identity import OutboxIdentity
@@ -28,7 +29,6 @@ RECEIPT = "receipt.json"
 _MOST_BYTES = 16 * 1024 * 1024  # of a receipt; larger ones are not ours
 _MOST_NAMES = 6
 _CHUNK = 1 << 20
-_NAME_BYTES = 255
 
 # How the folder of a job ends: with its short id, or with the whole one and perhaps a number.
 _NAMED = re.compile(r"-([0-9a-f]{8})(?:[0-9a-f]{24}(?:-[0-9])?)?\Z")
@@ -39,10 +39,10 @@ Kind = Literal["source", "stage", "review", "poster", "video", "receipt"]
 def folder_name(job: Job, *, whole: bool = False) -> str:
     """Name a job's folder; the whole id serves where the short one is taken by another job."""
     end = f"-{job.id if whole else job.short}"
-    # Room is left for a number.
-    most = _NAME_BYTES - len(end) - (2 if whole else 0)
-    stem = _plain(job.stem).encode("utf-8", "surrogateescape")[:most].decode("utf-8", "ignore")
-    return f"{stem}{end}"
+    stem = _plain(job.stem)
+    if whole:
+        return fitted(stem, f"{end}-9").removesuffix("-9")
+    return fitted(stem, end)
 
 
 class _Signed(msgspec.Struct):
@@ -79,9 +79,9 @@ def pieces(job: Job) -> tuple[Piece, ...]:
         kind: Kind = "video" if last else "review" if stage is looked_at else "stage"
         for number, artefact in enumerate(stage.artefacts):
             end = f"{f'-{number + 1}' if number else ''}{_suffix(artefact.file)}"
-            published = f"{title}{end}" if last else f"stages/{stage.name}{end}"
+            published = fitted(title, end) if last else f"stages/{stage.name}{end}"
             if last and any(piece.published == published for piece in found):
-                published = f"{title}-video{end}"  # a clip called "source" made "source.mp4"
+                published = fitted(title, f"-video{end}")  # a clip called "source" made "source.mp4"
             found.append(
                 Piece(
                     kind=kind,
