@@ -32,6 +32,7 @@ from .jobs.keeper import Holding, Keeper
 from .jobs.outbox import Outbox
 from .jobs.outbox_identity import OutboxIdentity
 from .jobs.published import PublishedVideos
+from .jobs.share_answers import ShareAnswers
 from .jobs.work import EndedWork, WorkFolders
 from .logs import set_up
 from .models.hashes import Hashes
@@ -189,10 +190,18 @@ class App:
             engines=[self._engine(each, client_id) for each in settings.engines],
             outbox=outbox,
             explain=returned.explain,
+            withdraw=returned.withdraw,
             tell=self._bus.progress,
             hashes=hashes,
             places=places,
             tuner=tuner,
+        )
+        answers = ShareAnswers(
+            settings.outbox.path,
+            ledger=ledger,
+            approve=conductor.approve,
+            decline=conductor.decline,
+            tidy=conductor.tidy,
         )
         keeper = Keeper(
             settings,
@@ -222,6 +231,7 @@ class App:
                 group.create_task(tuner.run(), name="tuner")
                 group.create_task(hashes.run(), name="hashes")
                 group.create_task(conductor.run(), name="conductor")
+                group.create_task(answers.run(), name="answers")
                 group.create_task(keeper.run(), name="keeper")
                 group.create_task(keep_current(ledger), name="checkpoints")
                 group.create_task(watcher.run(), name="watcher")

@@ -23,6 +23,7 @@ from zoetrope.graphs.shelf import Recipes
 from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.outbox import Outbox
 from zoetrope.jobs.outbox_identity import OutboxIdentity
+from zoetrope.jobs.share_answers import ShareAnswers
 from zoetrope.models.hashes import Hashes, sha256_of
 from zoetrope.places import Places
 from zoetrope.settings import (
@@ -68,10 +69,12 @@ class Street:
         ]
         self.ledger: Ledger
         self.conductor: Conductor
+        self.answers: ShareAnswers
         self.hashes: Hashes
         self.sha256 = sha256_of  # how model files are hashed from the next start on
         self.clients: list[Restartable] = []
         self.explained: list[Job] = []
+        self.withdrawn: list[Job] = []
         self.settings = Settings()
         self.changed = asyncio.Event()
         self.embed_graph = False
@@ -127,9 +130,18 @@ class Street:
                 OutboxIdentity(self.settings.outbox.path, self.settings.outbox_identity),
             ),
             explain=self._explain,
+            withdraw=self._withdraw,
             tell=lambda _, __: self.changed.set(),
             hashes=self.hashes,
             places=self.places,
+        )
+        self.answers = ShareAnswers(
+            self.settings.outbox.path,
+            ledger=self.ledger,
+            approve=self.conductor.approve,
+            decline=self.conductor.decline,
+            tidy=self.conductor.tidy,
+            pause=0.05,
         )
         self._task = asyncio.create_task(self._run())
 
@@ -137,6 +149,7 @@ class Street:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.hashes.run())
             group.create_task(self.conductor.run())
+            group.create_task(self.answers.run())
 
     async def stop(self) -> None:
         """End the service's part as SIGTERM does; engines go on."""
@@ -152,6 +165,9 @@ class Street:
         await self.stop()
         for engine in self.engines:
             await engine.stop()
+
+    async def _withdraw(self, job: Job) -> None:
+        self.withdrawn.append(job)
 
     async def _explain(self, job: Job) -> None:
         self.explained.append(job)

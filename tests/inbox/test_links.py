@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -321,7 +322,13 @@ def failed(settings: Settings) -> Job:
     work.mkdir(parents=True, exist_ok=True)
     (work / "source.png").write_text("a picture")
     image = plain_image(
-        "bad.png", size=9, width=1, height=1, source="source.png", file="source.png"
+        "bad.png",
+        sha256=hashlib.sha256(b"a picture").hexdigest(),
+        size=9,
+        width=1,
+        height=1,
+        source="source.png",
+        file="source.png",
     )
     return Job(
         id=ID,

@@ -134,7 +134,7 @@ def test_a_review_is_shown_as_a_copy_and_taken_away_when_published(tmp_path, wor
         JOB, stages=(JOB.stages[0], Stage(name="upscale")), state=State.REVIEW
     )
     shown = tmp_path / "out" / outbox.show_review(half, work)
-    assert names(shown) == {"source.jpeg", "i2v.mp4"}
+    assert names(shown) == {"source.jpeg", "i2v.mp4", "READ ME.txt"}
     (shown / "i2v.mp4").write_text("scribbled over")
     assert (work / "i2v-1.mp4").read_text() == "i2v-1.mp4"
     assert outbox.show_review(half, work) == "review/cat-1f3a9c2e"

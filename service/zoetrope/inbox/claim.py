@@ -22,7 +22,7 @@ from ..transfer import carry, copy
 from . import found_claims
 from .entry import CLAIMED, REFUSED, Entry, EntryKind, classify, ticket_names
 from .ownership import ClaimFolders
-from .refusal import Refusal, explain, free_name, joined, withdraw
+from .refusal import Refusal, explain, free_names, joined, withdraw
 
 log = logging.getLogger("zoetrope.inbox")
 
@@ -220,8 +220,7 @@ class Claims:
             if not strange:
                 return claim
             # A ticket may belong to any of them, and is small.
-            for path in (*claim.tickets, *strange):
-                self._return(tree, claim.home, path)
+            self._return(tree, claim.home, (*claim.tickets, *strange))
         pictures = tuple(path for path in claim.pictures if path not in strange)
         return msgspec.structs.replace(claim, pictures=pictures, tickets=())
 
@@ -306,35 +305,40 @@ class Claims:
         )
 
     def _undo(self, tree: Beneath, home: str) -> None:
-        for path in _files(tree, home):
-            if classify(path).kind in _CLAIMED_KINDS:
-                self._return(tree, home, path)
+        self._return(tree, home, _files(tree, home))
         tree.prune(home)
 
-    def _return(self, tree: Beneath, home: str, path: str) -> None:
-        folder, _, name = path.rpartition("/")
-        tree.make(folder)
-        source = f"{home}/{path}"
-        if not tree.exists(path):
-            tree.rename(source, path)
-        elif _same(tree, source, path):
-            _unlink(tree, source)
-        else:
-            # Somebody put a new file in its place meanwhile; both are kept.
-            tree.rename(source, joined(folder, free_name(tree, folder, name)))
+    def _return(self, tree: Beneath, home: str, paths: Sequence[str]) -> None:
+        """Put claimed files back; what belongs together keeps one stem, also where a name is taken by now."""
+        groups: dict[tuple[str, str], list[str]] = {}
+        for path in paths:
+            entry = classify(path)
+            if entry.kind in _CLAIMED_KINDS:
+                groups.setdefault((entry.folder, entry.stem), []).append(path)
+        for (folder, _), group in groups.items():
+            tree.make(folder)
+            left: list[str] = []
+            for path in group:
+                if tree.exists(path) and _same(tree, f"{home}/{path}", path):
+                    _unlink(tree, f"{home}/{path}")
+                else:
+                    left.append(path)
+            # Somebody may have put a new file in its place meanwhile; both are kept.
+            names = free_names(tree, folder, [path.rpartition("/")[2] for path in left])
+            for path, name in zip(left, names, strict=True):
+                tree.rename(f"{home}/{path}", joined(folder, name))
 
     def _carry(self, tree: Beneath, claim: Claim, target: str, reason: Reason) -> str:
         """Move the files; the first picture goes last, so that until then the refusal can be done again."""
         files = [*claim.tickets, *reversed(claim.pictures)]
         left = [path for path in files if tree.exists(claim.at(path))]
-        names: list[str] = []
+        names = free_names(tree, target, [path.rpartition("/")[2] for path in left])
         why = target
-        for path in left:
-            names.append(free_name(tree, target, path.rpartition("/")[2]))
+        for path, name in zip(left, names, strict=True):
             if path == left[-1]:
                 # Written before the rename: a picture without its reason would be a riddle.
                 why = explain(tree, target, _refusal(claim, reason, names[::-1]))
-            carry(tree, claim.at(path), tree, f"{target}/{names[-1]}")
+            carry(tree, claim.at(path), tree, f"{target}/{name}")
         return why
 
 

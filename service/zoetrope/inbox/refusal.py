@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+from collections.abc import Sequence
 
 import msgspec
 
 from ..beneath import Beneath, Linked
 from ..durable import flush
 from ..errors import Reason
-from ..file_names import fitted, split
+from ..file_names import NAME_BYTES, cut, fitted, split
 from ..host import shown
-from .entry import WHY
+from .entry import WHY, classify
 
+_ENDS = 24  # bytes for what says which half a file is, and for its suffix
 _MOST_BYTES = 64 * 1024  # of a reason; what is longer is not ours
+# Where a reason says that it is about a job.
+_JOB = re.compile(r"^Where: job ([0-9a-f]{8})(?:, stage |$)", re.MULTILINE)
 # How a reason begins, after the picture's name; the last two are those of an earlier version.
 _BEGINNINGS = (" was rejected.", " failed.", " was not taken.", " did not become a video.")
 
@@ -52,7 +58,9 @@ def _again(refusal: Refusal) -> list[str]:
     place = f"the folder {shown(refusal.folder)} of the inbox" if refusal.folder else "the inbox"
     lines = [f"To try again, move it back into {place}: {names}"]
     if refusal.job:
-        lines.append(f"Or go on from where it stopped: zoetrope retry {refusal.job}")
+        lines.append(
+            f"Or go on from where it stopped, while its work is kept: zoetrope retry {refusal.job}"
+        )
     return lines
 
 
@@ -60,10 +68,13 @@ def explain(tree: Beneath, folder: str, refusal: Refusal) -> str:
     """Write a picture's reason next to it and give its path; only an earlier reason of ours is replaced."""
     content = text(refusal).encode()
     name = reason_name(refusal.name)
-    path = joined(folder, name)
-    if tree.exists(path) and is_ours(tree, path, refusal.name):
-        tree.write(path, content)
-        return path
+    earlier, number = joined(folder, name), 1
+    while tree.exists(earlier):
+        if is_ours(tree, earlier, refusal.name):
+            tree.write(earlier, content)
+            return earlier
+        number += 1
+        earlier = joined(folder, _with_number(name, number))
     while True:
         path = joined(folder, numbered(tree, folder, name.removesuffix(WHY), WHY))
         # A file that somebody made since is theirs; the next number is tried.
@@ -92,6 +103,30 @@ def free_name(tree: Beneath, folder: str, name: str) -> str:
     return numbered(tree, folder, *split(name))
 
 
+def free_names(tree: Beneath, folder: str, names: Sequence[str]) -> list[str]:
+    """Find names that are not taken for files that belong together: if one needs a number, all get the same.
+
+    A picture finds its ticket by its stem, and its other half as well.
+    """
+    number = 1
+    while True:
+        found = [renamed(name, f" ({number})" if number > 1 else "") for name in names]
+        if not any(tree.exists(joined(folder, name)) for name in found):
+            return found
+        number += 1
+
+
+def renamed(name: str, more: str) -> str:
+    """Put something behind a file's stem: before its suffix, and before what says which half it is."""
+    base, suffix = split(name)
+    half = base[-len(half) - 1 :] if (half := classify(name).half) else ""
+    stem = base.removesuffix(half)
+    # Cut alike for all files of a stem, whatever their ends.
+    if more and len(os.fsencode(stem)) > (room := NAME_BYTES - len(os.fsencode(more)) - _ENDS):
+        stem = cut(stem, room)
+    return fitted(stem, f"{more}{half}{suffix}")
+
+
 def numbered(tree: Beneath, folder: str, base: str, suffix: str) -> str:
     """Find a name that is not taken in a folder, with a number between base and suffix if needed."""
     found, number = fitted(base, suffix), 1
@@ -109,6 +144,28 @@ def joined(folder: str, name: str) -> str:
 def is_ours(tree: Beneath, path: str, name: str) -> bool:
     """Return whether a file is a reason that the service wrote for a picture of this name."""
     return subject(tree, path) == shown(name)
+
+
+def reason_of(tree: Beneath, folder: str, name: str, job: str) -> str:
+    """Find the reason of ours that says why a job with such a picture failed; "" if there is none."""
+    found, number = joined(folder, reason_name(name)), 1
+    while tree.exists(found):
+        if is_ours(tree, found, name) and _job(tree, found) == job:
+            return found
+        number += 1
+        found = joined(folder, _with_number(reason_name(name), number))
+    return ""
+
+
+def _with_number(reason: str, number: int) -> str:
+    return fitted(reason.removesuffix(WHY), f" ({number}){WHY}")
+
+
+def _job(tree: Beneath, path: str) -> str:
+    with contextlib.suppress(OSError, Linked):
+        said = _JOB.search(tree.read(path, _MOST_BYTES).decode("utf-8", "replace"))
+        return said[1] if said else ""
+    return ""
 
 
 def subject(tree: Beneath, path: str) -> str | None:

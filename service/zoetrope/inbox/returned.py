@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import shutil
 import stat
-from io import BufferedReader
+from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
 
 from ..beneath import Beneath, Linked
 from ..domain.job import Job, Progress, State
+from ..domain.values import SourceImage
 from ..errors import Reason
 from ..file_names import fitted, split
 from ..settings import Settings
-from .refusal import Refusal, explain, free_name, joined
+from . import ticket_text
+from .entry import REFUSED, classify
+from .refusal import Refusal, explain, joined, reason_of, renamed
 
 log = logging.getLogger("zoetrope.inbox")
+
+HALVES = ("start", "end")
+_MOST_NAMES = 9  # sets of names that are looked through for an earlier entry
 
 
 class Returned:
@@ -49,15 +59,36 @@ class Returned:
             else:
                 return
 
+    async def withdraw(self, job: Job) -> None:
+        """Remove what an earlier failure of a job laid down, now that it has a video; what people changed stays."""
+        for home in self._homes:
+            try:
+                await asyncio.to_thread(self._take_away, job, home)
+            except (OSError, Linked) as error:
+                log.warning(
+                    "what lies in %s/rejected of an earlier try stays: %s",
+                    home,
+                    error,
+                    extra={"job": job.short, "action": "not-withdrawn"},
+                )
+
     def _lay(self, job: Job, home: Path) -> None:
-        folder = joined("rejected", job.folder) if job.folder else "rejected"
+        folder = _folder(job)
         with Beneath(home) as tree:
             tree.make(folder)
-            names = []
-            for image in job.images:
-                source = self._work / job.id / image.source
-                names.append(_put(tree, folder, source, image.name, job.short))
-            title, *others = names or [f"{job.stem}-{job.short}"]
+            # One entry a job: that of an earlier try, else the first names that nobody has.
+            entry = _laid(tree, folder, job)
+            if entry is None or entry.changed(tree, folder):
+                free = (each for each in _entries(job) if not each.taken(tree, folder))
+                entry = next(free)
+            for image, name in zip(entry.images, entry.pictures, strict=True):
+                if not tree.exists(joined(folder, name)):
+                    source = self._work / job.id / image.source
+                    with source.open("rb") as file, tree.replacing(joined(folder, name)) as made:
+                        shutil.copyfileobj(file, made)
+            if entry.ticket and not tree.exists(joined(folder, entry.ticket)):
+                tree.write(joined(folder, entry.ticket), ticket_text.write(job.ticket))
+            title, *others = dict.fromkeys(entry.names) or [entry.title]
             explain(
                 tree,
                 folder,
@@ -73,40 +104,97 @@ class Returned:
                 ),
             )
 
-
-def _put(tree: Beneath, folder: str, source: Path, name: str, short: str) -> str:
-    """Lay a picture into a folder, unless it lies there already, and give the name that it has there."""
-    name = _ended(name.rpartition("/")[2], "")
-    if tree.exists(joined(folder, name)):
-        # Another file's; with the job's id in its name, the picture lies there since an earlier try.
-        name = _ended(name, f"-{short}")
-        if tree.exists(joined(folder, name)):
-            if _same(tree, joined(folder, name), source):
-                return name
-            name = free_name(tree, folder, name)
-    with source.open("rb") as file, tree.replacing(joined(folder, name)) as made:
-        shutil.copyfileobj(file, made)
-    return name
+    def _take_away(self, job: Job, home: Path) -> None:
+        folder = _folder(job)
+        with contextlib.suppress(FileNotFoundError), Beneath(home) as tree:
+            if (entry := _laid(tree, folder, job)) is not None:
+                entry.remove(tree, folder, job)
+                tree.unlink(reason_of(tree, folder, entry.title, job.short))
 
 
-def _same(tree: Beneath, path: str, source: Path) -> bool:
-    """Return whether a plain file of the folder holds the same bytes as one of ours."""
+class _Entry(msgspec.Struct, frozen=True):
+    """The names that a job's pictures and its ticket may have in `rejected`; one entry for each job."""
+
+    title: str  # of the picture that the reason is about
+    pictures: tuple[str, ...]
+    ticket: str  # "" where the job's ticket says nothing
+    images: tuple[SourceImage, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every file of the entry but the reason."""
+        return (*self.pictures, *([self.ticket] if self.ticket else []))
+
+    def taken(self, tree: Beneath, folder: str) -> bool:
+        """Return whether something stands at one of the names."""
+        return any(tree.exists(joined(folder, name)) for name in self.names)
+
+    def changed(self, tree: Beneath, folder: str) -> bool:
+        """Return whether a person has put something else in a picture's place."""
+        return any(
+            _hash(tree, joined(folder, name)) not in ("", image.sha256)
+            for name, image in zip(self.pictures, self.images, strict=True)
+        )
+
+    def remove(self, tree: Beneath, folder: str, job: Job) -> None:
+        """Remove what is still as the service laid it."""
+        for name, image in zip(self.pictures, self.images, strict=True):
+            if _hash(tree, joined(folder, name)) == image.sha256:
+                tree.unlink(joined(folder, name))
+        text = ticket_text.write(job.ticket)
+        with contextlib.suppress(OSError, Linked):
+            path = joined(folder, self.ticket)
+            if self.ticket and tree.read(path, len(text) + 1) == text:
+                tree.unlink(path)
+
+
+def _laid(tree: Beneath, folder: str, job: Job) -> _Entry | None:
+    """Find where an earlier failure of a job laid its files."""
+    for entry in itertools.islice(_entries(job), _MOST_NAMES):
+        if reason_of(tree, folder, entry.title, job.short):
+            return entry
+    return None
+
+
+def _entries(job: Job) -> Iterator[_Entry]:
+    """Give the names that a job's files may have, one set after the other; later ones where others are taken."""
+    # A loop has one picture twice.
+    images = tuple({(image.name, image.sha256): image for image in job.images}.values())
+    names = [fitted(*split(image.name.rpartition("/")[2])) for image in images]
+    if len(names) == 2 and [classify(name).half for name in names] != list(HALVES):
+        # Uploaded under other names; in the inbox only these make them a pair.
+        ends = (f".{half}{split(name)[1]}" for half, name in zip(HALVES, names, strict=True))
+        names = [fitted(job.stem, end) for end in ends]
+    ticket = ""
+    if names and ticket_text.write(job.ticket):
+        first = classify(names[0])
+        # A pair's ticket bears the stem of both.
+        ticket = fitted(first.stem or split(names[0])[0], ".toml")
+    for number in itertools.count():
+        more = "" if not number else f"-{job.short}{f' ({number})' if number > 1 else ''}"
+        pictures = tuple(renamed(name, more) for name in names)
+        yield _Entry(
+            title=pictures[0] if pictures else f"{job.stem}-{job.short}{more}",
+            pictures=pictures,
+            ticket=renamed(ticket, more) if ticket else "",
+            images=images,
+        )
+
+
+def _folder(job: Job) -> str:
+    return joined(REFUSED, job.folder) if job.folder else REFUSED
+
+
+def _hash(tree: Beneath, path: str) -> str:
+    """Hash a plain file of the folder; "" where there is nothing, "?" for anything else."""
     try:
-        with source.open("rb") as ours, open(tree.open(path), "rb") as theirs:  # noqa: PTH123
-            plain = stat.S_ISREG(os.fstat(theirs.fileno()).st_mode)
-            return plain and _digest(ours) == _digest(theirs)
+        if not tree.exists(path):
+            return ""
+        with open(tree.open(path), "rb") as file:  # noqa: PTH123 - a descriptor
+            plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return hashlib.file_digest(file, "sha256").hexdigest() if plain else "?"
     except (OSError, Linked):
-        return False
-
-
-def _digest(file: BufferedReader) -> bytes:
-    return hashlib.file_digest(file, "sha256").digest()
-
-
-def _ended(name: str, end: str) -> str:
-    """Put something between a file's name and its suffix."""
-    base, suffix = split(name)
-    return fitted(base, f"{end}{suffix}")
+        return "?"
 
 
 def _where(job: Job) -> str:

@@ -60,6 +60,7 @@ class Conductor:
         engines: Sequence[Engine],
         outbox: Outbox,
         explain: Callable[[Job], Awaitable[None]],
+        withdraw: Callable[[Job], Awaitable[None]],
         tell: Callable[[str, Live], None],
         hashes: Hashes,
         places: Places | None = None,
@@ -95,6 +96,7 @@ class Conductor:
             work=settings.work,
             hashes=hashes,
             clock=clock,
+            withdraw=withdraw,
         )
         self._settlement = Settlement(
             ledger=ledger,
@@ -211,6 +213,10 @@ class Conductor:
 
     def _stands_still(self) -> bool:
         return self._pauses.standstill() is not None
+
+    def tidy(self, job_id: str) -> None:
+        """Have what stands in the outbox agree with a job's state, soon."""
+        self._publisher.schedule(job_id)
 
     def _stage_run(
         self, job_id: str, engine: Engine, stats: Stats, *, recovering: bool

@@ -22,8 +22,8 @@ from ..file_names import fitted
 from ..host import trouble
 from ..structs import primed
 from .outbox_identity import OutboxIdentity
+from .review_folder import APPROVED, DECLINED, READ_ME, REVIEW, job_of, read_me
 
-REVIEW = "review"
 RECEIPT = "receipt.json"
 
 _MOST_BYTES = 16 * 1024 * 1024  # of a receipt; larger ones are not ours
@@ -81,7 +81,9 @@ def pieces(job: Job) -> tuple[Piece, ...]:
             end = f"{f'-{number + 1}' if number else ''}{_suffix(artefact.file)}"
             published = fitted(title, end) if last else f"stages/{stage.name}{end}"
             if last and any(piece.published == published for piece in found):
-                published = fitted(title, f"-video{end}")  # a clip called "source" made "source.mp4"
+                published = fitted(
+                    title, f"-video{end}"
+                )  # a clip called "source" made "source.mp4"
             found.append(
                 Piece(
                     kind=kind,
@@ -159,11 +161,22 @@ class Outbox:
         """Put what waits for a look where a person on the share finds it."""
         names = [f"{REVIEW}/{name}" for name in _names(job)]
         # Copies: what a person does to the file they look at must not reach the work folder.
-        files = {Path(k).name: work / v for k, v in contents(job).items()}
+        files: dict[str, Path | bytes] = {Path(k).name: work / v for k, v in contents(job).items()}
+        files[READ_ME] = read_me(job)
         with self._open() as tree:
-            tree.make(REVIEW)
+            # Members move folders between these: so they are as open to the group as the outbox lets them be.
+            for folder in (REVIEW, APPROVED, DECLINED):
+                tree.make(folder)
+            # It may have been answered already, by somebody who moved it.
+            moved = [f"{place}/{name}" for place in (APPROVED, DECLINED) for name in _names(job)]
+            if answered := next((path for path in moved if job_of(tree, path) == job.id), ""):
+                return answered
             for name in names:
                 if tree.is_folder(name):
+                    # One that an earlier version built says nothing yet.
+                    with contextlib.suppress(OSError, Linked):
+                        if not tree.exists(f"{name}/{READ_ME}"):
+                            tree.write(f"{name}/{READ_ME}", read_me(job))
                     return name
                 if not tree.exists(name) and self._build(tree, job, name, files, link=False):
                     return name
@@ -172,9 +185,12 @@ class Outbox:
     def clear_review(self, job: Job) -> None:
         """Take the review folder away once it is answered; an outbox that is gone has none."""
         with contextlib.suppress(FileNotFoundError), Beneath(self._root) as tree:
-            for name in _names(job):
-                if tree.is_folder(f"{REVIEW}/{name}"):
-                    tree.remove(f"{REVIEW}/{name}")
+            for place in (REVIEW, APPROVED, DECLINED):
+                for path in (f"{place}/{name}" for name in _names(job)):
+                    whose = job_of(tree, path)
+                    # One that an earlier version built has no text, and lies where it was built.
+                    if whose == job.id or (not whose and place == REVIEW and tree.is_folder(path)):
+                        tree.remove(path)
 
     def prepare(self) -> None:
         """Make the folder, for a host that has no video yet.

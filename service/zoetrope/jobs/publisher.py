@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -67,12 +67,14 @@ class Publisher:
         work: Path,
         hashes: Hashes,
         clock: Callable[[], float],
+        withdraw: Callable[[Job], Awaitable[None]],
     ) -> None:
         self._outbox = outbox
         self._ledger = ledger
         self._recipes = recipes
         self._work = work
         self._hashes = hashes
+        self._withdraw = withdraw  # what an earlier failure of a job told people
         self._folders = WorkFolders(work)
         self._clock = clock
         self._pending: dict[str, _Pending] = {}
@@ -142,6 +144,7 @@ class Publisher:
         paper = receipt.encode(receipt.write(whole, plan, now, others, files))
         work = self._work / job.id
         name = await asyncio.to_thread(self._outbox.publish, job, work, paper)
+        await self._withdraw(job)
         made = [artefact.sha256 for stage in job.stages for artefact in stage.artefacts]
         await self._ledger.publish(job.id, lambda j: steps.publish(j, now, name), made)
         # What cannot be removed now, retention removes later.

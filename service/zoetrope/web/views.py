@@ -15,8 +15,9 @@ from ..gpu.card import Card, Sample
 from ..gpu.wire import CardState
 from ..jobs.fallbacks import seed_helps
 from ..jobs.keep import KeepStatus
-from ..jobs.outbox import REVIEW, Kind, Piece, folder_name, pieces
+from ..jobs.outbox import Kind, Piece, folder_name, pieces
 from ..jobs.progress import Live
+from ..jobs.review_folder import REVIEW
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):

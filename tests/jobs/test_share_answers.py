@@ -1,0 +1,297 @@
+"""Who sees only the share answers a review by moving the clip's folder, and nothing else there is an answer."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.fakes.members import GROUP, MEMBER, SERVICE, as_user, needs_root
+from tests.fakes.precious import make_precious, snapshot
+from tests.fakes.street import Street
+from tests.jobs.test_outbox import JOB
+from zoetrope.beneath import Beneath
+from zoetrope.domain import steps
+from zoetrope.domain.job import Job, Stage, State
+from zoetrope.jobs.outbox import Outbox
+from zoetrope.jobs.review_folder import answers, job_of, read_me
+from zoetrope.jobs.share_answers import ShareAnswers
+from zoetrope.store.memory import MemoryLedger
+
+ASKED = msgspec.structs.replace(
+    JOB, stages=(JOB.stages[0], Stage(name="upscale")), state=State.REVIEW
+)
+NAME = "cat-1f3a9c2e"
+
+
+class Share:
+    """An outbox whose reviews are answered, without any engine."""
+
+    def __init__(self, root: Path) -> None:
+        self.out = root / "out"
+        self.review = self.out / "review"
+        self.work = root / "work"
+        for folder in (self.out, self.work):
+            folder.mkdir()
+        for name in ("cat.jpeg", "i2v-1.mp4"):
+            (self.work / name).write_text(name)
+        self.outbox = Outbox(self.out)
+        self.ledger = MemoryLedger()
+        self.tidied: list[str] = []
+        self.answers = self.again()
+
+    def again(self) -> ShareAnswers:
+        """Start anew, as the next process does."""
+        self.answers = ShareAnswers(
+            self.out,
+            ledger=self.ledger,
+            approve=self.approve,
+            decline=self.decline,
+            tidy=self.tidied.append,
+        )
+        return self.answers
+
+    async def ask(self, job: Job = ASKED) -> Path:
+        await self.ledger.add(job, claim=job.id)
+        return self.out / self.outbox.show_review(job, self.work)
+
+    async def approve(self, job_id: str) -> Job:
+        job = await self.ledger.change(job_id, lambda j: steps.approve(j, 2.0))
+        self.outbox.clear_review(job)
+        return job
+
+    async def decline(self, job_id: str, why: str) -> Job:
+        job = await self.ledger.change(job_id, lambda j: steps.decline(j, 2.0, why))
+        self.outbox.clear_review(job)
+        return job
+
+    async def look(self, times: int = 2) -> Job:
+        for _ in range(times):
+            await self.answers.look()
+        return await self.ledger.get(JOB.id)
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Share:
+    return Share(tmp_path)
+
+
+async def test_the_folder_says_in_three_lines_how_to_answer(share):
+    text = ((await share.ask()) / "READ ME.txt").read_text()
+    assert len(text.splitlines()) == 3
+    for said in ('"approved"', '"declined"', "zoetrope approve 1f3a9c2e", "cat"):
+        assert said in text
+    assert (share.review / "approved").is_dir()
+    assert (share.review / "declined").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("folder", "state"), [("approved", State.QUEUED), ("declined", State.CANCELLED)]
+)
+async def test_moving_the_folder_is_the_answer(share, folder, state):
+    shown = await share.ask()
+    assert (await share.look()).state is State.REVIEW
+    shown.rename(share.review / folder / shown.name)
+    job = await share.look()
+    assert job.state is state
+    assert job.stages[0].approved == (state is State.QUEUED)
+    if state is State.CANCELLED:
+        assert (job.reason.key, "review/declined" in job.reason.sentence) == ("declined", True)
+    assert sorted(path.name for path in share.review.rglob("*")) == ["approved", "declined"]
+
+
+async def test_a_folder_that_is_moved_back_is_no_answer(share):
+    shown = await share.ask()
+    shown.rename(share.review / "declined" / NAME)
+    await share.look(1)
+    (share.review / "declined" / NAME).rename(shown)
+    assert (await share.look()).state is State.REVIEW
+    assert shown.is_dir()
+    # And may be moved again, elsewhere.
+    shown.rename(share.review / "approved" / NAME)
+    assert (await share.look()).state is State.QUEUED
+
+
+async def test_an_answer_that_was_given_while_the_service_was_away_counts(share):
+    shown = await share.ask()
+    shown.rename(share.review / "approved" / NAME)
+    share.again()
+    # What a start does first: it shows every open review.
+    assert share.outbox.show_review(ASKED, share.work) == f"review/approved/{NAME}"
+    assert not shown.exists()
+    await share.answers.learn()
+    assert (await share.look()).state is State.QUEUED
+
+
+@pytest.mark.parametrize("before", [0, 1])
+async def test_an_answer_of_the_page_that_came_first_stands(share, before):
+    shown = await share.ask()
+    shown.rename(share.review / "declined" / NAME)
+    await share.look(before)
+    await share.approve(JOB.id)
+    assert (await share.look()).state is State.QUEUED
+    assert not (share.review / "declined" / NAME).exists()
+
+
+async def test_what_is_left_of_an_answered_review_is_removed_and_answers_nothing(share):
+    shown = await share.ask()
+    kept = share.work / "kept"
+    shutil.copytree(shown, kept)
+    await share.decline(JOB.id, "")
+    shutil.copytree(kept, share.review / "declined" / NAME)
+    share.again()
+    assert (await share.look(4)).state is State.CANCELLED
+    assert share.tidied == [JOB.id]
+    share.outbox.clear_review(await share.ledger.get(JOB.id))
+    assert not (share.review / "declined" / NAME).exists()
+
+
+async def test_a_folder_that_lies_in_both_is_no_answer_until_one_goes(share, caplog):
+    shown = await share.ask()
+    shutil.copytree(shown, share.review / "approved" / NAME)
+    shutil.copytree(shown, share.review / "declined" / NAME)
+    assert (await share.look(4)).state is State.REVIEW
+    assert sum("neither counts" in record.message for record in caplog.records) == 1
+    shutil.rmtree(share.review / "approved" / NAME)
+    assert (await share.look()).state is State.CANCELLED
+
+
+async def test_whatever_else_lies_there_is_left_alone(share, tmp_path):
+    await share.ask()
+    precious = make_precious(tmp_path / "precious", "READ ME.txt")
+    (precious / "READ ME.txt").write_bytes(read_me(ASKED))
+    for place in (share.review / "approved", share.review / "declined"):
+        (place / "holiday-12345678").mkdir()
+        (place / "holiday-12345678" / "READ ME.txt").write_text(f"Job {JOB.id}")
+        (place / "notes.txt").write_text(f"Job {JOB.id}.")
+        (place / NAME).symlink_to(precious)
+        for name, kind in (("link-12345678", "link"), ("pipe-12345678", "pipe")):
+            (place / name).mkdir()
+            if kind == "link":
+                (place / name / "READ ME.txt").symlink_to(precious / "READ ME.txt")
+            else:
+                os.mkfifo(place / name / "READ ME.txt")
+        (place / "deep").mkdir()
+        (place / "deep" / NAME).mkdir()
+        (place / "deep" / NAME / "READ ME.txt").write_bytes(read_me(ASKED))
+        (place / f"{NAME}\n").mkdir()
+        (place / f"{NAME}\n" / "READ ME.txt").write_bytes(read_me(ASKED))
+    before = (
+        snapshot(share.review / "approved"),
+        snapshot(share.review / "declined"),
+        snapshot(precious),
+    )
+    assert (await share.look(3)).state is State.REVIEW
+    await share.approve(JOB.id)
+    after = (
+        snapshot(share.review / "approved"),
+        snapshot(share.review / "declined"),
+        snapshot(precious),
+    )
+    assert after == before
+
+
+async def test_a_review_of_an_earlier_version_learns_how_to_be_answered(share):
+    shown = await share.ask()
+    (shown / "READ ME.txt").unlink()
+    share.outbox.show_review(ASKED, share.work)
+    assert (shown / "READ ME.txt").read_bytes() == read_me(ASKED)
+
+
+async def test_an_outbox_that_is_not_there_is_said_once_and_waited_for(share, caplog):
+    shown = await share.ask()
+    shown.rename(share.review / "approved" / NAME)
+    share.out.rename(share.out.with_name("away"))
+    with caplog.at_level(logging.WARNING):
+        await share.look(3)
+    assert len(caplog.records) == 1
+    share.out.with_name("away").rename(share.out)
+    assert (await share.look()).state is State.QUEUED
+
+
+def test_the_text_names_the_job_and_no_other_text_does(tmp_path):
+    (tmp_path / NAME).mkdir()
+    for text, job in (
+        (read_me(ASKED), JOB.id),
+        (read_me(ASKED).replace(b"\n", b"\r\n"), JOB.id),
+        (b"Job " + JOB.id.encode() + b". And more.", ""),
+        (b"\xff" * 9000, ""),
+        (b"", ""),
+    ):
+        (tmp_path / NAME / "READ ME.txt").write_bytes(text)
+        with Beneath(tmp_path) as tree:
+            assert job_of(tree, NAME) == job
+
+
+@pytest.fixture
+def outbox() -> Iterator[Path]:
+    """An outbox of the service's, outside of pytest's own folder, which is closed to others."""
+    home = Path(tempfile.mkdtemp(dir="/tmp"))
+    home.chmod(0o755)
+    (home / "out").mkdir()
+    os.chown(home / "out", SERVICE, GROUP)
+    (home / "out").chmod(0o2770)
+    yield home / "out"
+    shutil.rmtree(home)
+
+
+@needs_root
+def test_every_member_may_answer_and_the_service_removes_what_was_moved(outbox, tmp_path):
+    work = outbox.parent / "work"
+    work.mkdir()
+    work.chmod(0o755)
+    for name in ("cat.jpeg", "i2v-1.mp4"):
+        (work / name).write_text(name)
+
+    def show() -> None:
+        Outbox(outbox).show_review(ASKED, work)
+
+    assert as_user(SERVICE, show) == ""
+    for folder in ("", "approved", "declined", NAME):
+        assert stat.S_IMODE((outbox / "review" / folder).stat().st_mode) == 0o2770
+    moved = outbox / "review/declined" / NAME
+    assert as_user(MEMBER, lambda: (outbox / "review" / NAME).rename(moved)) == ""
+
+    def take() -> None:
+        with Beneath(outbox) as tree:
+            (answer,) = answers(tree)
+        assert (answer.job, answer.approved) == (JOB.id, False)
+        Outbox(outbox).clear_review(ASKED)
+
+    assert as_user(SERVICE, take) == ""
+    assert not moved.exists()
+
+
+@pytest.fixture
+async def street(tmp_path):
+    street = Street(tmp_path)
+    yield street
+    await street.close()
+
+
+async def test_a_video_is_made_with_nothing_but_the_share(street):
+    """Once while the service runs, once while it does not."""
+    await street.start()
+    review = street.root / "outbox/review"
+    one = await street.becomes(await street.drop(review=True), State.REVIEW)
+    other = await street.becomes(
+        await street.drop(stem="dog", colour=120, review=True), State.REVIEW
+    )
+    name = f"cat-{one.short}"
+    await street.until((review / name).is_dir)
+    (review / name).rename(review / "approved" / name)
+    await street.becomes(one, State.DONE)
+    name = f"dog-{other.short}"
+    await street.until((review / name).is_dir)
+    await street.stop()
+    (review / name).rename(review / "declined" / name)
+    await street.start()
+    assert (await street.becomes(other, State.CANCELLED)).reason.key == "declined"
+    await street.until(lambda: not (review / "declined" / name).exists())
