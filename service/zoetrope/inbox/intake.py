@@ -346,7 +346,9 @@ class Intake:
             parcel = msgspec.structs.replace(parcel, values=values)
             return await self._admission.admit(parcel, draft, turn)
         except Rejected as error:
-            await asyncio.to_thread(folder_ticket.check, self._settings, self._recipes, claim.folder)
+            await asyncio.to_thread(
+                folder_ticket.check, self._settings, self._recipes, claim.folder
+            )
             await turn()
             return await self._admission.refused(parcel, draft, error)
 

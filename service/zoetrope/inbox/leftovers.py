@@ -65,9 +65,7 @@ class Leftovers:
                     if job.state is not State.REJECTED:
                         # Only what the job knows by its bytes is removed.
                         known = frozenset(image.sha256 for image in job.images)
-                        claim = await asyncio.to_thread(
-                            self._claims.put_back_unknown, claim, known
-                        )
+                        claim = await asyncio.to_thread(self._claims.put_back_unknown, claim, known)
                     if claim.pictures:
                         await finish(claim, job)
                 else:
