@@ -13,13 +13,20 @@ TICKET = Ticket(recipe="tiny", prompt="she turns")
 FOUND = 1_750_000_000.0
 
 
-def lose(settings: Settings, *, note: bool = True, video: str = "", **changes: object) -> Job:
+def lose(
+    settings: Settings,
+    *,
+    note: bool = True,
+    video: str = "",
+    body: bytes = b"a picture",
+    **changes: object,
+) -> Job:
     """Put the work of a job aside that no ledger knows."""
     job = make_job(**{"ticket": TICKET, **changes})
     folder = settings.work / job.id
     work_note.begin(folder)
     for image in job.images:
-        (folder / image.source).write_bytes(b"a picture")
+        (folder / image.source).write_bytes(body)
     if note:
         work_note.keep(folder, job)
     else:

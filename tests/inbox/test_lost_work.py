@@ -190,12 +190,13 @@ async def test_a_job_that_an_older_zoetrope_accepted_gets_its_note_at_the_start(
     picture("cat.png")
     job = await world.take("cat.png")
     note = world.settings.work / job.id / "job.json"
+    said = note.read_bytes()
     note.unlink()
-    world.make_intake()
-    await world.intake.recover()
-    forget(world)
-    await world.intake.recover()
-    assert (await notes(world))[0].ticket == job.ticket
+    gone = msgspec.structs.replace(job, id="ab" * 16)  # whose folder is not there
+    for _ in range(2):
+        await recovery.note(world.settings.work, [gone, job])
+    assert note.read_bytes() == said
+    assert [path.name for path in world.settings.work.iterdir()] == [job.id]
 
 
 async def test_pairs_and_halves_become_what_they_were(world, outbox):

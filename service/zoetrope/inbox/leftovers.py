@@ -8,9 +8,8 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from ..domain.job import ENDED, Job, State
+from ..domain.job import Job, State
 from ..errors import NotFound, NotReadable, Reason, RecipeError
-from ..jobs import work_note
 from ..jobs.lost_work import LostWork
 from ..jobs.outbox import find_published
 from ..settings import Settings
@@ -87,7 +86,10 @@ class Leftovers:
             if name in in_hand():
                 continue
             try:
-                await self._known(name, await self._ledger.get(name))
+                job = await self._ledger.get(name)
+                if job.state is State.REJECTED and not job.stages:
+                    # What the intake rejected lies in the inbox's own folder; what was rejected later only here.
+                    await asyncio.to_thread(source.remove, self._settings.work / name)
             except UnreadableJob:
                 continue
             except NotFound:
@@ -101,15 +103,6 @@ class Leftovers:
                 log.warning("%s", trouble_of(error, self._settings), extra={"action": "held"})
         if unknown:
             await self._put_aside(unknown)
-
-    async def _known(self, name: str, job: Job) -> None:
-        folder = self._settings.work / name
-        if job.state is State.REJECTED and not job.stages:
-            # What the intake rejected lies in the inbox's own folder; what was rejected later only here.
-            await asyncio.to_thread(source.remove, folder)
-        elif job.state not in ENDED and await asyncio.to_thread(work_note.missing, folder):
-            # Accepted by an older zoetrope.
-            await asyncio.to_thread(work_note.keep, folder, job)
 
     async def _put_aside(self, names: list[str]) -> None:
         videos = await asyncio.to_thread(find_published, self._settings.outbox.path, names)

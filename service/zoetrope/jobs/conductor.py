@@ -243,8 +243,10 @@ class Conductor:
     async def _recover(self, group: asyncio.TaskGroup) -> None:
         """Take up every job where it stands; what is wrong with one of them keeps no other."""
         workers = {worker.name: worker for worker in self._workers}
-        states = (State.QUEUED, State.RUNNING, State.REVIEW)
-        found = await until_answered(lambda: self._ledger.all_in(*states))
+        states = (State.QUEUED, State.RUNNING, State.REVIEW, State.WAITING)
+        under_way = await until_answered(lambda: self._ledger.all_in(*states))
+        group.create_task(recovery.note(self._settings.work, under_way))
+        found = [job for job in under_way if job.state is not State.WAITING]
         done = await recognise(self._ledger, self._settings.outbox.path, found, self._clock)
         for job in found:
             if job.id in done:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..domain import steps
 from ..domain.job import Job
 from ..domain.values import Failure
-from ..errors import IllegalTransition
+from ..errors import IllegalTransition, NotReadable
 from ..graphs.shelf import Recipes
 from ..store.protocol import JobStore, Journal
 from ..store.retry import until_answered
@@ -27,6 +27,18 @@ async def move(ledger: Journal, job: Job, engine: str, clock: Callable[[], float
 
     with contextlib.suppress(IllegalTransition):  # a person ended it meanwhile
         await until_answered(lambda: ledger.change(job.id, left))
+
+
+async def note(work: Path, jobs: Sequence[Job]) -> None:
+    """Write the notes that work of an older zoetrope lacks, one after the other; nothing waits for it."""
+    for job in jobs:
+        with contextlib.suppress(OSError, NotReadable):  # the next start tries again
+            await asyncio.to_thread(_note, work / job.id, job)
+
+
+def _note(folder: Path, job: Job) -> None:
+    if work_note.missing(folder):
+        work_note.keep(folder, job)
 
 
 async def sweep(ledger: JobStore, recipes: Recipes, *work: Path) -> None:

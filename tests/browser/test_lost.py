@@ -1,0 +1,42 @@
+"""Lost work is listed on the page, and a button makes a job of it."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.fakes.lost import lose
+from zoetrope.settings import Settings, StateSettings
+
+pytestmark = pytest.mark.system("chromium")
+
+
+def test_lost_work_is_shown_and_becomes_a_job_at_a_press(visit, service, picture):
+    page = visit()
+    expect(page.locator("body")).to_have_attribute("data-ready", "")
+    expect(page.locator("#lost")).to_be_hidden()
+    lose(Settings(state=StateSettings(path=service.state)), body=picture, stem="lost")
+    page.reload()
+    section = page.get_by_role("region", name="Lost work")
+    expect(section).to_contain_text("cat.png")
+    expect(section).to_contain_text("tiny, accepted")
+    section.get_by_role("button", name="Make a job of cat.png").click()
+    expect(page.locator("#lost")).to_be_hidden()
+    expect(page.locator("#says")).to_contain_text("cat.png is queued again.")
+
+
+def test_an_outbox_that_takes_no_videos_is_said_with_what_to_do(visit):
+    page = visit()
+    expect(page.locator("#outbox")).to_be_hidden()
+
+    def away(route):
+        answer = route.fetch()
+        body = answer.json()
+        body["outbox"]["problem"] = {
+            "key": "outbox-away",
+            "sentence": "The disk is not mounted.",
+            "next_step": "Mount it.",
+        }
+        route.fulfill(response=answer, json=body)
+
+    page.route("**/api/v1/status", away)
+    page.reload()
+    expect(page.locator("#outbox")).to_contain_text("The disk is not mounted. Mount it.")
