@@ -84,6 +84,12 @@ class EngineGone(EngineDown):
     """Nothing listens at the engine's address: what answers there next is another process."""
 
 
+class WrongAnswer(EngineDown):
+    """The engine's address answers, but not as an engine does; nothing is known about the prompt."""
+
+    key = "wrong-answer"
+
+
 class EngineRefused(ZoetropeError):
     """The engine answered and said no to this graph or request."""
 

@@ -40,6 +40,8 @@ class Replay:
         return json.loads(json.dumps(value).replace(self._old_id, self._id))
 
     async def _prompt(self, request: web.Request) -> web.Response:
+        # A client that connects later is told to ask, and may then hear of the end alone.
+        await self._connected.wait()
         self.posted = await request.json()
         self._id = self.posted["prompt_id"]
         asyncio.get_running_loop().create_task(self._play())

@@ -71,6 +71,7 @@ class Street:
         self.conductor: Conductor
         self.answers: ShareAnswers
         self.hashes: Hashes
+        self.addresses: dict[int, str] = {}  # of engines that are reached through something else
         self.sha256 = sha256_of  # how model files are hashed from the next start on
         self.clients: list[Restartable] = []
         self.explained: list[Job] = []
@@ -96,7 +97,7 @@ class Street:
             engines=tuple(
                 EngineSettings(
                     name=f"e{n}",
-                    url=engine.url,
+                    url=self.addresses.get(n, engine.url),
                     silence_seconds=0.3,
                     report=self.root / f"e{n}.json",  # a test may put it there before the start
                 )

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import http.client
-import json
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from ..address import Address, is_http, masked
 from ..errors import EngineDown, ZoetropeError
 from ..graphs import catalog
-from ..graphs.catalog import Catalog, from_object_info
+from ..graphs.catalog import Catalog
 from ..graphs.memory import gigabytes, sold
 
 PATIENCE = 60.0  # a large ComfyUI lists its files before it answers
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Ask nobody else than who was named: a redirection is an error of the address."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_Stay)
+
+
 def fetch(url: str) -> Catalog:
     """Ask a running ComfyUI for its nodes."""
+    from ..engine.comfyui import decoder  # brings aiohttp, which no other command needs
+
     engine = _engine(url)
-    stats = _get(engine, "/system_stats")
-    version = str((stats.get("system") or {}).get("comfyui_version") or "unknown")
-    return from_object_info(_get(engine, "/object_info"), comfyui=version)
+    version = decoder.stats(_get(engine, "/system_stats")).version or "unknown"
+    return decoder.object_info(_get(engine, "/object_info"), version)
 
 
 def card_gigabytes(url: str) -> float | None:
     """Ask a running ComfyUI how much memory its GPU is sold with; None without a GPU."""
-    devices = _get(_engine(url), "/system_stats").get("devices") or []
-    cards = [device for device in devices if device.get("type") == "cuda"]
-    return sold(gigabytes(int(cards[0]["vram_total"]))) if cards else None
+    from ..engine.comfyui import decoder
+
+    size = decoder.cuda_bytes(_get(_engine(url), "/system_stats"))
+    return sold(gigabytes(size)) if size is not None else None
 
 
 def _engine(url: str) -> Address:
@@ -61,16 +71,17 @@ def named(name: str) -> Catalog:
     return catalog.load(name)
 
 
-def _get(engine: Address, path: str) -> dict[str, Any]:
-    where = engine.to(path)
+def _get(engine: Address, path: str) -> bytes:
+    from ..engine.comfyui.answer import MOST_BYTES
+
     try:
-        with urllib.request.urlopen(where, timeout=PATIENCE) as answer:  # noqa: S310 - checked above
-            found = json.load(answer)
+        with _OPENER.open(engine.to(path), timeout=PATIENCE) as answer:
+            found: bytes = answer.read(MOST_BYTES + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise EngineDown(
             f"{engine} does not answer as ComfyUI does ({engine.redacted(str(error))}).",
             "Check the address, and that ComfyUI runs there.",
         ) from error
-    if not isinstance(found, dict):
+    if len(found) > MOST_BYTES:
         raise EngineDown(f"{engine} does not answer as ComfyUI does.", "Check the address.")
     return found

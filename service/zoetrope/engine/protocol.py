@@ -115,7 +115,7 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class Engine(Protocol):
-    """One engine; every call may raise EngineDown, and those that ask for work EngineRefused."""
+    """One engine; every call may raise EngineDown, one with an answer that cannot be right WrongAnswer, and those that ask for work EngineRefused."""
 
     name: str
 

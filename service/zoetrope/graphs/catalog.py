@@ -242,22 +242,32 @@ def encode(catalog: Catalog) -> bytes:
 
 
 def from_object_info(info: Mapping[str, Any], *, comfyui: str) -> Catalog:
-    """Read the answer of a running server's ``GET /object_info``."""
-    nodes: dict[str, Signature] = {}
-    for class_type, node in info.items():
-        inputs = _read_inputs(node.get("input", {}))
+    """Read the answer of a running server's ``GET /object_info``; a node whose signature is none is left out."""
+    nodes = {name: node for name, told in info.items() if (node := _read_node(told)) is not None}
+    return Catalog(comfyui=comfyui, nodes=nodes)
+
+
+def _read_node(node: Any) -> Signature | None:
+    """Read one node of object_info; what is written there is each pack's own, and may be anything."""
+    try:
         outputs = tuple(str(o) if isinstance(o, str) else "COMBO" for o in node["output"])
         names = tuple(str(n) for n in node.get("output_name") or outputs)
-        nodes[class_type] = Signature(
+        found = Signature(
             pack=_pack_of(str(node.get("python_module", "nodes"))),
-            inputs=inputs,
+            inputs=_read_inputs(node.get("input", {})),
             outputs=outputs,
             names=() if names == outputs else names,
             lists=tuple(i for i, many in enumerate(node.get("output_is_list") or ()) if many),
             output_node=bool(node.get("output_node")),
             deprecated=bool(node.get("deprecated")),
         )
-    return Catalog(comfyui=comfyui, nodes=nodes)
+        # What is made by hand is not checked against its types; what is converted is.
+        return msgspec.convert(msgspec.to_builtins(found), primed(Signature))
+    except (
+        *(AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError),
+        *(RecursionError, msgspec.MsgspecError),
+    ):
+        return None
 
 
 def _with_branches(inputs: Mapping[str, Input]) -> Iterator[Input]:

@@ -13,7 +13,7 @@ import msgspec
 from ..domain.job import Attempt
 from ..domain.values import Failure
 from ..engine.protocol import Absent, Engine, QueueEntry, Stats
-from ..errors import EngineDown, EngineGone, EngineRefused, Reason
+from ..errors import EngineDown, EngineGone, EngineRefused, Reason, WrongAnswer
 from . import stall
 
 log = logging.getLogger("zoetrope.jobs")
@@ -157,6 +157,12 @@ class EngineWatch:
             if self._broken_process is not None and await self._replaced(self._broken_process):
                 # Somebody may have cleared the history of the same one: not proven.
                 self._broken_process, self._proven = None, False
+        except (EngineRefused, WrongAnswer) as error:
+            # It is there and not well: with a lost CUDA context this question fails as well.
+            self._away = True
+            self.queue = ()
+            self._down(self._broken_process.reason if self._broken_process else error.reason)
+            return self._broken
         except EngineDown as error:
             self._broken = False  # whoever comes back is a new process
             self._away = True
@@ -165,11 +171,6 @@ class EngineWatch:
                 self._broken_process, self._proven = None, True
             self._down(error.reason)
             return False
-        except EngineRefused as error:
-            # It is there and not well: with a lost CUDA context this question fails as well.
-            self._away = True
-            self._down(self._broken_process.reason if self._broken_process else error.reason)
-            return self._broken
         for listener in self._on_look:
             await listener()
         if self._broken:

@@ -14,7 +14,9 @@ FREE = "free"
 RESTART = "restart"
 
 # A failure that says nothing of memory may be a passing one; these are worth the same attempt again.
-PASSING = frozenset({"crash", "vanished", "engine-error", "upload-refused", "node", "doubtful"})
+PASSING = frozenset(
+    {"crash", "vanished", "engine-error", "wrong-answer", "upload-refused", "node", "doubtful"}
+)
 # An engine that keeps what its nodes made would give the same again: it has to free that first.
 CACHED = frozenset({"node", "doubtful"})
 # The GPU's or the process's state is broken; the same process would only fail again.
@@ -184,6 +186,8 @@ def _last_word(failure: Failure, stage: Stage) -> Reason:
         "package": "The engine lacks a Python package: check its installation, then retry.",
         "file": "The engine misses a file: look at its log, then retry.",
         "crash": "The engine keeps dying: look at its log and the host's memory, then retry.",
+        "wrong-answer": "Check that engines.url leads to ComfyUI, and look at its log, then retry.",
+        "engine-old": "Update ComfyUI, then retry.",
         "interrupted": "Interrupt only prompts of your own there (ComfyUI's page interrupts whatever runs), then"
         " retry the job. To stop a job, cancel it here.",
         "removed": "Remove only prompts of your own from the engine's queue, then retry the job. To stop a job,"

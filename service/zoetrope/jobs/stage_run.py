@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from ..engine.protocol import (
     Started,
     Stats,
 )
-from ..errors import EngineDown, EngineRefused, Reason, ZoetropeError
+from ..errors import EngineDown, EngineRefused, Reason, WrongAnswer, ZoetropeError
 from ..gpu.tuner import Metering, Tuner
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
@@ -48,6 +49,8 @@ log = logging.getLogger("zoetrope.jobs")
 
 # An engine that forgets the same prompt this often is dying on it before it can say so.
 MOST_RESUBMISSIONS = 5
+# So often, with growing pauses, an engine that is up may answer what cannot be right before the attempt has failed.
+MOST_WRONG_ANSWERS = 8
 
 
 # A worker that is idle frees within moments; nothing says when it has.
@@ -100,6 +103,7 @@ class StageRun:
         self._metering: Metering | None = None  # while the engine works on it
         self._learned = 1.0  # what this host's own videos say of the recipe's estimate
         self._resubmissions = 0
+        self._wrong_answers = 0  # one after the other
         self._embed_graph = embed_graph
         self._doubt = recovering  # whether the engine may already have the prompt
         self._found: Finished | None = None
@@ -115,12 +119,14 @@ class StageRun:
         if self._found is None:
             try:
                 ended = await self._until_over()
-            except EngineDown:
+            except EngineDown as error:
                 self._expect_nothing()
                 if self.live is not None:
                     self._tell(self.job_id, self.live)
                 await self._measured()
-                raise
+                if not isinstance(error, WrongAnswer):
+                    raise
+                ended = await self._borne(error)
             finally:
                 self._expect_nothing()
             engine_is_done()
@@ -141,6 +147,17 @@ class StageRun:
             places=self._places,
             embed_graph=self._embed_graph,
         )
+
+    async def _borne(self, error: WrongAnswer) -> Failed:
+        """Bear with a wrong answer by raising it for another run; an engine that gives no others has failed."""
+        self._wrong_answers += 1
+        if self._wrong_answers <= MOST_WRONG_ANSWERS:
+            raise error
+        job = await self._ledger.get(self.job_id)
+        if job.attempt is not None:
+            with contextlib.suppress(EngineDown):
+                await self._engine.withdraw(job.attempt.prompt_id)
+        return Failed(Failure(kind=error.reason.key, message=error.reason.sentence))
 
     async def step_aside(self, *, running: bool) -> None:
         """Take the prompt back, for a pause, if the engine has not begun it or if that is to end a running one too."""
@@ -317,6 +334,7 @@ class StageRun:
             if self.stuck is not None and isinstance(event, Queued):
                 raise EngineDown(self.stuck.sentence, self.stuck.next_step, key=self.stuck.key)
             now = time.monotonic()
+            self._wrong_answers = 0
             meter.hear(event)
             if isinstance(event, Finished):
                 return event

@@ -14,17 +14,19 @@ from typing import Any, BinaryIO
 import aiohttp
 import msgspec
 
-from ..address import Address
-from ..domain.values import Artefact
-from ..durable import flush
-from ..errors import EngineDown, EngineGone, EngineRefused, NotGiven, OutputVanished
-from ..graphs.catalog import Catalog, from_object_info
-from ..graphs.document import encode
-from ..graphs.graph import Graph
-from ..settings import EngineSettings
-from . import report, responses
-from .protocol import (
+from ...address import Address
+from ...domain.values import Artefact
+from ...durable import flush
+from ...errors import EngineDown, EngineGone, EngineRefused, NotGiven, OutputVanished, WrongAnswer
+from ...graphs.catalog import Catalog
+from ...graphs.document import encode
+from ...graphs.graph import Graph
+from ...settings import EngineSettings
+from .. import report
+from ..protocol import (
+    MAX_UPLOAD,
     Absent,
+    Cached,
     Event,
     Finished,
     Interrupted,
@@ -33,16 +35,18 @@ from .protocol import (
     QueueEntry,
     Started,
     Stats,
+    Step,
     Whereabouts,
 )
-from .restart import restart_engine
-from .socket import Message, Socket
+from ..restart import restart_engine
+from . import decoder, submission
+from .events import Executed, Over, Said
+from .socket import Socket
+from .transport import ANSWER, CHUNK, WholeAnswer, session, whole
 
 log = logging.getLogger("zoetrope.engine")
 
 SUBFOLDER = "zoetrope"
-CHUNK = 1 << 18
-ANSWER = aiohttp.ClientTimeout(total=30, sock_connect=5)
 TRANSFER = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
 # The history is written a moment after the last event; longer than this means it will not come.
 SETTLING_SECONDS = 10.0
@@ -67,7 +71,7 @@ class ComfyEngine:
 
     async def start(self) -> None:
         """Open the session and begin to listen to events."""
-        self._session = aiohttp.ClientSession(timeout=ANSWER)
+        self._session = session()
         # The client id is the ledger's own, so that a new process hears of prompts its predecessor
         # sent: ComfyUI tells a prompt's events only to the id that submitted it.
         events = self.address.to("/ws", clientId=self._client_id)
@@ -83,18 +87,19 @@ class ComfyEngine:
 
     async def stats(self) -> Stats:
         """Ask the engine what it is."""
-        stats = await self._ask("/system_stats")
-        try:
-            features = await self._ask("/features")
-        except EngineRefused:
-            features = {}  # older than this listing
+        stats = decoder.stats(await self._ask("/system_stats"))
+        limit = MAX_UPLOAD
+        # Older than this listing, or it says nothing that anybody needs.
+        with contextlib.suppress(WrongAnswer):
+            limit = decoder.max_upload(await self._ask("/features"))
         found = await asyncio.to_thread(report.known, self._settings.report)
-        return msgspec.structs.replace(responses.stats(stats, features), runtime=found)
+        return msgspec.structs.replace(stats, max_upload=limit, runtime=found)
 
     async def catalog(self) -> Catalog:
         """Ask which nodes the engine has; a large answer, so nothing asks for it on the way of a job."""
         stats = await self.stats()
-        return from_object_info(await self._ask("/object_info"), comfyui=stats.version)
+        nodes = await self._ask("/object_info")
+        return await asyncio.to_thread(decoder.object_info, nodes, stats.version)
 
     async def upload(self, file: Path, name: str) -> str:
         """Give the engine a file under a name of our own making; returns the name it chose."""
@@ -103,15 +108,14 @@ class ComfyEngine:
             form.add_field("image", source, filename=name, content_type="application/octet-stream")
             form.add_field("subfolder", SUBFOLDER)
             form.add_field("type", "input")
-            status, body = await self._send("/upload/image", data=form, timeout=TRANSFER)
-        if status != 200 or not isinstance(body, dict):
+            answer = await self._send("/upload/image", data=form, timeout=TRANSFER)
+        if answer.status != 200:
             raise EngineRefused(
-                f"The engine rejected the upload of {name} ({status}).",
+                f"The engine rejected the upload of {name} ({answer.status}).",
                 "See the log and the disk of the engine.",
                 key="upload-refused",
             )
-        subfolder = body.get("subfolder") or ""
-        return f"{subfolder}/{body['name']}" if subfolder else str(body["name"])
+        return decoder.uploaded(answer.body)
 
     async def submit(self, graph: Graph, prompt_id: str, *, tags: Mapping[str, str]) -> None:
         """Queue a prompt under our id."""
@@ -121,7 +125,7 @@ class ComfyEngine:
                 "Put the file into the engine's models folder; the job resumes by itself.",
                 key="model-missing",
             )
-        status, body = await self._send(
+        answer = await self._send(
             "/prompt",
             json={
                 "prompt": encode(graph),
@@ -130,22 +134,23 @@ class ComfyEngine:
                 "extra_data": {"zoetrope": dict(tags)},
             },
         )
-        if (refused := responses.refusal(status, body)) is not None:
+        refused = submission.refusal(answer.status, answer.body, prompt_id)
+        if refused is not None:
             # A 200 that carries errors has queued the sound half: take that back.
-            if status == 200:
+            if answer.status == 200:
                 await self.withdraw(prompt_id)
             raise refused
 
     async def queue(self) -> tuple[QueueEntry, ...]:
         """List every client's prompts, in the order in which they run."""
-        return responses.queue(await self._ask("/queue"), self._client_id)
+        return decoder.queue(await self._ask("/queue"), self._client_id)
 
     async def whereabouts(self, prompt_id: str) -> Whereabouts:
         """Ask the queue, then the history; in this order a prompt that moves on is never missed."""
-        if (place := responses.queue_place(await self.queue(), prompt_id)) is not None:
+        if (place := decoder.queue_place(await self.queue(), prompt_id)) is not None:
             return place
-        entry = (await self._ask(f"/history/{prompt_id}")).get(prompt_id)
-        return responses.ending(entry) if entry else Absent()
+        ended = decoder.history(await self._ask(f"/history/{prompt_id}"), prompt_id)
+        return ended if ended is not None else Absent()
 
     async def follow(self, prompt_id: str) -> AsyncIterator[Event]:
         """Tell what happens to a prompt until it has ended or is absent."""
@@ -155,13 +160,12 @@ class ComfyEngine:
             yield place
             while not isinstance(place, Finished | PromptFailed | Interrupted | Absent):
                 heard = await self._next(messages)
-                if isinstance(heard, Message):
-                    if responses.is_ending(heard.kind, heard.data):
-                        place = await self._settled(prompt_id)
-                        yield place
-                    elif (event := responses.message(heard.kind, heard.data)) is not None:
-                        yield event
-                else:
+                if isinstance(heard, Over):
+                    place = await self._settled(prompt_id)
+                    yield place
+                elif isinstance(heard, Started | Cached | Step):
+                    yield heard
+                elif not isinstance(heard, Executed):
                     place = await self.whereabouts(prompt_id)
                     yield place
                     if heard is None and isinstance(place, Started):
@@ -176,7 +180,7 @@ class ComfyEngine:
         query = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
         try:
             where = self.address.to("/view", **query)
-            async with self._http.get(where, timeout=TRANSFER) as answer:
+            async with self._http.get(where, timeout=TRANSFER, allow_redirects=False) as answer:
                 if answer.status in (400, 403, 404):
                     raise OutputVanished(
                         f"The engine reported {output.filename} but does not deliver it"
@@ -205,7 +209,7 @@ class ComfyEngine:
 
     async def prompts(self) -> int:
         """Count what runs and waits in the queue."""
-        return responses.queue_length(await self._ask("/queue"))
+        return len(await self.queue())
 
     async def withdraw(self, prompt_id: str, *, running: bool = True) -> None:
         """Take a prompt back, waiting or running; the order of the two calls leaves no gap."""
@@ -248,7 +252,7 @@ class ComfyEngine:
             )
         return self._session
 
-    async def _next(self, messages: asyncio.Queue[Message | bool]) -> Message | bool | None:
+    async def _next(self, messages: asyncio.Queue[Said | bool]) -> Said | bool | None:
         """Wait for a message, a doubt (True), or silence (None)."""
         # Not wait_for: before Python 3.12 it can swallow a cancellation that comes with a message.
         try:
@@ -272,13 +276,12 @@ class ComfyEngine:
             pause = min(pause * 1.5, 0.5)
 
     async def _missing_models(self, graph: Graph) -> list[str]:
-        wanted = responses.unchecked_models(graph)
-        listed: dict[str, set[str]] = {}
+        wanted = decoder.unchecked_models(graph)
+        listed: dict[str, frozenset[str]] = {}
         for listing in dict.fromkeys(where for _, listings in wanted for where in listings):
             # An engine without a listing says nothing about its files.
-            with contextlib.suppress(EngineRefused):
-                there = await self._ask(f"/models/{listing}")
-                listed[listing] = {str(path).rpartition("/")[2] for path in there}
+            with contextlib.suppress(WrongAnswer):
+                listed[listing] = decoder.listing(await self._ask(f"/models/{listing}"))
         missing = []
         for file, listings in wanted:
             told = [listed[where] for where in listings if where in listed]
@@ -286,16 +289,16 @@ class ComfyEngine:
                 missing.append(file)
         return missing
 
-    async def _ask(self, path: str) -> Any:
+    async def _ask(self, path: str) -> bytes:
         try:
-            async with self._http.get(self.address.to(path)) as answer:
+            async with self._http.get(self.address.to(path), allow_redirects=False) as answer:
                 if answer.status != 200:
-                    raise EngineRefused(
+                    raise WrongAnswer(
                         f"The engine answered {answer.status} to {path}.",
                         "The engine is up but failing: see its log, and restart it.",
                         key="engine-error",
                     )
-                return await answer.json(content_type=None)
+                return (await whole(answer, path)).body
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise self._down(error) from error
 
@@ -306,16 +309,13 @@ class ComfyEngine:
         json: Any = None,
         data: aiohttp.FormData | None = None,
         timeout: aiohttp.ClientTimeout = ANSWER,
-    ) -> tuple[int, Any]:
+    ) -> WholeAnswer:
         try:
             async with self._http.post(
-                self.address.to(path), json=json, data=data, timeout=timeout
+                self.address.to(path), json=json, data=data, timeout=timeout, allow_redirects=False
             ) as answer:
-                body: Any = await answer.text()
-                with contextlib.suppress(ValueError):
-                    body = await answer.json(content_type=None)
-                return answer.status, body
-        except (aiohttp.ClientError, TimeoutError) as error:
+                return await whole(answer, path)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise self._down(error) from error
 
     def _down(self, error: BaseException) -> EngineDown:

@@ -14,7 +14,7 @@ from tests.conftest import RECIPES
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Absent, Finished, Output, Queued, Started, Step
 from zoetrope.engine.simulated import Fault, SimulatedEngine
-from zoetrope.errors import EngineDown, EngineRefused, OutputVanished
+from zoetrope.errors import EngineDown, EngineRefused, OutputVanished, WrongAnswer
 from zoetrope.graphs.graph import Node, put
 from zoetrope.graphs.shelf import load
 from zoetrope.settings import EngineSettings, Restart
@@ -194,7 +194,7 @@ async def test_half_a_graph_that_was_queued_is_taken_back(engine, client, pictur
 
 
 async def test_a_socket_that_somebody_took_over_is_taken_back(engine, monkeypatch, picture):
-    monkeypatch.setattr("zoetrope.engine.socket.RENEW_SECONDS", 0.1)
+    monkeypatch.setattr("zoetrope.engine.comfyui.socket.RENEW_SECONDS", 0.1)
     async with client_of(engine.url, silence_seconds=0.2) as client:
         engine.faults.order(Fault("slow", seconds=0.5, times=0))
         prompt_id = str(uuid.uuid4())
@@ -281,6 +281,50 @@ async def test_a_server_that_answers_nonsense_is_down(tmp_path):
         for call in (client.stats(), client.whereabouts("x")):
             with pytest.raises(EngineDown):
                 await call
+
+
+async def test_nobody_is_followed_elsewhere_on_any_way(picture, tmp_path):
+    elsewhere, asked = [], []
+
+    async def other(request):
+        elsewhere.append(request.path)
+        return web.json_response({})
+
+    async with server_that(**dict.fromkeys(("queue", "ws", "prompt"), other)) as there:
+
+        async def moved(request):
+            asked.append(request.path)
+            return web.Response(status=307, headers={"Location": there + request.path})
+
+        routes = ("system_stats", "queue", "ws", "prompt", "upload__image", "free")
+        async with server_that(**dict.fromkeys(routes, moved)) as url, client_of(url) as client:
+            for call in (client.stats(), client.whereabouts("x")):
+                with pytest.raises(WrongAnswer, match="307"):
+                    await call
+            for call in (client.submit({}, "x", tags={}), client.upload(picture, "x.png")):
+                with pytest.raises(EngineRefused, match="307"):
+                    await call
+            await client.free()
+            async with asyncio.timeout(10):
+                while asked.count("/ws") < 2:
+                    await asyncio.sleep(0.01)
+    assert elsewhere == []
+
+
+async def test_an_answer_without_an_end_is_not_read_to_its_end(monkeypatch):
+    monkeypatch.setattr("zoetrope.engine.comfyui.transport.MOST_BYTES", 1 << 20)
+
+    async def endless(request):
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await answer.write(b" " * 100_000)
+        return answer
+
+    async with server_that(queue=endless) as url, client_of(url) as client:
+        with pytest.raises(WrongAnswer, match="more than 1 MB"):
+            await client.whereabouts("x")
 
 
 async def test_the_history_may_come_a_moment_after_the_last_event():

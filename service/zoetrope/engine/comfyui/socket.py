@@ -7,10 +7,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import aiohttp
-import msgspec
+
+from .answer import MOST_BYTES
+from .events import Said, event
 
 log = logging.getLogger("zoetrope.engine")
 
@@ -22,17 +23,10 @@ RENEW_SECONDS = 30.0
 BACKLOG = 1000
 
 
-class Message(msgspec.Struct, frozen=True):
-    """One message that names a prompt."""
-
-    kind: str
-    data: dict[str, Any]
-
-
 class Socket:
     """Listens on one WebSocket for all prompts of one engine.
 
-    A subscriber gets its prompt's messages, and True whenever messages may have been missed.
+    A subscriber gets what is said of its prompt, and True whenever something may have been missed.
     """
 
     def __init__(
@@ -42,7 +36,7 @@ class Socket:
         self._redacted = redacted
         self._url = url
         self._tasks: set[asyncio.Task[None]] = set()
-        self._streams: dict[str, asyncio.Queue[Message | bool]] = {}
+        self._streams: dict[str, asyncio.Queue[Said | bool]] = {}
         self._connected = False
         self._renewed = time.monotonic()
         self._ever = False  # whether there was a connection at all
@@ -70,9 +64,9 @@ class Socket:
             self.start()
 
     @contextlib.contextmanager
-    def subscribe(self, prompt_id: str) -> Iterator[asyncio.Queue[Message | bool]]:
+    def subscribe(self, prompt_id: str) -> Iterator[asyncio.Queue[Said | bool]]:
         """Hear of one prompt."""
-        stream: asyncio.Queue[Message | bool] = asyncio.Queue(BACKLOG)
+        stream: asyncio.Queue[Said | bool] = asyncio.Queue(BACKLOG)
         self._streams[prompt_id] = stream
         try:
             yield stream
@@ -87,7 +81,7 @@ class Socket:
                 async with self._session.ws_connect(
                     self._url,
                     heartbeat=20,
-                    max_msg_size=0,
+                    max_msg_size=MOST_BYTES,
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 ) as socket:
                     self.reconnects += self._ever
@@ -95,9 +89,10 @@ class Socket:
                     pause = FIRST_PAUSE
                     self._doubt()
                     async for message in socket:
+                        # Binary ones are previews, whatever is in them.
                         if message.type is aiohttp.WSMsgType.TEXT:
                             self._hand_out(message.data)
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                 log.debug(
                     "no socket: %s", self._redacted(str(error)), extra={"action": "socket-lost"}
                 )
@@ -112,14 +107,11 @@ class Socket:
                 stream.put_nowait(True)
 
     def _hand_out(self, text: str) -> None:
-        try:
-            raw = msgspec.json.decode(text)
-            data = raw["data"]
-            stream = self._streams.get(data["prompt_id"])
-        except (msgspec.DecodeError, KeyError, TypeError):
-            return  # status messages and those of other programs name no prompt
-        if stream is None:
+        if (heard := event(text)) is None:
+            return
+        prompt_id, said = heard
+        if (stream := self._streams.get(prompt_id)) is None:
             return
         if stream.full():
             stream.get_nowait()
-        stream.put_nowait(Message(str(raw["type"]), data))
+        stream.put_nowait(said)

@@ -1,0 +1,54 @@
+"""What an error of the engine's means: its text decides which fallbacks there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...domain.values import Failure
+from .answer import line
+
+# The reason stands at the beginning; what follows are printed tensors, or a log.
+_BEGINNING = 20_000
+
+_MODEL_WORDS = (
+    "could not detect model type",
+    "failed to download",
+    "tried all urls",
+    "error(s) in loading state_dict",
+)
+
+
+def failure(data: Mapping[str, Any]) -> Failure:
+    """Read an `execution_error`; one that lacks what ComfyUI says is a failure all the same."""
+    text = data.get("exception_message")
+    text = text[:_BEGINNING].strip() if isinstance(text, str) else line(text)
+    exception = line(data.get("exception_type"), 200)
+    lines = [part for part in text.split("\n", 2)[:2] if part.strip()]
+    return Failure(
+        kind=kind_of(exception, text),
+        message=line(" ".join(lines)) or exception or "The engine gives no reason.",
+        node=line(data.get("node_id"), 200),
+        node_type=line(data.get("node_type"), 200),
+        exception=exception,
+    )
+
+
+def kind_of(exception: str, text: str) -> str:
+    """Tell what is behind an exception of ComfyUI's, by its class and words."""
+    low = text.lower()
+    # The class was torch.cuda.OutOfMemoryError before it moved to torch itself.
+    if exception.endswith("OutOfMemoryError") or "cuda out of memory" in low:
+        return "oom"
+    if exception == "MemoryError" or "defaultcpuallocator" in low or "alloc_cpu" in low:
+        return "host-oom"
+    # After these the CUDA context is lost; only a new process helps (ComfyUI #15271, #14756, #9533).
+    if exception.endswith("AcceleratorError") or "cuda error" in low or "cublas_status" in low:
+        return "cuda"
+    if exception == "ModuleNotFoundError":
+        return "package"
+    if "SafetensorError" in exception or any(words in low for words in _MODEL_WORDS):
+        return "model"
+    if exception == "FileNotFoundError" or "no such file" in low:
+        return "file"
+    return "node"

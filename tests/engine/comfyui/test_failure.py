@@ -1,0 +1,55 @@
+"""What is behind an error of ComfyUI's."""
+
+import pytest
+
+from zoetrope.engine.comfyui.failure import failure
+
+
+@pytest.mark.parametrize(
+    ("exception", "text", "kind"),
+    [
+        ("torch.OutOfMemoryError", "Allocation on device", "oom"),
+        ("torch.cuda.OutOfMemoryError", "CUDA out of memory. Tried", "oom"),
+        ("RuntimeError", "CUDA out of memory. Tried to allocate", "oom"),
+        (
+            "RuntimeError",
+            "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't",
+            "host-oom",
+        ),
+        ("MemoryError", "\n", "host-oom"),
+        ("torch.AcceleratorError", "CUDA error: an illegal memory access", "cuda"),
+        ("RuntimeError", "CUDA error: unspecified launch failure", "cuda"),
+        ("safetensors._safetensors_rust.SafetensorError", "header too small", "model"),
+        ("RuntimeError", "ERROR: Could not detect model type of: /m/x", "model"),
+        ("RuntimeError", "Failed to download required model files. DiT model: x", "model"),
+        ("Exception", "Tried all urls to download rife47.pth but no success", "model"),
+        ("ModuleNotFoundError", "No module named 'sageattention'", "package"),
+        ("FileNotFoundError", "[Errno 2] No such file", "file"),
+        ("ValueError", "odd", "node"),
+    ],
+)
+def test_errors_are_told_apart(exception, text, kind):
+    found = failure(
+        {
+            "node_id": "3",
+            "node_type": "X",
+            "exception_type": exception,
+            "exception_message": text + "\n",
+        }
+    )
+    assert found.kind == kind
+    assert found.message
+
+
+ODD = (None, [], {}, True, 3, 2.5, float("nan"), "\ud800", "\0", 10**5000)
+
+
+@pytest.mark.parametrize("number", range(len(ODD)))
+def test_an_error_that_lacks_what_comfyui_says_is_a_failure_all_the_same(number):
+    keys = ("node_id", "node_type", "exception_type", "exception_message")
+    odd = ODD[number]
+    for data in ({}, *({key: odd} for key in keys), dict.fromkeys(keys, odd)):
+        found = failure(data)
+        assert found.kind == "node"
+        assert found.message
+        assert found.message.isprintable()

@@ -1,0 +1,118 @@
+"""Whole jobs with an engine, or something in its place, that says what cannot be right."""
+
+import json
+
+import pytest
+
+from tests.fakes.garbled import Garbled
+from tests.fakes.street import Street
+from zoetrope.domain.job import State
+from zoetrope.settings import JobsSettings
+
+PAGE = b"<html><title>502 Bad Gateway</title></html>"
+DEEP = b"[" * 100_000
+
+
+@pytest.fixture
+async def garbled(tmp_path, monkeypatch):
+    """A street whose engine is reached through a proxy that may say anything."""
+    for place in ("FIRST_RETRY", "LONGEST_RETRY"):
+        monkeypatch.setattr(f"zoetrope.jobs.worker.{place}", 0.02)
+        monkeypatch.setattr(f"zoetrope.jobs.engine_watch.{place}", 0.02)
+    street = Street(tmp_path)
+    street.jobs_settings = JobsSettings(patience_seconds=20, retries=0)
+    await street.engines[0].start()
+    async with Garbled(street.engines[0].url).serve() as proxy:
+        street.addresses[0] = proxy.url
+        await street.start()
+        proxy.street = street
+        yield proxy
+        await street.close()
+
+
+# What one job each has to bear, one after the other.
+PASSING = [
+    [
+        ("/upload/image", b'{"name": ["x"]}', 200),
+        ("/upload/image", PAGE, 200),
+        ("/prompt", PAGE, 200),
+        ("/prompt", b'{"prompt_id": 3}', 200),
+        ("/prompt", b"Bad Request", 400),
+        ("/system_stats", b"{}", 200),
+        ("/features", DEEP, 200),
+    ],
+    [
+        ("/queue", b'{"queue_running": [{}], "queue_pending": []}', 200),
+        ("/queue", b"\xff\xfe{}", 200),
+        ("/queue", PAGE, 502),
+        ("/queue", b"", 302),
+        ("/system_stats", PAGE, 200),
+    ],
+    [
+        ("/history", b'{"another": {}}', 200),
+        ("/history", b"[]", 200),
+        ("/history", PAGE, 500),
+        ("/history", DEEP, 200),
+        ("/history", b'{"a": NaN}', 200),
+    ],
+]
+
+
+async def test_an_answer_that_cannot_be_right_is_asked_for_again_and_costs_nothing(garbled):
+    street = garbled.street
+    for number, answers in enumerate(PASSING):
+        for path, body, status in answers:
+            garbled.answers(path, body, status=status)
+        given = len(garbled.given)
+        job = await street.drop(stem=f"cat{number}", colour=number)
+        job = await street.becomes(job, State.DONE, State.FAILED)
+        assert job.state is State.DONE, job.reason
+        assert [len(s.attempts) for s in job.stages] == [1, 1], "nothing is made twice"
+        assert len(garbled.given) - given == len(answers)
+    assert len(street.videos()) == len(PASSING)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "key"), [(DEEP, 200, "wrong-answer"), (PAGE, 500, "engine-error")]
+)
+async def test_an_engine_that_never_says_how_it_ended_fails_the_job_with_a_key_of_its_own(
+    garbled, body, status, key
+):
+    street = garbled.street
+    garbled.answers("/history", body, status=status, times=None)
+    job = await street.becomes(await street.drop(), State.DONE, State.FAILED)
+    assert job.reason.key == key
+    assert job.reason.next_step
+    assert "engine" in job.reason.sentence
+    assert [a.failure.kind for a in job.stages[0].attempts] == [key]
+
+
+async def test_while_something_else_answers_in_the_engines_place_jobs_wait(garbled):
+    street = garbled.street
+    garbled.answers("/", PAGE, times=None)
+    job = await street.drop()
+    await street.until(lambda: len(garbled.given) > 40)
+    (shown,) = street.conductor.status().workers
+    assert (shown.up, shown.reason.key) == (False, "wrong-answer")
+    assert "engines.url" in shown.reason.next_step
+    assert (await street.ledger.get(job.id)).state is State.QUEUED
+    garbled.is_well()
+    job = await street.becomes(job, State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
+
+
+async def test_nonsense_on_the_socket_changes_nothing(garbled):
+    street = garbled.street
+    job = await street.drop()
+    await street.until(lambda: street.conductor.live(job.id))
+    prompt_id = (await street.ledger.get(job.id)).attempt.prompt_id
+    for kind in ("execution_start", "execution_cached", "progress_state", "executed", "progress"):
+        for odd in (None, [], {"nodes": [3]}, {"nodes": {"a": {"value": "NaN", "state": 1}}}):
+            data = {**odd, "prompt_id": prompt_id} if isinstance(odd, dict) else odd
+            await garbled.says(json.dumps({"type": kind, "data": data}))
+    for text in ("", "{", DEEP.decode(), '{"type": "progress_state"}', "\ud7ff"):
+        await garbled.says(text)
+    for frame in (b"", b"\0", b"\0\0\0\1", b"\xff" * 100_000):
+        await garbled.says(frame)
+    job = await street.becomes(job, State.DONE, State.FAILED)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
