@@ -27,7 +27,7 @@ from zoetrope.jobs.outbox import folder_name
 from zoetrope.web import files, guard
 from zoetrope.web.endpoint import check, decode, read_query
 from zoetrope.web.forms import InboxForm, Listing, TicketForm, values
-from zoetrope.web.problems import BadRequest
+from zoetrope.web.problems import BadRange, BadRequest
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "recipes" / "tiny"
@@ -210,4 +210,5 @@ PARSERS: dict[str, Parser] = {
         seeds=(b"state=done,failed&recipe=tiny&q=cat&limit=50&before=7", b"q=%C3%A4+b", b"limit=-1"),
         cost=3,
     ),
+    "requests": Parser(take=take_request, may=(BadRange, BadRequest), seeds=_REQUEST),
 }  # fmt: skip

@@ -5,11 +5,13 @@ import hmac
 import io
 import json
 from pathlib import Path
+from unittest import mock
 from urllib.parse import quote
 
 import msgspec
 import pytest
-from aiohttp import FormData
+from aiohttp import FormData, StreamReader
+from aiohttp.test_utils import make_mocked_request
 
 from tests.web.fakes import IMAGE, make_job
 from tests.web.test_guard import TOKEN
@@ -20,6 +22,7 @@ from zoetrope.errors import Reason
 from zoetrope.jobs.progress import Live
 from zoetrope.settings import WebSettings
 from zoetrope.web import guard
+from zoetrope.web.api.upload import receive
 from zoetrope.web.endpoint import read_json
 from zoetrope.web.problems import BadRequest
 
@@ -79,6 +82,20 @@ async def test_a_line_that_breaks_in_the_middle_of_an_upload_leaves_nothing(clie
         while list(parts.uploads.glob("*")):
             await asyncio.sleep(0)
     assert parts.submissions.taken == []
+
+
+async def test_a_line_that_was_closed_before_a_form_is_read_is_no_fault_of_the_service(tmp_path):
+    gone = mock.Mock(
+        transport=None, connected=False, _reading_paused=False, max_field_size=8190, max_headers=128
+    )
+    body = StreamReader(gone, 2**16)
+    body.feed_data(b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nhalf')
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    asked = make_mocked_request("POST", "/", headers=headers, protocol=gone, payload=body)
+    with pytest.raises(BadRequest, match="too early"):
+        async with receive(asked, tmp_path, limit=1000):
+            pytest.fail("half a form is taken")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", CHANGES)

@@ -104,12 +104,20 @@ async def _read(request: web.Request, own: Path, limit: int) -> Upload:
 async def _write(part: BodyPartReader, path: Path, left: int, limit: int) -> int:
     size = 0
     with path.open("xb") as target:
-        while piece := await part.read_chunk(PIECE):
+        while piece := await _piece(part):
             size += len(piece)
             if size > left:
                 _too_large(limit)
             await asyncio.to_thread(target.write, piece)
     return size
+
+
+async def _piece(part: BodyPartReader) -> bytes:
+    try:
+        return await part.read_chunk(PIECE)
+    except RuntimeError as error:
+        # What aiohttp says of a connection that was closed in the middle.
+        raise BadRequest("The form ends too early.", HOW, key="multipart") from error
 
 
 async def _ticket(part: BodyPartReader) -> dict[str, object]:
@@ -127,7 +135,7 @@ async def _recipe(part: BodyPartReader) -> dict[str, str]:
 
 async def _text(part: BodyPartReader, name: str, most: int) -> bytes:
     text = bytearray()
-    while piece := await part.read_chunk(PIECE):
+    while piece := await _piece(part):
         text += piece
         if len(text) > most:
             enough = f"{most // 1024} KiB are enough for any."
