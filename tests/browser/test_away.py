@@ -1,10 +1,12 @@
 """The service goes away and comes back, and it asks who is there."""
 
+import msgspec
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit, make_job
 from tests.fakes.service import ServiceProcess
+from zoetrope.web.busy import PROBLEM
 
 pytestmark = pytest.mark.system("chromium")
 
@@ -31,6 +33,18 @@ def test_a_killed_service_is_told_and_the_page_catches_up_by_itself(visit, servi
     expect(page.locator("#gallery-rows li", has_text="before")).to_be_visible()
     expect(page.locator("#notice")).to_be_hidden()
     assert page.evaluate("window.opened") == 1
+
+
+def test_a_service_without_room_for_the_page_says_so(visit, service):
+    page = visit(expected=("ERR_", "status of 503"))
+    full = msgspec.to_builtins(PROBLEM)
+    page.route("**/api/v1/status", lambda route: route.fulfill(status=503, json=full))
+    service.kill()
+    banner = page.locator("#offline")
+    expect(banner).to_have_text(f"{PROBLEM.detail} {PROBLEM.next_step}")
+    page.unroute("**/api/v1/status")
+    service.start()
+    expect(banner).to_be_hidden()
 
 
 @pytest.fixture
