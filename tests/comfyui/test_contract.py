@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -67,9 +68,34 @@ async def pair(tmp_path, session):
     for client in (real, mine := Client(engine, session)):
         form = {"overwrite": "true"}
         await upload(client, "contract.png", png(picture(64, 64)), **form)
-        await client.post("/free", json={"unload_models": True, "free_memory": True})
+        await upload(client, "settled.png", png(picture(32, 32)), **form)
+        await emptied(client)
     yield SimpleNamespace(real=real, mine=mine, signatures=signatures, models=models)
     await engine.stop()
+
+
+async def emptied(client):
+    """Have the cache emptied, and see that it is.
+
+    A real worker that is asked to free memory takes a prompt first that has come meanwhile, and on a busy machine one has:
+    then the cache still holds what an earlier test made.
+    """
+    probe = {
+        "1": node("LoadImage", image="settled.png"),
+        "2": node("SaveImage", images=["1", 0], filename_prefix="contract/settled"),
+    }
+    cached = await cached_of(client, probe)
+    while True:
+        await client.post("/free", json={"unload_models": True, "free_memory": True})
+        cached = await cached_of(client, probe)
+        if not cached:
+            return
+
+
+async def cached_of(client, built):
+    entry = await client.ended(await client.submit(built))
+    messages = dict(entry["status"]["messages"])
+    return messages["execution_cached"]["nodes"]
 
 
 def graph(pair, seed, **changes):
@@ -267,6 +293,114 @@ async def test_an_interrupt_is_told_alike(pair):
 )
 async def test_reads_give_the_same(pair, path):
     await both(pair, lambda c: c.get(path))
+
+
+#: What client libraries ask for next to prompts. Texts, paths and what packs bring are each host's own: of a list or a table,
+#: the kind counts, and the keys of what is in it where both have something.
+LISTINGS = [
+    "/",
+    "/embeddings",
+    "/extensions",
+    "/users",
+    "/settings",
+    "/settings/Comfy.Nothing",
+    "/i18n",
+    "/workflow_templates",
+    "/global_subgraphs",
+    "/global_subgraphs/nothing",
+    "/node_replacements",
+    "/v2/userdata",
+    "/v2/userdata?path=.",
+    "/v2/userdata?path=nothing",
+    "/v2/userdata?path=../..",
+    "/userdata",
+    "/userdata?dir=nothing",
+    "/userdata?dir=../..",
+    "/userdata/nothing.json",
+    "/internal/logs",
+    "/internal/logs/raw",
+    "/internal/folder_paths",
+    "/internal/files/output",
+    "/internal/files/odd",
+    "/api/internal/logs",
+    "/experiment/models",
+    "/experiment/models/vae",
+    "/experiment/models/nothing",
+    "/models",
+    "/models/vae",
+    "/api/embeddings",
+    "/api/settings",
+]
+
+
+def outline(value):
+    """Say what kind of answer it is."""
+    if isinstance(value, list):
+        return ["list", {json.dumps(outline(each), sort_keys=True) for each in value}]
+    if isinstance(value, dict):
+        return {key: outline(each) for key, each in value.items()}
+    return type(value).__name__
+
+
+@pytest.mark.parametrize("path", LISTINGS)
+async def test_listings_are_of_the_same_kind(pair, path):
+    answers = []
+    for client in (pair.real, pair.mine):
+        async with client.session.get(client.engine.url + path) as response:
+            body = await response.read()
+            kind = response.content_type
+            answers.append((response.status, kind, body))
+    (status, kind, real), (own_status, own_kind, mine) = answers
+    assert (own_status, own_kind) == (status, kind)
+    if status != 200:
+        # What it says is said in the same words.
+        assert mine == real
+    elif kind == "application/json":
+        real, mine = json.loads(real), json.loads(mine)
+        assert type(mine) is type(real)
+        if path in {"/users", "/internal/logs/raw"}:
+            assert mine.keys() == real.keys()
+        if isinstance(mine, list) and mine and real:
+            assert outline(mine[0]) == outline(real[0])
+        if path == "/models":
+            # Packs bring folders of their own, which the simulated engine has where it simulates them.
+            packs = {"custom_nodes", "VHS_video_formats", "kjnodes_fonts"}
+            packs |= {"unet_gguf", "clip_gguf", "seedvr2", "rife"}
+            assert set(mine) - packs == set(real) - packs
+
+
+#: A page of another site, a name that was rebound to this host, and hosts that are none.
+HOSTS = (
+    *(None, "127.0.0.1", "127.0.0.1:80", "localhost", "ip6-localhost:80", socket.gethostname()),
+    *("[::1]:80", "evil.example", "", "a b", "x:y"),
+)
+ORIGINS = (
+    None,
+    "http://evil.example",
+    "http://127.0.0.1",
+    "http://localhost:80",
+    "http://[::1]:80",
+    "null",
+    "",
+    "http://x:y",
+)
+
+
+@pytest.mark.parametrize("path", ["/queue", "/"])
+async def test_a_page_of_another_site_is_turned_away_from_the_same_reads(pair, path):
+    different = []
+    for host in HOSTS:
+        for origin in ORIGINS:
+            for site in (None, "cross-site"):
+                named = {"Host": host, "Origin": origin, "Sec-Fetch-Site": site}
+                headers = {name: value for name, value in named.items() if value is not None}
+                statuses = [
+                    (await client.get(path, headers=headers))[0]
+                    for client in (pair.real, pair.mine)
+                ]
+                if statuses[0] != statuses[1]:
+                    different.append((headers, *statuses))
+    assert different == []
 
 
 @pytest.mark.parametrize(

@@ -175,8 +175,8 @@ class Client:
         return Played(prompt_id, events, await self.ended(prompt_id))
 
     async def ended(self, prompt_id):
-        """Wait for a prompt in the history."""
-        async with asyncio.timeout(10):
+        """Wait for a prompt in the history; long, because a real one on a busy machine loads its models first."""
+        async with asyncio.timeout(60):
             while True:
                 _, history = await self.get(f"/history/{prompt_id}")
                 if history:
@@ -203,7 +203,7 @@ async def _body(response):
 
 
 async def next_event(socket, *names):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             message = await socket.receive()
             if message.type != aiohttp.WSMsgType.TEXT:

@@ -12,7 +12,7 @@ import msgspec
 
 from .errors import OutsideOutput
 from .kept import KEPT_PROMPTS, KeptFiles
-from .models import ModelNames
+from .models import FOLDERS, ModelNames
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -111,7 +111,7 @@ class Files:
     @property
     def model_folders(self) -> list[str]:
         """Return the names of the model folders."""
-        return sorted(self._models)
+        return sorted({*FOLDERS, *self._models})
 
     def next_output(
         self, prefix: str, *, width: int = 0, height: int = 0, temp: bool = False

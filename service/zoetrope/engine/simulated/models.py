@@ -21,6 +21,22 @@ _GGUF: Final = tuple(
     for quant in _WAN_GGUF
 )
 
+#: The folders of a host without node packs, all but the one of the packs: no one can say what lies in that.
+FOLDERS: Final = (
+    *(
+        "audio_encoders",
+        "background_removal",
+        "checkpoints",
+        "classifiers",
+        "clip_vision",
+        "configs",
+    ),
+    *("controlnet", "detection", "diffusers", "diffusion_models", "embeddings"),
+    *("frame_interpolation", "geometry_estimation", "gligen", "hypernetworks"),
+    *("latent_upscale_models", "loras", "model_patches", "optical_flow", "photomaker"),
+    *("style_models", "text_encoders", "upscale_models", "vae", "vae_approx"),
+)
+
 DEFAULT_MODELS: Final[ModelNames] = {
     "diffusion_models": _DIFFUSION,
     "unet_gguf": _GGUF,

@@ -19,6 +19,7 @@ from .execute import Executor
 from .faults import Fault, Faults
 from .files import Files
 from .guard import only_own_pages
+from .listings import Listings
 from .queue import PromptQueue, QueuedPrompt
 from .sockets import FEATURES, Sockets
 from .validate import Lists, validate
@@ -55,6 +56,7 @@ class SimulatedServer:
 
     def application(self) -> web.Application:
         """Build the application with all its routes."""
+        listings = Listings(self.files)
         app = web.Application(client_max_size=MAX_BODY, middlewares=[only_own_pages])
         routes = [
             web.get("/ws", self.websocket),
@@ -87,6 +89,7 @@ class SimulatedServer:
             ),
         ]
         routes += [
+            *listings.routes(),
             web.get("/api/jobs", self.get_jobs),
             web.post("/api/jobs/cancel", self.cancel_jobs),
             web.get("/api/jobs/{job_id}", self.get_job),
@@ -95,6 +98,7 @@ class SimulatedServer:
         app.add_routes(routes)
         # Every route again behind the prefix, those of the jobs too.
         app.add_routes([web.route(r.method, f"/api{r.path}", r.handler) for r in routes])
+        app.add_routes(listings.internal())
         app.router.add_get("/{anything:.*}", _nothing)
         return app
 
