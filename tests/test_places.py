@@ -12,7 +12,7 @@ GIB = 1 << 30
 
 @pytest.mark.parametrize(
     ("cores", "memory", "expected"),
-    [(2, 4 * GIB, 2), (1, 1 * GIB, 2), (16, 64 * GIB, 16), (32, 16 * GIB, 8), (4, 64 * GIB, 4)],
+    [(2, 4 * GIB, 3), (1, 1 * GIB, 2), (16, 64 * GIB, 17), (32, 16 * GIB, 9), (4, 64 * GIB, 5)],
 )
 def test_cores_and_memory_bound_them(cores, memory, expected):
     assert fitting(cores, memory) == expected

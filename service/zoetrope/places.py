@@ -22,8 +22,11 @@ class Kind(StrEnum):
 
 
 def fitting(cores: int, memory: int) -> int:
-    """Say how many places a host of so many cores and bytes of memory has; at least one of each kind."""
-    return max(FEWEST, min(cores, memory // MEMORY_EACH))
+    """Say how many places a host of so many cores and bytes of memory has.
+
+    One more than can work at full speed, since one is kept for each kind: the other kind still uses every core.
+    """
+    return max(FEWEST, min(cores, memory // MEMORY_EACH) + 1)
 
 
 class Places:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.client import send_foreign
 from tests.fakes.street import Restartable, Street, order
+from zoetrope.address import Address
 from zoetrope.dispatch.policy import Worker
 from zoetrope.domain import steps
 from zoetrope.domain.job import Progress, State
@@ -22,7 +23,7 @@ WHY = Reason("engine-down", "It does not respond.", "Start it.")
 # In seconds, as the street's settings are given in minutes.
 SOON = 0.2 / 60
 # Nothing listens there.
-NOWHERE = "http://127.0.0.1:9"
+NOWHERE = Address("http://127.0.0.1:9")
 
 
 def at_e0(job):
@@ -166,7 +167,7 @@ async def test_a_prompt_that_still_waits_where_its_job_moved_from_is_removed(two
             await asyncio.sleep(0.01)
     assert ids == [(await two.ledger.get(job.id)).attempt.prompt_id]
     # The engine is well, but cannot be reached.
-    two.clients[0].url = NOWHERE
+    two.clients[0].address = NOWHERE
     await start_second(two)
     await two.becomes(job, State.DONE)
     assert await waiting() == ids
@@ -183,14 +184,14 @@ async def test_a_prompt_that_still_waits_where_its_job_moved_from_is_removed(two
 async def test_what_an_engine_finished_of_a_job_that_moved_is_ignored_and_said_so(two, caplog):
     order(two, "slow", seconds=0.1, times=0)
     job = await two.becomes(await two.drop(), State.RUNNING)
-    address, two.clients[0].url = two.clients[0].url, NOWHERE
+    address, two.clients[0].address = two.clients[0].address, NOWHERE
     await start_second(two)
     done = await two.becomes(job, State.DONE)
     async with asyncio.timeout(20):
         while not await ask(two, f"/history/{job.attempt.prompt_id}"):
             await asyncio.sleep(0.02)
     with caplog.at_level(logging.WARNING, "zoetrope.jobs"):
-        two.clients[0].url = address
+        two.clients[0].address = address
         await two.until(lambda: "its result is ignored" in caplog.text)
     assert await two.ledger.get(job.id) == done
     assert two.videos() == [f"cat-{job.short}/cat.mp4"]
