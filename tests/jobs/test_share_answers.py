@@ -288,6 +288,8 @@ async def test_a_video_is_made_with_nothing_but_the_share(street):
     await street.until((review / name).is_dir)
     (review / name).rename(review / "approved" / name)
     await street.becomes(one, State.DONE)
+    # What an earlier failure told people is withdrawn by then.
+    assert [job.id for job in street.withdrawn] == [one.id]
     name = f"dog-{other.short}"
     await street.until((review / name).is_dir)
     await street.stop()
