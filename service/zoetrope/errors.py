@@ -108,6 +108,12 @@ class OutputVanished(ZoetropeError):
     key = "output-vanished"
 
 
+class Oversized(ZoetropeError):
+    """The engine's file is larger than anything that was asked for can be."""
+
+    key = "oversized"
+
+
 class DiskFull(ZoetropeError):
     """There is no room left; the queue waits, no job fails for it."""
 

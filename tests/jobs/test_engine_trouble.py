@@ -148,9 +148,9 @@ async def test_an_engine_that_fails_to_give_a_file_is_asked_again_with_pauses(st
     monkeypatch.setattr("zoetrope.jobs.settlement.HOST_SECONDS", 3600.0)
     asked, whole = [], street.clients[0].fetch
 
-    async def fetch(output, to):
+    async def fetch(output, to, most):
         asked.append(output.filename)
-        return await whole(output, to)
+        return await whole(output, to, most)
 
     monkeypatch.setattr(street.clients[0], "fetch", fetch)
     order(street, "view")
@@ -160,6 +160,14 @@ async def test_an_engine_that_fails_to_give_a_file_is_asked_again_with_pauses(st
     assert shown(street).up, "it answers all other questions"
     assert street.conductor.status().waiting[job.id] == job.reason
     assert len(asked) == 1
+
+
+async def test_a_file_that_the_plan_cannot_have_made_fails_the_job_in_words(street, monkeypatch):
+    monkeypatch.setattr("zoetrope.jobs.stage_results.most_bytes", lambda _: 100)
+    job = await street.becomes(await street.drop(), State.FAILED)
+    assert [a.failure.kind for a in job.stages[0].attempts] == ["doubtful", "doubtful"]
+    assert "planned size" in job.reason.sentence
+    assert not list(street.settings.work.rglob("*.part"))
 
 
 async def test_an_engine_that_gives_a_file_at_last_made_it_once(street, monkeypatch):

@@ -6,10 +6,12 @@ from tests.fakes.source_image import plain_image
 from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.steps import finish_stage, start, submit, try_again
 from zoetrope.domain.values import Artefact, Failure, Ticket
+from zoetrope.engine.protocol import MOST_FETCHED
 from zoetrope.errors import RecipeError
 from zoetrope.graphs.recipe_file import Memory
 from zoetrope.graphs.shelf import load, shipped
-from zoetrope.jobs.stage_request import FORM_BYTES, StageRequest, expectation
+from zoetrope.jobs.stage_request import FORM_BYTES, StageRequest, expectation, most_bytes
+from zoetrope.verify.expected import Expected
 
 TINY = load(RECIPES / "tiny")
 CLIP = Artefact(file="i2v-1.mp4", size=10_000, sha256="c" * 64)
@@ -138,3 +140,12 @@ def test_a_recipe_that_keeps_frames_at_a_node_it_lacks_is_refused(tmp_path):
         (tmp_path / file.name).write_text(text)
     with pytest.raises(RecipeError, match="has no node 'kept'"):
         load(tmp_path)
+
+
+def test_a_file_is_at_most_as_large_as_its_frames_without_compression():
+    clip = Expected(frames=81, width=1280, height=720)
+    assert most_bytes(clip) == (256 << 20) + 81 * 1280 * 720 * 6
+    larger = msgspec.structs.replace(clip, size="larger")
+    assert most_bytes(larger) > 16 * 81 * 1280 * 720
+    assert most_bytes(Expected()) == MOST_FETCHED
+    assert most_bytes(Expected(frames=10**9, width=10**6, height=10**6)) == MOST_FETCHED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import msgspec
@@ -12,6 +12,7 @@ from ..domain.values import Artefact, Failure
 from ..graphs.catalog import Catalog
 from ..graphs.graph import Graph
 from ..graphs.memory import gigabytes
+from ..host import shown
 from .report import EngineReport
 
 
@@ -22,6 +23,17 @@ class Output(msgspec.Struct, frozen=True):
     filename: str
     subfolder: str = ""
     type: str = "output"
+
+    @property
+    def shown(self) -> str:
+        """Its place at the engine, as one short line."""
+        return shown("/".join(part for part in (self.subfolder, self.filename) if part)[-200:])
+
+    @property
+    def suffix(self) -> str:
+        """How its name ends, if that can end a name of ours: what an engine says may be anything."""
+        suffix = PurePosixPath(self.filename).suffix.lower()
+        return suffix if suffix[1:].isascii() and suffix[1:].isalnum() and len(suffix) < 10 else ""
 
 
 class QueueEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +99,10 @@ Event = Queued | Started | Cached | Step | Finished | PromptFailed | Interrupted
 MAX_UPLOAD = 100 * 1024 * 1024
 
 
+# What no stage's file has, whatever it is of.
+MOST_FETCHED = 64 << 30
+
+
 class Stats(msgspec.Struct, frozen=True):
     """What the engine says of itself and its card."""
 
@@ -150,8 +166,8 @@ class Engine(Protocol):
     def follow(self, prompt_id: str) -> AsyncIterator[Event]:
         """Tell what happens to a prompt until it has ended or is absent; asks again when events stay away."""
 
-    async def fetch(self, output: Output, to: Path) -> Artefact:
-        """Bring one output file here, whole, or raise OutputVanished."""
+    async def fetch(self, output: Output, to: Path, most: int = MOST_FETCHED) -> Artefact:
+        """Bring one output file here, whole and of at most so many bytes, or raise OutputVanished, Oversized, or NotGiven if it may come later."""
 
     async def prompts(self) -> int:
         """Count the prompts that run or wait at the engine, whoever sent them."""

@@ -9,6 +9,7 @@ import msgspec
 from ..domain.job import Job, Progress
 from ..domain.plan import Plan
 from ..domain.values import Artefact, SourceImage, Ticket
+from ..engine.protocol import MOST_FETCHED
 from ..errors import RecipeError, Rejected
 from ..graphs.graph import Graph, digest
 from ..graphs.recipe import Recipe
@@ -17,6 +18,8 @@ from ..verify.expected import Expected
 
 # The borders of a multipart form need some room besides the file.
 FORM_BYTES = 64 * 1024
+# What a container, its tags and a very short clip may have besides.
+ROOM_BYTES = 256 << 20
 
 
 class StageRequest:
@@ -169,6 +172,14 @@ def expectation(recipe: Recipe, spec: StageSpec, job: Job) -> Expected:
         quality=spec.expect.quality,
         motion=spec.expect.motion,
     )
+
+
+def most_bytes(expected: Expected) -> int:
+    """Say how large a stage's file can be: as large as its frames without any compression, in 16 bits a color."""
+    known = expected.width * expected.height
+    # Of a size that the plan leaves open it is only known that no recipe makes more than 8K of a clip.
+    pixels = known if known and expected.size == "same" else max(16 * known, 7680 * 4320)
+    return min(MOST_FETCHED, ROOM_BYTES + pixels * (expected.frames or 10_000) * 6)
 
 
 def size_key(plan: Plan) -> str:

@@ -12,12 +12,12 @@ from ..domain.job import Job
 from ..domain.values import Artefact, Failure
 from ..domain.verdict import Verdict
 from ..engine.protocol import Engine, Finished
-from ..errors import OutputVanished
+from ..errors import OutputVanished, Oversized
 from ..graphs.recipe import Recipe
 from ..places import Kind, Places
 from ..verify.check import check
 from .outcome import Failed, Obsolete, Outcome, Succeeded
-from .stage_request import expectation
+from .stage_request import expectation, most_bytes
 
 
 async def bring(
@@ -36,16 +36,19 @@ async def bring(
         return Obsolete()
     spec = recipe.stage(stage.name)
     name = f"{stage.name}-{attempt.number}"
+    expected = expectation(recipe, spec, job)
+    most = most_bytes(expected)
     try:
-        videos = await _fetch(engine, finished, spec.output, work / name)
+        videos = await _fetch(engine, finished, spec.output, work / name, most)
         # What the next stage works on, if the recipe has something better than the clip.
         handoff = spec.handoff and await _fetch(
-            engine, finished, spec.handoff.output, work / f"{name}-whole"
+            engine, finished, spec.handoff.output, work / f"{name}-whole", most
         )
     except OutputVanished as error:
         return Failed(Failure(kind="vanished", message=error.reason.sentence))
+    except Oversized as error:
+        return Failed(Failure(kind="doubtful", message=error.reason.sentence))
     poster = work / f"{name}.jpg"
-    expected = expectation(recipe, spec, job)
     # Engines finish more stages than the host can check at once.
     async with places.take(Kind.VIDEO):
         verdicts = [
@@ -77,7 +80,9 @@ def identify(file: Path) -> Artefact:
     return Artefact(file=file.name, size=file.stat().st_size, sha256=digest)
 
 
-async def _fetch(engine: Engine, finished: Finished, node: str, stem: Path) -> list[Artefact]:
+async def _fetch(
+    engine: Engine, finished: Finished, node: str, stem: Path, most: int
+) -> list[Artefact]:
     """Fetch every file of one node, or raise OutputVanished."""
     outputs = [output for output in finished.outputs if output.node == node]
     if not outputs:
@@ -85,8 +90,8 @@ async def _fetch(engine: Engine, finished: Finished, node: str, stem: Path) -> l
     artefacts = []
     for count, output in enumerate(outputs):
         more = f"-{count + 1}" if count else ""
-        name = f"{stem.name}{more}{Path(output.filename).suffix}"
-        artefacts.append(await engine.fetch(output, stem.with_name(name)))
+        name = f"{stem.name}{more}{output.suffix}"
+        artefacts.append(await engine.fetch(output, stem.with_name(name), most))
     return artefacts
 
 

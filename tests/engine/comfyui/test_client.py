@@ -250,29 +250,6 @@ async def server_that(**routes):
         await server.close()
 
 
-async def test_a_transfer_that_breaks_off_leaves_nothing_behind(tmp_path):
-    async def view(request):
-        answer = web.StreamResponse(headers={"Content-Length": "1000"})
-        await answer.prepare(request)
-        await answer.write(b"only this")
-        request.transport.abort()
-        return answer
-
-    async with server_that(view=view) as url, client_of(url) as client:
-        with pytest.raises((EngineDown, OutputVanished)):
-            await client.fetch(Output("1", "x.mp4"), tmp_path / "x.mp4")
-    assert not (tmp_path / "x.mp4").exists()
-
-
-async def test_an_empty_output_counts_as_vanished(tmp_path):
-    async def view(_):
-        return web.Response(body=b"")
-
-    async with server_that(view=view) as url, client_of(url) as client:
-        with pytest.raises(OutputVanished, match="empty"):
-            await client.fetch(Output("1", "x.mp4"), tmp_path / "x.mp4")
-
-
 async def test_a_server_that_answers_nonsense_is_down(tmp_path):
     async def nonsense(_):
         return web.Response(text="<html>a proxy's page</html>")

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import aiohttp
 import msgspec
 
 from ...address import Address
 from ...domain.values import Artefact
-from ...durable import flush
-from ...errors import EngineDown, EngineGone, EngineRefused, NotGiven, OutputVanished, WrongAnswer
+from ...errors import EngineDown, EngineGone, EngineRefused, WrongAnswer
 from ...graphs.catalog import Catalog
 from ...graphs.document import encode
 from ...graphs.graph import Graph
@@ -25,6 +23,7 @@ from ...settings import EngineSettings
 from .. import report
 from ..protocol import (
     MAX_UPLOAD,
+    MOST_FETCHED,
     Absent,
     Cached,
     Event,
@@ -40,9 +39,10 @@ from ..protocol import (
 )
 from ..restart import restart_engine
 from . import decoder, submission
+from .download import download
 from .events import Executed, Over, Said
 from .socket import Socket
-from .transport import ANSWER, CHUNK, WholeAnswer, session, whole
+from .transport import ANSWER, WholeAnswer, session, whole
 
 log = logging.getLogger("zoetrope.engine")
 
@@ -172,40 +172,12 @@ class ComfyEngine:
                         # Running and silent: another socket may have taken our stream over.
                         self._socket.renew()
 
-    async def fetch(self, output: Output, to: Path) -> Artefact:
-        """Bring one output file here, whole and on disk, or raise OutputVanished."""
-        part = to.with_name(f".{to.name}.part")
-        digest = hashlib.sha256()
-        size = 0
-        query = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
+    async def fetch(self, output: Output, to: Path, most: int = MOST_FETCHED) -> Artefact:
+        """Bring one output file here, whole and on disk, or raise OutputVanished, Oversized or NotGiven."""
         try:
-            where = self.address.to("/view", **query)
-            async with self._http.get(where, timeout=TRANSFER, allow_redirects=False) as answer:
-                if answer.status in (400, 403, 404):
-                    raise OutputVanished(
-                        f"The engine reported {output.filename} but does not deliver it"
-                        f" ({answer.status})."
-                    )
-                if answer.status != 200:
-                    raise NotGiven(
-                        f"The engine {self.name} answers {answer.status} for"
-                        f" {output.filename}, which it has generated.",
-                        "See the log and the disk of the engine; the service retries.",
-                    )
-                with part.open("wb") as target:
-                    async for chunk in answer.content.iter_chunked(CHUNK):
-                        # On a thread: a slow disk must hold up neither events nor the watchdog.
-                        await asyncio.to_thread(_put, target, digest, chunk)
-                        size += len(chunk)
-                    await asyncio.to_thread(flush, target)
-                if answer.content_length is not None and answer.content_length != size:
-                    raise OutputVanished(f"Only part of {output.filename} arrived.")
-        except (aiohttp.ClientError, TimeoutError) as error:
+            return await download(self._http, self.address, output, to, most)
+        except aiohttp.ClientConnectorError as error:
             raise self._down(error) from error
-        if not size:
-            raise OutputVanished(f"{output.filename} is empty.")
-        part.replace(to)
-        return Artefact(file=to.name, size=size, sha256=digest.hexdigest())
 
     async def prompts(self) -> int:
         """Count what runs and waits in the queue."""
@@ -328,8 +300,3 @@ class ComfyEngine:
             f" ({type(error).__name__}{f': {said}' if said else ''}).",
             "Start it, or see its log; the queue resumes by itself.",
         )
-
-
-def _put(target: BinaryIO, digest: hashlib._Hash, chunk: bytes) -> None:
-    target.write(chunk)
-    digest.update(chunk)
