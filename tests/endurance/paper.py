@@ -18,6 +18,7 @@ from zoetrope.engine.protocol import (
     Output,
     PromptFailed,
     Queued,
+    QueueEntry,
     Started,
     Stats,
     Whereabouts,
@@ -104,10 +105,22 @@ class PaperEngine:
         await asyncio.to_thread(to.write_bytes, content)
         return Artefact(file=to.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
-    async def withdraw(self, prompt_id: str) -> None:
-        """Take a prompt back."""
+    async def queue(self) -> tuple[QueueEntry, ...]:
+        """List what runs and what waits."""
         self._answer()
-        if prompt_id in self._line:
+        return tuple(
+            QueueEntry(prompt_id=each, running=number == 0, ours=True)
+            for number, each in enumerate(self._line)
+        )
+
+    async def prompts(self) -> int:
+        """Count them."""
+        return len(await self.queue())
+
+    async def withdraw(self, prompt_id: str, *, running: bool = True) -> None:
+        """Take a prompt back, one that runs only if that is wanted."""
+        self._answer()
+        if prompt_id in self._line and (running or self._line[0] != prompt_id):
             self._line.remove(prompt_id)
             self._ended[prompt_id] = Interrupted()
             self._tell()

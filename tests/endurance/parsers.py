@@ -11,11 +11,12 @@ import msgspec
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from zoetrope import settings, tables
+from zoetrope import file_names, settings, tables
 from zoetrope.domain.job import Job
 from zoetrope.domain.query import JobQuery
 from zoetrope.domain.values import Ticket
-from zoetrope.errors import RecipeError, Rejected, SettingsError
+from zoetrope.engine.comfyui import decoder, events, submission
+from zoetrope.errors import RecipeError, Rejected, SettingsError, WrongAnswer
 from zoetrope.gpu import wire
 from zoetrope.gpu.wire import BadHelperRequest
 from zoetrope.graphs import document
@@ -63,7 +64,7 @@ def take_name(data: bytes) -> object:
     path = os.fsdecode(b"/".join(part[:255] for part in parts) or b"x")
     found = entry.classify(path)
     entry.ticket_names(found.stem, found.half)
-    stem = entry.safe_stem(found.stem) if found.stem else "x"
+    stem = file_names.safe_stem(found.stem) if found.stem else "x"
     job = Job(
         id="0" * 32, created=0.0, updated=0.0, state="queued", stem=stem, ticket=Ticket(recipe="r")
     )
@@ -130,6 +131,34 @@ def take_query(data: bytes) -> object:
     return JobQuery(states=asked.state, text=asked.q, limit=asked.limit, before=asked.before)
 
 
+def take_answer(data: bytes) -> object:
+    """Read what an engine says, as the answer to any of the questions."""
+    found = None
+    for read in ANSWERS:
+        try:
+            found = read(data)
+        except WrongAnswer as error:
+            found = error
+    if isinstance(found, WrongAnswer):
+        raise found
+    return found
+
+
+ANSWERS: tuple[Callable[[bytes], object], ...] = (
+    lambda data: decoder.queue_place(decoder.queue(data, "zoetrope"), PROMPT),
+    lambda data: decoder.history(data, PROMPT),
+    decoder.uploaded,
+    decoder.listing,
+    decoder.stats,
+    decoder.cuda_bytes,
+    decoder.max_upload,
+    lambda data: decoder.object_info(data, "0.27.1"),
+    events.event,
+    lambda data: submission.refusal(200, data, PROMPT),
+    lambda data: submission.refusal(400, data, PROMPT),
+)
+
+
 def take_request(data: bytes) -> object:
     """Look at the headers by which a request is let in."""
     lines = data.decode("utf-8", "surrogateescape").split("\n")
@@ -141,6 +170,8 @@ def take_request(data: bytes) -> object:
     ACCESS.opens_cookie(cookie)
     return files.span(span, 1000)
 
+
+PROMPT = "0b1e3c4d-0000-5000-8000-000000000001"
 
 ACCESS = guard.Access("127.0.0.1", ("box.lan",), b"0" * 32)
 
@@ -211,4 +242,19 @@ PARSERS: dict[str, Parser] = {
         cost=3,
     ),
     "requests": Parser(take=take_request, may=(BadRange, BadRequest), seeds=_REQUEST),
+    "engine answers": Parser(
+        take=take_answer,
+        may=(WrongAnswer,),
+        seeds=(
+            b'{"queue_running": [[1, "%s", {}, {"client_id": "zoetrope", "zoetrope": {"job": "a"}}, []]], "queue_pending": []}' % PROMPT.encode(),
+            b'{"%s": {"outputs": {"save": {"images": [{"filename": "a.mp4", "subfolder": "", "type": "output"}]}}, "status": {"status_str": "success", "messages": [["execution_error", {"exception_message": "x"}]]}}}' % PROMPT.encode(),
+            b'{"system": {"comfyui_version": "0.27.1"}, "devices": [{"name": "cuda:0", "vram_total": 17, "vram_free": 1.5}]}',
+            b'{"name": "a.png", "subfolder": "zoetrope"}', b'["a.safetensors"]', b'{"max_upload_size": 104857600}',
+            b'{"prompt_id": "%s", "number": 1, "node_errors": {"5": {"errors": [{"type": "value_not_in_list", "message": "m", "details": "d", "extra_info": {"input_name": "unet_name"}}], "class_type": "X"}}}' % PROMPT.encode(),
+            b'{"error": {"type": "prompt_no_outputs", "message": "m", "details": ""}, "node_errors": {}}',
+            b'{"type": "progress_state", "data": {"prompt_id": "%s", "nodes": {"3": {"state": "running", "value": 1, "max": 4}}}}' % PROMPT.encode(),
+            b'{"KSampler": {"input": {"required": {"seed": ["INT", {"default": 0, "min": 0}]}}, "output": ["LATENT"], "python_module": "nodes"}}',
+        ),
+        cost=2,
+    ),
 }  # fmt: skip

@@ -260,13 +260,15 @@ class Town:
         self.ledger = await Ledger.open(self.settings.ledger_file)
         self.ledger.on_change(self._note)
         recipes = Recipes((RECIPES,), self.settings.recipe_versions)
+        returned = Returned(self.settings)
         self.conductor = Conductor(
             self.settings,
             ledger=self.ledger,
             recipes=recipes,
             engines=[self.engine],
             outbox=Outbox(self.outbox),
-            explain=Returned(self.settings).explain,
+            explain=returned.explain,
+            withdraw=returned.withdraw,
             tell=lambda *_: None,
             hashes=Hashes(None, (), self.settings.model_hashes),
         )
