@@ -52,6 +52,24 @@ def test_out_of_memory_takes_one_fallback_after_the_other(kind):
     assert isinstance(after(kind, fallbacks=(*top, "restart")), GiveUp)
 
 
+def test_pinned_memory_gets_a_new_process_and_a_smaller_size_and_no_more_weights_on_the_host():
+    offered = (*OFFERED, "smaller")
+    assert after("pinned-memory", offered=offered) == Again(("free",), free=True)
+    top = ("free",)
+    assert after("pinned-memory", fallbacks=top, offered=offered).restart
+    top = ("free", "restart")
+    assert after("pinned-memory", fallbacks=top, offered=offered).fallbacks == (*top, "smaller")
+
+
+@pytest.mark.parametrize("kind", ["host-oom", "pinned-memory"])
+def test_where_the_hosts_memory_does_not_suffice_the_next_step_names_comfyuis_flags(kind):
+    found = after(kind, fallbacks=("free", *OFFERED, "restart"))
+    assert isinstance(found, GiveUp)
+    assert found.reason.key == kind
+    assert "--disable-pinned-memory" in found.reason.next_step
+    assert "smaller size" in found.reason.next_step
+
+
 def test_without_a_way_to_restart_there_is_one_fallback_less():
     found = after("oom", fallbacks=("free", *OFFERED), restart=False)
     assert isinstance(found, GiveUp)
@@ -204,6 +222,7 @@ def test_what_only_a_person_can_mend_fails_with_a_next_step(kind):
 KINDS = [
     "oom",
     "host-oom",
+    "pinned-memory",
     "cuda",
     "wedged",
     "crash",

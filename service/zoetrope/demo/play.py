@@ -225,9 +225,9 @@ class Demo:
         sentence = re.split(r"(?<=[.!?])\s", failure.message.strip(), maxsplit=1)[0]
         self._say("failure", f"{failure.kind}: {sentence}")
         match failure.kind:
-            case "oom" | "host-oom" if stage.fallbacks[-1:] == ("free",):
+            case "oom" | "host-oom" | "pinned-memory" if stage.fallbacks[-1:] == ("free",):
                 recovery = "first fallback: free the engine's memory, then retry"
-            case "oom" | "host-oom" if stage.fallbacks:
+            case "oom" | "host-oom" | "pinned-memory" if stage.fallbacks:
                 recovery = f"next fallback: {stage.fallbacks[-1]}, then retry"
             case "crash":
                 recovery = "the engine was restarted; the stage is retried"

@@ -23,6 +23,10 @@ CACHED = frozenset({"node", "doubtful"})
 BROKEN = frozenset({"cuda", "wedged"})
 # Another client of the engine stopped it; nobody asked the service to. Worth one more attempt.
 INTERRUPTED = frozenset({"interrupted"})
+# Memory ran out: the GPU's, the host's, or what of the host's can be pinned.
+MEMORY = frozenset({"oom", "host-oom", "pinned-memory"})
+# The only fallback of recipes that needs less of the host's memory; the others move work there from the GPU.
+SMALLER = "smaller"
 # It ran in a process that another job's failure had broken before: nothing is known of the job itself.
 BYSTANDER = "bystander"
 
@@ -95,7 +99,7 @@ def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
         return Again(fallbacks)
     if kind == BYSTANDER:
         return Again(fallbacks)
-    if kind in ("oom", "host-oom"):
+    if kind in MEMORY:
         return _next_fallback(failure, fallbacks, means)
     if kind in BROKEN:
         return _restart(failure, fallbacks, stage, means)
@@ -122,21 +126,34 @@ def seed_helps(job: Job) -> bool:
 
 
 def _next_fallback(failure: Failure, fallbacks: tuple[str, ...], means: Means) -> Decision:
-    order = (FREE, *means.offered, *((RESTART,) if means.can_restart else ()))
+    restart = (RESTART,) if means.can_restart else ()
+    order = (FREE, *means.offered, *restart)
+    if failure.kind == "pinned-memory":
+        order = (FREE, *restart, *(each for each in means.offered if each == SMALLER))
     for fallback in order:
         if fallback not in fallbacks:
             return Again(
                 (*fallbacks, fallback), free=fallback != RESTART, restart=fallback == RESTART
             )
-    memory = "the host's memory" if failure.kind == "host-oom" else "the GPU's memory"
     tried = ", ".join(fallbacks) or "nothing"
+    memory, step = _MEMORY_WORDS[failure.kind]
     return GiveUp(
-        Reason(
-            failure.kind,
-            f"It does not fit into {memory}, even after: {tried}.",
-            "Ask for a smaller size or fewer frames, or use a recipe for less memory.",
-        )
+        Reason(failure.kind, f"It does not fit into {memory}, even after: {tried}.", step)
     )
+
+
+_FLAGS = (
+    "Start ComfyUI with --disable-pinned-memory and, if that is not enough, with --cache-none (on NixOS:"
+    " services.zoetrope.comfyui.extraArgs), then retry; or ask for a smaller size."
+)
+_MEMORY_WORDS = {
+    "oom": (
+        "the GPU's memory",
+        "Ask for a smaller size or fewer frames, or use a recipe for less memory.",
+    ),
+    "host-oom": ("the host's memory", _FLAGS),
+    "pinned-memory": ("the host's memory that can be pinned", _FLAGS),
+}
 
 
 def _restart(failure: Failure, fallbacks: tuple[str, ...], stage: Stage, means: Means) -> Decision:

@@ -18,6 +18,18 @@ _MODEL_WORDS = (
     "error(s) in loading state_dict",
 )
 
+# Weights are read from files into pinned host memory: where that cannot be had these are raised, sometimes
+# with an out-of-memory error of CUDA while the GPU is nearly empty (ComfyUI #14250, #14126, #15255, #14281).
+_PINNED_WORDS = (
+    "hostbuffer.",
+    "hostbuf_",
+    "cudahostregister",
+    "cudahostalloc",
+    "pinned memory",
+    "pin_memory",
+)
+_HOST_WORDS = ("defaultcpuallocator", "alloc_cpu", "cannot allocate memory")
+
 
 def failure(data: Mapping[str, Any]) -> Failure:
     """Read an `execution_error`; one that lacks what ComfyUI says is a failure all the same."""
@@ -37,10 +49,13 @@ def failure(data: Mapping[str, Any]) -> Failure:
 def kind_of(exception: str, text: str) -> str:
     """Tell what is behind an exception of ComfyUI's, by its class and words."""
     low = text.lower()
+    # Before the GPU's own: its words stand in these texts as well.
+    if any(words in low for words in _PINNED_WORDS):
+        return "pinned-memory"
     # The class was torch.cuda.OutOfMemoryError before it moved to torch itself.
     if exception.endswith("OutOfMemoryError") or "cuda out of memory" in low:
         return "oom"
-    if exception == "MemoryError" or "defaultcpuallocator" in low or "alloc_cpu" in low:
+    if exception == "MemoryError" or any(words in low for words in _HOST_WORDS):
         return "host-oom"
     # After these the CUDA context is lost; only a new process helps (ComfyUI #15271, #14756, #9533).
     if exception.endswith("AcceleratorError") or "cuda error" in low or "cublas_status" in low:
