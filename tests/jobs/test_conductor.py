@@ -109,7 +109,8 @@ async def test_the_prompt_leaves_with_the_video_only_if_the_operator_says_so(tmp
 async def test_a_review_waits_for_a_person(street):
     job = await street.becomes(await street.drop(review=True), State.REVIEW)
     shown = street.root / "outbox" / "review" / f"cat-{job.short}"
-    assert {p.name for p in shown.iterdir()} == {"source.png", "i2v.mp4", "poster.jpg"}
+    files = {"source.png", "i2v.mp4", "poster.jpg", "READ ME.txt"}
+    assert {p.name for p in shown.iterdir()} == files
     await street.conductor.approve(job.id)
     assert not shown.exists()
     await street.becomes(job, State.DONE)
