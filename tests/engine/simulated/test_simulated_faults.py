@@ -133,6 +133,28 @@ async def test_a_wedged_sampler_ignores_interrupts_while_http_answers(client):
     assert (await client.play(tiny())).last[0] == "execution_success"
 
 
+async def test_without_a_worker_nothing_moves_and_no_order_helps_but_a_restart(client):
+    await order(client, kind="no_worker")
+    running, waiting = await client.submit(tiny()), await client.submit(tiny(seed=2))
+    await client.post("/interrupt", json={"prompt_id": running})
+    await client.post("/free", json={"unload_models": True, "free_memory": True})
+
+    async def ids(kind):
+        return [item[1] for item in (await client.get("/queue"))[1][f"queue_{kind}"]]
+
+    async with asyncio.timeout(5):
+        while await ids("running") != [running]:
+            await asyncio.sleep(0.005)
+    assert await ids("pending") == [waiting]
+    await client.post("/queue", json={"delete": [running, waiting]})
+    assert (await ids("running"), await ids("pending")) == ([running], [])
+    assert await client.get("/history") == (200, {})
+    assert (await client.get("/system_stats"))[0] == 200
+    await client.engine.restart()
+
+    assert (await client.play(tiny())).last[0] == "execution_success"
+
+
 async def test_a_silent_socket_says_nothing_while_the_work_goes_on(client):
     await order(client, kind="silent")
     async with await client.listen() as socket:
