@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: help env demo test lint format types lock bench endurance soak system-deps clean
+.PHONY: help env demo test lint format types lock bench endurance soak tiny-models system-deps clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -55,6 +55,10 @@ lock: ## renew the hash-locked requirements from requirements/*.in
 	cd requirements && for name in run dev; do \
 	  ../build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --upgrade -o $$name.txt $$name.in; done
+
+tiny-models: ## make tiny models in a ComfyUI copy for tests (COMFYUI=folder, COMFYUI_PYTHON=its python)
+	@test -n "$(COMFYUI)" || { echo "Name the copy: make tiny-models COMFYUI=folder [COMFYUI_PYTHON=python]"; exit 2; }
+	OMP_NUM_THREADS=1 $(or $(COMFYUI_PYTHON),$(PYTHON)) tests/comfyui/tiny/make.py "$(COMFYUI)"
 
 system-deps: ## install the Debian packages that tests marked `system` need
 	apt-get update -qq

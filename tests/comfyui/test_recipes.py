@@ -1,6 +1,6 @@
 """Every shipped recipe on a real ComfyUI with the real node packs: its graphs are accepted, and run on tiny weights.
 
-The server's tiny models answer to the real files' names (links beside them will do), among them
+`make tiny-models` makes them: the server's tiny models answer to the real files' names, among them
 `loras/` and `unet/` (GGUF); SeedVR2's tiny model is `SEEDVR2/tiny_seedvr2_3b.safetensors`,
 the wrapper's are `diffusion_models/tiny_wan22_i2v_d1536.safetensors` (30 layers) and a VAE of the real size.
 """
