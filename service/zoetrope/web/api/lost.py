@@ -21,7 +21,7 @@ class LostListing(msgspec.Struct, frozen=True, kw_only=True):
     after: Annotated[
         str,
         msgspec.Meta(
-            pattern=r"^[0-9a-f]{0,32}$", description="The cursor `next` of the page before."
+            pattern=r"^[0-9a-f]{0,32}$(?!\n)", description="The cursor `next` of the page before."
         ),
     ] = ""
 
