@@ -12,6 +12,7 @@ from tests.endurance.full import full
 from tests.endurance.fuzz import fuzz
 from tests.endurance.kills import kills
 from tests.endurance.machine import machine
+from tests.endurance.modes import modes
 from tests.endurance.part import Part
 from tests.endurance.power import power
 from tests.endurance.recovery import recovery
@@ -44,6 +45,7 @@ PARTS: dict[str, Kind] = {
     "chaos": Kind(run=chaos, weight=4),
     "full": Kind(run=full, weight=2),
     "power": Kind(run=power, weight=2),
+    "modes": Kind(run=modes, weight=3),
     "fuzz": Kind(run=fuzz, weight=4),
     "machine": Kind(run=machine, weight=3),
     "recovery": Kind(run=recovery, weight=0.5, measures=True),

@@ -102,6 +102,14 @@ PROMISES: tuple[Promise, ...] = (
         (Count("full", "full disks", least=200),),
     ),
     Promise(
+        "An engine that lies, hangs, forgets or is meddled with costs no picture, and fills no disk.",
+        (
+            "tests/jobs/test_engine_trouble.py::test_an_output_that_vanished_is_made_again",
+            "tests/engine/comfyui/test_client.py::test_odd_names_are_vanished_outputs_and_no_way_out",
+        ),
+        (Count("modes", "of each of sixteen modes", least=3, points=True),),
+    ),
+    Promise(
         "Whatever the bytes, a decoder or parser gives a value, or rejects them with a reason.",
         (
             "tests/endurance/test_fuzz.py::test_whatever_the_bytes_a_parser_answers_or_refuses_with_a_reason",
