@@ -18,7 +18,7 @@ from zoetrope.file_names import NAME_BYTES, STEM_BYTES, fitted, safe_stem
 from zoetrope.host import shown
 from zoetrope.inbox.claim import Claim
 from zoetrope.inbox.entry import classify
-from zoetrope.inbox.parcel import from_claim, from_upload
+from zoetrope.inbox.job_input import from_claim, from_upload
 from zoetrope.inbox.refusal import free_name, reason_name
 from zoetrope.jobs.outbox import contents, folder_name
 

@@ -67,10 +67,10 @@ def test_an_upload_that_is_refused_stays_with_its_reason(visit, way):
     page = visit(expected=("status of 422",))
     way(page, "letter.png", b"Dear Sir,")
     page.get_by_role("button", name="Make the video").click()
-    parcel = page.get_by_role("list", name="Uploads").get_by_role("listitem")
-    expect(parcel.get_by_role("alert")).to_contain_text("not a picture")
-    parcel.get_by_role("button", name="Discard letter.png").click()
-    expect(parcel).to_have_count(0)
+    upload = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    expect(upload.get_by_role("alert")).to_contain_text("not a picture")
+    upload.get_by_role("button", name="Discard letter.png").click()
+    expect(upload).to_have_count(0)
 
 
 def test_the_same_wish_twice_can_be_insisted_on(visit, service, picture):
@@ -79,10 +79,10 @@ def test_the_same_wish_twice_can_be_insisted_on(visit, service, picture):
     choose(page, "twin.png", picture)
     page.get_by_label("Seed").first.fill("9")
     page.get_by_role("button", name="Make the video").click()
-    parcel = page.get_by_role("list", name="Uploads").get_by_role("listitem")
-    expect(parcel.get_by_role("alert")).to_contain_text(first["short"])
+    upload = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    expect(upload.get_by_role("alert")).to_contain_text(first["short"])
     page.get_by_role("button", name="Run anyway: twin.png").click()
-    expect(parcel).to_have_count(0)
+    expect(upload).to_have_count(0)
     look_at(page, "twin.png")
 
 

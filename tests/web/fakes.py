@@ -19,7 +19,7 @@ from zoetrope.engine.protocol import Stats
 from zoetrope.errors import Reason, Rejected
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.inbox.intake import Held
-from zoetrope.inbox.parcel import Parcel
+from zoetrope.inbox.job_input import JobInput
 from zoetrope.inbox.readmission import Readmission
 from zoetrope.inbox.request_key import RequestKey
 from zoetrope.jobs.lost_work import LostWork
@@ -222,12 +222,12 @@ class Submissions:
             raise self.error
         return await self._add(make_job(stem=Path(path).stem), key)
 
-    async def take_parcel(self, parcel: Parcel) -> Job:
-        self.taken.append({"parcel": parcel})
+    async def take_input(self, job_input: JobInput) -> Job:
+        self.taken.append({"job_input": job_input})
         if self.error is not None:
             raise self.error
-        image = msgspec.structs.replace(IMAGE, name=parcel.parts[0].name)
-        job = make_job(id=parcel.id, stem=parcel.stem, images=(image,))
+        image = msgspec.structs.replace(IMAGE, name=job_input.parts[0].name)
+        job = make_job(id=job_input.id, stem=job_input.stem, images=(image,))
         return await self.ledger.add(job, claim=job.id)
 
 

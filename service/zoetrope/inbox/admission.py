@@ -26,7 +26,7 @@ from ..store.protocol import JobStore
 from ..store.rows import Unkept
 from . import ticket as tickets
 from .formats import UNKNOWN, is_moving
-from .parcel import Parcel, Part
+from .job_input import JobInput, Part
 from .source import StillChanging, copy, make_durable
 from .source_image import Decoder
 
@@ -66,7 +66,7 @@ class Duplicate(Rejected):
 
 
 class Admission:
-    """Makes rows out of parcels; what stands in the inbox is not its business."""
+    """Makes rows out of job inputs; what stands in the inbox is not its business."""
 
     def __init__(
         self,
@@ -87,94 +87,98 @@ class Admission:
         self._commit = asyncio.Lock()  # a duplicate is looked for and the row written as one step
         self._halves = asyncio.Lock()
 
-    def draft(self, parcel: Parcel) -> Draft:
-        """Say what can be said of a parcel before anything was looked at."""
-        named = parcel.folder or self._settings.recipes.default
+    def draft(self, job_input: JobInput) -> Draft:
+        """Say what can be said of a job's input before anything was looked at."""
+        named = job_input.folder or self._settings.recipes.default
         return Draft(Ticket(recipe=shown(named)))
 
-    async def admit(self, parcel: Parcel, draft: Draft, turn: Callable[[], Awaitable[None]]) -> Job:
-        """Take a parcel through to its row; `turn` is awaited before the row is written.
+    async def admit(
+        self, job_input: JobInput, draft: Draft, turn: Callable[[], Awaitable[None]]
+    ) -> Job:
+        """Take a job's input through to its row; `turn` is awaited before the row is written.
 
         Raises Rejected, RecipeError, LookAgain, NotReadable, or an error that is the host's own.
         """
-        if len(parcel.parts) == 1 and parcel.parts[0].half:
+        if len(job_input.parts) == 1 and job_input.parts[0].half:
             async with self._halves:
-                return await self._admit_half(parcel, draft, turn)
-        recipe = await self._resolve(parcel, draft)
+                return await self._admit_half(job_input, draft, turn)
+        recipe = await self._resolve(job_input, draft)
         wanted = recipe.file.pictures
-        if len(parcel.parts) > wanted:
-            raise self._unwanted_pair(parcel, recipe)
-        images = await self._images(parcel, parcel.id, draft, recipe)
+        if len(job_input.parts) > wanted:
+            raise self._unwanted_pair(job_input, recipe)
+        images = await self._images(job_input, job_input.id, draft, recipe)
         # One picture for a pair's recipe is a loop: it ends as it began.
         images = images * wanted if len(images) == 1 else images
-        return await self._queue(parcel, draft, recipe, images, turn)
+        return await self._queue(job_input, draft, recipe, images, turn)
 
-    async def refused(self, parcel: Parcel, draft: Draft, error: Rejected) -> Job:
-        """Write the row of a parcel that was rejected, so that the page can show it."""
+    async def refused(self, job_input: JobInput, draft: Draft, error: Rejected) -> Job:
+        """Write the row of a job's input that was rejected, so that the page can show it."""
         now = self._clock()
         job = Job(
-            id=parcel.id,
-            created=parcel.arrived or now,
+            id=job_input.id,
+            created=job_input.arrived or now,
             updated=now,
             state=State.REJECTED,
-            stem=parcel.stem,
-            folder=parcel.folder,
-            origin=parcel.origin,
+            stem=job_input.stem,
+            folder=job_input.folder,
+            origin=job_input.origin,
             images=draft.images,
             ticket=draft.ticket,
             reason=error.reason,
         )
         try:
-            return await self._write(job, parcel)
+            return await self._write(job, job_input)
         except Unkept:
             # Whatever of the picture or the ticket it is that cannot be kept, the refusal can.
             bare = Ticket(recipe=draft.ticket.recipe)
-            return await self._write(msgspec.structs.replace(job, ticket=bare, images=()), parcel)
+            return await self._write(
+                msgspec.structs.replace(job, ticket=bare, images=()), job_input
+            )
 
-    async def _resolve(self, parcel: Parcel, draft: Draft) -> Recipe:
-        return await asyncio.to_thread(self._resolved, parcel, draft)
+    async def _resolve(self, job_input: JobInput, draft: Draft) -> Recipe:
+        return await asyncio.to_thread(self._resolved, job_input, draft)
 
-    def _resolved(self, parcel: Parcel, draft: Draft) -> Recipe:
+    def _resolved(self, job_input: JobInput, draft: Draft) -> Recipe:
         default = self._settings.recipes.default
-        name = tickets.recipe_name(parcel.values, parcel.folder, default)
+        name = tickets.recipe_name(job_input.values, job_input.folder, default)
         draft.ticket = Ticket(recipe=shown(name))
-        if parcel.version:
-            recipe = self._recipes.accepted(parcel.version, name)
+        if job_input.version:
+            recipe = self._recipes.accepted(job_input.version, name)
         else:
-            recipe = tickets.find(self._recipes, parcel.values, parcel.folder, default)
-        draft.ticket = tickets.resolve(parcel.values, recipe)
+            recipe = tickets.find(self._recipes, job_input.values, job_input.folder, default)
+        draft.ticket = tickets.resolve(job_input.values, recipe)
         return recipe
 
     async def _admit_half(
-        self, parcel: Parcel, draft: Draft, turn: Callable[[], Awaitable[None]]
+        self, job_input: JobInput, draft: Draft, turn: Callable[[], Awaitable[None]]
     ) -> Job:
-        half = parcel.parts[0].half
-        other = await self._ledger.find_half(parcel.folder, parcel.stem)
+        half = job_input.parts[0].half
+        other = await self._ledger.find_half(job_input.folder, job_input.stem)
         if other is None or other.half == half:
-            recipe = await self._resolve(parcel, draft)
+            recipe = await self._resolve(job_input, draft)
             if recipe.file.pictures != 2:
-                raise self._unwanted_pair(parcel, recipe)
-            images = await self._images(parcel, parcel.id, draft, recipe)
-            seed = self._seed(parcel, draft.ticket, recipe)
+                raise self._unwanted_pair(job_input, recipe)
+            images = await self._images(job_input, job_input.id, draft, recipe)
+            seed = self._seed(job_input, draft.ticket, recipe)
             recipe.plan(draft.ticket, images[0], seed)
             await turn()
             version = await self._keep(recipe)
             job = self._job(
-                parcel, draft.ticket, images, seed, version, state=State.WAITING, half=half
+                job_input, draft.ticket, images, seed, version, state=State.WAITING, half=half
             )
             await self._note(job)
-            return await self._write(job, parcel)
-        if parcel.own_ticket:
-            recipe = await self._resolve(parcel, draft)
+            return await self._write(job, job_input)
+        if job_input.own_ticket:
+            recipe = await self._resolve(job_input, draft)
         else:
             # The first half brought the ticket, or did without one, and was accepted with its recipe.
             draft.ticket = other.ticket
             recipe = await self._recipes.of(other)
         if recipe.file.pictures != 2:
-            raise self._unwanted_pair(parcel, recipe)
-        images = await self._images(parcel, other.id, draft, recipe)
+            raise self._unwanted_pair(job_input, recipe)
+        images = await self._images(job_input, other.id, draft, recipe)
         pair = (*images, *other.images) if half == "start" else (*other.images, *images)
-        seed = self._seed(parcel, draft.ticket, recipe)
+        seed = self._seed(job_input, draft.ticket, recipe)
         notes = recipe.plan(draft.ticket, pair[0], seed, end=pair[-1]).notes
         fingerprint = _fingerprint(pair, draft.ticket)
         version = await self._keep(recipe)
@@ -199,24 +203,24 @@ class Admission:
                 # The half that waited goes the same way; its picture lies with the earlier job.
                 step = partial(reject, now=self._clock(), reason=error.reason)
             try:
-                job = await self._ledger.change(other.id, step, claim=parcel.id)
+                job = await self._ledger.change(other.id, step, claim=job_input.id)
             except IllegalTransition as error:
                 # Somebody took the waiting job back meanwhile; this half waits anew.
                 raise LookAgain(0.0) from error
-        await self._remember(parcel, job)
+        await self._remember(job_input, job)
         return job
 
     async def _images(
-        self, parcel: Parcel, job_id: str, draft: Draft, recipe: Recipe
+        self, job_input: JobInput, job_id: str, draft: Draft, recipe: Recipe
     ) -> tuple[SourceImage, ...]:
-        """Copy and open every picture of a parcel into a job's work folder."""
+        """Copy and open every picture of a job's input into a job's work folder."""
         folder = self._settings.work / job_id
         await asyncio.to_thread(work_note.begin, folder)
         found: list[SourceImage] = []
-        for part in parcel.parts:
+        for part in job_input.parts:
             end = part.half == "end"
             stem, target = ("end", "upright-end.png") if end else ("source", "upright.png")
-            found.append(await self._image(parcel, part, folder, stem, target, recipe))
+            found.append(await self._image(job_input, part, folder, stem, target, recipe))
             draft.images = tuple(found)
         return tuple(found)
 
@@ -232,7 +236,7 @@ class Admission:
         await asyncio.to_thread(work)
 
     async def _image(
-        self, parcel: Parcel, part: Part, folder: Path, stem: str, target: str, recipe: Recipe
+        self, job_input: JobInput, part: Part, folder: Path, stem: str, target: str, recipe: Recipe
     ) -> SourceImage:
         limits = self._settings.inbox
         try:
@@ -264,7 +268,7 @@ class Admission:
         except Rejected as error:
             # A copy that stalled looks like one that ended; the writer gets some time to go on.
             age = self._clock() - max(look.mtime_ns / 1e9, 0.0)
-            waited = self._clock() - parcel.arrived
+            waited = self._clock() - job_input.arrived
             if error.reason.key == "picture-truncated" and max(age, waited) < STALLED_SECONDS:
                 raise LookAgain(
                     max(1.0, min(STALLED_SECONDS / 3, STALLED_SECONDS - age))
@@ -273,19 +277,19 @@ class Admission:
 
     async def _queue(
         self,
-        parcel: Parcel,
+        job_input: JobInput,
         draft: Draft,
         recipe: Recipe,
         images: tuple[SourceImage, ...],
         turn: Callable[[], Awaitable[None]],
     ) -> Job:
         end = images[-1] if len(images) > 1 else None
-        seed = self._seed(parcel, draft.ticket, recipe)
+        seed = self._seed(job_input, draft.ticket, recipe)
         notes = recipe.plan(draft.ticket, images[0], seed, end=end).notes
         fingerprint = _fingerprint(images, draft.ticket)
         version = await self._keep(recipe)
         job = self._job(
-            parcel,
+            job_input,
             draft.ticket,
             images,
             seed,
@@ -297,9 +301,9 @@ class Admission:
         await self._note(job)
         await turn()
         async with self._commit:
-            if not parcel.parent:
+            if not job_input.parent:
                 seed = await self._own_seed(fingerprint, seed, recipe)
-            return await self._write(msgspec.structs.replace(job, seed=seed), parcel)
+            return await self._write(msgspec.structs.replace(job, seed=seed), job_input)
 
     async def _own_seed(self, fingerprint: str, seed: int, recipe: Recipe) -> int:
         """Choose the seed by what the operator wants done with duplicates; Duplicate if nothing."""
@@ -315,11 +319,11 @@ class Admission:
             seed = self._random.randrange(min(SEEDS, recipe.file.seed_max + 1))
         return seed
 
-    def _seed(self, parcel: Parcel, ticket: Ticket, recipe: Recipe) -> int:
+    def _seed(self, job_input: JobInput, ticket: Ticket, recipe: Recipe) -> int:
         if ticket.seed is not None:
             return ticket.seed
-        if parcel.seed is not None and parcel.seed <= recipe.file.seed_max:
-            return parcel.seed
+        if job_input.seed is not None and job_input.seed <= recipe.file.seed_max:
+            return job_input.seed
         return self._random.randrange(min(SEEDS, recipe.file.seed_max + 1))
 
     async def _keep(self, recipe: Recipe) -> str:
@@ -340,7 +344,7 @@ class Admission:
 
     def _job(
         self,
-        parcel: Parcel,
+        job_input: JobInput,
         ticket: Ticket,
         images: tuple[SourceImage, ...],
         seed: int,
@@ -354,14 +358,14 @@ class Admission:
     ) -> Job:
         now = self._clock()
         return Job(
-            id=parcel.id,
-            created=parcel.arrived or now,
+            id=job_input.id,
+            created=job_input.arrived or now,
             updated=now,
             state=state,
-            stem=parcel.stem,
-            folder=parcel.folder,
-            origin=parcel.origin,
-            parent=parcel.parent,
+            stem=job_input.stem,
+            folder=job_input.folder,
+            origin=job_input.origin,
+            parent=job_input.parent,
             images=images,
             half=half,
             ticket=ticket,
@@ -370,18 +374,18 @@ class Admission:
             fingerprint=fingerprint,
             notes=notes,
             stages=stages,
-            request=parcel.request,
+            request=job_input.request,
         )
 
-    async def _write(self, job: Job, parcel: Parcel) -> Job:
-        return await self._ledger.add(job, claim=parcel.id, others=parcel.claims)
+    async def _write(self, job: Job, job_input: JobInput) -> Job:
+        return await self._ledger.add(job, claim=job_input.id, others=job_input.claims)
 
-    async def _remember(self, parcel: Parcel, job: Job) -> None:
-        for claim in parcel.claims:
+    async def _remember(self, job_input: JobInput, job: Job) -> None:
+        for claim in job_input.claims:
             await self._ledger.change(job.id, lambda same: same, claim=claim)
 
-    def _unwanted_pair(self, parcel: Parcel, recipe: Recipe) -> Rejected:
-        names = " and ".join(shown(part.name) for part in parcel.parts)
+    def _unwanted_pair(self, job_input: JobInput, recipe: Recipe) -> Rejected:
+        names = " and ".join(shown(part.name) for part in job_input.parts)
         pairs = self._recipes_that(lambda file: file.pictures == 2)
         fitting = ", ".join(pairs) or "none is installed"
         return Rejected(

@@ -27,8 +27,8 @@ from . import folder_ticket, source
 from .admission import Admission, LookAgain
 from .claim import Claim, Claims, is_gone
 from .gather import Drop
+from .job_input import from_claim, read_values
 from .leftovers import ITS_OWN, Leftovers
-from .parcel import from_claim, read_values
 from .readmission import Readmission
 from .source_image import Decoder
 from .submissions import Submissions
@@ -339,18 +339,18 @@ class Intake:
         self, claim: Claim, arrived: float, turn: Callable[[], Awaitable[None]]
     ) -> Job:
         """Make the claim's row, be it queued, waiting or rejected."""
-        parcel = from_claim(claim, arrived)
-        draft = self._admission.draft(parcel)
+        job_input = from_claim(claim, arrived)
+        draft = self._admission.draft(job_input)
         try:
             values = await asyncio.to_thread(read_values, claim, self._settings.inbox.path)
-            parcel = msgspec.structs.replace(parcel, values=values)
-            return await self._admission.admit(parcel, draft, turn)
+            job_input = msgspec.structs.replace(job_input, values=values)
+            return await self._admission.admit(job_input, draft, turn)
         except Rejected as error:
             await asyncio.to_thread(
                 folder_ticket.check, self._settings, self._recipes, claim.folder
             )
             await turn()
-            return await self._admission.refused(parcel, draft, error)
+            return await self._admission.refused(job_input, draft, error)
 
     async def _finish(self, claim: Claim, job: Job) -> None:
         """The row is durable: let the originals go, or bring them where people find them."""

@@ -19,7 +19,7 @@ from ..settings import Settings
 from ..store.protocol import JobStore
 from ..store.rows import UnreadableJob
 from . import ticket as tickets
-from .parcel import Parcel, Part
+from .job_input import JobInput, Part
 from .submissions import Submissions
 
 # A fixed namespace: the same lost work is the same job, however often it is asked for and whatever crashes.
@@ -74,9 +74,7 @@ class Readmission:
             job = await self._ledger.claimed(new_id_of(lost))
             if job is None:
                 await self._need_none(lost)
-                job = await self._submissions.take_parcel(
-                    await asyncio.to_thread(self._parcel, lost)
-                )
+                job = await self._submissions.take_input(await asyncio.to_thread(self._input, lost))
             # The row is durable, and so is the copy.
             await asyncio.to_thread(self._lost.remove, lost)
         return job
@@ -126,7 +124,7 @@ class Readmission:
                 key="lost-done",
             )
 
-    def _parcel(self, lost: str) -> Parcel:
+    def _input(self, lost: str) -> JobInput:
         note, job = self._lost.note(lost), self._lost.job(lost)
         if not note.pictures:
             raise Rejected(
@@ -147,7 +145,7 @@ class Readmission:
             if version:
                 self._recipes.versions.keep(recipe)
             values = _said(note.ticket, recipe, exact=bool(version))
-        return Parcel(
+        return JobInput(
             id=new_id_of(lost),
             parts=tuple(
                 Part(file=self._lost.place(lost, each.file), name=each.name, half=half)

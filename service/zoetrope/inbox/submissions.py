@@ -23,7 +23,7 @@ from . import source
 from . import ticket as tickets
 from .admission import Admission, LookAgain
 from .claim import Claims
-from .parcel import Parcel, from_claim, from_upload, keyed, read_values
+from .job_input import JobInput, from_claim, from_upload, keyed, read_values
 from .request_key import RequestKey
 from .trouble import find_room
 
@@ -74,12 +74,12 @@ class Submissions:
         the recipe is taken as it was then; its files, by name, serve where it is not kept any more.
         """
         files = ((file, name),) if end is None else ((file, name), end)
-        parcel = keyed(from_upload(self._new_id(), files, ticket, parent), key)
+        job_input = keyed(from_upload(self._new_id(), files, ticket, parent), key)
         if version:
             named = tickets.recipe_name(ticket, "", self._settings.recipes.default)
             await self._find_version(version, named, recipe, parent)
-            parcel = msgspec.structs.replace(parcel, version=version)
-        return await self.take_parcel(parcel)
+            job_input = msgspec.structs.replace(job_input, version=version)
+        return await self.take_input(job_input)
 
     async def _find_version(
         self, version: str, name: str, files: Mapping[str, str], parent: str
@@ -111,8 +111,8 @@ class Submissions:
         """
         name = tickets.recipe_name(changes, "", earlier.ticket.recipe)
         values = tickets.repeated(earlier.ticket, changes, self._recipes.get(name))
-        parcel = from_upload(self._new_id(), files, values, earlier.id, stem=earlier.stem)
-        return await self.take_parcel(parcel)
+        job_input = from_upload(self._new_id(), files, values, earlier.id, stem=earlier.stem)
+        return await self.take_input(job_input)
 
     async def take_named(
         self,
@@ -129,7 +129,7 @@ class Submissions:
         claim = await asyncio.to_thread(self._claims.take_named, path)
         try:
             values = await asyncio.to_thread(read_values, claim, self._settings.inbox.path)
-            parcel = msgspec.structs.replace(
+            job_input = msgspec.structs.replace(
                 from_claim(claim, 0.0),
                 values=tickets.overlay(values, ticket),
                 own_ticket=True,
@@ -138,8 +138,8 @@ class Submissions:
             if not claim.moved:
                 # What stays in the inbox may have been taken before; it is taken as often as asked.
                 ids = (claim.id, *claim.others)
-                parcel = msgspec.structs.replace(parcel, id=self._new_id(), claims=ids)
-            job = await self.take_parcel(keyed(parcel, key))
+                job_input = msgspec.structs.replace(job_input, id=self._new_id(), claims=ids)
+            job = await self.take_input(keyed(job_input, key))
         except Exception:
             # What has no way back is found by the next start.
             with contextlib.suppress(NotReadable):
@@ -148,17 +148,17 @@ class Submissions:
         await asyncio.to_thread(self._claims.release, claim)
         return job
 
-    async def take_parcel(self, parcel: Parcel) -> Job:
-        """Make a job of a parcel; what is wrong with it is raised, and nothing of it stays in the work folder."""
-        self._in_hand.add(parcel.id)
+    async def take_input(self, job_input: JobInput) -> Job:
+        """Make a job of a job's input; what is wrong with it is raised, and nothing of it stays in the work folder."""
+        self._in_hand.add(job_input.id)
         try:
             await asyncio.to_thread(find_room, self._settings)
-            job = await self._admission.admit(parcel, self._admission.draft(parcel), _no_turn)
+            job = await self._admission.admit(job_input, self._admission.draft(job_input), _no_turn)
         except Exception as error:
             # What a cancelled request leaves is cleared away at the next start.
             with contextlib.suppress(ZoetropeError):
-                if not await has_work(self._ledger, parcel.id):
-                    await asyncio.to_thread(source.remove, self._settings.work / parcel.id)
+                if not await has_work(self._ledger, job_input.id):
+                    await asyncio.to_thread(source.remove, self._settings.work / job_input.id)
             if isinstance(error, LookAgain):
                 raise Rejected(
                     "The picture is still being written.",
@@ -167,7 +167,7 @@ class Submissions:
                 ) from error
             raise
         finally:
-            self._in_hand.discard(parcel.id)
+            self._in_hand.discard(job_input.id)
         self._accepted(job)
         return job
 

@@ -1,4 +1,4 @@
-"""A parcel: the pictures and ticket values that one job is to be made from, wherever they came from."""
+"""A job's input: the pictures and ticket values that one job is to be made from, wherever they came from."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .request_key import RequestKey
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture of a parcel: where its bytes lie, and what the person called it."""
+    """One picture of a job's input: where its bytes lie, and what the person called it."""
 
     file: Place
     name: str
     half: str = ""
 
 
-class Parcel(msgspec.Struct, frozen=True, kw_only=True):
+class JobInput(msgspec.Struct, frozen=True, kw_only=True):
     """What one job is to be made from; all its texts are fit for the ledger."""
 
     id: str  # of the claim, and of the job if it becomes one
@@ -45,17 +45,19 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None  # where the ticket has none and it is not to be a random one
 
 
-def keyed(parcel: Parcel, key: RequestKey | None) -> Parcel:
-    """Have a parcel's job known by the key of the request that brings it."""
+def keyed(job_input: JobInput, key: RequestKey | None) -> JobInput:
+    """Have a job input's job known by the key of the request that brings it."""
     if key is None:
-        return parcel
-    return msgspec.structs.replace(parcel, claims=(*parcel.claims, key.claim), request=str(key))
+        return job_input
+    return msgspec.structs.replace(
+        job_input, claims=(*job_input.claims, key.claim), request=str(key)
+    )
 
 
-def from_claim(claim: Claim, arrived: float) -> Parcel:
-    """Make a parcel of claimed files; the ticket's values are read apart, since that can fail."""
+def from_claim(claim: Claim, arrived: float) -> JobInput:
+    """Make a job's input of claimed files; the ticket's values are read apart, since that can fail."""
     entries = [classify(path) for path in claim.pictures]
-    return Parcel(
+    return JobInput(
         id=claim.id,
         claims=claim.others,
         parts=tuple(Part(file=claim.place(e.path), name=e.name, half=e.half) for e in entries),
@@ -73,14 +75,14 @@ def from_upload(
     parent: str = "",
     *,
     stem: str = "",
-) -> Parcel:
-    """Make a parcel of uploaded files; with two of them, the second is the last frame.
+) -> JobInput:
+    """Make a job's input of uploaded files; with two of them, the second is the last frame.
 
     Without a stem, the first one's name says it.
     """
     halves = ("start", "end") if len(files) > 1 else ("",)
     base, dot, _ = files[0][1].rpartition("/")[2].rpartition(".")
-    return Parcel(
+    return JobInput(
         id=new_id,
         parts=tuple(
             Part(file=Place(file.parent, file.name), name=name, half=half)
