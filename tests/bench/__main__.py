@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench import engine, gpu, host, lint, page, street, web
+from tests.bench import engine, gpu, host, lint, page, pipeline, web
 from tests.bench.table import Figure, render
 
 OUT = Path(__file__).parents[2] / "build" / "bench.json"
@@ -33,9 +33,9 @@ def main() -> None:
     parser.add_argument("--idle", type=float, default=60, help="seconds of idleness")
     asked = parser.parse_args()
     benches: dict[str, Callable[[Path], Iterator[Figure]]] = {
-        "overhead": street.submit_overhead,
-        "gap": street.idle_gap,
-        "burst": partial(street.burst, count=asked.burst),
+        "overhead": pipeline.submit_overhead,
+        "gap": pipeline.idle_gap,
+        "burst": partial(pipeline.burst, count=asked.burst),
         "makespan": engine.makespan,
         "engine": engine.fps,
         "verify": engine.verification,

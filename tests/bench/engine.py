@@ -1,4 +1,4 @@
-"""The embedded engine's figures: frames per second, the street's makespan over it, verification, the demo."""
+"""The embedded engine's figures: frames per second, the pipeline's makespan over it, verification, the demo."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def makespan(root: Path, count: int = 10, step: float = 0.4) -> Iterator[Figure]
         engine.stop()
     busy = sum(spans) / 1000
     note = f"{count} jobs, {len(spans)} prompts of {statistics.median(spans):.0f} ms"
-    yield Figure("street makespan / engine busy", total / busy, "x", 1.10, note=note)
+    yield Figure("pipeline makespan / engine busy", total / busy, "x", 1.10, note=note)
 
 
 def verification(root: Path, rounds: int = 7) -> Iterator[Figure]:

@@ -19,7 +19,7 @@ CARD = uid(0)
 
 
 @pytest.fixture
-def street(tmp_path, helper):
+def pipeline(tmp_path, helper):
     """Start all of it over simulated cards."""
     made = []
 
@@ -47,9 +47,9 @@ def drop(service, name="cat.png", colour=0):
     picture.convert("RGB").save(service.inbox / name)
 
 
-def test_a_picture_is_made_at_the_working_profile_and_its_receipt_says_what_that_took(street):
+def test_a_picture_is_made_at_the_working_profile_and_its_receipt_says_what_that_took(pipeline):
     # Longer idle than the look at a finished stage takes, or the next one would begin at rest.
-    service, found = street("--step-seconds", "0.2", idle=8)
+    service, found = pipeline("--step-seconds", "0.2", idle=8)
     drop(service)
     found.until(lambda: found.simulated.tuning() == BASELINE)
     found.simulated.set(load=1.0, vram_used=11e9)
@@ -71,8 +71,8 @@ def test_a_picture_is_made_at_the_working_profile_and_its_receipt_says_what_that
     assert row["watt_hours"] > 0
 
 
-def test_a_service_that_is_killed_leaves_the_card_at_stock(street):
-    service, found = street("--step-seconds", "0.5")
+def test_a_service_that_is_killed_leaves_the_card_at_stock(pipeline):
+    service, found = pipeline("--step-seconds", "0.5")
     drop(service)
     found.until(lambda: found.simulated.tuning() == BASELINE)
     service.kill()
@@ -81,8 +81,8 @@ def test_a_service_that_is_killed_leaves_the_card_at_stock(street):
     found.until(lambda: service.done(), patience=90)
 
 
-def test_an_xid_in_mid_stage_ends_at_stock_and_the_video_is_made_all_the_same(street):
-    service, found = street("--step-seconds", "0.3")
+def test_an_xid_in_mid_stage_ends_at_stock_and_the_video_is_made_all_the_same(pipeline):
+    service, found = pipeline("--step-seconds", "0.3")
     drop(service)
     found.until(lambda: found.simulated.tuning() == BASELINE)
     found.simulated.xid(31)
@@ -110,8 +110,8 @@ def strict(service):
     return "strict"
 
 
-def test_a_video_that_comes_out_black_bars_the_profile(street):
-    service, found = street("--fault", "black:times=1", "--step-seconds", "0.2", idle=60)
+def test_a_video_that_comes_out_black_bars_the_profile(pipeline):
+    service, found = pipeline("--fault", "black:times=1", "--step-seconds", "0.2", idle=60)
     (service.inbox / strict(service)).mkdir()
     drop(service, "strict/cat.png")
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.keeping import Host
-from tests.fakes.street import Street
+from tests.fakes.pipeline import Pipeline
 from zoetrope.settings import KeepSettings
 
 
 @pytest.fixture
-async def street(tmp_path):
-    street = Street(tmp_path)
-    await street.start()
-    yield street
-    await street.close()
+async def pipeline(tmp_path):
+    pipeline = Pipeline(tmp_path)
+    await pipeline.start()
+    yield pipeline
+    await pipeline.close()
 
 
 @pytest.fixture

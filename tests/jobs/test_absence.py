@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from tests.fakes.client import send_foreign
-from tests.fakes.street import Restartable, Street, order
+from tests.fakes.pipeline import Pipeline, Restartable, order
 from zoetrope.address import Address
 from zoetrope.dispatch.policy import Worker
 from zoetrope.domain import steps
@@ -20,7 +20,7 @@ from zoetrope.settings import JobsSettings
 from zoetrope.web.views import view
 
 WHY = Reason("engine-down", "It does not respond.", "Start it.")
-# In seconds, as the street's settings are given in minutes.
+# In seconds, as the pipeline's settings are given in minutes.
 SOON = 0.2 / 60
 # Nothing listens there.
 NOWHERE = Address("http://127.0.0.1:9")
@@ -42,9 +42,9 @@ def at_e0(job):
     ],
 )
 async def test_a_job_moves_after_the_time_that_is_set_if_there_is_where_to(
-    street, away, limit, e1, expected, next_step
+    pipeline, away, limit, e1, expected, next_step
 ):
-    job = at_e0(await street.drop())
+    job = at_e0(await pipeline.drop())
     workers = [Worker(name="e0", up=False, gigabytes=15.6), *([e1] if e1 else [])]
     decision = decide(job, "e0", WHY, workers, away=away, limit=limit)
     assert isinstance(decision, expected)
@@ -53,8 +53,8 @@ async def test_a_job_moves_after_the_time_that_is_set_if_there_is_where_to(
         assert decision.reason.next_step.startswith(next_step)
 
 
-async def test_what_the_engine_has_nothing_of_is_returned_at_once(street):
-    job = await street.drop()
+async def test_what_the_engine_has_nothing_of_is_returned_at_once(pipeline):
+    job = await pipeline.drop()
     for gone in (job, steps.cancel(at_e0(job), 3.0)):
         assert decide(gone, "e0", WHY, (), away=1, limit=300) == Leaves()
     assert decide(at_e0(job), "e1", WHY, (), away=1, limit=300) == Leaves()
@@ -72,23 +72,23 @@ def quick(monkeypatch):
 @pytest.fixture
 async def two(tmp_path, quick):
     """Two engines, of which the first is up."""
-    street = Street(tmp_path, engines=2)
-    street.jobs_settings = JobsSettings(
+    pipeline = Pipeline(tmp_path, engines=2)
+    pipeline.jobs_settings = JobsSettings(
         patience_seconds=20, move_minutes=SOON, stuck_minutes=2 * SOON
     )
-    await street.engines[1].start()
-    await street.engines[1].stop()
-    await street.start()
-    yield street
-    await street.close()
+    await pipeline.engines[1].start()
+    await pipeline.engines[1].stop()
+    await pipeline.start()
+    yield pipeline
+    await pipeline.close()
 
 
-def worker(street: Street, number: int = 0) -> WorkerStatus:
-    return street.conductor.status().workers[number]
+def worker(pipeline: Pipeline, number: int = 0) -> WorkerStatus:
+    return pipeline.conductor.status().workers[number]
 
 
-async def start_second(street: Street) -> None:
-    await street.engines[1].start(port=int(street.engines[1].url.rpartition(":")[2]))
+async def start_second(pipeline: Pipeline) -> None:
+    await pipeline.engines[1].start(port=int(pipeline.engines[1].url.rpartition(":")[2]))
 
 
 async def test_a_job_of_an_engine_that_died_for_good_says_so_and_moves(two):
@@ -133,24 +133,24 @@ async def test_finished_stages_move_along(two):
 
 
 async def test_an_engine_that_is_back_in_time_keeps_its_job(tmp_path, quick):
-    street = Street(tmp_path, engines=2)
-    street.jobs_settings = JobsSettings(patience_seconds=20, move_minutes=60)
-    await street.start()
-    for engine in street.engines:
+    pipeline = Pipeline(tmp_path, engines=2)
+    pipeline.jobs_settings = JobsSettings(patience_seconds=20, move_minutes=60)
+    await pipeline.start()
+    for engine in pipeline.engines:
         engine.faults.order(Fault("slow", seconds=0.3, times=0))
-    job = await street.becomes(await street.drop(), State.RUNNING)
+    job = await pipeline.becomes(await pipeline.drop(), State.RUNNING)
     name = job.attempt.engine
-    engine = street.engines[int(name[1])]
+    engine = pipeline.engines[int(name[1])]
     await engine.stop()
-    waits = await street.waits(job, "engine-wait")
+    waits = await pipeline.waits(job, "engine-wait")
     assert waits.reason.next_step == "After 60 min another engine takes over (jobs.move_minutes)."
     engine.faults.clear()
     await engine.start(port=int(engine.url.rpartition(":")[2]))
-    done = await street.becomes(job, State.DONE)
+    done = await pipeline.becomes(job, State.DONE)
     assert [each.engine for each in done.stages[0].attempts] == [name] * 2
     assert done.stages[0].attempts[0].failure.kind == "crash", "it ran there, and was lost"
     assert done.reason is None
-    await street.close()
+    await pipeline.close()
 
 
 async def test_a_prompt_that_still_waits_where_its_job_moved_from_is_removed(two, monkeypatch):
@@ -197,8 +197,8 @@ async def test_what_an_engine_finished_of_a_job_that_moved_is_ignored_and_said_s
     assert two.videos() == [f"cat-{job.short}/cat.mp4"]
 
 
-async def ask(street: Street, path: str):
-    async with aiohttp.ClientSession() as http, http.get(street.engines[0].url + path) as answer:
+async def ask(pipeline: Pipeline, path: str):
+    async with aiohttp.ClientSession() as http, http.get(pipeline.engines[0].url + path) as answer:
         return await answer.json()
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.fakes.street import Street
+from tests.fakes.pipeline import Pipeline
 from zoetrope.domain.job import State
 from zoetrope.domain.verdict import Verdict
 from zoetrope.inbox.source_image import CopiedSource, Decoder
@@ -15,16 +15,16 @@ JOBS = 3
 
 
 @pytest.fixture
-async def street(tmp_path):
-    street = Street(tmp_path)
-    street.places = Places(2)
-    await street.start()
-    yield street
-    await street.close()
+async def pipeline(tmp_path):
+    pipeline = Pipeline(tmp_path)
+    pipeline.places = Places(2)
+    await pipeline.start()
+    yield pipeline
+    await pipeline.close()
 
 
 async def test_many_jobs_are_checked_by_a_few_processes_and_pictures_are_opened_meanwhile(
-    street, monkeypatch
+    pipeline, monkeypatch
 ):
     at_once, most, go = 0, 0, asyncio.Event()
 
@@ -37,23 +37,23 @@ async def test_many_jobs_are_checked_by_a_few_processes_and_pictures_are_opened_
         return Verdict(file=video.name)
 
     monkeypatch.setattr(stage_results, "check", check)
-    jobs = [await street.drop(stem=f"cat{number}", colour=number) for number in range(JOBS)]
-    await street.until(lambda: len(street.conductor.status().workers[0].in_hand) == JOBS)
-    await street.until(lambda: at_once == 1)
+    jobs = [await pipeline.drop(stem=f"cat{number}", colour=number) for number in range(JOBS)]
+    await pipeline.until(lambda: len(pipeline.conductor.status().workers[0].in_hand) == JOBS)
+    await pipeline.until(lambda: at_once == 1)
     # All places that videos may have are taken; a picture does not wait for them.
-    work = street.settings.work / jobs[0].id
-    decoder = Decoder(street.settings.inbox, places=street.places)
+    work = pipeline.settings.work / jobs[0].id
+    decoder = Decoder(pipeline.settings.inbox, places=pipeline.places)
     source = CopiedSource(name="cat.png", file="cat.png", sha256="", size=1)
     async with asyncio.timeout(20):
         assert (await decoder.open(work, source)).width == 64
     await decoder.close()
     go.set()
     for job in jobs:
-        await street.becomes(job, State.DONE)
+        await pipeline.becomes(job, State.DONE)
     assert most == 1
 
 
-async def test_so_many_processes_are_there_and_no_more(street, monkeypatch):
+async def test_so_many_processes_are_there_and_no_more(pipeline, monkeypatch):
     """With the real processes: each is counted from its start until it has ended."""
     there, most = 0, 0
     start = asyncio.create_subprocess_exec
@@ -74,9 +74,9 @@ async def test_so_many_processes_are_there_and_no_more(street, monkeypatch):
 
     tasks: list[asyncio.Task[None]] = []
     monkeypatch.setattr(asyncio, "create_subprocess_exec", counted)
-    jobs = [await street.drop(stem=f"cat{number}", colour=number) for number in range(3)]
+    jobs = [await pipeline.drop(stem=f"cat{number}", colour=number) for number in range(3)]
     for job in jobs:
-        await street.becomes(job, State.DONE)
+        await pipeline.becomes(job, State.DONE)
     await asyncio.gather(*tasks)
     assert len(tasks) >= 6, "each video was checked"
     assert most == 1

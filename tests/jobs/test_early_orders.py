@@ -5,64 +5,64 @@ import asyncio
 import aiohttp
 import pytest
 
-from tests.fakes.street import order
+from tests.fakes.pipeline import order
 from zoetrope.domain.job import State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.errors import EngineDown
 from zoetrope.settings import EngineSettings
 
 
-async def prompts(street):
+async def prompts(pipeline):
     """Give the ids of all prompts that the engine has."""
     async with (
         aiohttp.ClientSession() as http,
-        http.get(f"{street.engines[0].url}/queue") as answer,
+        http.get(f"{pipeline.engines[0].url}/queue") as answer,
     ):
         queue = await answer.json()
     return {entry[1] for entry in (*queue["queue_running"], *queue["queue_pending"])}
 
 
-async def test_a_job_is_cancelled_before_its_engine_is_connected(street):
-    order(street, "slow", seconds=0.2, times=0)
-    job = await street.becomes(await street.drop(), State.RUNNING)
-    await street.stop()
-    await street.start()
+async def test_a_job_is_cancelled_before_its_engine_is_connected(pipeline):
+    order(pipeline, "slow", seconds=0.2, times=0)
+    job = await pipeline.becomes(await pipeline.drop(), State.RUNNING)
+    await pipeline.stop()
+    await pipeline.start()
     # As an embedded engine that takes its time to start.
-    connect, connected = street.clients[0].start, asyncio.Event()
+    connect, connected = pipeline.clients[0].start, asyncio.Event()
 
     async def start():
         await connected.wait()
         await connect()
 
-    street.clients[0].start = start
-    cancelled = await street.conductor.cancel(job.id, "changed my mind")
+    pipeline.clients[0].start = start
+    cancelled = await pipeline.conductor.cancel(job.id, "changed my mind")
     assert cancelled.state is State.CANCELLED
-    assert await prompts(street) == {job.attempt.prompt_id}
+    assert await prompts(pipeline) == {job.attempt.prompt_id}
     connected.set()
     async with asyncio.timeout(10):
-        while await prompts(street):
+        while await prompts(pipeline):
             await asyncio.sleep(0.01)
 
 
-async def test_a_job_is_cancelled_in_the_moment_in_which_the_engine_gets_it(street):
-    submit, arrived, go_on = street.clients[0].submit, asyncio.Event(), asyncio.Event()
+async def test_a_job_is_cancelled_in_the_moment_in_which_the_engine_gets_it(pipeline):
+    submit, arrived, go_on = pipeline.clients[0].submit, asyncio.Event(), asyncio.Event()
 
     async def late(*args, **more):
         arrived.set()
         await go_on.wait()
         await submit(*args, **more)
 
-    street.clients[0].submit = late
-    order(street, "slow", seconds=0.2, times=0)
-    job = await street.drop()
+    pipeline.clients[0].submit = late
+    order(pipeline, "slow", seconds=0.2, times=0)
+    job = await pipeline.drop()
     await arrived.wait()
-    cancelled = await street.conductor.cancel(job.id)
+    cancelled = await pipeline.conductor.cancel(job.id)
     assert cancelled.state is State.CANCELLED
     go_on.set()
     async with asyncio.timeout(10):
-        while street.conductor.status().workers[0].in_hand or await prompts(street):
+        while pipeline.conductor.status().workers[0].in_hand or await prompts(pipeline):
             await asyncio.sleep(0.01)
-    assert (await street.ledger.get(job.id)).state is State.CANCELLED
+    assert (await pipeline.ledger.get(job.id)).state is State.CANCELLED
 
 
 @pytest.mark.parametrize("closed", [False, True])

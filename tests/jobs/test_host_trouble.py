@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 import pytest
 
-from tests.fakes.street import RECIPES, Street, order
+from tests.fakes.pipeline import RECIPES, Pipeline, order
 from zoetrope.domain.job import State
 from zoetrope.errors import DiskFull, LedgerError
 from zoetrope.jobs.outbox import Outbox
@@ -32,52 +32,52 @@ def soon(monkeypatch):
 
 @pytest.fixture
 async def own(tmp_path):
-    """A street whose recipes may be edited."""
+    """A pipeline whose recipes may be edited."""
     for name in ("tiny", "other"):
         shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / name)
-    street = Street(tmp_path, recipes=tmp_path / "recipes")
-    await street.start()
-    yield street
-    await street.close()
+    pipeline = Pipeline(tmp_path, recipes=tmp_path / "recipes")
+    await pipeline.start()
+    yield pipeline
+    await pipeline.close()
 
 
 def loud(caplog) -> list[logging.LogRecord]:
     return [r for r in caplog.records if r.levelno >= logging.ERROR]
 
 
-def close_outbox(street: Street) -> None:
+def close_outbox(pipeline: Pipeline) -> None:
     """Put a file where the outbox was: nobody can write there, not even root."""
-    street.settings.outbox.path.rename(street.root / "away")
-    street.settings.outbox.path.write_text("not a folder")
+    pipeline.settings.outbox.path.rename(pipeline.root / "away")
+    pipeline.settings.outbox.path.write_text("not a folder")
 
 
-def open_outbox(street: Street) -> None:
-    street.settings.outbox.path.unlink()
-    (street.root / "away").rename(street.settings.outbox.path)
+def open_outbox(pipeline: Pipeline) -> None:
+    pipeline.settings.outbox.path.unlink()
+    (pipeline.root / "away").rename(pipeline.settings.outbox.path)
 
 
-async def test_a_closed_outbox_keeps_finished_videos_waiting_and_no_engine(street, caplog):
-    close_outbox(street)
-    jobs = [await street.waits(await street.drop(stem=f"c{n}"), "in-the-way") for n in range(3)]
+async def test_a_closed_outbox_keeps_finished_videos_waiting_and_no_engine(pipeline, caplog):
+    close_outbox(pipeline)
+    jobs = [await pipeline.waits(await pipeline.drop(stem=f"c{n}"), "in-the-way") for n in range(3)]
     for job in jobs:
         assert job.state is State.RUNNING
         assert job.stage is None
         assert "outbox" in job.reason.sentence
         assert "goes on by itself" in job.reason.next_step
-    assert set(street.conductor.status().waiting) == {job.id for job in jobs}
-    open_outbox(street)
+    assert set(pipeline.conductor.status().waiting) == {job.id for job in jobs}
+    open_outbox(pipeline)
     for job in jobs:
-        done = await street.becomes(job, State.DONE)
+        done = await pipeline.becomes(job, State.DONE)
         assert done.reason is None
-        assert (street.settings.outbox.path / done.outbox / "receipt.json").exists()
-    await street.until(lambda: not street.conductor.status().waiting)
+        assert (pipeline.settings.outbox.path / done.outbox / "receipt.json").exists()
+    await pipeline.until(lambda: not pipeline.conductor.status().waiting)
     told = loud(caplog)
     assert len(told) == 3, "each job says it once, however often it is tried"
     assert not any(record.exc_info for record in told)
 
 
-async def test_retrying_what_cannot_be_published_is_no_dead_end(street, monkeypatch):
-    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+async def test_retrying_what_cannot_be_published_is_no_dead_end(pipeline, monkeypatch):
+    job = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
     broken = RuntimeError("surprise")
 
     def publish(*_):
@@ -85,90 +85,90 @@ async def test_retrying_what_cannot_be_published_is_no_dead_end(street, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(Outbox, "publish", publish)
-        await street.conductor.approve(job.id)
-        job = await street.waits(job, "internal")
+        await pipeline.conductor.approve(job.id)
+        job = await pipeline.waits(job, "internal")
         assert job.state is State.RUNNING, "the video is made and not thrown away"
-    done = await street.becomes(job, State.DONE)
+    done = await pipeline.becomes(job, State.DONE)
     assert done.reason is None
 
 
-async def test_a_review_that_cannot_be_shown_on_the_share_is_asked_for_on_the_page(street):
-    close_outbox(street)
-    job = await street.waits(await street.drop(review=True), "in-the-way")
-    job = await street.becomes(job, State.REVIEW)
+async def test_a_review_that_cannot_be_shown_on_the_share_is_asked_for_on_the_page(pipeline):
+    close_outbox(pipeline)
+    job = await pipeline.waits(await pipeline.drop(review=True), "in-the-way")
+    job = await pipeline.becomes(job, State.REVIEW)
     assert "outbox" in job.reason.sentence
-    open_outbox(street)
-    shown = street.settings.outbox.path / "review" / f"cat-{job.short}"
-    await street.until(shown.exists)
-    await street.until(lambda: not street.conductor.status().waiting)
-    assert (await street.ledger.get(job.id)).reason is None
-    await street.conductor.approve(job.id)
+    open_outbox(pipeline)
+    shown = pipeline.settings.outbox.path / "review" / f"cat-{job.short}"
+    await pipeline.until(shown.exists)
+    await pipeline.until(lambda: not pipeline.conductor.status().waiting)
+    assert (await pipeline.ledger.get(job.id)).reason is None
+    await pipeline.conductor.approve(job.id)
     assert not shown.exists()
-    await street.becomes(job, State.DONE)
+    await pipeline.becomes(job, State.DONE)
 
 
-async def test_a_link_in_the_outbox_keeps_a_review_and_a_video_waiting_until_it_is_gone(street):
-    elsewhere = street.root / "elsewhere"
+async def test_a_link_in_the_outbox_keeps_a_review_and_a_video_waiting_until_it_is_gone(pipeline):
+    elsewhere = pipeline.root / "elsewhere"
     elsewhere.mkdir()
-    (street.settings.outbox.path / "review").symlink_to(elsewhere)
-    job = await street.becomes(await street.drop(review=True), State.REVIEW)
-    job = await street.waits(job, "link-inside")
+    (pipeline.settings.outbox.path / "review").symlink_to(elsewhere)
+    job = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
+    job = await pipeline.waits(job, "link-inside")
     assert "never followed" in job.reason.sentence
     assert not list(elsewhere.iterdir())
-    (street.settings.outbox.path / "review").unlink()
-    shown = street.settings.outbox.path / "review" / f"cat-{job.short}"
-    await street.until(shown.exists)
-    await street.conductor.approve(job.id)
-    await street.becomes(job, State.DONE)
+    (pipeline.settings.outbox.path / "review").unlink()
+    shown = pipeline.settings.outbox.path / "review" / f"cat-{job.short}"
+    await pipeline.until(shown.exists)
+    await pipeline.conductor.approve(job.id)
+    await pipeline.becomes(job, State.DONE)
 
 
-async def test_a_review_is_answered_although_its_folder_cannot_be_cleared(street, monkeypatch):
-    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+async def test_a_review_is_answered_although_its_folder_cannot_be_cleared(pipeline, monkeypatch):
+    job = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
     closed = True
     clear = Outbox.clear_review
 
     def clear_review(self, of):
         if closed:
-            raise OSError(errno.EROFS, "Read-only file system", str(street.settings.outbox.path))
+            raise OSError(errno.EROFS, "Read-only file system", str(pipeline.settings.outbox.path))
         return clear(self, of)
 
     monkeypatch.setattr(Outbox, "clear_review", clear_review)
-    assert (await street.conductor.decline(job.id)).state is State.CANCELLED
-    assert street.conductor.status().waiting[job.id].key == "unwritable"
+    assert (await pipeline.conductor.decline(job.id)).state is State.CANCELLED
+    assert pipeline.conductor.status().waiting[job.id].key == "unwritable"
     closed = False
-    shown = street.settings.outbox.path / "review" / f"cat-{job.short}"
-    await street.until(lambda: not shown.exists())
-    assert (await street.ledger.get(job.id)).reason.key == "declined", "its own reason stays"
+    shown = pipeline.settings.outbox.path / "review" / f"cat-{job.short}"
+    await pipeline.until(lambda: not shown.exists())
+    assert (await pipeline.ledger.get(job.id)).reason.key == "declined", "its own reason stays"
 
 
-async def _unpublished(street: Street, monkeypatch, stem: str):
+async def _unpublished(pipeline: Pipeline, monkeypatch, stem: str):
     """Leave a job whose stages are all made and whose folder is not in the outbox."""
 
     def publish(*_):
-        raise OSError(errno.EIO, "Input/output error", str(street.settings.outbox.path))
+        raise OSError(errno.EIO, "Input/output error", str(pipeline.settings.outbox.path))
 
     with monkeypatch.context() as patch:
         patch.setattr(Outbox, "publish", publish)
-        job = await street.waits(await street.drop(stem=stem), "disk-error")
-        await street.stop()
+        job = await pipeline.waits(await pipeline.drop(stem=stem), "disk-error")
+        await pipeline.stop()
     return job
 
 
-async def test_a_start_with_a_closed_outbox_takes_up_everything_else(street, monkeypatch):
-    reviewed = await street.becomes(await street.drop(stem="seen", review=True), State.REVIEW)
-    made = await _unpublished(street, monkeypatch, "made")
-    shutil.rmtree(street.settings.outbox.path / "review")
-    close_outbox(street)
-    await street.start()
-    await street.until(lambda: len(street.conductor.status().waiting) == 2)
-    fresh = await street.drop(stem="fresh")
-    await street.until(lambda: fresh.id in street.conductor.status().waiting)
-    assert (await street.ledger.get(fresh.id)).stage is None, "its stages were run all the same"
-    open_outbox(street)
+async def test_a_start_with_a_closed_outbox_takes_up_everything_else(pipeline, monkeypatch):
+    reviewed = await pipeline.becomes(await pipeline.drop(stem="seen", review=True), State.REVIEW)
+    made = await _unpublished(pipeline, monkeypatch, "made")
+    shutil.rmtree(pipeline.settings.outbox.path / "review")
+    close_outbox(pipeline)
+    await pipeline.start()
+    await pipeline.until(lambda: len(pipeline.conductor.status().waiting) == 2)
+    fresh = await pipeline.drop(stem="fresh")
+    await pipeline.until(lambda: fresh.id in pipeline.conductor.status().waiting)
+    assert (await pipeline.ledger.get(fresh.id)).stage is None, "its stages were run all the same"
+    open_outbox(pipeline)
     for job in (made, fresh):
-        assert (await street.becomes(job, State.DONE)).reason is None
-    shown = street.settings.outbox.path / "review" / f"seen-{reviewed.short}"
-    await street.until(shown.exists)
+        assert (await pipeline.becomes(job, State.DONE)).reason is None
+    shown = pipeline.settings.outbox.path / "review" / f"seen-{reviewed.short}"
+    await pipeline.until(shown.exists)
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,10 @@ async def test_a_start_with_a_closed_outbox_takes_up_everything_else(street, mon
     ],
     ids=lambda e: type(e).__name__ if not isinstance(e, OSError) else errno.errorcode[e.errno],
 )
-async def test_a_start_while_the_host_is_in_trouble_only_waits(street, monkeypatch, caplog, error):
-    made = await _unpublished(street, monkeypatch, "made")
+async def test_a_start_while_the_host_is_in_trouble_only_waits(
+    pipeline, monkeypatch, caplog, error
+):
+    made = await _unpublished(pipeline, monkeypatch, "made")
     whole = Outbox.publish
     bad = True
 
@@ -195,51 +197,51 @@ async def test_a_start_while_the_host_is_in_trouble_only_waits(street, monkeypat
 
     monkeypatch.setattr(Outbox, "publish", publish)
     caplog.clear()
-    await street.start()
-    await street.until(lambda: made.id in street.conductor.status().waiting)
-    other = await street.drop(stem="other")
-    await street.until(lambda: other.id in street.conductor.status().waiting)
+    await pipeline.start()
+    await pipeline.until(lambda: made.id in pipeline.conductor.status().waiting)
+    other = await pipeline.drop(stem="other")
+    await pipeline.until(lambda: other.id in pipeline.conductor.status().waiting)
     bad = False
     for job in (made, other):
-        await street.becomes(job, State.DONE)
+        await pipeline.becomes(job, State.DONE)
     assert len(loud(caplog)) == 2
     assert not any(record.exc_info for record in loud(caplog))
 
 
 async def test_a_job_whose_work_file_is_missing_at_the_start_waits_for_it_alone(
-    street, monkeypatch
+    pipeline, monkeypatch
 ):
-    made = await _unpublished(street, monkeypatch, "made")
-    clip = street.settings.work / made.id / made.stages[-1].artefacts[0].file
-    clip.rename(street.root / "kept")
-    await street.start()
-    made = await street.waits(made, "missing")
+    made = await _unpublished(pipeline, monkeypatch, "made")
+    clip = pipeline.settings.work / made.id / made.stages[-1].artefacts[0].file
+    clip.rename(pipeline.root / "kept")
+    await pipeline.start()
+    made = await pipeline.waits(made, "missing")
     assert clip.name in made.reason.sentence
-    await street.becomes(await street.drop(stem="other"), State.DONE)
-    (street.root / "kept").rename(clip)
-    await street.becomes(made, State.DONE)
-    assert f"made-{made.short}/made.mp4" in street.videos()
+    await pipeline.becomes(await pipeline.drop(stem="other"), State.DONE)
+    (pipeline.root / "kept").rename(clip)
+    await pipeline.becomes(made, State.DONE)
+    assert f"made-{made.short}/made.mp4" in pipeline.videos()
 
 
-async def test_a_picture_that_is_missing_before_it_was_sent_lets_others_go_first(street):
-    order(street, "slow", seconds=0.2, times=1)
-    await street.drop(stem="first")
-    job = await street.drop(stem="lost")
-    picture = street.settings.work / job.id / "cat.png"
-    picture.rename(street.root / "kept.png")
-    held = await street.waits(job, "missing")
+async def test_a_picture_that_is_missing_before_it_was_sent_lets_others_go_first(pipeline):
+    order(pipeline, "slow", seconds=0.2, times=1)
+    await pipeline.drop(stem="first")
+    job = await pipeline.drop(stem="lost")
+    picture = pipeline.settings.work / job.id / "cat.png"
+    picture.rename(pipeline.root / "kept.png")
+    held = await pipeline.waits(job, "missing")
     assert (held.state, held.attempt) == (State.QUEUED, None)
-    await street.becomes(await street.drop(stem="later"), State.DONE)
-    assert (await street.ledger.get(job.id)).state is State.QUEUED
-    (street.root / "kept.png").rename(picture)
-    job = await street.becomes(job, State.DONE)
+    await pipeline.becomes(await pipeline.drop(stem="later"), State.DONE)
+    assert (await pipeline.ledger.get(job.id)).state is State.QUEUED
+    (pipeline.root / "kept.png").rename(picture)
+    job = await pipeline.becomes(job, State.DONE)
     assert [len(s.attempts) for s in job.stages] == [1, 1]
 
 
-async def older(street: Street, job) -> None:
+async def older(pipeline: Pipeline, job) -> None:
     """Make a job one of an older zoetrope, which kept no version of its recipe."""
     bare = partial(msgspec.structs.replace, recipe_version="", plan=None)
-    await street.ledger.change(job.id, bare)
+    await pipeline.ledger.change(job.id, bare)
 
 
 async def test_a_recipe_that_was_renamed_keeps_older_jobs_waiting_and_no_other(own, monkeypatch):
@@ -316,10 +318,10 @@ async def test_a_recipe_may_go_away_for_good_once_a_job_was_accepted_with_it(own
 
 
 async def test_a_ledger_that_cannot_answer_now_does_not_end_the_feeding_of_an_engine(
-    street, monkeypatch
+    pipeline, monkeypatch
 ):
     monkeypatch.setattr("zoetrope.jobs.worker.LONGEST_RETRY", 0.05)
-    whole, left = street.ledger.waiting, [1, 2, 3]
+    whole, left = pipeline.ledger.waiting, [1, 2, 3]
 
     async def waiting(*args, **more):
         if left:
@@ -327,8 +329,8 @@ async def test_a_ledger_that_cannot_answer_now_does_not_end_the_feeding_of_an_en
             raise LedgerError("The ledger cannot be used: disk I/O error.")
         return await whole(*args, **more)
 
-    monkeypatch.setattr(street.ledger, "waiting", waiting)
-    await street.becomes(await street.drop(), State.DONE)
+    monkeypatch.setattr(pipeline.ledger, "waiting", waiting)
+    await pipeline.becomes(await pipeline.drop(), State.DONE)
     assert not left
 
 
@@ -354,8 +356,8 @@ async def test_a_waiting_job_that_is_cancelled_is_nothing_to_tell_any_more(own):
     assert not own.conductor.status().waiting
 
 
-async def test_files_that_ran_out_fail_nobody(street, monkeypatch):
-    whole, left = street.clients[0].fetch, [1, 2, 3]
+async def test_files_that_ran_out_fail_nobody(pipeline, monkeypatch):
+    whole, left = pipeline.clients[0].fetch, [1, 2, 3]
 
     async def fetch(output, to):
         if left:
@@ -363,6 +365,6 @@ async def test_files_that_ran_out_fail_nobody(street, monkeypatch):
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(to))
         return await whole(output, to)
 
-    monkeypatch.setattr(street.clients[0], "fetch", fetch)
-    job = await street.becomes(await street.drop(), State.DONE)
+    monkeypatch.setattr(pipeline.clients[0], "fetch", fetch)
+    job = await pipeline.becomes(await pipeline.drop(), State.DONE)
     assert [len(s.attempts) for s in job.stages] == [1, 1]

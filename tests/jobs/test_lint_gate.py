@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from tests.fakes.street import Street, recipe_with
+from tests.fakes.pipeline import Pipeline, recipe_with
 from zoetrope.domain.job import State
 from zoetrope.domain.values import Ticket
 from zoetrope.graphs.shelf import Recipes, shipped
@@ -22,25 +22,25 @@ def ask(url):
 
 
 @pytest.fixture
-async def street(tmp_path):
-    """Start a street whose tiny recipe is changed at one place."""
+async def pipeline(tmp_path):
+    """Start a pipeline whose tiny recipe is changed at one place."""
     made = []
 
     async def start(node, key, value, **ignore):
         recipe_with(tmp_path, node, key, value)
-        street = Street(tmp_path, recipes=tmp_path / "recipes")
-        street.lint_settings = LintSettings(ignore=ignore)
-        made.append(street)
-        await street.start()
-        return street
+        pipeline = Pipeline(tmp_path, recipes=tmp_path / "recipes")
+        pipeline.lint_settings = LintSettings(ignore=ignore)
+        made.append(pipeline)
+        await pipeline.start()
+        return pipeline
 
     yield start
     for each in made:
         await each.close()
 
 
-async def test_a_known_trap_is_refused_before_the_engine_hears_of_it(street):
-    place = await street("ks_low", "start_at_step", 3)
+async def test_a_known_trap_is_refused_before_the_engine_hears_of_it(pipeline):
+    place = await pipeline("ks_low", "start_at_step", 3)
     job = await place.becomes(await place.drop(), State.REJECTED, State.DONE)
     assert job.state is State.REJECTED
     assert job.reason.key == "lint"
@@ -53,8 +53,8 @@ async def test_a_known_trap_is_refused_before_the_engine_hears_of_it(street):
         assert not any(told.values())
 
 
-async def test_a_warning_is_in_the_receipt_and_stops_nothing(street):
-    place = await street("shift_low", "shift", 6.0)
+async def test_a_warning_is_in_the_receipt_and_stops_nothing(pipeline):
+    place = await pipeline("shift_low", "shift", 6.0)
     job = await place.becomes(await place.drop(), State.DONE)
     (warning,) = [line for line in job.stages[0].attempts[0].lint if line.startswith("S012")]
     assert "shift_low.shift" in warning
@@ -63,8 +63,8 @@ async def test_a_warning_is_in_the_receipt_and_stops_nothing(street):
     assert any(warning in note for note in receipt["notes"])
 
 
-async def test_an_operator_may_ignore_a_rule_with_a_reason(street):
-    place = await street("shift_low", "shift", 6.0, S012="the shifts differ on purpose")
+async def test_an_operator_may_ignore_a_rule_with_a_reason(pipeline):
+    place = await pipeline("shift_low", "shift", 6.0, S012="the shifts differ on purpose")
     job = await place.becomes(await place.drop(), State.DONE)
     assert not any(line.startswith("S012") for line in job.stages[0].attempts[0].lint)
 

@@ -6,7 +6,7 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
-from tests.fakes.street import RECIPES, Street, order
+from tests.fakes.pipeline import RECIPES, Pipeline, order
 from zoetrope.domain.job import Job, State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
@@ -26,106 +26,108 @@ def card(gigabytes: float) -> AsyncMock:
 
 
 @pytest.fixture
-async def street(tmp_path):
+async def pipeline(tmp_path):
     shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "tiny")
     with (tmp_path / "recipes" / "tiny" / "recipe.toml").open("a") as file:
         file.write(CLASSES)
-    street = Street(tmp_path, recipes=tmp_path / "recipes")
-    yield street
-    await street.close()
+    pipeline = Pipeline(tmp_path, recipes=tmp_path / "recipes")
+    yield pipeline
+    await pipeline.close()
 
 
-async def test_a_begun_job_waits_for_a_card_as_large_as_its_plan(street, monkeypatch):
+async def test_a_begun_job_waits_for_a_card_as_large_as_its_plan(pipeline, monkeypatch):
     monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
-    await street.start()
-    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+    await pipeline.start()
+    job = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
     assert (job.plan.memory, job.plan.width) == (80, 128)
-    await street.stop()
+    await pipeline.stop()
     monkeypatch.setattr(ComfyEngine, "stats", card(15.6))
-    await street.start()
-    await street.conductor.approve(job.id)
-    await street.until(lambda: job.id in street.conductor.status().waiting)
-    reason = street.conductor.status().waiting[job.id]
+    await pipeline.start()
+    await pipeline.conductor.approve(job.id)
+    await pipeline.until(lambda: job.id in pipeline.conductor.status().waiting)
+    reason = pipeline.conductor.status().waiting[job.id]
     assert reason.key == "gpu-too-small"
     assert "80 GB" in reason.sentence
-    fresh = await street.becomes(await street.drop(stem="fresh", colour=7), State.DONE)
+    fresh = await pipeline.becomes(await pipeline.drop(stem="fresh", colour=7), State.DONE)
     assert (fresh.plan.memory, fresh.plan.width) == (16, 64), "a new one is made for what there is"
-    assert (await street.ledger.get(job.id)).state is State.QUEUED
-    await street.stop()
+    assert (await pipeline.ledger.get(job.id)).state is State.QUEUED
+    await pipeline.stop()
     monkeypatch.setattr(ComfyEngine, "stats", card(141.0))
-    await street.start()
-    done = await street.becomes(job, State.DONE)
+    await pipeline.start()
+    done = await pipeline.becomes(job, State.DONE)
     assert done.plan == job.plan
-    assert not street.conductor.status().waiting
+    assert not pipeline.conductor.status().waiting
 
 
-async def failed(street, cause, monkeypatch):
+async def failed(pipeline, cause, monkeypatch):
     """Have a job's first stage fail on a card of 80 GB."""
-    job = await street.drop()
+    job = await pipeline.drop()
     if cause == "oom":
-        order(street, "oom", times=0)
+        order(pipeline, "oom", times=0)
     elif cause == "internal":
         fetch = AsyncMock(side_effect=RuntimeError("surprise"))
-        monkeypatch.setattr(street.clients[0], "fetch", fetch)
-    return await street.becomes(job, State.FAILED)
+        monkeypatch.setattr(pipeline.clients[0], "fetch", fetch)
+    return await pipeline.becomes(job, State.FAILED)
 
 
 @pytest.mark.parametrize("cause", ["oom", "internal"])
 async def test_a_first_stage_that_failed_is_planned_anew_for_the_gpu_that_is_there(
-    street, monkeypatch, cause
+    pipeline, monkeypatch, cause
 ):
     monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
-    street.jobs_settings = msgspec.structs.replace(street.jobs_settings, retries=0)
-    await street.start()
-    job = await failed(street, cause, monkeypatch)
+    pipeline.jobs_settings = msgspec.structs.replace(pipeline.jobs_settings, retries=0)
+    await pipeline.start()
+    job = await failed(pipeline, cause, monkeypatch)
     assert (job.plan.memory, job.plan.width) == (80, 128)
-    await street.stop()
-    street.engines[0].faults.clear()
+    await pipeline.stop()
+    pipeline.engines[0].faults.clear()
     monkeypatch.setattr(ComfyEngine, "stats", card(15.6))
-    await street.start()
-    done = await street.becomes(await street.conductor.retry(job.id), State.DONE)
+    await pipeline.start()
+    done = await pipeline.becomes(await pipeline.conductor.retry(job.id), State.DONE)
     assert (done.plan.memory, done.plan.width) == (16, 64)
     assert [verdict.measured.width for verdict in done.stages[0].verdicts] == [64, 64]
 
 
 async def test_a_job_whose_engine_is_gone_before_it_began_is_planned_for_another(
-    street, monkeypatch
+    pipeline, monkeypatch
 ):
     monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
-    await street.start()
-    order(street, "slow", seconds=0.5, times=0)
-    job = await street.becomes(await street.drop(), State.RUNNING)
+    await pipeline.start()
+    order(pipeline, "slow", seconds=0.5, times=0)
+    job = await pipeline.becomes(await pipeline.drop(), State.RUNNING)
     assert (job.plan.memory, job.plan.width) == (80, 128)
-    await street.ledger.change(job.id, with_engine("gone"))
-    await street.stop()
-    street.engines[0].faults.clear()
+    await pipeline.ledger.change(job.id, with_engine("gone"))
+    await pipeline.stop()
+    pipeline.engines[0].faults.clear()
     monkeypatch.setattr(ComfyEngine, "stats", card(15.6))
-    await street.start()
-    done = await street.becomes(job, State.DONE)
+    await pipeline.start()
+    done = await pipeline.becomes(job, State.DONE)
     assert (done.plan.memory, done.plan.width) == (16, 64)
     assert [(a.engine, a.memory) for a in done.stages[0].attempts] == [("gone", 79.2), ("e0", 15.6)]
 
 
-async def test_a_later_stage_waits_for_its_class_also_when_its_engine_is_gone(street, monkeypatch):
+async def test_a_later_stage_waits_for_its_class_also_when_its_engine_is_gone(
+    pipeline, monkeypatch
+):
     monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
-    await street.start()
-    job = await street.becomes(await street.drop(review=True), State.REVIEW)
-    order(street, "slow", seconds=0.5, times=0)
-    await street.conductor.approve(job.id)
-    job = await street.becomes(job, State.RUNNING)
-    await street.ledger.change(job.id, with_engine("gone"))
-    await street.stop()
-    street.engines[0].faults.clear()
+    await pipeline.start()
+    job = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
+    order(pipeline, "slow", seconds=0.5, times=0)
+    await pipeline.conductor.approve(job.id)
+    job = await pipeline.becomes(job, State.RUNNING)
+    await pipeline.ledger.change(job.id, with_engine("gone"))
+    await pipeline.stop()
+    pipeline.engines[0].faults.clear()
     monkeypatch.setattr(ComfyEngine, "stats", card(15.6))
-    await street.start()
-    await street.until(lambda: job.id in street.conductor.status().waiting)
-    reason = street.conductor.status().waiting[job.id]
+    await pipeline.start()
+    await pipeline.until(lambda: job.id in pipeline.conductor.status().waiting)
+    reason = pipeline.conductor.status().waiting[job.id]
     assert reason.key == "gpu-too-small"
     assert reason.next_step
-    await street.stop()
+    await pipeline.stop()
     monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
-    await street.start()
-    done = await street.becomes(job, State.DONE)
+    await pipeline.start()
+    done = await pipeline.becomes(job, State.DONE)
     assert done.plan == job.plan
 
 

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.fakes.street import Street
+from tests.fakes.pipeline import Pipeline
 from zoetrope.beneath import Beneath
 from zoetrope.domain.job import State
 from zoetrope.jobs.outbox_identity import (
@@ -138,27 +138,27 @@ def soon(monkeypatch):
 
 
 async def test_while_the_outbox_is_absent_videos_wait_and_say_so_also_after_a_restart(
-    street: Street, soon
+    pipeline: Pipeline, soon
 ):
-    await street.becomes(await street.drop(stem="first"), State.DONE)
-    outbox = street.settings.outbox.path
-    outbox.rename(street.root / "away")
+    await pipeline.becomes(await pipeline.drop(stem="first"), State.DONE)
+    outbox = pipeline.settings.outbox.path
+    outbox.rename(pipeline.root / "away")
     outbox.mkdir()
-    await street.until(lambda: street.conductor.status().outbox is not None)
-    job = await street.waits(await street.drop(), "outbox-away")
+    await pipeline.until(lambda: pipeline.conductor.status().outbox is not None)
+    job = await pipeline.waits(await pipeline.drop(), "outbox-away")
     assert job.state is State.RUNNING
     assert "echo " in job.reason.next_step
-    await street.stop()
-    await street.start()
-    await street.until(lambda: job.id in street.conductor.status().waiting)
-    reviewed = await street.becomes(await street.drop(stem="seen", review=True), State.REVIEW)
-    await street.waits(reviewed, "outbox-away")
-    assert street.conductor.status().outbox.key == "outbox-away"
+    await pipeline.stop()
+    await pipeline.start()
+    await pipeline.until(lambda: job.id in pipeline.conductor.status().waiting)
+    reviewed = await pipeline.becomes(await pipeline.drop(stem="seen", review=True), State.REVIEW)
+    await pipeline.waits(reviewed, "outbox-away")
+    assert pipeline.conductor.status().outbox.key == "outbox-away"
     assert not list(outbox.iterdir())
     outbox.rmdir()
-    (street.root / "away").rename(outbox)
-    done = await street.becomes(job, State.DONE)
+    (pipeline.root / "away").rename(outbox)
+    done = await pipeline.becomes(job, State.DONE)
     assert (outbox / done.outbox / "cat.mp4").exists()
-    await street.until((outbox / "review" / f"seen-{reviewed.short}").exists)
-    await street.until(lambda: street.conductor.status().outbox is None)
-    assert len(street.videos()) == 2
+    await pipeline.until((outbox / "review" / f"seen-{reviewed.short}").exists)
+    await pipeline.until(lambda: pipeline.conductor.status().outbox is None)
+    assert len(pipeline.videos()) == 2

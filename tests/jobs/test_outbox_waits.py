@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.street import Street
+from tests.fakes.pipeline import Pipeline
 from zoetrope.beneath import Beneath
 from zoetrope.cli.jobs import details
 from zoetrope.domain.job import Job, State
@@ -25,11 +25,11 @@ def soon(monkeypatch):
         monkeypatch.setattr(f"zoetrope.jobs.{name}", 0.05)
 
 
-async def seen(street: Street, job: Job) -> dict[str, str]:
+async def seen(pipeline: Pipeline, job: Job) -> dict[str, str]:
     """Give what each place says of a job that waits."""
-    runtime = Runtime(street.settings)
-    runtime.ledger, runtime.conductor = street.ledger, street.conductor
-    shown = view(await street.ledger.get(job.id), street.settings.outbox.path)
+    runtime = Runtime(pipeline.settings)
+    runtime.ledger, runtime.conductor = pipeline.ledger, pipeline.conductor
+    shown = view(await pipeline.ledger.get(job.id), pipeline.settings.outbox.path)
     queue = await QueueCheck(runtime).look()
     assert shown.reason is not None
     return {
@@ -107,47 +107,47 @@ class Broken(Trouble):
 
 @pytest.mark.parametrize("kind", [ReadOnly, Crowded, Broken])
 async def test_a_job_that_cannot_be_published_says_so_everywhere_and_goes_on_by_itself(
-    street: Street, monkeypatch, kind
+    pipeline: Pipeline, monkeypatch, kind
 ):
-    job = await street.drop()
+    job = await pipeline.drop()
     with monkeypatch.context() as patch:
-        trouble = kind(street.settings.outbox.path, patch)
+        trouble = kind(pipeline.settings.outbox.path, patch)
         trouble.begin(job)
-        waits = await street.waits(job, kind.key)
+        waits = await pipeline.waits(job, kind.key)
         assert waits.state is State.RUNNING
         assert waits.stage is None
-        await street.until(lambda: job.id in street.conductor.status().waiting)
-        places = await seen(street, job)
+        await pipeline.until(lambda: job.id in pipeline.conductor.status().waiting)
+        places = await seen(pipeline, job)
         for place, text in places.items():
             assert waits.reason.sentence.rstrip(".") in text, place
         for place in ("page", "job", "health"):
             assert waits.reason.next_step in places[place], place
         assert places["health"].startswith("degraded")
         # Others go on, unless it is the whole outbox.
-        other = await street.drop(stem="dog", colour=9)
+        other = await pipeline.drop(stem="dog", colour=9)
         if trouble.whole:
-            await street.waits(other, kind.key)
-            await street.until(lambda: street.conductor.status().outbox is not None)
-            runtime = Runtime(street.settings)
-            runtime.conductor = street.conductor
+            await pipeline.waits(other, kind.key)
+            await pipeline.until(lambda: pipeline.conductor.status().outbox is not None)
+            runtime = Runtime(pipeline.settings)
+            runtime.conductor = pipeline.conductor
             assert (await OutboxCheck(runtime).look()).level == "failing"
         else:
-            await street.becomes(other, State.DONE)
-            assert street.conductor.status().outbox is None
+            await pipeline.becomes(other, State.DONE)
+            assert pipeline.conductor.status().outbox is None
         trouble.end()
-    done = await street.becomes(job, State.DONE)
+    done = await pipeline.becomes(job, State.DONE)
     assert done.reason is None
-    await street.until(lambda: not street.conductor.status().waiting)
-    await street.until(lambda: street.conductor.status().outbox is None)
-    await street.becomes(other, State.DONE)
-    assert len(street.videos()) == 2
+    await pipeline.until(lambda: not pipeline.conductor.status().waiting)
+    await pipeline.until(lambda: pipeline.conductor.status().outbox is None)
+    await pipeline.becomes(other, State.DONE)
+    assert len(pipeline.videos()) == 2
 
 
 async def test_a_hidden_folder_of_somebody_else_is_left_alone_and_keeps_nobody(
-    street: Street, monkeypatch
+    pipeline: Pipeline, monkeypatch
 ):
-    job = await street.drop()
-    hidden = street.settings.outbox.path / f".{job.id}.part"
+    job = await pipeline.drop()
+    hidden = pipeline.settings.outbox.path / f".{job.id}.part"
     hidden.mkdir()
     (hidden / "mine").write_text("mine")
     real = Beneath.stat
@@ -160,7 +160,7 @@ async def test_a_hidden_folder_of_somebody_else_is_left_alone_and_keeps_nobody(
         return found
 
     monkeypatch.setattr(Beneath, "stat", stat)
-    done = await street.becomes(job, State.DONE)
+    done = await pipeline.becomes(job, State.DONE)
     assert done.outbox == f"cat-{job.short}"
     assert (hidden / "mine").read_text() == "mine"
-    assert [path.name for path in street.settings.outbox.path.glob(".*.part")] == [hidden.name]
+    assert [path.name for path in pipeline.settings.outbox.path.glob(".*.part")] == [hidden.name]

@@ -7,7 +7,7 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
-from tests.fakes.street import Street, order
+from tests.fakes.pipeline import Pipeline, order
 from zoetrope.dispatch.pause import Pause
 from zoetrope.domain.hours import parse
 from zoetrope.domain.job import Progress, State
@@ -33,87 +33,87 @@ def pauses(file, clock, hours=None, said=None) -> Pauses:
 # ---- whole jobs
 
 
-async def test_a_pause_lets_the_running_stage_end_and_starts_no_other(street):
-    order(street, "slow", seconds=0.2, times=0)
-    first, second = await street.drop(), await street.drop(stem="dog")
-    await street.becomes(first, State.RUNNING)
-    client = street.clients[0]
+async def test_a_pause_lets_the_running_stage_end_and_starts_no_other(pipeline):
+    order(pipeline, "slow", seconds=0.2, times=0)
+    first, second = await pipeline.drop(), await pipeline.drop(stem="dog")
+    await pipeline.becomes(first, State.RUNNING)
+    client = pipeline.clients[0]
     async with asyncio.timeout(10):
         while await client.prompts() < 2:
             await asyncio.sleep(0.01)
-    await street.conductor.pause()
+    await pipeline.conductor.pause()
     assert await client.prompts() == 1, "what only waits at the engine is taken back"
-    street.engines[0].faults.clear()
-    first = await street.becomes(first, State.QUEUED)
+    pipeline.engines[0].faults.clear()
+    first = await pipeline.becomes(first, State.QUEUED)
     assert first.stage.name == "upscale"
-    await street.until(lambda: not street.conductor.status().workers[0].in_hand)
-    second = await street.ledger.get(second.id)
+    await pipeline.until(lambda: not pipeline.conductor.status().workers[0].in_hand)
+    second = await pipeline.ledger.get(second.id)
     assert (second.state, second.stage.attempts) == (State.QUEUED, ())
     assert await client.prompts() == 0
-    await street.conductor.resume()
+    await pipeline.conductor.resume()
     for job in (first, second):
-        await street.becomes(job, State.DONE)
-    assert len(street.videos()) == 2
+        await pipeline.becomes(job, State.DONE)
+    assert len(pipeline.videos()) == 2
 
 
-async def test_a_pause_may_interrupt_what_runs_and_the_stage_begins_anew(street):
-    order(street, "slow", seconds=0.5, times=0)
-    job = await street.drop()
-    await street.becomes(job, State.RUNNING)
-    await street.conductor.pause(now=True)
-    job = await street.becomes(job, State.QUEUED)
+async def test_a_pause_may_interrupt_what_runs_and_the_stage_begins_anew(pipeline):
+    order(pipeline, "slow", seconds=0.5, times=0)
+    job = await pipeline.drop()
+    await pipeline.becomes(job, State.RUNNING)
+    await pipeline.conductor.pause(now=True)
+    job = await pipeline.becomes(job, State.QUEUED)
     (attempt,) = job.stage.attempts
     assert (attempt.state, attempt.failure.kind) == (Progress.FAILED, "paused")
-    await street.until(lambda: not street.conductor.status().workers[0].in_hand)
-    street.engines[0].faults.clear()
-    await street.conductor.resume()
-    job = await street.becomes(job, State.DONE)
+    await pipeline.until(lambda: not pipeline.conductor.status().workers[0].in_hand)
+    pipeline.engines[0].faults.clear()
+    await pipeline.conductor.resume()
+    job = await pipeline.becomes(job, State.DONE)
     assert [each.number for each in job.stages[0].attempts] == [1, 2]
-    assert len(street.videos()) == 1
+    assert len(pipeline.videos()) == 1
 
 
-async def test_a_pause_outlasts_a_restart_and_takes_back_what_waits_at_the_engine(street):
-    order(street, "slow", seconds=0.2, times=0)
-    first, second = await street.drop(), await street.drop(stem="dog")
-    await street.becomes(first, State.RUNNING)
-    client = street.clients[0]
+async def test_a_pause_outlasts_a_restart_and_takes_back_what_waits_at_the_engine(pipeline):
+    order(pipeline, "slow", seconds=0.2, times=0)
+    first, second = await pipeline.drop(), await pipeline.drop(stem="dog")
+    await pipeline.becomes(first, State.RUNNING)
+    client = pipeline.clients[0]
     async with asyncio.timeout(10):
         while await client.prompts() < 2:
             await asyncio.sleep(0.01)
     # Killed at the moment at which the pause became durable.
-    await street.stop()
-    street.settings.pause_file.write_bytes(msgspec.json.encode(Pause(since=1.0)))
-    await street.start()
-    assert street.conductor.status().standstill.by_user
+    await pipeline.stop()
+    pipeline.settings.pause_file.write_bytes(msgspec.json.encode(Pause(since=1.0)))
+    await pipeline.start()
+    assert pipeline.conductor.status().standstill.by_user
     async with asyncio.timeout(10):
-        while (await street.ledger.get(second.id)).stage.attempts:
+        while (await pipeline.ledger.get(second.id)).stage.attempts:
             await asyncio.sleep(0.01)
-    street.engines[0].faults.clear()
-    await street.until(lambda: not street.conductor.status().workers[0].in_hand)
-    assert (await street.ledger.get(first.id)).stage.name == "upscale"
-    await street.conductor.resume()
-    assert not street.settings.pause_file.exists()
+    pipeline.engines[0].faults.clear()
+    await pipeline.until(lambda: not pipeline.conductor.status().workers[0].in_hand)
+    assert (await pipeline.ledger.get(first.id)).stage.name == "upscale"
+    await pipeline.conductor.resume()
+    assert not pipeline.settings.pause_file.exists()
     for job in (first, second):
-        await street.becomes(job, State.DONE)
+        await pipeline.becomes(job, State.DONE)
 
 
 async def test_outside_the_hours_nothing_starts(tmp_path):
-    street = Street(tmp_path)
+    pipeline = Pipeline(tmp_path)
     now = time.time()
     minute = int((now + local(now)) % 86_400 // 60)
     begin, end = (minute + 120) % 1440, (minute + 121) % 1440
     hours = f"{begin // 60:02}:{begin % 60:02}-{end // 60:02}:{end % 60:02}"
-    street.jobs_settings = msgspec.structs.replace(street.jobs_settings, hours=hours)
-    await street.start()
+    pipeline.jobs_settings = msgspec.structs.replace(pipeline.jobs_settings, hours=hours)
+    await pipeline.start()
     try:
-        await street.until(lambda: street.conductor.status().workers[0].up)
-        job = await street.drop()
-        found = street.conductor.status().standstill
+        await pipeline.until(lambda: pipeline.conductor.status().workers[0].up)
+        job = await pipeline.drop()
+        found = pipeline.conductor.status().standstill
         assert (found.by_user, found.reason.key) == (False, "hours")
-        assert (await street.ledger.get(job.id)).state is State.QUEUED
-        assert not (await street.ledger.get(job.id)).stage.attempts
+        assert (await pipeline.ledger.get(job.id)).state is State.QUEUED
+        assert not (await pipeline.ledger.get(job.id)).stage.attempts
     finally:
-        await street.close()
+        await pipeline.close()
 
 
 async def test_a_pause_has_the_engines_memory_freed_once_nothing_runs_there(tmp_path, monkeypatch):
@@ -122,19 +122,19 @@ async def test_a_pause_has_the_engines_memory_freed_once_nothing_runs_there(tmp_
     monkeypatch.setattr(ComfyEngine, "stats", AsyncMock(return_value=real))
     monkeypatch.setattr(ComfyEngine, "free", free)
     monkeypatch.setattr("zoetrope.jobs.idle.SOON", 0.05)
-    street = Street(tmp_path)
-    await street.start()
+    pipeline = Pipeline(tmp_path)
+    await pipeline.start()
     try:
-        order(street, "slow", seconds=0.2, times=0)
-        job = await street.drop()
-        await street.becomes(job, State.RUNNING)
-        await street.conductor.pause()
-        await street.until(lambda: not street.conductor.status().workers[0].in_hand)
-        await street.until(lambda: free.await_count)
-        assert (await street.ledger.get(job.id)).stage.name == "upscale"
+        order(pipeline, "slow", seconds=0.2, times=0)
+        job = await pipeline.drop()
+        await pipeline.becomes(job, State.RUNNING)
+        await pipeline.conductor.pause()
+        await pipeline.until(lambda: not pipeline.conductor.status().workers[0].in_hand)
+        await pipeline.until(lambda: free.await_count)
+        assert (await pipeline.ledger.get(job.id)).stage.name == "upscale"
         assert free.await_count == 1
     finally:
-        await street.close()
+        await pipeline.close()
 
 
 # ---- the pause alone

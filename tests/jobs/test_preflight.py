@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.street import Street, recipe_with
+from tests.fakes.pipeline import Pipeline, recipe_with
 from zoetrope.domain.job import State
 from zoetrope.domain.values import Ticket
 from zoetrope.graphs.graph import put
@@ -23,13 +23,13 @@ SIZE = (64, 64)
 
 
 @pytest.fixture
-async def street(tmp_path):
-    """Start a street whose tiny recipe is changed at one place."""
+async def pipeline(tmp_path):
+    """Start a pipeline whose tiny recipe is changed at one place."""
     made = []
 
     async def start(node, key, value):
         recipe_with(tmp_path, node, key, value)
-        made.append(Street(tmp_path, recipes=tmp_path / "recipes"))
+        made.append(Pipeline(tmp_path, recipes=tmp_path / "recipes"))
         await made[-1].start()
         return made[-1]
 
@@ -38,13 +38,13 @@ async def street(tmp_path):
         await each.close()
 
 
-def seen_by(street, ticket):
-    recipe = Recipes((street.recipes,)).get(ticket.recipe)
-    return check_ticket(LintGate(street.settings), recipe, ticket, {"e0": 0.0}, SIZE).findings
+def seen_by(pipeline, ticket):
+    recipe = Recipes((pipeline.recipes,)).get(ticket.recipe)
+    return check_ticket(LintGate(pipeline.settings), recipe, ticket, {"e0": 0.0}, SIZE).findings
 
 
-async def test_every_warning_of_a_receipt_was_told_before_and_no_other(street):
-    place = await street("shift_low", "shift", 6.0)
+async def test_every_warning_of_a_receipt_was_told_before_and_no_other(pipeline):
+    place = await pipeline("shift_low", "shift", 6.0)
     job = await place.becomes(await place.drop(prompt=""), State.DONE)
     told_before = [
         (found.stage, line(found))
@@ -56,8 +56,8 @@ async def test_every_warning_of_a_receipt_was_told_before_and_no_other(street):
     assert told
 
 
-async def test_a_refusal_was_told_before_and_says_rule_reason_and_fix(street):
-    place = await street("ks_low", "start_at_step", 3)
+async def test_a_refusal_was_told_before_and_says_rule_reason_and_fix(pipeline):
+    place = await pipeline("ks_low", "start_at_step", 3)
     job = await place.becomes(await place.drop(), State.REJECTED, State.DONE)
     (error,) = [found for found in seen_by(place, job.ticket) if found.severity == "error"]
     assert (error.stage, error.rule) == ("i2v", "S002")

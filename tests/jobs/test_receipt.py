@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.fakes.street import RECIPES, Street, order
+from tests.fakes.pipeline import RECIPES, Pipeline, order
 from zoetrope.domain.environment import ModelFile
 from zoetrope.domain.job import State
 from zoetrope.engine.comfyui import ComfyEngine
@@ -49,10 +49,10 @@ def filled(root, names, content=b"weights"):
         file.write_bytes(content)
 
 
-async def hashed(street, names):
+async def hashed(pipeline, names):
     """Ask for the hashes of files until they are known."""
     async with asyncio.timeout(20):
-        while any(each.unknown for each in await street.hashes.look(names)):
+        while any(each.unknown for each in await pipeline.hashes.look(names)):
             await asyncio.sleep(0.01)
 
 
@@ -67,16 +67,16 @@ def gpu(report=None, **more):
 
 
 @pytest.fixture
-async def street(tmp_path):
+async def pipeline(tmp_path):
     shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "tiny")
-    street = Street(tmp_path, recipes=tmp_path / "recipes")
-    street.models_settings = ModelsSettings(path=tmp_path / "models")
-    yield street
-    await street.close()
+    pipeline = Pipeline(tmp_path, recipes=tmp_path / "recipes")
+    pipeline.models_settings = ModelsSettings(path=tmp_path / "models")
+    yield pipeline
+    await pipeline.close()
 
 
-def paper(street) -> dict:
-    (file,) = street.settings.outbox.path.glob("*/receipt.json")
+def paper(pipeline) -> dict:
+    (file,) = pipeline.settings.outbox.path.glob("*/receipt.json")
     return json.loads(file.read_text())
 
 
@@ -85,16 +85,16 @@ def environments(told) -> list[dict]:
 
 
 async def test_a_receipt_names_models_packs_packages_and_the_words_the_engine_got(
-    street, tmp_path, monkeypatch
+    pipeline, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT))
     names = loads(tmp_path / "recipes/tiny")
     assert names
     filled(tmp_path / "models", names)
-    await street.start()
-    await hashed(street, names)
-    done = await street.becomes(await street.drop(prompt="she turns"), State.DONE)
-    told = paper(street)
+    await pipeline.start()
+    await hashed(pipeline, names)
+    done = await pipeline.becomes(await pipeline.drop(prompt="she turns"), State.DONE)
+    told = paper(pipeline)
     first = environments(told)[0]
     sha256 = hashlib.sha256(b"weights").hexdigest()
     assert {each["name"]: each["sha256"] for each in first["models"]} == dict.fromkeys(
@@ -114,40 +114,40 @@ async def test_a_receipt_names_models_packs_packages_and_the_words_the_engine_go
 
 
 async def test_a_hash_that_is_known_only_after_the_submission_is_filled_in(
-    street, tmp_path, monkeypatch
+    pipeline, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT))
     names = loads(tmp_path / "recipes/tiny")
     filled(tmp_path / "models", names)
-    await street.start()
-    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+    await pipeline.start()
+    job = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
     assert {each.unknown for each in job.stages[0].attempts[0].environment.models} == {NOT_YET}
-    await hashed(street, names)
-    await street.conductor.approve(job.id)
-    await street.becomes(job, State.DONE)
-    assert all(each["sha256"] for each in environments(paper(street))[0]["models"])
+    await hashed(pipeline, names)
+    await pipeline.conductor.approve(job.id)
+    await pipeline.becomes(job, State.DONE)
+    assert all(each["sha256"] for each in environments(paper(pipeline))[0]["models"])
 
 
 async def test_a_model_that_was_replaced_between_submission_and_publishing_is_not_given_the_new_hash(
-    street, tmp_path, monkeypatch
+    pipeline, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT))
     names = loads(tmp_path / "recipes/tiny")
     filled(tmp_path / "models", names)
-    street.sha256 = lambda *of: sha256_of(*of) if replaced else None
+    pipeline.sha256 = lambda *of: sha256_of(*of) if replaced else None
     replaced = False
-    await street.start()
-    job = await street.becomes(await street.drop(review=True), State.REVIEW)
+    await pipeline.start()
+    job = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
     filled(tmp_path / "models", names, b"others")
     replaced = True
-    await hashed(street, names)
-    await street.conductor.approve(job.id)
-    await street.becomes(job, State.DONE)
-    assert {each["unknown"] for each in environments(paper(street))[0]["models"]} == {NOT_YET}
+    await hashed(pipeline, names)
+    await pipeline.conductor.approve(job.id)
+    await pipeline.becomes(job, State.DONE)
+    assert {each["unknown"] for each in environments(paper(pipeline))[0]["models"]} == {NOT_YET}
 
 
 async def test_a_video_is_published_while_a_model_is_still_being_hashed(
-    street, tmp_path, monkeypatch
+    pipeline, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT))
     filled(tmp_path / "models", loads(tmp_path / "recipes/tiny"))
@@ -159,10 +159,10 @@ async def test_a_video_is_published_while_a_model_is_still_being_hashed(
             time.sleep(0.001)
         ended.set()
 
-    street.sha256 = endless
-    await street.start()
-    await street.becomes(await street.drop(), State.DONE)
-    assert {each["unknown"] for each in environments(paper(street))[0]["models"]} == {NOT_YET}
+    pipeline.sha256 = endless
+    await pipeline.start()
+    await pipeline.becomes(await pipeline.drop(), State.DONE)
+    assert {each["unknown"] for each in environments(paper(pipeline))[0]["models"]} == {NOT_YET}
     assert (begun.is_set(), ended.is_set()) == (True, False)
 
 
@@ -177,18 +177,18 @@ async def test_a_video_is_published_while_a_model_is_still_being_hashed(
     ids=["elsewhere", "simulated", "loopback", "reported"],
 )
 async def test_models_of_an_engine_elsewhere_are_unknown_with_the_reason(
-    street, tmp_path, url, report, simulated, reason
+    pipeline, tmp_path, url, report, simulated, reason
 ):
     filled(tmp_path / "models", ["vae/v.safetensors"])
-    await street.start()
+    await pipeline.start()
     stats = await gpu(report, simulated=simulated)(None)
-    (found,) = await module.models_of(street.hashes, url, stats, ("vae/v.safetensors",))
+    (found,) = await module.models_of(pipeline.hashes, url, stats, ("vae/v.safetensors",))
     assert found.unknown == reason
 
 
-async def test_a_persons_own_file_in_the_engines_folder_is_not_taken_for_ours(street, tmp_path):
+async def test_a_persons_own_file_in_the_engines_folder_is_not_taken_for_ours(pipeline, tmp_path):
     filled(tmp_path / "models", ["vae/v.safetensors"])
-    await street.start()
+    await pipeline.start()
     warning = {
         "key": "yours",
         "sentence": "/base/models/vae/v.safetensors is not ours and is used as it is.",
@@ -196,7 +196,7 @@ async def test_a_persons_own_file_in_the_engines_folder_is_not_taken_for_ours(st
     }
     stats = await gpu({**REPORT, "warnings": [warning]})(None)
     (found,) = await module.models_of(
-        street.hashes, "http://[::1]:1", stats, ("vae/v.safetensors",)
+        pipeline.hashes, "http://[::1]:1", stats, ("vae/v.safetensors",)
     )
     assert found == ModelFile(name="vae/v.safetensors", unknown=module.THEIRS)
 
@@ -208,56 +208,56 @@ async def test_packs_that_nobody_reports_are_unknown_with_the_reason(report):
     assert "report" in unknown
 
 
-async def test_a_receipt_of_the_simulated_engine_claims_no_models_and_no_packs(street):
-    await street.start()
-    await street.becomes(await street.drop(), State.DONE)
-    for told in environments(paper(street)):
+async def test_a_receipt_of_the_simulated_engine_claims_no_models_and_no_packs(pipeline):
+    await pipeline.start()
+    await pipeline.becomes(await pipeline.drop(), State.DONE)
+    for told in environments(paper(pipeline)):
         assert "simulated" in told["packs_unknown"]
         assert all("simulated" in each["unknown"] for each in told.get("models", []))
 
 
-async def forgotten(street):
+async def forgotten(pipeline):
     """Have a job wait in the engine's own queue, behind another, and the engine forget both while nobody looks."""
-    order(street, "slow", seconds=0.5, times=0)
-    await street.becomes(await street.drop(stem="first"), State.RUNNING)
-    job = await street.drop(stem="behind", colour=7)
+    order(pipeline, "slow", seconds=0.5, times=0)
+    await pipeline.becomes(await pipeline.drop(stem="first"), State.RUNNING)
+    job = await pipeline.drop(stem="behind", colour=7)
     async with asyncio.timeout(20), aiohttp.ClientSession() as http:
         queue = {"queue_pending": []}
         while not queue["queue_pending"]:
-            async with http.get(f"{street.engines[0].url}/queue") as answer:
+            async with http.get(f"{pipeline.engines[0].url}/queue") as answer:
                 queue = await answer.json()
-    await street.stop()
-    street.engines[0].faults.clear()
-    await street.engines[0].restart()
+    await pipeline.stop()
+    pipeline.engines[0].faults.clear()
+    await pipeline.engines[0].restart()
     return job
 
 
 async def test_a_prompt_that_is_sent_again_is_told_with_what_the_engine_has_then(
-    street, monkeypatch
+    pipeline, monkeypatch
 ):
     monkeypatch.setattr(ComfyEngine, "stats", gpu({**REPORT, "chosen": "sdpa"}))
-    await street.start()
-    job = await forgotten(street)
+    await pipeline.start()
+    job = await forgotten(pipeline)
     newer = {**REPORT, "driver": "590.1", "chosen": "sageattn", "packs": [PACKS[0]]}
     monkeypatch.setattr(ComfyEngine, "stats", gpu(newer, version="0.28.0"))
-    await street.start()
-    done = await street.becomes(job, State.DONE)
+    await pipeline.start()
+    done = await pipeline.becomes(job, State.DONE)
     (attempt,) = done.stages[0].attempts
     assert (attempt.version, attempt.attention) == ("0.28.0", "sageattn")
     assert (attempt.environment.driver, len(attempt.environment.packs)) == ("590.1", 1)
 
 
 async def test_a_prompt_is_not_sent_again_to_a_gpu_that_is_smaller_than_its_plan(
-    street, tmp_path, monkeypatch
+    pipeline, tmp_path, monkeypatch
 ):
     with (tmp_path / "recipes/tiny/recipe.toml").open("a") as file:
         file.write("[memory.16]\npixels = 4096\n[memory.80]\npixels = 16384\n")
     monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT, vram_total=80 * 2**30))
-    await street.start()
-    job = await forgotten(street)
+    await pipeline.start()
+    job = await forgotten(pipeline)
     monkeypatch.setattr(ComfyEngine, "stats", gpu(REPORT, vram_total=16 * 2**30))
-    await street.start()
-    done = await street.becomes(job, State.DONE)
+    await pipeline.start()
+    done = await pipeline.becomes(job, State.DONE)
     assert [a.memory for a in done.stages[0].attempts] == [80.0, 16.0]
     assert "smaller GPU" in done.stages[0].attempts[0].failure.message
     assert (done.plan.memory, done.plan.width) == (16, 64)

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from tests.fakes.street import RECIPES, Street
+from tests.fakes.pipeline import RECIPES, Pipeline
 from zoetrope.domain.job import State
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.inbox.intake import Intake
@@ -89,23 +89,23 @@ async def whole_way(root, change):
     job = await accepted(root, shelf.folder)
     change()
     (root / "outbox").write_text("in the way")  # nothing can be published
-    street = Street(root, recipes=shelf.folder)
+    pipeline = Pipeline(root, recipes=shelf.folder)
     try:
-        await street.start()
-        await street.becomes(job, State.REVIEW)
+        await pipeline.start()
+        await pipeline.becomes(job, State.REVIEW)
         change()
-        await street.conductor.approve(job.id)
-        while (await street.waits(job, "in-the-way")).stage is not None:
+        await pipeline.conductor.approve(job.id)
+        while (await pipeline.waits(job, "in-the-way")).stage is not None:
             await asyncio.sleep(0.02)  # the second stage is still to be made
         change()
-        await street.stop()
+        await pipeline.stop()
         (root / "outbox").unlink()
         (root / "outbox").mkdir()
         change()
-        await street.start()
-        done = await street.becomes(job, State.DONE)
+        await pipeline.start()
+        done = await pipeline.becomes(job, State.DONE)
     finally:
-        await street.close()
+        await pipeline.close()
     return done, json.loads((root / "outbox" / done.outbox / "receipt.json").read_text())
 
 
@@ -156,21 +156,21 @@ async def test_whatever_happens_to_a_recipe_between_two_steps_the_accepted_one_c
 
 async def test_a_version_stays_while_any_job_names_it_and_goes_when_none_does(tmp_path):
     shelf = Shelf(tmp_path)
-    street = Street(tmp_path, recipes=shelf.folder)
-    await street.start()
+    pipeline = Pipeline(tmp_path, recipes=shelf.folder)
+    await pipeline.start()
     try:
-        done = await street.becomes(await street.drop(), State.DONE)
+        done = await pipeline.becomes(await pipeline.drop(), State.DONE)
         shelf.edited()
-        lost = Recipes((shelf.folder,), street.settings.recipe_versions)
+        lost = Recipes((shelf.folder,), pipeline.settings.recipe_versions)
         nobodys = lost.versions.keep(lost.get("tiny"))  # by a process that ended before the row
-        folder = street.settings.recipe_versions
+        folder = pipeline.settings.recipe_versions
         (folder / ".half.part").mkdir()
-        await street.stop()
-        await street.start()
-        await street.until(lambda: not (folder / nobodys).exists())
+        await pipeline.stop()
+        await pipeline.start()
+        await pipeline.until(lambda: not (folder / nobodys).exists())
         assert {each.name for each in folder.iterdir()} == {done.recipe_version}
     finally:
-        await street.close()
+        await pipeline.close()
 
 
 async def test_a_version_that_is_kept_while_unused_ones_are_removed_stays(tmp_path):

@@ -11,18 +11,18 @@ from zoetrope.domain.job import State
 from zoetrope.jobs.recognition import finished
 
 
-async def older_ledger(street, *states, review=False):
+async def older_ledger(pipeline, *states, review=False):
     """Have a video made, and start again with the ledger as it was in one of some states before."""
-    job = await street.drop(review=review)
-    await street.becomes(job, *states)
-    old = street.root / "old.db"
-    await street.ledger.copy_to(old)
+    job = await pipeline.drop(review=review)
+    await pipeline.becomes(job, *states)
+    old = pipeline.root / "old.db"
+    await pipeline.ledger.copy_to(old)
     if review:
-        await street.becomes(job, State.REVIEW)
-        await street.conductor.approve(job.id)
-    done = await street.becomes(job, State.DONE)
-    await street.stop()
-    file = street.settings.ledger_file
+        await pipeline.becomes(job, State.REVIEW)
+        await pipeline.conductor.approve(job.id)
+    done = await pipeline.becomes(job, State.DONE)
+    await pipeline.stop()
+    file = pipeline.settings.ledger_file
     for each in file.parent.glob("ledger.db*"):
         each.unlink()
     shutil.copyfile(old, file)
@@ -34,27 +34,27 @@ async def older_ledger(street, *states, review=False):
     [((State.QUEUED, State.RUNNING), False), ((State.REVIEW,), True)],
     ids=["under way", "in review"],
 )
-async def test_a_job_whose_video_is_there_is_done_and_nothing_is_made(street, states, review):
-    done = await older_ledger(street, *states, review=review)
-    before = street.videos()
-    await street.start()
-    again = await street.becomes(done, State.DONE)
+async def test_a_job_whose_video_is_there_is_done_and_nothing_is_made(pipeline, states, review):
+    done = await older_ledger(pipeline, *states, review=review)
+    before = pipeline.videos()
+    await pipeline.start()
+    again = await pipeline.becomes(done, State.DONE)
     assert again.outbox == done.outbox
     assert [stage.artefacts for stage in again.stages] == [s.artefacts for s in done.stages]
     assert [stage.verdicts for stage in again.stages] == [s.verdicts for s in done.stages]
     video = again.stages[-1].artefacts[0].sha256
-    assert (await street.ledger.find_publisher(video)).id == done.id
-    other = await street.drop(stem="dog", colour=7)
-    await street.becomes(other, State.DONE)
-    assert len(street.videos()) == len(before) + 1
+    assert (await pipeline.ledger.find_publisher(video)).id == done.id
+    other = await pipeline.drop(stem="dog", colour=7)
+    await pipeline.becomes(other, State.DONE)
+    assert len(pipeline.videos()) == len(before) + 1
     attempts = [attempt.number for stage in again.stages for attempt in stage.attempts]
     assert attempts == [1, 1]
 
 
 @pytest.mark.parametrize("flaw", ["video", "other", "stages", "garbage", "link"])
-async def test_what_is_no_finished_folder_of_the_job_is_not_taken_for_one(street, flaw):
-    done = await older_ledger(street, State.QUEUED, State.RUNNING)
-    folder = street.settings.outbox.path / done.outbox
+async def test_what_is_no_finished_folder_of_the_job_is_not_taken_for_one(pipeline, flaw):
+    done = await older_ledger(pipeline, State.QUEUED, State.RUNNING)
+    folder = pipeline.settings.outbox.path / done.outbox
     receipt = folder / "receipt.json"
     told = json.loads(receipt.read_text())
     match flaw:
@@ -67,11 +67,11 @@ async def test_what_is_no_finished_folder_of_the_job_is_not_taken_for_one(street
         case "garbage":
             receipt.write_text("[" * 10_000)
         case "link":
-            folder.rename(street.root / "elsewhere")
-            folder.symlink_to(street.root / "elsewhere")
-    await street.start()
+            folder.rename(pipeline.root / "elsewhere")
+            folder.symlink_to(pipeline.root / "elsewhere")
+    await pipeline.start()
     # Its work went with the publishing, so it says so, and what to do; nothing is made of nothing.
-    waits = await street.waits(done, "missing")
+    waits = await pipeline.waits(done, "missing")
     assert waits.state is not State.DONE
 
 

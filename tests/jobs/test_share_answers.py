@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from tests.fakes.members import GROUP, MEMBER, SERVICE, as_user, needs_root
+from tests.fakes.pipeline import Pipeline
 from tests.fakes.precious import make_precious, snapshot
-from tests.fakes.street import Street
 from tests.jobs.test_outbox import JOB
 from zoetrope.beneath import Beneath
 from zoetrope.domain import steps
@@ -270,30 +270,30 @@ def test_every_member_may_answer_and_the_service_removes_what_was_moved(outbox, 
 
 
 @pytest.fixture
-async def street(tmp_path):
-    street = Street(tmp_path)
-    yield street
-    await street.close()
+async def pipeline(tmp_path):
+    pipeline = Pipeline(tmp_path)
+    yield pipeline
+    await pipeline.close()
 
 
-async def test_a_video_is_made_with_nothing_but_the_share(street):
+async def test_a_video_is_made_with_nothing_but_the_share(pipeline):
     """Once while the service runs, once while it does not."""
-    await street.start()
-    review = street.root / "outbox/review"
-    one = await street.becomes(await street.drop(review=True), State.REVIEW)
-    other = await street.becomes(
-        await street.drop(stem="dog", colour=120, review=True), State.REVIEW
+    await pipeline.start()
+    review = pipeline.root / "outbox/review"
+    one = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
+    other = await pipeline.becomes(
+        await pipeline.drop(stem="dog", colour=120, review=True), State.REVIEW
     )
     name = f"cat-{one.short}"
-    await street.until((review / name).is_dir)
+    await pipeline.until((review / name).is_dir)
     (review / name).rename(review / "approved" / name)
-    await street.becomes(one, State.DONE)
+    await pipeline.becomes(one, State.DONE)
     # What an earlier failure told people is withdrawn by then.
-    assert [job.id for job in street.withdrawn] == [one.id]
+    assert [job.id for job in pipeline.withdrawn] == [one.id]
     name = f"dog-{other.short}"
-    await street.until((review / name).is_dir)
-    await street.stop()
+    await pipeline.until((review / name).is_dir)
+    await pipeline.stop()
     (review / name).rename(review / "declined" / name)
-    await street.start()
-    assert (await street.becomes(other, State.CANCELLED)).reason.key == "declined"
-    await street.until(lambda: not (review / "declined" / name).exists())
+    await pipeline.start()
+    assert (await pipeline.becomes(other, State.CANCELLED)).reason.key == "declined"
+    await pipeline.until(lambda: not (review / "declined" / name).exists())

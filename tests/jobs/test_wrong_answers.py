@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.fakes.garbled import Garbled
-from tests.fakes.street import Street
+from tests.fakes.pipeline import Pipeline
 from zoetrope.domain.job import State
 from zoetrope.settings import JobsSettings
 
@@ -15,19 +15,19 @@ DEEP = b"[" * 100_000
 
 @pytest.fixture
 async def garbled(tmp_path, monkeypatch):
-    """A street whose engine is reached through a proxy that may say anything."""
+    """A pipeline whose engine is reached through a proxy that may say anything."""
     for place in ("FIRST_RETRY", "LONGEST_RETRY"):
         monkeypatch.setattr(f"zoetrope.jobs.worker.{place}", 0.02)
         monkeypatch.setattr(f"zoetrope.jobs.engine_watch.{place}", 0.02)
-    street = Street(tmp_path)
-    street.jobs_settings = JobsSettings(patience_seconds=20, retries=0)
-    await street.engines[0].start()
-    async with Garbled(street.engines[0].url).serve() as proxy:
-        street.addresses[0] = proxy.url
-        await street.start()
-        proxy.street = street
+    pipeline = Pipeline(tmp_path)
+    pipeline.jobs_settings = JobsSettings(patience_seconds=20, retries=0)
+    await pipeline.engines[0].start()
+    async with Garbled(pipeline.engines[0].url).serve() as proxy:
+        pipeline.addresses[0] = proxy.url
+        await pipeline.start()
+        proxy.pipeline = pipeline
         yield proxy
-        await street.close()
+        await pipeline.close()
 
 
 # What one job each has to bear, one after the other.
@@ -59,17 +59,17 @@ PASSING = [
 
 
 async def test_an_answer_that_cannot_be_right_is_asked_for_again_and_costs_nothing(garbled):
-    street = garbled.street
+    pipeline = garbled.pipeline
     for number, answers in enumerate(PASSING):
         for path, body, status in answers:
             garbled.answers(path, body, status=status)
         given = len(garbled.given)
-        job = await street.drop(stem=f"cat{number}", colour=number)
-        job = await street.becomes(job, State.DONE, State.FAILED)
+        job = await pipeline.drop(stem=f"cat{number}", colour=number)
+        job = await pipeline.becomes(job, State.DONE, State.FAILED)
         assert job.state is State.DONE, job.reason
         assert [len(s.attempts) for s in job.stages] == [1, 1], "nothing is made twice"
         assert len(garbled.given) - given == len(answers)
-    assert len(street.videos()) == len(PASSING)
+    assert len(pipeline.videos()) == len(PASSING)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ async def test_an_answer_that_cannot_be_right_is_asked_for_again_and_costs_nothi
 async def test_an_engine_that_never_says_how_it_ended_fails_the_job_with_a_key_of_its_own(
     garbled, body, status, key
 ):
-    street = garbled.street
+    pipeline = garbled.pipeline
     garbled.answers("/history", body, status=status, times=None)
-    job = await street.becomes(await street.drop(), State.DONE, State.FAILED)
+    job = await pipeline.becomes(await pipeline.drop(), State.DONE, State.FAILED)
     assert job.reason.key == key
     assert job.reason.next_step
     assert "engine" in job.reason.sentence
@@ -88,24 +88,24 @@ async def test_an_engine_that_never_says_how_it_ended_fails_the_job_with_a_key_o
 
 
 async def test_while_something_else_answers_in_the_engines_place_jobs_wait(garbled):
-    street = garbled.street
+    pipeline = garbled.pipeline
     garbled.answers("/", PAGE, times=None)
-    job = await street.drop()
-    await street.until(lambda: len(garbled.given) > 40)
-    (shown,) = street.conductor.status().workers
+    job = await pipeline.drop()
+    await pipeline.until(lambda: len(garbled.given) > 40)
+    (shown,) = pipeline.conductor.status().workers
     assert (shown.up, shown.reason.key) == (False, "wrong-answer")
     assert "engines.url" in shown.reason.next_step
-    assert (await street.ledger.get(job.id)).state is State.QUEUED
+    assert (await pipeline.ledger.get(job.id)).state is State.QUEUED
     garbled.is_well()
-    job = await street.becomes(job, State.DONE)
+    job = await pipeline.becomes(job, State.DONE)
     assert [len(s.attempts) for s in job.stages] == [1, 1]
 
 
 async def test_nonsense_on_the_socket_changes_nothing(garbled):
-    street = garbled.street
-    job = await street.drop()
-    await street.until(lambda: street.conductor.live(job.id))
-    prompt_id = (await street.ledger.get(job.id)).attempt.prompt_id
+    pipeline = garbled.pipeline
+    job = await pipeline.drop()
+    await pipeline.until(lambda: pipeline.conductor.live(job.id))
+    prompt_id = (await pipeline.ledger.get(job.id)).attempt.prompt_id
     for kind in ("execution_start", "execution_cached", "progress_state", "executed", "progress"):
         for odd in (None, [], {"nodes": [3]}, {"nodes": {"a": {"value": "NaN", "state": 1}}}):
             data = {**odd, "prompt_id": prompt_id} if isinstance(odd, dict) else odd
@@ -114,5 +114,5 @@ async def test_nonsense_on_the_socket_changes_nothing(garbled):
         await garbled.says(text)
     for frame in (b"", b"\0", b"\0\0\0\1", b"\xff" * 100_000):
         await garbled.says(frame)
-    job = await street.becomes(job, State.DONE, State.FAILED)
+    job = await pipeline.becomes(job, State.DONE, State.FAILED)
     assert [len(s.attempts) for s in job.stages] == [1, 1]

@@ -1,4 +1,4 @@
-"""The whole street behind the inbox, in one process: ledger, conductor, and simulated engines."""
+"""The whole pipeline behind the inbox, in one process: ledger, conductor, and simulated engines."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Restartable(ComfyEngine):
         await self.simulated.restart()
 
 
-class Street:
+class Pipeline:
     """Starts, stops and starts again; jobs are put straight into the ledger."""
 
     def __init__(self, root: Path, *, engines: int = 1, recipes: Path = RECIPES) -> None:
@@ -257,9 +257,9 @@ class Street:
         )
 
 
-def order(street: Street, kind: FaultKind, **details: Any) -> None:
+def order(pipeline: Pipeline, kind: FaultKind, **details: Any) -> None:
     """Order a fault of the first engine."""
-    street.engines[0].faults.order(Fault(kind, **details))
+    pipeline.engines[0].faults.order(Fault(kind, **details))
 
 
 def recipe_with(tmp_path: Path, node: str, key: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""The street's figures: overhead, idle gap, burst."""
+"""The pipeline's figures: overhead, idle gap, burst."""
 
 from __future__ import annotations
 
