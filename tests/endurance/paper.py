@@ -95,7 +95,7 @@ class PaperEngine:
                 return
             await moved.wait()
 
-    async def fetch(self, output: Output, to: Path) -> Artefact:
+    async def fetch(self, output: Output, to: Path, most: int) -> Artefact:
         """Give what it made."""
         self._answer()
         prompt_id = output.filename.rpartition("-")[0]

@@ -191,6 +191,9 @@ class Town:
         self.steps.clear()
         jobs = self.jobs()
         self._none_lost()
+        for job in jobs:
+            internal = job.reason is not None and job.reason.key == "internal"
+            assert not internal, f"{job.stem}: {job.reason}"
         made = Counter(job.stem for job in jobs if job.state is State.DONE)
         for stem, number in made.items():
             assert number <= self.asked[stem], f"{stem} became {number} videos"
