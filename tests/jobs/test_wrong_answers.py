@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.fakes.garbled import Garbled
-from tests.fakes.pipeline import Pipeline
+from tests.fakes.pipeline import Pipeline, order
 from zoetrope.domain.job import State
 from zoetrope.settings import JobsSettings
 
@@ -116,3 +116,22 @@ async def test_nonsense_on_the_socket_changes_nothing(garbled):
         await garbled.says(frame)
     job = await pipeline.becomes(job, State.DONE, State.FAILED)
     assert [len(s.attempts) for s in job.stages] == [1, 1]
+
+
+async def test_a_history_that_another_client_cleared_costs_nothing_that_was_saved(
+    garbled, monkeypatch
+):
+    monkeypatch.setattr("zoetrope.engine.comfyui.client.SETTLING_SECONDS", 0.05)
+    garbled.answers("/history", b"{}", times=None)
+    job = await garbled.pipeline.becomes(await garbled.pipeline.drop(), State.DONE, State.FAILED)
+    assert job.state is State.DONE, job.reason
+    assert [len(stage.attempts) for stage in job.stages] == [1, 1], "nothing is made twice"
+
+
+async def test_a_failure_whose_history_another_client_cleared_is_no_crash(garbled, monkeypatch):
+    monkeypatch.setattr("zoetrope.engine.comfyui.client.SETTLING_SECONDS", 0.05)
+    garbled.answers("/history", b"{}", times=None)
+    order(garbled.pipeline, "oom")
+    job = await garbled.pipeline.becomes(await garbled.pipeline.drop(), State.DONE, State.FAILED)
+    kinds = [a.failure.kind for stage in job.stages for a in stage.attempts if a.failure]
+    assert kinds[:1] == ["oom"]

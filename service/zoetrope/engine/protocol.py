@@ -90,6 +90,9 @@ class Interrupted(msgspec.Struct, frozen=True):
 class Absent(msgspec.Struct, frozen=True):
     """The engine answers, and knows nothing of the prompt: neither in its queue nor in its history."""
 
+    # What it had said of files before it forgot the prompt: they may well be there.
+    saved: tuple[Output, ...] = ()
+
 
 Whereabouts = Queued | Started | Finished | PromptFailed | Interrupted | Absent
 Event = Queued | Started | Cached | Step | Finished | PromptFailed | Interrupted | Absent

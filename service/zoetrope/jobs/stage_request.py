@@ -9,7 +9,7 @@ import msgspec
 from ..domain.job import Job, Progress
 from ..domain.plan import Plan
 from ..domain.values import Artefact, SourceImage, Ticket
-from ..engine.protocol import MOST_FETCHED
+from ..engine.protocol import MOST_FETCHED, Output
 from ..errors import RecipeError, Rejected
 from ..graphs.graph import Graph, digest
 from ..graphs.recipe import Recipe
@@ -97,6 +97,12 @@ class StageRequest:
             prefix=own if prefix is None else prefix,
             fallbacks=self.fallbacks,
         )
+
+    def is_made_by(self, outputs: tuple[Output, ...]) -> bool:
+        """Return whether these files are all that the stage is to make."""
+        handoff = self.spec.handoff
+        wanted = {self.spec.output} | ({handoff.output} if handoff is not None else set())
+        return wanted <= {output.node for output in outputs}
 
     def digest(self) -> str:
         """Give the graph's digest without what is each attempt's own: equal work has equal digests."""

@@ -345,6 +345,9 @@ class StageRun:
             if isinstance(event, Interrupted):
                 return Postponed() if self._interrupted else INTERRUPTED
             if isinstance(event, Absent):
+                if request.is_made_by(event.saved):
+                    # The history is lost, the files are named: fetched and checked like all others.
+                    return Finished(event.saved)
                 if self._interrupted or (self._standstill() and not seen):
                     return Postponed()
                 if seen and not self.restarted:

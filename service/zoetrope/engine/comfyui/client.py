@@ -125,6 +125,8 @@ class ComfyEngine:
                 "Put the file into the engine's models folder; the job resumes by itself.",
                 key="model-missing",
             )
+        if self._socket is not None:
+            self._socket.forget(prompt_id)
         answer = await self._send(
             "/prompt",
             json={
@@ -156,17 +158,17 @@ class ComfyEngine:
         """Tell what happens to a prompt until it has ended or is absent."""
         assert self._socket is not None
         with self._socket.subscribe(prompt_id) as messages:
-            place = await self.whereabouts(prompt_id)
+            place = self._remembered(prompt_id, await self.whereabouts(prompt_id))
             yield place
             while not isinstance(place, Finished | PromptFailed | Interrupted | Absent):
                 heard = await self._next(messages)
                 if isinstance(heard, Over):
-                    place = await self._settled(prompt_id)
+                    place = self._remembered(prompt_id, await self._settled(prompt_id))
                     yield place
                 elif isinstance(heard, Started | Cached | Step):
                     yield heard
                 elif not isinstance(heard, Executed):
-                    place = await self.whereabouts(prompt_id)
+                    place = self._remembered(prompt_id, await self.whereabouts(prompt_id))
                     yield place
                     if heard is None and isinstance(place, Started):
                         # Running and silent: another socket may have taken our stream over.
@@ -232,6 +234,12 @@ class ComfyEngine:
                 return await messages.get()
         except TimeoutError:
             return None
+
+    def _remembered(self, prompt_id: str, place: Whereabouts) -> Whereabouts:
+        """Give what the socket said of a prompt, if another client has cleared the history of it."""
+        if not isinstance(place, Absent) or self._socket is None:
+            return place
+        return self._socket.heard(prompt_id).ending()
 
     async def _settled(self, prompt_id: str) -> Whereabouts:
         """Wait for the history that follows the last event."""

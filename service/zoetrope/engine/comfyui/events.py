@@ -24,9 +24,10 @@ class Executed(msgspec.Struct, frozen=True):
 
 
 class Over(msgspec.Struct, frozen=True):
-    """The prompt has ended: `how`, if it was not well; the history says the rest."""
+    """The prompt has ended: well, or `how` else, as far as this says it; the history says the rest."""
 
     how: PromptFailed | Interrupted | None = None
+    well: bool = False
 
 
 Said = Started | Cached | Step | Executed | Over
@@ -75,7 +76,7 @@ def _said(kind: str, data: Mapping[str, Any]) -> Said | None:
             found = {str(data.get("node")): output} if isinstance(output, dict) else {}
             return Executed(tuple(files(found, WHAT)))
         case "execution_success":
-            return Over()
+            return Over(well=True)
         case "execution_error":
             return Over(PromptFailed(failure(data)))
         case "execution_interrupted":

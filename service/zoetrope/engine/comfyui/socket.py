@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 import aiohttp
 
+from ..protocol import Absent, Finished, Interrupted, Output, PromptFailed
 from .answer import MOST_BYTES
-from .events import Said, event
+from .events import Executed, Over, Said, event
 
 log = logging.getLogger("zoetrope.engine")
 
@@ -21,6 +22,32 @@ LONGEST_PAUSE = 5.0
 RENEW_SECONDS = 30.0
 # Progress can be re-read; what waits for a slow reader is bounded.
 BACKLOG = 1000
+# Of so many prompts it is remembered what was said of their files and their end: of all that an engine of
+# ours has at once, and of many more.
+REMEMBERED = 100
+
+
+class Heard:
+    """What was said of one prompt's files and of its end."""
+
+    def __init__(self) -> None:
+        self._saved: dict[str, tuple[Output, ...]] = {}  # by node
+        self._over = Over()
+
+    def note(self, said: Said) -> None:
+        """Note what is to be remembered of a message."""
+        if isinstance(said, Executed):
+            for node in {output.node for output in said.outputs}:
+                self._saved[node] = tuple(each for each in said.outputs if each.node == node)
+        elif isinstance(said, Over) and (said.well or said.how is not None):
+            self._over = said
+
+    def ending(self) -> Finished | PromptFailed | Interrupted | Absent:
+        """Say how it ended, or what it had saved so far."""
+        if self._over.how is not None:
+            return self._over.how
+        saved = tuple(output for outputs in self._saved.values() for output in outputs)
+        return Finished(saved) if self._over.well else Absent(saved)
 
 
 class Socket:
@@ -37,6 +64,7 @@ class Socket:
         self._url = url
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams: dict[str, asyncio.Queue[Said | bool]] = {}
+        self._heard: dict[str, Heard] = {}
         self._connected = False
         self._renewed = time.monotonic()
         self._ever = False  # whether there was a connection at all
@@ -74,6 +102,14 @@ class Socket:
             if self._streams.get(prompt_id) is stream:
                 del self._streams[prompt_id]
 
+    def heard(self, prompt_id: str) -> Heard:
+        """Give what was said of a prompt, also before somebody subscribed."""
+        return self._heard.get(prompt_id, Heard())
+
+    def forget(self, prompt_id: str) -> None:
+        """Forget what was said of a prompt, since it is submitted anew."""
+        self._heard.pop(prompt_id, None)
+
     async def _listen(self) -> None:
         pause = FIRST_PAUSE
         while True:
@@ -110,8 +146,17 @@ class Socket:
         if (heard := event(text)) is None:
             return
         prompt_id, said = heard
+        if isinstance(said, Executed | Over):
+            self._note(prompt_id, said)
         if (stream := self._streams.get(prompt_id)) is None:
             return
         if stream.full():
             stream.get_nowait()
         stream.put_nowait(said)
+
+    def _note(self, prompt_id: str, said: Said) -> None:
+        known = self._heard.pop(prompt_id, None) or Heard()
+        known.note(said)
+        self._heard[prompt_id] = known  # the latest at the end
+        while len(self._heard) > REMEMBERED:
+            del self._heard[next(iter(self._heard))]
