@@ -72,9 +72,12 @@ from zoetrope.settings import parse
 
 app.STOP_SECONDS, app.LEAVE_SECONDS = 0.1, 1.0
 
-async def hang(self):
+def sleep():
     print("hangs", flush=True)
-    await asyncio.to_thread(time.sleep, 600)
+    time.sleep(600)
+
+async def hang(self):
+    await asyncio.to_thread(sleep)
 
 Watcher.run = hang
 text = Path(sys.argv[1]).read_text()

@@ -158,6 +158,9 @@ class Visit:
         return self.page
 
     def close(self) -> None:
+        # A request that a test's own handler has in hand is over with the page.
+        for page in self.context.pages:
+            page.unroute_all(behavior="ignoreErrors")
         self.context.close()
         unexpected = [c for c in self.complaints if not any(e in c for e in self._expected)]
         assert not unexpected

@@ -330,10 +330,10 @@ async def test_a_full_disk_pauses_the_queue_and_fails_nobody(pipeline, monkeypat
     whole = pipeline.clients[0].fetch
     full = True
 
-    async def fetch(output, to):
+    async def fetch(output, to, most):
         if full:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return await whole(output, to)
+        return await whole(output, to, most)
 
     monkeypatch.setattr(pipeline.clients[0], "fetch", fetch)
     monkeypatch.setattr("zoetrope.jobs.room.DISK_SECONDS", 0.05)
@@ -346,7 +346,7 @@ async def test_a_full_disk_pauses_the_queue_and_fails_nobody(pipeline, monkeypat
 
 
 async def test_a_fault_of_our_own_fails_one_job_and_not_the_service(pipeline, monkeypatch):
-    async def fetch(output, to):
+    async def fetch(output, to, most):
         raise RuntimeError("surprise")
 
     with monkeypatch.context() as patch:
@@ -395,10 +395,10 @@ async def test_trouble_while_dealing_with_trouble_loses_no_job(pipeline, monkeyp
     whole = pipeline.clients[0].fetch
     failures = iter([RuntimeError("surprise")])
 
-    async def fetch(output, to):
+    async def fetch(output, to, most):
         for failure in failures:
             raise failure
-        return await whole(output, to)
+        return await whole(output, to, most)
 
     settle = Settlement.settle
     others = iter([RuntimeError("and another")])

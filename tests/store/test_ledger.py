@@ -79,7 +79,7 @@ async def test_a_damaged_file_is_named_and_left_alone(tmp_path, content):
     file.write_bytes(content)
     with pytest.raises(LedgerError, match="damaged or is not a ledger") as caught:
         await Ledger.open(file)
-    assert "copy" in caught.value.reason.next_step
+    assert "restore a backup" in caught.value.reason.next_step
     assert file.read_bytes() == content
 
 
