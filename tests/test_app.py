@@ -107,6 +107,33 @@ def test_a_thread_that_hangs_on_a_dead_share_does_not_hold_up_the_end(tmp_path):
     assert "exiting without it" in told
 
 
+SPENT = """
+import sys, threading
+from pathlib import Path
+from zoetrope import app
+from zoetrope.settings import parse
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+threading.Thread.start = refuse
+text = Path(sys.argv[1]).read_text()
+sys.exit(app.run(lambda: parse(text, "test.toml")))
+"""
+
+
+def test_a_start_on_a_host_without_a_thread_left_says_so_and_leaves_it_to_the_next(tmp_path):
+    (tmp_path / "inbox").mkdir()
+    config = tmp_path / "zoetrope.toml"
+    config.write_text(CONFIG.format(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", SPENT, str(config)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "no memory or processes left" in line
+
+
 class Heard(Notifier):
     """Keeps what systemd would be told of the service's state."""
 

@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from .domain.job import State
@@ -22,6 +23,7 @@ from .errors import SettingsError, ZoetropeError
 from .gpu.tuner import Tuner
 from .gpu.watch import Watch
 from .graphs.shelf import of_host
+from .host import trouble
 from .inbox.intake import Intake
 from .inbox.rejected import RejectedPictures
 from .inbox.returned import Returned
@@ -289,10 +291,19 @@ def run(read: Callable[[], Settings], *, debug: bool = False) -> int:
     return code
 
 
+def _threads() -> ThreadPoolExecutor:
+    try:
+        return running_threads()
+    except RuntimeError as error:
+        if (reason := trouble(error)) is None:
+            raise
+        raise ZoetropeError(reason.sentence, reason.next_step, key=reason.key) from error
+
+
 async def _until_signalled(settings: Settings, read: Callable[[], Settings]) -> None:
     stop, again = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(running_threads())
+    loop.set_default_executor(_threads())
 
     def leave() -> None:
         stop.set()

@@ -175,9 +175,18 @@ class Actors:
         share = self.part.random.choice(shares)
         aside = share.with_name(f"{share.name}-away")
         share.rename(aside)
+        # The folder below an outbox's mount is there, and empty.
+        mount_point = share == service.outbox and self.part.random.random() < 0.5
+        if mount_point:
+            share.mkdir()
         time.sleep(self.part.random.uniform(0.1, 1.0))
-        made = share.exists()
-        self.part.promise(not made, f"{share.name} was made while its share was away")
+        if mount_point:
+            found = [each.name for each in share.iterdir()]
+            self.part.promise(not found, f"below the mount of the outbox was written: {found}")
+            share.rmdir()
+        else:
+            made = share.exists()
+            self.part.promise(not made, f"{share.name} was made while its share was away")
         aside.rename(share)
 
     def _jump(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from zoetrope import file_names, settings, tables
+from zoetrope.cli import receipt_file
 from zoetrope.domain.job import Job
 from zoetrope.domain.query import JobQuery
 from zoetrope.domain.values import Ticket
+from zoetrope.engine import report
 from zoetrope.engine.comfyui import decoder, events, submission
+from zoetrope.engine.report import ReportUnknown
 from zoetrope.errors import RecipeError, Rejected, SettingsError, WrongAnswer
 from zoetrope.gpu import wire
 from zoetrope.gpu.wire import BadHelperRequest
@@ -159,6 +163,18 @@ ANSWERS: tuple[Callable[[bytes], object], ...] = (
 )
 
 
+def take_receipt(data: bytes) -> object:
+    return receipt_file.decode(data)
+
+
+def take_report(data: bytes) -> object:
+    """Read what the engine's user may have written for an engine's report."""
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+        file.write(data)
+        file.flush()
+        return report.read(Path(file.name))
+
+
 def take_request(data: bytes) -> object:
     """Look at the headers by which a request is let in."""
     lines = data.decode("utf-8", "surrogateescape").split("\n")
@@ -240,6 +256,19 @@ PARSERS: dict[str, Parser] = {
         may=(BadRequest,),
         seeds=(b"state=done,failed&recipe=tiny&q=cat&limit=50&before=7", b"q=%C3%A4+b", b"limit=-1"),
         cost=3,
+    ),
+    "receipts": Parser(
+        take=take_receipt,
+        may=(msgspec.DecodeError, UnicodeDecodeError, RecursionError),
+        seeds=((ROOT / "tests" / "cli" / "recordings" / "receipt-1.json").read_bytes(),),
+    ),
+    "engine reports": Parser(
+        take=take_report,
+        may=(ReportUnknown,),
+        seeds=(
+            b'{"schema": 1, "chosen": "sdpa", "kernels": [{"name": "sdpa", "verdict": "ok", "reason": ""}], "packs": [{"name": "gguf", "state": "linked"}]}',
+        ),
+        cost=2,
     ),
     "requests": Parser(take=take_request, may=(BadRange, BadRequest), seeds=_REQUEST),
     "engine answers": Parser(

@@ -10,6 +10,8 @@ from tests.endurance.part import Part
 from tests.endurance.world import World
 
 ROUND = 8
+# A log of changes this long is copied into the ledger's file by itself; then it cannot be cut any more.
+COPIED = 900 * 4120
 
 
 def power(part: Part) -> None:
@@ -45,7 +47,12 @@ def _cut(part: Part, world: World) -> None:
     # The index into the log of changes lives in memory alone.
     ledger.with_name("ledger.db-shm").unlink(missing_ok=True)
     changes = ledger.with_name("ledger.db-wal")
-    if changes.exists() and chance.random() < 0.7:
+    if changes.exists() and chance.random() < 0.3 and changes.stat().st_size < COPIED:
+        # A disk that said of these commits that they were there.
+        os.truncate(changes, chance.randrange(changes.stat().st_size + 1))
+        world.forgetful = True
+        part.counts["lost commits"] += 1
+    elif changes.exists() and chance.random() < 0.7:
         with changes.open("ab") as file:
             file.write(chance.choice((bytes(4120), chance.randbytes(4120), chance.randbytes(100))))
         part.counts["torn logs of changes"] += 1

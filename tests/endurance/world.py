@@ -50,6 +50,9 @@ class World:
         self.cancelled: set[str] = set()  # pictures whose job a person cancelled, or tried to
         self.mended: set[str] = set()  # pictures that a person moved back, with another ticket
         self.number = 0
+        # Whether the disk lost rows that it said to have: then a person looks for what is lost, and a video
+        # may have no job.
+        self.forgetful = False
 
     def drop(self, *, ticket: bool = False) -> str:
         """Drop a picture that differs from all others; some programs write in place, some rename."""
@@ -119,6 +122,7 @@ class World:
         process = self.service.process
         if process is None or process.poll() is not None:
             self.service.start(prepare=self.prepare)
+        looked = 0.0
         deadline = time.monotonic() + SETTLED
         while missing := self.missing():
             self.part.promise(
@@ -128,6 +132,9 @@ class World:
             if self.nursed:
                 self.nurse()
                 self.move_back(self.mended)
+            if self.forgetful and time.monotonic() > looked + 1.0:
+                self.recover()
+                looked = time.monotonic()
             time.sleep(0.05)
         time.sleep(0.3)  # what is made twice would show now
         code = self.service.stop()
@@ -135,6 +142,12 @@ class World:
         for sentence in self.faults():
             self.part.broke(sentence)
         self.carry_away()
+
+    def recover(self) -> None:
+        """Have what lies in lost+found made into jobs; what has its video already is rejected there."""
+        for lost in self.service.get("/api/v1/lost")["lost"]:
+            with contextlib.suppress(urllib.error.HTTPError):
+                self.service.post(f"/api/v1/lost/{lost['job']}/recover")
 
     def nurse(self) -> None:
         """Approve what waits for that, and retry what failed."""
@@ -152,6 +165,8 @@ class World:
             for job in jobs
             if job.state is not State.REJECTED or job.stem not in self.wanted
         }
+        if self.forgetful:
+            known |= {folder.name.rpartition("-")[0] for folder in self.service.done()}
         over = ENDED - {State.FAILED} if self.nursed else ENDED
         left = [
             f"{job.stem} is {job.state}"

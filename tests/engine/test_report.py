@@ -1,7 +1,9 @@
+import os
+
 import msgspec
 import pytest
 
-from zoetrope.engine.report import ReportUnknown, known, read
+from zoetrope.engine.report import MOST_BYTES, ReportUnknown, known, read
 
 REPORT = {
     "schema": 1,
@@ -24,7 +26,12 @@ def test_a_report_is_read_and_what_is_not_needed_is_passed_over(file):
     assert found.problem is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"chosen": 3, "schema": 1}', b"\xff\xfe"])
+DEEP = b'{"schema": 1, "more": ' + b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"chosen": 3, "schema": 1}', b"\xff\xfe", DEEP]
+)
 def test_what_is_no_report_is_an_error_that_names_the_file(file, content):
     file.write_bytes(content)
     with pytest.raises(ReportUnknown, match=r"0\.json is not a report"):
@@ -34,6 +41,21 @@ def test_what_is_no_report_is_an_error_that_names_the_file(file, content):
 def test_a_missing_report_is_an_error_that_says_so(tmp_path):
     with pytest.raises(ReportUnknown, match="No such file"):
         read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "large"])
+def test_what_the_engine_s_user_puts_in_its_place_is_not_waited_for(tmp_path, kind):
+    """ComfyUI's user writes the report, and its node packs are of third parties."""
+    file = tmp_path / "0.json"
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "link":
+        file.symlink_to("/dev/zero")
+    else:
+        file.write_bytes(msgspec.json.encode({**REPORT, "more": "x" * MOST_BYTES}))
+    with pytest.raises(ReportUnknown):
+        read(file)
+    assert known(file) is None
 
 
 def test_a_report_of_another_schema_is_not_guessed_at(file):

@@ -98,7 +98,7 @@ def test_an_outbox_that_was_copied_to_a_new_disk_needs_nothing(outbox):
     check(outbox)
 
 
-@pytest.mark.parametrize("kind", ["gone", "link", "pipe", "garbage"])
+@pytest.mark.parametrize("kind", ["gone", "link", "pipe", "garbage", "half", "text"])
 def test_a_mark_that_a_member_of_the_share_removed_or_replaced_is_written_again(outbox, kind):
     check(outbox)
     mark = outbox / MARK
@@ -113,6 +113,10 @@ def test_a_mark_that_a_member_of_the_share_removed_or_replaced_is_written_again(
             os.mkfifo(mark)
         case "garbage":
             mark.write_bytes(b"\xff" * 1000)
+        case "half":
+            mark.write_text(said[:16])
+        case "text":
+            mark.write_text("mine")
     check(outbox)
     assert mark.read_text() == said
     assert precious.read_text() == "mine"

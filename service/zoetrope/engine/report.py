@@ -10,9 +10,11 @@ from pathlib import Path
 
 import msgspec
 
+from ..beneath import Beneath, Linked
 from ..errors import Reason, ZoetropeError
 
 SCHEMA = 1
+MOST_BYTES = 1 << 20
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,12 +67,16 @@ class ReportUnknown(ZoetropeError):
 
 
 def read(file: Path) -> EngineReport:
-    """Read an engine's report."""
+    """Read an engine's report; its user runs what others wrote, and may put anything in its place."""
     try:
-        found = msgspec.json.decode(file.read_bytes(), type=EngineReport)
+        with Beneath(file.parent) as folder:
+            content = folder.read(file.name, MOST_BYTES)
+        found = msgspec.json.decode(content, type=EngineReport)
     except OSError as error:
         raise ReportUnknown(f"{file} cannot be read ({error.strerror}).") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except Linked as error:
+        raise ReportUnknown(error.reason.sentence, error.reason.next_step) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ReportUnknown(f"{file} is not a report of pre-start.sh: {error}.") from error
     if found.schema != SCHEMA:
         raise ReportUnknown(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..domain.usage import Usage
 from ..errors import Reason
+from ..host import trouble
 from .card import Card, Sample
 from .faults import GpuError, GpuLost, NoGpu
 from .usage import UsageMeter
@@ -72,9 +73,13 @@ class Watch:
             self.cards, self.latest, self.problem = (), {}, None
             return
         except GpuError as error:
-            if self.problem != error.reason:
-                log.warning("%s", error, extra={"action": "gpu"})
-            self.problem = error.reason
+            self._note(error.reason)
+            return
+        except (OSError, RuntimeError) as error:
+            # The first look imports and loads the driver's library: a host without descriptors cannot.
+            if (reason := trouble(error)) is None:
+                raise
+            self._note(reason)
             return
         self.problem = None
         self.latest = readings
@@ -100,6 +105,11 @@ class Watch:
     def card(self, uuid: str) -> Card | None:
         """Find a GPU by its UUID."""
         return next((card for card in self.cards if card.uuid == uuid), None)
+
+    def _note(self, reason: Reason) -> None:
+        if self.problem != reason:
+            log.warning("%s", reason, extra={"action": "gpu"})
+        self.problem = reason
 
     def _pause(self) -> float:
         if self._meters:

@@ -392,6 +392,8 @@ class Watcher:
     async def _disk(self, work: Callable[[], Result]) -> Result:
         """Do something with the file system on a thread; say so when it does not answer."""
         future = asyncio.ensure_future(asyncio.to_thread(work))
+        # At the end of the service nobody waits for it any more, however it ends.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         while not (await asyncio.wait({future}, timeout=PATIENCE_SECONDS))[0]:
             # Waiting for a share's server is work: the watchdog must not kill the service for it.
             self.progress = self._clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import threading
 import uuid
@@ -21,6 +22,7 @@ from ..structs import primed
 
 MARK = ".zoetrope-outbox"
 _MARK_BYTES = 200
+_A_MARK = re.compile(r"[0-9a-f]{32}")
 
 
 class KnownOutbox(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,9 +114,10 @@ def _remember(file: Path, known: KnownOutbox) -> None:
 
 
 def _mark(tree: Beneath) -> str:
-    """Read the mark; whatever else has its name is none."""
+    """Read the mark; whatever else has its name is none, such as the half that a power cut left."""
     with contextlib.suppress(OSError, Linked, UnicodeDecodeError):
-        return tree.read(MARK, _MARK_BYTES).decode("ascii").strip()
+        found = tree.read(MARK, _MARK_BYTES).decode("ascii").strip()
+        return found if _A_MARK.fullmatch(found) else ""
     return ""
 
 
