@@ -77,12 +77,12 @@ def test_the_page_of_promises_is_written_from_the_record():
 
 def test_what_a_power_cut_may_take_is_hidden(tmp_path):
     for name in (
-        "state/work/a/.clip.part",
-        "state/work/a/clip.mp4",
+        "state/jobs/a/.clip.part",
+        "state/jobs/a/clip.mp4",
         "outbox/.x.part/b",
         "outbox/x/b",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     found = sorted(str(path.relative_to(tmp_path)) for path in unfinished(tmp_path))
-    assert found == ["outbox/.x.part/b", "state/work/a/.clip.part"]
+    assert found == ["outbox/.x.part/b", "state/jobs/a/.clip.part"]

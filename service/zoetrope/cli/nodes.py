@@ -18,7 +18,7 @@ PATIENCE = 60.0  # a large ComfyUI lists its files before it answers
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """Ask nobody else than who was named: a redirection is an error of the address."""
+    """Asks only the address that was given: a redirection is an error."""
 
     def redirect_request(self, *_: object) -> None:
         return None

@@ -15,7 +15,7 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unknown: str = ""  # why there is no hash
 
     def same_file(self, other: ModelFile) -> bool:
-        """Return whether size and time say that nobody replaced the file between the two looks."""
+        """Return whether size and time are known and unchanged, so that the file was not replaced."""
         mine, theirs = (self.size, self.modified), (other.size, other.modified)
         return bool(self.modified) and mine == theirs and self.name == other.name
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 # A history may hold printed tensors, a queue hundreds of graphs; ComfyUI's largest list of nodes has 6 MB.
 MOST_BYTES = 32 << 20
-# Nobody reads more of one sentence; ComfyUI's own texts may have megabytes (printed tensors).
+# Letters of one sentence; texts of ComfyUI can have megabytes (printed tensors).
 MOST_SHOWN = 400
 
 # What Python's and msgspec's readers raise, all told; UnicodeEncodeError, for a lone surrogate, is a ValueError.

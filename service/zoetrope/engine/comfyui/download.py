@@ -68,7 +68,7 @@ def bounded(name: str, size: int, most: int) -> None:
 async def download(
     session: aiohttp.ClientSession, engine: Address, output: Output, to: Path, most: int
 ) -> Artefact:
-    """Bring one output file here, whole and on disk, of at most so many bytes; ClientConnectorError if nobody is there."""
+    """Bring one output file here, whole and on disk, of at most so many bytes; ClientConnectorError if nothing listens there."""
     part = to.with_name(f".{to.name}.part")
     try:
         artefact = await _into(part, session, engine, output, most)

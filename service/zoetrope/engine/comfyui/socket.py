@@ -103,7 +103,7 @@ class Socket:
                 del self._streams[prompt_id]
 
     def heard(self, prompt_id: str) -> Heard:
-        """Give what was said of a prompt, also before somebody subscribed."""
+        """Give what the engine said about a prompt, also before there was a subscriber."""
         return self._heard.get(prompt_id, Heard())
 
     def forget(self, prompt_id: str) -> None:

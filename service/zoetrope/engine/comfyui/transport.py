@@ -25,7 +25,7 @@ class Redirected(aiohttp.ClientError):
 
 
 def session() -> aiohttp.ClientSession:
-    """Open a session that takes bytes as they are, and follows nobody elsewhere."""
+    """Open a session that does not decompress and follows no redirection."""
     # Every request says so itself; the handshake of a WebSocket has no such word.
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse)
