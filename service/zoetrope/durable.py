@@ -21,6 +21,16 @@ def write(file: Path, content: bytes) -> None:
         flush(target)
 
 
+def put(file: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file whole or not at all, durably with its name; an OSError leaves the one before."""
+    part = file.with_name(f".{file.name}.part")
+    part.unlink(missing_ok=True)
+    part.touch(mode, exist_ok=False)
+    write(part, content)
+    part.replace(file)
+    sync(file.parent)
+
+
 def sync(path: Path) -> None:
     """Make a file's content, or a folder's names, durable."""
     handle = os.open(path, os.O_RDONLY)

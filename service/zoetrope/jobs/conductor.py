@@ -84,7 +84,7 @@ class Conductor:
         self._pauses = Pauses(
             settings.pause_file,
             settings.jobs.working_hours,
-            lambda _: self._queue.offer(),
+            self._queue.offer,
             clock=clock,
         )
         self._room = Room(settings, self._queue.offer)

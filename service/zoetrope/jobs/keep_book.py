@@ -10,7 +10,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import msgspec
 
-from ..durable import sync, write
+from ..durable import put
 from ..structs import primed
 from .keep import Count, KeepBook, KeptKind
 
@@ -32,12 +32,9 @@ def read(file: Path) -> KeepBook:
 
 def save(file: Path, book: KeepBook) -> None:
     """Write the book as a whole, durably; an OSError leaves the one before."""
-    part = file.with_name(f".{file.name}.part")
     # Names on a share may hold bytes that are no text.
     readable = _renamed(book, lambda name: quote_from_bytes(os.fsencode(name)))
-    write(part, msgspec.json.encode(readable))
-    part.replace(file)
-    sync(file.parent)
+    put(file, msgspec.json.encode(readable))
 
 
 def _renamed(book: KeepBook, rename: Callable[[str], str]) -> KeepBook:

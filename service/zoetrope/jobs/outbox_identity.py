@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from ..beneath import Beneath, Linked
-from ..durable import sync, write
+from ..durable import put
 from ..errors import NotReadable
 from ..host import shown
 from ..mounts import mount_of, read_table
@@ -84,10 +84,10 @@ class OutboxIdentity:
     def check(self, tree: Beneath) -> None:
         """Raise OutboxAway unless the held folder is the outbox; the first one that is seen is."""
         with self._one:
-            self._check(tree, self._file)
+            self._check(tree)
 
-    def _check(self, tree: Beneath, file: Path) -> None:
-        known = self._known or _read(file, str(self._root))
+    def _check(self, tree: Beneath) -> None:
+        known = self._known or _read(self._file, str(self._root))
         with tree.folder("") as at:
             inode = os.fstat(at).st_ino
         real = os.path.realpath(self._root)
@@ -100,17 +100,10 @@ class OutboxIdentity:
         mark = known.mark if known is not None else seen.mark or uuid.uuid4().hex
         now = KnownOutbox(path=str(self._root), mark=mark, inode=seen.inode, mount=seen.mount)
         if now != known:
-            _remember(file, now)
+            put(self._file, msgspec.json.encode(now))
         if seen.mark != mark:
             tree.write(MARK, f"{mark}\n".encode())
         self._known = now
-
-
-def _remember(file: Path, known: KnownOutbox) -> None:
-    part = file.with_name(f".{file.name}.part")
-    write(part, msgspec.json.encode(known))
-    part.replace(file)
-    sync(file.parent)
 
 
 def _mark(tree: Beneath) -> str:
@@ -125,6 +118,6 @@ def _read(file: Path, path: str) -> KnownOutbox | None:
     """Recall the outbox; one that the settings moved is another one."""
     try:
         known = msgspec.json.decode(file.read_bytes(), type=primed(KnownOutbox))
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return known if known.path == path else None

@@ -13,7 +13,7 @@ import msgspec
 
 from ..dispatch.pause import Pause, Standstill, next_look, standstill
 from ..domain.hours import Hours, Offset
-from ..durable import sync, write
+from ..durable import put, sync
 from ..structs import primed
 
 log = logging.getLogger("zoetrope.jobs")
@@ -35,7 +35,7 @@ class Pauses:
         self,
         file: Path,
         hours: Hours | None,
-        changed: Callable[[Standstill | None], None],
+        changed: Callable[[], None],
         *,
         clock: Callable[[], float] = time.time,
         offset: Offset = local,
@@ -58,7 +58,7 @@ class Pauses:
         now = self._clock()
         since = self._pause.since if self._pause is not None else now
         pause = Pause(since=since, until=None if seconds is None else now + seconds)
-        await asyncio.to_thread(_save, self._file, pause)
+        await asyncio.to_thread(put, self._file, msgspec.json.encode(pause))
         self._set(pause)
 
     async def end(self) -> None:
@@ -97,7 +97,7 @@ class Pauses:
             log.info("stages start again", extra={"action": "resumed"})
         else:
             log.info("%s", found.reason, extra={"action": found.reason.key})
-        self._changed(found)
+        self._changed()
 
 
 def read(file: Path, now: float) -> Pause | None:
@@ -110,13 +110,6 @@ def read(file: Path, now: float) -> Pause | None:
         said = "the pause of an earlier process cannot be read (%s); paused until it is ended"
         log.warning(said, error, extra={"action": "paused"})
         return Pause(since=now)
-
-
-def _save(file: Path, pause: Pause) -> None:
-    part = file.with_name(f".{file.name}.part")
-    write(part, msgspec.json.encode(pause))
-    part.replace(file)
-    sync(file.parent)
 
 
 def _remove(file: Path) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from ..durable import sync, write
+from ..durable import put
 from ..errors import SettingsError
 from ..settings import WebSettings, is_loopback
 from . import peer
@@ -233,12 +233,7 @@ def _key(file: Path | None) -> bytes:
             if len(found := file.read_bytes()) == KEY:
                 return found
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f".{file.name}.part")
-        part.unlink(missing_ok=True)
-        part.touch(mode=0o600, exist_ok=False)
-        write(part, made)
-        part.replace(file)
-        sync(file.parent)
+        put(file, made, mode=0o600)
     except OSError as error:
         LOG.warning("%s cannot be kept (%s): a restart ends every login", file, error.strerror)
     return made
