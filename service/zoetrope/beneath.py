@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import uuid
@@ -163,12 +164,20 @@ class Beneath:
 
     def read(self, path: str, most: int) -> bytes:
         """Read a plain file, at most so many bytes of it; anything else is an OSError."""
+        with open(self._plain(path), "rb") as file:  # noqa: PTH123 - a descriptor
+            return file.read(most)
+
+    def _plain(self, path: str) -> int:
         handle = self.open(path)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             raise OSError(errno.EINVAL, "Not a plain file", self.full(path))
-        with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
-            return file.read(most)
+        return handle
+
+    def sha256(self, path: str) -> str:
+        """Hash a plain file; anything else is an OSError."""
+        with open(self._plain(path), "rb") as file:  # noqa: PTH123 - a descriptor
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def create(self, path: str) -> int:
         """Open a file for writing that was not there; nothing that stands at its name is written through."""

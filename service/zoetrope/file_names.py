@@ -19,6 +19,9 @@ NAME_BYTES = 255
 # end of a reason's name.
 STEM_BYTES = 192
 
+# How the outbox calls a job's folder: a stem, then the short id, or the whole one and perhaps a number.
+_JOB_FOLDER = re.compile(r"[^.].*-(?:[0-9a-f]{8}|[0-9a-f]{32}(?:-\d)?)", re.DOTALL)
+
 # Control characters, what shares with Windows forbid, and marks that turn the writing direction around.
 _UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffd<>:"/\\\\|?*]')
 
@@ -53,3 +56,8 @@ def fitted(base: str, end: str) -> str:
     """Put an end to a name; a base that is too long for a file's name is cut."""
     most = NAME_BYTES - len(os.fsencode(end))
     return (base if len(os.fsencode(base)) <= most else cut(base, most)) + end
+
+
+def is_job_folder(name: str) -> bool:
+    """Return whether a folder is called as the outbox calls a job's; others are somebody else's."""
+    return _JOB_FOLDER.fullmatch(name) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from enum import StrEnum
 from typing import Annotated
@@ -18,6 +19,14 @@ from .verdict import Verdict
 
 # A fixed namespace makes prompt ids a pure function of job, stage and attempt, on every host.
 PROMPTS = uuid.UUID("5d7f3c1e-0a52-5c0b-9a57-6f6b2c8e4a11")
+
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def is_job_id(name: str) -> bool:
+    """Return whether a name has the form of a job's id, which claims and work folders have as well."""
+    return _ID.fullmatch(name) is not None
 
 
 class State(StrEnum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import logging
 import os
 import stat
@@ -397,13 +396,9 @@ def _files(tree: Beneath, home: str) -> list[str]:
 
 def _hash(tree: Beneath, path: str) -> str:
     """Hash a plain file; "" for what is none, or cannot be read."""
-    try:
-        handle = tree.open(path)
-        with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
-            plain = stat.S_ISREG(os.fstat(handle).st_mode)
-            return hashlib.file_digest(file, "sha256").hexdigest() if plain else ""
-    except (OSError, Linked):
-        return ""
+    with contextlib.suppress(OSError, Linked):
+        return tree.sha256(path)
+    return ""
 
 
 def _unlink(tree: Beneath, path: str) -> None:

@@ -8,33 +8,24 @@ file is removed that the ledger does not know by its bytes.
 from __future__ import annotations
 
 import os
-import re
 import stat
 
 import msgspec
 
 from ..beneath import Beneath, Linked
+from ..domain.job import is_job_id
 from ..mounts import mount_id, read_table, type_of
 from .entry import CLAIMED
 from .ownership import ownerless
-
-# Claims have ids of this form alone; whatever else lies next to them is somebody else's.
-_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class FoundClaims(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in the claim folders, by its path below the inbox."""
 
     claims: tuple[str, ...] = ()  # folders that are called like a claim, oldest first
-    foreign: frozenset[str] = (
-        frozenset()
-    )  # those of them that somebody else made, as far as can be told
+    # Those of them that another user made, as far as can be told.
+    foreign: frozenset[str] = frozenset()
     strangers: tuple[str, ...] = ()  # what is no claim
-
-
-def is_id(name: str) -> bool:
-    """Tell whether a name has the form of a claim's and so of a job's id."""
-    return _ID.fullmatch(name) is not None
 
 
 def find(tree: Beneath, *, uid: int) -> FoundClaims:
@@ -47,7 +38,7 @@ def find(tree: Beneath, *, uid: int) -> FoundClaims:
         owned = not ownerless(_kind(tree, place, table))
         for name, status in _entries(tree, place):
             path = f"{place}/{name}"
-            if not (is_id(name) and stat.S_ISDIR(status.st_mode)):
+            if not (is_job_id(name) and stat.S_ISDIR(status.st_mode)):
                 strangers.append(path)
                 continue
             found.append((status.st_mtime_ns, path))

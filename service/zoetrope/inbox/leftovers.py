@@ -8,7 +8,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from ..domain.job import Job, State
+from ..domain.job import Job, State, is_job_id
 from ..errors import NotFound, NotReadable, Reason, RecipeError
 from ..jobs.lost_work import LostWork
 from ..jobs.outbox import find_published
@@ -17,7 +17,6 @@ from ..store.protocol import JobStore
 from ..store.rows import UnreadableJob
 from . import source
 from .claim import Claim, Claims
-from .found_claims import is_id
 from .readmission import new_id_of
 from .trouble import trouble_of
 
@@ -164,5 +163,5 @@ def _ids(path: Path) -> list[str]:
         return [
             entry.name
             for entry in entries
-            if entry.is_dir(follow_symlinks=False) and is_id(entry.name)
+            if entry.is_dir(follow_symlinks=False) and is_job_id(entry.name)
         ]

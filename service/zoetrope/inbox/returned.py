@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import logging
-import os
 import shutil
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,9 +187,7 @@ def _hash(tree: Beneath, path: str) -> str:
     try:
         if not tree.exists(path):
             return ""
-        with open(tree.open(path), "rb") as file:  # noqa: PTH123 - a descriptor
-            plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            return hashlib.file_digest(file, "sha256").hexdigest() if plain else "?"
+        return tree.sha256(path)
     except (OSError, Linked):
         return "?"
 

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import re
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -17,17 +14,15 @@ from typing import Annotated
 import msgspec
 
 from ..beneath import Beneath, Linked, Place
-from ..domain.job import Job
+from ..domain.job import Job, is_job_id
 from ..domain.values import Ticket
 from ..errors import NotFound
 from ..store.rows import BROKEN
 from ..structs import primed
 from . import work_note
-from .work import clear, take_away
+from .work import WorkFolders
 
 NOTE = "lost.json"
-_ID = re.compile(r"[0-9a-f]{32}")
-_CHUNK = 1 << 20
 _MOST_BYTES = 16 * 1024 * 1024
 _WHY = (
     "The ledger has no row for this work: it was restored from an earlier copy, moved, or begun anew"
@@ -103,17 +98,11 @@ class LostWork:
     def __init__(self, work: Path, root: Path) -> None:
         self._work = work
         self._root = root
+        self._folders = WorkFolders(root)
 
     def ids(self) -> list[str]:
         """List the ids of what is here, in the order of the ids."""
-        try:
-            with Beneath(self._root) as tree:
-                found = tree.entries("")
-        except FileNotFoundError:
-            return []
-        return sorted(
-            name for name, status in found if _ID.fullmatch(name) and stat.S_ISDIR(status.st_mode)
-        )
+        return sorted(name for name in self._folders.names() if is_job_id(name))
 
     def put_aside(self, job_id: str, found: float, video: str = "") -> bool:
         """Move a work folder here, with its note; false for one that never came as far as a job and is removed."""
@@ -168,13 +157,11 @@ class LostWork:
 
     def remove(self, job_id: str) -> None:
         """Remove work that became a job again."""
-        with contextlib.suppress(FileNotFoundError), Beneath(self._root) as tree:
-            take_away(tree, job_id, job_id)
+        self._folders.remove(job_id)
 
     def clear(self) -> None:
         """Finish the removals that an earlier process began."""
-        with contextlib.suppress(FileNotFoundError), Beneath(self._root) as tree:
-            clear(tree)
+        self._folders.clear()
 
     @contextlib.contextmanager
     def _held(self, job_id: str) -> Iterator[Beneath]:
@@ -183,7 +170,7 @@ class LostWork:
                 tree = stack.enter_context(Beneath(self._root))
             except FileNotFoundError as error:
                 raise unknown(job_id) from error
-            if not _ID.fullmatch(job_id) or not tree.is_folder(job_id):
+            if not is_job_id(job_id) or not tree.is_folder(job_id):
                 raise unknown(job_id)
             yield tree
 
@@ -209,13 +196,8 @@ def _sources(tree: Beneath, job_id: str) -> tuple[LostPicture, ...]:
 
 
 def _measured(tree: Beneath, job_id: str, name: str) -> LostPicture:
-    digest = hashlib.sha256()
-    size = 0
-    with open(tree.open(f"{job_id}/{name}"), "rb") as file:  # noqa: PTH123 - a descriptor
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-    return LostPicture(name=name, file=name, sha256=digest.hexdigest(), size=size)
+    path = f"{job_id}/{name}"
+    return LostPicture(name=name, file=name, sha256=tree.sha256(path), size=tree.stat(path).st_size)
 
 
 def _readable(note: LostNote) -> bytes:

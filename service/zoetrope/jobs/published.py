@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +11,11 @@ from ..beneath import Beneath
 from ..domain import steps
 from ..domain.job import State
 from ..errors import IllegalTransition, NotFound
+from ..file_names import is_job_folder
 from ..store.protocol import Journal
 from .keep import KeptKind, KeptThing
 from .outbox import owner
 from .work import clear, size_of, take_away
-
-# As the outbox names them; what is called otherwise is somebody else's.
-_OURS = re.compile(r"[^.].*-(?:[0-9a-f]{8}|[0-9a-f]{32}(?:-\d)?)", re.DOTALL)
 
 
 class PublishedVideos:
@@ -60,7 +57,7 @@ class PublishedVideos:
         found: list[KeptThing] = []
         with Beneath(self._root) as tree:
             for name, status in tree.entries(""):
-                if not (stat.S_ISDIR(status.st_mode) and _OURS.fullmatch(name)):
+                if not (stat.S_ISDIR(status.st_mode) and is_job_folder(name)):
                     continue
                 # What people put into a folder, or take out of it, makes it young again.
                 mark, since = str(status.st_mtime_ns), status.st_mtime

@@ -14,6 +14,7 @@ import msgspec
 
 from ..beneath import Beneath, Linked
 from ..domain.job import Job
+from ..file_names import is_job_folder
 
 REVIEW = "review"
 APPROVED, DECLINED = f"{REVIEW}/approved", f"{REVIEW}/declined"
@@ -21,8 +22,6 @@ READ_ME = "READ ME.txt"
 
 _MOST_BYTES = 4096  # of a text of ours
 _JOB = re.compile(r"Job ([0-9a-f]{32})\.\s*\Z")
-# As clips' folders are called; nobody looks into others.
-_OURS = re.compile(r"[^.].*-(?:[0-9a-f]{8}|[0-9a-f]{32}(?:-\d)?)", re.DOTALL)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -59,7 +58,7 @@ def answers(tree: Beneath) -> frozenset[Answer]:
     found: set[Answer] = set()
     for place in (APPROVED, DECLINED):
         for name, status in _entries(tree, place):
-            if not (stat.S_ISDIR(status.st_mode) and _OURS.fullmatch(name)):
+            if not (stat.S_ISDIR(status.st_mode) and is_job_folder(name)):
                 continue
             if job := job_of(tree, f"{place}/{name}"):
                 found.add(Answer(job, place == APPROVED, (status.st_ino, status.st_mtime_ns)))
