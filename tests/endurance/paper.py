@@ -58,8 +58,8 @@ class PaperEngine:
         return Stats(version="paper", simulated=True)
 
     async def catalog(self) -> Catalog:
-        """It has no nodes of its own."""
-        raise NotImplementedError
+        """It has no nodes: no job's way asks for them."""
+        return Catalog(comfyui="paper", nodes={})
 
     async def upload(self, file: Path, name: str) -> str:
         """Take a file, which has to be there."""
@@ -112,10 +112,6 @@ class PaperEngine:
             QueueEntry(prompt_id=each, running=number == 0, ours=True)
             for number, each in enumerate(self._line)
         )
-
-    async def prompts(self) -> int:
-        """Count them."""
-        return len(await self.queue())
 
     async def withdraw(self, prompt_id: str, *, running: bool = True) -> None:
         """Take a prompt back, one that runs only if that is wanted."""

@@ -12,7 +12,7 @@ from zoetrope.dispatch.pause import Pause
 from zoetrope.domain.hours import parse
 from zoetrope.domain.job import Progress, State
 from zoetrope.engine.comfyui import ComfyEngine
-from zoetrope.engine.protocol import Stats
+from zoetrope.engine.protocol import QueueEntry, Stats
 from zoetrope.errors import EngineDown
 from zoetrope.jobs.idle import IdleMemory
 from zoetrope.jobs.pause import Pauses, local, read
@@ -26,11 +26,21 @@ class Clock:
 
 
 def pauses(file, clock, hours=None, said=None) -> Pauses:
-    heard = (said if said is not None else []).append
-    return Pauses(file, hours, heard, clock=clock, offset=lambda _: 0.0)
+    found = Pauses(
+        file, hours, lambda: heard.append(found.standstill()), clock=clock, offset=lambda _: 0.0
+    )
+    heard = said if said is not None else []
+    return found
 
 
 # ---- whole jobs
+
+
+async def both_at_engine(pipeline: Pipeline) -> None:
+    """Wait until one prompt runs at the engine and one waits there."""
+    async with asyncio.timeout(10):
+        while len(await pipeline.clients[0].queue()) < 2:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_pause_lets_the_running_stage_end_and_starts_no_other(pipeline):
@@ -38,18 +48,16 @@ async def test_a_pause_lets_the_running_stage_end_and_starts_no_other(pipeline):
     first, second = await pipeline.drop(), await pipeline.drop(stem="dog")
     await pipeline.becomes(first, State.RUNNING)
     client = pipeline.clients[0]
-    async with asyncio.timeout(10):
-        while await client.prompts() < 2:
-            await asyncio.sleep(0.01)
+    await both_at_engine(pipeline)
     await pipeline.conductor.pause()
-    assert await client.prompts() == 1, "what only waits at the engine is taken back"
+    assert len(await client.queue()) == 1, "what only waits at the engine is taken back"
     pipeline.engines[0].faults.clear()
     first = await pipeline.becomes(first, State.QUEUED)
     assert first.stage.name == "upscale"
     await pipeline.until(lambda: not pipeline.conductor.status().workers[0].in_hand)
     second = await pipeline.ledger.get(second.id)
     assert (second.state, second.stage.attempts) == (State.QUEUED, ())
-    assert await client.prompts() == 0
+    assert len(await client.queue()) == 0
     await pipeline.conductor.resume()
     for job in (first, second):
         await pipeline.becomes(job, State.DONE)
@@ -76,10 +84,7 @@ async def test_a_pause_outlasts_a_restart_and_takes_back_what_waits_at_the_engin
     order(pipeline, "slow", seconds=0.2, times=0)
     first, second = await pipeline.drop(), await pipeline.drop(stem="dog")
     await pipeline.becomes(first, State.RUNNING)
-    client = pipeline.clients[0]
-    async with asyncio.timeout(10):
-        while await client.prompts() < 2:
-            await asyncio.sleep(0.01)
+    await both_at_engine(pipeline)
     # Killed at the moment at which the pause became durable.
     await pipeline.stop()
     pipeline.settings.pause_file.write_bytes(msgspec.json.encode(Pause(since=1.0)))
@@ -205,10 +210,10 @@ class Engine:
         self.freed = 0
         self.down = False
 
-    async def prompts(self) -> int:
+    async def queue(self) -> tuple[QueueEntry, ...]:
         if self.down:
             raise EngineDown("It does not answer.")
-        return self.queued
+        return tuple(QueueEntry(prompt_id=str(number)) for number in range(self.queued))
 
     async def free(self) -> None:
         if self.down:

@@ -172,9 +172,6 @@ class Engine(Protocol):
     async def fetch(self, output: Output, to: Path, most: int = MOST_FETCHED) -> Artefact:
         """Bring one output file here, whole and of at most so many bytes, or raise OutputVanished, Oversized, or NotGiven if it may come later."""
 
-    async def prompts(self) -> int:
-        """Count the prompts that run or wait at the engine, whoever sent them."""
-
     async def withdraw(self, prompt_id: str, *, running: bool = True) -> None:
         """Take a prompt back that still waits or, unless told otherwise, already runs; others are not touched."""
 

@@ -62,8 +62,8 @@ class IdleMemory:
         if self._idle.freed or not wanted or stats is None or stats.simulated:
             return
         try:
-            prompts = await self._engine.prompts()
-            self._see(others=max(0, prompts - self._ours()))
+            queue = await self._engine.queue()
+            self._see(others=max(0, len(queue) - self._ours()))
             if self._due():
                 await self._engine.free()
         except (EngineDown, EngineRefused):

@@ -42,12 +42,11 @@ from . import decoder, submission
 from .download import download
 from .events import Executed, Over, Said
 from .socket import Socket
-from .transport import ANSWER, WholeAnswer, session, whole
+from .transport import ANSWER, TRANSFER, WholeAnswer, session, whole
 
 log = logging.getLogger("zoetrope.engine")
 
 SUBFOLDER = "zoetrope"
-TRANSFER = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
 # The history is written a moment after the last event; longer than this means it will not come.
 SETTLING_SECONDS = 10.0
 
@@ -180,10 +179,6 @@ class ComfyEngine:
             return await download(self._http, self.address, output, to, most)
         except aiohttp.ClientConnectorError as error:
             raise self._down(error) from error
-
-    async def prompts(self) -> int:
-        """Count what runs and waits in the queue."""
-        return len(await self.queue())
 
     async def withdraw(self, prompt_id: str, *, running: bool = True) -> None:
         """Take a prompt back, waiting or running; the order of the two calls leaves no gap."""

@@ -6,7 +6,6 @@ versions and node packs may add what they like.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -219,8 +218,3 @@ def object_info(data: bytes, version: str) -> Catalog:
     """Read the signatures of `/object_info`; a node whose signature is none is left out."""
     what = "its nodes"
     return from_object_info(storable(parsed(data, dict[str, Any], what), what), comfyui=version)
-
-
-def finite(value: float) -> float:
-    """Give a number that can be counted with; 0 for NaN and the infinite."""
-    return value if math.isfinite(value) else 0.0

@@ -17,14 +17,11 @@ from ...domain.values import Artefact
 from ...durable import flush
 from ...errors import NotGiven, OutputVanished, Oversized
 from ..protocol import Output
-from .transport import CHUNK
+from .transport import CHUNK, TRANSFER
 
 # What a transfer may take before its pace counts, and the slowest pace: a byte now and then never ends.
 GRACE_SECONDS = 60.0
 LEAST_BYTES_PER_SECOND = 32 * 1024.0
-
-# Its end is counted by the bytes that come; `sock_read` ends one that brings none.
-_TRANSFER = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
 
 _ASK_AGAIN = "See the log and the disk of the engine, and what lies between; the service retries."
 
@@ -94,7 +91,7 @@ async def _into(
     begun = now()
     async with (
         asyncio.timeout(GRACE_SECONDS) as limit,
-        session.get(where, timeout=_TRANSFER, allow_redirects=False) as answer,
+        session.get(where, timeout=TRANSFER, allow_redirects=False) as answer,
     ):
         expected = promised(name, answer.status, answer.headers, most)
         with part.open("wb") as target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from ...errors import WrongAnswer
 from ...structs import primed
 from ..protocol import Cached, Interrupted, Output, PromptFailed, Started, Step
 from .answer import UNREADABLE, is_name, line, parsed
-from .decoder import files, finite
+from .decoder import files
 from .failure import failure
 
 WHAT = "a prompt under way"
@@ -94,6 +95,11 @@ def _step(data: Mapping[str, Any]) -> Step | None:
     finished = tuple(n for n, node in nodes.items() if node.state == "finished" and is_name(n))
     for name, node in nodes.items():
         if node.state == "running":
-            most = max(0.0, finite(node.max))
-            return Step(line(name), min(most, max(0.0, finite(node.value))), most, finished)
+            most = _positive(node.max)
+            return Step(line(name), min(most, _positive(node.value)), most, finished)
     return Step("", finished=finished) if finished else None
+
+
+def _positive(value: float) -> float:
+    """Give a number that can be counted with; 0 for NaN, the infinite and what is below it."""
+    return max(0.0, value) if math.isfinite(value) else 0.0

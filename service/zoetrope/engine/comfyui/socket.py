@@ -37,8 +37,8 @@ class Heard:
     def note(self, said: Said) -> None:
         """Note what is to be remembered of a message."""
         if isinstance(said, Executed):
-            for node in {output.node for output in said.outputs}:
-                self._saved[node] = tuple(each for each in said.outputs if each.node == node)
+            # One message is of one node; a node that saves again counts once.
+            self._saved.update({output.node: said.outputs for output in said.outputs})
         elif isinstance(said, Over) and (said.well or said.how is not None):
             self._over = said
 

@@ -11,6 +11,8 @@ from .answer import MOST_BYTES, wrong
 
 CHUNK = 1 << 18
 ANSWER = aiohttp.ClientTimeout(total=30, sock_connect=5)
+# Of a file, of whatever size: one that brings no bytes ends; one that brings few is judged by their number.
+TRANSFER = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
 
 
 class WholeAnswer(msgspec.Struct, frozen=True):

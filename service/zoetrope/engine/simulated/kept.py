@@ -24,9 +24,8 @@ class KeptFiles:
         self._home = home
         self._keep = keep  # 0: all of them
         self._ended = 0
-        self._due: OrderedDict[Path, int] = (
-            OrderedDict()
-        )  # file → so many ended prompts, then it goes
+        # After how many ended prompts each file goes.
+        self._due: OrderedDict[Path, int] = OrderedDict()
         self._lines = 0
 
     def __len__(self) -> int:
