@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..client import ServiceDown, decode
-from ..errors import ZoetropeError
-from ..web.views import JobView
 from . import show
+from .each import each
 from .options import Options, common, pass_options
 
 
@@ -51,22 +49,9 @@ def cancel(options: Options, ids: tuple[str, ...], why: str) -> int:
 
 def _decide(options: Options, action: str, ids: tuple[str, ...], why: str = "") -> int:
     client = options.client()
-    done: list[bytes] = []
-    failed = 0
-    for job_id in ids:
-        try:
-            answer = client.decide(job_id, action, why)
-        except ServiceDown:
-            raise
-        except ZoetropeError as error:
-            # The others are still decided; each error has its own line.
-            click.echo(f"zoetrope: {error}", err=True)
-            failed += 1
-            continue
-        done.append(answer)
-        if not options.json:
-            job = decode(answer, JobView)
-            click.echo(f"{job.short} {show.clean(job.name)}: {show.coloured(job.state)}")
-    if options.json:
-        click.echo(b"[" + b",".join(done) + b"]")
-    return 1 if failed else 0
+    return each(
+        options,
+        ids,
+        lambda job_id: client.decide(job_id, action, why),
+        lambda _, job: f"{job.short} {show.clean(job.name)}: {show.coloured(job.state)}",
+    )

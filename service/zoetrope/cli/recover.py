@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import ZoetropeError
 from . import show
+from .each import each
 from .options import Options, common, pass_options
 
 if TYPE_CHECKING:
@@ -29,34 +29,19 @@ def recover(options: Options, ids: tuple[str, ...], everything: bool) -> int:
     service's state folder and is never removed by itself. Work whose video is in the outbox already is not made
     again.
     """
-    from ..client import ServiceDown, decode
-    from ..web.views import JobView
-
     if ids and everything:
         raise click.UsageError("Give IDs, or --all, and not both.")
     client = options.client()
     if not ids and not everything:
         return _list(client, options)
-    done: list[bytes] = []
-    failed = 0
-    for lost in ids or [note.job for page in list(_pages(client)) for note in page.lost]:
-        try:
-            answer = client.recover(lost)
-        except ServiceDown:
-            raise
-        except ZoetropeError as error:
-            # The others are still recovered; each error has its own line.
-            click.echo(f"zoetrope: {lost[:8]}: {error}", err=True)
-            failed += 1
-            continue
-        done.append(answer)
-        if not options.json:
-            job = decode(answer, JobView)
-            name, state = show.clean(job.name), show.coloured(job.state)
-            click.echo(f"{lost[:8]} is job {job.short} {name}: {state}")
-    if options.json:
-        click.echo(b"[" + b",".join(done) + b"]")
-    return 1 if failed else 0
+    return each(
+        options,
+        ids or [note.job for page in list(_pages(client)) for note in page.lost],
+        client.recover,
+        lambda lost, job: (
+            f"{lost[:8]} is job {job.short} {show.clean(job.name)}: {show.coloured(job.state)}"
+        ),
+    )
 
 
 def _list(client: Client, options: Options) -> int:
