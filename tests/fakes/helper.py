@@ -11,6 +11,7 @@ import time
 
 import msgspec
 
+from tests.fakes.nvml.simulated import uid
 from zoetrope.gpu import wire
 from zoetrope.gpu.client import ask_once
 
@@ -135,3 +136,20 @@ class Line:
     def close(self):
         self.answers.close()
         self.connection.close()
+
+
+# The first simulated GPU: as it comes, and under two profiles of the tests' settings.
+CARD = uid(0)
+STOCK = (0, 0, 575)
+BASELINE = (2700, 300, 450)
+QUIET = (1200, 0, 575)
+
+
+def state(helper, card=0):
+    """Give what the helper says of a GPU."""
+    return helper.ask(wire.StatusRequest()).cards[card]
+
+
+def trust(helper, name="baseline"):
+    """Give how far a profile of the first GPU is proven."""
+    return state(helper).profile(name).record.trust

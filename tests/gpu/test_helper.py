@@ -1,6 +1,5 @@
-"""The helper as a process of its own: what it does when asked, and what it does with nonsense."""
+"""The helper as a process of its own: what it does when asked."""
 
-import contextlib
 import grp
 import os
 import socket
@@ -11,28 +10,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tests.fakes.frames import frames
+from tests.fakes.helper import BASELINE, CARD, QUIET, STOCK, state, trust
 from tests.fakes.nvml.simulated import LIES, uid
 from zoetrope.gpu import wire
 from zoetrope.gpu.probation import SOAK_SECONDS, SOAK_STAGES, Trust
 
 pytestmark = pytest.mark.system("gcc")
-
-STOCK = (0, 0, 575)
-BASELINE = (2700, 300, 450)
-QUIET = (1200, 0, 575)
-CARD = uid(0)
-
-
-def state(helper, card=0):
-    return helper.ask(wire.StatusRequest()).cards[card]
-
-
-def trust(helper, name="baseline"):
-    return state(helper).profile(name).record.trust
 
 
 def test_work_and_rest_bring_the_profiles_that_the_settings_name(helper):
@@ -279,107 +263,6 @@ def test_a_profile_that_cannot_be_is_refused_and_nothing_is_touched(helper, prof
     assert found.simulated.get("setters", None) == 0
 
 
-NONSENSE = {
-    "not JSON": b"hello\n",
-    "no verb": b"{}\n",
-    "unknown verb": b'{"do": "overclock", "card": "x"}\n',
-    "figures": b'{"do": "apply", "card": "x", "max_core_mhz": 5000}\n',
-    "unknown card": b'{"do": "work", "card": "GPU-nobody"}\n',
-    "wrong type": b'{"do": "work", "card": 5}\n',
-    "not UTF-8": b'{"do": "\xff"}\n',
-    "empty": b"\n",
-    "deep": b"[" * 2000 + b"\n",
-    "deep before its verb": b'{"x": ' + b"[" * 1500 + b"]" * 1500 + b', "do": "status"}\n',
-}
-
-
-@pytest.mark.parametrize("nonsense", NONSENSE)
-def test_nonsense_is_answered_and_the_connection_lives_on(helper, nonsense):
-    found = helper()
-    line = found.connect()
-    assert b'"reason"' in line.say(NONSENSE[nonsense])
-    assert line.ask(wire.StatusRequest()).reason is None
-    line.close()
-    assert found.simulated.get("setters", None) == 0
-
-
-def test_the_helper_survives_whatever_its_clients_send(helper):
-    """One process hears all of it, on a connection each, and keeps what it knows."""
-    found = helper()
-    found.ask(wire.Apply(card=CARD, profile="bold"))
-    told = wire.TroubleRequest(card=CARD, profile="bold", kind="engine", sentence="It crashed.")
-    found.ask(told)
-
-    @settings(max_examples=150, deadline=None)
-    @given(st.lists(frames, min_size=1, max_size=5), st.sampled_from([b"\n", b"\r\n", b"\n\n"]))
-    def send(several, end):
-        line = found.connect()
-        with contextlib.suppress(OSError):
-            line.connection.sendall(b"".join(each + end for each in several))
-            line.connection.shutdown(socket.SHUT_WR)
-            while line.answers.readline():
-                pass
-        line.close()
-        found.lines.remove(line)
-
-    send()
-    assert found.process.poll() is None
-    assert "Traceback" not in found.log.read_text()
-    assert trust(found, "bold") in (Trust.DISABLED, Trust.UNTRIED, Trust.UNPROVEN)
-    before = found.book()["cards"]
-    found.stop()
-    found.start()
-    assert state(found).problem is None
-    assert found.book()["cards"].keys() == before.keys()
-
-
-def test_many_requests_at_once_are_all_answered_and_hinder_nobody(helper):
-    found = helper()
-    flood = found.connect()
-    soaked = wire.encode(wire.SoakedRequest(card=CARD, profile="baseline", seconds=1.0))
-    requests = 2000
-
-    def pour():
-        for _ in range(requests // 100):
-            flood.connection.sendall(soaked * 100)
-
-    pouring = threading.Thread(target=pour)
-    pouring.start()
-    other = found.connect()
-    assert other.ask(wire.StatusRequest()).reason is None
-    answered = sum(flood.answers.readline().endswith(b"\n") for _ in range(requests))
-    pouring.join()
-    assert answered == requests
-    other.close()
-    flood.close()
-
-
-def test_root_is_answered_however_many_others_are_there(helper):
-    found = helper()
-    crowd = [found.connect() for _ in range(40)]
-    assert found.ask(wire.Reset(card=CARD)).reason is None
-    for line in crowd:
-        line.close()
-
-
-def test_a_megabyte_without_an_end_ends_the_connection_alone(helper):
-    found = helper()
-    line = found.connect()
-    with contextlib.suppress(OSError):  # it has heard enough before that
-        line.connection.sendall(b"x" * 1_000_000)
-    other = found.connect()
-    assert other.ask(wire.StatusRequest()).reason is None
-    other.close()
-
-
-def test_a_client_that_never_ends_its_line_hinders_nobody(helper):
-    found = helper()
-    silent = found.connect()
-    silent.connection.sendall(b'{"do": "wo')
-    assert found.ask(wire.StatusRequest()).reason is None
-    silent.close()
-
-
 def test_every_change_is_a_line_with_who_asked(helper):
     found = helper()
     found.ask(wire.Apply(card=CARD, profile="baseline"))
@@ -438,153 +321,6 @@ def test_settings_that_others_can_write_are_refused(helper):
     found.start(ready=False)
     assert found.process.wait(10) == 1
     assert "could then set clocks as root" in found.log.read_text()
-
-
-def barred(found):
-    """Give the reason of every profile that the settings have, if all of them are disabled."""
-    profiles = state(found).profiles
-    assert {each.name for each in profiles} == {"baseline", "quiet", "bold"}
-    return {each.record.why and each.record.why.key for each in profiles}
-
-
-def closed(found):
-    assert barred(found) == {"gpu-book"}
-    line = found.connect()
-    for question in (
-        wire.Work(card=CARD),
-        wire.Apply(card=CARD, profile="bold"),
-        wire.Apply(card=CARD),
-    ):
-        answer = line.ask(question)
-        assert answer.reason.key == "gpu-book"
-        assert "run as root: zoetrope gpu enable" in answer.reason.next_step
-        assert found.simulated.tuning() == STOCK
-    line.close()
-
-
-def test_a_book_that_cannot_be_read_disables_everything_until_root_says_otherwise(helper):
-    found = helper(start=False)
-    found.state.mkdir()
-    (found.state / "book.json").write_text("{")
-    found.simulated.set(lock_max=1500, offset=150, limit=420)
-    found.start()
-    # What the lost book had to undo is not known, so everything is undone.
-    assert found.simulated.tuning() == STOCK
-    closed(found)
-    (kept,) = found.state.glob("book-*.unreadable")
-    assert kept.read_text() == "{"
-    assert str(kept) in state(found).problem.sentence
-    # It stays so over every end, whether clean, killed or with what systemd runs afterwards.
-    found.stop()
-    found.start()
-    closed(found)
-    found.kill()
-    assert found.restore().returncode == 0
-    found.start()
-    closed(found)
-    # A GPU can always be put at stock.
-    found.simulated.set(lock_max=1500)
-    assert found.ask(wire.Reset(card=CARD)).reason is None
-    assert found.simulated.tuning() == STOCK
-    assert barred(found) == {"gpu-book"}
-    line = found.connect()
-    assert line.ask(wire.Enable()).reason is None
-    assert trust(found) is Trust.UNTRIED
-    assert state(found).problem is None
-    found.ask(wire.Apply(card=CARD))
-    line.ask(wire.Work(card=CARD))
-    assert found.simulated.tuning() == BASELINE
-    line.close()
-    found.stop()
-    found.start()
-    assert trust(found) is Trust.UNPROVEN
-    assert kept.read_text() == "{"
-
-
-def test_work_that_was_asked_for_meanwhile_is_tuned_once_root_has_said_so(helper):
-    found = helper(start=False)
-    found.state.mkdir()
-    (found.state / "book.json").mkdir()
-    found.start()
-    line = found.connect()
-    assert line.ask(wire.Work(card=CARD)).reason.key == "gpu-book"
-    found.ask(wire.Enable())
-    assert found.simulated.tuning() == BASELINE
-    # Said again, it changes nothing.
-    assert found.ask(wire.Enable()).reason is None
-    assert found.simulated.tuning() == BASELINE
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
-def test_members_of_the_group_cannot_say_so(helper):
-    found = helper(start=False)
-    found.group = grp.getgrgid(1).gr_name
-    found.state.mkdir()
-    (found.state / "book.json").write_text("[]")
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        Path(folder).chmod(0o711)
-        found.socket = Path(folder) / "gpu.sock"
-        found.start()
-        script = (
-            "import os, socket, sys\n"
-            "os.setgroups([1]); os.setgid(65534); os.setuid(65534)\n"
-            "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
-            """s.sendall(b'{"do": "enable"}\\n'); print(s.makefile().readline())\n"""
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(found.socket)], capture_output=True, text=True
-        )
-        closed(found)
-        found.stop()
-    assert "gpu-permission" in done.stdout, done.stderr
-
-
-def test_a_state_folder_that_others_can_write_is_refused(helper):
-    found = helper(start=False)
-    found.state.mkdir()
-    found.state.chmod(0o777)
-    found.start(ready=False)
-    assert found.process.wait(10) == 1
-    assert "can be changed by users other than root" in found.log.read_text()
-
-
-@pytest.mark.parametrize("seconds", ["1.7e308", "604801", "-1", "1e999", "1" * 400, "true", "null"])
-def test_no_number_of_a_client_makes_the_book_unreadable(helper, seconds):
-    found = helper()
-    line = found.connect()
-    line.ask(wire.Work(card=CARD))
-    line.ask(
-        wire.TroubleRequest(card=CARD, profile="bold", kind="engine", sentence="never applied")
-    )
-    for _ in range(3):
-        raw = f'{{"do": "soaked", "card": "{CARD}", "profile": "baseline", "seconds": {seconds}}}\n'
-        assert b"gpu-request" in line.say(raw.encode())
-    line.ask(wire.TroubleRequest(card=CARD, profile="baseline", kind="output", sentence="Black."))
-    found.stop()
-    found.start()
-    assert trust(found) is Trust.DISABLED
-    assert state(found).profile("baseline").record.why.sentence == "Black."
-
-
-def test_a_fault_ends_at_stock_even_where_nothing_can_be_written(helper):
-    found = helper()
-    line = found.connect()
-    line.ask(wire.Work(card=CARD))
-    away = found.state.rename(found.state.with_name("away"))
-    found.simulated.xid(13)
-    found.until(lambda: found.simulated.tuning() == STOCK)
-    assert trust(found) is Trust.DISABLED
-    # Nothing is tuned that the disk does not know of.
-    answer = line.ask(wire.Apply(card=CARD, profile="quiet"))
-    assert answer.reason.key == "gpu-book-write"
-    assert found.simulated.tuning() == STOCK
-    # What happened meanwhile is written as soon as it can be.
-    away.rename(found.state)
-    page = lambda: found.book()["cards"][CARD]  # noqa: E731
-    found.until(lambda: page()["records"]["baseline"].get("trust") == "barred")
-    assert "mark" not in page()
-    assert line.ask(wire.Apply(card=CARD, profile="quiet")).reason is None
-    assert found.simulated.tuning() == QUIET
 
 
 def test_no_helper_is_said_with_what_to_do(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ async def seen(pipeline: Pipeline, job: Job) -> dict[str, str]:
     }
 
 
-class Trouble:
+class Trouble(ABC):
     """Something in the way of the outbox, until it is over."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,8 +49,9 @@ class Trouble:
         self.patch = monkeypatch
         self.whole = False  # it concerns every job
 
+    @abstractmethod
     def begin(self, job: Job) -> None:
-        raise NotImplementedError
+        """Put it in the way."""
 
     def end(self) -> None:
         self.patch.undo()
