@@ -82,10 +82,10 @@ def pack(ledger: Path, versions: Path, target: Path, now: float) -> Manifest:
     )
     body = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
     with private(target) as stream, tarfile.open(fileobj=stream, mode="w") as tar:
-        _add(tar, MANIFEST, io.BytesIO(body), len(body))
+        _add(tar, MANIFEST, io.BytesIO(body), len(body), now)
         for name in hashes:
             with files[name].open("rb") as content:
-                _add(tar, name, content, os.fstat(content.fileno()).st_size)
+                _add(tar, name, content, os.fstat(content.fileno()).st_size, now)
     return manifest
 
 
@@ -254,10 +254,10 @@ def _version_files(versions: Path) -> dict[str, Path]:
     return {name: file for name, file in found.items() if _belongs(name)}
 
 
-def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
+def _add(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int, now: float) -> None:
     member = tarfile.TarInfo(name)
     member.size = size
-    member.mtime = int(time.time())
+    member.mtime = int(now)
     member.mode = 0o600
     tar.addfile(member, content)
 

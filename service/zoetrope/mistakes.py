@@ -35,7 +35,7 @@ def decode(wanted: type, value: Any) -> Any:
 def mistakes(raw: Any, wanted: Any, where: str) -> Iterator[str]:
     """Walk the raw tables next to the structs, so that all mistakes are told at once and with their place.
 
-    A struct may say in `rejected` why a key that people expect is not there.
+    A struct may say in `refused` why a key that people expect is not there.
     """
     if raw is None and types.NoneType in typing.get_args(wanted):
         return  # TOML cannot say it, JSON can

@@ -317,14 +317,7 @@ def approve(job: Job, now: float) -> Job:
     stages = job.stages
     if looked is not None:
         stages = _with_stage(job, msgspec.structs.replace(looked, approved=True))
-    return _step(
-        job,
-        State.QUEUED,
-        now,
-        REVIEWED,
-        reason=None,
-        stages=stages,
-    )
+    return _step(job, State.QUEUED, now, REVIEWED, reason=None, stages=stages)
 
 
 def decline(job: Job, now: float, sentence: str = "") -> Job:
@@ -342,14 +335,7 @@ def cancel(job: Job, now: float, sentence: str = "") -> Job:
     if (stage := job.stage) is not None:
         failure = Failure(kind="cancelled", message=reason.sentence)
         stages = _with_stage(job, _ending(stage, now, Progress.FAILED, failure))
-    return _step(
-        job,
-        State.CANCELLED,
-        now,
-        UNDER_WAY,
-        reason=reason,
-        stages=stages,
-    )
+    return _step(job, State.CANCELLED, now, UNDER_WAY, reason=reason, stages=stages)
 
 
 def cancelled_attempt(job: Job) -> Attempt | None:
@@ -404,11 +390,4 @@ def retry(job: Job, now: float) -> Job:
         to = State.RUNNING  # only the publishing is left
     elif done and done[-1].review and not done[-1].approved:
         to = State.REVIEW
-    return _step(
-        job,
-        to,
-        now,
-        REVIVED,
-        reason=None,
-        stages=stages,
-    )
+    return _step(job, to, now, REVIVED, reason=None, stages=stages)

@@ -16,6 +16,7 @@ import msgspec
 from .. import child
 from ..domain.values import SourceImage
 from ..errors import Rejected, ZoetropeError
+from ..host import trouble
 from ..places import Kind, Places
 from ..settings import InboxSettings
 from ..structs import primed
@@ -215,6 +216,8 @@ class Decoder:
             )
         except RuntimeError as error:
             # Python before 3.12 waits for a child on a thread of its own, which the host may not have.
+            if trouble(error) is None:
+                raise
             raise OSError(errno.EAGAIN, str(error)) from error
         worker = _Worker(process)
         self._all.add(worker)

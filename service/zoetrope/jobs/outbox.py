@@ -81,9 +81,8 @@ def pieces(job: Job) -> tuple[Piece, ...]:
             end = f"{f'-{number + 1}' if number else ''}{_suffix(artefact.file)}"
             published = fitted(title, end) if last else f"stages/{stage.name}{end}"
             if last and any(piece.published == published for piece in found):
-                published = fitted(
-                    title, f"-video{end}"
-                )  # a clip called "source" made "source.mp4"
+                # A clip called "source" made "source.mp4".
+                published = fitted(title, f"-video{end}")
             found.append(
                 Piece(
                     kind=kind,

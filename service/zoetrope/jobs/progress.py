@@ -19,9 +19,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     fraction: float = 0.0
     started: float = 0.0
     eta: float | None = None
-    behind: int = (
-        0  # prompts of other clients that the engine runs before it; then nothing of it runs
-    )
+    # Prompts of other clients that the engine runs before it; then nothing of it runs.
+    behind: int = 0
     moved: float = 0.0  # unix time of its last sign of progress
     silence: float = 0.0  # seconds that may pass until the next; 0 once the engine is done with it
 

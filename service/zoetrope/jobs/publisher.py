@@ -114,9 +114,8 @@ class Publisher:
             except NotFound:
                 self._pending.pop(job_id, None)
             except IllegalTransition:
-                self.schedule(
-                    job_id
-                )  # a user's decision came between: the state is another one now
+                # A user's decision came between: the state is another one now.
+                self.schedule(job_id)
             except Exception as error:  # a mistake of ours must keep this job alone
                 await self._note_problem(job_id, error)
             else:

@@ -51,8 +51,6 @@ log = logging.getLogger("zoetrope.jobs")
 MOST_RESUBMISSIONS = 5
 # So often, with growing pauses, an engine that is up may answer what cannot be right before the attempt has failed.
 MOST_WRONG_ANSWERS = 8
-
-
 # A worker that is idle frees within moments; nothing says when it has.
 FREE_SECONDS = 0.5
 

@@ -33,6 +33,7 @@ class Strays:
                     await self._withdraw(entry)
             for prompt_id, job_id in list(self._moved.items()):
                 await self._report_result(prompt_id, job_id)
+            self._reported &= {entry.prompt_id for entry in queue}
         except (ZoetropeError, OSError) as error:
             # The next look comes soon.
             log.warning("%s", error, extra={"action": "strays", "engine": self._engine.name})
@@ -41,9 +42,8 @@ class Strays:
         try:
             job = await self._ledger.get(entry.job)
         except NotFound:
-            return (
-                False  # a ledger that was restored does not know it; the prompt may be all there is
-            )
+            # A ledger that was restored does not know it; the prompt may be all there is.
+            return False
         # An attempt is written down before its prompt is sent. Should one of that id be sent right now, after
         # a pause, and be removed here, its stage run notices that and sends it again.
         return job.attempt is None or job.attempt.prompt_id != entry.prompt_id

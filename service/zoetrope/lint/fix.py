@@ -20,7 +20,7 @@ _ALL = "*"
 
 
 class Fixed(msgspec.Struct, frozen=True):
-    """A graph after its mending, and the findings that were fixed."""
+    """A graph after its changes, and the findings that they fixed."""
 
     graph: Graph
     findings: tuple[Finding, ...]

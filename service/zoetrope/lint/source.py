@@ -69,7 +69,7 @@ def read(file: Path) -> LintSource:
 
 
 def fix_file(source: LintSource, context: LintContext) -> tuple[str, ...]:
-    """Mend a graph in its file, and name the rules that were fixed; a file that is no graph stays as it is."""
+    """Fix a graph in its file, and name the rules that were fixed; a file that is no graph stays as it is."""
     document = source.document
     if document.page_format or document.malformed:
         return ()

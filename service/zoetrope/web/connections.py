@@ -66,7 +66,7 @@ def share(descriptors: int) -> Share:
 async def listen(
     open_connections: OpenConnections, host: str, port: int, room: Share
 ) -> asyncio.Server:
-    """Listen for a crowd."""
+    """Listen, with a queue of the kernel's own length."""
     loop = asyncio.get_running_loop()
     # asyncio takes one number for two things: the kernel's queue, and how many it accepts in a round.
     server = await loop.create_server(open_connections, host, port, backlog=room.round)

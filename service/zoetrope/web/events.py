@@ -134,9 +134,8 @@ class Bus:
         self._bytes = 0  # of the events that are kept
         self._forgotten = 0  # the seq of the newest event that is no longer kept
         self._last_progress: dict[str, tuple[float, Event]] = {}  # each running job's last progress
-        self._held: dict[
-            str, tuple[DelayedCall, Live]
-        ] = {}  # progress that came too soon after another
+        # Progress that came too soon after another.
+        self._held: dict[str, tuple[DelayedCall, Live]] = {}
         self._live: dict[str, Live] = {}
         self._readers: set[Reader] = set()
 

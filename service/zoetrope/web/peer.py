@@ -25,9 +25,8 @@ ANY = 0xFFFFFFFF
 HEAD = struct.Struct("=IHHII")
 ASKED = struct.Struct("=BBBBI")
 PORTS = struct.Struct("!HH")
-ANSWER = struct.Struct(
-    "=16x 4x 4s 44x 12x II"
-)  # both ports, user and inode, between what is not needed
+# Both ports, user and inode, between what is not needed.
+ANSWER = struct.Struct("=16x 4x 4s 44x 12x II")
 SECONDS = 1.0  # the kernel answers at once, or something is wrong
 
 IP = ipaddress.IPv4Address | ipaddress.IPv6Address
