@@ -35,13 +35,15 @@ class Replay:
         self._asked = asyncio.Event()
         self.posted: dict[str, Any] = {}
 
+    async def connected(self) -> None:
+        """Wait until a client listens: one that connects later may hear of the end alone."""
+        await self._connected.wait()
+
     def _renamed(self, value: Any) -> Any:
         assert self._id is not None
         return json.loads(json.dumps(value).replace(self._old_id, self._id))
 
     async def _prompt(self, request: web.Request) -> web.Response:
-        # A client that connects later is told to ask, and may then hear of the end alone.
-        await self._connected.wait()
         self.posted = await request.json()
         self._id = self.posted["prompt_id"]
         asyncio.get_running_loop().create_task(self._play())

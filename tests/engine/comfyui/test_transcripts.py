@@ -15,6 +15,7 @@ async def events_of(version: str, run: str):
     async with replay.serve() as url:
         engine = ComfyEngine(EngineSettings(name="e", url=url), "our-client")
         await engine.start()
+        await replay.connected()
         prompt_id = str(uuid.uuid4())
         await engine.submit({}, prompt_id, tags={"job": "j"})
         events = [event async for event in engine.follow(prompt_id)]
