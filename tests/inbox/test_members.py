@@ -181,6 +181,21 @@ async def test_a_claim_of_a_known_job_takes_only_that_job_s_own_bytes(world, pic
     assert (world.settings.work / job.id / job.images[0].source).is_file()
 
 
+@pytest.mark.parametrize("other", ["foe.png", "cat.end.png", "plain/cat.png"])
+async def test_what_somebody_put_into_a_claim_is_no_half_of_it(world, other):
+    """After a kill there is nothing but the folder; a stranger in it must not have the picture rejected."""
+    folder = forged(world, ID)
+    write_picture(folder / "cat.png")
+    (folder / other).parent.mkdir(exist_ok=True)
+    (folder / other).write_text("no picture")
+    world.start()
+    jobs = await world.wait_for_jobs(2, State.QUEUED, State.REJECTED)
+    (taken,) = [job for job in jobs if job.state is State.QUEUED]
+    assert (taken.stem, taken.folder, len(taken.images)) == ("cat", "", 1)
+    await until(lambda: (world.rejected / other).exists())
+    assert not (world.rejected / "cat.png").exists()
+
+
 async def test_a_claim_of_a_rejected_job_loses_nothing(world, picture):
     picture("cat.png")
     job = await world.take("cat.png")
@@ -328,6 +343,24 @@ class TestAFolderSTicket:
         assert await world.intake.take(world.drop("plain/cat.png")) is None
         (held,) = world.intake.status.held
         assert (held.reason.key, "secret" in held.reason.sentence) == ("folder-ticket", False)
+
+    async def test_that_is_gone_when_the_picture_is_rejected_for_it_is_to_blame_all_the_same(
+        self, world, picture, monkeypatch
+    ):
+        picture("plain/cat.png")
+        place = world.inbox / "plain/ticket.toml"
+        place.write_text("steps = 99")
+        real = world.intake._admission.admit
+
+        async def admit(*given):
+            place.unlink(missing_ok=True)
+            return await real(*given)
+
+        monkeypatch.setattr(world.intake._admission, "admit", admit)
+        world.start()
+        (job,) = await world.wait_for_jobs(1, State.QUEUED)
+        assert job.stem == "cat"
+        assert not world.rejected.exists() or not list(world.rejected.iterdir())
 
     @needs_root
     def test_that_the_service_may_not_read_names_its_owner(self, home):

@@ -58,6 +58,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         return Place(self.inbox, self.at(path))
 
     @property
+    def one(self) -> bool:
+        """Whether the pictures are one job's: a single one, or the two halves of a pair."""
+        entries = [classify(path) for path in self.pictures]
+        alike = len({(entry.folder, entry.stem) for entry in entries}) == 1
+        return alike and (len(entries) == 1 or [e.half for e in entries] == ["start", "end"])
+
+    @property
     def folder(self) -> str:
         """The inbox folder that the files were dropped in."""
         return next(iter((*self.pictures, *self.tickets)), "").rpartition("/")[0]

@@ -6,6 +6,7 @@ names the file and its owner.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,12 @@ def read(inbox: Path, folder: str) -> dict[str, Any]:
         raise BadFolderTicket(place, _owner(place), fault) from fault
 
 
-def check(settings: Settings, recipes: Recipes, folder: str) -> None:
-    """Raise BadFolderTicket if a picture could not be taken with the folder's defaults alone."""
-    inbox, default = settings.inbox.path, settings.recipes.default
-    values = read(inbox, folder)
+def check(settings: Settings, recipes: Recipes, folder: str, values: Mapping[str, Any]) -> None:
+    """Raise BadFolderTicket if a picture could not be taken with a folder's defaults alone."""
     if not values:
         return
-    place = Place(inbox, joined(folder, DEFAULTS))
+    default = settings.recipes.default
+    place = Place(settings.inbox.path, joined(folder, DEFAULTS))
     try:
         recipe = tickets.find(recipes, values, folder, default)
         # As it would be with a picture of the usual shape.

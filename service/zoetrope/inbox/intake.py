@@ -11,7 +11,7 @@ import random
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ from . import folder_ticket, source
 from .admission import Admission, LookAgain
 from .claim import Claim, Claims, is_gone
 from .gather import Drop
-from .job_input import from_claim, read_values
+from .job_input import from_claim, read_defaults, read_values
 from .leftovers import ITS_OWN, Leftovers
 from .readmission import Readmission
 from .source_image import Decoder
@@ -341,13 +341,16 @@ class Intake:
         """Make the claim's row, be it queued, waiting or rejected."""
         job_input = from_claim(claim, arrived)
         draft = self._admission.draft(job_input)
+        defaults: Mapping[str, Any] = {}
         try:
-            values = await asyncio.to_thread(read_values, claim, self._settings.inbox.path)
+            defaults = await asyncio.to_thread(read_defaults, claim, self._settings.inbox.path)
+            values = await asyncio.to_thread(read_values, claim, defaults)
             job_input = msgspec.structs.replace(job_input, values=values)
             return await self._admission.admit(job_input, draft, turn)
         except Rejected as error:
+            # As they were read for this picture: by now they may be others, or gone.
             await asyncio.to_thread(
-                folder_ticket.check, self._settings, self._recipes, claim.folder
+                folder_ticket.check, self._settings, self._recipes, claim.folder, defaults
             )
             await turn()
             return await self._admission.refused(job_input, draft, error)

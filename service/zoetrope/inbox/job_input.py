@@ -97,8 +97,8 @@ def from_upload(
     )
 
 
-def read_values(claim: Claim, inbox: Path) -> dict[str, Any]:
-    """Read what a claim's tickets and its folder's defaults say; Rejected if that cannot be used.
+def read_defaults(claim: Claim, inbox: Path) -> dict[str, Any]:
+    """Read what counts for every picture of a claim's folder; one in no recipe's folder is Rejected.
 
     Defaults that cannot be read are nobody's picture's fault: they raise BadFolderTicket.
     """
@@ -109,7 +109,12 @@ def read_values(claim: Claim, inbox: Path) -> dict[str, Any]:
             "Move the picture into a recipe's folder, or into the inbox itself.",
             key="folder-deep",
         )
-    values = folder_ticket.read(inbox, claim.folder)
+    return folder_ticket.read(inbox, claim.folder)
+
+
+def read_values(claim: Claim, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what a claim's own tickets say, laid on its folder's defaults; Rejected if that cannot be used."""
+    values = dict(defaults)
     # The first ticket says most, so it is laid on last.
     for path in reversed(claim.tickets):
         values = tickets.overlay(values, tickets.read(claim.place(path)))

@@ -55,9 +55,10 @@ class Leftovers:
         for claim in await asyncio.to_thread(self._claims.pending):
             try:
                 job = await self._ledger.claimed(claim.id)
-                if not claim.pictures or (job is None and claim.foreign):
+                if not claim.pictures or (job is None and (claim.foreign or not claim.one)):
                     # Nothing yet or nothing more: the picture's rename is the first and the last word.
                     # And what somebody else put there is taken like any other picture, with an id of ours.
+                    # Whose picture is whose in a claim that was added to, the inbox tells again.
                     await asyncio.to_thread(self._claims.put_back, claim)
                 elif job is not None:
                     if job.state is not State.REJECTED:

@@ -23,7 +23,7 @@ from . import source
 from . import ticket as tickets
 from .admission import Admission, LookAgain
 from .claim import Claims
-from .job_input import JobInput, from_claim, from_upload, keyed, read_values
+from .job_input import JobInput, from_claim, from_upload, keyed, read_defaults, read_values
 from .request_key import RequestKey
 from .trouble import find_room
 
@@ -128,7 +128,8 @@ class Submissions:
         """
         claim = await asyncio.to_thread(self._claims.take_named, path)
         try:
-            values = await asyncio.to_thread(read_values, claim, self._settings.inbox.path)
+            defaults = await asyncio.to_thread(read_defaults, claim, self._settings.inbox.path)
+            values = await asyncio.to_thread(read_values, claim, defaults)
             job_input = msgspec.structs.replace(
                 from_claim(claim, 0.0),
                 values=tickets.overlay(values, ticket),
