@@ -16,6 +16,7 @@ from tests.endurance.modes import modes
 from tests.endurance.part import Part
 from tests.endurance.power import power
 from tests.endurance.recovery import recovery
+from tests.endurance.share import share
 from tests.endurance.soak import soak
 
 WHOLE = 26 * 60.0  # what is left over is for parts that look at everything once more at their end
@@ -46,6 +47,7 @@ PARTS: dict[str, Kind] = {
     "full": Kind(run=full, weight=2),
     "power": Kind(run=power, weight=2),
     "modes": Kind(run=modes, weight=3),
+    "share": Kind(run=share, weight=2),
     "fuzz": Kind(run=fuzz, weight=4),
     "machine": Kind(run=machine, weight=3),
     "recovery": Kind(run=recovery, weight=0.5, measures=True),

@@ -152,6 +152,20 @@ PROMISES: tuple[Promise, ...] = (
             "tests/test_beneath.py::test_nothing_is_done_through_a_link",
             "tests/inbox/test_links.py::test_a_folder_that_becomes_a_link_at_any_step_leads_nowhere",
             "tests/jobs/test_outbox_links.py::test_a_folder_that_becomes_a_link_at_any_step_leads_nowhere",
+            "tests/inbox/test_watcher.py::test_what_a_link_leads_to_is_neither_walked_nor_listened_to",
+        ),
+    ),
+    Promise(
+        "What members lay on the share costs no honest picture, and gets at nothing outside of it.",
+        (
+            "tests/endurance/test_share.py::test_whoever_reads_lists_or_changes_what_lies_outside_is_noticed",
+            "tests/inbox/test_members.py::test_what_somebody_put_into_a_claim_is_no_half_of_it",
+            "tests/inbox/test_members.py::test_a_member_who_exchanges_what_was_claimed_all_the_time_reaches_nothing",
+        ),
+        (
+            Count("share", "hostile things on the share", least=5000),
+            Count("share", "of each of twelve kinds", least=100, points=True),
+            Count("share", "honest pictures among them", least=200),
         ),
     ),
     Promise(

@@ -16,6 +16,7 @@ from zoetrope.domain.job import State
 from zoetrope.domain.steps import reject
 from zoetrope.errors import Reason, Rejected, ZoetropeError
 from zoetrope.inbox import folder_ticket, source
+from zoetrope.inbox.admission import Admission
 from zoetrope.inbox.claim import Claims
 from zoetrope.inbox.source import StillChanging
 
@@ -350,13 +351,13 @@ class TestAFolderSTicket:
         picture("plain/cat.png")
         place = world.inbox / "plain/ticket.toml"
         place.write_text("steps = 99")
-        real = world.intake._admission.admit
+        real = Admission.admit
 
         async def admit(*given):
             place.unlink(missing_ok=True)
             return await real(*given)
 
-        monkeypatch.setattr(world.intake._admission, "admit", admit)
+        monkeypatch.setattr(Admission, "admit", admit)
         world.start()
         (job,) = await world.wait_for_jobs(1, State.QUEUED)
         assert job.stem == "cat"

@@ -1,5 +1,7 @@
 import asyncio
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -122,6 +124,44 @@ async def test_a_folder_that_is_moved_in_whole_is_searched(start, inbox, tmp_pat
     (tmp_path / "holiday" / "deep" / "b.png").write_bytes(b"x")
     (tmp_path / "holiday").rename(inbox / "holiday")
     await running.wait_for("holiday/a.png", "holiday/deep/b.png")
+
+
+def watched_inodes() -> set[int]:
+    """Ask the kernel which files and folders this process listens to."""
+    found = set()
+    for info in Path("/proc/self/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            lines = info.read_text().splitlines()
+            words = [line.split() for line in lines if line.startswith("inotify ")]
+            found |= {int(each[2].removeprefix("ino:"), 16) for each in words}
+    return found
+
+
+async def test_what_a_link_leads_to_is_neither_walked_nor_listened_to(start, inbox, tmp_path):
+    """A member's link to / would have every folder of the disk watched, and the service stand still for it."""
+    (tmp_path / "outside/below").mkdir(parents=True)
+    (inbox / "plain").mkdir()
+    (inbox / "plain/link").symlink_to(tmp_path / "outside")
+    (inbox / "link").symlink_to(tmp_path / "outside")
+    await start()
+    await until(lambda: (inbox / "plain").stat().st_ino in watched_inodes())
+    (inbox / "another").mkdir()
+    (inbox / "another/link").symlink_to(tmp_path / "outside")
+    await until(lambda: (inbox / "another").stat().st_ino in watched_inodes())
+    outside = {(tmp_path / name).stat().st_ino for name in ("outside", "outside/below")}
+    assert not watched_inodes() & outside
+
+
+async def test_a_folder_is_listened_to_from_its_making_on_and_after_it_was_made_anew(
+    start, inbox, tmp_path
+):
+    running = await start()
+    for number in range(2):
+        (inbox / "plain").mkdir()
+        await until(lambda: (inbox / "plain").stat().st_ino in watched_inodes())
+        (inbox / f"plain/cat{number}.png").write_text("x")
+        await running.wait_for(*(f"plain/cat{each}.png" for each in range(number + 1)))
+        shutil.rmtree(inbox / "plain")
 
 
 async def test_difficult_names_are_handed_out(start, inbox):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from watchfiles import Change, awatch
 
@@ -20,8 +20,17 @@ _BURST_MS = 400
 _LONGEST_PAUSE = 60.0
 
 
+Folders = Mapping[
+    str, tuple[int, int]
+]  # by their paths below the root, each with device and number
+
+
 class Events:
-    """Listens to one folder tree; `told` is called when there is something to take."""
+    """Listens to the folders of one tree; `on_change` is called when there is something to take.
+
+    Each is named: a listener that finds the folders below by itself follows every link that a member puts
+    there, and walks the whole disk for a link to its root.
+    """
 
     def __init__(
         self,
@@ -35,6 +44,7 @@ class Events:
         self._clock = clock
         self._hints: dict[str, set[Change]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._folders: Folders = {}
         self._failures = 0
         self.retry_at = 0.0  # after a failure, listening is tried again then
         self.root_changed = False  # the folder itself went away or was replaced
@@ -45,8 +55,19 @@ class Events:
         """Whether events can be expected."""
         return self._task is not None
 
-    async def start(self) -> None:
-        """Listen from now on; what happens after the return is heard."""
+    def covers(self, folders: Folders) -> bool:
+        """Whether all of these folders are listened to, and none is another one by now."""
+        return all(self._folders.get(path) == mark for path, mark in folders.items())
+
+    def made_anew(self, path: str) -> None:
+        """A folder was made, perhaps where another was, with its number: whatever was known of it is void."""
+        within = f"{path}/"
+        left = {p: m for p, m in self._folders.items() if p != path and not p.startswith(within)}
+        self._folders = left
+
+    async def start(self, folders: Folders) -> None:
+        """Listen from now on to the root and these folders; what happens after the return is heard."""
+        self._folders = dict(folders)
         self._task = asyncio.create_task(self._listen())
         await asyncio.sleep(0)
 
@@ -68,7 +89,8 @@ class Events:
     async def _listen(self) -> None:
         try:
             async for changes in awatch(
-                self._root,
+                *self._paths(),
+                recursive=False,
                 watch_filter=None,
                 debounce=_BURST_MS,
                 step=_STEP_MS,
@@ -86,6 +108,14 @@ class Events:
         self._task = None
         self.root_changed = True
         self._on_change()
+
+    def _paths(self) -> list[str]:
+        """Give the whole paths; what has no name in UTF-8 would break it for all, and is found by scans."""
+        paths = [
+            self._root,
+            *(f"{self._root.rstrip('/')}/{path}" for path in self._folders if path),
+        ]
+        return [path for path in paths if path.isascii() or _is_text(path)]
 
     def _note(self, changes: Iterable[tuple[Change, str]]) -> None:
         prefix = f"{self._root.rstrip('/')}/"
@@ -110,3 +140,7 @@ class Events:
             "If inotify watches ran out, raise fs.inotify.max_user_watches.",
         )
         log.warning("%s", self.problem, extra={"action": "inbox-events"})
+
+
+def _is_text(path: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in path)

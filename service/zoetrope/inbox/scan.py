@@ -22,6 +22,7 @@ class Scan(msgspec.Struct):
     """What a walk through some folders found."""
 
     files: dict[str, FileStat] = {}
+    folders: dict[str, tuple[int, int]] = {}  # each that was walked, with its device and number
     devices: dict[str, int] = {}  # of the folders directly in the inbox
     unreadable: list[str] = []
     whole: bool = True  # false when there was more than a scan holds
@@ -38,6 +39,8 @@ def scan(root: str, folders: Iterable[str] = ("",)) -> Scan:
             folder = waiting.pop()
             try:
                 with tree.folder(folder) as at, os.scandir(at) as entries:
+                    own = os.fstat(at)
+                    found.folders[folder] = own.st_dev, own.st_ino
                     for entry in entries:
                         path = f"{folder}/{entry.name}" if folder else entry.name
                         if is_foreign(entry.name) or path in (CLAIMED, REFUSED):

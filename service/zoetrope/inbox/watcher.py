@@ -32,7 +32,9 @@ Result = TypeVar("Result")
 ROOT_SECONDS = 5.0  # between looks whether the inbox itself is still there
 PATIENCE_SECONDS = 30.0  # for one look at the file system
 _POLL_SECONDS = (1.0, 5.0)  # between polls; follows the settle time
+_LISTEN_SECONDS = 1.0  # between two beginnings to listen, however fast folders are made
 _SCAN_SHARE = 100  # a poll may take one part in so many of the time
+_LISTEN_SHARE = 10  # and as many times as long as a scan takes
 _BATCH_SECONDS = 0.05
 _FAILED = Reason("inbox-error", "Reading the inbox failed; it is retried.", "Please report this.")
 
@@ -77,6 +79,8 @@ class Watcher:
         self._fresh = asyncio.Event()
         self._events = Events(self._root, self._wake.set, clock=clock)
         self._presence = Presence(self._root, mounts)
+        self._folders: dict[str, tuple[int, int]] = {}  # the real ones, each with its identity
+        self._listen_due = 0.0
         self._polled: frozenset[str] = frozenset()
         self._root_due = self._scan_due = self._poll_due = 0.0
         self._scan_seconds = 0.0
@@ -171,9 +175,12 @@ class Watcher:
             return
         if self._presence.identity is None:
             return
+        if self._misses_folders and now >= self._listen_due:
+            await self._events.stop()
         if self._must_listen and now >= self._events.retry_at:
             # The watch must stand before the scan, or what arrives between is seen by neither.
-            await self._events.start()
+            self._listen_due = now + max(_LISTEN_SECONDS, _LISTEN_SHARE * self._scan_seconds)
+            await self._events.start(self._folders)
             self._scan_due = 0.0
         await self._take_hints()
         now = self._clock()
@@ -195,6 +202,8 @@ class Watcher:
                 times.append(self._poll_due)
             if self._must_listen:
                 times.append(self._events.retry_at)
+            elif self._misses_folders:
+                times.append(self._listen_due)
             if (due := self._stability.next_due()) is not None:
                 times.append(due)
             if self._later:
@@ -210,6 +219,11 @@ class Watcher:
     @property
     def _must_listen(self) -> bool:
         return self._wants_events and not self._events.listening
+
+    @property
+    def _misses_folders(self) -> bool:
+        """Whether there are folders that nobody listens to yet."""
+        return self._events.listening and not self._events.covers(self._folders)
 
     def _to_poll(self) -> tuple[str, ...]:
         """The folders that need polling: all of the inbox, some, or none."""
@@ -263,6 +277,7 @@ class Watcher:
             elif found is None:
                 # What was in a folder when it was moved here comes without events.
                 if Change.added in changes:
+                    self._events.made_anew(path)
                     folders.append(path)
             elif self._concerns(path, found):
                 if entry.kind is EntryKind.PICTURE:
@@ -300,6 +315,7 @@ class Watcher:
         least, most = _POLL_SECONDS
         pause = min(most, max(least, self._settings.settle_seconds))
         self._poll_due = now + max(pause, _SCAN_SHARE * self._scan_seconds)
+        self._folders = {**({} if whole and found.whole else self._folders), **found.folders}
         if whole:
             self._scan_due = now + self._settings.rescan_seconds
             self._last_scan = self._wall()
