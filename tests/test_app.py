@@ -5,11 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from tests.fakes.service import RECIPES
 from zoetrope import app
 from zoetrope.errors import LedgerError
+from zoetrope.graphs.shelf import load
+from zoetrope.graphs.versions import Versions
 from zoetrope.notifier import Notifier
 from zoetrope.settings import parse
 from zoetrope.store.sqlite.ledger import Ledger
@@ -171,3 +175,44 @@ async def test_a_ledger_that_does_not_answer_at_the_start_is_waited_for(
     assert not broken
     stop.set()
     await running
+
+
+async def test_what_an_earlier_part_still_removes_after_a_reload_is_no_version_of_a_new_job(
+    tmp_path, monkeypatch
+):
+    """Its sweep runs on a thread, which a cancelled task leaves behind."""
+    first, asked, gate, over = [], threading.Event(), threading.Event(), threading.Event()
+    forget = Versions.forget
+
+    def late(self, unused):
+        if first:
+            return forget(self, unused)
+        first.append(self)
+        asked.set()
+        gate.wait(60)
+        gone = forget(self, unused)
+        over.set()
+        return gone
+
+    monkeypatch.setattr(Versions, "forget", late)
+    (tmp_path / "inbox").mkdir()
+    text = CONFIG.format(tmp_path) + f'recipes.path = ["{RECIPES}"]\n'
+    settings = parse(text, "test.toml")
+    version = Versions(settings.recipe_versions).keep(load(RECIPES / "tiny"))
+    changed = parse(text + "inbox.settle_seconds = 9\n", "test.toml")
+    notifier, stop, again = Heard(), asyncio.Event(), asyncio.Event()
+    service = app.App(settings, notifier, read=lambda: changed)
+    running = asyncio.create_task(service.run(stop, again))
+    async with asyncio.timeout(60):
+        await notifier.said.get()
+        await asyncio.to_thread(asked.wait, 60)
+        again.set()
+        await notifier.said.get()
+        recipes = service.server._runtime.need_recipes()
+        # A picture is accepted now: its job's row follows.
+        assert await asyncio.to_thread(recipes.versions.keep, recipes.get("tiny")) == version
+        gate.set()
+        await asyncio.to_thread(over.wait, 60)
+        stop.set()
+        await running
+    assert Versions(settings.recipe_versions).has(version)

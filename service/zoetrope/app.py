@@ -23,6 +23,7 @@ from .errors import SettingsError, ZoetropeError
 from .gpu.tuner import Tuner
 from .gpu.watch import Watch
 from .graphs.shelf import of_host
+from .graphs.versions import Versions
 from .host import trouble
 from .inbox.intake import Intake
 from .inbox.rejected import RejectedPictures
@@ -81,6 +82,9 @@ class App:
         self._notifier = notifier or Notifier.from_environ()
         self._bus = Bus(settings.outbox.path)
         self._runtime = Runtime(settings)
+        # One for the whole process: after a reload, a thread of the earlier part may still be about to remove
+        # versions, and has to hear which ones the new part keeps.
+        self._versions = Versions(settings.recipe_versions)
         self.server = Server(self._runtime, self._bus)
 
     async def run(self, stop: asyncio.Event, again: asyncio.Event | None = None) -> None:
@@ -170,7 +174,7 @@ class App:
 
     async def _serve(self, ledger: Ledger) -> None:
         settings = self._settings
-        recipes = of_host(settings)
+        recipes = of_host(settings, self._versions)
         # The name under which engines know the service of this ledger.
         client_id = await self._until_answered(
             lambda: ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
