@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from tests.fakes.running import draw, states, until
+from tests.fakes.running import draw, states, until, videos
 from tests.fakes.service import EngineProcess, ServiceProcess
 
 
@@ -23,7 +23,7 @@ def test_a_backup_made_while_jobs_run_brings_them_back_and_no_video_is_made_twic
     service.start()
     try:
         draw(service.inbox / "first.png")
-        until(service.done, "the first video")
+        videos(service)
         draw(service.inbox / "second.png", 9)
         until(lambda: "running" in states(service), "the second job to run")
         made = command("backup", file, "--url", service.url)
@@ -31,8 +31,7 @@ def test_a_backup_made_while_jobs_run_brings_them_back_and_no_video_is_made_twic
         assert made.stdout.startswith(f"{file}: 2 jobs, ")
         assert file.stat().st_mode & 0o777 == 0o600
         draw(service.inbox / "third.png", 20)
-        until(lambda: len(service.done()) == 3, "three videos")
-        until(lambda: states(service) == ["done"] * 3, "three jobs to be done")
+        videos(service, 3)
         refused = command("restore", file, "--config", service.config)
         assert refused.returncode == 1
         assert "systemctl stop zoetrope" in refused.stderr
@@ -45,7 +44,8 @@ def test_a_backup_made_while_jobs_run_brings_them_back_and_no_video_is_made_twic
         # The backup says that the second job runs; its video is in the outbox.
         until(lambda: states(service) == ["done"] * 2, "both jobs to be done")
         draw(service.inbox / "fourth.png", 30)
-        until(lambda: len(service.done()) == 4, "the fourth video")
+        until(lambda: states(service) == ["done"] * 3, "the fourth video")
+        assert len(service.done()) == 4
         assert set(before) < set(service.done())
         assert command("recover", "--url", service.url).stdout == "No work waits in lost+found.\n"
         service.stop()

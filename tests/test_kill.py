@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.fakes.running import emptied, states, until
 from tests.fakes.service import EngineProcess, ServiceProcess
 from zoetrope.jobs.outbox_identity import MARK
 
@@ -46,10 +47,10 @@ def test_killed_at_random_moments_it_makes_each_video_once(tmp_path, engine, kil
             time.sleep(randomness.uniform(0.05, 1.5))
             service.kill()
             service.start(wait=False)
-        deadline = time.monotonic() + 120
-        while len(service.done()) < PICTURES and time.monotonic() < deadline:
-            time.sleep(0.1)
-        time.sleep(0.5)  # a video made twice would show up now
+        until(lambda: states(service).count("done") >= PICTURES, "all jobs to be done", 120)
+        until(lambda: set(states(service)) == {"done"}, "no other job to be left", 120)
+        # Work goes a moment after its job is done.
+        emptied(service.state / "work")
     finally:
         code = service.stop()
     told = service.log.read_text()
@@ -62,6 +63,5 @@ def test_killed_at_random_moments_it_makes_each_video_once(tmp_path, engine, kil
         assert (folder / f"{folder.name.rpartition('-')[0]}.mp4").stat().st_size > 0
     left_over = [p for p in service.inbox.rglob("*") if p.is_file()]
     assert left_over == []
-    assert list((service.state / "work").iterdir()) == []
     assert {path.name for path in service.outbox.glob(".*")} == {MARK}
     assert "Traceback" not in told

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tests.fakes.running import draw, readiness, states, until
+from tests.fakes.running import draw, emptied, readiness, states, until, videos
 from tests.fakes.service import ServiceProcess
 
 
@@ -42,9 +42,8 @@ def test_with_a_lost_ledger_no_picture_is_lost_and_each_becomes_one_video(tmp_pa
         assert len(json.loads(done.stdout)) == 2
         service.kill()
         service.start()
-        until(lambda: len(service.done()) == 2, "the videos")
-        until(lambda: states(service) == ["done"] * 2, "the jobs to be done")
+        videos(service, 2)
         assert recover(service).stdout == "No work waits in lost+found.\n"
-        assert list((service.state / "work").iterdir()) == []
+        emptied(service.state / "work")
     finally:
         service.stop()

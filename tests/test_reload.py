@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.running import draw, until
+from tests.fakes.running import draw, until, videos
 from tests.fakes.service import EngineProcess
 from zoetrope.reload import FIXED, reload
 from zoetrope.settings import Settings, parse
@@ -88,9 +88,9 @@ def test_a_reload_in_mid_stage_keeps_the_process_and_the_prompt(service, engine)
     until(lambda: [j["state"] for j in service.get("/api/v1/jobs")["jobs"]] == ["running"], "a job")
     service.reload("settle_seconds = 0.2", "settle_seconds = 0.3")
     said(service, "changed: inbox.settle_seconds")
-    until(service.done, "the video")
+    videos(service)
     draw(service.inbox / "dog.png", colour=40)
-    until(lambda: len(service.done()) == 2, "the second video")
+    videos(service, 2)
     assert service.process.pid == pid
     assert service.process.poll() is None
     with urllib.request.urlopen(f"{engine.url}/history") as answer:
@@ -124,7 +124,7 @@ def test_a_mistake_is_said_and_the_old_settings_stay(service):
     said(service, "settings not reloaded")
     assert "did you mean `settle_seconds`?" in service.log.read_text()
     draw(service.inbox / "cat.png")
-    until(service.done, "the video")
+    videos(service)
 
 
 def test_what_waits_for_a_restart_is_named_and_the_page_stays(service):

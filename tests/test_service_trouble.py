@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.precious import ID, make_precious, snapshot
-from tests.fakes.running import draw, known_jobs, readiness, states, until
+from tests.fakes.running import draw, known_jobs, readiness, states, until, videos
 from tests.fakes.service import EngineProcess, ServiceProcess, free_port
 
 
@@ -29,7 +29,7 @@ def test_an_engine_that_comes_late_and_goes_again_fails_nobody(tmp_path):
         engine.process.kill()
         engine.process.wait()
         engine.start()
-        until(service.done, "the video")
+        videos(service)
         code, _ = until(lambda: (r := readiness(service))[0] == 200 and r, "readiness")
         assert code == 200
     finally:
@@ -43,7 +43,7 @@ def test_a_ledger_that_cannot_be_used_is_told_and_taken_up_once_mended(
 ):
     service.start()
     draw(service.inbox / "cat.png")
-    until(service.done, "the video")
+    videos(service)
     service.stop()
     ledger = service.state / "ledger.db"
     sound = ledger.read_bytes()
@@ -65,7 +65,7 @@ def test_a_ledger_that_cannot_be_used_is_told_and_taken_up_once_mended(
     mended = service.state / "mended"
     mended.write_bytes(sound)
     mended.replace(ledger)  # in one step: the service may look at any moment
-    until(lambda: len(service.done()) == 2, "the second video")
+    videos(service, 2)
 
 
 def test_a_start_without_a_usable_outbox_serves_says_so_and_goes_on_when_it_is_back(
@@ -89,7 +89,7 @@ def test_a_start_without_a_usable_outbox_serves_says_so_and_goes_on_when_it_is_b
     until(lambda: len(states(service)) == 2, "the next picture to be taken")
     service.outbox.unlink()
     (tmp_path / "away").rename(service.outbox)
-    until(service.done, "the first video")
+    videos(service)
     until(lambda: "review" in states(service), "the next review")
 
 
@@ -109,7 +109,7 @@ def test_an_inbox_that_is_removed_and_comes_back_is_watched_again(service, tmp_p
     assert str(service.inbox) in told
     (tmp_path / "away").rename(service.inbox)
     draw(service.inbox / "cat.png")
-    until(service.done, "the video")
+    videos(service)
 
 
 def test_an_inbox_on_another_mount_works_the_same(tmp_path, engine):
@@ -125,7 +125,7 @@ def test_an_inbox_on_another_mount_works_the_same(tmp_path, engine):
         )
         service.start()
         draw(away / "cat.png")
-        until(service.done, "the video")
+        videos(service)
         service.stop()
     finally:
         shutil.rmtree(away)
@@ -153,7 +153,7 @@ def test_a_full_disk_pauses_and_goes_on_by_itself(tmp_path, engine):
         service.start()
         until(lambda: readiness(service)[0] == 200, "readiness")
         draw(service.inbox / "first.png")
-        until(service.done, "the first video")
+        videos(service)
         ballast = service.state / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb") as file:
             while True:
@@ -164,7 +164,7 @@ def test_a_full_disk_pauses_and_goes_on_by_itself(tmp_path, engine):
             "the trouble to be told",
         )
         ballast.unlink()
-        until(lambda: len(service.done()) == 2, "the second video")
+        videos(service, 2)
         assert states(service) == ["done", "done"]
         service.stop()
     assert "Traceback" not in service.log.read_text()
@@ -184,7 +184,7 @@ def test_a_read_only_inbox_is_told_and_nothing_is_lost(tmp_path, engine):
         assert readiness(service)[0] == 503
         assert (service.inbox / "cat.png").exists()
         remount(service.inbox, "rw")
-        until(service.done, "the video, once the inbox can be written")
+        videos(service)
         service.stop()
     assert "Traceback" not in service.log.read_text()
 
@@ -197,11 +197,15 @@ def test_a_read_only_inbox_serves_when_its_files_are_copied(tmp_path, engine):
         draw(service.inbox / "cat.png")
         remount(service.inbox, "ro")
         service.start()
-        until(service.done, "the video")
+        videos(service)
         service.stop()
+        # Pictures are taken in the order of arrival: once this one is made, the first was looked at again.
+        remount(service.inbox, "rw")
+        draw(service.inbox / "dog.png", 50)
+        remount(service.inbox, "ro")
         service.start()
-        time.sleep(1.0)
-        assert states(service) == ["done"]
+        videos(service, 2)
+        assert states(service) == ["done", "done"]
         service.stop()
         assert (service.inbox / "cat.png").exists()
 
@@ -210,7 +214,7 @@ def test_a_read_only_inbox_serves_when_its_files_are_copied(tmp_path, engine):
 def test_links_from_the_share_lead_nowhere_at_the_start_and_afterwards(service, tmp_path, target):
     service.start()
     draw(service.inbox / "first.png")
-    until(service.done, "the first video")
+    videos(service)
     service.stop()
     precious = make_precious(tmp_path / "precious")
     before = snapshot(precious)
@@ -225,7 +229,7 @@ def test_links_from_the_share_lead_nowhere_at_the_start_and_afterwards(service, 
     service.start()
     draw(service.inbox / "second.png", 9)
     (service.inbox / "bad.png").write_text("hello")
-    until(lambda: len(service.done()) == 2, "the second video")
+    videos(service, 2)
     until((service.inbox / "rejected" / "bad.png").exists, "the rejected picture")
     assert service.stop() == 0
     assert snapshot(precious) == before

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.running import draw, until
+from tests.fakes.running import draw, until, videos
 from tests.fakes.service import RECIPES, EngineProcess, ServiceProcess
 from zoetrope.cli import receipt_file
 from zoetrope.graphs.shelf import load
@@ -38,7 +38,7 @@ class Host(ServiceProcess):
     def video(self):
         draw(self.inbox / "cat.png")
         (self.inbox / "cat.toml").write_text('prompt = "zoom"\nsteps = 6')
-        (first,) = until(self.done, "the video")
+        (first,) = videos(self)
         return first
 
 
@@ -75,7 +75,7 @@ def test_a_receipt_gives_the_same_graphs_and_seed_again(service):
     (service.inbox / "cat.toml").write_text(
         'preset = "no-talking"\nprompt = "Beat 1 (0-1s): zoom"\nframes = 9\nsteps = 6'
     )
-    (first,) = until(service.done, "the video")
+    (first,) = videos(service)
     done = zoetrope("reproduce", first / "receipt.json", "--sync", "--url", service.url)
     assert done.returncode == 0, done.stderr
     assert "The workflows are the same as then" in done.stdout
@@ -116,7 +116,7 @@ def test_the_picture_has_the_name_that_it_was_dropped_with(told, files, names):
 
 def test_another_picture_is_another_graph_and_is_told(service, tmp_path):
     draw(service.inbox / "cat.png")
-    (first,) = until(service.done, "the video")
+    (first,) = videos(service)
     copy = tmp_path / "copy"
     shutil.copytree(first, copy)
     draw(copy / "source.png", colour=77)
@@ -232,7 +232,7 @@ def test_a_recipe_that_was_changed_in_the_receipt_is_not_taken(host):
 
 def test_a_receipt_that_was_copied_alone_takes_the_picture_from_the_service(service, tmp_path):
     draw(service.inbox / "cat.png")
-    (first,) = until(service.done, "the video")
+    (first,) = videos(service)
     alone = tmp_path / "alone" / "receipt.json"
     alone.parent.mkdir()
     shutil.copy(first / "receipt.json", alone)

@@ -11,7 +11,7 @@ import urllib.request
 import av
 import pytest
 
-from tests.fakes.running import draw, until
+from tests.fakes.running import draw, until, videos
 from tests.fakes.service import ServiceProcess
 
 pytestmark = pytest.mark.engine
@@ -36,8 +36,7 @@ def test_pictures_become_videos(service):
     for n in range(4):
         draw(service.inbox / f"cat{n}.png", colour=n * 11 + time.time_ns() % 97)
         (service.inbox / f"cat{n}.toml").write_text(f"frames = {5 + 4 * (n % 2)}")
-    until(lambda: len(service.done()) == 4, "four videos", 120)
-    for folder in service.done():
+    for folder in videos(service, 4):
         receipt = json.loads((folder / "receipt.json").read_text())
         video = next(folder.glob("cat*.mp4"))
         assert frames(video) == (receipt["plan"]["frames"], 128, 128)
@@ -53,14 +52,14 @@ def test_a_review_and_a_cancelled_job(service, real_url):
     until(lambda: _states(service) == ["review"], "the review", 120)
     job = service.get("/api/v1/jobs")["jobs"][0]["id"]
     _order(service, job, "approve")
-    until(service.done, "the video", 120)
+    videos(service)
     draw(service.inbox / "long.png", colour=time.time_ns() % 251)
     (service.inbox / "long.toml").write_text("frames = 81\nsteps = 100")
     until(lambda: "running" in _states(service), "the long job to run", 60)
     job = service.get("/api/v1/jobs?state=running")["jobs"][0]["id"]
     _order(service, job, "cancel")
     until(lambda: _queue(real_url) == 0, "the engine to be free again", 60)
-    assert sorted(_states(service)) == ["cancelled", "done"]
+    until(lambda: sorted(_states(service)) == ["cancelled", "done"], "the states")
 
 
 def test_killed_while_the_engine_works_it_finds_its_prompt_again(service):
@@ -69,7 +68,7 @@ def test_killed_while_the_engine_works_it_finds_its_prompt_again(service):
     until(lambda: _states(service) == ["running"], "the job to run", 60)
     service.kill()
     service.start()
-    until(service.done, "the video", 120)
+    videos(service)
     (job,) = service.get("/api/v1/jobs")["jobs"]
     assert [len(stage["attempts"]) for stage in job["stages"]] == [1, 1]
 

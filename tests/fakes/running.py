@@ -42,6 +42,21 @@ def readiness(service: ServiceProcess) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
+def videos(service: ServiceProcess, count: int = 1) -> list[Path]:
+    """Wait for so many videos whose jobs are done: a folder appears a moment before the row that says so."""
+
+    def made() -> list[Path]:
+        found = service.done()
+        return found if len(found) >= count <= states(service).count("done") else []
+
+    return until(made, f"{count} videos whose jobs are done")
+
+
+def emptied(folder: Path) -> None:
+    """Wait until nothing is left in a folder: work goes a moment after the job is done."""
+    until(lambda: not list(folder.iterdir()), f"{folder} to be empty")
+
+
 def states(service: ServiceProcess) -> list[str]:
     """Name every job's state; none while the ledger is still being opened."""
     with contextlib.suppress(urllib.error.HTTPError):

@@ -180,8 +180,8 @@ def end(process: subprocess.Popen[bytes] | None) -> int:
         return process.returncode if process else 0
     process.terminate()
     try:
-        return process.wait(10)
+        return process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        raise AssertionError("it did not end within 10 s of SIGTERM") from None
+        raise AssertionError(f"it did not end within {PATIENCE:g} s of SIGTERM") from None

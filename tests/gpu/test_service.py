@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.fakes.nvml.simulated import uid
+from tests.fakes.running import videos
 from tests.fakes.service import RECIPES, EngineProcess, ServiceProcess
 from zoetrope.gpu import wire
 from zoetrope.gpu.probation import Trust
@@ -53,7 +54,7 @@ def test_a_picture_is_made_at_the_working_profile_and_its_receipt_says_what_that
     drop(service)
     found.until(lambda: found.simulated.tuning() == BASELINE)
     found.simulated.set(load=1.0, vram_used=11e9)
-    found.until(lambda: service.done(), patience=60)
+    videos(service)
     found.simulated.set(load=0.0)
     receipt = json.loads((service.done()[0] / "receipt.json").read_text())
     for stage in receipt["stages"]:
@@ -78,7 +79,7 @@ def test_a_service_that_is_killed_leaves_the_card_at_stock(pipeline):
     service.kill()
     found.until(lambda: found.simulated.tuning() == STOCK)
     service.start(**found.simulated.environ)
-    found.until(lambda: service.done(), patience=90)
+    videos(service)
 
 
 def test_an_xid_in_mid_stage_ends_at_stock_and_the_video_is_made_all_the_same(pipeline):
@@ -87,7 +88,7 @@ def test_an_xid_in_mid_stage_ends_at_stock_and_the_video_is_made_all_the_same(pi
     found.until(lambda: found.simulated.tuning() == BASELINE)
     found.simulated.xid(31)
     found.until(lambda: found.simulated.tuning() == STOCK)
-    found.until(lambda: service.done(), patience=60)
+    videos(service)
     assert found.simulated.tuning() in (STOCK, (1200, 0, 575))
 
     def told():
@@ -121,7 +122,7 @@ def test_a_video_that_comes_out_black_bars_the_profile(pipeline):
 
     found.until(barred)
     assert found.simulated.tuning() == STOCK
-    found.until(lambda: service.done(), patience=60)
+    videos(service)
     # The second attempt ran at stock, and its video is sound.
     receipt = json.loads((service.done()[0] / "receipt.json").read_text())
     first, second = receipt["stages"][0]["attempts"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 
@@ -11,14 +12,29 @@ from zoetrope.domain.job import State
 from zoetrope.jobs.recognition import finished
 
 
-async def older_ledger(pipeline, *states, review=False):
-    """Have a video made, and start again with the ledger as it was in one of some states before."""
-    job = await pipeline.drop(review=review)
-    await pipeline.becomes(job, *states)
+async def older_ledger(pipeline, state, monkeypatch):
+    """Have a video made, and start again with the ledger of when its job was held in a state before."""
+    gate, submit = asyncio.Event(), pipeline.clients[0].submit
+
+    async def held(*args, **options):
+        await gate.wait()
+        return await submit(*args, **options)
+
+    monkeypatch.setattr(pipeline.clients[0], "submit", held)
+    if state is State.QUEUED:
+        await pipeline.conductor.pause()
+    job = await pipeline.drop(review=state is State.REVIEW)
+    if state is State.RUNNING:
+        await pipeline.until_attempt(job, 1)
+    elif state is State.REVIEW:
+        gate.set()
+    await pipeline.becomes(job, state)
     old = pipeline.root / "old.db"
     await pipeline.ledger.copy_to(old)
-    if review:
-        await pipeline.becomes(job, State.REVIEW)
+    gate.set()
+    if state is State.QUEUED:
+        await pipeline.conductor.resume()
+    elif state is State.REVIEW:
         await pipeline.conductor.approve(job.id)
     done = await pipeline.becomes(job, State.DONE)
     await pipeline.stop()
@@ -29,13 +45,9 @@ async def older_ledger(pipeline, *states, review=False):
     return done
 
 
-@pytest.mark.parametrize(
-    ("states", "review"),
-    [((State.QUEUED, State.RUNNING), False), ((State.REVIEW,), True)],
-    ids=["under way", "in review"],
-)
-async def test_a_job_whose_video_is_there_is_done_and_nothing_is_made(pipeline, states, review):
-    done = await older_ledger(pipeline, *states, review=review)
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.REVIEW])
+async def test_a_job_whose_video_is_there_is_done_and_nothing_is_made(pipeline, state, monkeypatch):
+    done = await older_ledger(pipeline, state, monkeypatch)
     before = pipeline.videos()
     await pipeline.start()
     again = await pipeline.becomes(done, State.DONE)
@@ -52,8 +64,10 @@ async def test_a_job_whose_video_is_there_is_done_and_nothing_is_made(pipeline, 
 
 
 @pytest.mark.parametrize("flaw", ["video", "other", "stages", "garbage", "link"])
-async def test_what_is_no_finished_folder_of_the_job_is_not_taken_for_one(pipeline, flaw):
-    done = await older_ledger(pipeline, State.QUEUED, State.RUNNING)
+async def test_what_is_no_finished_folder_of_the_job_is_not_taken_for_one(
+    pipeline, flaw, monkeypatch
+):
+    done = await older_ledger(pipeline, State.RUNNING, monkeypatch)
     folder = pipeline.settings.outbox.path / done.outbox
     receipt = folder / "receipt.json"
     told = json.loads(receipt.read_text())

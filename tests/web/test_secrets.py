@@ -6,7 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 
-from tests.fakes.running import draw, until
+from tests.fakes.running import draw, until, videos
 from tests.fakes.service import EngineProcess, ServiceProcess
 
 SECRETS = (b"secretpw", b"secretq", b"secretuser")
@@ -64,7 +64,7 @@ def test_what_opens_an_engine_is_shown_nowhere(tmp_path):
     try:
         service.start()
         draw(service.inbox / "cat.png")
-        until(service.done, "the video")
+        videos(service)
         fault = json.dumps({"kind": "refuse", "times": 0}).encode()
         urllib.request.urlopen(f"{engine.url}/simulated/faults", fault).close()
         draw(service.inbox / "dog.png")
