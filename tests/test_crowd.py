@@ -16,7 +16,7 @@ from zoetrope.web.connections import share
 
 FILES = 256
 CROWD = 500  # more than the service may have descriptors in all
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.fakes.service import ServiceProcess
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def draw(file: Path, colour: int = 0, size: tuple[int, int] = (96, 64)) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-PATIENCE = 60.0
+PATIENCE = 120.0
 QUICK_INBOX = """
             settle_seconds = 0.2
             ticket_grace_seconds = 0.05
