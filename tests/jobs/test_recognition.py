@@ -14,19 +14,17 @@ from zoetrope.jobs.recognition import finished
 
 async def older_ledger(pipeline, state, monkeypatch):
     """Have a video made, and start again with the ledger of when its job was held in a state before."""
-    gate, submit = asyncio.Event(), pipeline.clients[0].submit
+    gate, fetch = asyncio.Event(), pipeline.clients[0].fetch
 
     async def held(*args, **options):
         await gate.wait()
-        return await submit(*args, **options)
+        return await fetch(*args, **options)
 
-    monkeypatch.setattr(pipeline.clients[0], "submit", held)
+    monkeypatch.setattr(pipeline.clients[0], "fetch", held)
     if state is State.QUEUED:
         await pipeline.conductor.pause()
     job = await pipeline.drop(review=state is State.REVIEW)
-    if state is State.RUNNING:
-        await pipeline.until_attempt(job, 1)
-    elif state is State.REVIEW:
+    if state is State.REVIEW:
         gate.set()
     await pipeline.becomes(job, state)
     old = pipeline.root / "old.db"
