@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.service import RECIPES
 from zoetrope import app
 from zoetrope.errors import LedgerError
-from zoetrope.graphs.shelf import load
+from zoetrope.graphs.shelf import Recipes, load, of_host
 from zoetrope.graphs.versions import Versions
 from zoetrope.notifier import Notifier
 from zoetrope.settings import parse
@@ -181,6 +181,7 @@ async def test_what_an_earlier_part_still_removes_after_a_reload_is_no_version_o
     tmp_path, monkeypatch
 ):
     """Its sweep runs on a thread, which a cancelled task leaves behind."""
+    shelves: list[Recipes] = []
     first, asked, gate, over = [], threading.Event(), threading.Event(), threading.Event()
     forget = Versions.forget
 
@@ -194,7 +195,12 @@ async def test_what_an_earlier_part_still_removes_after_a_reload_is_no_version_o
         over.set()
         return gone
 
+    def shelf(*args):
+        shelves.append(of_host(*args))
+        return shelves[-1]
+
     monkeypatch.setattr(Versions, "forget", late)
+    monkeypatch.setattr(app, "of_host", shelf)
     (tmp_path / "inbox").mkdir()
     text = CONFIG.format(tmp_path) + f'recipes.path = ["{RECIPES}"]\n'
     settings = parse(text, "test.toml")
@@ -208,7 +214,7 @@ async def test_what_an_earlier_part_still_removes_after_a_reload_is_no_version_o
         await asyncio.to_thread(asked.wait, 60)
         again.set()
         await notifier.said.get()
-        recipes = service.server._runtime.need_recipes()
+        recipes = shelves[1]
         # A picture is accepted now: its job's row follows.
         assert await asyncio.to_thread(recipes.versions.keep, recipes.get("tiny")) == version
         gate.set()
