@@ -41,7 +41,7 @@ class Promise(msgspec.Struct, frozen=True):
 
 PROMISES: tuple[Promise, ...] = (
     Promise(
-        "A picture becomes exactly one video, wherever the service or the engine is killed.",
+        "A picture that was accepted becomes exactly one video, wherever the service or the engine is killed.",
         (
             "tests/test_kill.py::test_killed_at_random_moments_it_makes_each_video_once",
             "tests/inbox/test_recovery.py::test_a_picture_with_a_ticket_is_queued_once",
@@ -136,8 +136,10 @@ PROMISES: tuple[Promise, ...] = (
         (Measured("recovery", "recovery with 10,000 queued"),),
     ),
     Promise(
-        "Hostile connections close the page to no user, and keep no job from becoming a video.",
+        "Hostile connections without the token close the page to no user who has it, and none keep a job from becoming a video.",
         (
+            "tests/web/test_strangers.py::test_what_has_no_end_and_no_token_closes_the_page_to_nobody_who_has_one",
+            "tests/web/test_strangers.py::test_those_who_have_the_token_may_take_every_place_and_the_monitor_is_answered",
             "tests/test_crowd.py::test_silent_connections_keep_nobody_from_working",
             "tests/web/test_connections.py::test_nothing_is_left_of_many_who_came_at_once",
         ),

@@ -12,8 +12,10 @@ from zoetrope.web.connections import (
     IDLE,
     MOST,
     REJECTED,
+    STRANGER,
     OpenConnections,
     Share,
+    let_through,
     listen,
     share,
 )
@@ -23,6 +25,8 @@ AGES = 100_000.0
 HERE, NEIGHBOUR = Source("user 1", local=True), Source("user 2", local=True)
 HOSTS = [Source(f"192.0.2.{number}") for number in range(9)]
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+STRANGE = "strange"  # the host that is named in requests without a token
+ENDLESS = b"POST /take HTTP/1.1\r\nHost: strange\r\nContent-Length: 60000\r\n\r\nt"
 CREATE = b"POST /take HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
 
 
@@ -62,7 +66,7 @@ class House:
         self.clock = Clock(asyncio.get_running_loop())
 
     async def open(self, most=MOST, *, of_one=MOST, of_side=MOST, rejected=0):
-        app = web.Application()
+        app = web.Application(middlewares=[self.guard])
         app.add_routes(
             [
                 web.get("/hello", self.hello),
@@ -83,6 +87,12 @@ class House:
         self.stack.callback(server.close)
         self.address = server.sockets[0].getsockname()
         self.server = runner.server
+
+    @web.middleware
+    async def guard(self, request, handler):
+        if request.headers["Host"] != STRANGE:
+            let_through(request)
+        return await handler(request)
 
     async def hello(self, request):
         return web.Response(text="hello")
@@ -122,6 +132,14 @@ class Visitor:
     def __init__(self, reader, writer):
         self.reader, self.writer = reader, writer
         self.there = None  # the server's side
+
+    async def dally(self, request=ENDLESS):
+        """Begin a request that shows no token and has no end."""
+        self.drip(request)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert self.there.connected
+        return self
 
     def drip(self, data):
         """Let some bytes come in, at this moment and by themselves."""
@@ -225,6 +243,26 @@ async def test_a_body_may_take_as_long_as_it_needs(house):
         assert await visitor.answer() == ("200", "10")
 
 
+async def test_a_body_without_a_token_has_its_time_however_it_is_split(house):
+    await house.open()
+    visitor = await (await house.visit()).dally()
+    for _ in range(5):
+        assert len(house.open_connections) == 1
+        await house.clock.forward(STRANGER / 5)
+        visitor.drip(b"x")
+    assert await visitor.is_gone()
+    assert len(house.open_connections) == 0
+
+
+async def test_a_request_without_a_token_that_is_answered_in_time_leaves_no_clock_behind(house):
+    await house.open()
+    visitor = await house.visit()
+    hello = HELLO.replace(b": x", b": strange")
+    for _ in range(3):
+        assert await visitor.ask(hello) == ("200", "hello")
+        await house.clock.forward(STRANGER * 2)
+
+
 async def test_a_stream_stays_for_as_long_as_it_likes(house):
     await house.open()
     visitor = await house.visit()
@@ -326,6 +364,29 @@ async def test_one_neighbour_cannot_take_every_place(house):
     house.doors.set()
 
 
+async def test_who_shows_no_token_gives_way_in_the_middle_of_a_request(house):
+    await house.open(most=4)
+    busy = await house.linger()
+    strangers = [await (await house.visit(NEIGHBOUR)).dally() for _ in range(3)]
+    fifth = await house.visit(HERE)
+    assert await strangers[0].is_gone()
+    assert await fifth.ask() == ("200", "hello")
+    house.doors.set()
+    assert await busy.reader.read() == b"last"
+
+
+async def test_of_a_crowd_and_one_neighbour_the_crowd_gives_way(house):
+    await house.open(most=5)
+    single = await (await house.visit(NEIGHBOUR)).dally()  # the oldest of all
+    crowd = [await (await house.visit(HOSTS[0])).dally() for _ in range(4)]
+    for _ in range(2):
+        await house.visit(HOSTS[1])
+    assert single.there.connected
+    assert await crowd[0].is_gone()
+    assert await crowd[1].is_gone()
+    assert crowd[2].there.connected
+
+
 async def test_of_one_source_its_own_idle_connection_gives_way(house):
     await house.open(most=8, of_one=2)
     oldest = await house.visit(HERE)
@@ -382,13 +443,35 @@ async def test_a_browser_for_which_there_is_no_room_gets_a_page_that_says_so(hou
     house.doors.set()
 
 
+ALIVE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def test_a_monitor_for_which_there_is_no_room_hears_that_the_service_is_alive(house):
+    await house.open(most=2, rejected=3)
+    for _ in range(2):
+        await house.linger(NEIGHBOUR)
+    crowd = [await house.visit(NEIGHBOUR) for _ in range(3)]
+    monitor = await house.visit(HERE)
+    for _ in range(3):
+        await house.visit(NEIGHBOUR)
+    monitor.writer.write(ALIVE)
+    assert await monitor.answer() == ("200", '{"status":"alive"}')
+    assert await monitor.is_gone()
+    assert await refused(crowd[0])
+    other = await house.visit(HERE)
+    other.writer.write(ALIVE.replace(b"healthz", b"readyz"))
+    assert await refused(other)
+    house.doors.set()
+
+
 async def test_who_is_rejected_and_says_nothing_has_little_time_and_few_have_it(house):
     await house.open(most=1, rejected=1)
     await house.linger()
     silent = await house.visit()
-    assert await refused(await house.visit())
-    await house.clock.forward(REJECTED)
+    another = await house.visit()
     assert await refused(silent)
+    await house.clock.forward(REJECTED)
+    assert await refused(another)
     long = await house.visit()
     long.writer.write(b"GET /" + b"x" * 5000)
     assert await refused(long)

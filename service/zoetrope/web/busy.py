@@ -1,8 +1,12 @@
-"""What a connection is answered for which there is no room: a browser gets a page, a program a problem document."""
+"""What a connection is answered for which there is no room: a browser gets a page, a program a problem document.
+
+Who asks whether the service is alive hears that it is: a monitor would restart it, and every job with it.
+"""
 
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Literal
 
 import msgspec
 
@@ -10,6 +14,13 @@ from .problems import BLANK, Problem
 
 LONGEST = 4096  # bytes of a request that are looked at
 SECONDS = 10  # after which it is worth trying again
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """That the service answers at all."""
+
+    status: Literal["alive"] = "alive"
+
 
 PROBLEM = Problem(
     type=BLANK,
@@ -42,9 +53,18 @@ def is_whole(asked: bytes | bytearray) -> bool:
 
 def answer(asked: bytes) -> bytes:
     """Give the whole answer to a request, of which a part may be missing."""
+    if asks_whether_alive(asked):
+        return _answer(HTTPStatus.OK, msgspec.json.encode(Alive()), "application/json")
+    unavailable = HTTPStatus.SERVICE_UNAVAILABLE
     if wants_page(asked):
-        return _answer(PAGE.encode(), "text/html; charset=utf-8")
-    return _answer(msgspec.json.encode(PROBLEM), "application/problem+json")
+        return _answer(unavailable, PAGE.encode(), "text/html; charset=utf-8")
+    return _answer(unavailable, msgspec.json.encode(PROBLEM), "application/problem+json")
+
+
+def asks_whether_alive(asked: bytes) -> bool:
+    """Return whether a monitor asks for nothing but a sign of life."""
+    line = asked.partition(b"\r\n")[0].split(b" ")
+    return line[:1] == [b"GET"] and len(line) == 3 and line[1].partition(b"?")[0] == b"/healthz"
 
 
 def wants_page(asked: bytes) -> bool:
@@ -55,15 +75,16 @@ def wants_page(asked: bytes) -> bool:
     )
 
 
-def _answer(body: bytes, kind: str) -> bytes:
+def _answer(status: HTTPStatus, body: bytes, kind: str) -> bytes:
+    again = [f"Retry-After: {SECONDS}"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []
     head = (
-        f"HTTP/1.1 503 {PROBLEM.title}",
+        f"HTTP/1.1 {status} {status.phrase}",
         f"Content-Type: {kind}",
         f"Content-Length: {len(body)}",
         "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
         "X-Content-Type-Options: nosniff",
         "Cache-Control: no-store",
-        f"Retry-After: {SECONDS}",
+        *again,
         "Connection: close",
     )
     return "\r\n".join([*head, "", ""]).encode() + body

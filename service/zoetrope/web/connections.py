@@ -26,6 +26,8 @@ MOST = 256  # connections, on a host with descriptors to spare
 QUEUE = 128  # connections that the kernel keeps until they are accepted
 # Seconds until a request's header is whole: from its first byte, of the first request from the connection on.
 HEADER = 10.0
+# Seconds from there until the guard lets the request through, body and answer included.
+STRANGER = 10.0
 # Seconds between two requests; longer than proxies keep a connection that they may use again.
 IDLE = 180.0
 
@@ -76,8 +78,14 @@ async def listen(
     return server
 
 
+def let_through(request: web.BaseRequest) -> None:
+    """Note that the sender may ask this: the request has all the time it needs, and keeps its place."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.let_through()
+
+
 class Connection(web.RequestHandler):
-    """One connection: it is either in a request, or waits for one and may have to go."""
+    """One connection: it is in a request that was let through, or else it may have to go."""
 
     def __init__(
         self, open_connections: OpenConnections, server: web.Server, **options: Any
@@ -101,7 +109,7 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         self._open_connections.enter(self)
         self._wait()
-        self._start_clock()
+        self._start_clock(HEADER)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Make room."""
@@ -115,20 +123,25 @@ class Connection(web.RequestHandler):
         if self._asked is not None:
             self._asked += data[: LONGEST + 1 - len(self._asked)]
             if is_whole(self._asked):
-                self._turn_away()
+                self.turn_away()
             return
         rest_of_body = self._body is not None and not self._body.is_eof()
         if data and self._waits and self._deadline is None and not rest_of_body:
-            self._start_clock()
+            self._start_clock(HEADER)
             # aiohttp's own clock of idle connections is stopped, and is started again after the answer.
             self.keep_alive(True)
         super().data_received(data)
 
     def begin(self, body: StreamReader) -> None:
-        """A header is whole: the request may take as long as it needs, and so may its body."""
+        """A header is whole: a stranger's request, with its body and answer, gets no more than its time."""
         self._stop_clock()
         self._body = body
         self._waits = False
+        self._start_clock(STRANGER)
+
+    def let_through(self) -> None:
+        """The request may take as long as it needs, and so may its body."""
+        self._stop_clock()
         self._open_connections.busy(self)
 
     async def finish_response(
@@ -138,6 +151,7 @@ class Connection(web.RequestHandler):
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
+            self._stop_clock()
             self._wait()
 
     def close_idle(self) -> None:
@@ -154,11 +168,12 @@ class Connection(web.RequestHandler):
         self._stream = stream
         if self._open_connections.listens(self):
             later = asyncio.get_running_loop().call_later
-            self._deadline = later(REJECTED, self._turn_away)
+            self._deadline = later(REJECTED, self.turn_away)
         else:
-            self._turn_away()
+            self.turn_away()
 
-    def _turn_away(self) -> None:
+    def turn_away(self) -> None:
+        """Answer a connection that is rejected with what it has asked for so far."""
         self._stop_clock()
         self._open_connections.leave(self)
         if self._asked is not None and self._stream is not None and not self._stream.is_closing():
@@ -169,8 +184,8 @@ class Connection(web.RequestHandler):
         self._waits = True
         self._open_connections.waits(self)
 
-    def _start_clock(self) -> None:
-        self._deadline = asyncio.get_running_loop().call_later(HEADER, self.close_idle)
+    def _start_clock(self, seconds: float) -> None:
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self.close_idle)
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:
@@ -181,8 +196,9 @@ class Connection(web.RequestHandler):
 class OpenConnections:
     """All connections; made to be given to `loop.create_server`.
 
-    At a bound, the one that waits longest for a request gives way to a new one; where each of
-    them is in a request, the new one is rejected.
+    At a bound, one that is in no request, or in one that was not let through, gives way to a new one:
+    of the source that has the most of them, the one that waits longest. Where each of them is in a request that
+    was let through, the new one is rejected.
     """
 
     def __init__(
@@ -200,7 +216,7 @@ class OpenConnections:
         self._room = room
         self.source = source
         self._open: set[Connection] = set()
-        self._rejected: set[Connection] = set()
+        self._rejected: dict[Connection, None] = {}  # who came first is the first
         self._of: Counter[Source] = Counter()
         self._of_side: Counter[bool] = Counter()
         self._waiting: dict[Connection, None] = {}  # who waits longest is the first
@@ -235,11 +251,13 @@ class OpenConnections:
         if found is None:
             return True
         whose, concerned = found
-        for longest in self._waiting:
-            if concerned(longest.source):
-                LOG.warning("too many connections %s: an idle one is closed", whose, extra=FULL)
-                longest.close_idle()
-                return self.admits(source)
+        concern = [each for each in self._waiting if concerned(each.source)]
+        if concern:
+            said = "too many connections %s: one that is idle, or shows no token, is closed"
+            LOG.warning(said, whose, extra=FULL)
+            # Whoever comes with a few is never the one that has to go for a crowd.
+            max(concern, key=lambda each: self._of[each.source]).close_idle()
+            return self.admits(source)
         said = "too many connections %s, and all are in use: another one from %s is rejected"
         LOG.warning(said, whose, source.name, extra=FULL)
         return False
@@ -262,15 +280,18 @@ class OpenConnections:
         self._of_side[connection.source.local] += 1
 
     def listens(self, connection: Connection) -> bool:
-        """Return whether a connection that is rejected may say what it asks for."""
-        if len(self._rejected) >= self._room.rejected:
+        """Return whether a connection that is rejected may say what it asks for; for it another one has to go."""
+        if not self._room.rejected:
             return False
-        self._rejected.add(connection)
+        if len(self._rejected) >= self._room.rejected:
+            crowd = Counter(each.source for each in self._rejected)
+            max(self._rejected, key=lambda each: crowd[each.source]).turn_away()
+        self._rejected[connection] = None
         return True
 
     def leave(self, connection: Connection) -> None:
         """Count a connection no longer."""
-        self._rejected.discard(connection)
+        self._rejected.pop(connection, None)
         self._waiting.pop(connection, None)
         if connection in self._open:
             self._open.discard(connection)
@@ -282,8 +303,9 @@ class OpenConnections:
     def waits(self, connection: Connection) -> None:
         """Note that a connection waits for a request, from now on."""
         if connection in self._open:
+            self._waiting.pop(connection, None)
             self._waiting[connection] = None
 
     def busy(self, connection: Connection) -> None:
-        """Note that a connection is in a request."""
+        """Note that a connection is in a request that was let through."""
         self._waiting.pop(connection, None)

@@ -21,6 +21,7 @@ from ..durable import put
 from ..errors import SettingsError
 from ..settings import WebSettings, is_loopback
 from . import peer
+from .connections import let_through
 from .guesses import Guesses
 from .problems import Forbidden, TooManyGuesses, Unauthorized
 
@@ -174,8 +175,9 @@ def guard(access: Access, guesses: Guesses) -> Middleware:
                 "Use zoetrope's own page, the CLI, or a client that sends no Origin.",
                 key="origin",
             )
-        known = access.digest is None or request.path in OPEN
-        if not known and not _knows(request, access, guesses):
+        if access.digest is None or (request.path not in OPEN and _knows(request, access, guesses)):
+            let_through(request)
+        elif request.path not in OPEN:
             if request.path == "/" and request.method in SAFE:
                 raise web.HTTPSeeOther("/login")
             raise Unauthorized(

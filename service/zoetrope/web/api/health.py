@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from ...health.base import Health, Report
+from ..busy import Alive
 from ..endpoint import JSON, Endpoint, read_query, reply
 
 STATUS = {"ok": 200, "degraded": 200, "failing": 503}
@@ -17,12 +18,6 @@ class HealthForm(msgspec.Struct, frozen=True):
     """In which form the verdicts are wanted."""
 
     format: Literal["json", "text"] = "json"
-
-
-class Alive(msgspec.Struct, frozen=True):
-    """That the service answers at all."""
-
-    status: Literal["alive"] = "alive"
 
 
 class HealthApi:
