@@ -153,7 +153,7 @@ class Intake:
         """Sort out what an earlier run left: finish, take again, put back, or put aside."""
         await asyncio.to_thread(self._settings.work.mkdir, parents=True, exist_ok=True)
         await asyncio.to_thread(self._claims.prepare)
-        claims = await self._leftovers.claims(self._finish, self._own)
+        claims = await self._leftovers.claims(self._finish, self._claim_alone)
         self._found = deque(_Work(claim=claim, arrived=self._clock()) for claim in claims)
         kept = {claim.id for claim in claims}
         await self._leftovers.work(lambda: self.submissions.in_hand | kept)
@@ -284,7 +284,7 @@ class Intake:
             log.warning("%s is gone", work.name, extra={"action": "gone"})
             self._done(work)
         except OSError as error:
-            self._hold(work, await self._own(error, claim.folder))
+            self._hold(work, await self._claim_alone(error, claim))
         else:
             self._done(work)
             return job
@@ -318,10 +318,14 @@ class Intake:
             self._watcher.done(drop)
         return True
 
-    async def _own(self, error: OSError, folder: str) -> Reason:
+    async def _claim_alone(self, error: OSError, claim: Claim) -> Reason:
+        return await self._own(error, claim.folder, claim.home)
+
+    async def _own(self, error: OSError, folder: str, home: str = "") -> Reason:
         """Say what keeps the pictures of one folder alone; an error that concerns all is raised again."""
         inbox = self._settings.inbox.path
-        if (reason := await asyncio.to_thread(closed_alone, error, inbox, folder)) is None:
+        reason = await asyncio.to_thread(closed_alone, error, inbox, folder, home)
+        if reason is None:
             raise error
         return reason
 

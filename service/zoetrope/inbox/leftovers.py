@@ -18,7 +18,7 @@ from ..store.rows import UnreadableJob
 from . import source
 from .claim import Claim, Claims
 from .readmission import new_id_of
-from .trouble import trouble_of
+from .trouble import closed, trouble_of
 
 log = logging.getLogger("zoetrope.inbox")
 
@@ -48,35 +48,46 @@ class Leftovers:
     async def claims(
         self,
         finish: Callable[[Claim, Job], Awaitable[None]],
-        own: Callable[[OSError, str], Awaitable[Reason]],
+        own: Callable[[OSError, Claim], Awaitable[Reason]],
     ) -> list[Claim]:
         """Sort out what was claimed; gives what is to be taken again, in the order of its arrival."""
         found: list[Claim] = []
         for claim in await asyncio.to_thread(self._claims.pending):
             try:
-                job = await self._ledger.claimed(claim.id)
-                if not claim.pictures or (job is None and (claim.foreign or not claim.one)):
-                    # Nothing yet or nothing more: the picture's rename is the first and the last word.
-                    # And what somebody else put there is taken like any other picture, with an id of ours.
-                    # Whose picture is whose in a claim that was added to, the inbox tells again.
-                    await asyncio.to_thread(self._claims.put_back, claim)
-                elif job is not None:
-                    if job.state is not State.REJECTED:
-                        # Only what the job knows by its bytes is removed.
-                        known = frozenset(image.sha256 for image in job.images)
-                        claim = await asyncio.to_thread(self._claims.put_back_unknown, claim, known)
-                    if claim.pictures:
-                        await finish(claim, job)
-                else:
-                    found.append(claim)
+                again = await self._sort_out(claim, finish)
             except ITS_OWN as error:
                 # One claim's trouble; a picture is looked at again, a ticket alone at the next start.
                 log.warning("%s", error, extra={"action": error.reason.key})
-                found += [claim] if claim.pictures else []
+                again = claim.one
             except OSError as error:
-                log.warning("%s", await own(error, claim.folder), extra={"action": "held"})
-                found += [claim] if claim.pictures else []
+                # Whoever made a folder may have closed it, or may be exchanging what lies in it.
+                reason = closed(claim.home, "out of") if claim.foreign else await own(error, claim)
+                log.warning("%s", reason, extra={"action": "held"})
+                again = claim.one
+            # What somebody else put there gives no job its id: the next start tries again.
+            found += [claim] if again and not claim.foreign else []
         return found
+
+    async def _sort_out(
+        self, claim: Claim, finish: Callable[[Claim, Job], Awaitable[None]]
+    ) -> bool:
+        """Finish a claim or put it back; returns whether it is to be taken again."""
+        job = await self._ledger.claimed(claim.id)
+        if not claim.pictures or (job is None and (claim.foreign or not claim.one)):
+            # Nothing yet or nothing more: the picture's rename is the first and the last word.
+            # And what somebody else put there is taken like any other picture, with an id of ours.
+            # Whose picture is whose in a claim that was added to, the inbox tells again.
+            await asyncio.to_thread(self._claims.put_back, claim)
+            return False
+        if job is None:
+            return True
+        if job.state is not State.REJECTED:
+            # Only what the job knows by its bytes is removed.
+            known = frozenset(image.sha256 for image in job.images)
+            claim = await asyncio.to_thread(self._claims.put_back_unknown, claim, known)
+        if claim.pictures:
+            await finish(claim, job)
+        return False
 
     async def work(self, in_hand: Callable[[], frozenset[str]]) -> None:
         """Sort out the work folders; what the ledger knows nothing of is put aside, and never removed."""

@@ -54,13 +54,14 @@ def trouble_of(error: BaseException, settings: Settings) -> Reason:
     )
 
 
-def closed_alone(error: OSError, inbox: Path, folder: str) -> Reason | None:
+def closed_alone(error: OSError, inbox: Path, folder: str, home: str = "") -> Reason | None:
     """Say what keeps one folder's pictures waiting and no others; None for the trouble of the whole inbox.
 
-    Whoever may write into the inbox makes folders there, and in `rejected`, and may close them to us.
+    Whoever may write into the inbox makes folders there, and in `rejected`, and may close them to us. Where
+    claims are open to members, that holds for the claim's own folder (`home`) as well.
     """
     place = place_of(error)
-    if not folder or error.errno not in _FORBIDDEN or place is None:
+    if not (folder or home) or error.errno not in _FORBIDDEN or place is None:
         return None
     if not place.is_relative_to(inbox):
         return None
@@ -68,8 +69,18 @@ def closed_alone(error: OSError, inbox: Path, folder: str) -> Reason | None:
         ours = [path for path in (CLAIMED, REFUSED) if tree.exists(path)]
         if all(tree.changeable(path) for path in ("", *ours)):
             into = place.is_relative_to(inbox / REFUSED)
+            if not folder or (home and not into and _is_closed(tree, f"{home}/{folder}")):
+                return closed(REFUSED, "into") if into else closed(home, "out of")
             return closed(f"{REFUSED}/{folder}" if into else folder, "into" if into else "out of")
     return None
+
+
+def _is_closed(tree: Beneath, folder: str) -> bool:
+    """Return whether a folder keeps what lies in it."""
+    try:
+        return not tree.changeable(folder)
+    except OSError as error:
+        return error.errno in _FORBIDDEN
 
 
 def closed(folder: str, way: str) -> Reason:
