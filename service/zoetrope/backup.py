@@ -25,7 +25,7 @@ from .graphs.versions import INDEX
 from .host import trouble
 from .settings import Settings
 from .store.sqlite.copies import copy, examine, held, replace
-from .structs import primed
+from .structs import UNREADABLE, primed
 
 FORMAT = 1
 MANIFEST = "backup.json"
@@ -194,7 +194,7 @@ def _reading(file: Path) -> Iterator[tarfile.TarFile]:
     try:
         with file.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             yield tar
-    except (tarfile.TarError, EOFError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (tarfile.TarError, EOFError, *UNREADABLE) as error:
         raise _broken(file, str(error) or "it is cut off") from error
     except FileNotFoundError as error:
         raise NotFound(f"There is no {file}.", "Check its path.", key="backup-missing") from error

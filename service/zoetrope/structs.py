@@ -12,6 +12,9 @@ import msgspec
 
 T = TypeVar("T")
 
+#: What reading bytes as JSON raises when they are none, whoever wrote them.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _LOCK = threading.Lock()
 _PRIMED: set[Any] = set()
 

@@ -13,7 +13,8 @@ import msgspec
 
 from tests.endurance.mutations import mutated
 from tests.endurance.opened import OPENERS, open_many
-from tests.endurance.parsers import PARSERS, Parser
+from tests.endurance.parser import Parser
+from tests.endurance.parsers import PARSERS
 from tests.endurance.part import Part
 from zoetrope.errors import ZoetropeError
 

@@ -12,6 +12,8 @@ import msgspec
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
+from tests.endurance.kept import KEPT
+from tests.endurance.parser import Parser
 from zoetrope import file_names, settings, tables
 from zoetrope.cli import receipt_file
 from zoetrope.domain.job import Job
@@ -36,15 +38,6 @@ from zoetrope.web.problems import BadRange, BadRequest
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "recipes" / "tiny"
-
-
-class Parser(msgspec.Struct, frozen=True, kw_only=True):
-    """One parser; what it raises besides `may` is a crash."""
-
-    take: Callable[[bytes], object]
-    may: tuple[type[BaseException], ...]
-    seeds: tuple[bytes, ...]
-    cost: float = 1.0  # how much longer than others it takes
 
 
 @functools.cache
@@ -209,6 +202,7 @@ _REQUEST = (
 )
 
 PARSERS: dict[str, Parser] = {
+    **KEPT,
     "tickets": Parser(take=take_ticket, may=(Rejected,), seeds=(_TICKET, b'prompt = "a"\nframes = 5')),
     "prompts": Parser(take=take_prompt, may=(Rejected,), seeds=(b"Beat 1 (0-2s): a slow zoom.",)),
     "names": Parser(

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from zoetrope.graphs import catalog
@@ -78,6 +79,13 @@ def test_an_option_of_a_dynamic_choice_knows_what_it_asks_for(pinned):
 
 def test_the_file_form_is_read_as_it_was_written(pinned):
     assert catalog.decode(catalog.encode(pinned)) == pinned
+
+
+def test_a_file_whose_parts_do_not_fit_together_is_no_catalogue():
+    node = b'{"inputs": {"seed": 7}}'
+    data = b'{"comfyui": "1", "packs": {}, "options": [], "inputs": [], "nodes": {"A": %s}}' % node
+    with pytest.raises(msgspec.DecodeError, match="fit together"):
+        catalog.decode(data)
 
 
 def test_what_is_spelled_as_object_info_is_read_back(pinned):

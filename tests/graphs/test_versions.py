@@ -85,7 +85,7 @@ def test_a_version_that_was_spoilt_is_an_error_that_says_what_to_do(shelf, versi
     if spoil == "missing":
         shutil.rmtree(folder)
     elif spoil == "index":
-        (folder / INDEX).write_text("{")
+        (folder / INDEX).write_bytes(b'{"\xd6": 1}')
     else:
         (folder / "i2v.json").write_bytes((folder / "i2v.json").read_bytes() + b" ")
     with pytest.raises(RecipeError, match="recipe-versions") as caught:

@@ -69,7 +69,9 @@ async def test_a_file_is_hashed_once_over_many_looks_and_starts(folder):
     assert len(folder.read) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"a": 1}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff", b'{"a": 1}', b'{"a": {"b": ' + b"[" * 5000]
+)
 async def test_a_spoilt_memory_costs_a_computation_no_more(folder, content):
     folder.file.write_bytes(CONTENT)
     folder.memory.write_bytes(content)

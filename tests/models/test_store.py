@@ -61,9 +61,10 @@ def test_a_file_of_another_folder_serves_and_a_whole_one_comes_first(store, tmp_
     assert not (tmp_path / "other" / VERIFIED).exists(), "it is only read"
 
 
-def test_an_unreadable_note_costs_nothing_but_a_computation(store):
+@pytest.mark.parametrize("note", [b"no json", b'{"\xb2": 1}', b'{"a": ' + b"[" * 5000])
+def test_an_unreadable_note_costs_nothing_but_a_computation(store, note):
     store.target(MODEL).write_bytes(CONTENT)
-    (store.path / VERIFIED).write_text("no json")
+    (store.path / VERIFIED).write_bytes(note)
     assert store.look(MODEL).state is ModelState.THERE
     assert store.verify(MODEL).state is ModelState.VERIFIED
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..structs import primed
+from ..structs import UNREADABLE, primed
 from .faults import GpuError
 from .wire import LONGEST_ANSWER, Asked, HelperAnswer, encode
 
@@ -37,7 +37,7 @@ class HelperClient:
             try:
                 async with asyncio.timeout(PATIENCE):
                     return await self._ask(question)
-            except (OSError, EOFError, ValueError, msgspec.DecodeError) as error:
+            except (OSError, EOFError, ValueError, *UNREADABLE) as error:
                 self._drop()
                 raise _down(self._path, error) from error
             except BaseException:
@@ -76,7 +76,7 @@ def ask_once(path: Path, question: Asked) -> HelperAnswer:
             connection.sendall(encode(question))
             with connection.makefile("rb") as answers:
                 return _read(answers.readline(LONGEST_ANSWER))
-    except (OSError, EOFError, ValueError, msgspec.DecodeError) as error:
+    except (OSError, EOFError, ValueError, *UNREADABLE) as error:
         raise _down(path, error) from error
 
 

@@ -153,8 +153,14 @@ def load(version: str = PINNED) -> Catalog:
 
 
 def decode(data: bytes) -> Catalog:
-    """Read a catalogue from its file form."""
-    packed = msgspec.json.decode(data, type=primed(_Packed))
+    """Read a catalogue from its file form; a DecodeError says what is wrong with it."""
+    try:
+        return _unpacked(msgspec.json.decode(data, type=primed(_Packed)))
+    except (IndexError, RecursionError) as error:
+        raise msgspec.ValidationError(f"its parts do not fit together: {error}") from error
+
+
+def _unpacked(packed: _Packed) -> Catalog:
     shared = [tuple(options) for options in packed.options]
 
     def unpack(item: _PackedInput) -> Input:

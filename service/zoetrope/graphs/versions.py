@@ -14,7 +14,7 @@ import msgspec
 
 from ..durable import sync, write
 from ..errors import RecipeError
-from ..structs import primed
+from ..structs import UNREADABLE, primed
 from .assembly import assemble, digest
 from .recipe import Recipe
 
@@ -121,7 +121,7 @@ class Versions:
         folder = self._root / version
         try:
             index = msgspec.json.decode((folder / INDEX).read_bytes(), type=primed(Index))
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             raise _lost(version, str(error)) from error
 
         def place(name: str) -> Path:

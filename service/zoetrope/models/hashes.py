@@ -16,7 +16,7 @@ import msgspec
 
 from ..domain.environment import ModelFile
 from ..durable import write
-from ..structs import primed
+from ..structs import UNREADABLE, primed
 from .store import CHUNK, Store
 
 log = logging.getLogger("zoetrope.models")
@@ -207,7 +207,7 @@ class Hashes:
     def _all(self) -> dict[str, Known]:
         if self._known is None:
             self._known = {}
-            with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+            with contextlib.suppress(OSError, *UNREADABLE):
                 self._known = msgspec.json.decode(
                     self._memory.read_bytes(), type=primed(dict[str, Known])
                 )

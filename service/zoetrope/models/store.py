@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..structs import primed
+from ..structs import UNREADABLE, primed
 from .manifest import Model
 
 VERIFIED = ".zoetrope-verified.json"
@@ -121,7 +121,7 @@ class Store:
     def seen(self) -> dict[str, Seen]:
         """Give the hashes that downloads and verifications remembered, by path."""
         # A note that cannot be read costs a computation, no more.
-        with contextlib.suppress(OSError, msgspec.DecodeError):
+        with contextlib.suppress(OSError, *UNREADABLE):
             return msgspec.json.decode(
                 (self.path / VERIFIED).read_bytes(), type=primed(dict[str, Seen])
             )
