@@ -119,7 +119,7 @@ class Actors:
 
     def _drop(self) -> None:
         if sum(job.state not in ENDED for job in self.world.jobs()) < 8:
-            self.world.drop(ticket=self.part.random.random() < 0.3)
+            self.world.drop_something()
 
     def _garbage(self) -> None:
         self.world.drop_garbage()

@@ -73,7 +73,7 @@ def kill(world: World, order: Order, patience: float = LONGEST) -> bool:
     engine.revive()
     waiting = sum(job.state not in ENDED for job in world.jobs())
     if order.point in FRESH or waiting < 2:
-        world.drop(ticket=part.random.random() < 0.3)
+        world.drop_something()
     if order.point == "retention":
         world.drop_garbage()
     mark = world.service.root / "mark"

@@ -32,7 +32,7 @@ def power(part: Part) -> None:
 def _cut(part: Part, world: World) -> None:
     chance = part.random
     world.engine.revive()
-    world.drop(ticket=chance.random() < 0.3)
+    world.drop_something()
     world.service.start(wait=False, prepare=world.prepare)
     time.sleep(chance.uniform(0.1, 1.5))
     world.service.kill()

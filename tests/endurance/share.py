@@ -176,7 +176,7 @@ def _live(part: Part, world: World, canary: Canary) -> None:
         if process is None or process.poll() is not None:
             part.promise(process is None or process.poll() == -9, "the service ended by itself")
             world.service.start(prepare=world.prepare)
-        world.drop(ticket=part.random.random() < 0.3)
+        world.drop_something()
         time.sleep(part.random.uniform(0.5, 1.5))
         with urllib.request.urlopen(f"{world.service.url}/healthz", timeout=30) as answer:
             part.promise(answer.status == 200, "the service does not answer")

@@ -24,6 +24,7 @@ def test_a_service_dies_where_it_was_ordered_and_loses_nothing(tmp_path):
             Order(point="publish", moment="inside", victim="both", step=3),
         ):
             assert kill(world, order, patience=120.0), order
+        world.drop_pair()
         world.settle()
     finally:
         world.close()

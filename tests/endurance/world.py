@@ -16,9 +16,11 @@ from pathlib import Path
 import msgspec
 from PIL import Image
 
+from tests.endurance import pair
 from tests.endurance.haste import hasten
 from tests.endurance.part import Part
 from tests.endurance.processes import ForkedEngine, ForkedService
+from tests.fakes.service import RECIPES
 from zoetrope.domain.job import ENDED, Job, Progress, State
 from zoetrope.jobs.outbox_identity import MARK
 
@@ -27,6 +29,8 @@ QUICK = """
             ticket_grace_seconds = 0.05
             rescan_seconds = 0.5
 """
+PAIRS, TICKETS = 0.2, 0.3  # shares of what is dropped
+ENDS = 8_000_000  # what is added to a picture's number for the last frame of its pair
 SETTLED = 180.0  # seconds in which at least one more has to come to its end
 
 
@@ -41,6 +45,8 @@ class World:
         self.engine = ForkedEngine(root / "engine")
         self.service = ForkedService(root, self.engine.url)
         self.service.configure(quick=QUICK, more=more)
+        pair.write_recipe(root / "recipes")
+        self.service.replace(f'["{RECIPES}"]', f'["{RECIPES}", "{root / "recipes"}"]')
         # So many crashes of one job are the attack's doing, and no sign of a bad job.
         self.service.replace("review = false", "review = false\n            retries = 1000")
         if nursed:
@@ -57,22 +63,52 @@ class World:
         # may have no job.
         self.forgetful = False
 
+    def drop_something(self) -> str:
+        """Drop what people drop: mostly a picture, now and then with a ticket, or a pair."""
+        if self.part.random.random() < PAIRS:
+            return self.drop_pair()
+        return self.drop(ticket=self.part.random.random() < TICKETS)
+
     def drop(self, *, ticket: bool = False) -> str:
-        """Drop a picture that differs from all others; some programs write in place, some rename."""
+        """Drop a picture that differs from all others."""
         self.number += 1
         stem = f"cat{self.number}"
-        picture = draw(self.number)
-        aside = self.service.inbox / f".{stem}.png"  # hidden: on its way
-        picture.save(aside)
         if ticket:
             (self.service.inbox / f"{stem}.txt").write_text(f"Beat {self.number}")
-        if self.part.random.random() < 0.5:
-            aside.rename(self.service.inbox / f"{stem}.png")
-        else:
-            (self.service.inbox / f"{stem}.png").write_bytes(aside.read_bytes())
-            aside.unlink()
+            self.part.counts["tickets"] += 1
+        self._put(self.service.inbox, f"{stem}.png", draw(self.number))
         self.wanted.add(stem)
         return stem
+
+    def drop_pair(self) -> str:
+        """Drop the first and the last frame of a video, in either order, the second one perhaps a while later."""
+        self.number += 1
+        stem = f"cat{self.number}"
+        folder = self.service.inbox / pair.NAME
+        folder.mkdir(exist_ok=True)
+        if self.part.random.random() < TICKETS:
+            (folder / f"{stem}.toml").write_text(f'prompt = "Beat {self.number}"')
+        halves = ["start", "end"]
+        self.part.random.shuffle(halves)
+        for half in halves:
+            # Of no other picture, whatever its number.
+            number = self.number + (ENDS if half == "end" else 0)
+            self._put(folder, f"{stem}.{half}.png", draw(number))
+            if half == halves[0]:
+                time.sleep(self.part.random.choice((0.0, 0.0, 0.1, 0.5)))
+        self.part.counts["pairs"] += 1
+        self.wanted.add(stem)
+        return stem
+
+    def _put(self, folder: Path, name: str, picture: Image.Image) -> None:
+        """Some programs write in place, some rename."""
+        aside = folder / f".{name}"  # hidden: on its way
+        picture.save(aside)
+        if self.part.random.random() < 0.5:
+            aside.rename(folder / name)
+        else:
+            (folder / name).write_bytes(aside.read_bytes())
+            aside.unlink()
 
     def drop_garbage(self) -> str:
         """Drop what is no picture, though its name says so."""
