@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.conftest import RECIPES
-from zoetrope.engine.comfyui import ComfyEngine
+from zoetrope.engine.comfyui import ComfyEngine, transport
 from zoetrope.engine.protocol import Absent, Finished, Output, Queued, Started, Step
 from zoetrope.engine.simulated import Fault, SimulatedEngine
 from zoetrope.errors import EngineDown, EngineRefused, OutputVanished, WrongAnswer
@@ -51,6 +51,42 @@ def picture(tmp_path):
     file = tmp_path / "Жук & co (1).png"
     Image.new("RGB", (64, 64), (200, 30, 40)).save(file)
     return file
+
+
+@pytest.mark.parametrize("slow", ["reads", "answers"])
+async def test_an_upload_that_goes_byte_by_byte_comes_to_an_end(tmp_path, monkeypatch, slow):
+    monkeypatch.setattr(transport, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(transport, "LEAST_BYTES_PER_SECOND", 1e9)
+    file = tmp_path / "cat.png"
+    file.write_bytes(bytes(24 << 20 if slow == "reads" else 1))
+    served: set[asyncio.Task[None]] = set()
+
+    async def serve(reader, writer):
+        served.add(asyncio.current_task())
+        with (
+            contextlib.suppress(ConnectionError, asyncio.CancelledError),
+            contextlib.closing(writer),
+        ):
+            if b"/upload/image" not in await reader.readuntil(b"\r\n\r\n"):
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nX-Much: " if slow == "answers" else b"")
+            while not reader.at_eof():
+                await reader.read(1)
+                writer.write(b"y" if slow == "answers" else b"")
+                await asyncio.sleep(0.02)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        async with asyncio.timeout(20), client_of(f"http://127.0.0.1:{port}") as client:
+            with pytest.raises(EngineDown, match="TimeoutError"):
+                await client.upload(file, "0123456789abcdef.png")
+    finally:
+        server.close()
+        for task in served:
+            task.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
+        await server.wait_closed()
 
 
 async def image_graph(client, picture, prefix: str = "zoetrope/x") -> dict[str, Node]:

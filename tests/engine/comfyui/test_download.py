@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from zoetrope.engine.comfyui import ComfyEngine, download
+from zoetrope.engine.comfyui import ComfyEngine, download, transport
 from zoetrope.engine.protocol import Output
 from zoetrope.errors import EngineDown, NotGiven, OutputVanished, Oversized
 from zoetrope.settings import EngineSettings
@@ -183,7 +183,7 @@ async def test_a_file_that_the_plan_cannot_have_made_is_not_taken(tmp_path, part
 
 @pytest.mark.parametrize("when", ["header", "body"])
 async def test_a_byte_now_and_then_comes_to_an_end(tmp_path, monkeypatch, when):
-    monkeypatch.setattr(download, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(transport, "GRACE_SECONDS", 0.3)
     whole = answer()
     slow = [part for byte in whole[:1000] for part in (bytes([byte]), 0.02)]
     if when == "body":

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ from . import decoder, submission
 from .download import download
 from .events import Executed, Over, Said
 from .socket import Socket
-from .transport import ANSWER, TRANSFER, WholeAnswer, session, whole
+from .transport import ANSWER, TRANSFER, WholeAnswer, deadline, session, whole
 
 log = logging.getLogger("zoetrope.engine")
 
@@ -107,7 +108,12 @@ class ComfyEngine:
             form.add_field("image", source, filename=name, content_type="application/octet-stream")
             form.add_field("subfolder", SUBFOLDER)
             form.add_field("type", "input")
-            answer = await self._send("/upload/image", data=form, timeout=TRANSFER)
+            within = deadline(os.fstat(source.fileno()).st_size)
+            try:
+                async with asyncio.timeout(within):
+                    answer = await self._send("/upload/image", data=form, timeout=TRANSFER)
+            except TimeoutError as error:
+                raise self._down(error) from error
         if answer.status != 200:
             raise EngineRefused(
                 f"The engine rejected the upload of {name} ({answer.status}).",

@@ -17,18 +17,9 @@ from ...domain.values import Artefact
 from ...durable import flush
 from ...errors import NotGiven, OutputVanished, Oversized
 from ..protocol import Output
-from .transport import CHUNK, TRANSFER
-
-# What a transfer may take before its pace counts, and the slowest pace: a byte now and then never ends.
-GRACE_SECONDS = 60.0
-LEAST_BYTES_PER_SECOND = 32 * 1024.0
+from .transport import CHUNK, TRANSFER, deadline
 
 _ASK_AGAIN = "See the log and the disk of the engine, and what lies between; the service retries."
-
-
-def deadline(received: int) -> float:
-    """Say within how many seconds from its start a transfer has to be over, or to have brought more."""
-    return GRACE_SECONDS + received / LEAST_BYTES_PER_SECOND
 
 
 def promised(name: str, status: int, headers: Mapping[str, str], most: int) -> int | None:
@@ -90,7 +81,7 @@ async def _into(
     now = asyncio.get_running_loop().time
     begun = now()
     async with (
-        asyncio.timeout(GRACE_SECONDS) as limit,
+        asyncio.timeout(deadline(0)) as limit,
         session.get(where, timeout=TRANSFER, allow_redirects=False) as answer,
     ):
         expected = promised(name, answer.status, answer.headers, most)

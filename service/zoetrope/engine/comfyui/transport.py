@@ -14,6 +14,10 @@ ANSWER = aiohttp.ClientTimeout(total=30, sock_connect=5)
 # Of a file, of whatever size: one that brings no bytes ends; one that brings few is judged by their number.
 TRANSFER = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
 
+# What a transfer may take before its pace counts, and the slowest pace: a byte now and then never ends.
+GRACE_SECONDS = 60.0
+LEAST_BYTES_PER_SECOND = 32 * 1024.0
+
 
 class WholeAnswer(msgspec.Struct, frozen=True):
     """What came back: the status and the whole body."""
@@ -38,6 +42,11 @@ def session() -> aiohttp.ClientSession:
         auto_decompress=False,
         trace_configs=[trace],
     )
+
+
+def deadline(size: int) -> float:
+    """Say within how many seconds from its start a transfer of so many bytes has to be over."""
+    return GRACE_SECONDS + size / LEAST_BYTES_PER_SECOND
 
 
 async def _refuse(
