@@ -179,10 +179,10 @@ class App:
         client_id = await self._until_answered(
             lambda: ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
         )
-        returned = Returned(settings)
         tuner = Tuner(settings.gpu, settings.engines, Watch())
         identity = OutboxIdentity(settings.outbox.path, settings.outbox_identity)
         outbox = Outbox(settings.outbox.path, identity)
+        returned = Returned(settings, identity)
         if not (await self._until_answered(ledger.counts))[State.DONE]:
             # An error of the outbox is reported when there is something to publish.
             with contextlib.suppress(OSError):
@@ -216,7 +216,7 @@ class App:
         )
         decoder = Decoder(settings.inbox, places=places)
         watcher = Watcher(settings.inbox, on_seen=decoder.warm)
-        intake = Intake(settings, ledger, recipes, decoder)
+        intake = Intake(settings, ledger, recipes, decoder, outbox=identity)
         ledger.on_change(lambda _, job: self._bus.job(job))
         ledger.on_change(self._runtime.tally.see)
         self._runtime.ledger = ledger

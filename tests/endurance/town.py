@@ -29,6 +29,7 @@ from zoetrope.inbox.returned import Returned
 from zoetrope.inbox.source_image import CopiedSource
 from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.outbox import Outbox
+from zoetrope.jobs.outbox_identity import OutboxIdentity
 from zoetrope.models.hashes import Hashes
 from zoetrope.settings import (
     EngineSettings,
@@ -263,7 +264,8 @@ class Town:
         self.ledger = await Ledger.open(self.settings.ledger_file)
         self.ledger.on_change(self._note)
         recipes = Recipes((RECIPES,), self.settings.recipe_versions)
-        returned = Returned(self.settings)
+        identity = OutboxIdentity(self.outbox, self.settings.outbox_identity)
+        returned = Returned(self.settings, identity)
         self.conductor = Conductor(
             self.settings,
             ledger=self.ledger,
@@ -281,6 +283,7 @@ class Town:
             recipes,
             PaperDecoder(),  # type: ignore[arg-type]
             randomness=self.chance,
+            outbox=identity,
         )
         await self.intake.recover()
         self._tasks = [

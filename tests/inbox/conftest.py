@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
@@ -21,11 +22,13 @@ from tests.fakes.members import GROUP, SERVICE
 from zoetrope.domain.job import Job, State
 from zoetrope.domain.query import JobQuery
 from zoetrope.graphs.shelf import Recipes
-from zoetrope.inbox.entry import classify
+from zoetrope.inbox.entry import CLAIMED, classify
 from zoetrope.inbox.gather import Drop
 from zoetrope.inbox.intake import Intake
+from zoetrope.inbox.returned import Returned
 from zoetrope.inbox.source_image import Decoder
 from zoetrope.inbox.watcher import Watcher
+from zoetrope.jobs.outbox_identity import OutboxIdentity
 from zoetrope.settings import (
     InboxSettings,
     OutboxSettings,
@@ -233,6 +236,15 @@ class World:
 
     def why(self, name: str) -> str:
         return (self.rejected / f"{name}.why.txt").read_text(encoding="utf-8")
+
+
+def returned(settings: Settings) -> Returned:
+    """Give what returns pictures, on a host whose inbox was prepared as a start does."""
+    with contextlib.suppress(FileExistsError):
+        (settings.inbox.path / CLAIMED).mkdir()
+    settings.state.path.mkdir(exist_ok=True)
+    outbox = OutboxIdentity(settings.outbox.path, settings.outbox_identity)
+    return Returned(settings, outbox)
 
 
 @pytest.fixture

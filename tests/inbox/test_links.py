@@ -19,14 +19,13 @@ from tests.fakes.precious import (
     swapping,
 )
 from tests.fakes.source_image import plain_image
-from tests.inbox.conftest import until, write_picture
+from tests.inbox.conftest import returned, until, write_picture
 from zoetrope.domain.job import Job, State
 from zoetrope.domain.steps import reject
 from zoetrope.domain.values import Ticket
 from zoetrope.errors import Reason, ZoetropeError
 from zoetrope.inbox import scan as disk
 from zoetrope.inbox.claim import Claims
-from zoetrope.inbox.returned import Returned
 from zoetrope.settings import InboxSettings, OutboxSettings, Settings, StateSettings
 
 pytestmark = pytest.mark.usefixtures("both_forms")
@@ -312,8 +311,8 @@ def returning(root: Path) -> Act:
         outbox=OutboxSettings(path=root / "outbox"),
         state=StateSettings(path=root / "state"),
     )
-    job = failed(settings)
-    return lambda: asyncio.run(Returned(settings).explain(job))
+    job, ways_back = failed(settings), returned(settings)
+    return lambda: asyncio.run(ways_back.explain(job))
 
 
 def failed(settings: Settings) -> Job:
@@ -397,7 +396,7 @@ async def test_a_returned_picture_is_never_written_through_what_stands_at_its_na
         else:
             os.mkfifo(folder / name)
     before = (precious / "ledger.db").read_bytes()
-    await Returned(world.settings).explain(job)
+    await returned(world.settings).explain(job)
     assert (precious / "ledger.db").read_bytes() == before
     name = f"bad-{job.short}.png" if taken else "bad.png"
     assert (folder / name).read_text() == "a picture"
@@ -409,7 +408,7 @@ async def test_a_picture_is_returned_to_the_outbox_where_the_inbox_leads_away(wo
     linked(world.rejected, precious)
     before = snapshot(precious)
     world.settings.outbox.path.mkdir()
-    await Returned(world.settings).explain(failed(world.settings))
+    await returned(world.settings).explain(failed(world.settings))
     assert snapshot(precious) == before
     folder = world.settings.outbox.path / "rejected" / "plain"
     assert sorted(path.name for path in folder.iterdir()) == ["bad.png", "bad.png.why.txt"]
@@ -419,7 +418,7 @@ async def test_links_at_every_place_of_a_returned_picture_are_only_said(world, p
     linked(world.rejected, precious)
     linked(world.settings.outbox.path / "rejected", precious)
     before = snapshot(precious)
-    await Returned(world.settings).explain(failed(world.settings))
+    await returned(world.settings).explain(failed(world.settings))
     assert snapshot(precious) == before
     assert str(world.settings.outbox.path / "rejected") in caplog.text
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.precious import ID
+from tests.inbox.conftest import returned
 from tests.inbox.test_links import WHY, failed
 from zoetrope.beneath import Beneath
 from zoetrope.errors import Reason
 from zoetrope.inbox.claim import Claims
 from zoetrope.inbox.refusal import Refusal, explain, text, withdraw
-from zoetrope.inbox.returned import Returned
 from zoetrope.settings import InboxSettings, OutboxSettings, Settings, StateSettings
 
 PACKAGE = Path(__file__).parents[2] / "service" / "zoetrope"
@@ -201,7 +201,7 @@ class TestAFailedJob:
         folder.mkdir(parents=True)
         (folder / "bad.png").write_text("another's")
         for _ in range(3):
-            asyncio.run(Returned(settings).explain(failed(settings)))
+            asyncio.run(returned(settings).explain(failed(settings)))
         name = f"bad-{ID[:8]}.png"
         assert sorted(path.name for path in folder.iterdir()) == sorted(
             ["bad.png", name, f"{name}.why.txt"]
@@ -213,7 +213,7 @@ class TestAFailedJob:
         folder.mkdir(parents=True)
         for name in ("bad.png", f"bad-{ID[:8]}.png"):
             (folder / name).write_text("another's")
-        asyncio.run(Returned(settings).explain(failed(settings)))
+        asyncio.run(returned(settings).explain(failed(settings)))
         assert (folder / f"bad-{ID[:8]}.png").read_text() == "another's"
         assert (folder / f"bad-{ID[:8]} (2).png").read_text() == "a picture"
 

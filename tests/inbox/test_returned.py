@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.inbox.conftest import write_picture
+from tests.inbox.conftest import returned, write_picture
 from zoetrope.domain.job import Job, State
 from zoetrope.domain.steps import fail, reject
 from zoetrope.domain.values import Failure, Ticket
@@ -17,7 +17,6 @@ from zoetrope.errors import Reason
 from zoetrope.inbox import ticket as tickets
 from zoetrope.inbox import ticket_text
 from zoetrope.inbox.claim import Claims
-from zoetrope.inbox.returned import Returned
 
 WHY = Reason("content", "The video is black.", "Try another seed.")
 
@@ -39,7 +38,7 @@ async def failed(world, *names: str, ticket: str = "", folder: str = "") -> Job:
         (world.inbox / own[0]).write_text(ticket)
     job = await world.take(*names, tickets=own)
     job = await world.ledger.change(job.id, broken)
-    await Returned(world.settings).explain(job)
+    await returned(world.settings).explain(job)
     return job
 
 
@@ -105,7 +104,7 @@ class TestItsTicket:
             files[0], "one.png", {"recipe": "loop", "steps": 9}, end=(files[1], "other.png")
         )
         job = await world.ledger.change(job.id, broken)
-        await Returned(world.settings).explain(job)
+        await returned(world.settings).explain(job)
         assert entries(world.rejected) == [
             "one.end.png",
             "one.start.png",
@@ -181,10 +180,10 @@ class TestOneEntryAJob:
         for job in jobs:
             await failed_again(world, job, 2)
         assert len(entries(world.rejected)) == 4
-        await Returned(world.settings).withdraw(jobs[0])
+        await returned(world.settings).withdraw(jobs[0])
         name = f"cat-{jobs[1].short}.png"
         assert entries(world.rejected) == [name, f"{name}.why.txt"]
-        await Returned(world.settings).withdraw(jobs[1])
+        await returned(world.settings).withdraw(jobs[1])
         assert entries(world.rejected) == []
 
     async def test_which_goes_when_the_job_has_a_video(self, world, picture):
@@ -192,18 +191,18 @@ class TestOneEntryAJob:
         (world.inbox / "plain/cat.toml").write_text("seed = 7")
         job = await world.take("plain/cat.png", tickets=("plain/cat.toml",))
         job = await world.ledger.change(job.id, broken)
-        await Returned(world.settings).explain(job)
+        await returned(world.settings).explain(job)
         assert len(entries(world.rejected)) == 3
-        await Returned(world.settings).withdraw(job)
+        await returned(world.settings).withdraw(job)
         assert entries(world.rejected) == []
-        await Returned(world.settings).withdraw(job)
+        await returned(world.settings).withdraw(job)
 
     @pytest.mark.parametrize("changed", ["cat.png", "cat.toml", "cat.png.why.txt"])
     async def test_but_what_a_person_changed_stays(self, world, picture, changed):
         picture("cat.png")
         job = await failed(world, "cat.png", ticket="seed = 7")
         (world.rejected / changed).write_text("a person's")
-        await Returned(world.settings).withdraw(job)
+        await returned(world.settings).withdraw(job)
         left = (
             {"cat.png", "cat.toml", "cat.png.why.txt"}
             if changed.endswith(".why.txt")
@@ -221,7 +220,7 @@ class TestOneEntryAJob:
             (world.settings.work / job.id / "source.png").read_bytes()
         )
         (world.rejected / "mine.png").write_text("x")
-        await Returned(world.settings).withdraw(job)
+        await returned(world.settings).withdraw(job)
         assert (world.rejected / "cat.png").is_symlink()
         assert (world.root / "elsewhere.png").exists()
         assert (world.rejected / "mine.png").exists()
@@ -229,14 +228,15 @@ class TestOneEntryAJob:
     async def test_and_a_share_that_is_gone_stops_no_video(self, world, picture, caplog):
         picture("cat.png")
         job = await failed(world, "cat.png")
+        ways_back = returned(world.settings)
         world.inbox.rename(world.root / "away")
-        await Returned(world.settings).withdraw(job)
+        await ways_back.withdraw(job)
         (world.root / "away").rename(world.inbox)
 
 
 async def failed_again(world, job: Job, times: int) -> Job:
     for _ in range(times):
-        await Returned(world.settings).explain(job)
+        await returned(world.settings).explain(job)
     return job
 
 
@@ -247,7 +247,7 @@ async def test_a_reason_advises_nothing_that_is_impossible(world, picture):
     await failed(world, "cat.png")
     job = await world.take("dog.png")
     job = await world.ledger.change(job.id, lambda job: reject(job, 2.0, WHY))
-    await Returned(world.settings).explain(job)
+    await returned(world.settings).explain(job)
     assert "zoetrope retry" in world.why("cat.png")
     assert "while its work is kept" in world.why("cat.png")
     assert "zoetrope retry" not in world.why("dog.png")

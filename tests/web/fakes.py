@@ -23,6 +23,8 @@ from zoetrope.inbox.job_input import JobInput
 from zoetrope.inbox.readmission import Readmission
 from zoetrope.inbox.request_key import RequestKey
 from zoetrope.jobs.lost_work import LostWork
+from zoetrope.jobs.outbox import Outbox
+from zoetrope.jobs.outbox_identity import OutboxIdentity
 from zoetrope.jobs.progress import Live
 from zoetrope.runtime import Runtime
 from zoetrope.settings import RecipesSettings, Settings, parse
@@ -279,6 +281,7 @@ async def make_parts(home: Path, extra: str = "", store: JobStore | None = None)
     parts.submissions = Submissions(ledger)
     parts.recipes = Recipes((RECIPES,))
     lost = LostWork(made.work, made.lost)
-    parts.readmission = Readmission(made, ledger, parts.recipes, lost, parts.submissions)
+    outbox = Outbox(made.outbox.path, OutboxIdentity(made.outbox.path, made.outbox_identity))
+    parts.readmission = Readmission(ledger, parts.recipes, lost, parts.submissions, outbox)
     parts.watcher = Watcher()
     return parts

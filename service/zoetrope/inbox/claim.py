@@ -17,6 +17,7 @@ import msgspec
 from ..beneath import Beneath, Linked, Place
 from ..errors import NotFound, NotReadable, Reason, Rejected
 from ..host import shown
+from ..jobs.outbox_identity import OutboxIdentity
 from ..transfer import carry, copy
 from . import found_claims
 from .entry import CLAIMED, REFUSED, Entry, EntryKind, classify, ticket_names
@@ -80,12 +81,14 @@ class Claims:
         move: bool = True,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         fallback: Path | None = None,
+        outbox: OutboxIdentity | None = None,
     ) -> None:
         self._inbox = inbox
         self._move = move
         self._new_id = new_id
         # Where reasons go when the inbox is not ours to write in: a folder of the outbox.
         self._fallback = fallback if fallback is not None else inbox / REFUSED
+        self._outbox = outbox
         self._refusing = threading.Lock()
         self._apart: set[str] = set()  # folders that are mounts of their own
         self._folders = ClaimFolders()
@@ -248,6 +251,8 @@ class Claims:
             # Never made here: an outbox that is gone may be a share that is not mounted.
             home = self._fallback.parent
             with Beneath(home) as tree:
+                if self._outbox is not None:
+                    self._outbox.check(tree)
                 target = "/".join(part for part in (self._fallback.name, claim.folder) if part)
                 tree.make(target)
                 return home / explain(tree, target, _refusal(claim, reason, claim.pictures))

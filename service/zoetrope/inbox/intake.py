@@ -21,6 +21,8 @@ from ..errors import Reason, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
 from ..host import shown
 from ..jobs.lost_work import LostWork
+from ..jobs.outbox import Outbox
+from ..jobs.outbox_identity import OutboxAway, OutboxIdentity
 from ..settings import Settings
 from ..store.protocol import JobStore
 from . import folder_ticket, source
@@ -85,6 +87,7 @@ class Intake:
         recipes: Recipes,
         decoder: Decoder,
         *,
+        outbox: OutboxIdentity | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         randomness: random.Random | None = None,
@@ -98,11 +101,13 @@ class Intake:
         self._new_id = new_id
         self._retry_seconds = retry_seconds
         self._hold_seconds = hold_seconds
+        outbox = outbox or OutboxIdentity(settings.outbox.path, settings.outbox_identity)
         self._claims = Claims(
             settings.inbox.path,
             move=settings.inbox.claim == "move",
             new_id=new_id,
             fallback=settings.outbox.path / "rejected",
+            outbox=outbox,
         )
         self._admission = Admission(
             settings,
@@ -132,7 +137,13 @@ class Intake:
             accepted=self._tell_accepted,
         )
         lost = LostWork(settings.work, settings.lost)
-        self.readmission = Readmission(settings, ledger, recipes, lost, self.submissions)
+        self.readmission = Readmission(
+            ledger,
+            recipes,
+            lost,
+            self.submissions,
+            Outbox(settings.outbox.path, outbox),
+        )
         self._leftovers = Leftovers(settings, ledger, self._claims, lost, clock=clock)
         self._accepted = self._refused = 0
 
@@ -276,6 +287,8 @@ class Intake:
             await self._finish(claim, job)
         except LookAgain as error:
             self._look_later(work, error.seconds)
+        except OutboxAway:
+            raise  # its reason is written as soon as the outbox is back
         except ITS_OWN as error:
             self._hold(work, error.reason)
         except FileNotFoundError:

@@ -13,9 +13,7 @@ from ..errors import NotFound, NotReadable, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
 from ..jobs.lost_work import LostNote, LostWork, unknown
-from ..jobs.outbox import Outbox, find_published
-from ..jobs.outbox_identity import OutboxIdentity
-from ..settings import Settings
+from ..jobs.outbox import Outbox
 from ..store.protocol import JobStore
 from ..store.rows import UnreadableJob
 from . import ticket as tickets
@@ -36,17 +34,17 @@ class Readmission:
 
     def __init__(
         self,
-        settings: Settings,
         ledger: JobStore,
         recipes: Recipes,
         lost: LostWork,
         submissions: Submissions,
+        outbox: Outbox,
     ) -> None:
-        self._settings = settings
         self._ledger = ledger
         self._recipes = recipes
         self._lost = lost
         self._submissions = submissions
+        self._outbox = outbox
         self._one = asyncio.Lock()
 
     async def count(self) -> int:
@@ -107,15 +105,13 @@ class Readmission:
                 f"Use the job: zoetrope job {job.short}.",
                 key="not-lost",
             )
-        outbox = self._settings.outbox.path
-        identity = OutboxIdentity(outbox, self._settings.outbox_identity)
-        if (reason := await asyncio.to_thread(Outbox(outbox, identity).look)) is not None:
+        if (reason := await asyncio.to_thread(self._outbox.look)) is not None:
             raise NotReadable(
                 f"Whether its video is there already cannot be seen: {reason.sentence}",
                 reason.next_step.replace("it goes on by itself", "ask again then"),
                 key=reason.key,
             )
-        found = await asyncio.to_thread(find_published, outbox, [lost])
+        found = await asyncio.to_thread(self._outbox.published, [lost])
         if lost in found:
             place = self._lost.place(lost, "").whole
             raise Rejected(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +17,12 @@ import msgspec
 from ..beneath import Beneath, Linked
 from ..domain.job import Job, Progress, State
 from ..domain.values import SourceImage
-from ..errors import Reason
+from ..errors import NotReadable, Reason
 from ..file_names import fitted, split
+from ..jobs.outbox_identity import OutboxIdentity
 from ..settings import Settings
 from . import ticket_text
-from .entry import REFUSED, classify
+from .entry import CLAIMED, REFUSED, classify
 from .refusal import Refusal, explain, joined, reason_of, renamed
 
 log = logging.getLogger("zoetrope.inbox")
@@ -31,8 +34,9 @@ _MOST_NAMES = 9  # sets of names that are looked through for an earlier entry
 class Returned:
     """Lays a copy of a failed job's picture into `rejected/`; moved back into the inbox, it is tried again."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, outbox: OutboxIdentity) -> None:
         self._work = settings.work
+        self._inbox, self._outbox = settings.inbox.path, outbox
         self._homes = (
             (settings.inbox.path, settings.outbox.path)
             if settings.inbox.claim == "move"
@@ -45,8 +49,8 @@ class Returned:
         for home in self._homes:
             try:
                 await asyncio.to_thread(self._lay, job, home)
-            except (OSError, Linked) as error:
-                reason = error.reason if isinstance(error, Linked) else _words(error)
+            except (OSError, NotReadable) as error:
+                reason = error.reason if isinstance(error, NotReadable) else _words(error)
                 log.warning(
                     "the picture could not be put into %s/rejected: %s",
                     home,
@@ -72,6 +76,7 @@ class Returned:
     def _lay(self, job: Job, home: Path) -> None:
         folder = _folder(job)
         with Beneath(home) as tree:
+            self._need_present(tree, home)
             tree.make(folder)
             # One entry a job: that of an earlier try, else the first names that nobody has.
             entry = _laid(tree, folder, job)
@@ -100,6 +105,14 @@ class Returned:
                     job=job.short if job.state is State.FAILED else "",
                 ),
             )
+
+    def _need_present(self, tree: Beneath, home: Path) -> None:
+        """Raise where a folder is not the one that it was: below an absent mount nothing may be made."""
+        if home != self._inbox:
+            self._outbox.check(tree)
+        elif not tree.is_folder(CLAIMED):
+            # The inbox got it at the start, and the empty folder under a share has none.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(home / CLAIMED))
 
     def _take_away(self, job: Job, home: Path) -> None:
         folder = _folder(job)

@@ -140,6 +140,10 @@ class Outbox:
         except NotReadable as error:
             return error.reason
 
+    def published(self, job_ids: Iterable[str]) -> dict[str, str]:
+        """Name the finished folders of some jobs, by their receipts."""
+        return find_published(self._root, job_ids)
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[Beneath]:
         """Hold the folder, if it is the one that it was."""
