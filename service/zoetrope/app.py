@@ -208,6 +208,7 @@ class App:
             approve=conductor.approve,
             decline=conductor.decline,
             tidy=conductor.tidy,
+            work=settings.work,
         )
         keeper = Keeper(
             settings,

@@ -240,6 +240,15 @@ class Beneath:
         with contextlib.suppress(FileNotFoundError), self._named(path) as (at, name):
             _remove(at, name, DEPTH)
 
+    def remove_empty(self, path: str) -> None:
+        """Remove a folder that holds nothing; one that holds anything stays, and one that is gone is well."""
+        with self._named(path) as (at, name):
+            try:
+                os.rmdir(name, dir_fd=at)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                    raise
+
     def prune(self, path: str) -> None:
         """Remove a folder and those in it as far as they are empty; what holds a file stays."""
         with contextlib.suppress(OSError, Linked), self._named(path) as (at, name):

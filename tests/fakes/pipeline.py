@@ -142,6 +142,7 @@ class Pipeline:
             approve=self.conductor.approve,
             decline=self.conductor.decline,
             tidy=self.conductor.tidy,
+            work=self.settings.work,
             pause=0.05,
         )
         self._task = asyncio.create_task(self._run())

@@ -127,10 +127,10 @@ async def test_a_review_is_answered_although_its_folder_cannot_be_cleared(pipeli
     closed = True
     clear = Outbox.clear_review
 
-    def clear_review(self, of):
+    def clear_review(self, of, work):
         if closed:
             raise OSError(errno.EROFS, "Read-only file system", str(pipeline.settings.outbox.path))
-        return clear(self, of)
+        return clear(self, of, work)
 
     monkeypatch.setattr(Outbox, "clear_review", clear_review)
     assert (await pipeline.conductor.decline(job.id)).state is State.CANCELLED

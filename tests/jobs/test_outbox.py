@@ -139,4 +139,4 @@ def test_a_review_is_shown_as_a_copy_and_taken_away_when_published(tmp_path, wor
     assert (work / "i2v-1.mp4").read_text() == "i2v-1.mp4"
     assert outbox.show_review(half, work) == "review/cat-1f3a9c2e"
     outbox.publish(JOB, work, paper())
-    assert not shown.exists()
+    assert [path.name for path in shown.iterdir()] == ["i2v.mp4"], "what a person changed is theirs"

@@ -76,7 +76,7 @@ def test_a_link_in_the_outbox_is_not_followed_and_the_video_appears(out, work, p
     outbox = Outbox(out)
     with pytest.raises(Linked) if place == "review" else contextlib.nullcontext():
         assert outbox.show_review(HALF, work).startswith("review/")
-    outbox.clear_review(HALF)
+    outbox.clear_review(HALF, work)
     assert snapshot(precious) == before
     name = outbox.publish(JOB, work, paper())
     assert snapshot(precious) == before
@@ -120,7 +120,7 @@ def test_a_review_that_cannot_be_shown_is_said(out, work, precious):
     before = snapshot(precious)
     with pytest.raises(Linked, match=f"{out / 'review'} is a link"):
         Outbox(out).show_review(HALF, work)
-    Outbox(out).clear_review(HALF)
+    Outbox(out).clear_review(HALF, work)
     assert snapshot(precious) == before
 
 
@@ -128,11 +128,11 @@ def test_a_review_folder_is_emptied_without_entering_links(out, work, precious):
     outbox = Outbox(out)
     shown = out / outbox.show_review(HALF, work)
     (shown / "link").symlink_to(precious)
-    (shown / "deep").mkdir()
-    (shown / "deep" / "link").symlink_to(precious / "ledger.db")
+    (shown / "i2v.mp4").unlink()
+    (shown / "i2v.mp4").symlink_to(precious / "ledger.db")
     before = snapshot(precious)
-    outbox.clear_review(HALF)
-    assert not shown.exists()
+    outbox.clear_review(HALF, work)
+    assert sorted(path.name for path in shown.iterdir()) == ["i2v.mp4", "link"]
     assert snapshot(precious) == before
 
 
@@ -140,8 +140,8 @@ def test_a_review_folder_that_goes_deeper_than_any_path_stops_nothing(out, work)
     outbox = Outbox(out)
     shown = out / outbox.show_review(HALF, work)
     with buried(shown, "d", 1200):
-        with pytest.raises(OSError, match="review"):
-            outbox.clear_review(HALF)
+        outbox.clear_review(HALF, work)
+        assert [path.name for path in shown.iterdir()] == ["d"]
         assert outbox.publish(JOB, work, paper()) == NAME
 
 
@@ -195,7 +195,7 @@ def showing(root: Path, work: Path) -> Act:
 
 def clearing(root: Path, work: Path) -> Act:
     Outbox(root / "out").show_review(HALF, work)
-    return lambda: Outbox(root / "out").clear_review(HALF)
+    return lambda: Outbox(root / "out").clear_review(HALF, work)
 
 
 SCENES: list[tuple[Callable[[Path, Path], Act], str]] = [
@@ -252,7 +252,7 @@ def test_videos_that_appear_while_folders_become_links_touch_nothing_outside(tmp
             for act in (
                 lambda: outbox.show_review(HALF, work),
                 lambda: outbox.publish(JOB, work, paper()),
-                lambda: outbox.clear_review(HALF),
+                lambda: outbox.clear_review(HALF, work),
             ):
                 with contextlib.suppress(OSError, ZoetropeError):
                     act()

@@ -21,8 +21,9 @@ from ..errors import NotReadable, Reason
 from ..file_names import fitted
 from ..host import trouble
 from ..structs import primed
+from . import review_folder
 from .outbox_identity import OutboxIdentity
-from .review_folder import APPROVED, DECLINED, READ_ME, REVIEW, job_of, read_me
+from .review_folder import APPROVED, DECLINED, READ_ME, REVIEW, read_me
 
 RECEIPT = "receipt.json"
 
@@ -157,43 +158,47 @@ class Outbox:
         with self._open() as tree:
             name = self._published(tree, job) or self._publish(tree, job, work, receipt)
         with contextlib.suppress(OSError, Linked):
-            self.clear_review(job)
+            self.clear_review(job, work)
         return name
 
     def show_review(self, job: Job, work: Path) -> str:
         """Put what waits for a look where a person on the share finds it."""
         names = [f"{REVIEW}/{name}" for name in _names(job)]
+        stage = reviewed(job)
         # Copies: what a person does to the file they look at must not reach the work folder.
-        files: dict[str, Path | bytes] = {Path(k).name: work / v for k, v in contents(job).items()}
-        files[READ_ME] = read_me(job)
+        files = {Path(k).name: work / v for k, v in contents(job).items()}
         with self._open() as tree:
             # Members move folders between these: so they are as open to the group as the outbox lets them be.
             for folder in (REVIEW, APPROVED, DECLINED):
                 tree.make(folder)
-            # It may have been answered already, by somebody who moved it.
-            moved = [f"{place}/{name}" for place in (APPROVED, DECLINED) for name in _names(job)]
-            if answered := next((path for path in moved if job_of(tree, path) == job.id), ""):
-                return answered
+            review = review_folder.begin(work, stage.name if stage else "", files)
+            text = read_me(job, review.id)
+            # It may have been answered already, by somebody who moved it, or bear another name.
+            for found in review_folder.find(tree, APPROVED, DECLINED, REVIEW):
+                if found.is_of(job.id, review.id):
+                    if not found.review and found.path in names:  # of an earlier version
+                        tree.write(f"{found.path}/{READ_ME}", text)
+                    return found.path
             for name in names:
-                if tree.is_folder(name):
-                    # One that an earlier version built says nothing yet.
+                if _lacks_text(tree, name, files):
                     with contextlib.suppress(OSError, Linked):
-                        if not tree.exists(f"{name}/{READ_ME}"):
-                            tree.write(f"{name}/{READ_ME}", read_me(job))
+                        tree.write(f"{name}/{READ_ME}", text)
                     return name
-                if not tree.exists(name) and self._build(tree, job, name, files, link=False):
+                if not tree.exists(name) and self._build(
+                    tree, job, name, {**files, READ_ME: text}, link=False
+                ):
                     return name
         raise self._crowded(names[0])
 
-    def clear_review(self, job: Job) -> None:
-        """Take the review folder away once it is answered; an outbox that is gone has none."""
+    def clear_review(self, job: Job, work: Path) -> None:
+        """Take away what was shown for a review once it is answered; what people put there or copied stays."""
+        if (review := review_folder.shown(work)) is None:
+            return
         with contextlib.suppress(FileNotFoundError), Beneath(self._root) as tree:
-            for place in (REVIEW, APPROVED, DECLINED):
-                for path in (f"{place}/{name}" for name in _names(job)):
-                    whose = job_of(tree, path)
-                    # One that an earlier version built has no text, and lies where it was built.
-                    if whose == job.id or (not whose and place == REVIEW and tree.is_folder(path)):
-                        tree.remove(path)
+            for found in review_folder.find(tree, REVIEW, APPROVED, DECLINED):
+                if found.is_of(job.id, review.id):
+                    review_folder.clear(tree, found, job, review)
+            review_folder.end(work)
 
     def prepare(self) -> None:
         """Make the folder, for a host that has no video yet.
@@ -272,6 +277,15 @@ def _names(job: Job) -> tuple[str, ...]:
     """Name the folders that a job may have; a later one serves where those before it are taken."""
     whole = folder_name(job, whole=True)
     return folder_name(job), whole, *(f"{whole}-{number}" for number in range(2, _MOST_NAMES))
+
+
+def _lacks_text(tree: Beneath, name: str, files: Iterable[str]) -> bool:
+    """Return whether a folder was built for a review by an earlier version, which wrote no text into it."""
+    return (
+        tree.is_folder(name)
+        and not tree.exists(f"{name}/{READ_ME}")
+        and all(tree.exists(f"{name}/{file}") for file in files)
+    )
 
 
 def owner(tree: Beneath, name: str) -> str:

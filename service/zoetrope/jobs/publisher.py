@@ -129,7 +129,7 @@ class Publisher:
         elif job.state is State.REVIEW:
             await self._show(job)
         else:
-            await asyncio.to_thread(self._outbox.clear_review, job)
+            await asyncio.to_thread(self._outbox.clear_review, job, self._work / job.id)
 
     async def _publish(self, job: Job) -> None:
         plan = job.plan

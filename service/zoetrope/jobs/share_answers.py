@@ -13,7 +13,7 @@ from ..errors import IllegalTransition, NotFound, ZoetropeError
 from ..host import trouble
 from ..store.protocol import JobStore
 from ..store.retry import until_answered
-from .review_folder import DECLINED, Answer, answers
+from .review_folder import DECLINED, REVIEW, ReviewFolder, answers, find, shown
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -33,6 +33,7 @@ class ShareAnswers:
         approve: Callable[[str], Awaitable[Job]],
         decline: Callable[[str, str], Awaitable[Job]],
         tidy: Callable[[str], None],
+        work: Path,
         pause: float = PAUSE,
     ) -> None:
         self._root = root
@@ -40,11 +41,12 @@ class ShareAnswers:
         self._approve = approve
         self._decline = decline
         self._tidy = tidy
+        self._work = work
         self._pause = pause
         self._open: set[str] = set()
         self._unseen = ""  # why nothing can be seen, as it was last logged
-        self._before: frozenset[Answer] = frozenset()
-        self._stale: set[Answer] = set()  # of jobs that wait for no answer
+        self._before: frozenset[ReviewFolder] = frozenset()
+        self._stale: set[ReviewFolder] = set()  # of reviews that are not open
         self._doubted: set[str] = set()  # jobs whose folders lie in both
         self._wake = asyncio.Event()
         ledger.on_change(lambda _, job: self._note(job))
@@ -63,8 +65,12 @@ class ShareAnswers:
         """Learn which reviews an earlier process left open."""
         for job in await until_answered(lambda: self._ledger.all_in(State.REVIEW)):
             self._note(job)
+        # A process that was killed over an answer left its folder where it was shown.
+        for folder in await asyncio.to_thread(self._look, REVIEW):
+            if folder.job not in self._open:
+                self._tidy(folder.job)
 
-    async def look(self) -> frozenset[Answer]:
+    async def look(self) -> frozenset[ReviewFolder]:
         """Look once, take what the look before saw as well, and give what was found."""
         found = await asyncio.to_thread(self._look)
         for answer in found & self._before:
@@ -80,10 +86,10 @@ class ShareAnswers:
         else:
             self._open.discard(job.id)
 
-    def _look(self) -> frozenset[Answer]:
+    def _look(self, place: str = "") -> frozenset[ReviewFolder]:
         try:
             with Beneath(self._root) as tree:
-                found = answers(tree)
+                found = frozenset(find(tree, place)) if place else answers(tree)
         except (OSError, Linked) as error:
             # Reviews can be answered elsewhere; what is wrong with the outbox is said where it stops a job.
             reason = str((error.reason if isinstance(error, Linked) else trouble(error)) or error)
@@ -96,16 +102,24 @@ class ShareAnswers:
         self._unseen = ""
         return found
 
-    async def _take(self, answer: Answer, found: frozenset[Answer]) -> None:
+    async def _take(self, answer: ReviewFolder, found: frozenset[ReviewFolder]) -> None:
         if answer in self._stale:
             return
-        if answer.job not in self._open:
-            # It was answered otherwise, or its folder could not be removed: what is left of it goes.
+        about = {"job": answer.job[:8], "action": "answered-on-the-share"}
+        review = await asyncio.to_thread(shown, self._work / answer.job)
+        if answer.job not in self._open or (review and answer.review not in ("", review.id)):
+            # It was answered otherwise, and what the service put there goes. A copy stays.
             self._stale.add(answer)
             self._tidy(answer.job)
+            said = "%s is no answer: it names no review that is open"
+            log.info(said, answer.path, extra=about)
             return
-        about = {"job": answer.job[:8], "action": "answered-on-the-share"}
-        if any(other.job == answer.job and other.approved != answer.approved for other in found):
+        if review is None:
+            return  # the folder of the review that is open is not built yet
+        if any(
+            other.is_of(answer.job, review.id) and other.approved != answer.approved
+            for other in found
+        ):
             if answer.job not in self._doubted:
                 said = "its folder lies in both, approved and declined, so neither counts"
                 log.warning(said, extra=about)
