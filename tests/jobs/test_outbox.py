@@ -1,8 +1,14 @@
+import errno
 import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from tests.fakes.members import GROUP, MEMBER, SERVICE, as_user, needs_root
 from tests.fakes.source_image import plain_image
 from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.plan import Plan
@@ -140,3 +146,41 @@ def test_a_review_is_shown_as_a_copy_and_taken_away_when_published(tmp_path, wor
     assert outbox.show_review(half, work) == "review/cat-1f3a9c2e"
     outbox.publish(JOB, work, paper())
     assert [path.name for path in shown.iterdir()] == ["i2v.mp4"], "what a person changed is theirs"
+
+
+@needs_root
+@pytest.mark.parametrize("may_give", [True, False], ids=["group given", "sandbox forbids it"])
+def test_members_of_the_share_s_group_read_every_file(may_give):
+    """On one disk the clips get a second name, and a file keeps its group: that of the service alone."""
+    home = Path(tempfile.mkdtemp(dir="/tmp"))
+    home.chmod(0o755)
+    out, work = home / "outbox", home / "work"
+    try:
+        for folder, group, mode in ((out, GROUP, 0o2770), (work, SERVICE, 0o700)):
+            folder.mkdir()
+            os.chown(folder, SERVICE, group)
+            folder.chmod(mode)
+        for name in ("cat.jpeg", "upright.png", "i2v-1.mp4", "upscale-2.mp4"):
+            (work / name).write_text(name)
+            os.chown(work / name, SERVICE, SERVICE)
+            (work / name).chmod(0o660)
+
+        def forbidden(*_: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        def publish() -> None:
+            if not may_give:
+                os.fchown = forbidden
+            Outbox(out).publish(JOB, work, paper())
+
+        def read() -> None:
+            files = [Path(at, name) for at, _, names in os.walk(out) for name in names]
+            assert len(files) == len(contents(JOB)) + 1, files
+            assert all(file.read_bytes() for file in files)
+
+        assert as_user(SERVICE, publish) == ""
+        assert as_user(MEMBER, read) == ""
+        linked = {(work / name).stat().st_nlink for name in contents(JOB).values()}
+        assert linked == ({2} if may_give else {1})
+    finally:
+        shutil.rmtree(home)

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -321,14 +322,15 @@ def _listed(tree: Beneath) -> list[str]:
 
 def _put(made: Beneath, relative: str, content: Path | bytes, *, link: bool) -> None:
     """Put one file into a folder that is being built, and make its bytes durable."""
-    made.make(relative.rpartition("/")[0])
+    folder = relative.rpartition("/")[0]
+    made.make(folder)
     if isinstance(content, bytes):
         with open(made.create(relative), "wb") as file:  # noqa: PTH123 - a descriptor
             file.write(content)
             flush(file)
         return
     with content.open("rb") as source:
-        if link:
+        if link and _has_group_of(made, folder, source.fileno()):
             # Instead of copying where the disk is the same: clips may be large.
             try:
                 made.link(content, relative)
@@ -340,6 +342,22 @@ def _put(made: Beneath, relative: str, content: Path | bytes, *, link: bool) -> 
         with open(made.create(relative), "wb") as file:  # noqa: PTH123 - a descriptor
             shutil.copyfileobj(source, file, _CHUNK)
             flush(file)
+
+
+def _has_group_of(made: Beneath, folder: str, file: int) -> bool:
+    """Give a file the group that a new one would get in a folder; false where that may not be done.
+
+    A second name keeps the file's group: the service's own, which no member of the share is in.
+    """
+    with made.folder(folder) as at:
+        found = os.fstat(at)
+    if not found.st_mode & stat.S_ISGID or os.fstat(file).st_gid == found.st_gid:
+        return True
+    try:
+        os.fchown(file, -1, found.st_gid)
+    except OSError:
+        return False
+    return True
 
 
 def _suffix(file: str) -> str:
