@@ -323,6 +323,17 @@ def test_settings_that_others_can_write_are_refused(helper):
     assert "could then set clocks as root" in found.log.read_text()
 
 
+def test_settings_in_a_folder_that_others_can_write_are_refused(helper):
+    found = helper(start=False)
+    folder = found.config.parent / "loose"
+    folder.mkdir()
+    found.config = found.config.rename(folder / "zoetrope.toml")
+    folder.chmod(0o777)
+    found.start(ready=False)
+    assert found.process.wait(10) == 1
+    assert f"{folder} can be changed by users other than root" in found.log.read_text()
+
+
 def test_no_helper_is_said_with_what_to_do(tmp_path):
     from zoetrope.gpu.client import HelperDown, ask_once
 

@@ -122,6 +122,7 @@ def test_a_state_folder_that_others_can_write_is_refused(helper):
     found.start(ready=False)
     assert found.process.wait(10) == 1
     assert "can be changed by users other than root" in found.log.read_text()
+    assert found.restore().returncode == 1
 
 
 @pytest.mark.parametrize("seconds", ["1.7e308", "604801", "-1", "1e999", "1" * 400, "true", "null"])

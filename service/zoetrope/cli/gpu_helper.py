@@ -32,20 +32,19 @@ def gpu_helper(
     from pathlib import Path
 
     from .. import settings as settings_file
-    from ..gpu import daemon
+    from ..gpu import daemon, root_file
     from ..logs import set_up
 
     set_up(journal="JOURNAL_STREAM" in os.environ)
     file = settings_file.find_file(config)
-    if file is not None:
-        daemon.check_owner(file)
-    found = settings_file.load(file).gpu
+    text = "" if file is None else root_file.read(file)
+    found = settings_file.parse(text, str(file)).gpu
     folder = Path(state)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root_file.check_folder(folder)
     if restore:
         daemon.restore(found, folder)
         return 0
-    daemon.check_owner(folder)
     number = daemon.find_group(group)
     bound = daemon.listener(Path(socket) if socket else None, number)
     asyncio.run(daemon.serve(found, folder, bound, number))
