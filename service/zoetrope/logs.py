@@ -111,7 +111,7 @@ def kind_of(record: logging.LogRecord) -> Hashable:
     """Give what makes two records the same kind: logger, level, template, error, and what they are about."""
     template = _NUMBERS.sub("0", str(record.msg).partition("\n")[0])
     error = record.exc_info[0] if record.exc_info else None
-    about = (getattr(record, name, None) for name in ("action", "job", "engine", "card"))
+    about = (getattr(record, name, None) for name in ("action", "job", "engine", "card", "source"))
     return (record.name, record.levelno, template, error, *about)
 
 

@@ -1,8 +1,20 @@
 """How many wrong tokens a source may send, and whom that keeps out."""
 
+import io
+import logging
+
 import pytest
 
-from zoetrope.web.guesses import ALL, ALL_EVERY, OWN, OWN_EVERY, SOURCES, Guesses
+from zoetrope.logs import Stream
+from zoetrope.web.guesses import (
+    ALL,
+    ALL_EVERY,
+    NAMED_EVERY,
+    OWN,
+    OWN_EVERY,
+    SOURCES,
+    Guesses,
+)
 from zoetrope.web.peer import Source
 
 HERE = Source("user 1000 of this host", local=True)
@@ -95,3 +107,26 @@ def test_each_wrong_token_is_a_line_with_its_source_and_without_the_token(guesse
     assert lines[0] == "wrong token from 192.0.2.1"
     assert lines[-1] == "192.0.2.1 sent too many wrong tokens; the next one is looked at in 30 s"
     assert {record.action for record in caplog.records} == {"wrong-token"}
+
+
+def test_who_guesses_among_many_is_named_and_a_repeated_guess_fills_no_journal(guesses, clock):
+    text = io.StringIO()
+    log = logging.getLogger("zoetrope.web.guesses")
+    handler = Stream(text, clock=clock)
+    log.addHandler(handler)
+    try:
+        guess(guesses, HERE, OWN)
+        for number in range(50):
+            guess(guesses, Source(f"203.0.113.{number}"), 1)
+        for _ in range(1000):
+            guesses.wrong(ELSEWHERE, b"outdated")
+        clock.now += NAMED_EVERY
+        guesses.wrong(ELSEWHERE, b"outdated")
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+    lines = text.getvalue().splitlines()
+    for number in range(50):
+        assert f"wrong token from 203.0.113.{number}" in lines
+    assert lines.count(f"wrong token from {ELSEWHERE.name}") == 2
+    assert len(lines) == OWN + 1 + 50 + 2

@@ -24,6 +24,7 @@ ALL = 100  # wrong guesses that all other hosts have together
 ALL_EVERY = 3.0
 SOURCES = 1024  # that are remembered
 PROVEN = 256  # sources that are remembered because they knew the token
+NAMED_EVERY = 600.0  # seconds between two lines about a guess that is repeated
 LAST = 4  # wrong guesses of a source that cost nothing when they are repeated
 
 WRONG = {"action": "wrong-token"}
@@ -58,6 +59,7 @@ class Wrong(msgspec.Struct, frozen=True):
 
     allowance: Allowance
     last: tuple[bytes, ...] = ()
+    named: float = 0.0  # when the log named the source last
 
 
 class Guesses:
@@ -84,19 +86,24 @@ class Guesses:
     def wrong(self, source: Source, guess: bytes) -> None:
         """Count a wrong guess; a program that repeats its outdated token pays for it once."""
         now = self._clock()
-        LOG.warning("wrong token from %s", source.name, extra=WRONG)
+        # Of each source a kind of its own in the log, so that no crowd hides one of them.
+        extra = {**WRONG, "source": source.name}
         before = self._own.pop(source, None) or Wrong(Allowance(OWN, OWN_EVERY, OWN, now))
-        if guess in before.last:
+        again = guess in before.last
+        if not again or now >= before.named + NAMED_EVERY:
+            LOG.warning("wrong token from %s", source.name, extra=extra)
+            before = msgspec.structs.replace(before, named=now)
+        if again:
             self._own[source] = before
             return
         own = spent(before.allowance, now)
-        self._own[source] = Wrong(own, (*before.last, guess)[-LAST:])
+        self._own[source] = Wrong(own, (*before.last, guess)[-LAST:], now)
         if not source.local:
             self._all = spent(self._all, now)
         self._forget(now)
         if seconds := wait(own, now):
             waits = "%s sent too many wrong tokens; the next one is looked at in %.0f s"
-            LOG.warning(waits, source.name, seconds, extra=WRONG)
+            LOG.warning(waits, source.name, seconds, extra=extra)
 
     def right(self, source: Source) -> None:
         """Note that a source knows the token."""
