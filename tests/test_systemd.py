@@ -103,6 +103,9 @@ def test_the_status_is_one_human_sentence():
     )
     assert rendering("cat.png", Live(stage="upscale", engine="e")) == "cat.png: upscale 0 %"
     assert summary({}, [WorkerStatus(up=False)]) == "idle; engine comfyui is down"
+    full = Reason("engine-disk-full", "Its disk is full.", "Free some space.")
+    found = summary({}, [WorkerStatus(up=False, reason=full)])
+    assert found == "idle; engine comfyui is down: Its disk is full"
     shared = [WorkerStatus(others=1)]
     assert summary({}, shared) == "idle; engine comfyui is up with 1 prompt of other clients"
     assert summary({}, []) == "idle"

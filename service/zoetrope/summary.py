@@ -9,6 +9,7 @@ from .domain.job import State
 from .domain.query import JobQuery
 from .errors import Reason
 from .gpu.card import Sample
+from .jobs.engine_disk import ENGINE_DISK
 from .jobs.progress import Live, prompts_of_others
 from .jobs.worker import WorkerStatus
 from .runtime import Runtime
@@ -64,7 +65,9 @@ def summary(
 def _engine(worker: WorkerStatus) -> str:
     state = "up" if worker.up else "down"
     others = f" with {prompts_of_others(worker.others)}" if worker.others else ""
-    return f"engine {worker.name} is {state}{others}"
+    reason = worker.reason if not worker.up else None
+    why = f": {reason.sentence.rstrip('.')}" if reason and reason.key in ENGINE_DISK else ""
+    return f"engine {worker.name} is {state}{others}{why}"
 
 
 def _keeping(kept: Mapping[str, Reason]) -> str:

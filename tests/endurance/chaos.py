@@ -28,6 +28,7 @@ FAULTS: tuple[dict[str, object], ...] = (
     {"kind": "refuse"},
     {"kind": "view"},
     {"kind": "host_oom"},
+    {"kind": "disk_full"},
 )
 YEAR = 365 * 86_400.0
 JUMPS = (-YEAR, -3600.0, -60.0, 0.0, 60.0, 7200.0, YEAR, 50 * YEAR)

@@ -240,6 +240,14 @@ class Pipeline:
                 await asyncio.sleep(0.01)
             return found
 
+    async def until_tried(self, job: Job, times: int) -> None:
+        """Wait until a job's present stage has failed so often; attempts that a row leaves out count as well."""
+        async with asyncio.timeout(PATIENCE):
+            while (stage := (await self.ledger.get(job.id)).stage) is None or not (
+                stage.attempts and stage.attempts[-1].number >= times
+            ):
+                await asyncio.sleep(0.01)
+
     async def until_queued(self, prompt_id: str) -> None:
         """Wait until a prompt waits in the queue of the first engine."""
         async with asyncio.timeout(PATIENCE):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.garbled import Garbled
 from tests.fakes.keeping import Host
 from tests.fakes.pipeline import Pipeline
-from zoetrope.settings import KeepSettings
+from zoetrope.settings import JobsSettings, KeepSettings
 
 
 @pytest.fixture
@@ -24,3 +25,20 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     await host.open()
     yield host
     await host.ledger.close()
+
+
+@pytest.fixture
+async def garbled(tmp_path, monkeypatch):
+    """A pipeline whose engine is reached through a proxy that may say anything."""
+    for place in ("FIRST_RETRY", "LONGEST_RETRY"):
+        monkeypatch.setattr(f"zoetrope.jobs.worker.{place}", 0.02)
+        monkeypatch.setattr(f"zoetrope.jobs.engine_watch.{place}", 0.02)
+    pipeline = Pipeline(tmp_path)
+    pipeline.jobs_settings = JobsSettings(patience_seconds=20, retries=0)
+    await pipeline.engines[0].start()
+    async with Garbled(pipeline.engines[0].url).serve() as proxy:
+        pipeline.addresses[0] = proxy.url
+        await pipeline.start()
+        proxy.pipeline = pipeline
+        yield proxy
+        await pipeline.close()

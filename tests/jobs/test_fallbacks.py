@@ -9,6 +9,7 @@ from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.values import Failure, Ticket
 from zoetrope.jobs.fallbacks import (
     Again,
+    Blocked,
     GiveUp,
     Hold,
     Means,
@@ -257,3 +258,14 @@ def test_trying_again_always_ends(kinds, restart, retries, offered):
         assert set(now.fallbacks) <= set(found.fallbacks)
         now = msgspec.structs.replace(now, fallbacks=found.fallbacks)
     raise AssertionError(f"still trying after {len(kinds)} failures")
+
+
+@pytest.mark.parametrize("kind", ["engine-disk-full", "engine-read-only", "upload-failed"])
+def test_a_disk_of_the_engine_costs_no_try_however_often_it_is_met(kind):
+    assert after(*[kind] * 50) == Blocked()
+    # Neither what failed before nor what fails afterwards is counted with it.
+    assert after("node", kind) == Blocked()
+    assert after(*[kind] * 50, "node") == Again((), free=True)
+    given_up = after("node", *[kind] * 50, "node")
+    assert isinstance(given_up, GiveUp)
+    assert "after 2 attempts" in given_up.reason.sentence

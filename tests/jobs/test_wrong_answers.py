@@ -4,30 +4,11 @@ import json
 
 import pytest
 
-from tests.fakes.garbled import Garbled
-from tests.fakes.pipeline import Pipeline, order
+from tests.fakes.pipeline import order
 from zoetrope.domain.job import State
-from zoetrope.settings import JobsSettings
 
 PAGE = b"<html><title>502 Bad Gateway</title></html>"
 DEEP = b"[" * 100_000
-
-
-@pytest.fixture
-async def garbled(tmp_path, monkeypatch):
-    """A pipeline whose engine is reached through a proxy that may say anything."""
-    for place in ("FIRST_RETRY", "LONGEST_RETRY"):
-        monkeypatch.setattr(f"zoetrope.jobs.worker.{place}", 0.02)
-        monkeypatch.setattr(f"zoetrope.jobs.engine_watch.{place}", 0.02)
-    pipeline = Pipeline(tmp_path)
-    pipeline.jobs_settings = JobsSettings(patience_seconds=20, retries=0)
-    await pipeline.engines[0].start()
-    async with Garbled(pipeline.engines[0].url).serve() as proxy:
-        pipeline.addresses[0] = proxy.url
-        await pipeline.start()
-        proxy.pipeline = pipeline
-        yield proxy
-        await pipeline.close()
 
 
 # What one job each has to bear, one after the other.

@@ -97,6 +97,11 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdicts: tuple[Verdict, ...] = ()  # what verification measured in each of these files
     poster: str = ""  # a frame of the first one, in the work folder
 
+    @property
+    def next_number(self) -> int:
+        """The number of the next attempt: none is given twice, since the engine knows prompts by it."""
+        return self.attempts[-1].number + 1 if self.attempts else 1
+
 
 @primed
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -101,8 +101,8 @@ def submit(
     if job.attempt is not None:
         raise IllegalTransition(f"Job {job.short} already has an attempt with an engine.")
     attempt = Attempt(
-        number=len(stage.attempts) + 1,
-        prompt_id=prompt_id(job.id, stage.name, len(stage.attempts) + 1),
+        number=stage.next_number,
+        prompt_id=prompt_id(job.id, stage.name, stage.next_number),
         engine=engine,
         graph=graph,
         source=source,
@@ -246,6 +246,27 @@ def hold(job: Job, now: float, reason: Reason, not_before: float) -> Job:
         State.QUEUED,
         now,
         frozenset({State.QUEUED}),
+        reason=reason,
+        stages=_with_stage(job, stage),
+    )
+
+
+def set_aside(job: Job, now: float, failure: Failure, reason: Reason) -> Job:
+    """The engine lacks something that is no job's fault: back to the queue, where it waits and says why.
+
+    Of many such failures in a row the first and the last are kept, so that a long wait makes no long row.
+    """
+    stage = _ending(_current(job), now, Progress.FAILED, failure)
+    attempts = stage.attempts
+    kinds = [each.failure.kind if each.failure else "" for each in attempts[-3:]]
+    if kinds == [failure.kind] * 3:
+        attempts = (*attempts[:-2], attempts[-1])
+    stage = msgspec.structs.replace(stage, state=Progress.PENDING, attempts=attempts)
+    return _step(
+        job,
+        State.QUEUED,
+        now,
+        frozenset({State.QUEUED, State.RUNNING}),
         reason=reason,
         stages=_with_stage(job, stage),
     )

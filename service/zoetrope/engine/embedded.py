@@ -77,6 +77,11 @@ class EmbeddedEngine(ComfyEngine):
         await super().close()
 
     @property
+    def home(self) -> Path | None:
+        """Below the service's own state."""
+        return self._home
+
+    @property
     def can_restart(self) -> bool:
         """We started it, so we can do so again."""
         return True

@@ -142,6 +142,16 @@ class Engine(Protocol):
     def url(self) -> str:
         """Its address, without what opens it."""
 
+    @property
+    def here(self) -> bool:
+        """Whether it runs on this host."""
+        ...
+
+    @property
+    def home(self) -> Path | None:
+        """Where it keeps its files, as far as that is known."""
+        ...
+
     async def start(self) -> None:
         """Begin to listen to the engine's events."""
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
 
 import msgspec
 
@@ -14,7 +15,8 @@ from ..domain.job import Attempt
 from ..domain.values import Failure
 from ..engine.protocol import Absent, Engine, QueueEntry, Stats
 from ..errors import EngineDown, EngineGone, EngineRefused, Reason, WrongAnswer
-from . import stall
+from . import engine_disk, stall
+from .engine_disk import EngineDisk, folder_of, free_bytes, may_try
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -48,6 +50,8 @@ class EngineWatch:
         self.stats: Stats | None = None
         self.queue: tuple[QueueEntry, ...] = ()  # as it was last seen
         self.stuck: Reason | None = None  # it answers, and its worker has ended or hangs
+        self.disk: EngineDisk | None = None  # it answers, and its disk takes nothing
+        self._trying = False  # up for one job that finds out whether its disk takes something again
         self._stuck_seconds = stuck_seconds
         self._followed = followed
         self._monotonic = monotonic
@@ -77,6 +81,11 @@ class EngineWatch:
         """Whether a broken process says nothing of the job that met it: another one may have broken it before."""
         return self._broken_process is not None or not (self._proven or self.engine.can_restart)
 
+    @property
+    def ready(self) -> bool:
+        """Whether it answers and nothing is known to keep it from work, even while one job tries."""
+        return self.up and self.disk is None
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Have a function called when the engine comes up or goes down."""
         self._on_change.append(listener)
@@ -92,6 +101,22 @@ class EngineWatch:
     def proved(self) -> None:
         """Its process has made something: if it breaks now, it is the doing of whoever breaks it."""
         self._proven = True
+        if self.disk is not None:
+            self._disk_is_well()
+
+    async def blocked(self, failure: Failure) -> None:
+        """Its disk took nothing: no job goes there until one may try again."""
+        folder = folder_of(failure) or self.engine.home
+        self.disk = engine_disk.after(
+            self.disk,
+            failure,
+            self.engine.name,
+            now=self._monotonic(),
+            folder=folder,
+            free=await self._free_bytes(folder),
+        )
+        self._down(self.disk.reason)
+        self._lost.set()
 
     async def wait_up(self) -> None:
         """Wait until the engine answers."""
@@ -185,8 +210,27 @@ class EngineWatch:
             self._stall = self.stuck = None
             await self._restart()
             return True
+        if self.disk is not None and not await self._may_try(self.disk):
+            self._down(self.disk.reason)
+            return False
         self._is_up(stats)
         return True
+
+    async def _may_try(self, disk: EngineDisk) -> bool:
+        """Return whether a job may find out if its disk takes something again."""
+        now = self._monotonic()
+        if self.up and not self._followed() and now >= disk.due + disk.pause:
+            # Nobody came who could try: whoever comes next finds out.
+            self._disk_is_well()
+            return True
+        return may_try(disk, now=now, free=await self._free_bytes(disk.folder))
+
+    async def _free_bytes(self, folder: Path | None) -> int | None:
+        return await asyncio.to_thread(free_bytes, folder) if self.engine.here else None
+
+    def _disk_is_well(self) -> None:
+        self.disk, self._trying = None, False
+        self._came_up()
 
     def _is_stuck(self, stats: Stats) -> bool:
         """Return whether its worker has ended or hangs, and take it down if so."""
@@ -210,9 +254,18 @@ class EngineWatch:
                 self._changed()
             return
         self.reason = None
-        self.since = self._clock()
         self._up.set()
+        if self.disk is not None:
+            # For one job, which finds out; to everybody else it stays down.
+            self._trying = True
+            self._changed()
+            return
+        self._came_up()
+
+    def _came_up(self) -> None:
+        self.since = self._clock()
         self._changed()
+        stats = self.stats or Stats(version="")
         log.info(
             "engine %s is up (ComfyUI %s)",
             self.engine.name,
@@ -249,9 +302,12 @@ class EngineWatch:
         was_up = self.up
         self._up.clear()
         self.reason = reason
+        tried, self._trying = self._trying, False
         if was_up:
-            self.since = self._clock()
-            log.warning("%s", reason, extra={"action": "engine-down", "engine": self.engine.name})
+            if not (tried and self.disk is not None and self.disk.reason.key == reason.key):
+                self.since = self._clock()
+                about = {"action": "engine-down", "engine": self.engine.name}
+                log.warning("%s", reason, extra=about)
             self._changed()
 
     def _changed(self) -> None:

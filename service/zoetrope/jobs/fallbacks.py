@@ -9,6 +9,7 @@ import msgspec
 from ..domain.job import Job, Stage, State
 from ..domain.values import Failure
 from ..errors import Reason
+from .engine_disk import ENGINE_DISK
 
 FREE = "free"
 RESTART = "restart"
@@ -61,6 +62,10 @@ class Hold(msgspec.Struct, frozen=True):
     delay: float
 
 
+class Blocked(msgspec.Struct, frozen=True):
+    """The engine takes no work for now, whose ever: the job waits, and none of its tries is lost."""
+
+
 class GiveUp(msgspec.Struct, frozen=True):
     """Nothing is left to try; with `restart`, the engine's process is of no use to the next job either."""
 
@@ -74,7 +79,7 @@ class Refuse(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-Decision = Again | Hold | GiveUp | Refuse
+Decision = Again | Hold | Blocked | GiveUp | Refuse
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +100,8 @@ def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
     if kind == "graph-refused":
         return Refuse(Reason(kind, failure.message, "Fix the recipe or the ticket."))
     fallbacks = stage.fallbacks
+    if kind in ENGINE_DISK:
+        return Blocked()
     if kind in INTERRUPTED and _count(stage.attempts, INTERRUPTED) <= min(1, means.retries):
         return Again(fallbacks)
     if kind == BYSTANDER:
@@ -212,7 +219,7 @@ def _last_word(failure: Failure, stage: Stage) -> Reason:
         "vanished": "Something removes the engine's outputs: look at its output folder, then retry.",
         "doubtful": _doubtful(failure.looks),
     }
-    tries = len(stage.attempts)
+    tries = len(stage.attempts) - _count(stage.attempts, ENGINE_DISK)
     count = f" after {tries} attempts" if tries > 1 else ""
     return Reason(
         failure.kind,

@@ -26,7 +26,8 @@ from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..store.protocol import JobStore
 from ..verify.check import CheckerDown
-from .fallbacks import BYSTANDER, FREE, RESTART, Again, GiveUp, Hold, Means, Refuse, decide
+from .engine_disk import disk_reason, folder_of
+from .fallbacks import BYSTANDER, FREE, RESTART, Again, Blocked, GiveUp, Hold, Means, Refuse, decide
 from .outbox import Outbox
 from .outcome import Failed, Obsolete, Outcome, Postponed, Succeeded
 from .publisher import Publisher, reason_of, way_out
@@ -48,6 +49,7 @@ class At(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     can_restart: bool
     maybe_broken_before: bool  # an earlier job may have broken its process
+    home: Path | None = None  # where it keeps its files, as far as that is known
 
 
 class After(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +59,7 @@ class After(msgspec.Struct, frozen=True, kw_only=True):
     free: bool = False
     replace: Failure | None = None  # why its process is of no use any more
     attempt: Attempt | None = None  # in which that was seen
+    blocked: Failure | None = None  # no job can go on there for now
 
 
 class _Wait(msgspec.Struct, frozen=True):
@@ -245,6 +248,10 @@ class Settlement:
                 if decision.restart or not_its_fault:
                     return After(replace=ended.failure, attempt=job.attempt)
                 return After(free=decision.free)
+            case Blocked():
+                why = disk_reason(failure, at.engine, folder_of(failure) or at.home)
+                await self._ledger.change(job.id, lambda j: steps.set_aside(j, now, failure, why))
+                return After(blocked=failure)
             case Hold(reason=reason, delay=delay):
                 await self._ledger.change(job.id, lambda j: steps.hold(j, now, reason, now + delay))
             case GiveUp(reason=reason):

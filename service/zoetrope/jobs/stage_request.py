@@ -42,7 +42,7 @@ class StageRequest:
         self.spec = recipe.stage(stage.name)
         self.plan = planned(recipe, job, memory)
         self.fallbacks = job.attempt.fallbacks if job.attempt else fallbacks
-        self.number = job.attempt.number if job.attempt else len(stage.attempts) + 1
+        self.number = job.attempt.number if job.attempt else stage.next_number
         self.estimate = recipe.estimate(self.plan, self.spec)
         self._job = job
         self._source = self._before(max_upload) if self.spec.source else None

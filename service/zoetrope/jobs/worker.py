@@ -100,11 +100,12 @@ class EngineWorker:
 
     def status(self) -> WorkerStatus:
         """Say how the engine is."""
+        disk = self._watch.disk
         return WorkerStatus(
             name=self.name,
             url=self.engine.url,
-            up=self._watch.up,
-            reason=self._watch.reason,
+            up=self._watch.ready,
+            reason=self._watch.reason or (disk.reason if disk is not None else None),
             stats=self._watch.stats,
             since=self._watch.since,
             in_hand=tuple(self._runs),
@@ -154,7 +155,8 @@ class EngineWorker:
                 name=self.name,
                 up=self._watch.up,
                 gigabytes=stats.gigabytes if stats is not None else None,
-                depth=DEPTH,
+                # Only one at a time finds out whether a disk takes something again.
+                depth=DEPTH if self._watch.disk is None else 1,
             )
         )
 
@@ -250,6 +252,8 @@ class EngineWorker:
         return After(again=True)
 
     async def _care(self, after: After) -> None:
+        if after.blocked is not None:
+            await self._watch.blocked(after.blocked)
         if after.replace is not None:
             await self._watch.replace(after.replace, after.attempt)
         elif after.free:
@@ -262,4 +266,5 @@ class EngineWorker:
             device=stats.device if stats is not None else "",
             can_restart=self.engine.can_restart,
             maybe_broken_before=self._watch.maybe_broken_before,
+            home=self.engine.home,
         )

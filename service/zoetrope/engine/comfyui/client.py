@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -20,7 +21,7 @@ from ...errors import EngineDown, EngineGone, EngineRefused, WrongAnswer
 from ...graphs.catalog import Catalog
 from ...graphs.document import encode
 from ...graphs.graph import Graph
-from ...settings import EngineSettings
+from ...settings import EngineSettings, is_loopback
 from .. import report
 from ..protocol import (
     MAX_UPLOAD,
@@ -114,6 +115,13 @@ class ComfyEngine:
                     answer = await self._send("/upload/image", data=form, timeout=TRANSFER)
             except TimeoutError as error:
                 raise self._down(error) from error
+        if answer.status >= 500:
+            # ComfyUI says no more where its input folder cannot be written, for whatever reason.
+            raise EngineRefused(
+                f"It answers {answer.status} to the upload of {name}.",
+                "See the log and the disk of the engine.",
+                key="upload-failed",
+            )
         if answer.status != 200:
             raise EngineRefused(
                 f"The engine rejected the upload of {name} ({answer.status}).",
@@ -200,6 +208,16 @@ class ComfyEngine:
     def reconnects(self) -> int:
         """How often the socket was opened again."""
         return self._socket.reconnects if self._socket is not None else 0
+
+    @property
+    def here(self) -> bool:
+        """Whether its address is one of this host's own."""
+        return is_loopback(urlsplit(self.url).hostname or "")
+
+    @property
+    def home(self) -> Path | None:
+        """ComfyUI does not say."""
+        return None
 
     @property
     def can_restart(self) -> bool:

@@ -28,6 +28,21 @@ _PINNED_WORDS = (
     "pinned memory",
     "pin_memory",
 )
+# As the operating system says it to Python, PIL and PyAV, as ffmpeg and Rust's safetensors print it, and what
+# torch makes of a write that failed.
+_FULL_WORDS = (
+    "[errno 28]",
+    "[errno 122]",
+    "[winerror 112]",
+    "os error 28)",
+    "os error 122)",
+    "no space left on device",
+    "disk quota exceeded",
+    "database or disk is full",
+    "pytorchstreamwriter failed",
+    ". unexpected pos ",
+)
+_READ_ONLY_WORDS = ("[errno 30]", "os error 30)", "read-only file system")
 _HOST_WORDS = ("defaultcpuallocator", "alloc_cpu", "cannot allocate memory")
 
 
@@ -49,6 +64,11 @@ def failure(data: Mapping[str, Any]) -> Failure:
 def kind_of(exception: str, text: str) -> str:
     """Tell what is behind an exception of ComfyUI's, by its class and words."""
     low = text.lower()
+    # Whatever class the libraries wrap it in.
+    if any(words in low for words in _FULL_WORDS):
+        return "engine-disk-full"
+    if any(words in low for words in _READ_ONLY_WORDS):
+        return "engine-read-only"
     # Before the GPU's own: its words stand in these texts as well.
     if any(words in low for words in _PINNED_WORDS):
         return "pinned-memory"

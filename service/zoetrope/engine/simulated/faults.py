@@ -1,5 +1,7 @@
 """Faults to order: what a host does to its jobs on bad days, on demand and exactly once."""
 
+import errno
+import os
 import threading
 from typing import Literal
 
@@ -11,6 +13,7 @@ FaultKind = Literal[
     "oom",  # the GPU's memory is exhausted at a node
     "missing",  # a node's own model file is not there, which only shows when it runs
     "host_oom",  # the host's memory is exhausted at a node
+    "disk_full",  # the disk takes nothing more at a node that saves
     "cuda",  # the CUDA context is lost at a node, and stays lost until a restart
     "exit",  # the process ends in the middle of a step
     "wedged",  # a sampler makes no further step, while HTTP answers
@@ -120,6 +123,8 @@ class Faults:
             raise OutOfMemory
         if self._at_node("host_oom", class_type):
             raise HostOutOfMemory
+        if saves(class_type) and self.strikes("disk_full", class_type):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._at_node("cuda", class_type):
             self.context_lost = True
             raise CudaFault
@@ -146,6 +151,11 @@ class Faults:
                     armed.fault.node == class_type or (not armed.fault.node and samples(class_type))
                 )
             )
+
+
+def saves(class_type: str) -> bool:
+    """Say whether a node class writes a file."""
+    return class_type.startswith("Save")
 
 
 def samples(class_type: str) -> bool:

@@ -1,0 +1,126 @@
+"""A disk of the engine that takes nothing: jobs wait without a lost try, and go on by themselves."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.pipeline import Pipeline, order
+from zoetrope.domain.job import State
+from zoetrope.domain.values import Failure
+from zoetrope.jobs.engine_disk import FIRST_PAUSE, LONGEST_PAUSE, after, folder_of, may_try
+from zoetrope.jobs.worker import WorkerStatus
+
+FULL = Failure(
+    kind="engine-disk-full",
+    message="[Errno 28] No space left on device: '/srv/comfy/output/a.mp4'",
+    node_type="SaveVideo",
+)
+
+
+def shown(pipeline: Pipeline) -> WorkerStatus:
+    return pipeline.conductor.status().workers[0]
+
+
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch):
+    monkeypatch.setattr("zoetrope.jobs.engine_disk.FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("zoetrope.jobs.engine_watch.LONGEST_RETRY", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says", "step"),
+    [
+        ("engine-disk-full", "The disk of the engine e0 is full", "df -h /srv/comfy/output"),
+        ("engine-read-only", "The engine e0 cannot write", "/srv/comfy/output"),
+        ("upload-failed", "The engine e0 cannot store", "input folder"),
+    ],
+)
+def test_it_says_where_and_what_to_do(kind, says, step):
+    message = FULL.message if kind != "upload-failed" else "The engine answers 500 to a file."
+    failure = Failure(kind=kind, message=message)
+    found = after(None, failure, "e0", now=0.0, folder=folder_of(failure))
+    assert found.reason.key == kind
+    assert says in found.reason.sentence
+    assert step in found.reason.next_step
+    assert "by itself" in found.reason.next_step
+
+
+def test_the_pauses_between_tries_grow_to_a_limit():
+    found, pauses = None, []
+    for _ in range(20):
+        now = found.due if found else 100.0
+        # What was at the engine already is no further try.
+        found = after(after(found, FULL, "e0", now=now), FULL, "e0", now=now)
+        pauses.append(found.due - now)
+    assert pauses[0] < pauses[1] < pauses[2]
+    assert pauses[-1] == LONGEST_PAUSE
+    assert FIRST_PAUSE < LONGEST_PAUSE
+
+
+def test_it_is_tried_at_once_where_room_is_seen_to_have_been_made():
+    found = after(None, FULL, "e0", now=0.0, free=1_000_000)
+    assert not may_try(found, now=0.0, free=1_000_000)
+    assert not may_try(found, now=0.0, free=None)
+    assert may_try(found, now=0.0, free=900_000_000)
+    assert may_try(found, now=found.due, free=None)
+    # Seen to be as full as it was: trying would only cost the engine's time.
+    assert not may_try(found, now=found.due, free=1_000_000)
+    # A quota is full while the disk has room: only a try tells.
+    assert may_try(found, now=found.due, free=60_000_000 + (8 << 20))
+
+
+async def test_while_its_disk_is_full_jobs_wait_and_none_fails(pipeline):
+    order(pipeline, "disk_full", times=0)
+    jobs = [await pipeline.drop(stem=f"cat{n}", colour=n) for n in range(2)]
+    await pipeline.waits(jobs[0], "engine-disk-full")
+    # Tried again and again, one job at a time, and shown as not ready all the while.
+    await pipeline.until_tried(jobs[0], 4)
+    status = shown(pipeline)
+    assert (status.up, status.reason.key) == (False, "engine-disk-full")
+    assert "e0" in status.reason.sentence
+    pipeline.engines[0].faults.clear()
+    done = [await pipeline.becomes(job, State.DONE, State.FAILED) for job in jobs]
+    assert [job.state for job in done] == [State.DONE] * 2
+    await pipeline.until(lambda: shown(pipeline).up)
+    # A disk that is full for days leaves no endless list in the ledger.
+    assert all(len(stage.attempts) <= 3 for job in done for stage in job.stages)
+    assert len(pipeline.videos()) == 2
+
+
+async def test_a_job_that_failed_before_is_not_given_up_for_it(pipeline):
+    order(pipeline, "black")
+    order(pipeline, "disk_full", call=2, times=3)
+    job = await pipeline.becomes(await pipeline.drop(), State.DONE, State.FAILED)
+    assert job.state is State.DONE, job.reason
+
+
+async def test_it_outlasts_a_restart_of_the_service_and_a_retry_waits_as_well(pipeline):
+    order(pipeline, "disk_full", times=0)
+    job = await pipeline.drop()
+    await pipeline.waits(job, "engine-disk-full")
+    await pipeline.stop()
+    await pipeline.start()
+    await pipeline.until(lambda: not shown(pipeline).up and shown(pipeline).reason.key == FULL.kind)
+    pipeline.engines[0].faults.clear()
+    assert (await pipeline.becomes(job, State.DONE, State.FAILED)).state is State.DONE
+
+
+async def test_another_engine_takes_over_at_once(tmp_path: Path):
+    pipeline = Pipeline(tmp_path, engines=2)
+    await pipeline.start()
+    order(pipeline, "disk_full", times=0)
+    jobs = [await pipeline.drop(stem=f"cat{n}", colour=n) for n in range(2)]
+    done = [await pipeline.becomes(job, State.DONE, State.FAILED) for job in jobs]
+    assert [job.state for job in done] == [State.DONE] * 2
+    await pipeline.close()
+
+
+async def test_an_upload_that_the_engine_cannot_store_waits_too(garbled):
+    """ComfyUI answers a bare 500 where its input folder cannot be written, whatever the reason."""
+    pipeline = garbled.pipeline
+    garbled.answers("/upload/image", b"500 Internal Server Error", status=500, times=None)
+    job = await pipeline.drop()
+    await pipeline.waits(job, "upload-failed")
+    await pipeline.until(lambda: garbled.given.count("/upload/image") > 6)
+    garbled.is_well()
+    assert (await pipeline.becomes(job, State.DONE, State.FAILED)).state is State.DONE
