@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import aiohttp
+import msgspec
 import pytest
 
 from tests.fakes.client import send_foreign
@@ -12,6 +13,7 @@ from zoetrope.address import Address
 from zoetrope.dispatch.policy import Worker
 from zoetrope.domain import steps
 from zoetrope.domain.job import Progress, State
+from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.simulated import Fault
 from zoetrope.errors import Reason
 from zoetrope.jobs.absence import Leaves, Moves, Waits, decide
@@ -202,7 +204,18 @@ async def ask(pipeline: Pipeline, path: str):
         return await answer.json()
 
 
-async def test_an_engine_whose_worker_has_ended_is_found_and_restarted(two):
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """Have engines report memory on a GPU, in which the work of other clients' prompts shows."""
+    stats = ComfyEngine.stats
+
+    async def seen(self):
+        return msgspec.structs.replace(await stats(self), pool_free=5)
+
+    monkeypatch.setattr(ComfyEngine, "stats", seen)
+
+
+async def test_an_engine_whose_worker_has_ended_is_found_and_restarted(on_gpu, two):
     """A prompt of another client ends ComfyUI's own thread: its queue never moves again."""
     order(two, "no_worker")
     await send_foreign(two.engines[0].url)
@@ -211,7 +224,9 @@ async def test_an_engine_whose_worker_has_ended_is_found_and_restarted(two):
     assert [[each.failure for each in stage.attempts] for stage in done.stages] == [[None], [None]]
 
 
-async def test_where_nobody_may_restart_such_an_engine_it_says_what_to_do_and_its_jobs_move(two):
+async def test_where_nobody_may_restart_such_an_engine_it_says_what_to_do_and_its_jobs_move(
+    on_gpu, two
+):
     two.clients[0].may_restart = False
     order(two, "no_worker")
     foreign = await send_foreign(two.engines[0].url)

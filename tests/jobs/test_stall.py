@@ -37,6 +37,15 @@ FOREIGN = (running("theirs"), waits("ours", ours=True))
         (lambda _: (FOREIGN, 5, ()), LIMIT, None),
         (lambda _: (FOREIGN, 5, ()), LIMIT + STEP, "with a prompt of another client"),
         (lambda _: (FOREIGN[:1], 0, ()), LIMIT + STEP, "with a prompt of another client"),
+        # Of other clients' prompts on processors nothing is seen at all, so nothing is said of them …
+        (lambda _: (FOREIGN, None, ()), 9e4, None),
+        # … and only a next one that does not begin, or one of this service's that does not end, counts.
+        (lambda _: ((waits("a"), waits("b")), None, ()), LIMIT + STEP, "not begun"),
+        (
+            lambda _: ((running("mine", ours=True),), None, ()),
+            LIMIT + STEP,
+            "asked to interrupt",
+        ),
         # Its memory on the GPU changes while it computes, for however long.
         (lambda now: (FOREIGN, int(now), ()), 9e4, None),
         # Each prompt is another one.

@@ -118,8 +118,8 @@ class Stats(msgspec.Struct, frozen=True):
     simulated: bool = False
     max_upload: int = MAX_UPLOAD
     # Free memory inside of its process's own pool on the GPU: changes all the time while it computes.
-    # 0 where the engine computes on processors, and the figure is the whole host's.
-    pool_free: int = 0
+    # None where the engine computes on processors, and the figure is the whole host's.
+    pool_free: int | None = 0
     runtime: EngineReport | None = None  # what was found before it started, as far as it is known
 
     @property

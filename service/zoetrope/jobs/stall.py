@@ -16,7 +16,7 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     running: tuple[str, ...]  # ids of prompts
     first: str  # the prompt that is next while nothing runs
-    pool_free: int
+    pool_free: int | None
     ours: bool  # the running prompt, or the next one, is from this service
 
 
@@ -24,17 +24,20 @@ def after(
     before: Stall | None,
     queue: Sequence[QueueEntry],
     *,
-    pool_free: int,
+    pool_free: int | None,
     followed: Collection[str],
     now: float,
 ) -> Stall | None:
     """Say since when nothing moves, after one more look; None while something does, or nothing is to be done.
 
     `followed` are the prompts that a stage run follows by their events: it knows itself how long they may be silent.
-    ComfyUI reports no progress of other clients' prompts, but its memory on the GPU changes while it computes.
+    ComfyUI reports no progress of other clients' prompts, but its memory on the GPU changes while it computes. Where
+    it computes on processors (no pool) there is no sign either way, and such a prompt may take for ever.
     """
     running = tuple(entry.prompt_id for entry in queue if entry.running)
     if not queue or any(prompt in followed for prompt in running):
+        return None
+    if running and pool_free is None and not queue[0].ours:
         return None
     seen = Stall(
         since=now,

@@ -198,7 +198,7 @@ def stats(data: bytes) -> Stats:
         torch=line(found.system.pytorch_version, 80),
         simulated=found.simulated is not msgspec.UNSET or found.rehearsal is not msgspec.UNSET,
         # On these, ComfyUI gives the free memory of the whole host here.
-        pool_free=0 if device.type in ("cpu", "mps") else count(device.torch_vram_free),
+        pool_free=None if device.type in ("cpu", "mps") else count(device.torch_vram_free),
     )
 
 
