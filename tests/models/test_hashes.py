@@ -180,6 +180,30 @@ async def test_no_name_leads_out_of_the_folder(folder, name):
     assert "points outside" in found.unknown
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give links away")
+@pytest.mark.parametrize("place", ["file", "folder"])
+async def test_a_link_shows_its_maker_nothing_that_only_the_service_can_read(
+    folder, tmp_path, place
+):
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / folder.file.name).write_bytes(CONTENT)
+    if place == "file":
+        link = folder.file
+        link.symlink_to(secret / link.name)
+    else:
+        folder.file.parent.rmdir()
+        link = folder.file.parent
+        link.symlink_to("../secret")
+    assert (await settled(folder.hashes())).sha256 == SHA, "the operator's own link"
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    found = await settled(folder.hashes())
+    assert (found.size, found.sha256) == (0, "")
+    assert "another user's link" in found.unknown
+    os.chown(secret / folder.file.name, 65534, 65534)
+    assert (await settled(folder.hashes())).sha256 == SHA, "its maker's own file"
+
+
 async def test_a_file_that_cannot_be_read_is_told_and_tried_again(folder):
     folder.file.write_bytes(CONTENT)
     hashes = folder.hashes()

@@ -17,6 +17,7 @@ import msgspec
 from ..domain.environment import ModelFile
 from ..durable import write
 from ..structs import UNREADABLE, primed
+from .links import follow, may_report
 from .store import CHUNK, Store
 
 log = logging.getLogger("zoetrope.models")
@@ -45,12 +46,14 @@ class Known(msgspec.Struct, frozen=True):
 
 
 def identify(file: Path) -> tuple[str, Identity]:
-    """Give the path behind all links and what stands there; an OSError if that is no file."""
-    real = os.path.realpath(file)
-    found = Path(real).stat()
+    """Give the path behind all links and what stands there; an OSError if that is no file, or not to be reported."""
+    way = follow(file)
+    found = Path(way.real).stat()
     if not stat.S_ISREG(found.st_mode):
         raise OSError(0, "it is not a file")
-    return real, Identity(found.st_size, found.st_mtime_ns, found.st_ino)
+    if not may_report(way, found, os.geteuid()):
+        raise PermissionError(0, "another user's link leads to it, and not every user can read it")
+    return way.real, Identity(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 def sha256_of(real: str, identity: Identity, leaving: Callable[[], bool]) -> str | None:
