@@ -17,6 +17,7 @@ LONGEST = 450
 FLOORS = (
     *(
         "errors",
+        "lazy",
         "address",
         "structs",
         "mistakes",

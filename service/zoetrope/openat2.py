@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import os
 import platform
 from collections.abc import Callable
+
+from .lazy import lazy
 
 # The same on every architecture that Linux numbered anew; on others (alpha, mips) nothing is tried.
 _NUMBER = 437
@@ -80,7 +81,7 @@ class Openat2:
         """Tell whether this process may use the call; asked once."""
         return self._call is not None
 
-    @functools.cached_property
+    @lazy
     def _call(self) -> Call | None:
         """Find the call and try it once, on a folder that every host has."""
         if platform.machine() not in _MACHINES:

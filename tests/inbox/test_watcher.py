@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -338,6 +340,24 @@ async def test_a_share_that_hangs_is_said_and_waited_for(start, monkeypatch):
     await until(lambda: running.watcher.progress > before)
     stuck[0] = False
     await until(lambda: running.watcher.status.problem is None)
+
+
+async def test_an_inbox_that_waits_for_a_thread_is_not_called_a_file_system_that_hangs(
+    start, monkeypatch, caplog
+):
+    monkeypatch.setattr("zoetrope.inbox.watcher.PATIENCE_SECONDS", 0.05)
+    asyncio.get_running_loop().set_default_executor(pool := ThreadPoolExecutor(1))
+    go = threading.Event()
+    busy = pool.submit(go.wait, 60)  # other work of the service has every thread
+    running = await start(rescan_seconds=0.2)
+    await until(lambda: running.watcher.status.problem)
+    assert running.watcher.status.problem.key == "inbox-waits"
+    before = running.watcher.progress
+    await until(lambda: running.watcher.progress > before)
+    go.set()
+    await until(lambda: running.watcher.status.problem is None)
+    assert busy.result(0)
+    assert "does not answer" not in caplog.text
 
 
 # As root, every file can be read; a child that is nobody sees what the service would see.

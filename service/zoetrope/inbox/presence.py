@@ -90,3 +90,12 @@ def hanging(root: str) -> Reason:
         f"The file system of {root} does not answer.",
         "Check the share's server and the network; a restart of the service cannot help.",
     )
+
+
+def waiting(root: str) -> Reason:
+    """Say that the inbox is not looked at because other work has the service's threads."""
+    return Reason(
+        "inbox-waits",
+        f"{root} is not looked at: the service's threads are all busy with other work.",
+        "Wait; if this stays, look whether the disks of outbox and state folder respond.",
+    )

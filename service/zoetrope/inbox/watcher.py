@@ -22,7 +22,7 @@ from . import scan as disk
 from .entry import Entry, EntryKind, classify
 from .events import Events
 from .gather import Drop, Gathering, Wait
-from .presence import InboxMissing, Presence, absent, crowded, hanging
+from .presence import InboxMissing, Presence, absent, crowded, hanging, waiting
 from .stability import FileStat, Stability
 
 log = logging.getLogger("zoetrope.inbox")
@@ -407,15 +407,26 @@ class Watcher:
 
     async def _disk(self, work: Callable[[], Result]) -> Result:
         """Do something with the file system on a thread; say so when it does not answer."""
-        future = asyncio.ensure_future(asyncio.to_thread(work))
+        began: list[
+            float
+        ] = []  # empty while no thread is free: then nothing was asked of any disk yet
+
+        def on_thread() -> Result:
+            began.append(self._clock())
+            return work()
+
+        future = asyncio.ensure_future(asyncio.to_thread(on_thread))
         # At the end of the service nobody waits for it any more, however it ends.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         while not (await asyncio.wait({future}, timeout=PATIENCE_SECONDS))[0]:
             # Waiting for a share's server is work: the watchdog must not kill the service for it.
-            self.progress = self._clock()
-            if self._hanging is None:
-                self._hanging = hanging(self._root)
-                log.error("%s", self._hanging, extra={"action": "inbox-hangs"})
+            now = self.progress = self._clock()
+            if began and now - began[0] < PATIENCE_SECONDS / 2:
+                continue
+            reason = (hanging if began else waiting)(self._root)
+            if self._hanging != reason:
+                self._hanging = reason
+                log.error("%s", reason, extra={"action": reason.key})
         self._hanging = None
         return future.result()
 

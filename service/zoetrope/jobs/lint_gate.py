@@ -11,6 +11,7 @@ from ..settings import Settings
 from .stage_request import StageRequest
 
 if TYPE_CHECKING:
+    from ..lint.effort import Effort
     from ..lint.facts import HostFacts, LintContext
     from ..lint.findings import Finding
 
@@ -39,14 +40,19 @@ class LintGate:
         return tuple(line(finding) for finding in found if finding.severity == "warn")
 
     def findings(
-        self, request: StageRequest, engine: str, *, pictured: bool = True
+        self,
+        request: StageRequest,
+        engine: str,
+        *,
+        pictured: bool = True,
+        effort: Effort | None = None,
     ) -> tuple[Finding, ...]:
         """Give all that is to be said of the stage's graph; `pictured` is whether its picture is known."""
         # Late, so that an idle service does not hold a hundred rules.
         from ..lint.linter import lint
 
         context = self._context(request, engine, pictured=pictured)
-        return lint(request.graph(request.names()), context)
+        return lint(request.graph(request.names()), context, effort=effort)
 
     def _context(self, request: StageRequest, engine: str, *, pictured: bool) -> LintContext:
         import msgspec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +12,7 @@ from ..domain.values import Artefact, SourceImage, Ticket
 from ..errors import Reason
 from ..graphs.document import Document
 from ..graphs.recipe import Recipe
+from ..lint.effort import Effort
 from ..lint.findings import Finding
 from .lint_gate import LintGate
 from .stage_request import StageRequest
@@ -54,10 +55,11 @@ def check_ticket(
     ticket: Ticket,
     cards: Mapping[str, float],
     size: tuple[int, int] | None = None,
+    abandoned: Callable[[], bool] = lambda: False,
 ) -> Preflight:
     """Read what a ticket would become on every engine, by name with the memory of its GPU.
 
-    `size` is the picture's, where there is one.
+    `size` is the picture's, where there is one; `abandoned` says whether nobody waits for it any more.
     """
     found = _Gathered()
     nodes: dict[str, int] = {}
@@ -67,13 +69,19 @@ def check_ticket(
             stage = request.spec.name
             nodes[stage] = len(request.graph(request.names()))
             notes |= dict.fromkeys(request.plan.notes)
-            for finding in gate.findings(request, engine, pictured=size is not None):
+            for finding in gate.findings(
+                request, engine, pictured=size is not None, effort=Effort(abandoned=abandoned)
+            ):
                 found.add(finding, engine, stage)
     return Preflight(findings=found.of(len(cards)), notes=tuple(notes), nodes=sum(nodes.values()))
 
 
 def check_graph(
-    gate: LintGate, document: Document, context: LintContext, cards: Mapping[str, float]
+    gate: LintGate,
+    document: Document,
+    context: LintContext,
+    cards: Mapping[str, float],
+    abandoned: Callable[[], bool] = lambda: False,
 ) -> Preflight:
     """Read somebody's own graph for every engine, by name with the memory of its GPU."""
     # Late, so that an idle service does not hold a hundred rules.
@@ -82,7 +90,7 @@ def check_graph(
     found = _Gathered()
     for engine, memory in cards.items():
         on = msgspec.structs.replace(context, host=gate.host(engine, memory))
-        for finding in lint(document, on):
+        for finding in lint(document, on, effort=Effort(abandoned=abandoned)):
             found.add(finding, engine)
     return Preflight(findings=found.of(len(cards)), nodes=len(document.nodes))
 

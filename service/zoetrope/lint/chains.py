@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
+from ..graphs.document import Link
 from .classes import LORAS, WEIGHTS
 from .filenames import Tag, tag
 from .graph_view import GraphView
@@ -60,8 +62,26 @@ class Chain(msgspec.Struct, frozen=True):
         return self.whole and not self.distilled
 
 
-def walk(view: GraphView, user: str, name: str = "model") -> Chain:
-    """Follow a model from the input of a node that uses it back to the file it is loaded from."""
+class ChainNode(NamedTuple):
+    """What one node does to the model that goes through it; the same for every sampler behind it."""
+
+    link: Link | None  # where its own model comes from
+    dangling: bool
+    loras: tuple[Lora, ...]
+    loads: bool
+    sets_shift: bool
+    whole: bool
+
+
+ChainNodes = dict[str, ChainNode]
+
+
+def walk(view: GraphView, user: str, name: str = "model", known: ChainNodes | None = None) -> Chain:
+    """Follow a model from the input of a node that uses it back to the file it is loaded from.
+
+    `known` are the nodes that were passed before: in a long row of samplers, each one's chain passes most of the others.
+    """
+    known = {} if known is None else known
     link = view.source(user, name)
     dangling = view.dangles(user, name)
     nodes: list[str] = []
@@ -75,20 +95,20 @@ def walk(view: GraphView, user: str, name: str = "model") -> Chain:
         node_id = link.node
         seen.add(node_id)
         nodes.append(node_id)
-        class_type = view.class_of(node_id)
-        if class_type == "ModelSamplingSD3":
+        step = known.get(node_id)
+        if step is None:
+            step = known[node_id] = _step(view, node_id)
+        if step.sets_shift and shift_node is None and whole:
             # The patch that is nearest to the sampler is the one that counts.
-            if shift_node is None and whole:
-                shift, shift_node = view.number(node_id, "shift"), node_id
-        elif view.catalog.get(class_type) is None or class_type.startswith("ModelSampling"):
-            whole = False
-        loras += _loras(view, node_id)
-        if class_type in WEIGHTS:
+            shift, shift_node = view.number(node_id, "shift"), node_id
+        whole &= step.whole
+        loras += step.loras
+        if step.loads:
             loader = node_id
             break
-        above = _model_input(view, node_id)
-        link = view.source(node_id, above) if above else None
-        dangling = above is not None and view.dangles(node_id, above)
+        link, dangling = step.link, step.dangling
+    # Each LoRA is looked at again by the rules about its sampler.
+    view.effort.look(len(nodes) // 4 + len(loras))
     file = view.text(loader, WEIGHTS[view.class_of(loader)]) if loader else None
     return Chain(
         nodes=tuple(nodes),
@@ -99,6 +119,25 @@ def walk(view: GraphView, user: str, name: str = "model") -> Chain:
         shift_node=shift_node,
         dangling=dangling and loader is None,
         whole=whole and bool(file) and all(lora.tag.name for lora in loras),
+    )
+
+
+def _step(view: GraphView, node_id: str) -> ChainNode:
+    class_type = view.class_of(node_id)
+    sets_shift = class_type == "ModelSamplingSD3"
+    signature = view.catalog.get(class_type)
+    # No model comes out of a sampler, whatever its model is: such a link is a mistake, and leads nowhere.
+    known = signature is not None and any(kind in _MODELS for kind in signature.outputs)
+    loads = class_type in WEIGHTS
+    ends = loads or (signature is not None and not known)
+    above = None if ends else _model_input(view, node_id)
+    return ChainNode(
+        link=view.source(node_id, above) if above else None,
+        dangling=above is not None and view.dangles(node_id, above),
+        loras=tuple(_loras(view, node_id)),
+        loads=loads,
+        sets_shift=sets_shift,
+        whole=sets_shift or (known and not class_type.startswith("ModelSampling")),
     )
 
 

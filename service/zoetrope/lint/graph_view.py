@@ -10,6 +10,7 @@ from ..graphs.catalog import Catalog
 from ..graphs.document import Link, link_of, unwrapped
 from ..graphs.graph import Node
 from .classes import CONSTANTS, SWITCHES
+from .effort import Effort
 from .expression import evaluate
 
 Scalar = str | int | float | bool
@@ -23,9 +24,12 @@ _LARGEST = 2**70
 class GraphView:
     """One graph with the signatures of its nodes."""
 
-    def __init__(self, nodes: Mapping[str, Node], catalog: Catalog) -> None:
+    def __init__(
+        self, nodes: Mapping[str, Node], catalog: Catalog, effort: Effort | None = None
+    ) -> None:
         self.nodes = nodes
         self.catalog = catalog
+        self.effort = effort or Effort()
         # Every output is worked out once, so that formulas upon formulas cost no more than their number;
         # what is being worked out counts as unknown, so that a circle has an end.
         self._outputs: dict[Link, Scalar | None] = {}
@@ -61,6 +65,7 @@ class GraphView:
 
     def links(self, node_id: str) -> tuple[tuple[str, Link], ...]:
         """List a node's inputs that have a link to a node that exists."""
+        self.effort.look()
         if node_id not in self._links:
             self._links[node_id] = tuple(
                 (name, link)
@@ -73,10 +78,12 @@ class GraphView:
 
     def source(self, node_id: str, name: str) -> Link | None:
         """Find the output that really feeds an input, behind switches; None if no one can tell."""
+        self.effort.look()
         return self._behind(link_of(self.raw(node_id, name)), 0)
 
     def value(self, node_id: str, name: str) -> Scalar | None:
         """Give an input's value, behind links and switches, or its default; None if unknown."""
+        self.effort.look()
         return self._value(node_id, name, 0)
 
     def number(self, node_id: str, name: str) -> int | float | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..graphs.document import Document
 from ..graphs.graph import Graph
+from .effort import Abandoned, Effort, Spent
 from .facts import LintContext
 from .findings import SEVERITIES, Finding, Hit, Rule
 from .rules import RULES
@@ -17,22 +18,35 @@ log = logging.getLogger(__name__)
 #: On a node, under `_meta`: rules that do not count there, each with the reason.
 IGNORE = "zoetrope_ignore"
 
+_PASSES = 5
+
 _RANK = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
 
 def lint(
-    graph: Document | Graph, context: LintContext, rules: Mapping[str, Rule] = RULES
+    graph: Document | Graph,
+    context: LintContext,
+    rules: Mapping[str, Rule] = RULES,
+    *,
+    effort: Effort | None = None,
 ) -> tuple[Finding, ...]:
-    """List what is wrong or doubtful in a graph: the worst first."""
+    """List what is wrong or doubtful in a graph: the worst first.
+
+    A graph that takes more effort than there is gets the findings of the rules until then, and one that says so.
+    """
     document = graph if isinstance(graph, Document) else Document(nodes=graph)
-    subject = Subject(document, context)
-    found = [
-        finding
-        for rule in rules.values()
-        for finding in _apply(rule, subject)
-        if not _ignored(finding, subject)
-    ]
-    found += _vain_ignores(subject, rules)
+    subject = Subject(document, context, effort)
+    found: list[Finding] = []
+    last = ""
+    try:
+        # Several rules pass over every node, whatever it is.
+        subject.effort.look(_PASSES * len(document.nodes))
+        for rule in rules.values():
+            last = rule.id
+            found += (each for each in _apply(rule, subject) if not _ignored(each, subject))
+        found += _vain_ignores(subject, rules)
+    except Spent:
+        found.append(_unfinished(last))
     return tuple(sorted(set_of(found), key=_order))
 
 
@@ -48,6 +62,8 @@ def _apply(rule: Rule, subject: Subject) -> Iterator[Finding]:
     # A failing rule must not hide the findings of the others; it is reported as a finding itself.
     try:
         yield from [_finding(rule, hit, subject) for hit in rule.check(subject)]
+    except (Spent, Abandoned):
+        raise
     except Exception as error:
         log.warning("The rule %s failed.", rule.id, exc_info=True)
         yield Finding(
@@ -60,7 +76,20 @@ def _apply(rule: Rule, subject: Subject) -> Iterator[Finding]:
         )
 
 
+def _unfinished(rule_id: str) -> Finding:
+    return Finding(
+        rule="X003",
+        severity="warn",
+        found="the graph is too large to be checked wholly"
+        + (f"; {rule_id} and the rules after it were not applied" if rule_id else ""),
+        why="The time of one check is limited, so that jobs and other checks do not wait for it.",
+        fix="Check it in parts: fewer samplers, shorter chains of LoRAs and conditionings.",
+        source="zoetrope",
+    )
+
+
 def _finding(rule: Rule, hit: Hit, subject: Subject) -> Finding:
+    subject.effort.look()
     node = subject.nodes.get(hit.node)
     title = node.meta.get("title") if node is not None else None
     return Finding(

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from ..graphs.document import Link
-from .chains import Chain, walk
+from .chains import Chain, ChainNodes, walk
 from .graph_view import GraphView, as_number
 from .sigma import DEFAULT_SHIFT
 
@@ -151,9 +151,10 @@ class SamplerStage(msgspec.Struct, frozen=True, kw_only=True):
 def find(view: GraphView) -> dict[str, SamplerStage]:
     """Read every sampler of a graph, each by its node."""
     chains: dict[Link | None, Chain] = {}
+    known: ChainNodes = {}
     stages: dict[str, SamplerStage] = {}
     for node_id in view.of(*KINDS):
-        stages[node_id] = _stage(view, node_id, chains)
+        stages[node_id] = _stage(view, node_id, chains, known)
     for node_id, stage in list(stages.items()):
         if stage.steps is None and "steps" not in stage.places:
             stages[node_id] = _continued(stage, stages)
@@ -186,7 +187,9 @@ def before(view: GraphView, stage: SamplerStage, nodes: frozenset[str]) -> Itera
                 yield link.node
 
 
-def _stage(view: GraphView, node_id: str, chains: dict[Link | None, Chain]) -> SamplerStage:
+def _stage(
+    view: GraphView, node_id: str, chains: dict[Link | None, Chain], known: ChainNodes
+) -> SamplerStage:
     class_type = view.class_of(node_id)
     kind = KINDS[class_type]
     places: dict[str, Place] = {setting: (node_id, name) for setting, name in kind.settings.items()}
@@ -195,7 +198,7 @@ def _stage(view: GraphView, node_id: str, chains: dict[Link | None, Chain]) -> S
     model = view.source(holder, "model")
     chain = chains.get(model) if model is not None else None
     if chain is None:
-        chain = chains[model] = walk(view, holder)
+        chain = chains[model] = walk(view, holder, known=known)
     latent = _latent(view, node_id, kind.latent)
     follows = latent is not None and view.class_of(latent.node) in KINDS
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import NamedTuple
 
 from ..graphs.catalog import Input, Option
 from ..graphs.document import Document
 from ..graphs.fit import Misfit, faults
 from ..graphs.graph import Node
+from ..lazy import lazy
 from . import pictures, prompts, stages, upscalers
 from .classes import DECODERS, VAES, WEIGHTS
+from .effort import Effort
 from .facts import LintContext
 from .filenames import Tag, tag
 from .graph_view import GraphView
@@ -39,12 +40,15 @@ class Pair(NamedTuple):
 class Subject:
     """What rules look at."""
 
-    def __init__(self, document: Document, context: LintContext) -> None:
+    def __init__(
+        self, document: Document, context: LintContext, effort: Effort | None = None
+    ) -> None:
         self.document = document
         self.context = context
         self.catalog = context.catalog
         self.host = context.host
-        self.read = GraphView(document.nodes, context.catalog)
+        self.effort = effort or Effort()
+        self.read = GraphView(document.nodes, context.catalog, self.effort)
         self._around: dict[str, frozenset[str]] = {}
         self._texts: dict[tuple[str, Side], tuple[Prompt, ...]] = {}
 
@@ -53,7 +57,7 @@ class Subject:
         """All nodes that could be read."""
         return self.document.nodes
 
-    @cached_property
+    @lazy
     def reachable(self) -> frozenset[str]:
         """The nodes that the server runs: outputs and all above them, or all if nothing is saved."""
         waiting = [node_id for node_id in self.nodes if self.is_output(node_id)]
@@ -67,7 +71,7 @@ class Subject:
                 waiting += [link.node for _, link in self.read.links(node_id)]
         return frozenset(seen)
 
-    @cached_property
+    @lazy
     def faults(self) -> tuple[tuple[str, Misfit], ...]:
         """The inputs that do not fit their nodes' signatures, of all nodes that the server looks into."""
         return tuple(
@@ -82,18 +86,18 @@ class Subject:
         signature = self.catalog.get(self.read.class_of(node_id))
         return signature is not None and signature.output_node
 
-    @cached_property
+    @lazy
     def strangers(self) -> bool:
         """Whether there are nodes of classes that no one knows: what those do cannot be ruled out."""
         return any(self.catalog.get(node.class_type) is None for node in self.nodes.values())
 
-    @cached_property
+    @lazy
     def decoded(self) -> frozenset[str]:
         """The samplers whose latents are decoded to frames."""
         found = (pictures.sampler_of(self.read, node_id) for node_id in self.read.of(*DECODERS))
         return frozenset(node_id for node_id in found if node_id is not None)
 
-    @cached_property
+    @lazy
     def weights(self) -> tuple[Weights, ...]:
         """Every diffusion model that is loaded, with its file's tag."""
         found = (
@@ -105,17 +109,17 @@ class Subject:
             if (file := self.read.text(node_id, name))
         )
 
-    @cached_property
+    @lazy
     def stages(self) -> dict[str, SamplerStage]:
         """Every sampler, by its node."""
         return stages.find(self.read)
 
-    @cached_property
+    @lazy
     def wan_stages(self) -> tuple[SamplerStage, ...]:
         """Every sampler whose weights are of the WAN family."""
         return tuple(stage for stage in self.stages.values() if stage.wan)
 
-    @cached_property
+    @lazy
     def pairs(self) -> tuple[Pair, ...]:
         """Every two samplers that are joined by a latent."""
         return tuple(
@@ -124,7 +128,7 @@ class Subject:
             if stage.previous is not None and stage.previous != stage.node
         )
 
-    @cached_property
+    @lazy
     def handoffs(self) -> tuple[Pair, ...]:
         """The pairs in which one expert of WAN 2.2 hands over to an expert."""
         return tuple(pair for pair in self.pairs if pair.first.expert and pair.second.expert)
@@ -147,7 +151,7 @@ class Subject:
             self._texts[key] = prompts.texts(self.read, stage, side)
         return self._texts[key]
 
-    @cached_property
+    @lazy
     def canvases(self) -> dict[str, Canvas]:
         """Every node that decides size and length."""
         return pictures.canvases(self.read)
@@ -157,7 +161,7 @@ class Subject:
         nodes = sorted(node_id for node_id in self.around(stage) if node_id in self.canvases)
         return tuple(self.canvases[node_id] for node_id in nodes)
 
-    @cached_property
+    @lazy
     def large_canvases(self) -> tuple[Canvas, ...]:
         """The canvases of clips that 14B weights make."""
         found = {
@@ -168,12 +172,12 @@ class Subject:
         }
         return tuple(found.values())
 
-    @cached_property
+    @lazy
     def playbacks(self) -> tuple[Playback, ...]:
         """Every node that gives frames a rate."""
         return pictures.playbacks(self.read)
 
-    @cached_property
+    @lazy
     def upscalers(self) -> dict[str, Upscaler]:
         """Every SeedVR2 upscaler, by its node."""
         return upscalers.find(self.read)
@@ -189,7 +193,7 @@ class Subject:
             stage = self.stages.get(stage.previous or "")
         return None
 
-    @cached_property
+    @lazy
     def vaes(self) -> dict[str, frozenset[str]]:
         """The samplers that each VAE encodes or decodes for."""
         users: dict[str, set[str]] = {node_id: set() for node_id in self.read.of(*VAES)}

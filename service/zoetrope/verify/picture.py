@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image
 
+from ..lazy import lazy
 from .planes import Luma, Pixels, plain
 
 # Motion shows at this short edge as well as at full size, for a fraction of the work.
@@ -62,23 +62,23 @@ class Frame:
         self._raw = raw
         self._scale = scale
 
-    @cached_property
+    @lazy
     def luma(self) -> Pixels:
         """The brightness of each pixel."""
         return plain(self._raw, "gray")
 
-    @cached_property
+    @lazy
     def small(self) -> Luma:
         """Every few pixels of it, enough for brightness and motion."""
         step = max(1, min(self._raw.width, self._raw.height) // SMALL)
         return self.luma[::step, ::step].astype(np.float32)
 
-    @cached_property
+    @lazy
     def mean(self) -> float:
         """The mean brightness."""
         return float(self.small.mean())
 
-    @cached_property
+    @lazy
     def picture(self) -> PicturePlanes:
         """All of it."""
         colour = plain(self._raw, "yuv444p")[1:].transpose(1, 2, 0)

@@ -80,6 +80,12 @@ class TooManyGuesses(ZoetropeError):
         self.seconds = seconds
 
 
+class LintBusy(ZoetropeError):
+    """So many lints wait already that another one would wait too long."""
+
+    key = "lint-busy"
+
+
 class WrongType(ZoetropeError):
     """The body has a media type that this address does not support."""
 
@@ -100,7 +106,7 @@ class BadRange(ZoetropeError):
 
 
 STATUSES |= {BadRequest: 400, TooLarge: 413, Forbidden: 403, Unauthorized: 401}
-STATUSES |= {WrongType: 415, BadRange: 416, TooManyGuesses: 429}
+STATUSES |= {WrongType: 415, BadRange: 416, TooManyGuesses: 429, LintBusy: 503}
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

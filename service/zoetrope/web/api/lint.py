@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -15,8 +15,9 @@ from ...jobs.lint_gate import LintGate
 from ...jobs.preflight import Preflight, check_graph, check_ticket
 from ...runtime import Runtime
 from ...structs import primed
-from ..endpoint import JSON, Endpoint, check, read_json, reply
+from ..endpoint import JSON, Endpoint, check, raw_json, read_json, reply
 from ..forms import TicketForm, values
+from ..lint_queue import LintQueue
 from ..problems import BadRequest
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -70,6 +71,8 @@ class LintApi:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        # A ticket names a recipe of this host, so its lint is short, and waits for no stranger's graph.
+        self._graphs, self._tickets = LintQueue(), LintQueue()
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -105,30 +108,39 @@ class LintApi:
             many = "neither a graph nor a ticket" if asked.graph is None else "both of them"
             raise BadRequest(f"Either a graph or a ticket is checked; the body has {many}.", HOW)
         cards = self._cards(asked)
-        if asked.graph is not None:
-            return reply(await asyncio.to_thread(self._graph, asked, asked.graph, cards))
+        if (graph := asked.graph) is not None:
+            return raw_json(
+                await self._graphs.run(request, lambda gone: self._graph(asked, graph, cards, gone))
+            )
         assert isinstance(ticket, dict)
         if asked.tags:
             raise BadRequest("A ticket has no tags; those of its recipe apply.", HOW, key="tags")
-        return reply(await asyncio.to_thread(self._ticket, asked, ticket, cards))
+        return raw_json(
+            await self._tickets.run(request, lambda gone: self._ticket(asked, ticket, cards, gone))
+        )
 
     def _graph(
-        self, asked: LintRequest, graph: dict[str, Any], cards: dict[str, float]
-    ) -> Preflight:
+        self,
+        asked: LintRequest,
+        graph: dict[str, Any],
+        cards: dict[str, float],
+        gone: Callable[[], bool],
+    ) -> bytes:
         from ...lint.facts import PictureFacts, RecipeFacts, pinned_context
 
         try:
             document = read(graph, "The graph")
         except RecipeError as error:
             reason = Reason("graph-value", error.reason.sentence, "Fix the graph.")
-            return Preflight(refusal=reason)
+            return msgspec.json.encode(Preflight(refusal=reason))
         size = asked.picture.size if asked.picture is not None else None
         context = pinned_context(
             recipe=RecipeFacts(tags=frozenset(asked.tags)),
             picture=PictureFacts(width=size[0], height=size[1]) if size is not None else None,
             ignore=self._runtime.settings.lint.ignore,
         )
-        return check_graph(LintGate(self._runtime.settings), document, context, cards)
+        gate = LintGate(self._runtime.settings)
+        return msgspec.json.encode(check_graph(gate, document, context, cards, gone))
 
     def _cards(self, asked: LintRequest) -> dict[str, float]:
         """Give the memory of every engine's GPU; 0 where it is not known."""
@@ -145,14 +157,19 @@ class LintApi:
         )
 
     def _ticket(
-        self, asked: LintRequest, said: dict[str, Any], cards: dict[str, float]
-    ) -> Preflight:
+        self,
+        asked: LintRequest,
+        said: dict[str, Any],
+        cards: dict[str, float],
+        gone: Callable[[], bool],
+    ) -> bytes:
         settings, recipes = self._runtime.settings, self._runtime.need_recipes()
         size = asked.picture.size if asked.picture is not None else None
         try:
             recipe = tickets.find(recipes, said, "", settings.recipes.default)
             ticket = tickets.resolve(said, recipe)
-            return check_ticket(LintGate(settings), recipe, ticket, cards, size)
+            found = check_ticket(LintGate(settings), recipe, ticket, cards, size, gone)
         except Rejected as error:
             # To whoever asked what would become of it, this is the answer.
-            return Preflight(refusal=error.reason)
+            found = Preflight(refusal=error.reason)
+        return msgspec.json.encode(found)
