@@ -197,6 +197,8 @@ class App:
             outbox=outbox,
             explain=returned.explain,
             withdraw=returned.withdraw,
+            give_back=returned.give_back,
+            take_back=returned.take_back,
             tell=self._bus.progress,
             hashes=hashes,
             places=places,
@@ -212,7 +214,7 @@ class App:
         )
         keeper = Keeper(
             settings,
-            _holdings(settings, ledger),
+            _holdings(settings, ledger, returned),
             short=lambda: conductor.status().paused is not None,
         )
         decoder = Decoder(settings.inbox, places=places)
@@ -252,12 +254,12 @@ class App:
             await decoder.close()
 
 
-def _holdings(settings: Settings, ledger: Ledger) -> list[Holding]:
+def _holdings(settings: Settings, ledger: Ledger, returned: Returned) -> list[Holding]:
     """List the folders that retention cleans."""
     moved = settings.inbox.claim == "move"
     homes = (settings.inbox.path, settings.outbox.path) if moved else (settings.outbox.path,)
     places: list[Holding] = [
-        EndedWork(WorkFolders(settings.work), ledger, time.time),
+        EndedWork(WorkFolders(settings.work), ledger, time.time, give_back=returned.give_back),
         RejectedPictures(*homes),
     ]
     if settings.keep.outbox_days:

@@ -274,6 +274,8 @@ class Town:
             outbox=Outbox(self.outbox),
             explain=returned.explain,
             withdraw=returned.withdraw,
+            give_back=returned.give_back,
+            take_back=returned.take_back,
             tell=lambda *_: None,
             hashes=Hashes(None, (), self.settings.model_hashes),
         )

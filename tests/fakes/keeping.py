@@ -7,7 +7,9 @@ from pathlib import Path
 from tests.web.fakes import make_job
 from zoetrope.domain.job import Job, State
 from zoetrope.inbox.rejected import RejectedPictures
+from zoetrope.inbox.returned import Returned
 from zoetrope.jobs.keeper import Holding, Keeper
+from zoetrope.jobs.outbox_identity import OutboxIdentity
 from zoetrope.jobs.published import PublishedVideos
 from zoetrope.jobs.work import EndedWork, WorkFolders
 from zoetrope.settings import InboxSettings, KeepSettings, OutboxSettings, Settings, StateSettings
@@ -39,8 +41,10 @@ class Host:
     def start(self) -> None:
         """Begin as a new process does."""
         settings, clock = self.settings, lambda: self.wall
+        outbox = OutboxIdentity(settings.outbox.path, settings.outbox_identity)
+        returned = Returned(settings, outbox)
         places: list[Holding] = [
-            EndedWork(WorkFolders(settings.work), self.ledger, clock),
+            EndedWork(WorkFolders(settings.work), self.ledger, clock, give_back=returned.give_back),
             RejectedPictures(settings.inbox.path, settings.outbox.path),
             PublishedVideos(settings.outbox.path, self.ledger, clock),
         ]

@@ -76,6 +76,8 @@ class Pipeline:
         self.clients: list[Restartable] = []
         self.explained: list[Job] = []
         self.withdrawn: list[Job] = []
+        self.given_back: list[Job] = []
+        self.taken_back: list[Job] = []
         self.settings = Settings()
         self.changed = asyncio.Event()
         self.embed_graph = False
@@ -132,6 +134,8 @@ class Pipeline:
             ),
             explain=self._explain,
             withdraw=self._withdraw,
+            give_back=self._give_back,
+            take_back=self._take_back,
             tell=lambda _, __: self.changed.set(),
             hashes=self.hashes,
             places=self.places,
@@ -170,6 +174,13 @@ class Pipeline:
 
     async def _withdraw(self, job: Job) -> None:
         self.withdrawn.append(job)
+
+    async def _give_back(self, job: Job) -> None:
+        if job.state is State.CANCELLED:
+            self.given_back.append(job)
+
+    async def _take_back(self, job: Job) -> None:
+        self.taken_back.append(job)
 
     async def _explain(self, job: Job) -> None:
         self.explained.append(job)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.inbox.conftest import returned, write_picture
-from zoetrope.domain.job import Job, State
-from zoetrope.domain.steps import fail, reject
+from zoetrope.domain.job import Job, Progress, State
+from zoetrope.domain.steps import cancel, decline, fail, reject, retry
 from zoetrope.domain.values import Failure, Ticket
 from zoetrope.errors import Reason
 from zoetrope.inbox import ticket as tickets
@@ -295,3 +295,90 @@ def test_a_ticket_that_is_written_out_is_read_as_it_was(ticket):
         for key, value in said.items()
         if value is not None and key not in ("recipe", "preset", "parameters", "auto_resize")
     }
+
+
+async def cancelled(world, *names: str, step=cancel, ticket: str = "") -> Job:
+    """Take pictures through and have a user end their job."""
+    own = ()
+    if ticket:
+        own = (f"{names[0].partition('.')[0]}.toml",)
+        (world.inbox / own[0]).write_text(ticket)
+    job = await world.take(*names, tickets=own)
+    return await world.ledger.change(job.id, lambda job: step(job, 2.0))
+
+
+def reviewed(job: Job, now: float) -> Job:
+    """Have a user decline what a job's first stage made."""
+    first, *later = job.stages
+    done = msgspec.structs.replace(first, state=Progress.DONE)
+    return decline(msgspec.structs.replace(job, state=State.REVIEW, stages=(done, *later)), now)
+
+
+class TestOfACancelledJob:
+    """Its picture was moved out of the inbox, so the work folder has the only one, and retention removes that."""
+
+    @pytest.mark.parametrize(
+        ("step", "ending"), [(cancel, "was cancelled"), (reviewed, "was declined")]
+    )
+    async def test_it_is_given_back_once_with_its_ticket_and_the_two_ways_on(
+        self, world, picture, step, ending
+    ):
+        body = picture("cat.png").read_bytes()
+        job = await cancelled(world, "cat.png", step=step, ticket="seed = 7\n")
+        home = returned(world.settings)
+        await home.give_back(job)
+        assert entries(world.rejected) == ["cat.png", "cat.png.why.txt", "cat.toml"]
+        assert (world.rejected / "cat.png").read_bytes() == body
+        assert world.why("cat.png").startswith(f"cat.png {ending}.\n")
+        assert f"zoetrope retry {job.short}" in world.why("cat.png")
+        assert move_back(world) == ["cat.png", "cat.toml"]
+        # It is not given back a second time, after a crash or by retention.
+        await returned(world.settings).give_back(job)
+        assert entries(world.rejected) == ["cat.png.why.txt"]
+        again = await world.take("cat.png", tickets=("cat.toml",))
+        assert (again.state, again.ticket) == (State.QUEUED, job.ticket)
+
+    async def test_a_retry_clears_it_away_and_cancelled_again_it_is_back(self, world, picture):
+        picture("cat.png")
+        job = await cancelled(world, "cat.png")
+        home = returned(world.settings)
+        await home.give_back(job)
+        job = await world.ledger.change(job.id, lambda job: retry(job, 3.0))
+        await home.take_back(job)
+        assert entries(world.rejected) == []
+        job = await world.ledger.change(job.id, lambda job: cancel(job, 4.0))
+        await home.give_back(job)
+        assert entries(world.rejected) == ["cat.png", "cat.png.why.txt"]
+
+    async def test_a_half_that_waited_is_given_back(self, world, picture):
+        picture("cat.start.png")
+        (world.inbox / "cat.toml").write_text("recipe = 'loop'")
+        job = await world.take("cat.start.png", tickets=("cat.toml",))
+        assert job.state is State.WAITING
+        job = await world.ledger.change(job.id, lambda job: cancel(job, 2.0))
+        await returned(world.settings).give_back(job)
+        assert "cat.start.png" in entries(world.rejected)
+
+    async def test_what_is_still_where_it_came_from_is_not(self, world, tmp_path, picture):
+        file = write_picture(tmp_path / "one.png")
+        job = await world.intake.submissions.take_upload(file, "one.png", {})
+        job = await world.ledger.change(job.id, lambda job: cancel(job, 2.0))
+        await returned(world.settings).give_back(job)
+        world.change(claim="copy")
+        picture("cat.png", seed=2)
+        await returned(world.settings).give_back(await cancelled(world, "cat.png"))
+        assert not world.rejected.exists() or entries(world.rejected) == []
+        assert not world.settings.outbox.path.exists()
+
+    async def test_where_nothing_can_be_put_that_is_said_and_it_is_given_back_later(
+        self, world, picture
+    ):
+        picture("cat.png")
+        job = await cancelled(world, "cat.png")
+        away, home = world.root / "away", returned(world.settings)
+        world.inbox.rename(away)
+        with pytest.raises(OSError, match="No such file"):
+            await home.give_back(job)
+        away.rename(world.inbox)
+        await home.give_back(job)
+        assert entries(world.rejected) == ["cat.png", "cat.png.why.txt"]

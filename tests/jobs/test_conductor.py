@@ -183,6 +183,10 @@ async def test_cancelling_stops_the_engine_and_nobody_else(pipeline):
     first = await pipeline.ledger.get(first.id)
     assert (first.state, first.reason.sentence) == (State.CANCELLED, "changed my mind")
     assert len(pipeline.videos()) == 1
+    assert [job.id for job in pipeline.given_back] == [first.id]
+    await pipeline.conductor.retry(first.id)
+    assert [job.id for job in pipeline.taken_back] == [first.id]
+    await pipeline.becomes(first, State.DONE)
 
 
 async def test_cancelling_what_only_waits_at_the_engine_takes_it_back(pipeline):

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tests.fakes.keeping import NOW
+from tests.fakes.source_image import plain_image
 from tests.web.fakes import make_job
 from zoetrope.domain import steps
 from zoetrope.domain.job import State
@@ -255,3 +256,20 @@ async def test_a_person_s_text_that_is_called_like_a_reason_is_not_what_goes_nex
     await host.passes(HOUR)
     assert host.keeper.status.next.name == f"{later}/z.png.why.txt"
     assert [(each.kind, each.count) for each in host.keeper.status.kept] == [(KeptKind.REJECTED, 1)]
+
+
+async def test_a_cancelled_job_s_picture_is_given_back_before_its_work_goes(host):
+    """One that could not be given back at once: its last copy lies in the work folder."""
+    picture = plain_image("cat.png", file="cat.png")
+    job = await host.job(State.CANCELLED, origin="inbox", images=(picture,))
+    (host.settings.work / job.id / "cat.png").write_text("a picture")
+    host.settings.outbox.path.rmdir()
+    await host.keeper.sweep()
+    await host.passes(15 * DAY)
+    assert host.there(job), "neither inbox nor outbox is there"
+    (host.settings.inbox.path / ".zoetrope").mkdir()
+    await host.passes(HOUR)
+    assert not host.there(job)
+    rejected = host.settings.inbox.path / "rejected"
+    assert (rejected / "cat.png").read_text() == "a picture"
+    assert job.short in (rejected / "cat.png.why.txt").read_text()

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import msgspec
 
@@ -20,8 +21,13 @@ _ENDS = 24  # bytes for what says which half a file is, and for its suffix
 _MOST_BYTES = 64 * 1024  # of a reason; what is longer is not ours
 # Where a reason says that it is about a job.
 _JOB = re.compile(r"^Where: job ([0-9a-f]{8})(?:, stage |$)", re.MULTILINE)
+Ending = Literal["was rejected", "failed", "was cancelled", "was declined"]
 # How a reason begins, after the picture's name; the last two are those of an earlier version.
-_BEGINNINGS = (" was rejected.", " failed.", " was not taken.", " did not become a video.")
+_BEGINNINGS = (
+    *(f" {ending}." for ending in get_args(Ending)),
+    " was not taken.",
+    " did not become a video.",
+)
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,14 +39,14 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[str, ...] = ()  # the files that lie there with it
     folder: str = ""  # of the inbox, to move it back to
     moved: bool = True  # false when the file stayed in the inbox
-    failed: bool = False  # false when the picture or its ticket was rejected
+    ending: Ending = "was rejected"  # what became of it
     job: str = ""  # the short id of a job that can go on; "" when there is none
 
 
 def text(refusal: Refusal) -> str:
     """Say what is wrong, where, and what to do."""
     name = shown(refusal.name)
-    lines = [f"{name}{_BEGINNINGS[refusal.failed]}", ""]
+    lines = [f"{name} {refusal.ending}.", ""]
     if refusal.reason is not None:
         lines.append(f"What is wrong: {refusal.reason.sentence}")
     lines.append(f"Where: {shown(refusal.where)}")

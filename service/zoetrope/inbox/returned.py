@@ -1,4 +1,4 @@
-"""Pictures whose jobs came to nothing later: given back to people, with the reason in words."""
+"""Pictures whose jobs came to nothing later, by themselves or by a user's word: given back to people, with the reason in words."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from ..jobs.outbox_identity import OutboxIdentity
 from ..settings import Settings
 from . import ticket_text
 from .entry import CLAIMED, REFUSED, classify
-from .refusal import Refusal, explain, joined, reason_of, renamed
+from .refusal import Ending, Refusal, explain, joined, reason_of, renamed
 
 log = logging.getLogger("zoetrope.inbox")
 
 HALVES = ("start", "end")
+_GIVEN_BACK = ".given-back"  # in the work folder, and gone with it
 _MOST_NAMES = 9  # sets of names that are looked through for an earlier entry
 
 
@@ -37,10 +38,9 @@ class Returned:
     def __init__(self, settings: Settings, outbox: OutboxIdentity) -> None:
         self._work = settings.work
         self._inbox, self._outbox = settings.inbox.path, outbox
+        self._moves = settings.inbox.claim == "move"
         self._homes = (
-            (settings.inbox.path, settings.outbox.path)
-            if settings.inbox.claim == "move"
-            else (settings.outbox.path,)
+            (settings.inbox.path, settings.outbox.path) if self._moves else (settings.outbox.path,)
         )
 
     async def explain(self, job: Job) -> None:
@@ -73,6 +73,38 @@ class Returned:
                     extra={"job": job.short, "action": "not-withdrawn"},
                 )
 
+    async def give_back(self, job: Job) -> None:
+        """Give back, once, what a cancelled job took out of the inbox: it lies nowhere else that people look.
+
+        What was uploaded is still where it came from, and so is what was only copied. An error says that it
+        is not given back yet.
+        """
+        if job.state is State.CANCELLED and job.origin == "inbox" and self._moves:
+            await asyncio.to_thread(self._give_back, job)
+
+    async def take_back(self, job: Job) -> None:
+        """Clear away what was given back, now that a cancelled job goes on."""
+        mark = self._work / job.id / _GIVEN_BACK
+        if await asyncio.to_thread(mark.exists):
+            # In this order: cancelled again after a crash, it is rather given back twice than never.
+            await asyncio.to_thread(mark.unlink)
+            await self.withdraw(job)
+
+    def _give_back(self, job: Job) -> None:
+        mark = self._work / job.id / _GIVEN_BACK
+        if mark.exists() or not any((mark.parent / image.source).exists() for image in job.images):
+            return
+        for home in self._homes:
+            try:
+                self._lay(job, home)
+            except (OSError, NotReadable):
+                if home == self._homes[-1]:
+                    raise
+            else:
+                break
+        mark.touch()
+        log.info("its picture lies in rejected", extra={"job": job.short, "action": "given-back"})
+
     def _lay(self, job: Job, home: Path) -> None:
         folder = _folder(job)
         with Beneath(home) as tree:
@@ -100,9 +132,9 @@ class Returned:
                     where=_where(job),
                     others=tuple(others),
                     folder=job.folder,
-                    failed=job.state is not State.REJECTED,
-                    # Only what failed can go on; what was rejected would be rejected again.
-                    job=job.short if job.state is State.FAILED else "",
+                    ending=_ending(job),
+                    # What was rejected would be rejected again.
+                    job=job.short if job.state is not State.REJECTED else "",
                 ),
             )
 
@@ -203,6 +235,16 @@ def _hash(tree: Beneath, path: str) -> str:
         return tree.sha256(path)
     except (OSError, Linked):
         return "?"
+
+
+def _ending(job: Job) -> Ending:
+    """Say what became of a job."""
+    if job.state is State.REJECTED:
+        return "was rejected"
+    if job.state is not State.CANCELLED:
+        return "failed"
+    declined = job.reason is not None and job.reason.key == "declined"
+    return "was declined" if declined else "was cancelled"
 
 
 def _where(job: Job) -> str:

@@ -61,6 +61,8 @@ class Conductor:
         outbox: Outbox,
         explain: Callable[[Job], Awaitable[None]],
         withdraw: Callable[[Job], Awaitable[None]],
+        give_back: Callable[[Job], Awaitable[None]],
+        take_back: Callable[[Job], Awaitable[None]],
         tell: Callable[[str, Live], None],
         hashes: Hashes,
         places: Places | None = None,
@@ -71,6 +73,7 @@ class Conductor:
         self._ledger = ledger
         self._recipes = recipes
         self._tell = tell
+        self._take_back = take_back
         self._hashes = hashes
         self._places = places or Places.of_host()
         self._tuner = tuner
@@ -97,6 +100,7 @@ class Conductor:
             hashes=hashes,
             clock=clock,
             withdraw=withdraw,
+            give_back=give_back,
         )
         self._settlement = Settlement(
             ledger=ledger,
@@ -193,6 +197,8 @@ class Conductor:
     async def retry(self, job_id: str) -> Job:
         """A person wants a failed or cancelled job tried again."""
         job = await self._ledger.change(job_id, lambda j: steps.retry(j, self._clock()))
+        with contextlib.suppress(OSError):
+            await self._take_back(job)
         if job.state is State.REVIEW or job.stage is None:
             await self._publisher.reconcile(job_id)
             job = await self._ledger.get(job_id)

@@ -68,6 +68,7 @@ class Publisher:
         hashes: Hashes,
         clock: Callable[[], float],
         withdraw: Callable[[Job], Awaitable[None]],
+        give_back: Callable[[Job], Awaitable[None]],
     ) -> None:
         self._outbox = outbox
         self._ledger = ledger
@@ -75,6 +76,7 @@ class Publisher:
         self._work = work
         self._hashes = hashes
         self._withdraw = withdraw  # what an earlier failure of a job told people
+        self._give_back = give_back  # the picture of a job that was cancelled
         self._folders = WorkFolders(work)
         self._clock = clock
         self._pending: dict[str, _Pending] = {}
@@ -130,6 +132,7 @@ class Publisher:
             await self._show(job)
         else:
             await asyncio.to_thread(self._outbox.clear_review, job, self._work / job.id)
+            await self._give_back(job)
 
     async def _publish(self, job: Job) -> None:
         plan = job.plan

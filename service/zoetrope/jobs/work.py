@@ -7,7 +7,7 @@ import contextlib
 import errno
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -111,9 +111,17 @@ class EndedWork:
 
     kind = KeptKind.WORK
 
-    def __init__(self, folders: WorkFolders, ledger: Journal, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        folders: WorkFolders,
+        ledger: Journal,
+        clock: Callable[[], float],
+        *,
+        give_back: Callable[[Job], Awaitable[None]],
+    ) -> None:
         self._folders = folders
         self._ledger = ledger
+        self._give_back = give_back  # a cancelled job's picture, whose last copy may lie here
         self._clock = clock
 
     async def clear(self) -> None:
@@ -149,6 +157,7 @@ class EndedWork:
         From then on a retry says that the work is gone: of the two, one comes first.
         """
         try:
+            await self._give_back(await self._ledger.get(found.name))
             step = partial(_let_go, mark=found.mark, now=self._clock())
             await self._ledger.change(found.name, step)
         except (NotFound, IllegalTransition):
