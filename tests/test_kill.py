@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.fakes.running import emptied, states, until
-from tests.fakes.service import EngineProcess, ServiceProcess
+from tests.fakes.service import EngineProcess, ServiceProcess, wait_for
 from zoetrope.jobs.outbox_identity import MARK
 
 PICTURES = 12
@@ -47,6 +47,7 @@ def test_killed_at_random_moments_it_makes_each_video_once(tmp_path, engine, kil
             time.sleep(randomness.uniform(0.05, 1.5))
             service.kill()
             service.start(wait=False)
+        wait_for(f"{service.url}/healthz", service.process)
         until(lambda: states(service).count("done") >= PICTURES, "all jobs to be done", 120)
         until(lambda: set(states(service)) == {"done"}, "no other job to be left", 120)
         # Work goes a moment after its job is done.
