@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.web.fakes import make_parts
 from tests.web.test_guard import TOKEN
 from zoetrope.web import server as module
 from zoetrope.web.connections import share
+from zoetrope.web.headers import SAFE
 from zoetrope.web.server import Server
 
 FILES = 256  # descriptors of the process, as the server is told
@@ -67,6 +69,45 @@ async def test_what_has_no_end_and_no_token_closes_the_page_to_nobody_who_has_on
             assert await status(server, ALIVE) == 200
         assert await status(server, STATUS) == 200
         assert not stream.at_eof()
+
+
+# What no application sees.
+NO_HTTP = {
+    "no HTTP": (b"<b>ECHO</b>\r\n\r\n", 400),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03ECHO\r\n\r\n", 400),
+    "a long header": (b"GET / HTTP/1.1\r\nHost: ECHO\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 400),
+    "two lengths": (
+        b"POST /login HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\nX: ECHO\r\n\r\n",
+        400,
+    ),
+    "no chunk": (
+        b"POST /login HTTP/1.1\r\n" + HOST + FORM + b"Transfer-Encoding: chunked\r\n\r\nECHO\r\n",
+        400,
+    ),
+    "an expectation": (
+        b"POST /login HTTP/1.1\r\n" + HOST + b"Connection: close\r\nExpect: ECHO\r\n\r\n",
+        417,
+    ),
+    "an address": (b"GET /ECHO HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n", 401),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), NO_HTTP.values(), ids=list(NO_HTTP))
+async def test_whatever_came_in_the_answer_is_safe_for_browsers_and_repeats_none_of_it(
+    server, content, expected
+):
+    async with asyncio.timeout(20), connected(server, content) as reader:
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    found = dict(line.split(": ", 1) for line in lines)
+    assert int(status.split()[1]) == expected
+    assert found.items() >= SAFE.items()
+    assert found["Cache-Control"] == "no-store"
+    assert found["Content-Type"] == "application/problem+json"
+    assert json.loads(body)["status"] == expected
+    assert "Server" not in found
+    assert b"ECHO" not in head + body
+    assert b"aiohttp" not in head + body
 
 
 async def test_those_who_have_the_token_may_take_every_place_and_the_monitor_is_answered(server):

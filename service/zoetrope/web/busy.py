@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from .bare_answer import bare, of_problem
 from .problems import BLANK, Problem
 
 LONGEST = 4096  # bytes of a request that are looked at
@@ -54,11 +55,12 @@ def is_whole(asked: bytes | bytearray) -> bool:
 def answer(asked: bytes) -> bytes:
     """Give the whole answer to a request, of which a part may be missing."""
     if asks_whether_alive(asked):
-        return _answer(HTTPStatus.OK, msgspec.json.encode(Alive()), "application/json")
-    unavailable = HTTPStatus.SERVICE_UNAVAILABLE
+        return bare(HTTPStatus.OK, msgspec.json.encode(Alive()), "application/json")
+    again = f"Retry-After: {SECONDS}"
     if wants_page(asked):
-        return _answer(unavailable, PAGE.encode(), "text/html; charset=utf-8")
-    return _answer(unavailable, msgspec.json.encode(PROBLEM), "application/problem+json")
+        unavailable = HTTPStatus.SERVICE_UNAVAILABLE
+        return bare(unavailable, PAGE.encode(), "text/html; charset=utf-8", again)
+    return of_problem(PROBLEM, again)
 
 
 def asks_whether_alive(asked: bytes) -> bool:
@@ -73,18 +75,3 @@ def wants_page(asked: bytes) -> bool:
     return first.startswith(b"get ") and any(
         header.startswith(b"accept:") and b"text/html" in header for header in headers
     )
-
-
-def _answer(status: HTTPStatus, body: bytes, kind: str) -> bytes:
-    again = [f"Retry-After: {SECONDS}"] if status == HTTPStatus.SERVICE_UNAVAILABLE else []
-    head = (
-        f"HTTP/1.1 {status} {status.phrase}",
-        f"Content-Type: {kind}",
-        f"Content-Length: {len(body)}",
-        "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'",
-        "X-Content-Type-Options: nosniff",
-        "Cache-Control: no-store",
-        *again,
-        "Connection: close",
-    )
-    return "\r\n".join([*head, "", ""]).encode() + body

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, cast
 
 import msgspec
@@ -17,8 +18,11 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
 from . import peer
+from .bare_answer import NO_HTTP, of_problem
 from .busy import LONGEST, answer, is_whole
 from .peer import Source
+from .problems import answer as answer_of
+from .problems import problem
 
 LOG = logging.getLogger(__name__)
 
@@ -95,6 +99,7 @@ class Connection(web.RequestHandler):
         self._deadline: asyncio.TimerHandle | None = None
         self._body: StreamReader | None = None  # of the last request
         self._waits = False
+        self._bare: bytes | None = None  # the last answer, where aiohttp has none
         self._asked: bytearray | None = None  # what came in on a connection that is rejected
         self._stream: asyncio.Transport | None = None  # of a connection that is rejected
         self.source = Source("")
@@ -149,10 +154,29 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Write the answer; after it the connection waits for another request."""
         try:
+            if self._bare is not None and self.transport is not None:
+                self.transport.write(self._bare)
+                return resp, True
+            if isinstance(resp, web.HTTPException) and resp.status >= HTTPStatus.BAD_REQUEST:
+                # It did not come as far as the application: an expectation that is not known.
+                resp = answer_of(problem(resp))
             return await super().finish_response(request, resp, start_time)
         finally:
             self._stop_clock()
             self._wait()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, or an error outside the application; aiohttp would repeat what came in."""
+        found = super().handle_error(request, status, exc, message)
+        unreadable = status == HTTPStatus.BAD_REQUEST
+        self._bare = of_problem(NO_HTTP if unreadable else problem(exc or RuntimeError()))
+        return found
 
     def close_idle(self) -> None:
         """End at once."""

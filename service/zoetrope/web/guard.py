@@ -20,7 +20,7 @@ from aiohttp.typedefs import Handler, Middleware
 from ..durable import put
 from ..errors import SettingsError
 from ..settings import WebSettings, is_loopback
-from . import peer
+from . import headers, peer
 from .connections import let_through
 from .guesses import Guesses
 from .problems import Forbidden, TooManyGuesses, Unauthorized
@@ -33,20 +33,6 @@ OPEN = frozenset({"/healthz", "/login", "/page/page.css", "/page/icon.svg"})
 COOKIE = "zoetrope"
 SHORTEST_TOKEN = 16
 KEY = 32  # bytes
-
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self';"
-        " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # With "no-referrer", browsers send the login's form with `Origin: null`.
-    "Referrer-Policy": "same-origin",
-    "Server": "zoetrope",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -127,11 +113,11 @@ def host_allowed(host: str, access: Access) -> bool:
     return _is_address(name) and _listens_everywhere(access.listen)
 
 
-def origin_allowed(host: str, headers: Mapping[str, str]) -> bool:
+def origin_allowed(host: str, sent: Mapping[str, str]) -> bool:
     """Return whether a request that changes something comes from our own page, or from no page at all."""
-    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+    if sent.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return False
-    origin = headers.get("Origin")
+    origin = sent.get("Origin")
     if origin is None:
         return True
     try:
@@ -191,9 +177,10 @@ def guard(access: Access, guesses: Guesses) -> Middleware:
 
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
     """Give every answer the headers that keep browsers on the safe side."""
-    for name, value in HEADERS.items():
+    for name, value in headers.SAFE.items():
         response.headers[name] = value
-    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault(*headers.CACHE)
+    response.headers.popall(headers.TOLD, None)
 
 
 def _knows(request: web.Request, access: Access, guesses: Guesses) -> bool:

@@ -227,5 +227,7 @@ def _http_detail(error: web.HTTPException) -> str:
             return "This address does not support that method."
         case 413:
             return "The request is too large."
+        case 417:
+            return "This service meets no expectation but 100-continue."
         case _:
             return error.text or error.reason
