@@ -120,7 +120,10 @@ PROMISES: tuple[Promise, ...] = (
     ),
     Promise(
         "The service takes no more memory, descriptors or log the more jobs it has done.",
-        ("tests/endurance/test_measures.py::test_the_slope_of_a_line_is_found_among_noise",),
+        (
+            "tests/endurance/test_measures.py::test_the_slope_of_a_line_is_found_among_noise",
+            "tests/endurance/test_holdings.py::test_nothing_in_memory_grows_with_the_jobs",
+        ),
         (
             Count("soak", "processes that did 2,000 jobs", least=1),
             Measured("soak", "memory for each job"),

@@ -40,9 +40,11 @@ from zoetrope.settings import (
     StateSettings,
 )
 from zoetrope.store.sqlite.ledger import Ledger
+from zoetrope.web.events import Bus
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
+KEPT = 8  # events that a listener who was away can still be given
 #: Each state, and those that may follow it in one step.
 FOLLOWS: dict[State, set[State]] = {
     State.WAITING: {State.QUEUED, State.CANCELLED, State.REJECTED},
@@ -263,6 +265,8 @@ class Town:
         self.loop.set_default_executor(self._threads)
         self.ledger = await Ledger.open(self.settings.ledger_file)
         self.ledger.on_change(self._note)
+        self.bus = Bus(self.outbox, kept=KEPT)
+        self.ledger.on_change(lambda _, job: self.bus.job(job))
         recipes = Recipes((RECIPES,), self.settings.recipe_versions)
         identity = OutboxIdentity(self.outbox, self.settings.outbox_identity)
         returned = Returned(self.settings, identity)
@@ -276,7 +280,7 @@ class Town:
             withdraw=returned.withdraw,
             give_back=returned.give_back,
             take_back=returned.take_back,
-            tell=lambda *_: None,
+            tell=self.bus.progress,
             hashes=Hashes(None, (), self.settings.model_hashes),
         )
         self.intake = Intake(
