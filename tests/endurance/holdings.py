@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 CONTAINERS = (dict, list, set, frozenset, tuple, deque)
+CACHE = type(functools.cache(len))  # of every cached function
 
 
 def held(*roots: object) -> Counter[str]:
@@ -35,7 +36,7 @@ def held(*roots: object) -> Counter[str]:
         for key, value in _fields(owner):
             _count(f"{type(owner).__name__}.{key}", value, found, waiting, seen)
     for each in gc.get_objects():
-        if isinstance(each, functools._lru_cache_wrapper):
+        if isinstance(each, CACHE):
             module = getattr(each, "__module__", "") or ""
             if module.startswith("zoetrope"):
                 found[f"the cache of {module}.{each.__qualname__}"] += each.cache_info().currsize

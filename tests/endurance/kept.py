@@ -191,9 +191,9 @@ KEPT: dict[str, Parser] = {
     "pauses": Parser(take=in_file("pause.json", lambda file: pause.read(file, 1.0)), may=(), seeds=(msgspec.json.encode(Pause(since=1.0)),)),
     "outbox marks": Parser(take=take_mark, may=(OutboxAway,), seeds=(b"0" * 32 + b"\n", b'{"path": "/o", "mark": "00", "inode": 1, "mount": "/"}')),
     "texts of reviews": Parser(
-        take=in_tree(f"{ID}/{review_folder.READ_ME}", lambda tree: review_folder.job_of(tree, ID)),
+        take=in_tree(f"{ID}/{review_folder.READ_ME}", lambda tree: review_folder.named_in(tree, ID)),
         may=(),
-        seeds=(review_folder.read_me(JOB),),
+        seeds=(review_folder.read_me(JOB, ""), review_folder.read_me(JOB, "ab" * 8),),
     ),
     "receipts on the share": Parser(
         take=in_tree(f"{ID}/receipt.json", lambda tree: owner(tree, ID)),

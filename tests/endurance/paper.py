@@ -37,6 +37,7 @@ class PaperEngine:
     url = "http://paper"
     reconnects = 0
     can_restart = True
+    home = None
 
     def __init__(self) -> None:
         self.up = True
