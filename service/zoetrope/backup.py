@@ -25,13 +25,13 @@ from .graphs.versions import INDEX
 from .host import trouble
 from .settings import Settings
 from .store.sqlite.copies import copy, examine, held, replace
+from .store.sqlite.place import ASIDE
 from .structs import UNREADABLE, primed
 
 FORMAT = 1
 MANIFEST = "backup.json"
 LEDGER = "ledger.db"
 VERSIONS = "recipe-versions"
-ASIDE = "before-restore"
 
 _VERSION_FILE = re.compile(r"recipe-versions/[0-9a-f]{64}/[^/\0]{1,255}")
 _MOST_BYTES = 64 * 1024 * 1024  # of the manifest

@@ -12,6 +12,7 @@ class SlowLedger:
         self.damage = damage
         self.checks = 0
         self.unreadable = {}
+        self.put_back = None
         self.done = asyncio.Event()
 
     async def ping(self):
@@ -99,3 +100,12 @@ async def test_a_ledger_that_is_not_open_yet_asks_for_patience(parts):
     verdict = await LedgerCheck(parts).look()
     assert verdict.level == "failing"
     assert "journalctl" in verdict.next_step
+
+
+async def test_a_file_that_was_deleted_and_put_back_is_degraded_with_what_to_look_for(parts):
+    parts.ledger, kept = SlowLedger(), parts.ledger
+    parts.ledger.put_back = Reason("ledger-put-back", "It was deleted.", "See what did that.")
+    verdict = await LedgerCheck(parts).look()
+    assert (verdict.level, verdict.found) == ("degraded", "It was deleted.")
+    assert verdict.next_step == "See what did that."
+    parts.ledger = kept

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from ..domain.job import ENDED, Job, State
 from ..domain.query import JobQuery, Row, Waiting, is_due, waiting, words
-from ..errors import LedgerError, NotFound
+from ..errors import LedgerError, NotFound, Reason
 from .protocol import Listener, Step
 from .rows import Rows, same_id, unknown
 
@@ -54,6 +54,11 @@ class MemoryLedger:
     def unreadable(self) -> Mapping[str, str]:
         """Always empty: nothing but this store writes what it keeps."""
         return {}
+
+    @property
+    def put_back(self) -> Reason | None:
+        """Nothing: there is no file."""
+        return None
 
     def on_change(self, listener: Listener) -> None:
         """Call a function with what each written job was before (new: None) and is now."""

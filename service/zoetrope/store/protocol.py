@@ -18,6 +18,7 @@ from typing import Protocol
 
 from ..domain.job import Job, State
 from ..domain.query import JobQuery, Row, Waiting
+from ..errors import Reason
 
 # Pure: from what a job was to what it is; it raises where that is not legal.
 Step = Callable[[Job], Job]
@@ -121,6 +122,10 @@ class JobStore(Journal, JobIndex, Protocol):
     @property
     def unreadable(self) -> Mapping[str, str]:
         """The ids of the rows found so far that nothing can be made of, each with the reason."""
+
+    @property
+    def put_back(self) -> Reason | None:
+        """What to say of a file that was deleted or replaced while it was open, and is back in its place."""
 
     async def remember_fallbacks(
         self, recipe: str, stage: str, size: str, card: str, fallbacks: tuple[str, ...]

@@ -53,6 +53,10 @@ class LedgerCheck:
                     " an empty ledger."
                 ),
             )
+        if (back := ledger.put_back) is not None:
+            return CheckResult(
+                name=self.name, level="degraded", found=back.sentence, next_step=back.next_step
+            )
         if lost := ledger.unreadable:
             return self._lost(lost)
         if took > SLOW:

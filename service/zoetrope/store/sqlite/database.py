@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from ...domain.job import Job
-from ...errors import DiskFull, LedgerError, is_disk_full
+from ...errors import DiskFull, LedgerError, Reason, is_disk_full
 from ..rows import Rows, unknown
 from .copies import copy
-from .schema import connect
+from .place import is_kept, look, put_back
+from .schema import connect, reopen
 
 T = TypeVar("T")
+
+log = logging.getLogger("zoetrope.ledger")
 
 
 class Database:
@@ -30,6 +34,8 @@ class Database:
         self._lock = lock
         self._thread = thread
         self._rows = Rows()
+        self._opened = look(self._db_file)
+        self.put_back: Reason | None = None
         self.last_progress = time.monotonic()
 
     @property
@@ -39,7 +45,9 @@ class Database:
 
     async def close(self) -> None:
         """Finish what was asked and let the file go."""
-        await self._run(self._db.close)
+        with contextlib.suppress(LedgerError, DiskFull):
+            await self._run(self._see_to_place)
+        await self._run(lambda: self._db.close())
         self._thread.shutdown(wait=True)
         self._lock.close()
 
@@ -71,11 +79,13 @@ class Database:
             with contextlib.closing(connect(file)) as db:
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
+        await self._run(self._see_to_place)
         with told():
             await asyncio.to_thread(work)
 
     async def copy_to(self, target: Path) -> None:
         """Copy the file as it is at one moment; whoever writes meanwhile does not wait."""
+        await self._run(self._see_to_place)
         await asyncio.to_thread(copy, self._db_file, target)
 
     async def ping(self) -> float:
@@ -92,6 +102,15 @@ class Database:
     def _db_file(self) -> Path:
         return Path(self._lock.name).with_suffix(".db")
 
+    def _see_to_place(self) -> None:
+        """See to it that what is written is found at the ledger's path: somebody may have deleted or replaced the file."""
+        file = self._db_file
+        if is_kept(self._opened, look(file)):
+            return
+        self._db, self.put_back = put_back(self._db, file, self._opened, reopen)
+        self._opened = look(file)
+        log.warning("%s", self.put_back, extra={"action": self.put_back.key})
+
     def _get(self, job_id: str) -> Job:
         row = self._db.execute("SELECT body FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
@@ -100,6 +119,7 @@ class Database:
 
     async def _write(self, work: Callable[[], T], then: Callable[[T], None] | None = None) -> T:
         def transaction() -> T:
+            self._see_to_place()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 result = work()

@@ -114,10 +114,7 @@ def open_file(file: Path) -> tuple[sqlite3.Connection, TextIO]:
     connection: sqlite3.Connection | None = None
     try:
         connection = connect(file)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 512")
-        connection.execute("PRAGMA cache_size = -4000")
+        _settle(connection)
         _migrate(connection, file)
         # Reads through the tree that every other question walks; a torn file shows here at once.
         connection.execute("SELECT body FROM jobs ORDER BY seq DESC LIMIT 1").fetchone()
@@ -142,6 +139,21 @@ def open_file(file: Path) -> tuple[sqlite3.Connection, TextIO]:
         lock.close()
         raise
     return connection, lock
+
+
+def reopen(file: Path) -> sqlite3.Connection:
+    """Connect to a file of the present schema whose lock is held already."""
+    connection = connect(file)
+    _settle(connection)
+    connection.execute("SELECT body FROM jobs ORDER BY seq DESC LIMIT 1").fetchone()
+    return connection
+
+
+def _settle(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 512")
+    connection.execute("PRAGMA cache_size = -4000")
 
 
 def _migrate(connection: sqlite3.Connection, file: Path) -> None:
