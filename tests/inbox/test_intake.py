@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import time
 
 import msgspec
@@ -13,9 +14,14 @@ from PIL import Image
 
 from tests.inbox.conftest import until, write_picture
 from zoetrope.domain.job import State
+from zoetrope.domain.plan import Plan
 from zoetrope.domain.steps import cancel
+from zoetrope.domain.values import Artefact
 from zoetrope.inbox import admission
 from zoetrope.inbox.source import StillChanging
+from zoetrope.jobs import receipt
+from zoetrope.jobs.outbox import Outbox
+from zoetrope.jobs.outbox_identity import OutboxIdentity
 
 
 async def test_a_picture_becomes_a_queued_job(world, picture):
@@ -208,6 +214,54 @@ class TestDuplicates:
         )
         picture("copy.png")
         assert (await world.take("copy.png")).state is State.QUEUED
+
+    @pytest.mark.parametrize("policy", ["skip", "new-seed"])
+    async def test_a_video_that_a_user_took_away_is_made_anew_and_the_job_says_so(
+        self, world, picture, policy
+    ):
+        world.change(duplicates=policy)
+        outbox = Outbox(
+            world.settings.outbox.path,
+            OutboxIdentity(world.settings.outbox.path, world.settings.outbox_identity),
+        )
+        outbox.prepare()
+        picture("cat.png")
+        first = await world.take("cat.png")
+        work = world.settings.work / first.id
+        (work / "made.mp4").write_text("a video")
+        made = Artefact(file="made.mp4", size=7, sha256="1" * 64)
+        stages = (*first.stages[:-1], msgspec.structs.replace(first.stages[-1], artefacts=(made,)))
+        done = msgspec.structs.replace(first, state=State.DONE, stages=stages, outbox="cat")
+        name = outbox.publish(done, work, receipt.encode(receipt.write(done, Plan(), 1.0)))
+        await world.ledger.change(first.id, lambda _: msgspec.structs.replace(done, outbox=name))
+        place = world.settings.outbox.path / name
+
+        async def again(to: str) -> tuple[State, str]:
+            picture(to)
+            job = await world.take(to)
+            said = [note for note in job.notes if first.short in note]
+            await world.ledger.change(
+                job.id, lambda job: msgspec.structs.replace(job, state=State.CANCELLED)
+            )
+            return job.state, *said
+
+        theirs = (State.QUEUED if policy == "new-seed" else State.REJECTED,)
+        assert await again("a.png") == theirs
+        # Renamed is not taken away, nor is what an absent outbox hides.
+        (place / "cat.mp4").rename(place / "best.mp4")
+        place = place.rename(place.with_name(f"mine-{first.short}"))
+        assert await again("b.png") == theirs
+        away = world.settings.outbox.path.rename(world.root / "away")
+        world.settings.outbox.path.mkdir()
+        assert await again("c.png") == theirs
+        world.settings.outbox.path.rmdir()
+        away.rename(world.settings.outbox.path)
+        (place / "best.mp4").unlink()
+        state, said = await again("d.png")
+        assert state is State.QUEUED
+        assert "not in the outbox any more" in said
+        shutil.rmtree(place)
+        assert (await again("e.png"))[0] is State.QUEUED
 
     async def test_another_ticket_is_another_job(self, world, picture):
         first = await self.both(world, picture, "skip", "seed = 1")

@@ -77,10 +77,12 @@ class Admission:
         *,
         clock: Callable[[], float] = time.time,
         randomness: random.Random | None = None,
+        is_gone: Callable[[Job], bool],
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._recipes = recipes
+        self._is_gone = is_gone  # whether a user took a finished job's video away
         self._decoder = decoder
         self._clock = clock
         self._random = randomness if randomness is not None else random.SystemRandom()
@@ -187,7 +189,7 @@ class Admission:
         await turn()
         async with self._commit:
             try:
-                seed = await self._own_seed(fingerprint, seed, recipe)
+                seed, more = await self._unlike_earlier(fingerprint, seed, recipe)
                 step = partial(
                     complete_pair,
                     now=self._clock(),
@@ -196,7 +198,7 @@ class Admission:
                     seed=seed,
                     recipe_version=version,
                     fingerprint=fingerprint,
-                    notes=notes,
+                    notes=(*notes, *more),
                     stages=self._stages(recipe, draft.ticket),
                 )
             except Duplicate as error:
@@ -302,22 +304,28 @@ class Admission:
         await turn()
         async with self._commit:
             if not job_input.parent:
-                seed = await self._own_seed(fingerprint, seed, recipe)
-            return await self._write(msgspec.structs.replace(job, seed=seed), job_input)
+                seed, more = await self._unlike_earlier(fingerprint, seed, recipe)
+                job = msgspec.structs.replace(job, seed=seed, notes=(*notes, *more))
+            return await self._write(job, job_input)
 
-    async def _own_seed(self, fingerprint: str, seed: int, recipe: Recipe) -> int:
-        """Choose the seed by what the operator wants done with duplicates; Duplicate if nothing."""
+    async def _unlike_earlier(
+        self, fingerprint: str, seed: int, recipe: Recipe
+    ) -> tuple[int, tuple[str, ...]]:
+        """Choose seed and notes by what the operator wants done with duplicates; Duplicate if nothing."""
         policy = self._settings.inbox.duplicates
         if policy == "always":
-            return seed
-        duplicate = await self._ledger.find_duplicate(fingerprint)
-        if duplicate is None or duplicate.removed:  # whose video is not there any more
-            return seed
+            return seed, ()
+        earlier = await self._ledger.find_duplicate(fingerprint)
+        if earlier is None or earlier.removed:  # whose video is not there any more
+            return seed, ()
+        if earlier.state is State.DONE and await asyncio.to_thread(self._is_gone, earlier):
+            made = f"job {earlier.short} made this video before"
+            return seed, (f"{made}, and it is not in the outbox any more",)
         if policy == "skip":
-            raise Duplicate(duplicate)
-        while seed == duplicate.seed:
+            raise Duplicate(earlier)
+        while seed == earlier.seed:
             seed = self._random.randrange(min(SEEDS, recipe.file.seed_max + 1))
-        return seed
+        return seed, ()
 
     def _seed(self, job_input: JobInput, ticket: Ticket, recipe: Recipe) -> int:
         if ticket.seed is not None:

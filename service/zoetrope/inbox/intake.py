@@ -102,6 +102,7 @@ class Intake:
         self._retry_seconds = retry_seconds
         self._hold_seconds = hold_seconds
         outbox = outbox or OutboxIdentity(settings.outbox.path, settings.outbox_identity)
+        videos = Outbox(settings.outbox.path, outbox)
         self._claims = Claims(
             settings.inbox.path,
             move=settings.inbox.claim == "move",
@@ -116,6 +117,7 @@ class Intake:
             decoder,
             clock=clock,
             randomness=randomness,
+            is_gone=videos.lacks_video,
         )
         self._watcher: Watcher | None = None
         self._found: deque[_Work] = deque()  # claims that an earlier run left
@@ -142,7 +144,7 @@ class Intake:
             recipes,
             lost,
             self.submissions,
-            Outbox(settings.outbox.path, outbox),
+            videos,
         )
         self._leftovers = Leftovers(settings, ledger, self._claims, lost, clock=clock)
         self._accepted = self._refused = 0

@@ -209,6 +209,21 @@ class Outbox:
         """
         self._root.mkdir(parents=True, exist_ok=True)
 
+    def lacks_video(self, job: Job) -> bool:
+        """Return whether a finished job's video is here no more, as far as that can be seen."""
+        if not job.outbox:
+            return False
+        ends = {_suffix(piece.published) for piece in pieces(job) if piece.kind == "video"}
+        try:
+            with self._open() as tree:
+                # People rename folders and files; the folder's name ends as it did, or its receipt is gone.
+                renamed = find_published(self._root, [job.id]).get(job.id, "")
+                folders = {name for name in (job.outbox, renamed) if name and tree.is_folder(name)}
+                names = {name for folder in folders for name, _ in tree.entries(folder)}
+        except (OSError, NotReadable):
+            return False
+        return not any(_suffix(name) in ends for name in names)
+
     def _published(self, tree: Beneath, job: Job) -> str | None:
         """Find the folder that an earlier try put in place."""
         return next((name for name in _names(job) if owner(tree, name) == job.id), None)
