@@ -153,6 +153,17 @@ async def test_guesses_that_come_at_once_are_no_more_than_one_after_the_other(ti
     assert statuses.count(429) == 40 - OWN
 
 
+@pytest.mark.parametrize(("sent", "secure"), [("https", True), ("http", False), (None, False)])
+async def test_behind_a_proxy_that_speaks_tls_the_cookie_does_not_travel_without_it(
+    timed, sent, secure
+):
+    client, _ = timed
+    headers = {} if sent is None else {"X-Forwarded-Proto": sent}
+    login = {"data": {"token": TOKEN}, "headers": headers, "allow_redirects": False}
+    attributes = (await client.post("/login", **login)).headers["Set-Cookie"].split("; ")
+    assert ("Secure" in attributes) is secure
+
+
 async def test_a_wrong_cookie_is_no_guess(timed):
     client, _ = timed
     for number in range(OWN * 3):
