@@ -198,7 +198,13 @@ class Pipeline:
                     await asyncio.wait_for(self.changed.wait(), 0.2)
 
     async def drop(
-        self, *, stem: str = "cat", review: bool = False, colour: int = 90, **asked: object
+        self,
+        *,
+        stem: str = "cat",
+        review: bool = False,
+        colour: int = 90,
+        fingerprint: str = "",
+        **asked: object,
     ) -> Job:
         """Put a job into the ledger, as the inbox does."""
         job_id = uuid.uuid4().hex
@@ -218,6 +224,7 @@ class Pipeline:
             stem=stem,
             images=(image,),
             ticket=ticket,
+            fingerprint=fingerprint,
             seed=ticket.seed or 0,
             stages=(Stage(name="i2v", review=review), Stage(name="upscale")),
         )

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.fakes.pipeline import RECIPES, Pipeline, order, recipe_with
+from zoetrope.domain import steps
 from zoetrope.domain.job import Progress, State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
@@ -123,6 +124,20 @@ async def test_a_declined_review_ends_the_job_and_can_be_taken_back(pipeline):
     assert (await pipeline.conductor.retry(job.id)).state is State.REVIEW
     await pipeline.conductor.approve(job.id)
     await pipeline.becomes(job, State.DONE)
+
+
+async def test_a_job_whose_video_another_one_has_made_is_not_retried(pipeline):
+    """Its picture was moved back from `rejected` meanwhile; both would make the same video."""
+    job = await pipeline.drop(review=True, fingerprint="same")
+    job = await pipeline.becomes(job, State.REVIEW)
+    await pipeline.conductor.decline(job.id)
+    other = await pipeline.becomes(await pipeline.drop(fingerprint="same"), State.DONE)
+    with pytest.raises(IllegalTransition, match=f"job {other.short}") as raised:
+        await pipeline.conductor.retry(job.id)
+    assert f"zoetrope again {job.short}" in raised.value.reason.next_step
+    assert (await pipeline.ledger.get(job.id)).state is State.CANCELLED
+    await pipeline.ledger.change(other.id, lambda j: steps.let_go(j, 9.0))
+    assert (await pipeline.conductor.retry(job.id)).state is State.REVIEW, "its video is gone"
 
 
 async def test_out_of_memory_climbs_the_ladder_and_is_remembered(pipeline):

@@ -14,7 +14,7 @@ from ..dispatch.queue import Queue
 from ..domain import steps
 from ..domain.job import ENDED, Job, State
 from ..engine.protocol import Engine, Stats
-from ..errors import Reason, ZoetropeError
+from ..errors import IllegalTransition, Reason, ZoetropeError
 from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..models.hashes import Hashes
@@ -196,6 +196,7 @@ class Conductor:
 
     async def retry(self, job_id: str) -> Job:
         """A person wants a failed or cancelled job tried again."""
+        await self._need_only_one(await self._ledger.get(job_id))
         job = await self._ledger.change(job_id, lambda j: steps.retry(j, self._clock()))
         with contextlib.suppress(OSError):
             await self._take_back(job)
@@ -203,6 +204,19 @@ class Conductor:
             await self._publisher.reconcile(job_id)
             job = await self._ledger.get(job_id)
         return job
+
+    async def _need_only_one(self, job: Job) -> None:
+        """Raise where the same picture with the same ticket became another job, which nobody wants twice."""
+        if self._settings.inbox.duplicates == "always":
+            return
+        other = await self._ledger.find_duplicate(job.fingerprint)
+        if other is None or other.id == job.id or other.removed:
+            return
+        raise IllegalTransition(
+            f"The same picture with the same ticket is job {other.short} by now, which is {other.state}.",
+            f"Use that one; for a video with another seed: zoetrope again {job.short}.",
+            key="duplicate",
+        )
 
     async def pause(self, seconds: float | None = None, *, now: bool = False) -> None:
         """A user wants the GPU: no stage starts until it is resumed or the time is over.
