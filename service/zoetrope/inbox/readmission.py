@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ..domain.job import Job
+from ..domain.job import Job, is_job_id
 from ..domain.values import Ticket
 from ..errors import NotFound, NotReadable, Rejected
 from ..graphs.recipe import Recipe
@@ -62,13 +62,18 @@ class Readmission:
         return await asyncio.to_thread(read)
 
     async def readmit(self, prefix: str) -> Job:
-        """Make a job of lost work; asked for twice, or again after a crash, it is still one job.
+        """Make a job of lost work; asked for again after a crash, or by its whole id, it is still one job.
 
         What is wrong with it is raised, and the work stays where it is.
         """
         # Two requests for the same work would copy into the same folder.
         async with self._one:
-            lost = await self._find(prefix.lower())
+            whole = prefix.lower()
+            # Its whole id is all that is left of work that became a job.
+            gone = is_job_id(whole) and whole not in await asyncio.to_thread(self._lost.ids)
+            if gone and (known := await self._ledger.claimed(new_id_of(whole))) is not None:
+                return known
+            lost = await self._find(whole)
             job = await self._ledger.claimed(new_id_of(lost))
             if job is None:
                 await self._need_none(lost)

@@ -67,7 +67,7 @@ class LostApi:
         return reply(page)
 
     async def recover(self, request: web.Request) -> web.Response:
-        """Make a job of lost work, with its ticket; asked for again, it is the same job."""
+        """Make a job of lost work, with its ticket; asked for again by its whole id, it is the same job."""
         job = await self._runtime.need_readmission().readmit(request.match_info["id"])
         response = reply(view(job, self._runtime.settings.outbox.path), status=201)
         response.headers["Location"] = f"/api/v1/jobs/{job.id}"
