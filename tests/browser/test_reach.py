@@ -1,5 +1,6 @@
 """Everybody can use the page: by keyboard, by ear, on a phone, by day and by night."""
 
+import os
 import re
 from pathlib import Path
 
@@ -176,3 +177,27 @@ def transferred(page) -> dict[str, int]:
                 .filter(({ name }) => !name.includes("/api/") && !name.endsWith("/readyz"))
                 .map(({ name, transferSize }) => [name.split("/").pop(), transferSize]))"""
     )
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_check_that_names_a_long_path_stays_in_its_column(visit, service, width):
+    long = f"/mnt/{'a' * 20}/.{'ec7446f3' * 8}.part cannot be written."
+    page = visit()
+    page.set_viewport_size({"width": width, "height": 900})
+
+    def failing(route):
+        answer = route.fetch()
+        body = answer.json()
+        for check in body["checks"]:
+            check.update(level="failing", found=long, next_step=long)
+        route.fulfill(status=200, json=body)
+
+    page.route("**/readyz*", failing)
+    page.reload()
+    rows = page.locator("#health-rows li")
+    expect(rows.first).to_contain_text("cannot be written")
+    if shots := os.environ.get("ZOETROPE_SCREENSHOTS"):
+        page.locator("#health").screenshot(path=f"{shots}-{width}-checks.png")
+        page.screenshot(path=f"{shots}-{width}.png")
+    wide = "list => list.filter(each => each.scrollWidth > each.clientWidth).length"
+    assert page.locator("#health, #health-rows li, #health-rows p").evaluate_all(wide) == 0
