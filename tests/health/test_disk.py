@@ -51,6 +51,8 @@ async def test_a_missing_folder_is_failing_with_how_to_make_it(parts):
     assert verdict.level == "failing"
     assert "No such file" in verdict.found
     assert f"install -d -m 2770 {parts.settings.outbox.path}" in verdict.next_step
+    # It may as well be a mount that is absent, as the outbox's own check says.
+    assert verdict.next_step.startswith("Put it back, or mount what holds it")
 
 
 async def test_a_file_in_a_folders_place_is_failing_and_is_to_be_moved_away(parts):
@@ -74,3 +76,14 @@ async def test_a_folder_that_cannot_be_written_is_failing(parts, monkeypatch):
 async def test_permissions_of_a_real_folder_are_seen(parts):
     parts.settings.inbox.path.chmod(0o500)
     assert (await DiskCheck(lambda: parts.settings).look()).level == "failing"
+
+
+async def test_a_folder_that_is_there_is_not_to_be_created(parts, monkeypatch):
+    """Read-only, or closed: the advice agrees with that of the outbox's own check."""
+    path = parts.settings.outbox.path
+    monkeypatch.setattr(disk.os, "access", lambda place, mode: place != path)
+    verdict = await DiskCheck(lambda: parts.settings).look()
+    assert verdict.level == "failing"
+    assert "not writable" in verdict.found
+    assert "install" not in verdict.next_step
+    assert f"findmnt -T {path}" in verdict.next_step

@@ -16,6 +16,7 @@ from ...settings import Settings
 from ..base import CheckResult
 
 NO_FOLDER = "is not a folder"
+CLOSED = "is not writable by the user of the service"
 
 
 class DiskCheck:
@@ -41,9 +42,7 @@ class DiskCheck:
         for name, found in room.items():
             if isinstance(found, str):
                 path = folders[name]
-                step = f"Create it, writable by the user of the service: install -d -m 2770 {path}"
-                if found == NO_FOLDER:
-                    step = f"Move the file away: mv {path} {path}.away; then create the folder."
+                step = _step(found, path)
                 return CheckResult(
                     name=self.name,
                     level="failing",
@@ -79,6 +78,22 @@ def _more(disk: Disk, settings: Settings) -> tuple[Reason | None, str]:
     return short, "".join(f"; {each}" for each in told)
 
 
+def _step(found: str, path: Path) -> str:
+    """Say what to do about a folder that cannot be used."""
+    if found == NO_FOLDER:
+        return f"Move the file away: mv {path} {path}.away; then create the folder."
+    if found == CLOSED:
+        return (
+            f"Let the user of the service write there, or mount it read-write: ls -ld {path};"
+            f" findmnt -T {path}"
+        )
+    # Below an absent mount a new folder would only hide what is wrong.
+    return (
+        "Put it back, or mount what holds it; one that never was there, create so that the user of the"
+        f" service can write in it: install -d -m 2770 {path}"
+    )
+
+
 def _look(path: Path, settings: Settings) -> Disk | str:
     """Look at the disk of a folder, or say what is wrong with the folder."""
     try:
@@ -88,7 +103,7 @@ def _look(path: Path, settings: Settings) -> Disk | str:
     if not path.is_dir():
         return NO_FOLDER
     if not os.access(path, os.W_OK | os.X_OK):
-        return "is not writable by the user of the service"
+        return CLOSED
     return found
 
 
