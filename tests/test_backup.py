@@ -18,7 +18,7 @@ import pytest
 from tests.fakes.kills import Kill, Killed
 from tests.fakes.ledger import fill, make
 from zoetrope import backup
-from zoetrope.backup import BackupError, restore
+from zoetrope.backup import BackupError, need_free, restore
 from zoetrope.domain.job import State
 from zoetrope.errors import LedgerError, NotFound, ZoetropeError
 from zoetrope.graphs.shelf import Recipes
@@ -266,17 +266,18 @@ def test_a_damaged_ledger_is_kept_with_its_log_and_replaced(tmp_path, saved):
     assert (Path(done.aside) / "ledger.db-wal").read_bytes() == b"its log"
 
 
-def test_killed_at_any_step_a_backup_is_whole_or_the_one_before(tmp_path):
+def test_killed_at_any_step_a_backup_is_whole_or_the_one_before(tmp_path, saved):
+    before = saved.read_bytes()
     settings = host(tmp_path / "state", "cat")
     for at in range(300):
         file = tmp_path / "backup.tar"
-        file.write_bytes(b"the one before")
+        file.write_bytes(before)
         kill = Kill(at)
         with pytest.MonkeyPatch.context() as patch:
             kill.install(patch)
             with contextlib.suppress(Killed, BackupError):
                 backup.make(settings, file, NOW)
-        if file.read_bytes() != b"the one before":
+        if file.read_bytes() != before:
             assert backup.read_manifest(file).jobs == 1
         if not kill.done:
             assert at > 8, "there are more steps than that"
@@ -291,3 +292,15 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
         backup.make(settings, tmp_path / "none" / "backup.tar", NOW)
     assert str(tmp_path / "none") in error.value.reason.sentence
     assert error.value.reason.next_step
+
+
+def test_a_file_that_is_no_backup_is_not_replaced(tmp_path, saved):
+    other = tmp_path / "holiday.png"
+    other.write_text("mine")
+    with pytest.raises(BackupError, match="is no backup") as raised:
+        need_free(other)
+    assert "another name" in raised.value.reason.next_step
+    need_free(tmp_path / "new.tar")
+    need_free(saved)
+    (tmp_path / "empty.tar").touch()
+    need_free(tmp_path / "empty.tar")

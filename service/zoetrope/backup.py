@@ -126,7 +126,8 @@ def need_owner(settings: Settings, command: str) -> None:
     except FileNotFoundError as error:
         raise NotFound(
             f"There is no state folder {folder}.",
-            "Check state.path in the settings; on a new host, start the service once and stop it.",
+            "Name the service's settings file with --config, or check state.path in it; on a new host, start"
+            " the service once and stop it.",
             key="state-missing",
         ) from error
     except PermissionError as error:
@@ -145,9 +146,25 @@ def need_owner(settings: Settings, command: str) -> None:
         )
 
 
+def need_free(target: Path) -> None:
+    """Raise where a backup would replace something else; an earlier backup, or an empty file, it replaces."""
+    try:
+        if not target.exists() or not target.stat().st_size:
+            return
+        read_manifest(target)
+    except BackupError as error:
+        raise BackupError(
+            f"{target} is there and is no backup; it is left as it is.",
+            "Choose another name, or remove it first.",
+        ) from error
+    except OSError:
+        return  # writing says what is wrong with the place
+
+
 @contextlib.contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
     """Give a hidden name to write to; when the block ends well, the file takes its place, durably."""
+    need_free(target)
     part = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex}.part")
     try:
         yield part
