@@ -10,6 +10,7 @@ from .domain.query import JobQuery
 from .errors import Reason
 from .gpu.card import Sample
 from .jobs.engine_disk import ENGINE_DISK
+from .jobs.engine_watch import UNKNOWN
 from .jobs.progress import Live, prompts_of_others
 from .jobs.worker import WorkerStatus
 from .runtime import Runtime
@@ -64,6 +65,8 @@ def summary(
 
 def _engine(worker: WorkerStatus) -> str:
     state = "up" if worker.up else "down"
+    if worker.reason is not None and worker.reason.key == UNKNOWN:
+        state = "not checked yet"
     others = f" with {prompts_of_others(worker.others)}" if worker.others else ""
     reason = worker.reason if not worker.up else None
     why = f": {reason.sentence.rstrip('.')}" if reason and reason.key in ENGINE_DISK else ""

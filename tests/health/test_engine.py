@@ -1,6 +1,7 @@
 from tests.web.fakes import WorkerStatus
 from zoetrope.errors import Reason
 from zoetrope.health.checks.engine import EngineCheck
+from zoetrope.jobs.engine_watch import unknown
 
 
 async def test_an_engine_that_answers_is_ok_and_named(parts):
@@ -43,3 +44,11 @@ async def test_before_the_service_is_started_no_engine_is_blamed(parts):
     verdict = await EngineCheck(parts).look()
     assert verdict.level == "degraded"
     assert "ledger" in verdict.next_step
+
+
+async def test_an_engine_that_was_not_asked_yet_is_not_said_to_be_down(parts):
+    parts.conductor.workers = [WorkerStatus(up=False, reason=unknown("comfyui"))]
+    verdict = await EngineCheck(parts).look()
+    assert verdict.level == "degraded"
+    assert verdict.found == "comfyui was not checked yet."
+    assert "systemctl" not in verdict.next_step

@@ -34,6 +34,9 @@ class _BrokenProcess(msgspec.Struct, frozen=True):
     prompt_id: str
 
 
+UNKNOWN = "engine-unknown"
+
+
 class EngineWatch:
     """Knows how an engine is, and says so to whoever listens."""
 
@@ -56,7 +59,7 @@ class EngineWatch:
         self._followed = followed
         self._monotonic = monotonic
         self._stall: stall.Stall | None = None
-        self.reason: Reason | None = Reason("engine-unknown", f"{engine.name} was not checked yet.")
+        self.reason: Reason | None = unknown(engine.name)
         self.since = clock()
         self._clock = clock
         self._up = asyncio.Event()
@@ -313,3 +316,8 @@ class EngineWatch:
     def _changed(self) -> None:
         for listener in self._on_change:
             listener()
+
+
+def unknown(name: str) -> Reason:
+    """Say that an engine was not asked yet, which is no sign of anything."""
+    return Reason(UNKNOWN, f"{name} was not checked yet.", "Look again in a few seconds.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ...jobs.engine_watch import UNKNOWN
 from ...jobs.progress import prompts_of_others
 from ...jobs.worker import WorkerStatus
 from ...runtime import Runtime
@@ -31,6 +32,14 @@ class EngineCheck:
             )
         workers = self._runtime.conductor.status().workers
         down = [worker for worker in workers if not worker.up]
+        unknown = [worker for worker in down if worker.reason and worker.reason.key == UNKNOWN]
+        if unknown and len(unknown) == len(down):
+            return CheckResult(
+                name=self.name,
+                level="degraded",
+                found=" ".join(str(worker.reason and worker.reason.sentence) for worker in unknown),
+                next_step=unknown[0].reason.next_step if unknown[0].reason else "",
+            )
         if not down:
             return CheckResult(
                 name=self.name,
