@@ -15,6 +15,7 @@ from tests.inbox.test_links import WHY, failed
 from zoetrope.beneath import Beneath
 from zoetrope.errors import Reason
 from zoetrope.inbox.claim import Claims
+from zoetrope.inbox.entry import ELSEWHERE
 from zoetrope.inbox.refusal import Refusal, explain, text, withdraw
 from zoetrope.settings import InboxSettings, OutboxSettings, Settings, StateSettings
 
@@ -226,4 +227,19 @@ def test_nothing_else_writes_reasons():
     assert {m.name for m in inbox if "WHY" in m.read_text()} == known
     assert not re.search(
         r"\.(write|create|replacing)\(", (PACKAGE / "inbox/rejected.py").read_text()
+    )
+
+
+def test_a_picture_of_a_folder_that_is_no_recipe_is_not_to_go_back_there():
+    found = text(
+        Refusal(
+            name="cat.png",
+            reason=Reason("recipe-unknown", "The folder 'x' is not a recipe.", ELSEWHERE),
+            where="x/cat.png in the inbox",
+            others=("cat.toml",),
+            folder="x",
+        )
+    )
+    assert found.endswith(
+        f"What to do: {ELSEWHERE}\n\nTo try again, move it there, and not back into x: cat.png, cat.toml\n"
     )

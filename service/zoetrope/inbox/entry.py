@@ -13,6 +13,8 @@ CLAIMED = ".zoetrope"
 REFUSED = "rejected"
 DEFAULTS = "ticket.toml"
 WHY = ".why.txt"
+# What to do with a picture whose folder is no recipe's.
+ELSEWHERE = "Move the picture into a recipe's folder, or into the inbox itself."
 
 _FOREIGN = frozenset(
     {

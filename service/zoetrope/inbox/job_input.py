@@ -15,7 +15,7 @@ from ..host import shown
 from . import folder_ticket
 from . import ticket as tickets
 from .claim import Claim
-from .entry import EntryKind, classify
+from .entry import ELSEWHERE, EntryKind, classify
 from .request_key import RequestKey
 
 
@@ -106,7 +106,7 @@ def read_defaults(claim: Claim, inbox: Path) -> dict[str, Any]:
         raise Rejected(
             f"The folder {shown(claim.folder)!r} lies too deep: a folder of the inbox names a recipe"
             " and has no folders of its own.",
-            "Move the picture into a recipe's folder, or into the inbox itself.",
+            ELSEWHERE,
             key="folder-deep",
         )
     return folder_ticket.read(inbox, claim.folder)

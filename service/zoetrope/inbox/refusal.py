@@ -15,7 +15,7 @@ from ..durable import flush
 from ..errors import Reason
 from ..file_names import NAME_BYTES, cut, fitted, split
 from ..host import shown
-from .entry import WHY, classify
+from .entry import ELSEWHERE, WHY, classify
 
 _ENDS = 24  # bytes for what says which half a file is, and for its suffix
 _MOST_BYTES = 64 * 1024  # of a reason; what is longer is not ours
@@ -61,6 +61,8 @@ def _again(refusal: Refusal) -> list[str]:
     if not refusal.moved:
         return ["The file is still where you put it. To try again, change it or `touch` it."]
     names = ", ".join(shown(name) for name in (refusal.name, *sorted(refusal.others)))
+    if refusal.folder and refusal.reason is not None and refusal.reason.next_step == ELSEWHERE:
+        return [f"To try again, move it there, and not back into {shown(refusal.folder)}: {names}"]
     place = f"the folder {shown(refusal.folder)} of the inbox" if refusal.folder else "the inbox"
     lines = [f"To try again, move it back into {place}: {names}"]
     if refusal.job:

@@ -20,6 +20,7 @@ from ..graphs.shelf import Recipes
 from ..host import shown
 from ..mistakes import nearest, show
 from .beats import timed
+from .entry import ELSEWHERE
 
 MAX_BYTES = 64 * 1024
 _MEND = "Fix the ticket and drop it again."
@@ -232,7 +233,7 @@ def find(recipes: Recipes, values: Mapping[str, Any], folder: str, default: str)
             ) from error
         raise Rejected(
             f"The folder {name!r} is not a recipe; {nearest(name, recipes.names())}",
-            "Move the picture into a recipe's folder, or into the inbox itself.",
+            ELSEWHERE,
             key="recipe-unknown",
         ) from error
 
