@@ -15,6 +15,7 @@ from zoetrope.jobs.keep import (
     KeptThing,
     RemovalReason,
     aged,
+    announced,
     days,
     described,
     due_removals,
@@ -177,3 +178,7 @@ def test_what_is_kept_is_told_with_what_goes_next():
     assert (due.name, due.at) == ("1f3a9c2e" * 4, 1_700_000_000.0 + DAY)
     keep = msgspec.structs.replace(DEFAULT, work_days=0, rejected_days=0)
     assert next_removal(book, keep) is None
+    due = next_removal(book, msgspec.structs.replace(DEFAULT, work_days=0, rejected_days=1))
+    assert announced(due).startswith("cat.png will be removed on "), "the picture, not its reason"
+    numbered = msgspec.structs.replace(due, name="/in/rejected/cat.png (2).why.txt")
+    assert announced(numbered).startswith("/in/rejected/cat.png will")

@@ -6,6 +6,7 @@ fifty years ahead makes nothing old.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -200,6 +201,8 @@ def next_removal(book: KeepBook, keep: KeepSettings) -> Due | None:
     return min(due, key=lambda each: (each.at, each.name), default=None)
 
 
+_REASON = re.compile(r"(?: \(\d+\))?\.why\.txt\Z")
+
 _NOUNS: Mapping[KeptKind, tuple[str, str]] = {
     KeptKind.WORK: ("the work of 1 ended job", "the work of {} ended jobs"),
     KeptKind.REJECTED: ("1 rejected picture", "{} rejected pictures"),
@@ -220,7 +223,8 @@ def announced(due: Due) -> str:
     """Say what goes next: "the work of job 1f3a9c2e will be removed on 2026-03-01 (2.1 GB)"."""
     name = {
         KeptKind.WORK: f"the work of job {due.name[:8]}",
-        KeptKind.REJECTED: shown(due.name),
+        # Together they are known by the reason's name; what people miss is the picture.
+        KeptKind.REJECTED: shown(_REASON.sub("", due.name)),
         KeptKind.OUTBOX: shown(due.name),
     }[due.kind]
     return f"{name} will be removed on {date(due.at)} ({amount(due.bytes)})"

@@ -13,7 +13,8 @@ export function showKept(keep, name) {
 }
 
 function subject(next, name) {
-  if (next.kind !== "work") return next.name;
+  // Rejected pictures are known by the names of their reasons.
+  if (next.kind !== "work") return next.name.replace(/( \(\d+\))?\.why\.txt$/, "");
   return `the work of ${name(next.name) ?? `job ${next.name.slice(0, 8)}`}`;
 }
 
