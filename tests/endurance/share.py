@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import time
 import urllib.request
 from pathlib import Path
@@ -171,10 +172,12 @@ def _sweep(ground: Ground) -> None:
 
 def _live(part: Part, world: World, canary: Canary) -> None:
     until = time.monotonic() + SECONDS
+    world.service.start(prepare=world.prepare)  # no round leaves it running
     while time.monotonic() < until:
         process = world.service.process
-        if process is None or process.poll() is not None:
-            part.promise(process is None or process.poll() == -9, "the service ended by itself")
+        assert process is not None
+        if (ended := process.poll()) is not None:
+            part.promise(ended == -signal.SIGKILL, f"the service ended by itself with {ended}")
             world.service.start(prepare=world.prepare)
         world.drop_something()
         time.sleep(part.random.uniform(0.5, 1.5))
