@@ -135,6 +135,12 @@ class Beneath:
         with self._named(path) as (at, name):
             return os.stat(name, dir_fd=at, follow_symlinks=False)
 
+    def identity(self, path: str) -> tuple[int, int]:
+        """Tell a folder from any other that may stand at its path: its device and its number."""
+        with self.folder(path) as at:
+            found = os.fstat(at)
+        return found.st_dev, found.st_ino
+
     def exists(self, path: str) -> bool:
         """Return whether anything stands at a path; what lies behind a link does not."""
         try:

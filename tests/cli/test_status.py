@@ -8,7 +8,7 @@ from zoetrope.gpu.card import Card, Sample
 from zoetrope.gpu.tuner import Tuner
 from zoetrope.gpu.watch import Watch
 from zoetrope.gpu.wire import CardState
-from zoetrope.inbox.intake import Held
+from zoetrope.inbox.status import Held
 from zoetrope.jobs.keep import Due, KeepStatus, KeptKind, Sum
 
 

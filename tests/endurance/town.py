@@ -342,6 +342,9 @@ class NoWatcher:
     def done(self, _: Drop) -> None:
         """Nothing to forget."""
 
+    def hand_out(self) -> None:
+        """Nothing to hand out."""
+
 
 def counted(town: Town) -> dict[str, int]:
     """Count how the jobs of a town stand."""

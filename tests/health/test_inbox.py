@@ -1,7 +1,7 @@
 from tests.web.fakes import WatchStatus
 from zoetrope.errors import Reason
 from zoetrope.health.checks.inbox import InboxCheck, stale_after
-from zoetrope.inbox.intake import Held
+from zoetrope.inbox.status import Held
 
 
 def check(parts, **status):

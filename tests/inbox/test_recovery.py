@@ -97,6 +97,9 @@ class Quiet:
     def done(self, drop):
         """Nothing of what is taken was seen here."""
 
+    def hand_out(self):
+        """It has nothing to hand out."""
+
 
 async def until_no_crash(world, monkeypatch, after, scenario, check, limit=60):
     """Play a scenario with a crash at the first step, then at the second, until it gets through."""

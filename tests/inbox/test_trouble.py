@@ -254,8 +254,9 @@ class TestTrouble:
         monkeypatch.setattr(admission, "copy", copy)
         world.start()
         picture("cat.png")
-        await until(lambda: world.intake.status.problem)
-        assert world.intake.status.problem.key == "inbox-missing"
+        await until(lambda: world.intake.status.held and world.watcher.status.problem)
+        assert [held.reason.key for held in world.intake.status.held] == ["picture-away"]
+        assert world.watcher.status.problem.key == "inbox-missing"
         assert not world.inbox.exists()
         away.rename(world.inbox)
         (job,) = await world.wait_for_jobs(1)

@@ -325,7 +325,7 @@ async def test_an_unmounted_share_is_not_an_empty_inbox(start, inbox, tmp_path):
 
 
 async def test_a_share_that_hangs_is_said_and_waited_for(start, monkeypatch):
-    monkeypatch.setattr("zoetrope.inbox.watcher.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("zoetrope.inbox.disk_thread.PATIENCE_SECONDS", 0.05)
     stuck = [True]
 
     def mounts():
@@ -345,7 +345,7 @@ async def test_a_share_that_hangs_is_said_and_waited_for(start, monkeypatch):
 async def test_an_inbox_that_waits_for_a_thread_is_not_called_a_file_system_that_hangs(
     start, monkeypatch, caplog
 ):
-    monkeypatch.setattr("zoetrope.inbox.watcher.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("zoetrope.inbox.disk_thread.PATIENCE_SECONDS", 0.05)
     asyncio.get_running_loop().set_default_executor(pool := ThreadPoolExecutor(1))
     go = threading.Event()
     busy = pool.submit(go.wait, 60)  # other work of the service has every thread

@@ -18,10 +18,10 @@ from zoetrope.domain.values import Ticket
 from zoetrope.engine.protocol import Stats
 from zoetrope.errors import Reason, Rejected
 from zoetrope.graphs.shelf import Recipes, shipped
-from zoetrope.inbox.intake import Held
 from zoetrope.inbox.job_input import JobInput
 from zoetrope.inbox.readmission import Readmission
 from zoetrope.inbox.request_key import RequestKey
+from zoetrope.inbox.status import Held
 from zoetrope.jobs.lost_work import LostWork
 from zoetrope.jobs.outbox import Outbox
 from zoetrope.jobs.outbox_identity import OutboxIdentity

@@ -11,7 +11,7 @@ from zoetrope.domain.job import Progress, Stage, State
 from zoetrope.domain.values import Ticket
 from zoetrope.errors import Reason
 from zoetrope.graphs.shelf import Recipes
-from zoetrope.inbox.intake import Held
+from zoetrope.inbox.status import Held
 from zoetrope.settings import Settings, parse
 from zoetrope.web.api.settings import plain, without_secrets
 from zoetrope.web.views import warnings

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from ..beneath import Beneath, Linked, Place
-from ..errors import NotFound, NotReadable, Reason, Rejected
+from ..errors import NotFound, NotReadable, Reason
 from ..host import shown
 from ..jobs.outbox_identity import OutboxIdentity
 from ..transfer import carry, copy
@@ -44,6 +44,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[str, ...] = ()  # of files that stay: the ids that the other pictures have alone
     moved: bool = True  # false when the files stay where they are
     foreign: bool = False  # found in a folder that the service did not make, as far as can be told
+    within: tuple[int, int] = (
+        0,
+        0,
+    )  # device and number of the folder that holds it: another one tells nothing of it
 
     @property
     def root(self) -> Path:
@@ -92,6 +96,9 @@ class Claims:
         self._refusing = threading.Lock()
         self._apart: set[str] = set()  # folders that are mounts of their own
         self._folders = ClaimFolders()
+        # From before a claim's folder is made until its files went on: none of them was left by anybody.
+        self._in_hand: set[str] = set()
+        self._strangers: tuple[str, ...] = ()  # as they were named last
 
     @property
     def problem(self) -> Reason | None:
@@ -121,6 +128,22 @@ class Claims:
         if not self._move:
             return self._stay(pictures, tickets)
         claim_id = self._new_id()
+        self._in_hand.add(claim_id)
+        claim = None
+        try:
+            claim = self._take(claim_id, pictures, tickets, shared)
+        finally:
+            if claim is None:
+                self.forget(claim_id)
+        return claim
+
+    def forget(self, claim_id: str) -> None:
+        """A claim is nobody's any more: what is still in its folder counts as left."""
+        self._in_hand.discard(claim_id)
+
+    def _take(
+        self, claim_id: str, pictures: tuple[str, ...], tickets: tuple[str, ...], shared: bool
+    ) -> Claim | None:
         first = pictures[0].partition("/")[0]
         with self._tree() as tree:
             self._folders.prepare(tree)
@@ -176,6 +199,7 @@ class Claims:
         for folder in dict.fromkeys(path.rpartition("/")[0] for path in pictures):
             tree.make(f"{home}/{folder}" if folder else home)
         taken: list[str] = []
+        within = tree.identity(home.rpartition("/")[0])
         try:
             for path in tickets:
                 with contextlib.suppress(FileNotFoundError, Linked):
@@ -194,21 +218,28 @@ class Claims:
             self._undo(tree, home)
             raise
         return Claim(
-            id=home.rpartition("/")[2],
+            id=_id_of(home),
             inbox=self._inbox,
             home=home,
             pictures=pictures,
             tickets=tuple(taken),
+            within=within,
         )
 
     def pending(self) -> list[Claim]:
-        """List the claims that an earlier run left, oldest first; one without a picture is incomplete."""
+        """List the claims that lie there and are in nobody's hands, oldest first; now they are in the caller's.
+
+        One without a picture is incomplete.
+        """
         if not self._move:
             return []
         with self._tree() as tree:
             left = found_claims.find(tree, uid=os.geteuid())
-            claims = [self._read(tree, home, home in left.foreign) for home in left.claims]
-        if left.strangers:
+            homes = [home for home in left.claims if _id_of(home) not in self._in_hand]
+            self._in_hand.update(_id_of(home) for home in homes)
+            claims = [self._read(tree, home, home in left.foreign) for home in homes]
+        if left.strangers and left.strangers != self._strangers:
+            self._strangers = left.strangers
             log.warning(
                 "%d entries next to the claims do not belong to the service and are left alone: %s",
                 len(left.strangers),
@@ -244,6 +275,7 @@ class Claims:
                 folder, _, name = path.rpartition("/")
                 withdraw(tree, joined(REFUSED, folder) if folder else REFUSED, name)
             tree.prune(claim.home)
+        self.forget(claim.id)
 
     def refuse(self, claim: Claim, reason: Reason) -> Path:
         """Move a claim's files where people find them, each picture with its reason; returns the first reason's file."""
@@ -266,18 +298,23 @@ class Claims:
                 why = self._carry(tree, claim, target, reason)
             tree.sync(target)
             tree.prune(claim.home)
-            return self._inbox / why
+        self.forget(claim.id)
+        return self._inbox / why
 
     def put_back(self, claim: Claim) -> None:
         """Undo a claim: every file returns to the path that its own path tells."""
         if claim.moved:
-            with self._tree() as tree:
-                self._undo(tree, claim.home)
+            try:
+                with self._tree() as tree:
+                    self._undo(tree, claim.home)
+            finally:
+                self.forget(claim.id)
 
     def _stay(self, pictures: tuple[str, ...], tickets: tuple[str, ...]) -> Claim | None:
         try:
             with self._tree() as tree:
                 found = [tree.stat(path) for path in pictures]
+                root = tree.identity("")
                 beside = tuple(path for path in tickets if tree.exists(path))
         except (FileNotFoundError, Linked):
             return None
@@ -294,6 +331,7 @@ class Claims:
             pictures=pictures,
             tickets=beside,
             moved=False,
+            within=root,
         )
 
     def _read(self, tree: Beneath, home: str, foreign: bool) -> Claim:
@@ -307,12 +345,13 @@ class Claims:
                 tickets.append(path)
         tickets.sort()
         return Claim(
-            id=home.rpartition("/")[2],
+            id=_id_of(home),
             inbox=self._inbox,
             home=home,
             pictures=tuple(path for _, path in sorted(pictures)),
             tickets=tuple(tickets),
             foreign=foreign,
+            within=tree.identity(home.rpartition("/")[0]),
         )
 
     def _undo(self, tree: Beneath, home: str) -> None:
@@ -353,36 +392,8 @@ class Claims:
         return why
 
 
-def is_gone(claim: Claim) -> bool:
-    """Tell a deleted picture from a whole inbox that is gone, which will be back with its files."""
-    try:
-        with Beneath(claim.inbox) as tree, tree.folder(claim.home.rpartition("/")[0]):
-            return any(not tree.exists(claim.at(path)) for path in claim.pictures)
-    except FileNotFoundError:
-        return False
-
-
-def check_file(found: os.stat_result) -> os.stat_result:
-    """Reject what is not a plain file of its own: links can lead out of the inbox or change under us."""
-    if stat.S_ISLNK(found.st_mode):
-        raise Rejected(
-            "It is a link, not a file; links are never followed.",
-            "Copy the picture itself into the inbox.",
-            key="picture-link",
-        )
-    if not stat.S_ISREG(found.st_mode):
-        raise Rejected(
-            "It is not a file but a device, a pipe or a folder.",
-            "Copy a picture into the inbox.",
-            key="picture-link",
-        )
-    if found.st_nlink > 1:
-        raise Rejected(
-            "The file has a second name elsewhere (a hard link), so it could change while we work.",
-            "Copy the picture instead of linking it.",
-            key="picture-link",
-        )
-    return found
+def _id_of(home: str) -> str:
+    return home.rpartition("/")[2]
 
 
 def _refusal(claim: Claim, reason: Reason, paths: Sequence[str]) -> Refusal:

@@ -27,40 +27,23 @@ from ..settings import Settings
 from ..store.protocol import JobStore
 from . import folder_ticket, source
 from .admission import Admission, LookAgain
-from .claim import Claim, Claims, is_gone
+from .claim import Claim, Claims
 from .gather import Drop
 from .job_input import from_claim, read_defaults, read_values
 from .leftovers import ITS_OWN, Leftovers
 from .readmission import Readmission
+from .retries import RETRY_SECONDS, Retries
 from .source_image import Decoder
+from .status import Held, IntakeStatus
 from .submissions import Submissions
-from .trouble import closed_alone, find_room, trouble_of
+from .trouble import closed_alone, find_room
 from .watcher import Watcher
+from .whereabouts import Whereabouts, away, find
 
 log = logging.getLogger("zoetrope.inbox")
 
-RETRY_SECONDS = 5.0  # between tries while the host is in trouble
 HOLD_SECONDS = 30.0  # between looks at a picture that waits for a recipe to be fixed
 _TURN_SECONDS = 2.0  # how long a row waits for an earlier picture's row
-
-
-class Held(msgspec.Struct, frozen=True):
-    """A picture that waits for something that is not its own fault."""
-
-    name: str
-    reason: Reason
-
-
-class IntakeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the intake does now, for health and the page."""
-
-    problem: Reason | None = None  # nothing is taken while this stands
-    notice: Reason | None = None  # to be fixed, though pictures are taken
-    held: tuple[Held, ...] = ()
-    busy: int = 0
-    later: int = 0  # to be looked at again
-    accepted: int = 0  # since the start
-    refused: int = 0
 
 
 class _Work(msgspec.Struct):
@@ -99,7 +82,6 @@ class Intake:
         self._recipes = recipes
         self._clock = clock
         self._new_id = new_id
-        self._retry_seconds = retry_seconds
         self._hold_seconds = hold_seconds
         outbox = outbox or OutboxIdentity(settings.outbox.path, settings.outbox_identity)
         videos = Outbox(settings.outbox.path, outbox)
@@ -123,10 +105,10 @@ class Intake:
         self._found: deque[_Work] = deque()  # claims that an earlier run left
         self._later: list[tuple[float, int, _Work]] = []
         self._number = itertools.count()
-        self._troubles: dict[int, Reason] = {}
         self._held: dict[str, Held] = {}
         self._slots: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._retries = Retries(settings, retry_seconds, on_end=self._changed.set)
         self._last_turn = asyncio.Event()
         self._last_turn.set()
         self.submissions = Submissions(
@@ -148,12 +130,14 @@ class Intake:
         )
         self._leftovers = Leftovers(settings, ledger, self._claims, lost, clock=clock)
         self._accepted = self._refused = 0
+        self._sorting = asyncio.Lock()
+        self._unsorted = False  # there may be claims that are in nobody's hands
 
     @property
     def status(self) -> IntakeStatus:
         """What the intake does now."""
         return IntakeStatus(
-            problem=next(iter(self._troubles.values()), None),
+            problem=self._retries.problem,
             notice=self._claims.problem,
             held=tuple(self._held.values()),
             busy=len(self._slots),
@@ -166,22 +150,44 @@ class Intake:
         """Sort out what an earlier run left: finish, take again, put back, or put aside."""
         await asyncio.to_thread(self._settings.work.mkdir, parents=True, exist_ok=True)
         await asyncio.to_thread(self._claims.prepare)
-        claims = await self._leftovers.claims(self._finish, self._claim_alone)
-        self._found = deque(_Work(claim=claim, arrived=self._clock()) for claim in claims)
-        kept = {claim.id for claim in claims}
+        await self._sort_out()
+        kept = {work.claim.id for work in self._found if work.claim is not None}
         await self._leftovers.work(lambda: self.submissions.in_hand | kept)
+
+    async def _sort_out(self) -> None:
+        """Sort out the claims that are in nobody's hands: an earlier run's, or an interrupted move's."""
+        async with self._sorting:
+            self._unsorted = False
+            try:
+                claims = await self._leftovers.claims(self._finish, self._claim_alone)
+            except BaseException:
+                self._unsorted = True
+                raise
+            self._found.extend(_Work(claim=claim, arrived=self._clock()) for claim in claims)
+            if self._watcher is not None and not self._unsorted:
+                self._watcher.hand_out()
+
+    def _appeared(self) -> None:
+        """The inbox is there, or is another folder: claims may lie in it, and what waited for it need not wait."""
+        self._unsorted = True
+        self._later = [(0.0, number, work) for _, number, work in self._later]
+        heapq.heapify(self._later)
+        self._changed.set()
 
     async def run(self, watcher: Watcher) -> None:
         """Take drops until cancelled; what is in hand then is recovered at the next start."""
         self._watcher = watcher
-        await self._retry_until_done(self.recover)
+        watcher.on_appearance = self._appeared
+        await self._retries.until_done(self.recover)
         offer: asyncio.Task[Drop] | None = None
         # Two more than decode at once: while these decode, others are copied and written down.
         most = self._settings.inbox.decode_workers + 2
         try:
             while True:
                 self._changed.clear()
-                if len(self._slots) < most and not self._troubles:
+                if self._unsorted and self._retries.problem is None:
+                    await self._retries.until_done(self._sort_out)
+                if len(self._slots) < most and self._retries.problem is None:
                     if (work := self._waiting_work()) is not None:
                         self._start(work)
                         continue
@@ -220,7 +226,11 @@ class Intake:
                     await before.wait()
 
         try:
-            await self._retry_until_done(lambda: self._take(work, turn))
+            await self._retries.until_done(lambda: self._take(work, turn))
+        except asyncio.CancelledError:
+            if work.claim is not None:
+                self._claims.forget(work.claim.id)
+            raise
         except Exception:  # a mistake of ours must not cost a picture, nor stop the others
             log.exception("%s could not be taken", work.name, extra={"action": "error"})
             reason = Reason("inbox-error", "Taking the picture failed.", "Please report this.")
@@ -250,28 +260,6 @@ class Intake:
         finally:
             changed.cancel()
 
-    async def _retry_until_done(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Do something again and again while the host is in trouble."""
-        number = next(self._number)
-        try:
-            while True:
-                try:
-                    await work()
-                except (OSError, ZoetropeError) as error:
-                    self._trouble(number, trouble_of(error, self._settings))
-                else:
-                    return
-                await asyncio.sleep(self._retry_seconds)
-        finally:
-            if self._troubles.pop(number, None) is not None and not self._troubles:
-                log.info("the inbox goes on", extra={"action": "inbox-goes-on"})
-            self._changed.set()
-
-    def _trouble(self, number: int, reason: Reason) -> None:
-        if all(reason.key != known.key for known in self._troubles.values()):
-            log.error("%s", reason, extra={"action": reason.key})
-        self._troubles[number] = reason
-
     async def _take(self, work: _Work, turn: Callable[[], Awaitable[None]]) -> Job | None:
         if work.claim is None and not await self._claim(work):
             return None
@@ -294,10 +282,8 @@ class Intake:
         except ITS_OWN as error:
             self._hold(work, error.reason)
         except FileNotFoundError:
-            if not await asyncio.to_thread(is_gone, claim):
+            if not await self._miss(work, claim):
                 raise
-            log.warning("%s is gone", work.name, extra={"action": "gone"})
-            self._done(work)
         except OSError as error:
             self._hold(work, await self._claim_alone(error, claim))
         else:
@@ -305,9 +291,27 @@ class Intake:
             return job
         return None
 
+    async def _miss(self, work: _Work, claim: Claim) -> bool:
+        """Look why something is missing; false if it is not the picture."""
+        match await asyncio.to_thread(find, claim):
+            case Whereabouts.REMOVED:
+                log.warning("%s is gone", work.name, extra={"action": "gone"})
+                self._done(work)
+            case Whereabouts.AWAY if claim.moved:
+                self._hold(work, away(claim))
+            case Whereabouts.AWAY:
+                # It is found again as if it were new.
+                self._lose(work)
+            case Whereabouts.HERE:
+                return False
+        return True
+
     async def _claim(self, work: _Work) -> bool:
         drop = work.drop
         assert drop is not None
+        if self._unsorted:
+            # A move that was interrupted may have left a ticket, or all of a pair but its start.
+            await self._sort_out()
         await asyncio.to_thread(find_room, self._settings)
         try:
             claim = await asyncio.to_thread(
@@ -322,10 +326,11 @@ class Intake:
             self._hold(work, error.reason)
             return False
         except OSError as error:
+            self._unsorted = True
             self._hold(work, await self._own(error, drop.pictures[0].folder))
             return False
         if claim is None:
-            self._done(work)
+            self._lose(work)
             return False
         work.claim = claim
         work.arrived = self._clock()
@@ -403,8 +408,16 @@ class Intake:
             extra={"job": job.short, "action": "accepted"},
         )
 
+    def _lose(self, work: _Work) -> None:
+        """Its files are not where they were; should they come back, they are found again."""
+        self._held.pop(work.name, None)
+        if self._watcher is not None and work.drop is not None:
+            self._watcher.lose(work.drop)
+
     def _done(self, work: _Work) -> None:
         self._held.pop(work.name, None)
+        if work.claim is not None:
+            self._claims.forget(work.claim.id)
         stays = work.claim is None or not work.claim.moved
         if self._watcher is not None and work.drop is not None and stays:
             self._watcher.done(work.drop)

@@ -52,21 +52,36 @@ class Leftovers:
     ) -> list[Claim]:
         """Sort out what was claimed; gives what is to be taken again, in the order of its arrival."""
         found: list[Claim] = []
-        for claim in await asyncio.to_thread(self._claims.pending):
-            try:
-                again = await self._sort_out(claim, finish)
-            except ITS_OWN as error:
-                # One claim's trouble; a picture is looked at again, a ticket alone at the next start.
-                log.warning("%s", error, extra={"action": error.reason.key})
-                again = claim.one
-            except OSError as error:
-                # Whoever made a folder may have closed it, or may be exchanging what lies in it.
-                reason = closed(claim.home, "out of") if claim.foreign else await own(error, claim)
-                log.warning("%s", reason, extra={"action": "held"})
-                again = claim.one
-            # What somebody else put there gives no job its id: the next start tries again.
-            found += [claim] if again and not claim.foreign else []
+        left = await asyncio.to_thread(self._claims.pending)
+        try:
+            found = [claim for claim in left if await self._is_left(claim, finish, own)]
+        finally:
+            kept = {claim.id for claim in found}
+            for claim in left:
+                if claim.id not in kept:
+                    self._claims.forget(claim.id)
         return found
+
+    async def _is_left(
+        self,
+        claim: Claim,
+        finish: Callable[[Claim, Job], Awaitable[None]],
+        own: Callable[[OSError, Claim], Awaitable[Reason]],
+    ) -> bool:
+        """Return whether a claim is to be taken again; all others are sorted out."""
+        try:
+            again = await self._sort_out(claim, finish)
+        except ITS_OWN as error:
+            # One claim's trouble; a picture is looked at again, a ticket alone at the next start.
+            log.warning("%s", error, extra={"action": error.reason.key})
+            again = claim.one
+        except OSError as error:
+            # Whoever made a folder may have closed it, or may be exchanging what lies in it.
+            reason = closed(claim.home, "out of") if claim.foreign else await own(error, claim)
+            log.warning("%s", reason, extra={"action": "held"})
+            again = claim.one
+        # What somebody else put there gives no job its id: the next start tries again.
+        return again and not claim.foreign
 
     async def _sort_out(
         self, claim: Claim, finish: Callable[[Claim, Job], Awaitable[None]]

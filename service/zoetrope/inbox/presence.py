@@ -48,6 +48,14 @@ class Presence:
         self.identity = identity
         return True
 
+    def is_same(self) -> bool:
+        """Return whether the folder of the last check is still the inbox."""
+        try:
+            found = os.stat(self._root)  # noqa: PTH116  as above
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self.identity
+
     def silent_folders(self, devices: dict[str, int]) -> frozenset[str]:
         """Find the folders of the inbox that lie on another file system, one without events."""
         if self.identity is None:

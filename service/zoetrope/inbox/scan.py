@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 from collections.abc import Iterable
@@ -10,8 +11,11 @@ from collections.abc import Iterable
 import msgspec
 
 from ..beneath import DEPTH, Beneath, Linked
+from ..host import shown
 from .entry import CLAIMED, REFUSED, EntryKind, classify, is_foreign
 from .stability import FileStat
+
+log = logging.getLogger("zoetrope.inbox")
 
 # Bounds on memory, whatever is dropped; the rest is found when these have been taken.
 MAX_FILES = 50_000
@@ -120,3 +124,12 @@ def _status(tree: Beneath, path: str) -> os.stat_result | None:
         return tree.stat(path)
     except (OSError, Linked):
         return None
+
+
+def tell_unreadable(path: str) -> None:
+    """Say that something stays where it is."""
+    log.warning(
+        "%s cannot be read by the service and stays where it is; make it readable for its group",
+        shown(path),
+        extra={"action": "unreadable"},
+    )

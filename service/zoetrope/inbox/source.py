@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +14,6 @@ from ..beneath import Beneath, Linked, Place
 from ..durable import flush, sync
 from ..errors import NotReadable, Rejected
 from ..host import shown
-from .claim import check_file
 from .formats import HEAD, MOVING_SUFFIXES, SUFFIXES, UNKNOWN, sniff, sniff_moving
 from .source_image import CopiedSource
 from .stability import FileStat
@@ -60,6 +60,29 @@ def copy(file: Place, folder: Path, stem: str, max_megabytes: int) -> tuple[Copi
     return CopiedSource(
         name=shown(file.name), file=name, sha256=digest.hexdigest(), size=size
     ), look
+
+
+def check_file(found: os.stat_result) -> os.stat_result:
+    """Reject what is not a plain file of its own: links can lead out of the inbox or change under us."""
+    if stat.S_ISLNK(found.st_mode):
+        raise Rejected(
+            "It is a link, not a file; links are never followed.",
+            "Copy the picture itself into the inbox.",
+            key="picture-link",
+        )
+    if not stat.S_ISREG(found.st_mode):
+        raise Rejected(
+            "It is not a file but a device, a pipe or a folder.",
+            "Copy a picture into the inbox.",
+            key="picture-link",
+        )
+    if found.st_nlink > 1:
+        raise Rejected(
+            "The file has a second name elsewhere (a hard link), so it could change while we work.",
+            "Copy the picture instead of linking it.",
+            key="picture-link",
+        )
+    return found
 
 
 def _open(file: Place) -> int:

@@ -9,9 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TypeVar
 
-import msgspec
 from watchfiles import Change
 
 from ..errors import Reason
@@ -19,37 +17,23 @@ from ..host import shown
 from ..mounts import read_table
 from ..settings import InboxSettings
 from . import scan as disk
+from .disk_thread import DiskThread
 from .entry import Entry, EntryKind, classify
 from .events import Events
 from .gather import Drop, Gathering, Wait
-from .presence import InboxMissing, Presence, absent, crowded, hanging, waiting
+from .presence import InboxMissing, Presence, absent, crowded
 from .stability import FileStat, Stability
+from .status import WatchStatus
 
 log = logging.getLogger("zoetrope.inbox")
 
-Result = TypeVar("Result")
-
 ROOT_SECONDS = 5.0  # between looks whether the inbox itself is still there
-PATIENCE_SECONDS = 30.0  # for one look at the file system
 _POLL_SECONDS = (1.0, 5.0)  # between polls; follows the settle time
 _LISTEN_SECONDS = 1.0  # between two beginnings to listen, however fast folders are made
 _SCAN_SHARE = 100  # a poll may take one part in so many of the time
 _LISTEN_SHARE = 10  # and as many times as long as a scan takes
 _BATCH_SECONDS = 0.05
 _FAILED = Reason("inbox-error", "Reading the inbox failed; it is retried.", "Please report this.")
-
-
-class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the watcher does now, for health and the page."""
-
-    mode: str = "none"  # "inotify", "poll", or "none" while the inbox cannot be watched
-    file_system: str = "unknown"
-    polled: tuple[str, ...] = ()  # folders on other file systems, polled in addition to inotify
-    last_scan: float | None = None  # wall clock
-    scanning_seconds: float = 0.0  # how long the scan that runs now has taken
-    files: int = 0  # seen and not yet taken
-    problem: Reason | None = None
-    unreadable: tuple[str, ...] = ()
 
 
 class Watcher:
@@ -67,6 +51,10 @@ class Watcher:
         self._settings = settings
         self._root = str(settings.path)
         self._on_seen = on_seen  # called when a picture is seen, before it has settled
+        # Called when the inbox is there after it was not, or is another folder than before; then nothing is
+        # handed out until `hand_out`.
+        self.on_appearance: Callable[[], None] | None = None
+        self._sorted = self._open = True
         self._clock = clock
         self._wall = wall
         self._stability = Stability(settings.settle_seconds)
@@ -87,21 +75,18 @@ class Watcher:
         self._scan_began: float | None = None
         self._last_scan: float | None = None
         self._problem: Reason | None = None
-        self._hanging: Reason | None = None
         self._unreadable: set[str] = set()
+        self._thread = DiskThread(self._root, clock, self._progressed)
+        self._disk = self._thread.run
         self.progress = clock()  # when the watcher last finished a round; the watchdog looks at it
 
     @property
     def status(self) -> WatchStatus:
         """What the watcher does now."""
         began = self._scan_began
-        mode = (
-            "none"
-            if self._presence.identity is None
-            else "inotify"
-            if self._events.listening
-            else "poll"
-        )
+        mode = "inotify" if self._events.listening else "poll"
+        if self._presence.identity is None:
+            mode = "none"
         return WatchStatus(
             mode=mode,
             file_system=self._presence.mount.type,
@@ -109,7 +94,7 @@ class Watcher:
             last_scan=self._last_scan,
             scanning_seconds=self._clock() - began if began is not None else 0.0,
             files=len(self._stability),
-            problem=self._hanging or self._problem or self._events.problem,
+            problem=self._thread.problem or self._problem or self._events.problem,
             unreadable=tuple(sorted(shown(path) for path in self._unreadable)),
         )
 
@@ -137,7 +122,7 @@ class Watcher:
     async def next(self) -> Drop:
         """Wait for the next complete drop; it is in the caller's hands until `done` or `again`."""
         while True:
-            while self._ready:
+            while self._ready and self._open:
                 path = heapq.heappop(self._ready)[1]
                 if isinstance(found := self._decide(path), Drop):
                     self._in_hand.update(found.paths)
@@ -165,6 +150,19 @@ class Watcher:
             if entry.kind is not EntryKind.TICKET:
                 self._stability.delay(entry.path, self._clock() + seconds)
         self._wake.set()
+
+    def hand_out(self) -> None:
+        """What was claimed in the inbox that appeared is sorted out; a ticket that was put back is seen first."""
+        self._sorted, self._scan_due = True, 0.0
+        self._wake.set()
+
+    def lose(self, drop: Drop) -> None:
+        """A picture of the drop is not there; whatever is there later is new."""
+        self._in_hand.difference_update(drop.paths)
+        for picture in drop.pictures:
+            self._forget(picture)
+        for ticket in drop.tickets:
+            self._complete(ticket)
 
     async def _round(self) -> None:
         now = self._clock()
@@ -245,6 +243,9 @@ class Watcher:
         if changed:
             await self._events.stop()
             self._scan_due = 0.0
+            if self.on_appearance is not None:
+                self._sorted = self._open = False
+                self.on_appearance()
         if self._problem is not None and changed:
             log.info("the inbox is back", extra={"action": "inbox-back"})
             self._problem = None
@@ -335,6 +336,9 @@ class Watcher:
                 ready.append(path)
         if found.whole:
             self._reconcile(found, folders, whole=whole)
+        if whole and self._sorted and not self._open:
+            self._open = True
+            self._fresh.set()
         await self._confirm(ready)
 
     def _reconcile(self, found: disk.Scan, folders: tuple[str, ...], *, whole: bool) -> None:
@@ -347,7 +351,7 @@ class Watcher:
             self._standing = {p: s for p, s in self._standing.items() if p in found.files}
             files = {path for path in self._unreadable if path in self._stability}
             for folder in set(found.unreadable) - self._unreadable:
-                _tell_unreadable(folder)
+                disk.tell_unreadable(folder)
             self._unreadable = files | set(found.unreadable)
 
     def _concerns(self, path: str, look: FileStat) -> bool:
@@ -360,6 +364,12 @@ class Watcher:
         if not paths:
             return
         looks = await self._disk(partial(disk.probe, self._root, paths))
+        if not await self._disk(self._presence.is_same):
+            # Seen in another inbox than the known one; what was claimed there comes first.
+            for path in paths:
+                self._forget(classify(path))
+            self._root_due = self._scan_due = 0.0
+            return
         now = self._clock()
         for path in paths:
             if path not in looks:
@@ -367,7 +377,7 @@ class Watcher:
             elif (found := looks[path]) is None:
                 if path not in self._unreadable:
                     self._unreadable.add(path)
-                    _tell_unreadable(path)
+                    disk.tell_unreadable(path)
                 self._stability.delay(path, now + self._settings.rescan_seconds)
             else:
                 self._unreadable.discard(path)
@@ -405,30 +415,8 @@ class Watcher:
             self._wake.set()
         return found
 
-    async def _disk(self, work: Callable[[], Result]) -> Result:
-        """Do something with the file system on a thread; say so when it does not answer."""
-        began: list[
-            float
-        ] = []  # empty while no thread is free: then nothing was asked of any disk yet
-
-        def on_thread() -> Result:
-            began.append(self._clock())
-            return work()
-
-        future = asyncio.ensure_future(asyncio.to_thread(on_thread))
-        # At the end of the service nobody waits for it any more, however it ends.
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        while not (await asyncio.wait({future}, timeout=PATIENCE_SECONDS))[0]:
-            # Waiting for a share's server is work: the watchdog must not kill the service for it.
-            now = self.progress = self._clock()
-            if began and now - began[0] < PATIENCE_SECONDS / 2:
-                continue
-            reason = (hanging if began else waiting)(self._root)
-            if self._hanging != reason:
-                self._hanging = reason
-                log.error("%s", reason, extra={"action": reason.key})
-        self._hanging = None
-        return future.result()
+    def _progressed(self) -> None:
+        self.progress = self._clock()
 
     def _is_ready(self, path: str) -> bool | None:
         if path in self._in_hand:
@@ -440,11 +428,3 @@ class Watcher:
         self._stability.forget(entry.path)
         self._gathering.remove(entry)
         self._unreadable.discard(entry.path)
-
-
-def _tell_unreadable(path: str) -> None:
-    log.warning(
-        "%s cannot be read by the service and stays where it is; make it readable for its group",
-        shown(path),
-        extra={"action": "unreadable"},
-    )
