@@ -25,6 +25,8 @@ PAUSES: dict[str, float] = {
     "zoetrope.jobs.engine_watch:HEAL_SECONDS": 0.5,
     "zoetrope.jobs.worker:FIRST_RETRY": 0.05,
     "zoetrope.jobs.worker:LONGEST_RETRY": 0.2,
+    "zoetrope.jobs.wrong_answers:LONGEST_PAUSE": 0.2,
+    "zoetrope.jobs.wrong_answers:SECONDS": 1.0,
 }
 LONGEST = 0.2  # what a fallback waits at most
 

@@ -144,7 +144,7 @@ def take_answer(data: bytes) -> object:
 ANSWERS: tuple[Callable[[bytes], object], ...] = (
     lambda data: decoder.queue_place(decoder.queue(data, "zoetrope"), PROMPT),
     lambda data: decoder.history(data, PROMPT),
-    decoder.uploaded,
+    lambda data: decoder.uploaded(data, "a.png", "zoetrope"),
     decoder.listing,
     decoder.stats,
     decoder.cuda_bytes,

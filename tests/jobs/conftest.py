@@ -33,6 +33,7 @@ async def garbled(tmp_path, monkeypatch):
     for place in ("FIRST_RETRY", "LONGEST_RETRY"):
         monkeypatch.setattr(f"zoetrope.jobs.worker.{place}", 0.02)
         monkeypatch.setattr(f"zoetrope.jobs.engine_watch.{place}", 0.02)
+    monkeypatch.setattr("zoetrope.jobs.wrong_answers.LONGEST_PAUSE", 0.02)
     pipeline = Pipeline(tmp_path)
     pipeline.jobs_settings = JobsSettings(patience_seconds=20, retries=0)
     await pipeline.engines[0].start()

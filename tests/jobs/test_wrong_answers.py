@@ -6,6 +6,7 @@ import pytest
 
 from tests.fakes.pipeline import order
 from zoetrope.domain.job import State
+from zoetrope.jobs import wrong_answers
 
 PAGE = b"<html><title>502 Bad Gateway</title></html>"
 DEEP = b"[" * 100_000
@@ -53,12 +54,40 @@ async def test_an_answer_that_cannot_be_right_is_asked_for_again_and_costs_nothi
     assert len(pipeline.videos()) == len(PASSING)
 
 
+# Each of one request alone, while all others are well; together more than an attempt bears within a moment.
+LIES = [
+    ("/upload", b"", 307),
+    ("/upload", PAGE, 404),
+    ("/upload", b'{"name": "../../../etc/passwd", "subfolder": "zoetrope"}', 200),
+    ("/prompt", PAGE, 500),
+    ("/prompt", b"", 307),
+    ("/prompt", PAGE, 200),
+    ("/prompt", b"slow down", 429),
+]
+
+
+async def test_an_engine_that_fails_one_request_alone_costs_no_picture_while_it_does(garbled):
+    pipeline, seen = garbled.pipeline, set()
+    pipeline.ledger.on_change(
+        lambda _, now: seen.add(now.reason.sentence) if now.reason is not None else None
+    )
+    for path, body, status in LIES:
+        garbled.answers(path, body, status=status, method="POST", times=2)
+    job = await pipeline.drop()
+    job = await pipeline.becomes(job, State.DONE, State.FAILED, State.REJECTED)
+    assert job.state is State.DONE, job.reason
+    assert [len(s.attempts) for s in job.stages] == [1, 1], "nothing is made twice"
+    assert len(garbled.given) == 2 * len(LIES) > wrong_answers.MOST
+    assert any("It waits for the engine" in each for each in seen)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "key"), [(DEEP, 200, "wrong-answer"), (PAGE, 500, "engine-error")]
 )
 async def test_an_engine_that_never_says_how_it_ended_fails_the_job_with_a_key_of_its_own(
-    garbled, body, status, key
+    garbled, body, status, key, monkeypatch
 ):
+    monkeypatch.setattr("zoetrope.jobs.wrong_answers.SECONDS", 0.0)
     pipeline = garbled.pipeline
     garbled.answers("/history", body, status=status, times=None)
     job = await pipeline.becomes(await pipeline.drop(), State.DONE, State.FAILED)

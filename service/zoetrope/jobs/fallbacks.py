@@ -211,6 +211,7 @@ def _last_word(failure: Failure, stage: Stage) -> Reason:
         "file": "The engine misses a file: look at its log, then retry.",
         "crash": "The engine keeps dying: look at its log and the host's memory, then retry.",
         "wrong-answer": "Check that engines.url leads to ComfyUI, and look at its log, then retry.",
+        "engine-error": "Look at the log of the engine, and at a proxy before it if there is one, then retry.",
         "engine-old": "Update ComfyUI, then retry.",
         "interrupted": "Interrupt only prompts of your own there (ComfyUI's page interrupts whatever runs), then"
         " retry the job. To stop a job, cancel it here.",

@@ -44,13 +44,12 @@ from .outcome import DIED, FORGOTTEN, INTERRUPTED, REMOVED, Failed, Obsolete, Ou
 from .progress import Live, ProgressMeter, eta, silence
 from .stage_request import StageRequest, outdated_stages, planned, size_key
 from .stage_results import bring
+from .wrong_answers import WrongAnswers
 
 log = logging.getLogger("zoetrope.jobs")
 
 # An engine that forgets the same prompt this often is dying on it before it can say so.
 MOST_RESUBMISSIONS = 5
-# So often, with growing pauses, an engine that is up may answer what cannot be right before the attempt has failed.
-MOST_WRONG_ANSWERS = 8
 # A worker that is idle frees within moments; nothing says when it has.
 FREE_SECONDS = 0.5
 
@@ -101,7 +100,7 @@ class StageRun:
         self._metering: Metering | None = None  # while the engine works on it
         self._learned = 1.0  # what this host's own videos say of the recipe's estimate
         self._resubmissions = 0
-        self._wrong_answers = 0  # one after the other
+        self._wrong_answers = WrongAnswers(ledger, job_id, engine.name, clock)
         self._embed_graph = embed_graph
         self._doubt = recovering  # whether the engine may already have the prompt
         self._found: Finished | None = None
@@ -148,14 +147,13 @@ class StageRun:
 
     async def _borne(self, error: WrongAnswer) -> Failed:
         """Bear with a wrong answer by raising it for another run; an engine that gives no others has failed."""
-        self._wrong_answers += 1
-        if self._wrong_answers <= MOST_WRONG_ANSWERS:
+        if (failure := await self._wrong_answers.another(error)) is None:
             raise error
         job = await self._ledger.get(self.job_id)
         if job.attempt is not None:
             with contextlib.suppress(EngineDown):
                 await self._engine.withdraw(job.attempt.prompt_id)
-        return Failed(Failure(kind=error.reason.key, message=error.reason.sentence))
+        return Failed(failure)
 
     async def step_aside(self, *, running: bool) -> None:
         """Take the prompt back, for a pause, if the engine has not begun it or if that is to end a running one too."""
@@ -332,7 +330,7 @@ class StageRun:
             if self.stuck is not None and isinstance(event, Queued):
                 raise EngineDown(self.stuck.sentence, self.stuck.next_step, key=self.stuck.key)
             now = time.monotonic()
-            self._wrong_answers = 0
+            await self._wrong_answers.over()
             meter.hear(event)
             if isinstance(event, Finished):
                 return event

@@ -13,7 +13,8 @@ import msgspec
 from ..dispatch.policy import Worker
 from ..dispatch.queue import Lease, LeaseLost, Queue
 from ..engine.protocol import Engine, Stats
-from ..errors import EngineDown, Reason, ZoetropeError
+from ..errors import EngineDown, Reason, WrongAnswer, ZoetropeError
+from . import wrong_answers
 from .absence import Absence
 from .engine_watch import FIRST_RETRY, LONGEST_RETRY, EngineWatch
 from .idle import IdleMemory
@@ -208,11 +209,14 @@ class EngineWorker:
     async def _carry(self, lease: Lease, run: StageRun) -> None:
         """Run a stage and have its end settled, however often that takes."""
         ended: Outcome | None = None
-        pause = 0.0  # grows while it gets no further, so that nobody is asked without end
+        pause, longest = (
+            0.0,
+            LONGEST_RETRY,
+        )  # grows while it gets no further, so that nobody is asked without end
         try:
             while True:
                 await asyncio.sleep(pause)
-                pause = min(2 * pause or FIRST_RETRY, LONGEST_RETRY)
+                pause = min(2 * pause or FIRST_RETRY, longest)
                 # What is here needs no engine any more.
                 waits = ended is None
                 if waits and not await self._absence.over(self._watch, self._strays, lease.job):
@@ -224,6 +228,8 @@ class EngineWorker:
                         self._watch.proved()
                     after = await self._settlement.settle(self._at(), lease.job, ended)
                 except EngineDown as error:
+                    if isinstance(error, WrongAnswer):
+                        longest = wrong_answers.LONGEST_PAUSE
                     self._watch.lost(error.reason)
                     continue
                 except Exception as error:

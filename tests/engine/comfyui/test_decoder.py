@@ -191,7 +191,7 @@ QUESTIONS = {
     "stats": decoder.stats,
     "features": decoder.max_upload,
     "listing": decoder.listing,
-    "upload": decoder.uploaded,
+    "upload": lambda data: decoder.uploaded(data, "a.png", "zoetrope"),
     "object_info": lambda data: decoder.object_info(data, "x"),
     "cuda": decoder.cuda_bytes,
 }
@@ -279,14 +279,20 @@ def test_what_one_upload_may_have_is_a_number_of_bytes(features, limit):
         ({"name": "a\0"}, None),
         ({"name": "a", "subfolder": "\ud800"}, None),
         ({"subfolder": "zoetrope"}, None),
+        ({"name": "a (2).png", "subfolder": "zoetrope"}, "zoetrope/a (2).png"),
+        ({"name": "b.png", "subfolder": "zoetrope"}, None),
+        ({"name": "../a.png", "subfolder": "zoetrope"}, None),
+        ({"name": "../../../etc/passwd", "subfolder": "zoetrope"}, None),
+        ({"name": "a.png", "subfolder": "../.."}, None),
+        ({"name": "a.png", "subfolder": "another"}, None),
     ],
 )
 def test_an_upload_has_the_name_that_the_engine_gives_it(answer, name):
     if name is not None:
-        assert decoder.uploaded(said(answer)) == name
+        assert decoder.uploaded(said(answer), "a.png", "zoetrope") == name
     else:
         with pytest.raises(WrongAnswer, match="about the upload"):
-            decoder.uploaded(said(answer))
+            decoder.uploaded(said(answer), "a.png", "zoetrope")
 
 
 def test_a_listing_gives_names_and_passes_over_what_is_none():

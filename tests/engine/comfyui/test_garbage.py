@@ -66,7 +66,10 @@ ANSWERS = {
         ],
         lambda data: submission.refusal(400, data, ID),
     ),
-    "upload": ([{"name": "a.png", "subfolder": "zoetrope", "type": "input"}], decoder.uploaded),
+    "upload": (
+        [{"name": "a.png", "subfolder": "zoetrope", "type": "input"}],
+        lambda data: decoder.uploaded(data, "a.png", "zoetrope"),
+    ),
     "stats": (
         [
             {

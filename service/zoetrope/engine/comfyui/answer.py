@@ -50,6 +50,15 @@ def wrong(what: str, why: str) -> WrongAnswer:
     )
 
 
+def failing(status: int, what: str) -> WrongAnswer:
+    """Say that a status has nothing to do with what was asked: a fault, a redirection, a proxy's own rules."""
+    return WrongAnswer(
+        f"The engine answered {status} to {what}.",
+        "The engine, or a proxy before it, is up but failing: see its log, and restart it; the service asks again.",
+        key="engine-error",
+    )
+
+
 def line(value: object, limit: int = MOST_SHOWN) -> str:
     """Give what an engine says as one short line that can be stored, logged and shown; "" for what is no text."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):

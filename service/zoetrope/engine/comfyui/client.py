@@ -41,6 +41,7 @@ from ..protocol import (
 )
 from ..restart import restart_engine
 from . import decoder, submission
+from .answer import failing
 from .download import download
 from .events import Executed, Over, Said
 from .socket import Socket
@@ -122,13 +123,15 @@ class ComfyEngine:
                 "See the log and the disk of the engine.",
                 key="upload-failed",
             )
+        if answer.status not in (200, *submission.JUDGED):
+            raise failing(answer.status, "an upload")
         if answer.status != 200:
             raise EngineRefused(
                 f"The engine rejected the upload of {name} ({answer.status}).",
                 "See the log and the disk of the engine.",
                 key="upload-refused",
             )
-        return decoder.uploaded(answer.body)
+        return decoder.uploaded(answer.body, name, SUBFOLDER)
 
     async def submit(self, graph: Graph, prompt_id: str, *, tags: Mapping[str, str]) -> None:
         """Queue a prompt under our id."""
@@ -292,11 +295,7 @@ class ComfyEngine:
         try:
             async with self._http.get(self.address.to(path), allow_redirects=False) as answer:
                 if answer.status != 200:
-                    raise WrongAnswer(
-                        f"The engine answered {answer.status} to {path}.",
-                        "The engine is up but failing: see its log, and restart it.",
-                        key="engine-error",
-                    )
+                    raise failing(answer.status, path)
                 return (await whole(answer, path)).body
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise self._down(error) from error

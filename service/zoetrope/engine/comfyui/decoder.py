@@ -6,6 +6,7 @@ versions and node packs may add what they like.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -165,12 +166,17 @@ def _output(node: str, file: dict[str, Any], what: str) -> Output:
     return Output(node, name, subfolder, kind if is_name(kind) else "output")
 
 
-def uploaded(data: bytes) -> str:
-    """Read under which name graphs reach an uploaded file."""
+def uploaded(data: bytes, name: str, subfolder: str) -> str:
+    """Read under which name graphs reach a file that was uploaded under one."""
     what = "the upload"
     found = parsed(data, _Uploaded, what)
     if not found.name or not is_name(found.name) or not is_name(found.subfolder or ""):
         raise wrong(what, "a file without a name")
+    # ComfyUI numbers a name that another file has; any other name is another file, perhaps another user's.
+    stem, dot, ending = name.rpartition(".")
+    numbered = rf"{re.escape(stem)}(?: \(\d{{1,9}}\))?{re.escape(dot + ending)}"
+    if not re.fullmatch(numbered, found.name) or found.subfolder not in (None, "", subfolder):
+        raise wrong(what, "another file's name")
     return f"{found.subfolder}/{found.name}" if found.subfolder else found.name
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from ...errors import EngineRefused, WrongAnswer
 from ...graphs.loaders import LOADERS
-from .answer import line, parsed, wrong
+from .answer import failing, line, parsed, wrong
 
 WHAT = "the submission"
 
@@ -40,11 +40,8 @@ class _Answer(msgspec.Struct):
 def refusal(status: int, data: bytes, prompt_id: str) -> EngineRefused | None:
     """Read the answer to `POST /prompt`: None when all of the graph was taken under our id."""
     if status not in (200, *JUDGED):
-        return EngineRefused(
-            f"The engine answered {status} to {WHAT}.",
-            "See the log of the engine.",
-            key="engine-error",
-        )
+        # Whatever stands at the address does not work: no word about the graph.
+        raise failing(status, WHAT)
     try:
         answer = parsed(data, _Answer, WHAT)
     except WrongAnswer:
