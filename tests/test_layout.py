@@ -52,6 +52,7 @@ FLOORS = (
     ),
     *(
         "backup",
+        "state_folder",
         "runtime",
         "health",
         "summary",

@@ -119,12 +119,15 @@ def test_sigterm_ends_it_and_the_prompt_goes_on(tmp_path):
         engine.stop()
 
 
-def test_files_in_the_outbox_can_be_read_by_the_group(service):
+def test_files_in_the_outbox_can_be_read_by_the_group_and_the_state_by_no_other_user(service):
+    service.state.mkdir(mode=0o770)
+    service.state.chmod(0o2770)
     service.start()
     draw(service.inbox / "cat.png")
     (folder,) = videos(service)
     for path in [folder, *folder.rglob("*")]:
         assert path.stat().st_mode & stat.S_IRGRP, path
+    assert service.state.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO) == 0
 
 
 def test_a_wrong_settings_file_is_one_line_and_no_traceback(service):

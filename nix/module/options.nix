@@ -34,10 +34,11 @@ in
       };
       group = mkOption {
         type = types.str;
-        default = "zoetrope";
+        default = "zoetrope-share";
         example = "users";
         description = ''
-          The group of inbox and outbox. Users, and the user of the share, must be members: files that they drop
+          The group of inbox and outbox, apart from the service's own. The default has the members of the group
+          `zoetrope`, which had the folders in earlier versions. Users, and the user of the share, must be members: files that they drop
           must be readable by the group, which the setgid bit of the folder and their umask ensure.
         '';
       };

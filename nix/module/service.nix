@@ -44,7 +44,16 @@ in
       zoetrope = { };
       zoetrope-engine = { };
     }
-    // lib.optionalAttrs (inbox.group != "zoetrope") { ${inbox.group} = { }; };
+    // lib.optionalAttrs (inbox.group != "zoetrope") {
+      ${inbox.group} = lib.optionalAttrs (inbox.group == "zoetrope-share") {
+        # The default was the service's own group, until members were kept out of its state.
+        members = lib.attrNames (
+          lib.filterAttrs (
+            name: user: name != "zoetrope" && lib.elem "zoetrope" (user.extraGroups or [ ])
+          ) config.users.users
+        );
+      };
+    };
 
     systemd.tmpfiles.settings."10-zoetrope" = lib.mkMerge (
       map
@@ -107,7 +116,8 @@ in
         SupplementaryGroups = [ inbox.group ];
         UMask = "0007";
         StateDirectory = "zoetrope";
-        StateDirectoryMode = "0750";
+        # The umask is that of the share, so the folder is what keeps its members out.
+        StateDirectoryMode = "0700";
         LoadCredential = lib.mkIf (cfg.tokenFile != null) [ "token:${cfg.tokenFile}" ];
 
         # A missing folder is reported on the page and in health; the unit does not fail.

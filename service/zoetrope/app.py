@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from . import state_folder
 from .domain.job import State
 from .engine.comfyui import ComfyEngine
 from .engine.embedded import EmbeddedEngine
@@ -147,6 +148,7 @@ class App:
         reporter = Reporter(self._notifier, self._runtime)
         async with asyncio.TaskGroup() as group:
             group.create_task(reporter.run(), name="reporter")
+            await asyncio.to_thread(state_folder.close, self._settings)
             ledger = await self._until_answered(lambda: Ledger.open(self._settings.ledger_file))
             try:
                 await self._serve(ledger)

@@ -99,6 +99,23 @@ def test_the_inbox_is_for_the_group_and_the_engine_reads_neither():
     assert "extraGroups" not in found["users"]["users"]["zoetrope-engine"]
 
 
+def test_the_share_has_a_group_of_its_own_and_keeps_the_members_of_an_older_host():
+    found = said("", 'users.users.ada.extraGroups = [ "zoetrope" "video" ];')
+    lines = found["tmpfiles"]["10-zoetrope"].splitlines()
+    assert "d /srv/zoetrope/inbox 3770 zoetrope zoetrope-share - -" in lines
+    assert found["users"]["groups"]["zoetrope-share"]["members"] == ["ada"]
+    assert found["users"]["users"]["zoetrope"]["extraGroups"] == ["zoetrope-share"]
+    unit = found["units"]["zoetrope.service"].splitlines()
+    assert {"UMask=0007", "StateDirectoryMode=0700"} <= set(unit)
+
+
+def test_a_host_that_names_the_service_s_own_group_for_the_share_goes_on():
+    found = said('inbox.group = "zoetrope";')
+    lines = found["tmpfiles"]["10-zoetrope"].splitlines()
+    assert "d /srv/zoetrope/inbox 3770 zoetrope zoetrope - -" in lines
+    assert "zoetrope-share" not in found["users"]["groups"]
+
+
 def test_pictures_that_are_copied_need_no_folder_of_claims():
     found = said('settings.inbox.claim = "copy";')
     assert ".zoetrope" not in found["tmpfiles"]["10-zoetrope"]

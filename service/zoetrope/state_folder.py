@@ -1,0 +1,63 @@
+"""The state folder: ledger, work and login key are for the service's user alone, whatever its umask is."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+from pathlib import Path
+
+from .settings import Settings
+
+log = logging.getLogger("zoetrope.state")
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def close(settings: Settings) -> None:
+    """Close the state folder to all other users; one that holds the share stays open, and what else is in it not.
+
+    The service's umask is that of the share, whose members would else read and change its work. What is not
+    ours, or cannot be closed, is left as it is.
+    """
+    state = settings.state.path
+    # Its ledger says what is wrong with a folder that cannot be made.
+    with contextlib.suppress(OSError):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    models = (settings.models.path, *settings.models.folders)
+    open_to_others = [
+        path.resolve()
+        for path in (settings.inbox.path, settings.outbox.path, *models)
+        if path is not None
+    ]
+    _close(state.resolve(), open_to_others)
+
+
+def _close(folder: Path, open_to_others: list[Path]) -> None:
+    try:
+        if folder in open_to_others:
+            return
+        if not any(path.is_relative_to(folder) for path in open_to_others):
+            _tighten(folder, _OTHERS)
+            return
+        # Others walk through it, and put nothing in the place of what is closed.
+        _tighten(folder, stat.S_IWGRP | stat.S_IWOTH)
+        for each in folder.iterdir():
+            _close(each, open_to_others)
+    except OSError as error:
+        log.warning(
+            "%s cannot be closed to other users: %s",
+            folder,
+            error.strerror,
+            extra={"action": "state-open"},
+        )
+
+
+def _tighten(path: Path, without: int) -> None:
+    found = path.lstat()
+    mode = stat.S_IMODE(found.st_mode)
+    if stat.S_ISLNK(found.st_mode) or not mode & without:
+        return
+    if found.st_uid == os.geteuid():
+        path.chmod(mode & ~without)
