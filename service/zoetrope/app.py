@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from . import state_folder
 from .domain.job import State
 from .engine.comfyui import ComfyEngine
 from .engine.embedded import EmbeddedEngine
+from .engine.embedded_process import EmbeddedProcess
 from .engine.protocol import Engine
 from .engine.report import EngineReport
 from .errors import SettingsError, ZoetropeError
@@ -87,6 +88,8 @@ class App:
         # versions, and has to hear which ones the new part keeps.
         self._versions = Versions(settings.recipe_versions)
         self.server = Server(self._runtime, self._bus)
+        # Of the simulated engines, by name: a reload is no reason to end what they work on.
+        self._processes: dict[str, EmbeddedProcess] = {}
 
     async def run(self, stop: asyncio.Event, again: asyncio.Event | None = None) -> None:
         """Serve until `stop` is set; the page starts first, so that it can show every later error.
@@ -117,6 +120,7 @@ class App:
                         extra={"action": "stop-unfinished"},
                     )
             finally:
+                await self._end_processes(())
                 await self.server.stop()
 
     async def _reload(self, work: asyncio.Task[None]) -> asyncio.Task[None]:
@@ -142,7 +146,14 @@ class App:
                 "the reload waits until running tasks have ended", extra={"action": "reload-waits"}
             )
         self._settings = self._runtime.settings = outcome.settings
+        await self._end_processes(outcome.settings.engines)
         return asyncio.create_task(self._work())
+
+    async def _end_processes(self, engines: Sequence[EngineSettings]) -> None:
+        """End the simulated engines that are not among these."""
+        wanted = {engine.name for engine in engines if engine.simulated}
+        gone = [self._processes.pop(name) for name in set(self._processes) - wanted]
+        await asyncio.gather(*(process.close() for process in gone))
 
     async def _work(self) -> None:
         reporter = Reporter(self._notifier, self._runtime)
@@ -171,7 +182,10 @@ class App:
         own_id = f"{client_id}-{settings.name}"
         if settings.simulated:
             home = self._settings.state.path / "simulated" / settings.name
-            return EmbeddedEngine(settings, own_id, home)
+            process = self._processes.setdefault(
+                settings.name, EmbeddedProcess(settings.name, home)
+            )
+            return EmbeddedEngine(settings, own_id, process)
         return ComfyEngine(settings, own_id)
 
     async def _serve(self, ledger: Ledger) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from tests.conftest import RECIPES
 from zoetrope import settings
 from zoetrope.engine.embedded import EmbeddedEngine
+from zoetrope.engine.embedded_process import EmbeddedProcess
 from zoetrope.engine.protocol import Absent, Finished, Stats
 from zoetrope.errors import EngineDown, SettingsError
 from zoetrope.graphs.graph import put
@@ -25,9 +26,21 @@ FIRST, SECOND = (f"0d1c2b3a-0000-4000-8000-00000000000{n}" for n in (1, 2))
 SETTINGS = EngineSettings(name="e", url="simulated:", silence_seconds=0.5)
 
 
+class Alone(EmbeddedEngine):
+    """A client and its process, which ends with it."""
+
+    def __init__(self, home, **options):
+        self.process = EmbeddedProcess("e", home, **options)
+        super().__init__(SETTINGS, "test", self.process)
+
+    async def close(self):
+        await super().close()
+        await self.process.close()
+
+
 @pytest.fixture
 async def engine(tmp_path):
-    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "simulated")
+    engine = Alone(tmp_path / "simulated")
     await engine.start()
     yield engine
     await engine.close()
@@ -125,7 +138,7 @@ async def test_it_comes_back_when_it_dies(engine, tmp_path, caplog):
 
 
 async def test_it_ends_with_the_service(tmp_path):
-    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "simulated")
+    engine = Alone(tmp_path / "simulated")
     await engine.start()
     assert process(tmp_path / "simulated") is not None
     await engine.close()
@@ -133,7 +146,7 @@ async def test_it_ends_with_the_service(tmp_path):
 
 
 async def test_it_ends_when_the_service_stops_before_it_ever_answered(tmp_path):
-    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "simulated")
+    engine = Alone(tmp_path / "simulated")
     starting = asyncio.create_task(engine.start())
     await asyncio.sleep(0.05)
     starting.cancel()
@@ -146,11 +159,9 @@ async def test_it_ends_when_the_service_stops_before_it_ever_answered(tmp_path):
 async def test_it_does_not_outlive_a_service_that_is_killed(tmp_path):
     code = (
         "import asyncio, sys, pathlib\n"
-        "from zoetrope.engine.embedded import EmbeddedEngine\n"
-        "from zoetrope.settings import EngineSettings\n"
+        "from zoetrope.engine.embedded_process import EmbeddedProcess\n"
         "async def main():\n"
-        "    engine = EmbeddedEngine(EngineSettings(name='e', url='simulated:'), 't',"
-        " pathlib.Path(sys.argv[1]))\n"
+        "    engine = EmbeddedProcess('e', pathlib.Path(sys.argv[1]))\n"
         "    await engine.start()\n"
         "    print('started', flush=True)\n"
         "    await asyncio.sleep(60)\n"
@@ -169,7 +180,7 @@ async def test_it_does_not_outlive_a_service_that_is_killed(tmp_path):
 
 async def test_a_home_that_cannot_be_made_is_a_reason_and_no_end_of_the_service(tmp_path, caplog):
     (tmp_path / "file").write_text("in the way")
-    engine = EmbeddedEngine(SETTINGS, "test", tmp_path / "file" / "home")
+    engine = Alone(tmp_path / "file" / "home")
     await engine.start()
     try:
         with pytest.raises(EngineDown, match=r"Not a directory.*service restarts it"):
@@ -185,9 +196,7 @@ async def test_the_last_words_of_one_that_does_not_start_are_in_the_log(tmp_path
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        engine = EmbeddedEngine(
-            SETTINGS, "test", tmp_path / "home", port=lambda: taken.getsockname()[1]
-        )
+        engine = Alone(tmp_path / "home", port=lambda: taken.getsockname()[1])
         await engine.start()
         await engine.close()
     assert "address already in use" in caplog.text

@@ -143,6 +143,11 @@ class Engine(Protocol):
         """Its address, without what opens it."""
 
     @property
+    def starts_anew(self) -> bool:
+        """Whether its process is yet to be started by this service, so that it can hold no prompt."""
+        ...
+
+    @property
     def here(self) -> bool:
         """Whether it runs on this host."""
         ...

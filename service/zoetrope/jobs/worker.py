@@ -121,7 +121,9 @@ class EngineWorker:
 
     def recover(self, job_id: str) -> None:
         """Go on with a job that an earlier process gave to this engine."""
-        self._launch(self._queue.adopt(job_id, self.name), recovering=True)
+        run = self._launch(self._queue.adopt(job_id, self.name), recovering=True)
+        # What went with the service, as it does, is no crash: the prompt is sent again.
+        run.restarted = self.engine.starts_anew
 
     async def step_aside(self, *, running: bool) -> None:
         """Take back, for a pause, what the engine has not begun, or everything."""

@@ -213,6 +213,11 @@ class ComfyEngine:
         return self._socket.reconnects if self._socket is not None else 0
 
     @property
+    def starts_anew(self) -> bool:
+        """Its process is its own, and goes on whatever becomes of the service."""
+        return False
+
+    @property
     def here(self) -> bool:
         """Whether its address is one of this host's own."""
         return is_loopback(urlsplit(self.url).hostname or "")
