@@ -75,6 +75,29 @@ async def test_pictures_that_wait_for_something_else_are_named(parts):
     assert verdict.next_step == "Mend the recipe."
 
 
+async def test_what_one_user_left_unreadable_hides_nobody_elses_held_pictures(parts):
+    closed = Reason("folder-closed", "The folder is closed.", "Open the folder.")
+    broken = Reason("recipe", "The recipe tiny is broken.", "Mend the recipe.")
+    parts.intake.status.held = (Held("a.png", closed), Held("b.png", closed), Held("c.png", broken))
+    parts.intake.status.notice = Reason("inbox-not-sticky", "Whoever may write.", "chmod 3770 it")
+    verdict = await check(parts, unreadable=("x/closed.png",))
+    assert verdict.level == "degraded"
+    assert verdict.found == (
+        "a.png waits: The folder is closed. (and 1 more wait) c.png waits: The recipe tiny is broken."
+        " Whoever may write. Cannot be read: x/closed.png"
+    )
+    for step in ("Open the folder.", "Mend the recipe.", "chmod 3770 it", "chmod g+r"):
+        assert verdict.next_step.count(step) == 1
+
+
+async def test_many_reasons_to_wait_are_counted_after_the_first_few(parts):
+    reasons = [Reason(f"r{n}", f"Reason {n}.", f"Step {n}.") for n in range(5)]
+    parts.intake.status.held = tuple(Held(f"{n}.png", reason) for n, reason in enumerate(reasons))
+    verdict = await check(parts)
+    assert "2.png waits: Reason 2." in verdict.found
+    assert verdict.found.endswith("2 more wait for other reasons.")
+
+
 async def test_folders_that_are_open_to_members_are_said_until_they_are_mended(parts):
     parts.intake.status.notice = Reason("inbox-not-sticky", "Whoever may write.", "chmod 3770 it")
     verdict = await check(parts)

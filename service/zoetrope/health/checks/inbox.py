@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...errors import Reason
+from ...inbox.status import Held
 from ...runtime import Runtime
 from ..base import CheckResult, ago
 
@@ -61,30 +62,18 @@ class InboxCheck:
                 found=f"No pictures are taken: {taking.problem.sentence}",
                 next_step=taking.problem.next_step or "Fix it; the service resumes by itself.",
             )
-        if status.unreadable:
-            names = ", ".join(status.unreadable[:NAMED])
-            rest = len(status.unreadable) - NAMED
+        # All of them: what one user left there must not hide what another user waits for.
+        found = [
+            *_held(taking.held if taking is not None else ()),
+            *([_told(notice)] if (notice := await self._notice()) is not None else []),
+            *([_unreadable(status.unreadable, str(settings.path))] if status.unreadable else []),
+        ]
+        if found:
             return CheckResult(
                 name=self.name,
                 level="degraded",
-                found=f"Cannot be read: {names}" + (f" and {rest} more" if rest > 0 else ""),
-                next_step=f"Let the group read them: chmod g+r in {settings.path}",
-            )
-        if taking is not None and taking.held:
-            first = taking.held[0]
-            more = f" (and {len(taking.held) - 1} more wait)" if len(taking.held) > 1 else ""
-            return CheckResult(
-                name=self.name,
-                level="degraded",
-                found=f"{first.name} waits: {first.reason.sentence}{more}",
-                next_step=first.reason.next_step or "Fix it; the service resumes by itself.",
-            )
-        if (notice := await self._notice()) is not None:
-            return CheckResult(
-                name=self.name,
-                level="degraded",
-                found=notice.sentence,
-                next_step=notice.next_step,
+                found=" ".join(sentence for sentence, _ in found),
+                next_step=" ".join(dict.fromkeys(step for _, step in found if step)),
             )
         how = {"inotify": "by events", "poll": "by polling"}.get(status.mode, status.mode)
         return CheckResult(name=self.name, level="ok", found=f"{settings.path} is watched {how}.")
@@ -95,6 +84,32 @@ class InboxCheck:
         if intake is not None and intake.status.notice is not None:
             await intake.look_at_folders()
         return intake.status.notice if intake is not None else None
+
+
+def _held(held: Sequence[Held]) -> list[tuple[str, str]]:
+    """Name the first picture of each reason, with how many others wait for the same."""
+    groups: dict[str, list[Held]] = {}
+    for each in held:
+        groups.setdefault(each.reason.key, []).append(each)
+    found = []
+    for first, *others in list(groups.values())[:NAMED]:
+        more = f" (and {len(others)} more wait)" if others else ""
+        step = first.reason.next_step or "Fix it; the service resumes by itself."
+        found.append((f"{first.name} waits: {first.reason.sentence}{more}", step))
+    if rest := sum(len(group) for group in list(groups.values())[NAMED:]):
+        found.append((f"{rest} more wait for other reasons.", ""))
+    return found
+
+
+def _told(reason: Reason) -> tuple[str, str]:
+    return reason.sentence, reason.next_step
+
+
+def _unreadable(names: Sequence[str], folder: str) -> tuple[str, str]:
+    rest = len(names) - NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    found = f"Cannot be read: {', '.join(names[:NAMED])}{more}"
+    return found, f"Let the group read them: chmod g+r in {folder}"
 
 
 def stale_after(rescan_seconds: float) -> float:
