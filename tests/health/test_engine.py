@@ -49,6 +49,6 @@ async def test_before_the_service_is_started_no_engine_is_blamed(parts):
 async def test_an_engine_that_was_not_asked_yet_is_not_said_to_be_down(parts):
     parts.conductor.workers = [WorkerStatus(up=False, reason=unknown("comfyui"))]
     verdict = await EngineCheck(parts).look()
-    assert verdict.level == "degraded"
+    assert verdict.level == "failing", "the service is not ready yet"
     assert verdict.found == "comfyui was not checked yet."
     assert "systemctl" not in verdict.next_step

@@ -36,7 +36,8 @@ class EngineCheck:
         if unknown and len(unknown) == len(down):
             return CheckResult(
                 name=self.name,
-                level="degraded",
+                # Not ready yet, as whoever waits for the service understands it.
+                level="failing" if len(down) == len(workers) else "degraded",
                 found=" ".join(str(worker.reason and worker.reason.sentence) for worker in unknown),
                 next_step=unknown[0].reason.next_step if unknown[0].reason else "",
             )
