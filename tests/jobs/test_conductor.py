@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.fakes.pipeline import RECIPES, Pipeline, order, recipe_with
+from zoetrope.dispatch.queue import Queue
 from zoetrope.domain import steps
 from zoetrope.domain.job import Progress, State
 from zoetrope.engine.comfyui import ComfyEngine
@@ -20,6 +21,7 @@ from zoetrope.engine.simulated import Fault
 from zoetrope.errors import IllegalTransition
 from zoetrope.jobs import stage_results
 from zoetrope.jobs.settlement import Settlement
+from zoetrope.jobs.worker import EngineWorker
 
 
 async def ask(pipeline: Pipeline, path: str):
@@ -474,3 +476,31 @@ async def test_a_running_stage_says_how_long_it_may_be_silent(pipeline, monkeypa
     pipeline.engines[0].faults.clear()
     await pipeline.becomes(job, State.DONE)
     assert set(while_checked) == {0.0}, "checking its video may take as long as it likes"
+
+
+async def test_a_job_that_was_returned_is_kept_by_no_worker(pipeline, monkeypatch):
+    """In the moment between the return and the end of its task; nobody could take it for a minute."""
+    returned, late, over = set(), [], asyncio.Event()
+    give_back = Queue.give_back
+
+    def returning(queue, lease):
+        returned.add(lease)
+        give_back(queue, lease)
+        asyncio.get_running_loop().call_soon(extend)
+
+    def extend():
+        workers[0].extend_leases()
+        if len(returned) == 2:  # its stages
+            over.set()
+
+    workers, status = [], EngineWorker.status
+    with monkeypatch.context() as patch:
+        patch.setattr(EngineWorker, "status", lambda each: workers.append(each) or status(each))
+        pipeline.conductor.status()
+    monkeypatch.setattr(Queue, "give_back", returning)
+    monkeypatch.setattr(
+        Queue, "extend", lambda _, lease: late.append(lease) if lease in returned else None
+    )
+    await pipeline.becomes(await pipeline.drop(), State.DONE)
+    await over.wait()
+    assert not late

@@ -190,14 +190,21 @@ class EngineWorker:
     async def _extend(self) -> None:
         while True:
             await asyncio.sleep(EXTEND_SECONDS)
-            for lease, carrier in list(self._carriers.items()):
-                try:
-                    self._queue.extend(lease)
-                except LeaseLost as error:
-                    # The job may be in other hands: whoever has it finds the prompt by its id.
-                    about = {"job": lease.job[:8], "action": error.key}
-                    log.error("%s", error, extra=about)  # noqa: TRY400 - the sentence says it all
-                    carrier.cancel()
+            self.extend_leases()
+
+    def extend_leases(self) -> None:
+        """Keep the jobs that are carried."""
+        for lease, carrier in list(self._carriers.items()):
+            # One that was just returned may be in other hands, and would be held here again.
+            if carrier.done():
+                continue
+            try:
+                self._queue.extend(lease)
+            except LeaseLost as error:
+                # The job may be in other hands: whoever has it finds the prompt by its id.
+                about = {"job": lease.job[:8], "action": error.key}
+                log.error("%s", error, extra=about)  # noqa: TRY400 - the sentence says it all
+                carrier.cancel()
 
     def _launch(self, lease: Lease, *, recovering: bool) -> StageRun:
         stats = self._watch.stats or Stats(version="")
