@@ -166,6 +166,26 @@ async def test_an_unknown_folder_is_refused_with_the_nearest_recipe(world, pictu
     assert (world.rejected / "plan" / "cat.png").is_file()
 
 
+async def test_a_default_recipe_that_is_not_there_keeps_pictures_waiting_and_rejects_none(
+    world, picture
+):
+    recipes = world.settings.recipes
+    wrong = msgspec.structs.replace(recipes, default="plane")
+    world.settings = msgspec.structs.replace(world.settings, recipes=wrong)
+    world.make_intake()
+    picture("cat.png")
+    world.start()
+    await until(lambda: world.intake.status.held)
+    (held,) = world.intake.status.held
+    assert (held.name, held.reason.key) == ("cat.png", "recipe-unknown")
+    assert "did you mean `plain`?" in held.reason.sentence
+    await world.stop()
+    world.settings = msgspec.structs.replace(world.settings, recipes=recipes)
+    world.make_intake()
+    world.start()
+    await world.wait_for_jobs(1, State.QUEUED)
+
+
 async def test_a_deep_folder_is_refused(world, picture):
     picture("plain/deep/cat.png")
     job = await world.take("plain/deep/cat.png")

@@ -294,6 +294,22 @@ async def test_a_ticket_that_is_no_plain_file_of_its_own_is_not_read(world, pict
     assert "secret" not in world.why("cat.png")
 
 
+async def test_a_picture_that_is_no_plain_file_of_its_own_is_rejected_unread(world, picture):
+    """A folder that is called like a picture is a folder of the inbox like any other."""
+    for kind in ("link", "hard link", "pipe", "socket"):
+        lay(world.inbox / f"{kind}.png", kind, world.root / f"{kind} secret")
+        job = await world.take(f"{kind}.png")
+        assert (job.state, job.reason.key) == (State.REJECTED, "picture-link")
+        assert "secret" not in world.why(f"{kind}.png")
+    (world.inbox / "folder.png").mkdir()
+    world.start()
+    picture("cat.png")
+    await until(lambda: world.announced[-1].state is State.QUEUED)
+    assert (world.inbox / "folder.png").is_dir()
+    assert world.intake.status.problem is None
+    assert not world.intake.status.held
+
+
 BAD = {
     "no TOML": "prompt = ",
     "unknown key": "prmpt = 'x'",

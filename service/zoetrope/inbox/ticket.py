@@ -13,7 +13,7 @@ import msgspec
 from .. import tables
 from ..beneath import Linked, Place
 from ..domain.values import Scalar, Ticket
-from ..errors import NotReadable, Rejected
+from ..errors import NotReadable, RecipeError, Rejected
 from ..file_names import safe_stem
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
@@ -217,7 +217,10 @@ def _presets(value: Any) -> tuple[str, ...]:
 
 
 def find(recipes: Recipes, values: Mapping[str, Any], folder: str, default: str) -> Recipe:
-    """Load the recipe that a ticket and its folder ask for; Rejected if there is none of that name."""
+    """Load the recipe that a ticket and its folder ask for; Rejected if there is none of that name.
+
+    Where the settings name one that is not there, it is a RecipeError.
+    """
     name = recipe_name(values, folder, default)
     try:
         return recipes.get(name)
@@ -225,10 +228,11 @@ def find(recipes: Recipes, values: Mapping[str, Any], folder: str, default: str)
         if values.get("recipe"):
             raise
         if not folder:
-            raise Rejected(
+            # No picture's fault: it waits, as for a recipe that cannot be read.
+            raise RecipeError(
                 f"The settings' recipes.default is {default!r}, and there is no such recipe;"
                 f" {nearest(default, recipes.names())}",
-                "Fix recipes.default in the settings, then move the picture back.",
+                "Fix recipes.default in the settings; pictures wait until then.",
                 key="recipe-unknown",
             ) from error
         raise Rejected(

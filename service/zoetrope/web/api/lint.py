@@ -169,7 +169,7 @@ class LintApi:
             recipe = tickets.find(recipes, said, "", settings.recipes.default)
             ticket = tickets.resolve(said, recipe)
             found = check_ticket(LintGate(settings), recipe, ticket, cards, size, gone)
-        except Rejected as error:
+        except (RecipeError, Rejected) as error:
             # To whoever asked what would become of it, this is the answer.
             found = Preflight(refusal=error.reason)
         return msgspec.json.encode(found)
