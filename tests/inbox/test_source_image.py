@@ -12,7 +12,7 @@ from PIL import Image
 from tests.inbox.conftest import until, write_picture
 from zoetrope.errors import Rejected
 from zoetrope.host import trouble
-from zoetrope.inbox.source_image import CopiedSource, Decoder, DecoderDown
+from zoetrope.inbox.source_image import CopiedSource, Decoder, DecoderBusy, DecoderDown
 from zoetrope.inbox.source_image_worker import READY, OpenAnswer, OpenRequest, serve
 from zoetrope.settings import InboxSettings
 
@@ -111,19 +111,55 @@ async def test_a_crash_rejects_one_picture_and_the_next_is_opened(decoder, start
     assert (await decoder.open(tmp_path, source())).width == 64
 
 
-async def test_a_picture_that_takes_too_long_is_rejected_and_its_process_killed(
+async def test_a_picture_that_costs_too_much_processor_time_is_rejected_and_its_process_ends(
+    started, tmp_path
+):
+    Image.effect_noise((1500, 1500), 50).convert("RGBA").save(tmp_path / "source.png")
+    decoder = Decoder(msgspec.structs.replace(SETTINGS, decode_seconds=0.05))
+    with pytest.raises(Rejected) as rejected:
+        await decoder.open(tmp_path, source())
+    assert rejected.value.reason.key == "picture-slow"
+    assert "0.05 seconds of processor time" in rejected.value.reason.sentence
+    (process,) = started
+    await until(lambda: process.returncode is not None)
+    assert decoder.workers == 0
+
+
+async def test_processor_time_is_counted_for_each_picture_alone(started, tmp_path):
+    write_picture(tmp_path / "source.png")
+    decoder = Decoder(msgspec.structs.replace(SETTINGS, decode_seconds=0.5))
+    for _ in range(150):
+        await decoder.open(tmp_path, source())
+    assert len(started) == 1
+    await decoder.close()
+
+
+async def test_a_picture_that_gets_no_processor_time_is_tried_again_and_its_process_killed(
     sleeper, started, tmp_path
 ):
     sleeper(
         "import sys, time; sys.stdout.buffer.write(bytes(4)); sys.stdout.flush(); time.sleep(60)"
     )
-    decoder = Decoder(msgspec.structs.replace(SETTINGS, decode_seconds=0.05))
-    with pytest.raises(Rejected) as refused:
+    decoder = Decoder(msgspec.structs.replace(SETTINGS, decode_seconds=0.005))
+    with pytest.raises(DecoderBusy) as busy:
         await decoder.open(tmp_path, source())
-    assert refused.value.reason.key == "picture-slow"
+    assert busy.value.reason.key == "decoder-busy"
+    assert "the host is busy" in busy.value.reason.sentence
     (process,) = started
     await until(lambda: process.returncode is not None)
     assert decoder.workers == 0
+
+
+async def test_a_process_that_is_killed_from_outside_is_not_the_pictures_fault(
+    decoder, started, tmp_path
+):
+    write_picture(tmp_path / "source.png")
+    await decoder.open(tmp_path, source())
+    started[0].send_signal(signal.SIGKILL)
+    with pytest.raises(DecoderBusy) as busy:
+        await decoder.open(tmp_path, source())
+    assert "memory" in busy.value.reason.sentence
+    assert (await decoder.open(tmp_path, source())).width == 64
 
 
 async def test_a_caller_that_gives_up_leaves_no_process_with_a_stale_answer(

@@ -12,6 +12,7 @@ from tests.inbox.conftest import no_space, until, where, write_recipe
 from zoetrope.beneath import Beneath
 from zoetrope.domain.job import State
 from zoetrope.inbox import admission
+from zoetrope.inbox.source_image import DecoderBusy
 
 
 class TestTrouble:
@@ -265,3 +266,22 @@ class TestTrouble:
     async def test_a_picture_that_is_deleted_meanwhile_is_forgotten(self, world, picture):
         assert await world.intake.take(world.drop("cat.png")) is None
         assert await world.jobs() == []
+
+    async def test_a_host_too_busy_to_open_a_picture_rejects_none(
+        self, world, picture, monkeypatch
+    ):
+        real, failures = world.decoder.open, [1, 2]
+
+        async def starved(*args, **options):
+            if failures:
+                failures.pop()
+                raise DecoderBusy("cat.png could not be opened: the host is busy.", "Wait.")
+            return await real(*args, **options)
+
+        monkeypatch.setattr(world.decoder, "open", starved)
+        world.start()
+        picture("cat.png")
+        (job,) = await world.wait_for_jobs(1, State.QUEUED)
+        assert job.stem == "cat"
+        assert world.intake.status.held == ()
+        assert world.intake.status.problem is None

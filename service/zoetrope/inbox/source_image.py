@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -15,7 +16,7 @@ import msgspec
 
 from .. import child
 from ..domain.values import SourceImage
-from ..errors import Rejected, ZoetropeError
+from ..errors import NotReadable, Rejected, ZoetropeError
 from ..host import trouble
 from ..places import Kind, Places
 from ..settings import InboxSettings
@@ -23,13 +24,26 @@ from ..structs import primed
 from .source_image_worker import READY, OpenAnswer, OpenRequest
 
 IDLE_SECONDS = 60.0
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
+_END_SECONDS = 5.0  # until a process that answers no more has an exit code
+# How much longer a picture may take than its processor time before the host counts as too busy for it.
+PATIENCE = 10.0
+# Videos are decoded by several threads, whose time is counted together.
+_VIDEO_THREADS = 4
+# These end a worker from outside: a stopping service, the kernel short of memory.
+_FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
 
 
 class DecoderDown(ZoetropeError):
     """Pictures cannot be opened on this host; that is not the pictures' fault."""
 
     key = "decoder-down"
+
+
+class DecoderBusy(NotReadable):
+    """The host did not let a picture be opened; whether it can be, nothing tells yet."""
+
+    key = "decoder-busy"
 
 
 class CopiedSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +85,13 @@ class _Worker:
             raise EOFError from error
         self.used = time.monotonic()
         return msgspec.msgpack.decode(body, type=primed(OpenAnswer))
+
+    async def ended(self) -> int:
+        """Say how the process ended that answers no more; 0 if it has not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                return await self.process.wait()
+        return 0
 
     async def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -127,9 +148,10 @@ class Decoder:
             self._settings.max_megapixels,
             max_frames,
             os.fsencode(folder / small) if small else b"",
+            self._settings.decode_seconds * (_VIDEO_THREADS if max_frames else 1),
         )
         async with self._room, self._places.take(Kind.PICTURE):
-            answer = await self._ask(request)
+            answer = await self._ask(request, source.name)
         if answer.errno:
             raise OSError(answer.errno, os.strerror(answer.errno), str(folder))
         if answer.refused is not None:
@@ -162,27 +184,24 @@ class Decoder:
         await asyncio.gather(*(worker.stop() for worker in self._all), *self._stopping)
         self._all.clear()
 
-    async def _ask(self, request: OpenRequest) -> OpenAnswer:
+    async def _ask(self, request: OpenRequest, name: str) -> OpenAnswer:
         if not self._free and self._warming is not None:
             await asyncio.shield(self._warming)
         worker = self._free.pop() if self._free else await self._start()
         kept = False
+        longest = PATIENCE * request.cpu_seconds
         try:
-            async with asyncio.timeout(self._settings.decode_seconds):
+            async with asyncio.timeout(longest):
                 answer = await worker.ask(request)
             kept = True
         except TimeoutError as error:
-            raise Rejected(
-                f"The file could not be opened within {self._settings.decode_seconds:g} seconds.",
-                "Save it smaller, or raise inbox.decode_seconds.",
-                key="picture-slow",
+            # Of a picture, its processor time tells; other work, or a disk, may take all the rest.
+            raise DecoderBusy(
+                f"{name} could not be opened in {longest:g} seconds: the host is busy, or the disk is slow.",
+                "Nothing has to be done; it is tried again.",
             ) from error
         except EOFError as error:
-            raise Rejected(
-                "The file made its decoder crash.",
-                "Open it in another program and save it anew.",
-                key="picture-damaged",
-            ) from error
+            raise _ended(await worker.ended(), request, name) from error
         finally:
             # Also when the caller was cancelled: a worker with an unread answer is of no more use.
             if kept:
@@ -224,7 +243,13 @@ class Decoder:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await worker.started()
-        except (EOFError, TimeoutError) as error:
+        except TimeoutError as error:
+            self._drop(worker)
+            raise DecoderDown(
+                f"The process that opens pictures did not start in {_START_SECONDS:g} seconds.",
+                "The host is busy, or the disk is slow; it is tried again.",
+            ) from error
+        except EOFError as error:
             self._drop(worker)
             raise DecoderDown(
                 "The process that opens pictures does not start.",
@@ -255,3 +280,23 @@ class Decoder:
             self._drop(worker)
         if self._free:
             self._plan_sweep()
+
+
+def _ended(code: int, request: OpenRequest, name: str) -> ZoetropeError:
+    """Say what it means that a worker ended instead of answering."""
+    if code == -signal.SIGPROF:
+        return Rejected(
+            f"Opening the file takes more than {request.cpu_seconds:g} seconds of processor time.",
+            "Save it smaller, or raise inbox.decode_seconds.",
+            key="picture-slow",
+        )
+    if code in _FROM_OUTSIDE:
+        return DecoderBusy(
+            f"The process that opened {name} was ended from outside, as the kernel does when memory runs out.",
+            "It is tried again; free some memory, or set inbox.max_megapixels lower.",
+        )
+    return Rejected(
+        "The file made its decoder crash.",
+        "Open it in another program and save it anew.",
+        key="picture-damaged",
+    )

@@ -1,4 +1,4 @@
-"""The process that opens pictures: limited in memory, killed when it takes too long, replaced when it dies.
+"""The process that opens pictures: limited in memory and processor time, replaced when it dies.
 
 It reads requests from its standard input and answers on its standard output; each message is four
 bytes of length and then msgpack.
@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 from typing import BinaryIO
@@ -34,6 +35,7 @@ class OpenRequest(msgspec.Struct, frozen=True):
     max_megapixels: int
     max_frames: int = 0  # of a video; 0 where a picture is wanted
     small: bytes = b""  # where a small copy goes, if one is wanted
+    cpu_seconds: float = 0.0  # processor time that it may cost; 0 for any
 
 
 class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +108,10 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     encoder = msgspec.msgpack.Encoder()
     while len(size := requests.read(4)) == 4:
         request = decoder.decode(requests.read(int.from_bytes(size, "big")))
+        # Of all threads together. Its signal ends the process, also in the middle of a decoder's own code.
+        signal.setitimer(signal.ITIMER_PROF, request.cpu_seconds)
         body = encoder.encode(answer(request))
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
         answers.write(len(body).to_bytes(4, "big") + body)
         answers.flush()
 
@@ -116,6 +121,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     limit(int(sys.argv[1]))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     serve(sys.stdin.buffer, answers)
 
 
