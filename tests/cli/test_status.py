@@ -113,3 +113,21 @@ def test_watching_needs_a_terminal(service, run):
     result = run("status", "--watch")
     assert result.exit_code == 2
     assert "needs a terminal" in result.stderr
+
+
+def test_what_failed_or_was_rejected_of_late_is_shown_with_its_reason(service, run):
+    why = Reason("node", "The stage i2v failed in SaveVideo: odd.", "Look at the engine's log.")
+    now = time.time()
+    old = service.add(State.FAILED, reason=why, updated=now - 90_000)
+    assert "24 hours" not in run("status").stdout
+    found = [service.add(State.REJECTED, reason=why, updated=now - 100 * n) for n in range(5)]
+    failed = service.add(State.FAILED, reason=why, updated=now - 3600)
+    lines = run("status").stdout.splitlines()
+    assert lines[-5] == (
+        "In the last 24 hours 1 failed, 5 rejected (zoetrope jobs --state failed --state rejected)"
+    )
+    rows = lines[-3:]
+    assert rows[0].split()[:2] == [found[0].short, "rejected"]
+    assert all(row.endswith(str(why)) for row in rows)
+    assert old.short not in "".join(lines)
+    assert failed.short not in "".join(rows), "the newest three"

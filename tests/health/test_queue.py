@@ -98,3 +98,16 @@ async def test_without_a_ledger_nothing_can_move(parts):
     verdict = await QueueCheck(parts).look()
     assert verdict.level == "degraded"
     assert verdict.next_step
+
+
+async def test_what_failed_or_was_rejected_of_late_is_counted_and_is_no_complaint(parts, clock):
+    clock.now = 1_700_100_000.0
+    for state, age in ((State.FAILED, 60), (State.REJECTED, 60), (State.FAILED, 90_000)):
+        job = make_job(state, updated=clock.now - age)
+        await parts.ledger.add(job, claim=job.id)
+    verdict = await QueueCheck(parts, now=clock).look()
+    assert verdict.level == "ok"
+    assert verdict.found == (
+        "0 running, 0 queued, 0 to review. In the last 24 hours 1 failed, 1 rejected"
+        " (zoetrope jobs --state failed --state rejected)."
+    )

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 
 from ...dispatch.pause import Standstill
 from ...domain.job import State
+from ...domain.query import JobQuery
 from ...errors import Reason
+from ...jobs.recent_failures import ENDED_BADLY, counted
 from ...runtime import Runtime
 from ..base import CheckResult, ago
 
@@ -69,7 +71,13 @@ class QueueCheck:
                 found=f"Job {due.short} has waited {ago(span)} although {idle[0]} is idle.",
                 next_step="Restart zoetrope (nothing is lost) and report this.",
             )
-        return CheckResult(name=self.name, level="ok", found=_counted(counts))
+        found = _counted(counts)
+        if any(counts.get(state) for state in ENDED_BADLY):
+            rows = await ledger.page(JobQuery(states=ENDED_BADLY, limit=100))
+            ends = [(str(row.job.state), row.job.updated) for row in rows]
+            if lately := counted(ends, self._now()):
+                found = f"{found} {lately}."
+        return CheckResult(name=self.name, level="ok", found=found)
 
     def _standing(self, standstill: Standstill, counts: Mapping[State, int]) -> CheckResult:
         """Say why no stage starts; a pause without an end that was forgotten is a complaint."""
