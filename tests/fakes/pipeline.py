@@ -204,6 +204,7 @@ class Pipeline:
         review: bool = False,
         colour: int = 90,
         fingerprint: str = "",
+        parent: str = "",
         **asked: object,
     ) -> Job:
         """Put a job into the ledger, as the inbox does."""
@@ -225,6 +226,7 @@ class Pipeline:
             images=(image,),
             ticket=ticket,
             fingerprint=fingerprint,
+            parent=parent,
             seed=ticket.seed or 0,
             stages=(Stage(name="i2v", review=review), Stage(name="upscale")),
         )

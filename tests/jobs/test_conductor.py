@@ -13,7 +13,6 @@ import pytest
 
 from tests.fakes.pipeline import RECIPES, Pipeline, order, recipe_with
 from zoetrope.dispatch.queue import Queue
-from zoetrope.domain import steps
 from zoetrope.domain.job import Progress, State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
@@ -138,8 +137,20 @@ async def test_a_job_whose_video_another_one_has_made_is_not_retried(pipeline):
         await pipeline.conductor.retry(job.id)
     assert f"zoetrope again {job.short}" in raised.value.reason.next_step
     assert (await pipeline.ledger.get(job.id)).state is State.CANCELLED
-    await pipeline.ledger.change(other.id, lambda j: steps.let_go(j, 9.0))
-    assert (await pipeline.conductor.retry(job.id)).state is State.REVIEW, "its video is gone"
+    shutil.rmtree(pipeline.root / "outbox" / other.outbox)
+    assert (await pipeline.conductor.retry(job.id)).state is State.REVIEW, "that video is gone"
+
+
+async def test_another_video_that_a_user_asked_for_is_no_duplicate(pipeline):
+    """Neither is it the one, nor does it have the other, that `again` made of the same picture and ticket."""
+    first = await pipeline.becomes(
+        await pipeline.drop(review=True, fingerprint="same"), State.REVIEW
+    )
+    more = await pipeline.drop(review=True, fingerprint="same", parent=first.id)
+    more = await pipeline.becomes(more, State.REVIEW)
+    for job in (more, first):
+        await pipeline.conductor.decline(job.id)
+        assert (await pipeline.conductor.retry(job.id)).state is State.REVIEW
 
 
 async def test_out_of_memory_climbs_the_ladder_and_is_remembered(pipeline):

@@ -91,6 +91,7 @@ class Conductor:
             clock=clock,
         )
         self._room = Room(settings, self._queue.offer)
+        self._outbox = outbox
         self._outbox_watch = OutboxWatch(outbox)
         self._publisher = Publisher(
             outbox,
@@ -207,10 +208,13 @@ class Conductor:
 
     async def _need_only_one(self, job: Job) -> None:
         """Raise where the same picture with the same ticket became another job, which nobody wants twice."""
-        if self._settings.inbox.duplicates == "always":
+        # Another video of a picture that a user has asked for, by `again` or in the settings, is no mistake.
+        if self._settings.inbox.duplicates != "skip" or job.parent:
             return
         other = await self._ledger.find_duplicate(job.fingerprint)
-        if other is None or other.id == job.id or other.removed:
+        if other is None or other.id == job.id or other.parent or other.removed:
+            return
+        if other.state is State.DONE and await asyncio.to_thread(self._outbox.lacks_video, other):
             return
         raise IllegalTransition(
             f"The same picture with the same ticket is job {other.short} by now, which is {other.state}.",
