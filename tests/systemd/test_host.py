@@ -67,6 +67,11 @@ def test_a_picture_dropped_by_somebody_else_becomes_a_video(boot):
     inside = f"/srv/{claimed.relative_to(machine.srv)}"
     for words in (("ls", inside), ("rmdir", inside), ("mv", inside, f"{inside}-mine")):
         assert machine.run(*words, user="person").returncode != 0
+    # Members see nothing of the service's state; ComfyUI's user neither that nor any picture.
+    state, engine = "/var/lib/zoetrope", "zoetrope-engine"
+    for user, path in (("person", state), (engine, state), (engine, "/srv/zoetrope/inbox")):
+        assert machine.run("test", "-d", path).returncode == 0
+        assert machine.run("ls", path, user=user).returncode != 0, (user, path)
     machine.until(
         lambda: machine.show("zoetrope.service", "StatusText").startswith("idle"), "it to be idle"
     )
@@ -221,6 +226,12 @@ def test_state_that_belongs_to_somebody_else_is_taken_over(boot):
     machine.until(lambda: "engine gpu-0 is up" in machine.systemctl("status", "zoetrope"), "it")
     machine.systemctl("stop", "zoetrope")
     machine.run("chown", "-R", "person:users", "/var/lib/zoetrope")
+    # And so is the folder of claims that a member made first, by systemd-tmpfiles, as at every boot.
+    claimed = "/srv/zoetrope/inbox/.zoetrope"
+    assert machine.run("rmdir", claimed).returncode == 0
+    assert machine.run("mkdir", "-m", "700", claimed, user="person").returncode == 0
+    assert machine.run("systemd-tmpfiles", "--create", "--prefix=/srv").returncode == 0
+    assert machine.run("stat", "-c", "%U %a", claimed).stdout.split() == ["zoetrope", "2700"]
     machine.systemctl("start", "zoetrope")
     assert machine.show("zoetrope.service", "ActiveState") == "active"
     drop(machine)
