@@ -87,5 +87,24 @@ async def test_what_is_no_finished_folder_of_the_job_is_not_taken_for_one(
     assert waits.state is not State.DONE
 
 
+async def test_who_can_write_into_the_outbox_can_make_a_job_under_way_count_as_done(pipeline):
+    """What docs/security.md says of members of the share; whoever ends this may take the sentence away."""
+    model = await pipeline.becomes(await pipeline.drop(), State.DONE)
+    await pipeline.conductor.pause()
+    job = await pipeline.becomes(await pipeline.drop(stem="dog", colour=7), State.QUEUED)
+    await pipeline.stop()
+    outbox = pipeline.settings.outbox.path
+    forged = outbox / f"forged-{job.id[:8]}"
+    shutil.copytree(outbox / model.outbox, forged)
+    (forged / "cat.mp4").rename(forged / "dog.mp4")
+    receipt = forged / "receipt.json"
+    receipt.write_text(json.dumps(json.loads(receipt.read_text()) | {"job": job.id}))
+    await pipeline.start()
+    done = await pipeline.becomes(job, State.DONE)
+    assert done.outbox == forged.name
+    made = [stage.artefacts for stage in done.stages]
+    assert made == [stage.artefacts for stage in model.stages], "none of its own was made"
+
+
 def test_a_receipt_of_other_stages_says_nothing_of_a_job():
     assert finished((), ()) is None
