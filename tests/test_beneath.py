@@ -68,6 +68,36 @@ def test_nothing_is_done_through_a_link(root, elsewhere, step):
     assert (root / "a" / "b" / "file").read_text() == "inside"
 
 
+@pytest.mark.parametrize("kind", ["file", "hard link", "link", "dangling link", "pipe", "folder"])
+def test_a_new_file_is_never_one_that_stands_there_already(root, tmp_path, kind):
+    there, kept = root / "new", tmp_path / "kept"
+    kept.write_text("of a user")
+    match kind:
+        case "file":
+            there.write_text("of a user")
+        case "hard link":
+            there.hardlink_to(kept)
+        case "link":
+            there.symlink_to(kept)
+        case "dangling link":
+            there.symlink_to(tmp_path / "made")
+        case "pipe":
+            os.mkfifo(there)
+        case "folder":
+            there.mkdir()
+    before = there.lstat()
+    with Beneath(root) as tree, pytest.raises((FileExistsError, Linked)):
+        tree.create("new")
+    after = there.lstat()
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (
+        before.st_ino,
+        before.st_size,
+        before.st_mtime_ns,
+    )
+    assert kept.read_text() == "of a user"
+    assert not (tmp_path / "made").exists()
+
+
 def test_the_folder_itself_may_be_a_link(root, tmp_path):
     (tmp_path / "to-root").symlink_to(root)
     with Beneath(tmp_path / "to-root") as tree:
