@@ -205,6 +205,7 @@ class Pipeline:
         colour: int = 90,
         fingerprint: str = "",
         parent: str = "",
+        pixels: str = "",
         **asked: object,
     ) -> Job:
         """Put a job into the ledger, as the inbox does."""
@@ -215,7 +216,7 @@ class Pipeline:
             "RGB"
         ).save(work / "cat.png")
         data = (work / "cat.png").read_bytes()
-        image = plain_image(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+        image = plain_image(sha256=hashlib.sha256(data).hexdigest(), size=len(data), pixels=pixels)
         ticket = Ticket(recipe=str(asked.pop("recipe", "tiny")), **asked)  # type: ignore[arg-type]
         job = Job(
             id=job_id,

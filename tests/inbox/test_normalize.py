@@ -47,6 +47,22 @@ def test_a_small_copy_shows_the_picture_upright_and_flat(tmp_path, size, small):
         assert near(shown.getpixel((small[0] - 3, middle)), (255, 255, 255), by=12)
 
 
+def test_what_is_seen_in_a_picture_has_one_hash_whatever_its_file_is_like(opened):
+    grey = Image.linear_gradient("L").resize((80, 600))
+    words = PngImagePlugin.PngInfo()
+    words.add_text("comment", "another file")
+    alike = [
+        opened(grey)[0].pixels,
+        opened(grey, pnginfo=words)[0].pixels,
+        opened(grey.convert("RGB"), name="cat.bmp")[0].pixels,
+        opened(grey.convert("RGBA"), name="alpha.png")[0].pixels,
+    ]
+    assert len(set(alike)) == 1
+    other = grey.copy()
+    other.putpixel((79, 599), 0)
+    assert opened(other)[0].pixels not in (alike[0], "")
+
+
 def test_grey_pictures_have_small_copies_too(tmp_path):
     noise("L").save(tmp_path / "grey.png")
     prepare(tmp_path / "grey.png", tmp_path / "upright.png", 4, tmp_path / "small.jpg")

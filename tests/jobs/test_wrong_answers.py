@@ -1,5 +1,6 @@
 """Whole jobs with an engine, or something in its place, that says what cannot be right."""
 
+import hashlib
 import json
 
 import pytest
@@ -145,3 +146,26 @@ async def test_a_failure_whose_history_another_client_cleared_is_no_crash(garble
     job = await garbled.pipeline.becomes(await garbled.pipeline.drop(), State.DONE, State.FAILED)
     kinds = [a.failure.kind for stage in job.stages for a in stage.attempts if a.failure]
     assert kinds[:1] == ["oom"]
+
+
+async def test_the_video_of_another_picture_is_a_wrong_answer_and_the_same_picture_may_give_it_again(
+    garbled,
+):
+    pipeline = garbled.pipeline
+    first = await pipeline.becomes(await pipeline.drop(pixels="a"), State.DONE, State.FAILED)
+    (clip,) = first.stages[0].artefacts
+    given = next(
+        content
+        for file in pipeline.settings.outbox.path.rglob("*.mp4")
+        if hashlib.sha256(content := file.read_bytes()).hexdigest() == clip.sha256
+    )
+    garbled.answers("/view", given)
+    other = await pipeline.drop(stem="dog", colour=7, pixels="b")
+    other = await pipeline.becomes(other, State.DONE, State.FAILED)
+    assert (other.state, other.reason.key) == (State.FAILED, "wrong-answer")
+    assert first.short in other.reason.sentence
+    garbled.answers("/view", given)
+    again = await pipeline.drop(stem="again", colour=8, pixels="a")
+    again = await pipeline.becomes(again, State.DONE, State.FAILED)
+    assert again.state is State.DONE, again.reason
+    assert again.stages[0].artefacts[0].sha256 == clip.sha256

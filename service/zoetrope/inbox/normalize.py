@@ -5,6 +5,7 @@ Runs in the worker process alone; the service itself never imports Pillow.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 import warnings
@@ -28,6 +29,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
 
 _PLAIN = frozenset({"RGB", "L"})
 _ORIENTATION = 0x0112
+_STRIPE = 256  # lines at once, so that a hash takes no second copy of a large picture
 _PLUGINS = {
     "WEBP": "PIL.WebPImagePlugin",
     "AVIF": "PIL.AvifImagePlugin",
@@ -45,6 +47,7 @@ class OpenedPicture(msgspec.Struct, frozen=True, kw_only=True):
     frames: int = 0  # of a video
     fps: float = 0.0
     changes: tuple[str, ...] = ()
+    pixels: str = ""
 
 
 def prepare(
@@ -86,7 +89,17 @@ def prepare(
         height=plain.height,
         made=bool(changes),
         changes=tuple(changes),
+        pixels=seen(plain),
     )
+
+
+def seen(image: Image.Image) -> str:
+    """Hash what is seen in a picture: the same in a file of another format, or with other words in it."""
+    digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
+    for top in range(0, image.height, _STRIPE):
+        stripe = image.crop((0, top, image.width, min(image.height, top + _STRIPE)))
+        digest.update(stripe.convert("RGB").tobytes())
+    return digest.hexdigest()
 
 
 def shrink(image: Image.Image, small: Path) -> None:

@@ -170,6 +170,7 @@ class Decoder:
             frames=answer.frames,
             fps=answer.fps,
             changes=answer.changes,
+            pixels=answer.pixels,
         )
 
     async def close(self) -> None:

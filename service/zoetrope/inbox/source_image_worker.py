@@ -50,6 +50,7 @@ class OpenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     frames: int = 0
     fps: float = 0.0
     changes: tuple[str, ...] = ()
+    pixels: str = ""
 
 
 def answer(request: OpenRequest) -> OpenAnswer:
@@ -85,6 +86,7 @@ def answer(request: OpenRequest) -> OpenAnswer:
         frames=opened.frames,
         fps=opened.fps,
         changes=opened.changes,
+        pixels=opened.pixels,
     )
 
 

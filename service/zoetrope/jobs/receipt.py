@@ -88,7 +88,7 @@ def write(
         negative=_words(job, plan, "negative"),
         plan=plan,
         # The small copy went with the work folder.
-        images=tuple(msgspec.structs.replace(image, small="") for image in job.images),
+        images=tuple(msgspec.structs.replace(image, small="", pixels="") for image in job.images),
         stages=tuple(
             StageReceipt(
                 name=stage.name,

@@ -15,6 +15,7 @@ from ..engine.protocol import Engine, Finished
 from ..errors import OutputVanished, Oversized
 from ..graphs.recipe import Recipe
 from ..places import Kind, Places
+from ..store.protocol import JobIndex
 from ..verify.check import check
 from .outcome import Failed, Obsolete, Outcome, Succeeded
 from .stage_request import expectation, most_bytes
@@ -27,6 +28,7 @@ async def bring(
     job: Job,
     work: Path,
     *,
+    index: JobIndex,
     places: Places,
     embed_graph: bool,
 ) -> Outcome:
@@ -69,8 +71,29 @@ async def bring(
         return Failed(failure)
     if not embed_graph:
         videos = [await asyncio.to_thread(identify, work / video.file) for video in videos]
+    if (failure := await _of_another(index, job, videos)) is not None:
+        return Failed(failure)
     made = poster.name if await asyncio.to_thread(poster.exists) else ""
     return Succeeded(tuple(videos), handoff[0] if handoff else None, tuple(verdicts), made)
+
+
+async def _of_another(index: JobIndex, job: Job, made: list[Artefact]) -> Failure | None:
+    """Return a failure if a result is, byte by byte, what another job published that was made of another picture.
+
+    The same bytes may well come out of the same picture again, whatever its file is like; so only pictures that
+    are known to look different count.
+    """
+    for artefact in made:
+        other = await index.find_publisher(artefact.sha256)
+        if other is not None and other.id != job.id and _differ(other, job):
+            message = f"The engine gave the video of job {other.short}, which was made of another picture."
+            return Failure(kind="wrong-answer", message=message)
+    return None
+
+
+def _differ(one: Job, other: Job) -> bool:
+    seen = [tuple(image.pixels for image in job.images) for job in (one, other)]
+    return all(map(all, seen)) and seen[0] != seen[1]
 
 
 def identify(file: Path) -> Artefact:

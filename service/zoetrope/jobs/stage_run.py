@@ -141,6 +141,7 @@ class StageRun:
             recipe,
             job,
             self._work,
+            index=self._ledger,
             places=self._places,
             embed_graph=self._embed_graph,
         )
