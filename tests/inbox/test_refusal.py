@@ -61,7 +61,7 @@ def test_what_belongs_to_the_picture_and_its_folder_are_named():
 
 
 def test_a_job_that_failed_can_go_on():
-    found = text(Refusal(name="cat.png", reason=WHY, where="job 12345678", failed=True, job="12345678"))  # fmt: skip
+    found = text(Refusal(name="cat.png", reason=WHY, where="job 12345678", ending="failed", job="12345678"))  # fmt: skip
     assert found.startswith("cat.png failed.\n")
     assert "Where: job 12345678\n" in found
     assert found.endswith("zoetrope retry 12345678\n")
