@@ -127,6 +127,7 @@ class WatchStatus(msgspec.Struct, kw_only=True):
     scanning_seconds: float = 0.0
     problem: Reason | None = None
     unreadable: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
 
 
 class Watcher:

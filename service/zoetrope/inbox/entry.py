@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from enum import StrEnum
 
 import msgspec
@@ -81,6 +82,11 @@ def classify(path: str) -> Entry:
 def is_foreign(name: str) -> bool:
     """Return whether a folder's name says that nothing in it is meant for us."""
     return _foreign(name)
+
+
+def key_of(entry: Entry) -> tuple[str, str]:
+    """Say what belongs to one picture: one folder and stem, in whichever way a system writes its accents."""
+    return entry.folder, unicodedata.normalize("NFC", entry.stem)
 
 
 def ticket_names(stem: str, half: str = "") -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from .entry import DEFAULTS, Entry, EntryKind, ticket_names
+from .entry import DEFAULTS, Entry, EntryKind, key_of, ticket_names
 
 # Whoever is waited for tells when it is complete; this is for when that message is lost.
 LONGEST_WAIT = 10.0
@@ -21,6 +21,7 @@ class Drop(msgspec.Struct, frozen=True, kw_only=True):
     pictures: tuple[Entry, ...]
     tickets: tuple[Entry, ...] = ()
     shared: bool = False  # another picture of the same stem needs the tickets, too
+    late: bool = False  # a ticket alone, in a picture's place, whose picture was taken without it
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -45,12 +46,12 @@ class Gathering:
 
     def add(self, entry: Entry) -> None:
         """Take a file into account."""
-        self._beside[entry.folder, entry.stem][entry.path] = entry
+        self._beside[key_of(entry)][entry.path] = entry
 
     def remove(self, entry: Entry) -> None:
         """Forget a file that was taken or is gone."""
         self._since.pop(entry.path, None)
-        key = (entry.folder, entry.stem)
+        key = key_of(entry)
         if key in self._beside:
             self._beside[key].pop(entry.path, None)
             if not self._beside[key]:
@@ -60,15 +61,22 @@ class Gathering:
         """List the pictures of a file's stem: those that may have waited for it."""
         return [other for other in self._siblings(entry) if other.kind is EntryKind.PICTURE]
 
+    def tickets_next_to(self, entry: Entry) -> list[Entry]:
+        """List the tickets of a file's stem."""
+        return [other for other in self._siblings(entry) if other.kind is EntryKind.TICKET]
+
     def decide(
         self, entry: Entry, arrived: float, now: float, is_ready: Callable[[str], bool | None]
     ) -> Drop | Wait:
         """Say what to take with a complete picture, or how long to wait; `is_ready` answers None for unknown files."""
         siblings = self._siblings(entry)
-        names = ticket_names(entry.stem, entry.half)
-        tickets = [s for s in siblings if s.kind is EntryKind.TICKET and s.half in ("", entry.half)]
         others = [s for s in siblings if s.kind is entry.kind and s.path != entry.path]
         counterparts = [s for s in others if entry.half and s.half and s.half != entry.half]
+        # A pair has the tickets of both halves, whichever is looked at first; the start's says more.
+        halves = sorted({entry.half, *(s.half for s in counterparts[:1])}, reverse=True)
+        names = list(dict.fromkeys(n for half in halves for n in ticket_names(entry.stem, half)))
+        wanted_halves = {"", *halves}
+        tickets = [s for s in siblings if s.kind is EntryKind.TICKET and s.half in wanted_halves]
         defaults = f"{entry.folder}/{DEFAULTS}" if entry.folder else DEFAULTS
         wanted = [*(s.path for s in tickets), *(s.path for s in counterparts[:1])]
         if any(is_ready(path) is False for path in wanted):
@@ -89,4 +97,4 @@ class Gathering:
         )
 
     def _siblings(self, entry: Entry) -> list[Entry]:
-        return list(self._beside.get((entry.folder, entry.stem), {}).values())
+        return list(self._beside.get(key_of(entry), {}).values())

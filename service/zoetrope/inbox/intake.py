@@ -31,11 +31,12 @@ from .claim import Claim, Claims
 from .gather import Drop
 from .job_input import from_claim, read_defaults, read_values
 from .leftovers import ITS_OWN, Leftovers
+from .lone_tickets import late
 from .readmission import Readmission
 from .retries import RETRY_SECONDS, Retries
 from .source_image import Decoder
 from .status import Held, IntakeStatus
-from .submissions import Submissions
+from .submissions import Submissions, no_turn
 from .trouble import closed_alone, find_room
 from .watcher import Watcher
 from .whereabouts import Whereabouts, away, find
@@ -211,7 +212,7 @@ class Intake:
 
     async def take(self, drop: Drop) -> Job | None:
         """Take one drop through; None if its files are gone or it has to be looked at again."""
-        return await self._take(_Work(drop=drop), _no_turn)
+        return await self._take(_Work(drop=drop), no_turn)
 
     def _start(self, work: _Work) -> None:
         before, self._last_turn = self._last_turn, asyncio.Event()
@@ -266,6 +267,9 @@ class Intake:
         claim = work.claim
         assert claim is not None
         try:
+            if work.drop is not None and work.drop.late:
+                await self._return_late(work, claim)
+                return None
             job = await self._ledger.claimed(claim.id)
             if job is None:
                 job = await self._admit(claim, work.arrived, turn)
@@ -290,6 +294,13 @@ class Intake:
             self._done(work)
             return job
         return None
+
+    async def _return_late(self, work: _Work, claim: Claim) -> None:
+        """Bring a ticket that came too late where people find it, with the reason."""
+        reason = late(claim.pictures[0])
+        await asyncio.to_thread(self._claims.refuse, claim, reason)
+        log.warning("%s is not used: %s", work.name, reason, extra={"action": "ticket-late"})
+        self._done(work)
 
     async def _miss(self, work: _Work, claim: Claim) -> bool:
         """Look why something is missing; false if it is not the picture."""
@@ -435,7 +446,3 @@ class Intake:
             log.error("%s waits: %s", work.name, reason, extra={"action": "held"})
         self._held[work.name] = Held(work.name, reason)
         self._look_later(work, self._hold_seconds)
-
-
-async def _no_turn() -> None:
-    return

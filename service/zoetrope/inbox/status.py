@@ -18,6 +18,7 @@ class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
     files: int = 0  # seen and not yet taken
     problem: Reason | None = None
     unreadable: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()  # tickets that no picture uses
 
 
 class Held(msgspec.Struct, frozen=True):

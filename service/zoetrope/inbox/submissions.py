@@ -154,7 +154,7 @@ class Submissions:
         self._in_hand.add(job_input.id)
         try:
             await asyncio.to_thread(find_room, self._settings)
-            job = await self._admission.admit(job_input, self._admission.draft(job_input), _no_turn)
+            job = await self._admission.admit(job_input, self._admission.draft(job_input), no_turn)
         except Exception as error:
             # What a cancelled request leaves is cleared away at the next start.
             with contextlib.suppress(ZoetropeError):
@@ -193,5 +193,5 @@ async def has_work(ledger: Journal, job_id: str) -> bool:
     return job.state is not State.REJECTED or bool(job.stages)
 
 
-async def _no_turn() -> None:
-    return
+async def no_turn() -> None:
+    """Wait for nobody's turn."""

@@ -21,6 +21,7 @@ from .disk_thread import DiskThread
 from .entry import Entry, EntryKind, classify
 from .events import Events
 from .gather import Drop, Gathering, Wait
+from .lone_tickets import LoneTickets
 from .presence import InboxMissing, Presence, absent, crowded
 from .stability import FileStat, Stability
 from .status import WatchStatus
@@ -59,6 +60,7 @@ class Watcher:
         self._wall = wall
         self._stability = Stability(settings.settle_seconds)
         self._gathering = Gathering(settings.ticket_grace_seconds)
+        self._lone = LoneTickets()
         self._in_hand: set[str] = set()
         self._standing: dict[str, tuple[int, int]] = {}  # files that stay though they were taken
         self._ready: list[tuple[tuple[float, int, str], str]] = []
@@ -96,6 +98,7 @@ class Watcher:
             files=len(self._stability),
             problem=self._thread.problem or self._problem or self._events.problem,
             unreadable=tuple(sorted(shown(path) for path in self._unreadable)),
+            alone=tuple(shown(path) for path in self._lone.alone),
         )
 
     async def run(self) -> None:
@@ -133,6 +136,7 @@ class Watcher:
     def done(self, drop: Drop) -> None:
         """The drop was taken, or needs no further look until it changes."""
         stays = self._settings.claim == "copy"
+        self._lone.note(drop, self._clock())
         for entry in (*drop.pictures, *drop.tickets):
             self._in_hand.discard(entry.path)
             if entry.kind is EntryKind.TICKET and (stays or drop.shared):
@@ -142,6 +146,9 @@ class Watcher:
             if stays and known is not None:
                 self._standing[entry.path] = known.look.signature
             self._forget(entry)
+        for ticket in self._gathering.tickets_next_to(drop.pictures[0]):
+            if self._is_ready(ticket.path):
+                self._complete(ticket)
 
     def again(self, drop: Drop, seconds: float) -> None:
         """The drop could not be taken now; offer it again, not before some time has passed."""
@@ -335,13 +342,15 @@ class Watcher:
             if self._stability.scan(path, look, now, wall, polled=self._is_polled(path)) and fresh:
                 ready.append(path)
         if found.whole:
-            self._reconcile(found, folders, whole=whole)
+            self._reconcile(found, folders, now, whole=whole)
         if whole and self._sorted and not self._open:
             self._open = True
             self._fresh.set()
         await self._confirm(ready)
 
-    def _reconcile(self, found: disk.Scan, folders: tuple[str, ...], *, whole: bool) -> None:
+    def _reconcile(
+        self, found: disk.Scan, folders: tuple[str, ...], now: float, *, whole: bool
+    ) -> None:
         """Forget what a scan did not see any more."""
         prefixes = tuple(f"{folder}/" for folder in folders)
         for path in self._stability.paths():
@@ -349,6 +358,7 @@ class Watcher:
                 self._forget(classify(path))
         if whole:
             self._standing = {p: s for p, s in self._standing.items() if p in found.files}
+            self._lone.look(self._stability, self._gathering, now)
             files = {path for path in self._unreadable if path in self._stability}
             for folder in set(found.unreadable) - self._unreadable:
                 disk.tell_unreadable(folder)
@@ -389,6 +399,9 @@ class Watcher:
             self._offer(entry.path)
             return
         beside = [other.path for other in self._gathering.pictures_next_to(entry)]
+        if not beside and entry.kind is EntryKind.TICKET:
+            self._offer(entry.path)
+            return
         if entry.kind is EntryKind.DEFAULTS:
             prefix = f"{entry.folder}/" if entry.folder else ""
             beside = [path for path in self._stability.paths() if path.startswith(prefix)]
@@ -409,7 +422,10 @@ class Watcher:
         known = self._stability.get(path)
         if known is None or not known.ready or path in self._in_hand:
             return None
-        found = self._gathering.decide(classify(path), known.arrived, self._clock(), self._is_ready)
+        entry = classify(path)
+        if entry.kind is EntryKind.TICKET:
+            return self._lone.decide(entry, self._gathering, self._clock())
+        found = self._gathering.decide(entry, known.arrived, self._clock(), self._is_ready)
         if isinstance(found, Wait):
             heapq.heappush(self._later, (found.until, path))
             self._wake.set()

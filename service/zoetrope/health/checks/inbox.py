@@ -76,7 +76,11 @@ class InboxCheck:
                 next_step=" ".join(dict.fromkeys(step for _, step in found if step)),
             )
         how = {"inotify": "by events", "poll": "by polling"}.get(status.mode, status.mode)
-        return CheckResult(name=self.name, level="ok", found=f"{settings.path} is watched {how}.")
+        return CheckResult(
+            name=self.name,
+            level="ok",
+            found=f"{settings.path} is watched {how}.{_alone(status.alone)}",
+        )
 
     async def _notice(self) -> Reason | None:
         """Say what is to be fixed in the folders, unless someone has done so meanwhile."""
@@ -110,6 +114,15 @@ def _unreadable(names: Sequence[str], folder: str) -> tuple[str, str]:
     more = f" and {rest} more" if rest > 0 else ""
     found = f"Cannot be read: {', '.join(names[:NAMED])}{more}"
     return found, f"Let the group read them: chmod g+r in {folder}"
+
+
+def _alone(tickets: Sequence[str]) -> str:
+    """Name tickets that wait for a picture: nothing is wrong with that, unless a name was mistyped."""
+    if not tickets:
+        return ""
+    rest = len(tickets) - NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    return f" No picture uses these tickets yet: {', '.join(tickets[:NAMED])}{more}."
 
 
 def stale_after(rescan_seconds: float) -> float:
