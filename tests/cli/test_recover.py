@@ -1,6 +1,8 @@
 import json
 
 from tests.fakes.lost import lose
+from zoetrope.domain.job import State
+from zoetrope.errors import Reason
 
 
 def test_lost_work_is_listed_with_what_is_known(service, run):
@@ -25,6 +27,17 @@ def test_named_work_becomes_jobs_and_one_refusal_does_not_hold_back_the_others(s
     assert result.stdout.endswith("cat.png: queued\n")
     assert "no lost work 'ffff'" in result.stderr
     assert run("recover").stdout == "No work waits in lost+found.\n"
+
+
+def test_what_a_user_had_ended_is_said_and_made_only_by_its_id(service, run):
+    declined = Reason("declined", "Declined at the review.")
+    ended = lose(service.parts.settings, state=State.CANCELLED, reason=declined)
+    lose(service.parts.settings)
+    assert "declined by a user" in run("recover").stdout
+    result = run("recover", "--all")
+    assert (result.exit_code, result.stdout.count(" is job ")) == (0, 1)
+    assert ended.short not in result.stdout
+    assert run("recover", ended.short).exit_code == 0
 
 
 def test_all_of_it_becomes_jobs(service, run):

@@ -12,13 +12,14 @@ import msgspec
 import pytest
 
 from tests.fakes.pipeline import RECIPES, Pipeline, order, recipe_with
+from zoetrope.beneath import Beneath
 from zoetrope.dispatch.queue import Queue
 from zoetrope.domain.job import Progress, State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
 from zoetrope.engine.simulated import Fault
 from zoetrope.errors import IllegalTransition
-from zoetrope.jobs import stage_results
+from zoetrope.jobs import stage_results, work_note
 from zoetrope.jobs.settlement import Settlement
 from zoetrope.jobs.worker import EngineWorker
 
@@ -122,7 +123,11 @@ async def test_a_declined_review_ends_the_job_and_can_be_taken_back(pipeline):
     job = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
     job = await pipeline.conductor.decline(job.id, "the eyes wander")
     assert (job.state, job.reason.key) == (State.CANCELLED, "declined")
-    assert (await pipeline.conductor.retry(job.id)).state is State.REVIEW
+    # Should the ledger be lost, the work knows that nobody wants it.
+    with Beneath(pipeline.settings.work) as work:
+        assert work_note.read(work, job.id).state is State.CANCELLED
+        assert (await pipeline.conductor.retry(job.id)).state is State.REVIEW
+        assert work_note.read(work, job.id).state is State.REVIEW
     await pipeline.conductor.approve(job.id)
     await pipeline.becomes(job, State.DONE)
 

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 @click.command(epilog="\b\nExample:\n  zoetrope recover --all")
 @click.argument("ids", metavar="[ID...]", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Make jobs of all that waits.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Make jobs of all that waits, but of what a user had cancelled or declined.",
+)
 @common
 @pass_options
 def recover(options: Options, ids: tuple[str, ...], everything: bool) -> int:
@@ -36,7 +41,7 @@ def recover(options: Options, ids: tuple[str, ...], everything: bool) -> int:
         return _list(client, options)
     return each(
         options,
-        ids or [note.job for page in list(_pages(client)) for note in page.lost],
+        ids or [n.job for page in list(_pages(client)) for n in page.lost if not n.ended],
         client.recover,
         lambda lost, job: (
             f"{lost[:8]} is job {job.short} {show.clean(job.name)}: {show.coloured(job.state)}"
@@ -82,5 +87,9 @@ def _row(note: LostNote) -> tuple[str, ...]:
         names or note.stem,
         note.ticket.recipe if note.ticket else "?",
         show.ago(note.accepted) if note.accepted else "?",
-        f"its video is {note.video}" if note.video else "",
+        f"its video is {note.video}"
+        if note.video
+        else f"{note.ended} by a user"
+        if note.ended
+        else "",
     )

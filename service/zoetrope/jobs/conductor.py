@@ -14,7 +14,7 @@ from ..dispatch.queue import Queue
 from ..domain import steps
 from ..domain.job import ENDED, Job, State
 from ..engine.protocol import Engine, Stats
-from ..errors import IllegalTransition, Reason, ZoetropeError
+from ..errors import IllegalTransition, NotReadable, Reason, ZoetropeError
 from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..models.hashes import Hashes
@@ -22,7 +22,7 @@ from ..places import Places
 from ..settings import Settings
 from ..store.protocol import JobStore
 from ..store.retry import until_answered
-from . import recovery
+from . import recovery, work_note
 from .absence import Absence
 from .lint_gate import LintGate
 from .outbox import Outbox
@@ -180,12 +180,14 @@ class Conductor:
     async def decline(self, job_id: str, why: str = "") -> Job:
         """A person does not like what the review shows."""
         job = await self._ledger.change(job_id, lambda j: steps.decline(j, self._clock(), why))
+        await self._note(job)
         await self._publisher.reconcile(job_id)
         return job
 
     async def cancel(self, job_id: str, why: str = "") -> Job:
         """A user cancels a job; the engine is told at once, or as soon as it answers."""
         job = await self._ledger.change(job_id, lambda j: steps.cancel(j, self._clock(), why))
+        await self._note(job)
         await self._publisher.reconcile(job_id)
         if (attempt := steps.cancelled_attempt(job)) is not None:
             for worker in self._workers:
@@ -199,12 +201,18 @@ class Conductor:
         """A person wants a failed or cancelled job tried again."""
         await self._need_only_one(await self._ledger.get(job_id))
         job = await self._ledger.change(job_id, lambda j: steps.retry(j, self._clock()))
+        await self._note(job)
         with contextlib.suppress(OSError):
             await self._take_back(job)
         if job.state is State.REVIEW or job.stage is None:
             await self._publisher.reconcile(job_id)
             job = await self._ledger.get(job_id)
         return job
+
+    async def _note(self, job: Job) -> None:
+        """Have the work itself say what a user decided, should the ledger be lost; it may be gone already."""
+        with contextlib.suppress(OSError, NotReadable):
+            await asyncio.to_thread(work_note.keep, self._settings.work / job.id, job)
 
     async def _need_only_one(self, job: Job) -> None:
         """Raise where the same picture with the same ticket became another job, which nobody wants twice."""

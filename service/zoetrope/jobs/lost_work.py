@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from ..beneath import Beneath, Linked, Place
-from ..domain.job import Job, is_job_id
+from ..domain.job import Job, State, is_job_id
 from ..domain.values import Ticket
 from ..errors import NotFound
 from ..store.rows import BROKEN
@@ -58,6 +58,9 @@ class LostNote(msgspec.Struct, frozen=True, kw_only=True):
     recipe_version: str = ""
     seed: int | None = None
     video: str = ""  # in the outbox, if there was one when it was put aside
+    ended: Annotated[
+        str, msgspec.Meta(description="How a user had ended it: cancelled or declined; else empty.")
+    ] = ""
 
 
 def describe(
@@ -89,6 +92,7 @@ def describe(
         ticket=job.ticket,
         recipe_version=job.recipe_version,
         seed=job.seed,
+        ended=job.reason.key if job.state is State.CANCELLED and job.reason else "",
     )
 
 

@@ -34,6 +34,7 @@ function row(library, report, note) {
     make("div", { class: "what" },
       make("h3", {}, name),
       about ? make("p", { class: "quiet" }, about) : null,
+      note.ended ? make("p", { class: "quiet" }, `A user had ${note.ended} it.`) : null,
       note.video ? make("p", { class: "why" }, `Its video is in the outbox already: ${note.video}`) : null),
     make("div", { class: "acts" }, recover));
 }
