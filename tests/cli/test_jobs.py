@@ -23,6 +23,17 @@ def test_jobs_are_listed_with_what_to_do_about_them(service, run):
     assert "i2v 15 %, step 3/20" in lines[3]
 
 
+def test_a_stage_that_the_engine_has_made_says_what_takes_the_time(service, run):
+    job = service.add(State.RUNNING)
+    live = Live(stage="i2v", engine="e", node="SaveVideo", value=1, maximum=1, fraction=0.98)
+    for brings, words in (("fetch", "being fetched"), ("check", "being checked")):
+        shown = msgspec.structs.replace(live, brings=brings)
+        service.parts.conductor.lives[job.id] = shown
+        line = run("jobs").stdout.splitlines()[1]
+        assert f"i2v made; its {'file' if brings == 'fetch' else 'video'} is {words}" in line
+        assert "98 %" not in line
+
+
 def test_a_job_says_that_its_work_was_removed_and_what_is_left_to_do(service, run):
     job = service.add(State.FAILED, removed=1.0)
     shown = run("job", job.short).stdout

@@ -1,7 +1,11 @@
+import asyncio
+
 import pytest
 
+from zoetrope.domain.job import State
 from zoetrope.engine.protocol import Cached, Started, Step
 from zoetrope.graphs.graph import Node
+from zoetrope.jobs import stage_results
 from zoetrope.jobs.progress import ProgressMeter, eta, silence, weight
 
 GRAPH = {
@@ -62,3 +66,31 @@ def test_silence_is_judged_by_what_the_stage_is_expected_to_take(
         silent=silent, elapsed=elapsed, fraction=fraction, estimate=estimate, patience=180
     )
     assert (silent > allowed) is stuck
+
+
+async def test_what_the_engine_has_made_is_said_to_be_fetched_and_then_checked(
+    pipeline, monkeypatch
+):
+    fetch, check = pipeline.clients[0].fetch, stage_results.check
+    gates = {"fetch": asyncio.Event(), "check": asyncio.Event()}
+
+    async def held_fetch(*args, **options):
+        await gates["fetch"].wait()
+        return await fetch(*args, **options)
+
+    async def held_check(*args, **options):
+        await gates["check"].wait()
+        return await check(*args, **options)
+
+    monkeypatch.setattr(pipeline.clients[0], "fetch", held_fetch)
+    monkeypatch.setattr(stage_results, "check", held_check)
+    job = await pipeline.drop()
+
+    def brings():
+        live = pipeline.conductor.live(job.id)
+        return live and (live.stage, live.brings, live.eta, live.silence)
+
+    for what, gate in gates.items():
+        await pipeline.until(lambda what=what: brings() == ("i2v", what, None, 0.0))
+        gate.set()
+    await pipeline.becomes(job, State.DONE)

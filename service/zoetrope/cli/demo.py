@@ -141,6 +141,8 @@ def doing(job: JobView) -> str:
     """Say what a stage does now, and the time left once there is an estimate."""
     live = job.live
     assert live is not None
+    if live.brings:
+        return show.BROUGHT[live.brings]
     step = f"step {live.value:.0f}/{live.maximum:.0f}" if live.maximum > 1 else ""
     # Before a quarter is done the estimate is the recipe's, which means a large GPU.
     left = f"{show.span(live.eta)} left" if live.eta is not None and live.fraction >= 0.25 else ""

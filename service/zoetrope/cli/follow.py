@@ -180,7 +180,7 @@ class Bars:
 
 def _doing(job: JobView) -> str:
     live = job.live
-    if live is None or job.state != "running" or live.behind:
+    if live is None or job.state != "running" or live.behind or live.brings:
         return show.progress(job) or job.state
     step = f" step {live.value:.0f}/{live.maximum:.0f}" if live.maximum > 1 else ""
     return f"{live.stage}{step}" + ("" if live.eta is None else f", {show.span(live.eta)} left")

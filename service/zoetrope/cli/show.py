@@ -23,6 +23,8 @@ COLOURS = {
     "degraded": "yellow",
     "failing": "red",
 }
+# What takes the time once the engine is done with a stage.
+BROUGHT = {"fetch": "its file is being fetched", "check": "its video is being checked"}
 LONGEST = 28  # columns of a terminal that one cell may take
 ENDED = ("done", "failed", "cancelled", "rejected")
 
@@ -72,6 +74,8 @@ def progress(job: JobView) -> str:
         return f"{live.stage} next, behind {prompts_of_others(live.behind)}"
     if job.state == "queued":
         return f"{live.stage} next"
+    if live.brings:
+        return f"{live.stage} made; {BROUGHT[live.brings]}"
     text = f"{live.stage} {live.fraction * 100:.0f} %"
     if live.maximum > 1:
         text += f", step {live.value:.0f}/{live.maximum:.0f}"

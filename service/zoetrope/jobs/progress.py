@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from ..engine.protocol import Cached, Event, Step
 from ..graphs.graph import Graph, Node
+
+Brings = Literal["fetch", "check"]
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +27,15 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     behind: int = 0
     moved: float = 0.0  # unix time of its last sign of progress
     silence: float = 0.0  # seconds that may pass until the next; 0 once the engine is done with it
+    brings: Literal["", "fetch", "check"] = (
+        ""  # what takes the time once the engine is done with it
+    )
+
+
+def brought(live: Live | None, stage: str, engine: str, now: float, what: Brings) -> Live:
+    """Say of a stage that the engine has made that its file is fetched or checked now."""
+    live = live or Live(stage=stage, engine=engine, fraction=1.0, started=now)
+    return msgspec.structs.replace(live, brings=what, silence=0.0, eta=None, moved=now)
 
 
 def prompts_of_others(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from ..places import Kind, Places
 from ..store.protocol import JobIndex
 from ..verify.check import check
 from .outcome import Failed, Obsolete, Outcome, Succeeded
+from .progress import Brings
 from .stage_request import expectation, most_bytes
 
 
@@ -28,6 +30,7 @@ async def bring(
     job: Job,
     work: Path,
     *,
+    say: Callable[[str, Brings], None],
     index: JobIndex,
     places: Places,
     embed_graph: bool,
@@ -40,6 +43,7 @@ async def bring(
     name = f"{stage.name}-{attempt.number}"
     expected = expectation(recipe, spec, job)
     most = most_bytes(expected)
+    say(stage.name, "fetch")
     try:
         videos = await _fetch(engine, finished, spec.output, work / name, most)
         # What the next stage works on, if the recipe has something better than the clip.
@@ -51,6 +55,7 @@ async def bring(
     except Oversized as error:
         return Failed(Failure(kind="doubtful", message=error.reason.sentence))
     poster = work / f"{name}.jpg"
+    say(stage.name, "check")
     # Engines finish more stages than the host can check at once.
     async with places.take(Kind.VIDEO):
         verdicts = [

@@ -41,7 +41,7 @@ from .environment import environment, names_in
 from .fallbacks import needs_free
 from .lint_gate import LintGate
 from .outcome import DIED, FORGOTTEN, INTERRUPTED, REMOVED, Failed, Obsolete, Outcome, Postponed
-from .progress import Live, ProgressMeter, eta, silence
+from .progress import Brings, Live, ProgressMeter, brought, eta, silence
 from .stage_request import StageRequest, outdated_stages, planned, size_key
 from .stage_results import bring
 from .wrong_answers import WrongAnswers
@@ -141,6 +141,7 @@ class StageRun:
             recipe,
             job,
             self._work,
+            say=self._brings,
             index=self._ledger,
             places=self._places,
             embed_graph=self._embed_graph,
@@ -394,6 +395,10 @@ class StageRun:
             return
         if (usage := await self._tuner.ended(metering)) is not None:
             await self._ledger.change(self.job_id, lambda j: steps.measure(j, self._clock(), usage))
+
+    def _brings(self, stage: str, what: Brings) -> None:
+        self.live = brought(self.live, stage, self._engine.name, self._clock(), what)
+        self._tell(self.job_id, self.live)
 
     def _expect_nothing(self) -> None:
         """The engine is done, or gone: that nothing moves there means nothing from here on."""

@@ -3,6 +3,9 @@
 import { make } from "./element.js";
 import { count, percent, span } from "./format.js";
 
+// The engine is done with it, and this takes the time.
+const BROUGHT = { fetch: "its file is being fetched", check: "its video is being checked" };
+
 /** The bars of one job. */
 export class StageBars {
   #bars = new Map();
@@ -44,10 +47,11 @@ export function progressText(job) {
   const attempt = stage.attempts.length > 1 ? `, attempt ${stage.attempts.length}` : "";
   const name = `${stage.name}${place}${attempt}`;
   if (!job.live) return job.state === "running" ? name : `Next: ${name}`;
-  const { value, maximum, fraction: done, eta, behind } = job.live;
+  const { value, maximum, fraction: done, eta, behind, brings } = job.live;
   // How long those take, only their clients know: no time that is left.
   if (behind) return `Next: ${name}, behind ${count(behind, "prompt")} of other clients`;
   if (job.state === "queued") return `Next: ${name}`;
+  if (brings) return `${name}: made; ${BROUGHT[brings]}`;
   const step = maximum > 1 ? `, step ${Math.round(value)} of ${Math.round(maximum)}` : "";
   const left = eta === null || eta === undefined ? "" : `, about ${span(eta)} left`;
   return `${name}: ${percent(done)}${step}${left}`;
