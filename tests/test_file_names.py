@@ -44,6 +44,14 @@ def test_a_stem_is_made_safe_for_every_share(stem, safe):
     assert safe_stem(stem) == safe
 
 
+@pytest.mark.parametrize("device", ["con", "AUX", "Lpt1", "com²", "nul.b", "prn .x"])
+def test_no_file_is_called_like_a_device_of_windows(device):
+    assert safe_stem(device) == safe_stem(f" {device}.") == f"_{device}"
+    assert len(safe_stem(f"con.{'x' * STEM_BYTES}").encode()) <= STEM_BYTES
+    for harmless in (f"{device.partition('.')[0].strip()}a", f"a {device}"):
+        assert not safe_stem(harmless).startswith("_")
+
+
 def test_long_stems_that_begin_alike_stay_apart_and_are_cut_once():
     one, other = (safe_stem("Ж" * 120 + end) for end in ("a", "b"))
     assert one != other

@@ -25,10 +25,17 @@ _JOB_FOLDER = re.compile(r"[^.].*-(?:[0-9a-f]{8}|[0-9a-f]{32}(?:-\d)?)", re.DOTA
 # Control characters, what shares with Windows forbid, and marks that turn the writing direction around.
 _UNSAFE = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffd<>:"/\\\\|?*]')
 
+# Windows opens a device of its own by these names, whatever ending they have, and no file.
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\..*)?", re.IGNORECASE
+)
+
 
 def safe_stem(stem: str) -> str:
     """Make a stem that is fit for file names on every share and short enough to be added to."""
     text = unicodedata.normalize("NFC", _UNSAFE.sub("_", shown(stem)))
+    if _DEVICE.fullmatch(bare := text.strip(" .")):
+        text = f"_{bare}"
     if len(text.encode("utf-8")) > STEM_BYTES:
         # Names that only begin alike stay apart: halves of a pair find each other by their stem.
         mark = f"~{hashlib.sha256(text.encode('utf-8')).hexdigest()[:6]}"

@@ -300,6 +300,14 @@ def test_text_named_png_is_refused(refused):
     reason = refused(b"hello, this is not a picture\n")
     assert reason.key == "picture-unknown"
     assert reason.sentence == "The file is text, not a picture."
+    assert "a ticket is called cat.toml or cat.txt" in reason.next_step
+
+
+@pytest.mark.parametrize("kind", [b"P1", b"P2", b"P3", b"P5", b"P6"])
+def test_a_netpbm_picture_is_called_one_also_where_its_pixels_are_text(refused, kind):
+    reason = refused(kind + b"\n# made by hand\n2 2\n255\n0 1 1 0\n")
+    assert "PGM" in reason.sentence
+    assert "PNG" in reason.next_step
 
 
 def test_an_empty_file_is_refused(refused):

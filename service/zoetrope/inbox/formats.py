@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ..errors import Rejected
 
 HEAD = 4096  # bytes that suffice to tell
+# A number for the kind, then the width; a comment may stand between.
+_NETPBM = re.compile(rb"P[1-6]\s+(?:#[^\n]*\n\s*)*[0-9]")
 
 SUFFIXES = {
     "PNG": ".png",
@@ -113,6 +116,12 @@ def refusal(head: bytes) -> Rejected:
             "Drop a single frame of it as a picture.",
             key="picture-unknown",
         )
+    if _NETPBM.match(head):
+        return Rejected(
+            "The file is a PBM, PGM or PPM picture, which is not opened.",
+            "Save it as PNG.",
+            key="picture-unknown",
+        )
     text = _text(head)
     if text is not None:
         if "<svg" in text.lower():
@@ -122,7 +131,8 @@ def refusal(head: bytes) -> Rejected:
         elif text.startswith("version https://git-lfs"):
             what, advice = "a Git LFS pointer", "Run `git lfs pull` and copy the picture again."
         else:
-            what, advice = "text", "Check what was saved under this name."
+            what = "text"
+            advice = "Check what was saved under this name; a ticket is called cat.toml or cat.txt."
         return Rejected(f"The file is {what}, not a picture.", advice, key="picture-unknown")
     return Rejected(
         "The file has no picture format that can be opened.", OPENED, key="picture-unknown"
