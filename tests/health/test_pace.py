@@ -4,6 +4,9 @@ import msgspec
 
 from tests.fakes.source_image import plain_image
 from tests.jobs.test_durations import make
+from tests.web.fakes import WorkerStatus
+from zoetrope.domain.query import JobQuery
+from zoetrope.engine.protocol import Stats
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.health.checks.pace import PaceCheck
 
@@ -33,6 +36,18 @@ async def test_a_slow_stage_is_degraded_with_its_likely_causes(parts):
     assert verdict.next_step.startswith(
         "Likely causes, in this order: the attention kernel is sdpa"
     )
+
+
+async def test_an_engine_that_computes_on_processors_is_not_told_of_its_gpu(parts):
+    for seconds in (*6 * [100.0], 300.0):
+        await finish(parts, seconds)
+    name = (await parts.ledger.page(JobQuery(limit=1)))[0].job.stages[0].attempts[0].engine
+    parts.conductor.workers = [WorkerStatus(name=name, stats=Stats(version="1", pool_free=None))]
+    verdict = await PaceCheck(parts).look()
+    assert "computes on processors" in verdict.next_step
+    assert "LoRA" not in verdict.next_step
+    parts.conductor.workers = [WorkerStatus(name=name, stats=Stats(version="1"))]
+    assert "LoRA" in (await PaceCheck(parts).look()).next_step
 
 
 async def test_a_recipes_first_stage_is_held_against_its_document(parts):

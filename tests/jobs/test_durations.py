@@ -99,9 +99,22 @@ def test_a_band_grows_with_the_clip_and_does_not_shrink(size, limit):
 
 def test_without_any_like_all_that_may_be_is_named_in_order():
     causes = judge(msgspec.structs.replace(USUAL, seconds=999.0, mhz=None), [], 100.0).causes
-    words = ("attention kernel", "LoRA", "parameters (steps 20)", "clocks", "swaps", "compilation")
+    words = (
+        *("attention kernel", "LoRA", "parameters (steps 20)", "clocks"),
+        *("swaps", "compilation", "other work"),
+    )
     assert len(causes) == len(words)
     assert all(word in cause for word, cause in zip(words, causes, strict=True))
+
+
+def test_an_engine_without_a_gpu_has_no_causes_of_a_gpu():
+    last = msgspec.structs.replace(USUAL, seconds=999.0, mhz=None, processors=True)
+    causes = judge(last, [], 100.0).causes
+    assert "computes on processors" in causes[0]
+    assert "other work" in causes[1]
+    assert "swaps" in causes[2]
+    named = " ".join(causes)
+    assert not any(word in named for word in ("LoRA", "clocks", "kernel", "gpu status"))
 
 
 def test_what_the_host_rules_out_is_not_named():

@@ -54,6 +54,8 @@ class MadeStage(msgspec.Struct, frozen=True, kw_only=True):
     slowed_by: tuple[str, ...] = ()
     version: str = ""
     job: str = ""
+    engine: str = ""
+    processors: bool = False  # the engine has no GPU
 
     @property
     def work(self) -> int:
@@ -106,6 +108,7 @@ def runs(job: Job) -> list[MadeStage]:
                 slowed_by=usage.slowed_by if usage is not None else (),
                 version=attempt.version,
                 job=job.short,
+                engine=attempt.engine,
             )
         )
     return found
@@ -187,6 +190,13 @@ def _causes(last: MadeStage, like: Sequence[MadeStage]) -> tuple[str, ...]:
 def _possible(last: MadeStage, like: Sequence[MadeStage]) -> list[str]:
     """Name what nothing recorded speaks against, in the same order."""
     parameters = ", ".join(f"{key} {value}" for key, value in last.parameters)
+    busy = "other work on this host's processors at the time: uptime, top"
+    if last.processors:
+        return [
+            f"the engine {last.engine} computes on processors, not on a GPU: see ComfyUI's log",
+            busy,
+            "a host that swaps: free -h",
+        ]
     possible = [
         (not like, f"another attention kernel than was chosen ({last.attention or 'not known'}): zoetrope health"),
         (True, "a LoRA that was not loaded (look for `lora key not loaded` in ComfyUI's log)"),
@@ -194,6 +204,7 @@ def _possible(last: MadeStage, like: Sequence[MadeStage]) -> list[str]:
         (last.mhz is None or not like, "clocks that are held down: zoetrope gpu status"),
         (True, "blocks or the text encoder that wait in host memory, or a host that swaps"),
         (True, "compilation after a change of size, or none where there was some"),
+        (True, busy),
     ]  # fmt: skip
     return [text for is_open, text in possible if is_open]
 

@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from ...domain.job import Job, State
 from ...domain.query import JobQuery
 from ...errors import ZoetropeError
@@ -48,6 +50,8 @@ class PaceCheck:
         causes: tuple[str, ...] = ()
         for run in runs(last):
             estimate, band = await asyncio.to_thread(self._expected, last, run)
+            processors = run.engine in self._on_processors()
+            run = msgspec.structs.replace(run, processors=processors)
             slow = judge(run, earlier, estimate, band)
             if slow is not None:
                 found.append(_told(slow, band))
@@ -62,6 +66,12 @@ class PaceCheck:
             found=" ".join(found),
             next_step=f"Likely causes, in this order: {'; '.join(causes)}.",
         )
+
+    def _on_processors(self) -> set[str]:
+        """Name the engines that have no GPU."""
+        conductor = self._runtime.conductor
+        workers = conductor.status().workers if conductor is not None else ()
+        return {w.name for w in workers if w.stats is not None and w.stats.pool_free is None}
 
     def _expected(self, job: Job, run: MadeStage) -> tuple[float | None, Band | None]:
         recipes = self._runtime.recipes
