@@ -249,6 +249,9 @@ async def clip(put):
         ("bytes=300000-600000", slice(300_000, 600_001)),
         ("bytes=100-99999999999", slice(100, None)),
         ("bytes=-99999999999", slice(0, None)),
+        ("bytes=-99999999999999999999", slice(0, None)),
+        ("bytes=-" + "9" * 5000, slice(0, None)),
+        ("bytes=" + "0" * 5000 + "5-" + "9" * 2000, slice(5, None)),
     ],
 )
 async def test_a_part_is_what_was_asked_for(client, clip, asked, part):

@@ -42,7 +42,8 @@ UNKNOWN = "application/octet-stream"
 # A link where none may be (ELOOP), and a socket (ENXIO), are no files either.
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EACCES}
 
-_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_BEYOND = 10**19  # more bytes than any file has
 _RANGES = re.compile(r"bytes=[0-9 ,-]+")
 
 
@@ -101,12 +102,18 @@ def span(asked: str | None, size: int) -> ByteRange | None:
         raise BadRange(asked, size)
     first, last = found.groups()
     if first:
-        start, end = int(first), min(int(last or size), size - 1)
+        start, end = _number(first), min(_number(last or str(size)), size - 1)
     else:
-        start, end = max(0, size - int(last or 0)), size - 1
+        start, end = max(0, size - _number(last or "0")), size - 1
     if start > end:
         raise BadRange(asked, size)
     return ByteRange(start, end - start + 1)
+
+
+def _number(digits: str) -> int:
+    """Read a number of any length: Python refuses to read one of thousands of digits."""
+    plain = digits.lstrip("0")
+    return int(plain or "0") if len(plain) <= 19 else _BEYOND
 
 
 async def send(
