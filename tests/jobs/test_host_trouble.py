@@ -238,6 +238,40 @@ async def test_a_picture_that_is_missing_before_it_was_sent_lets_others_go_first
     assert [len(s.attempts) for s in job.stages] == [1, 1]
 
 
+async def test_a_picture_that_stays_missing_is_logged_once_and_the_way_out_can_be_gone(
+    pipeline, monkeypatch, caplog
+):
+    for name in ("HOST_SECONDS", "LONGEST_WAIT"):
+        monkeypatch.setattr(f"zoetrope.jobs.settlement.{name}", 0.05)
+    caplog.set_level("INFO")
+    order(pipeline, "slow", seconds=0.2, times=1)
+    await pipeline.drop(stem="first")
+    job = await pipeline.drop(stem="lost")
+    picture = pipeline.settings.work / job.id / "cat.png"
+    picture.rename(pipeline.root / "kept.png")
+    held = await pipeline.waits(job, "missing")
+    assert held.reason.next_step.endswith(
+        f"zoetrope cancel {job.short}) and drop the picture again."
+    )
+    tries = 0
+
+    def see(_, changed):
+        nonlocal tries
+        tries += changed.id == job.id and changed.reason is not None
+
+    pipeline.ledger.on_change(see)
+    await pipeline.until(lambda: tries > 3)
+
+    def actions(*wanted: str) -> list[str]:
+        said = [r for r in caplog.records if getattr(r, "job", "") == job.short]
+        return [r.action for r in said if r.action in wanted]
+
+    assert actions("missing", "goes-on") == ["missing"]
+    (pipeline.root / "kept.png").rename(picture)
+    await pipeline.becomes(job, State.DONE)
+    assert actions("missing", "goes-on") == ["missing", "goes-on"]
+
+
 async def older(pipeline: Pipeline, job) -> None:
     """Make a job one of an older zoetrope, which kept no version of its recipe."""
     bare = partial(msgspec.structs.replace, recipe_version="", plan=None)

@@ -169,7 +169,10 @@ class Publisher:
             await self._ledger.change(job.id, lambda j: steps.wait(j, self._clock(), None))
 
     async def _note_problem(self, job_id: str, error: Exception) -> None:
-        if (reason := reason_of(error, job_id)) is None:
+        job: Job | None = None
+        with contextlib.suppress(ZoetropeError):
+            job = await self._ledger.get(job_id)
+        if (reason := reason_of(error, job)) is None:
             said = f"Publishing it to the outbox failed: {type(error).__name__}: {error}."
             reason = Reason("internal", said, "Please report this; it is tried again.")
         known = self._pending.get(job_id)
@@ -188,10 +191,10 @@ class Publisher:
         self._wake.set()
 
 
-def reason_of(error: Exception, job_id: str) -> Reason | None:
+def reason_of(error: Exception, job: Job | None) -> Reason | None:
     """Say what an error means that is neither the job's nor a mistake of ours; None for any other."""
     if isinstance(error, RecipeError | LedgerError | DiskFull | NotReadable):
-        return way_out(job_id, error.reason)
+        return way_out(job, error.reason)
     if isinstance(error, Rejected) and error.reason.key == "recipe-unknown":
         sentence = error.reason.sentence
         full = sentence if sentence.endswith((".", "?")) else f"{sentence}."
@@ -201,15 +204,20 @@ def reason_of(error: Exception, job_id: str) -> Reason | None:
             "Put the recipe's folder back under that name; it goes on by itself.",
         )
     reason = trouble(error)
-    return reason and way_out(job_id, reason)
+    return reason and way_out(job, reason)
 
 
-def way_out(job_id: str, reason: Reason) -> Reason:
+def way_out(job: Job | None, reason: Reason) -> Reason:
     """Say besides what to do when it cannot be as it was: a lost work file, a recipe that was changed for good."""
-    anew = f"or make the video anew: zoetrope again {job_id[:8]}."
+    if job is None:
+        return reason
+    anew = f"or make the video anew: zoetrope again {job.short}."
     if reason.key == "recipe" and not reason.next_step:
         step = f"Put the recipe back as it was, and it goes on by itself; {anew}"
-    elif reason.key == "missing" and job_id in reason.sentence:
+    elif reason.key == "missing" and job.id in reason.sentence:
+        if any(f"/{each.source} " in reason.sentence for each in job.images):
+            # A video is made anew from the picture itself.
+            anew = f"or give it up (zoetrope cancel {job.short}) and drop the picture again."
         step = f"Put it back, and it goes on by itself; {anew}"
     else:
         return reason

@@ -67,6 +67,7 @@ class _Wait(msgspec.Struct, frozen=True):
 
     reason: Reason
     pause: float
+    is_tried: bool = False  # an attempt is on its way to the engine, and may meet the same again
 
 
 class Settlement:
@@ -101,7 +102,7 @@ class Settlement:
     @property
     def waiting(self) -> Mapping[str, Reason]:
         """The jobs that something of the host's keeps, by their ids."""
-        return {job_id: wait.reason for job_id, wait in self._waits.items()}
+        return {job_id: wait.reason for job_id, wait in self._waits.items() if not wait.is_tried}
 
     async def settle(self, at: At, job_id: str, ended: Outcome | Exception) -> After:
         """Write down how a stage run ended, and say what its worker does next."""
@@ -126,7 +127,13 @@ class Settlement:
         return After()
 
     def over(self, job: Job) -> None:
-        """Forget what kept a job."""
+        """Forget what kept a job; an attempt that has not begun may yet meet the same."""
+        wait, attempt = self._waits.get(job.id), job.attempt
+        if wait is None:
+            return
+        if job.state is State.QUEUED and attempt is not None and attempt.started is None:
+            self._waits[job.id] = msgspec.structs.replace(wait, is_tried=True)
+            return
         if self._waits.pop(job.id, None) is not None and job.state not in ENDED:
             log.info("it goes on", extra={"job": job.short, "action": "goes-on"})
 
@@ -142,8 +149,8 @@ class Settlement:
             return True
         if isinstance(error, NotSent | NotGiven | CheckerDown):
             unsent = isinstance(error, NotSent)
-            return await self._wait(job, way_out(job_id, error.reason), unsent=unsent)
-        if (reason := reason_of(error, job_id)) is not None:
+            return await self._wait(job, way_out(job, error.reason), unsent=unsent)
+        if (reason := reason_of(error, job)) is not None:
             return await self._wait(job, reason)
         now = self._clock()
         if isinstance(error, Rejected):

@@ -187,6 +187,6 @@ def _open(root: Path, relative: str) -> int:
 def _gone(relative: str) -> NotFound:
     return NotFound(
         f"The file {PurePosixPath(relative).name} is not there any more.",
-        "It may have been moved or removed; `zoetrope again ID` makes the video again.",
+        "It may have been moved or removed. `zoetrope again ID` makes a video again; a picture is dropped again.",
         key="file-gone",
     )
