@@ -34,6 +34,7 @@ from .inbox.source_image import Decoder
 from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
 from .jobs.keeper import Holding, Keeper
+from .jobs.outages import Outages
 from .jobs.outbox import Outbox
 from .jobs.outbox_identity import OutboxIdentity
 from .jobs.published import PublishedVideos
@@ -90,6 +91,7 @@ class App:
         self.server = Server(self._runtime, self._bus)
         # Of the simulated engines, by name: a reload is no reason to end what they work on.
         self._processes: dict[str, EmbeddedProcess] = {}
+        self._outages = Outages()
 
     async def run(self, stop: asyncio.Event, again: asyncio.Event | None = None) -> None:
         """Serve until `stop` is set; the page starts first, so that it can show every later error.
@@ -219,6 +221,7 @@ class App:
             hashes=hashes,
             places=places,
             tuner=tuner,
+            outages=self._outages,
         )
         answers = ShareAnswers(
             settings.outbox.path,

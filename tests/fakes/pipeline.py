@@ -21,6 +21,7 @@ from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.simulated import Fault, FaultKind, SimulatedEngine
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.jobs.conductor import Conductor
+from zoetrope.jobs.outages import Outages
 from zoetrope.jobs.outbox import Outbox
 from zoetrope.jobs.outbox_identity import OutboxIdentity
 from zoetrope.jobs.share_answers import ShareAnswers
@@ -85,6 +86,7 @@ class Pipeline:
         self.lint_settings = LintSettings()
         self.models_settings = ModelsSettings()
         self.places: Places | None = None
+        self.outages = Outages()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -139,6 +141,7 @@ class Pipeline:
             tell=lambda _, __: self.changed.set(),
             hashes=self.hashes,
             places=self.places,
+            outages=self.outages,
         )
         self.answers = ShareAnswers(
             self.settings.outbox.path,

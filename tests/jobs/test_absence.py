@@ -71,6 +71,25 @@ def quick(monkeypatch):
     monkeypatch.setattr("zoetrope.jobs.engine_watch.LONGEST_RETRY", 0.1)
 
 
+async def test_a_reload_of_the_settings_ends_no_outage(tmp_path, quick):
+    pipeline = Pipeline(tmp_path)
+    pipeline.addresses[0] = str(NOWHERE)
+    await pipeline.start()
+    [before] = pipeline.conductor.status().workers
+    await pipeline.stop()
+    await pipeline.start()
+    await pipeline.until(
+        lambda: pipeline.conductor.status().workers[0].reason.key != "engine-unknown"
+    )
+    assert pipeline.conductor.status().workers[0].since == before.since
+    await pipeline.stop()
+    del pipeline.addresses[0]
+    await pipeline.start()
+    await pipeline.until(lambda: pipeline.conductor.status().workers[0].up)
+    assert pipeline.conductor.status().workers[0].since > before.since
+    await pipeline.close()
+
+
 @pytest.fixture
 async def two(tmp_path, quick):
     """Two engines, of which the first is up."""

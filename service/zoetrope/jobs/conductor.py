@@ -25,6 +25,7 @@ from ..store.retry import until_answered
 from . import recovery, work_note
 from .absence import Absence
 from .lint_gate import LintGate
+from .outages import Outages
 from .outbox import Outbox
 from .outbox_watch import OutboxWatch
 from .pause import Pauses
@@ -67,6 +68,7 @@ class Conductor:
         hashes: Hashes,
         places: Places | None = None,
         tuner: Tuner | None = None,
+        outages: Outages | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -121,6 +123,7 @@ class Conductor:
             move_seconds=60 * settings.jobs.move_minutes,
             clock=clock,
         )
+        outages = outages or Outages()
         self._workers = [
             EngineWorker(
                 engine,
@@ -132,6 +135,7 @@ class Conductor:
                 absence=self._absence,
                 strays=Strays(engine, ledger),
                 stuck_seconds=60 * settings.jobs.stuck_minutes,
+                outages=outages,
                 clock=clock,
             )
             for engine in engines

@@ -17,6 +17,7 @@ from ..engine.protocol import Absent, Engine, QueueEntry, Stats
 from ..errors import EngineDown, EngineGone, EngineRefused, Reason, WrongAnswer
 from . import engine_disk, stall
 from .engine_disk import EngineDisk, folder_of, free_bytes, may_try
+from .outages import Outages
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -47,6 +48,7 @@ class EngineWatch:
         *,
         stuck_seconds: float,
         followed: Callable[[], Collection[str]],
+        outages: Outages,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
@@ -60,7 +62,9 @@ class EngineWatch:
         self._monotonic = monotonic
         self._stall: stall.Stall | None = None
         self.reason: Reason | None = unknown(engine.name)
-        self.since = clock()
+        self._outages = outages
+        self._address = f"{engine.name} {engine.url}"
+        self.since = outages.began(self._address, clock())
         self._clock = clock
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
@@ -266,6 +270,7 @@ class EngineWatch:
         self._came_up()
 
     def _came_up(self) -> None:
+        self._outages.ended(self._address)
         self.since = self._clock()
         self._changed()
         stats = self.stats or Stats(version="")
@@ -308,7 +313,7 @@ class EngineWatch:
         tried, self._trying = self._trying, False
         if was_up:
             if not (tried and self.disk is not None and self.disk.reason.key == reason.key):
-                self.since = self._clock()
+                self.since = self._outages.began(self._address, self._clock())
                 about = {"action": "engine-down", "engine": self.engine.name}
                 log.warning("%s", reason, extra=about)
             self._changed()

@@ -18,6 +18,7 @@ from . import wrong_answers
 from .absence import Absence
 from .engine_watch import FIRST_RETRY, LONGEST_RETRY, EngineWatch
 from .idle import IdleMemory
+from .outages import Outages
 from .outcome import Outcome, Succeeded
 from .progress import Live
 from .settlement import After, At, Settlement
@@ -67,6 +68,7 @@ class EngineWorker:
         absence: Absence,
         strays: Strays,
         stuck_seconds: float,
+        outages: Outages,
         clock: Callable[[], float],
     ) -> None:
         self.engine = engine
@@ -76,6 +78,7 @@ class EngineWorker:
             clock,
             stuck_seconds=stuck_seconds,
             followed=lambda: [run.prompt_id for run in self._runs.values()],
+            outages=outages,
         )
         self._absence = absence
         self._strays = strays
