@@ -98,6 +98,7 @@ PROMISES: tuple[Promise, ...] = (
             "tests/test_service_trouble.py::test_a_full_disk_pauses_and_goes_on_by_itself",
             "tests/test_service_trouble.py::test_a_read_only_inbox_is_told_and_nothing_is_lost",
             "tests/inbox/test_watcher.py::test_an_unmounted_share_is_not_an_empty_inbox",
+            "tests/jobs/test_engine_disk.py::test_while_its_disk_is_full_jobs_wait_and_none_fails",
         ),
         (Count("full", "full disks", least=200),),
     ),
