@@ -75,12 +75,15 @@ def test_what_is_kept_of_ended_work_and_what_goes_next_has_its_line(service, run
             next=Due(
                 kind=KeptKind.WORK, name="1f3a9c2e" * 4, bytes=2_100_000_000, at=1_800_000_000.0
             ),
+            looked=1_790_000_000.0,
             problems=(Reason("disk-error", "The disk reports an error.", "Look at it."),),
         )
     )
     shown = run("status").stdout
+    # Things come between two looks: a number is that of its hour.
+    when = time.strftime("%H:%M", time.localtime(1_790_000_000.0))
     assert (
-        "retention: the work of 12 ended jobs (31.2 GB);"
+        f"retention: the work of 12 ended jobs (31.2 GB), counted at {when};"
         " the work of job 1f3a9c2e will be removed on 2027-01-1" in shown
     )
     assert "retention waits: The disk reports an error. Look at it." in shown

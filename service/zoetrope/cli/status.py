@@ -112,7 +112,7 @@ def _kept(now: StatusView) -> list[str]:
         return []
     lines = []
     if now.keep.kept:
-        kept = described(now.keep.kept)
+        kept = described(now.keep.kept, now.keep.looked)
         if now.keep.next is not None:
             kept += f"; {announced(now.keep.next)}"
         lines.append(f"retention: {kept}")

@@ -210,13 +210,16 @@ _NOUNS: Mapping[KeptKind, tuple[str, str]] = {
 }
 
 
-def described(found: Sequence[Sum]) -> str:
-    """Say what is kept: "the work of 12 ended jobs (31.2 GB), 3 rejected pictures (12 MB)"."""
-    return ", ".join(
+def described(found: Sequence[Sum], counted: float | None = None) -> str:
+    """Say what is kept: "the work of 12 ended jobs (31.2 GB), 3 rejected pictures (12 MB), counted at 19:55"."""
+    kept = ", ".join(
         f"{one if each.count == 1 else more.format(each.count)} ({amount(each.bytes)})"
         for each in found
         for one, more in [_NOUNS[each.kind]]
     )
+    if not kept or not counted:
+        return kept
+    return kept + time.strftime(", counted at %H:%M", time.localtime(counted))
 
 
 def announced(due: Due) -> str:

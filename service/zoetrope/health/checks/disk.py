@@ -72,7 +72,7 @@ def _more(disk: Disk, settings: Settings) -> tuple[Reason | None, str]:
     """Say whether a disk is short of room, also where work has a disk of its own, and what is kept."""
     short = shortage(disk, settings) or first_short(settings, settings.work)
     book = read(settings.keep_book)
-    kept, due = described(sums(book)), next_removal(book, settings.keep)
+    kept, due = described(sums(book), book.wall), next_removal(book, settings.keep)
     told = [f"kept for a time: {kept}"] if kept else []
     told += [announced(due)] if due else []
     return short, "".join(f"; {each}" for each in told)
