@@ -136,7 +136,7 @@ class Beneath:
             return os.stat(name, dir_fd=at, follow_symlinks=False)
 
     def identity(self, path: str) -> tuple[int, int]:
-        """Tell a folder from any other that may stand at its path: its device and its number."""
+        """Give what distinguishes a folder from any other that may stand at its path: its device and its number."""
         with self.folder(path) as at:
             found = os.fstat(at)
         return found.st_dev, found.st_ino

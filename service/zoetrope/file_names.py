@@ -66,5 +66,5 @@ def fitted(base: str, end: str) -> str:
 
 
 def is_job_folder(name: str) -> bool:
-    """Return whether a folder is called as the outbox calls a job's; others are somebody else's."""
+    """Return whether a folder is called as the outbox calls a job's; the service leaves all others alone."""
     return _JOB_FOLDER.fullmatch(name) is not None

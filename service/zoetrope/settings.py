@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 from collections.abc import Iterator, Mapping
@@ -290,8 +291,16 @@ def load(file: Path | None) -> Settings:
     """Read a settings file, or give the defaults when there is none."""
     if file is None:
         return Settings()
-    try:
+    with reading(file):
         text = file.read_text(encoding="utf-8")
+    return parse(text, str(file))
+
+
+@contextlib.contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Report what keeps a settings file from being read as an error with a next step."""
+    try:
+        yield
     except OSError as error:
         raise SettingsError(
             f"{file}: cannot be read ({error.strerror}).", "Check the path and its permissions."
@@ -300,7 +309,6 @@ def load(file: Path | None) -> Settings:
         raise SettingsError(
             f"{file}: is not UTF-8 text (byte {error.start}).", "Save it as UTF-8."
         ) from error
-    return parse(text, str(file))
 
 
 def parse(text: str, origin: str) -> Settings:

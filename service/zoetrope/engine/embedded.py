@@ -48,10 +48,10 @@ class EmbeddedEngine(ComfyEngine):
         await self._process.restart()
 
     def _down(self, error: BaseException) -> EngineDown:
-        told = super()._down(error).reason.sentence
+        usual = super()._down(error).reason.sentence
         return EngineDown(
             f"The simulated engine {self.name} {self._process.trouble}."
             if self._process.trouble
-            else told,
+            else usual,
             "The service restarts it; the log of the service has its last output.",
         )

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import SettingsError
+from ..settings import reading
 
 MOST_LINKS = 40  # as many as the kernel follows
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -21,17 +22,8 @@ FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def read(file: Path) -> str:
     """Read a settings file that only root can change: its profiles are set with root's power."""
-    try:
-        with _opened(file) as handle, open(handle, "rb", closefd=False) as stream:
-            return stream.read().decode()
-    except OSError as error:
-        raise SettingsError(
-            f"{file}: cannot be read ({error.strerror}).", "Check the path and its permissions."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(
-            f"{file}: is not UTF-8 text (byte {error.start}).", "Save it as UTF-8."
-        ) from error
+    with reading(file), _opened(file) as handle, open(handle, "rb", closefd=False) as stream:
+        return stream.read().decode()
 
 
 def check_folder(folder: Path) -> None:

@@ -138,7 +138,7 @@ class Claims:
         return claim
 
     def forget(self, claim_id: str) -> None:
-        """A claim is nobody's any more: what is still in its folder counts as left."""
+        """The work on a claim has ended: what is still in its folder counts as left."""
         self._in_hand.discard(claim_id)
 
     def _take(
@@ -227,7 +227,7 @@ class Claims:
         )
 
     def pending(self) -> list[Claim]:
-        """List the claims that lie there and are in nobody's hands, oldest first; now they are in the caller's.
+        """List the claims that lie there and are not being worked on, oldest first; the caller works on them from now on.
 
         One without a picture is incomplete.
         """

@@ -38,7 +38,7 @@ class DiskThread:
             return work()
 
         future = asyncio.ensure_future(asyncio.to_thread(on_thread))
-        # At the end of the service nobody waits for it any more, however it ends.
+        # At the end of the service its result is not waited for any more, however it ends.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         while not (await asyncio.wait({future}, timeout=PATIENCE_SECONDS))[0]:
             # Waiting for a share's server is work: the watchdog must not kill the service for it.

@@ -23,7 +23,7 @@ class FoundClaims(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in the claim folders, by its path below the inbox."""
 
     claims: tuple[str, ...] = ()  # folders that are called like a claim, oldest first
-    # Those of them that another user made, as far as can be told.
+    # Those of them that another user made, as far as their owners show it.
     foreign: frozenset[str] = frozenset()
     strangers: tuple[str, ...] = ()  # what is no claim
 

@@ -132,7 +132,7 @@ class Intake:
         self._leftovers = Leftovers(settings, ledger, self._claims, lost, clock=clock)
         self._accepted = self._refused = 0
         self._sorting = asyncio.Lock()
-        self._unsorted = False  # there may be claims that are in nobody's hands
+        self._unsorted = False  # there may be claims that are not being worked on
 
     @property
     def status(self) -> IntakeStatus:
@@ -156,7 +156,7 @@ class Intake:
         await self._leftovers.work(lambda: self.submissions.in_hand | kept)
 
     async def _sort_out(self) -> None:
-        """Sort out the claims that are in nobody's hands: an earlier run's, or an interrupted move's."""
+        """Sort out the claims that are not being worked on: an earlier run's, or an interrupted move's."""
         async with self._sorting:
             self._unsorted = False
             try:

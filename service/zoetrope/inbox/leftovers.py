@@ -80,7 +80,7 @@ class Leftovers:
             reason = closed(claim.home, "out of") if claim.foreign else await own(error, claim)
             log.warning("%s", reason, extra={"action": "held"})
             again = claim.one
-        # What somebody else put there gives no job its id: the next start tries again.
+        # What another user put there gives no job its id: the next start tries again.
         return again and not claim.foreign
 
     async def _sort_out(
@@ -90,7 +90,7 @@ class Leftovers:
         job = await self._ledger.claimed(claim.id)
         if not claim.pictures or (job is None and (claim.foreign or not claim.one)):
             # Nothing yet or nothing more: the picture's rename is the first and the last word.
-            # And what somebody else put there is taken like any other picture, with an id of ours.
+            # And what another user put there is taken like any other picture, with an id of ours.
             # Whose picture is whose in a claim that was added to, the inbox tells again.
             await asyncio.to_thread(self._claims.put_back, claim)
             return False

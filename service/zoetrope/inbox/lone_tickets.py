@@ -13,7 +13,7 @@ from .stability import Stability
 log = logging.getLogger("zoetrope.inbox")
 
 # A ticket that comes within this time was meant for the picture that was taken without it: the next one of that
-# name would get a prompt and a seed that nobody wanted for it. Later, somebody may be writing it for the next one.
+# name would get a prompt and a seed that were not meant for it. Later, it may be written for the next one.
 LATE_SECONDS = 60.0
 # Whoever writes the ticket first needs some time for the picture.
 ALONE_SECONDS = 60.0
@@ -32,7 +32,7 @@ class LoneTickets:
         first = drop.pictures[0]
         whole = not first.half or len(drop.pictures) > 1
         if drop.late:
-            # Its owner is told; what it is moved back for, is theirs to say.
+            # The reason is its owner's to read; what it is moved back for is theirs to say.
             self._taken.pop(key_of(first), None)
         elif whole and not drop.tickets and first.kind is EntryKind.PICTURE:
             self._taken[key_of(first)] = now

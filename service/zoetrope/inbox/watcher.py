@@ -227,7 +227,7 @@ class Watcher:
 
     @property
     def _misses_folders(self) -> bool:
-        """Whether there are folders that nobody listens to yet."""
+        """Whether there are folders that are not listened to yet."""
         return self._events.listening and not self._events.covers(self._folders)
 
     def _to_poll(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Where a claim's pictures are, when one of them is missed: removed by somebody, or out of reach with its share."""
+"""Where a claim's pictures are, when one of them is missed: removed by a user, or out of reach with its share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Whereabouts(StrEnum):
 
 
 def find(claim: Claim) -> Whereabouts:
-    """Tell a removed picture from an inbox that is away, or hidden by another one: a share that was unmounted."""
+    """Distinguish a removed picture from an inbox that is away, or hidden by another one: a share that was unmounted."""
     try:
         with Beneath(claim.inbox) as tree:
             if tree.identity(claim.home.rpartition("/")[0]) != claim.within:
@@ -31,7 +31,7 @@ def find(claim: Claim) -> Whereabouts:
 
 
 def away(claim: Claim) -> Reason:
-    """Say that a claim cannot be reached, though nobody removed its files."""
+    """Say that a claim cannot be reached, though its files were not removed."""
     return Reason(
         "picture-away",
         f"{shown(str(claim.inbox))} is not the folder in which it was taken: a disk or share is not"

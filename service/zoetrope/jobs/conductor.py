@@ -219,7 +219,7 @@ class Conductor:
             await asyncio.to_thread(work_note.keep, self._settings.work / job.id, job)
 
     async def _need_only_one(self, job: Job) -> None:
-        """Raise where the same picture with the same ticket became another job, which nobody wants twice."""
+        """Raise where the same picture with the same ticket became another job: its video is not made twice unasked."""
         # Another video of a picture that a user has asked for, by `again` or in the settings, is no mistake.
         if self._settings.inbox.duplicates != "skip" or job.parent:
             return

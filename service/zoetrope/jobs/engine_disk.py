@@ -16,10 +16,10 @@ READ_ONLY = "engine-read-only"
 NOT_STORED = "upload-failed"
 # That is no job's fault, and the engine is tried again by itself.
 ENGINE_DISK = frozenset({FULL, READ_ONLY, NOT_STORED})
-# Between two tries. Each may cost the engine a whole stage, so they grow rare where nobody frees space.
+# Between two tries. Each may cost the engine a whole stage, so they grow rare where no space is freed.
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 300.0
-# So much more than at the failure is room that somebody made, or a file of somebody's that went.
+# So much more than at the failure is room that a user made, or another program's file that went.
 MADE_ROOM = 64 << 20
 
 # Python and PyAV print an absolute path in quotes.

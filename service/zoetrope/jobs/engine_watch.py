@@ -227,7 +227,7 @@ class EngineWatch:
         """Return whether a job may find out if its disk takes something again."""
         now = self._monotonic()
         if self.up and not self._followed() and now >= disk.due + disk.pause:
-            # Nobody came who could try: whoever comes next finds out.
+            # No job came that could try: the next one finds out.
             self._disk_is_well()
             return True
         return may_try(disk, now=now, free=await self._free_bytes(disk.folder))

@@ -174,7 +174,7 @@ class Outbox:
                 tree.make(folder)
             review = review_folder.begin(work, stage.name if stage else "", files)
             text = read_me(job, review.id)
-            # It may have been answered already, by somebody who moved it, or bear another name.
+            # It may have been answered already, by a user who moved it, or have another name.
             for found in review_folder.find(tree, APPROVED, DECLINED, REVIEW):
                 if found.is_of(job.id, review.id):
                     if not found.review and found.path in names:  # of an earlier version

@@ -59,7 +59,7 @@ def check_ticket(
 ) -> Preflight:
     """Read what a ticket would become on every engine, by name with the memory of its GPU.
 
-    `size` is the picture's, where there is one; `abandoned` says whether nobody waits for it any more.
+    `size` is the picture's, where there is one; `abandoned` says whether its sender has gone.
     """
     found = _Gathered()
     nodes: dict[str, int] = {}

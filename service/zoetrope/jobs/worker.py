@@ -224,7 +224,7 @@ class EngineWorker:
         pause, longest = (
             0.0,
             LONGEST_RETRY,
-        )  # grows while it gets no further, so that nobody is asked without end
+        )  # grows while it gets no further, so that it is not asked without end
         try:
             while True:
                 await asyncio.sleep(pause)

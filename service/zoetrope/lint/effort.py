@@ -17,7 +17,7 @@ class Abandoned(Exception):
 
 
 class Effort:
-    """Counts the looks of one lint, and ends it when there are too many or when nobody waits for it."""
+    """Counts the looks of one lint, and ends it when there are too many or when its sender has gone."""
 
     def __init__(self, most: int = MOST, abandoned: Callable[[], bool] = lambda: False) -> None:
         self._most = most

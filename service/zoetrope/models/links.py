@@ -50,7 +50,7 @@ def follow(file: Path) -> Way:
 
 
 def may_report(way: Way, about: os.stat_result, us: int) -> bool:
-    """Return whether size and hash of what a path leads to may be told to whoever asks the service.
+    """Return whether size and hash of what a path leads to may be shown to whoever asks the service.
 
     Root and the service may link to anything, other users to their own files and to what every user can read.
     """

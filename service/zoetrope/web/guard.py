@@ -180,7 +180,7 @@ async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
     for name, value in headers.SAFE.items():
         response.headers[name] = value
     response.headers.setdefault(*headers.CACHE)
-    response.headers.popall(headers.TOLD, None)
+    response.headers.popall(headers.SOFTWARE, None)
 
 
 def _knows(request: web.Request, access: Access, guesses: Guesses) -> bool:

@@ -16,4 +16,4 @@ SAFE = {
 }
 CACHE = ("Cache-Control", "no-store")
 # aiohttp names itself, Python, and both their versions in it.
-TOLD = "Server"
+SOFTWARE = "Server"

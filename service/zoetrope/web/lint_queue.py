@@ -1,4 +1,4 @@
-"""Lints that were asked for over HTTP: one at a time, on a thread of their own, and only while somebody waits for it."""
+"""Lints that were asked for over HTTP: one at a time, on a thread of their own, and only while the sender waits."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class InboxCheck:
         # All of them: what one user left there must not hide what another user waits for.
         found = [
             *_held(taking.held if taking is not None else ()),
-            *([_told(notice)] if (notice := await self._notice()) is not None else []),
+            *([_as_finding(notice)] if (notice := await self._notice()) is not None else []),
             *([_unreadable(status.unreadable, str(settings.path))] if status.unreadable else []),
         ]
         if found:
@@ -105,7 +105,7 @@ def _held(held: Sequence[Held]) -> list[tuple[str, str]]:
     return found
 
 
-def _told(reason: Reason) -> tuple[str, str]:
+def _as_finding(reason: Reason) -> tuple[str, str]:
     return reason.sentence, reason.next_step
 
 

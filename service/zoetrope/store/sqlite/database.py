@@ -103,7 +103,7 @@ class Database:
         return Path(self._lock.name).with_suffix(".db")
 
     def _see_to_place(self) -> None:
-        """See to it that what is written is found at the ledger's path: somebody may have deleted or replaced the file."""
+        """See to it that what is written is found at the ledger's path: it may have been deleted or replaced."""
         file = self._db_file
         if is_kept(self._opened, look(file)):
             return
