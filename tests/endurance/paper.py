@@ -37,6 +37,8 @@ class PaperEngine:
     url = "http://paper"
     reconnects = 0
     can_restart = True
+    starts_anew = False
+    here = False
     home = None
 
     def __init__(self) -> None:

@@ -4,10 +4,12 @@ import tomli
 from msgspec import to_builtins
 
 from tests.endurance import promises, record
+from tests.endurance.paper import PaperEngine
 from tests.endurance.part import BrokenPromise, Part
 from tests.endurance.plan import LANES, PARTS, lanes
 from tests.endurance.power import unfinished
 from tests.endurance.record import Record, Run
+from zoetrope.engine.protocol import Engine
 
 RUN = Run(date="2026-01-02 03:04", commit="abc", seed=7, minutes=1.5, parts=["kills"])
 
@@ -73,6 +75,12 @@ def test_every_test_that_a_promise_names_is_there():
 
 def test_the_page_of_promises_is_written_from_the_record():
     assert promises.PAGE.read_text() == promises.rendered(record.read())
+
+
+def test_a_paper_engine_has_all_that_an_engine_has():
+    asked = {name for name in dir(Engine) if not name.startswith("_")}
+    assert len(asked) > 10
+    assert asked <= set(dir(PaperEngine))
 
 
 def test_what_a_power_cut_may_take_is_hidden(tmp_path):

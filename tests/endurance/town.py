@@ -189,6 +189,9 @@ class Town:
 
     def check(self) -> None:
         """See that every promise holds, whatever is under way."""
+        for task in self._tasks:
+            if task.done():
+                task.result()  # a part that ended with an error ends the whole service
         for before, after in self.steps:
             assert after in FOLLOWS[before], f"a job went from {before} to {after}"
         self.steps.clear()
