@@ -105,3 +105,19 @@ async def test_folders_that_are_open_to_members_are_said_until_they_are_mended(p
     assert verdict.next_step == "chmod 3770 it"
     parts.intake.mended = True
     assert (await check(parts)).level == "ok"
+
+
+async def test_two_reasons_of_one_kind_are_both_named_with_their_next_steps(parts):
+    tickets = [
+        Reason("folder-ticket", f"The ticket of {who} is no TOML.", f"Fix {who}/ticket.toml.")
+        for who in ("ann", "bob")
+    ]
+    parts.intake.status.held = tuple(
+        Held(f"{n}.png", reason) for n, reason in enumerate([*tickets, tickets[1]])
+    )
+    verdict = await check(parts)
+    assert verdict.found == (
+        "0.png waits: The ticket of ann is no TOML."
+        " 1.png waits: The ticket of bob is no TOML. (and 1 more wait)"
+    )
+    assert verdict.next_step == "Fix ann/ticket.toml. Fix bob/ticket.toml."

@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+import unicodedata
 
 import pytest
 
@@ -340,3 +341,24 @@ class TestCopying:
 
     def test_a_file_that_is_gone_is_no_claim(self, claims):
         assert claims.take(("cat.png",)) is None
+
+
+class TestAccents:
+    """A pair is one, however a system writes the accents of either half's name."""
+
+    NAMES = ("Ä.start.png", unicodedata.normalize("NFD", "Ä.end.png"))
+
+    def test_the_halves_that_a_crash_left_are_one_jobs(self, claims, inbox):
+        write(inbox, *self.NAMES)
+        assert claims.take(self.NAMES).one
+        (found,) = Claims(inbox).pending()
+        assert found.pictures == self.NAMES
+        assert found.one
+
+    def test_halves_that_are_put_back_stay_a_pair_where_one_name_is_taken(self, claims, inbox):
+        write(inbox, *self.NAMES)
+        claim = claims.take(self.NAMES)
+        (inbox / self.NAMES[0]).write_text("newer")
+        claims.put_back(claim)
+        back = [unicodedata.normalize("NFC", name) for name in listing(inbox)]
+        assert sorted(back) == ["Ä (2).end.png", "Ä (2).start.png", "Ä.start.png"]

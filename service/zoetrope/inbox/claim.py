@@ -20,7 +20,7 @@ from ..host import shown
 from ..jobs.outbox_identity import OutboxIdentity
 from ..transfer import carry, copy
 from . import found_claims
-from .entry import CLAIMED, REFUSED, Entry, EntryKind, classify, ticket_names
+from .entry import CLAIMED, REFUSED, Entry, EntryKind, classify, key_of, ticket_names
 from .ownership import ClaimFolders
 from .refusal import Refusal, explain, free_names, joined, withdraw
 
@@ -44,10 +44,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[str, ...] = ()  # of files that stay: the ids that the other pictures have alone
     moved: bool = True  # false when the files stay where they are
     foreign: bool = False  # found in a folder that the service did not make, as far as can be told
-    within: tuple[int, int] = (
-        0,
-        0,
-    )  # device and number of the folder that holds it: another one tells nothing of it
+    # Device and number of the folder that holds it: another one tells nothing of it.
+    within: tuple[int, int] = (0, 0)
 
     @property
     def root(self) -> Path:
@@ -66,7 +64,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     def one(self) -> bool:
         """Whether the pictures are one job's: a single one, or the two halves of a pair."""
         entries = [classify(path) for path in self.pictures]
-        alike = len({(entry.folder, entry.stem) for entry in entries}) == 1
+        alike = len({key_of(entry) for entry in entries}) == 1
         return alike and (len(entries) == 1 or [e.half for e in entries] == ["start", "end"])
 
     @property
@@ -364,7 +362,7 @@ class Claims:
         for path in paths:
             entry = classify(path)
             if entry.kind in _CLAIMED_KINDS:
-                groups.setdefault((entry.folder, entry.stem), []).append(path)
+                groups.setdefault(key_of(entry), []).append(path)
         for (folder, _), group in groups.items():
             tree.make(folder)
             left: list[str] = []

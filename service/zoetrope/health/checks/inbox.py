@@ -92,9 +92,10 @@ class InboxCheck:
 
 def _held(held: Sequence[Held]) -> list[tuple[str, str]]:
     """Name the first picture of each reason, with how many others wait for the same."""
-    groups: dict[str, list[Held]] = {}
+    # Of one kind of reason there may be several: each user's own ticket, each closed folder.
+    groups: dict[Reason, list[Held]] = {}
     for each in held:
-        groups.setdefault(each.reason.key, []).append(each)
+        groups.setdefault(each.reason, []).append(each)
     found = []
     for first, *others in list(groups.values())[:NAMED]:
         more = f" (and {len(others)} more wait)" if others else ""
