@@ -12,6 +12,19 @@ let
     (toString inbox.path)
     (toString outbox.path)
   ];
+  # What others use: it may lie in the state folder, which is then walked through.
+  state = "/var/lib/zoetrope";
+  inherit (cfg) settings;
+  shared = map toString (
+    [
+      settings.inbox.path
+      settings.outbox.path
+      settings.models.path
+    ]
+    ++ settings.models.folders
+  );
+  walked = lib.any (lib.hasPrefix "${state}/") shared;
+  stateMode = if walked then "0711" else "0700";
   moves = (cfg.settings.inbox.claim or "move") == "move";
   home = path: lib.any (top: lib.hasPrefix "${top}/" path) [
     "/home"
@@ -32,7 +45,7 @@ in
         isSystemUser = true;
         group = "zoetrope";
         extraGroups = [ inbox.group ];
-        home = "/var/lib/zoetrope";
+        home = state;
       };
       zoetrope-engine = {
         isSystemUser = true;
@@ -76,6 +89,14 @@ in
             }
           )
         )
+      # Made as root's on the way to such a folder, it would get the service's own group at the unit's start, with all in it.
+      ++ lib.optional walked {
+        ${state}.d = {
+          user = "zoetrope";
+          group = "zoetrope";
+          mode = stateMode;
+        };
+      }
     );
 
     environment.systemPackages = [ cfg.package ];
@@ -116,8 +137,9 @@ in
         SupplementaryGroups = [ inbox.group ];
         UMask = "0007";
         StateDirectory = "zoetrope";
-        # The umask is that of the share, so the folder is what keeps its members out.
-        StateDirectoryMode = "0700";
+        # The umask is that of the share, so the folder is what keeps its members out; where they walk through it, each
+        # start of the service closes what else is in it.
+        StateDirectoryMode = stateMode;
         LoadCredential = lib.mkIf (cfg.tokenFile != null) [ "token:${cfg.tokenFile}" ];
 
         # A missing folder is reported on the page and in health; the unit does not fail.

@@ -116,6 +116,26 @@ def test_a_host_that_names_the_service_s_own_group_for_the_share_goes_on():
     assert "zoetrope-share" not in found["users"]["groups"]
 
 
+def test_the_state_folder_is_walked_through_where_a_folder_that_others_use_lies_in_it():
+    below = "/var/lib/zoetrope"
+    for text in (
+        f'inbox.path = "{below}/in";',
+        f'outbox.path = "{below}/out";',
+        f'models.directory = "{below}/models";',
+        f'models.extraDirectories = [ "{below}/more" ];',
+        f'settings.outbox.path = "{below}/out";',
+    ):
+        found = said(text)
+        assert "StateDirectoryMode=0711" in found["units"]["zoetrope.service"].splitlines(), text
+        # Were the folder root's, systemd would give all that lies in it to the service's own group.
+        line = f"d {below} 0711 zoetrope zoetrope - -"
+        assert line in found["tmpfiles"]["10-zoetrope"].splitlines(), text
+    for text in ("", f'outbox.path = "{below}-videos";'):
+        found = said(text)
+        assert "StateDirectoryMode=0700" in found["units"]["zoetrope.service"].splitlines(), text
+        assert f"d {below} " not in found["tmpfiles"]["10-zoetrope"]
+
+
 def test_pictures_that_are_copied_need_no_folder_of_claims():
     found = said('settings.inbox.claim = "copy";')
     assert ".zoetrope" not in found["tmpfiles"]["10-zoetrope"]

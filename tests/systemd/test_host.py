@@ -85,6 +85,32 @@ def test_a_picture_dropped_by_somebody_else_becomes_a_video(boot):
     assert "--use-pytorch-cross-attention" in machine.systemctl("status", "zoetrope-comfyui@0")
 
 
+def test_members_reach_an_inbox_in_the_state_folder_and_nothing_else_of_it(boot):
+    state = "/var/lib/zoetrope"
+    machine = boot(f'inbox.path = "{state}/in"; outbox.path = "{state}/out";')
+    found = machine.run("stat", "-c", "%U %G %a", state, f"{state}/in", f"{state}/out").stdout
+    assert found.splitlines() == [
+        "zoetrope zoetrope 711",
+        "zoetrope users 3770",
+        "zoetrope users 2770",
+    ]
+    draw(machine.srv / "cat.png")
+    (machine.srv / "cat.png").chmod(0o644)
+    dropped = machine.run("cp", "/srv/cat.png", f"{state}/in/cat.png", user="person")
+    assert dropped.returncode == 0, dropped.stderr
+    machine.until(lambda: [job["state"] for job in machine.jobs()] == ["done"], "the video")
+    seen = machine.run("find", f"{state}/out", "-name", "cat.mp4", user="person").stdout.split()
+    assert len(seen) == 1
+    # Its own files are closed, whoever may walk through the folder.
+    for user in ("person", "zoetrope-engine"):
+        assert machine.run("ls", state, user=user).returncode != 0
+        assert machine.run("cat", f"{state}/ledger.db", user=user).returncode != 0
+        assert machine.run("ls", f"{state}/work", user=user).returncode != 0
+    # Each start of the unit applies the mode again.
+    machine.systemctl("restart", "zoetrope")
+    assert machine.run("ls", f"{state}/in", user="person").returncode == 0
+
+
 def test_killed_in_mid_stage_it_goes_on_with_the_same_prompt(boot):
     machine = boot(SLOW)
     drop(machine, ticket="steps = 20")
