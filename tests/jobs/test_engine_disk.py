@@ -1,5 +1,7 @@
 """A disk of the engine that takes nothing: jobs wait without a lost try, and go on by themselves."""
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,11 @@ import pytest
 from tests.fakes.pipeline import Pipeline, order
 from zoetrope.domain.job import State
 from zoetrope.domain.values import Failure
+from zoetrope.engine.protocol import QueueEntry, Stats
+from zoetrope.errors import Reason
 from zoetrope.jobs.engine_disk import FIRST_PAUSE, LONGEST_PAUSE, after, folder_of, may_try
+from zoetrope.jobs.engine_watch import EngineWatch
+from zoetrope.jobs.outages import Outages
 from zoetrope.jobs.worker import WorkerStatus
 
 FULL = Failure(
@@ -124,3 +130,89 @@ async def test_an_upload_that_the_engine_cannot_store_waits_too(garbled):
     await pipeline.until(lambda: garbled.given.count("/upload/image") > 6)
     garbled.is_well()
     assert (await pipeline.becomes(job, State.DONE, State.FAILED)).state is State.DONE
+
+
+class Answering:
+    """An engine elsewhere that answers; it can be asked what a watch asks, and nothing else."""
+
+    name, url, here, home, can_restart, reconnects = "e0", "http://gpu:8188", False, None, False, 0
+
+    async def stats(self) -> Stats:
+        return Stats(version="0.27.1")
+
+    async def queue(self) -> tuple[QueueEntry, ...]:
+        return ()
+
+
+class Watched:
+    """A watch over such an engine, and the clocks that it looks at."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.outages = Outages()
+        self.watch = EngineWatch(
+            Answering(),
+            lambda: self.now,
+            stuck_seconds=600.0,
+            followed=lambda: ["prompt"],
+            outages=self.outages,
+            monotonic=lambda: self.now,
+        )
+
+    async def until_up(self) -> None:
+        """Let the watch look until the engine counts as up."""
+        async with asyncio.timeout(60):
+            looking = asyncio.create_task(self.watch.run())
+            await self.watch.wait_up()
+            looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking
+
+
+@pytest.fixture
+async def watched() -> Watched:
+    """The watch over an engine that is up."""
+    watched = Watched()
+    await watched.until_up()
+    return watched
+
+
+async def test_a_stage_that_was_made_before_shows_nothing_of_a_disk_that_is_full(watched, caplog):
+    """It was fetched and checked while the next one found the disk full."""
+    caplog.set_level("INFO", logger="zoetrope.jobs")
+    watched.now = 2000.0
+    await watched.watch.blocked(FULL)
+    caplog.clear()
+    watched.now = 2001.0
+    watched.watch.proved()
+    assert (watched.watch.up, watched.watch.ready) == (False, False)
+    assert watched.watch.disk is not None
+    assert watched.watch.since == 2000.0
+    assert watched.outages.began("e0 http://gpu:8188", 2001.0) == 2000.0
+    assert caplog.messages == []
+
+
+async def test_the_stage_that_tries_shows_that_the_disk_takes_something_again(watched, caplog):
+    caplog.set_level("INFO", logger="zoetrope.jobs")
+    await watched.watch.blocked(FULL)
+    watched.now = 2000.0
+    await watched.until_up()
+    assert (watched.watch.up, watched.watch.ready) == (True, False)
+    caplog.clear()
+    watched.watch.proved()
+    assert watched.watch.ready
+    assert watched.watch.since == 2000.0
+    assert [record.action for record in caplog.records] == ["engine-up"]
+
+
+async def test_a_stage_that_tried_shows_nothing_while_the_engine_does_not_answer(watched):
+    await watched.watch.blocked(FULL)
+    watched.now = 2000.0
+    await watched.until_up()
+    watched.watch.lost(Reason("engine-down", "e0 does not answer."))
+    watched.watch.proved()
+    assert watched.watch.disk is not None
+    assert (watched.watch.up, watched.watch.ready) == (False, False)
+    await watched.until_up()
+    watched.watch.proved()
+    assert watched.watch.ready

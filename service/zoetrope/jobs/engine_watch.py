@@ -25,6 +25,7 @@ PROBE_SECONDS = 15.0
 HEAL_SECONDS = 15.0  # between tries to restart an engine whose restart failed
 FIRST_RETRY = 0.25
 LONGEST_RETRY = 5.0
+UNKNOWN = "engine-unknown"
 
 
 class _BrokenProcess(msgspec.Struct, frozen=True):
@@ -33,9 +34,6 @@ class _BrokenProcess(msgspec.Struct, frozen=True):
     reason: Reason
     reconnects: int
     prompt_id: str
-
-
-UNKNOWN = "engine-unknown"
 
 
 class EngineWatch:
@@ -108,7 +106,8 @@ class EngineWatch:
     def proved(self) -> None:
         """Its process has made something: if it breaks now, it is the doing of whoever breaks it."""
         self._proven = True
-        if self.disk is not None:
+        # What was made before the disk took nothing, and is only fetched and checked now, shows nothing of it.
+        if self._trying:
             self._disk_is_well()
 
     async def blocked(self, failure: Failure) -> None:
