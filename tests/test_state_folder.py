@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +92,39 @@ def test_a_new_folder_is_closed_and_one_of_another_user_is_left_alone(settings):
     os.chown(settings.state.path, MEMBER, GROUP)
     assert as_user(SERVICE, lambda: state_folder.close(settings)) == ""
     assert settings.state.path.stat().st_mode & 0o777 == 0o770
+
+
+async def test_a_share_that_does_not_answer_keeps_no_service_from_its_start(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(state_folder, "PATIENCE", 0.05)
+    silent = threading.Event()
+    realpath = os.path.realpath
+
+    def slow(path):
+        if str(path).endswith("inbox"):
+            silent.wait(60)
+        return realpath(path)
+
+    monkeypatch.setattr(os.path, "realpath", slow)
+    settings = Settings(
+        state=StateSettings(path=tmp_path / "state"), inbox=InboxSettings(path=tmp_path / "inbox")
+    )
+    settings.state.path.mkdir()
+    settings.state.path.chmod(0o777)
+    await state_folder.close_in_time(settings)
+    assert [record.action for record in caplog.records] == ["state-open"]
+    silent.set()
+    async with asyncio.timeout(60):
+        while settings.state.path.stat().st_mode & 0o077:
+            await asyncio.sleep(0.01)
+
+
+def test_a_ring_of_links_in_the_settings_is_no_error_of_the_state(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    settings = Settings(
+        state=StateSettings(path=tmp_path / "state"), inbox=InboxSettings(path=tmp_path / "a")
+    )
+    state_folder.close(settings)
+    assert settings.state.path.stat().st_mode & 0o777 == 0o700

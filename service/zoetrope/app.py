@@ -161,7 +161,7 @@ class App:
         reporter = Reporter(self._notifier, self._runtime)
         async with asyncio.TaskGroup() as group:
             group.create_task(reporter.run(), name="reporter")
-            await asyncio.to_thread(state_folder.close, self._settings)
+            await state_folder.close_in_time(self._settings)
             ledger = await self._until_answered(lambda: Ledger.open(self._settings.ledger_file))
             try:
                 await self._serve(ledger)

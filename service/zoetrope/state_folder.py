@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -12,7 +13,23 @@ from .settings import Settings
 
 log = logging.getLogger("zoetrope.state")
 
+# A share may lie inside, and its server may not answer: what waits for that is not the start.
+PATIENCE = 5.0
+
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+async def close_in_time(settings: Settings) -> None:
+    """Close the state folder as `close` does, without waiting long for it; it goes on beside the service then."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.to_thread(close, settings)
+    except TimeoutError:
+        log.warning(
+            "a folder of the settings does not answer; %s is closed to other users when it does",
+            settings.state.path,
+            extra={"action": "state-open"},
+        )
 
 
 def close(settings: Settings) -> None:
@@ -27,11 +44,11 @@ def close(settings: Settings) -> None:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     models = (settings.models.path, *settings.models.folders)
     open_to_others = [
-        path.resolve()
+        Path(os.path.realpath(path))
         for path in (settings.inbox.path, settings.outbox.path, *models)
         if path is not None
     ]
-    _close(state.resolve(), open_to_others)
+    _close(Path(os.path.realpath(state)), open_to_others)
 
 
 def _close(folder: Path, open_to_others: list[Path]) -> None:
