@@ -154,6 +154,7 @@ class Conductor:
                 for worker in self._workers:
                     group.create_task(worker.run())
         finally:
+            await asyncio.gather(*(worker.stop() for worker in self._workers))
             self._queue.close()
 
     def status(self) -> ConductorStatus:

@@ -139,18 +139,19 @@ class EngineWorker:
     async def run(self) -> None:
         """Work until cancelled; what the engine holds then stays with it."""
         await self.engine.start()
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch.run())
-                group.create_task(self._feed())
-                group.create_task(self._extend())
-                group.create_task(self._memory.run())
-        finally:
-            carriers = list(self._carriers.values())
-            for task in carriers:
-                task.cancel()
-            await asyncio.gather(*carriers, return_exceptions=True)
-            await self.engine.close()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch.run())
+            group.create_task(self._feed())
+            group.create_task(self._extend())
+            group.create_task(self._memory.run())
+
+    async def stop(self) -> None:
+        """End what carries jobs here, also what was taken up before the work began."""
+        carriers = list(self._carriers.values())
+        for task in carriers:
+            task.cancel()
+        await asyncio.gather(*carriers, return_exceptions=True)
+        await self.engine.close()
 
     def _report(self) -> None:
         stats = self._watch.stats
