@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from tests.fakes.pipeline import Pipeline, recipe_with
 from zoetrope.domain.job import State
 from zoetrope.domain.values import Ticket
+from zoetrope.graphs.document import encode, read
 from zoetrope.graphs.graph import put
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.jobs.lint_gate import LintGate, line
-from zoetrope.jobs.preflight import check_ticket, requests
+from zoetrope.jobs.preflight import check_graph, check_ticket, requests
+from zoetrope.lint.effort import Effort
+from zoetrope.lint.facts import pinned_context
 from zoetrope.lint.findings import SEVERITIES
 from zoetrope.settings import EngineSettings, Settings
 
@@ -118,3 +121,20 @@ def test_a_recipes_own_table_for_a_card_is_never_warned_of_as_too_much_for_it(re
         GATE, hero, Ticket(recipe=hero.name), {"e0": reported}, (720, 1280)
     ).findings
     assert not {each.rule for each in found} & {"F005", "U009"}
+
+
+def test_a_graph_of_a_user_costs_the_same_however_many_engines_there_are(monkeypatch):
+    spent = []
+
+    class Counted(Effort):
+        def __init__(self, **more):
+            super().__init__(**more)
+            spent.append(self)
+
+    monkeypatch.setattr("zoetrope.jobs.preflight.Effort", Counted)
+    recipe = SHELF.get("wan22-i2v-lightning")
+    [request, *_] = requests(recipe, Ticket(recipe=recipe.name), 16.0, None)
+    document = read(encode(request.graph(request.names())), "a graph")
+    check_graph(GATE, document, pinned_context(), {"one": 16.0, "two": 24.0, "three": 32.0})
+    assert len(spent) == 1
+    assert spent[0].looks > 0

@@ -59,6 +59,8 @@ async def test_an_answer_that_cannot_be_right_is_asked_for_again_and_costs_nothi
 LIES = [
     ("/upload", b"", 307),
     ("/upload", PAGE, 404),
+    ("/upload", PAGE, 502),
+    ("/upload", PAGE, 504),
     ("/upload", b'{"name": "../../../etc/passwd", "subfolder": "zoetrope"}', 200),
     ("/prompt", PAGE, 500),
     ("/prompt", b"", 307),

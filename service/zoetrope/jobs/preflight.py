@@ -88,9 +88,11 @@ def check_graph(
     from ..lint.linter import lint
 
     found = _Gathered()
+    # One for all engines: what a stranger's graph costs does not grow with their number.
+    effort = Effort(abandoned=abandoned)
     for engine, memory in cards.items():
         on = msgspec.structs.replace(context, host=gate.host(engine, memory))
-        for finding in lint(document, on, effort=Effort(abandoned=abandoned)):
+        for finding in lint(document, on, effort=effort):
             found.add(finding, engine)
     return Preflight(findings=found.of(len(cards)), nodes=len(document.nodes))
 

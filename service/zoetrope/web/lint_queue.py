@@ -14,7 +14,7 @@ from .problems import BadRequest, LintBusy
 
 Result = TypeVar("Result")
 
-#: More than these are not taken; each one takes a second at most.
+#: More than these are not taken; one graph takes a second or so at most.
 MOST = 8
 LOOK_SECONDS = 0.2  # between looks whether the sender still waits
 

@@ -272,8 +272,10 @@ def test_what_one_upload_may_have_is_a_number_of_bytes(features, limit):
     ("answer", "name"),
     [
         ({"name": "a.png", "subfolder": "zoetrope", "type": "input"}, "zoetrope/a.png"),
-        ({"name": "a.png", "subfolder": ""}, "a.png"),
-        ({"name": "a.png", "subfolder": None, "asset": {"id": 1}}, "a.png"),
+        ({"name": "a.png", "subfolder": "zoetrope", "asset": {"id": 1}}, "zoetrope/a.png"),
+        # A graph with such a name would be rejected, and the picture with it.
+        ({"name": "a.png", "subfolder": ""}, None),
+        ({"name": "a.png"}, None),
         ({"name": ""}, None),
         ({"name": 3}, None),
         ({"name": "a\0"}, None),

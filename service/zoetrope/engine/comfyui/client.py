@@ -116,8 +116,8 @@ class ComfyEngine:
                     answer = await self._send("/upload/image", data=form, timeout=TRANSFER)
             except TimeoutError as error:
                 raise self._down(error) from error
-        if answer.status >= 500:
-            # ComfyUI says no more where its input folder cannot be written, for whatever reason.
+        if answer.status == 500:
+            # ComfyUI says no more where its input folder cannot be written; 502 to 504 are a proxy's words.
             raise EngineRefused(
                 f"It answers {answer.status} to the upload of {name}.",
                 "See the log and the disk of the engine.",

@@ -170,14 +170,14 @@ def uploaded(data: bytes, name: str, subfolder: str) -> str:
     """Read under which name graphs reach a file that was uploaded under one."""
     what = "the upload"
     found = parsed(data, _Uploaded, what)
-    if not found.name or not is_name(found.name) or not is_name(found.subfolder or ""):
+    if not found.name or not is_name(found.name):
         raise wrong(what, "a file without a name")
     # ComfyUI numbers a name that another file has; any other name is another file, perhaps another user's.
     stem, dot, ending = name.rpartition(".")
     numbered = rf"{re.escape(stem)}(?: \(\d{{1,9}}\))?{re.escape(dot + ending)}"
-    if not re.fullmatch(numbered, found.name) or found.subfolder not in (None, "", subfolder):
+    if not re.fullmatch(numbered, found.name) or found.subfolder != subfolder:
         raise wrong(what, "another file's name")
-    return f"{found.subfolder}/{found.name}" if found.subfolder else found.name
+    return f"{subfolder}/{found.name}"
 
 
 def listing(data: bytes) -> frozenset[str]:
