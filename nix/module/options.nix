@@ -38,7 +38,8 @@ in
         example = "users";
         description = ''
           The group of inbox and outbox, apart from the service's own. The default has the members of the group
-          `zoetrope`, which had the folders in earlier versions. Users, and the user of the share, must be members: files that they drop
+          `zoetrope`, which had the folders in earlier versions, and the users whose first group that is. Users, and the user of
+          the share, must be members: files that they drop
           must be readable by the group, which the setgid bit of the folder and their umask ensure.
         '';
       };

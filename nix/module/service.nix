@@ -25,6 +25,10 @@ let
   );
   walked = lib.any (lib.hasPrefix "${state}/") shared;
   stateMode = if walked then "0711" else "0700";
+  # NixOS lists a group's members without those whose first group it is.
+  firstOf = lib.filterAttrs (
+    _: user: user.group == "zoetrope" && user.enable or true
+  ) config.users.users;
   moves = (cfg.settings.inbox.claim or "move") == "move";
   home = path: lib.any (top: lib.hasPrefix "${top}/" path) [
     "/home"
@@ -60,10 +64,8 @@ in
     // lib.optionalAttrs (inbox.group != "zoetrope") {
       ${inbox.group} = lib.optionalAttrs (inbox.group == "zoetrope-share") {
         # The default was the service's own group, until members were kept out of its state.
-        members = lib.attrNames (
-          lib.filterAttrs (
-            name: user: name != "zoetrope" && lib.elem "zoetrope" (user.extraGroups or [ ])
-          ) config.users.users
+        members = lib.filter (name: name != "zoetrope" && name != "zoetrope-engine") (
+          lib.unique (config.users.groups.zoetrope.members ++ lib.mapAttrsToList (_: user: user.name) firstOf)
         );
       };
     };

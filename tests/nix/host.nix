@@ -1,7 +1,8 @@
 # The part of NixOS that the module speaks to, with the types that NixOS gives it.
-{ lib, ... }:
+{ config, lib, ... }:
 let
-  inherit (lib) mkOption types;
+  inherit (lib) mkDefault mkOption types;
+  hostUsers = config.users.users;
   word = types.oneOf [
     types.bool
     types.int
@@ -52,6 +53,34 @@ let
     type = types.anything;
     default = { };
   };
+  named = mkOption { type = types.str; };
+  user = { name, ... }: {
+    freeformType = types.attrsOf types.anything;
+    options = {
+      enable = mkOption {
+        type = types.bool;
+        default = true;
+      };
+      name = named;
+      group = text;
+      extraGroups = names;
+    };
+    config.name = mkDefault name;
+  };
+  # As NixOS does: who names a group is in its list of members, but for whom it is the first group.
+  group = { name, config, ... }: {
+    freeformType = types.attrsOf types.anything;
+    options = {
+      name = named;
+      members = names;
+    };
+    config = {
+      name = mkDefault name;
+      members = lib.mapAttrsToList (_: user: user.name) (
+        lib.filterAttrs (_: user: user.enable && lib.elem config.name user.extraGroups) hostUsers
+      );
+    };
+  };
 in
 {
   options = {
@@ -87,8 +116,14 @@ in
       })));
       default = { };
     };
-    users.users = free;
-    users.groups = free;
+    users.users = mkOption {
+      type = types.attrsOf (types.submodule user);
+      default = { };
+    };
+    users.groups = mkOption {
+      type = types.attrsOf (types.submodule group);
+      default = { };
+    };
     environment.etc = mkOption {
       type = types.attrsOf (types.submodule {
         options.source = mkOption { type = types.path; };

@@ -96,14 +96,33 @@ def test_the_inbox_is_for_the_group_and_the_engine_reads_neither():
     assert "d /srv/zoetrope/outbox 2770 zoetrope family - -" in lines
     assert found["users"]["users"]["zoetrope"]["extraGroups"] == ["family"]
     assert "family" in found["users"]["groups"]
-    assert "extraGroups" not in found["users"]["users"]["zoetrope-engine"]
+    assert found["users"]["users"]["zoetrope-engine"]["extraGroups"] == []
+    assert found["users"]["groups"]["family"]["members"] == ["zoetrope"]
 
 
 def test_the_share_has_a_group_of_its_own_and_keeps_the_members_of_an_older_host():
-    found = said("", 'users.users.ada.extraGroups = [ "zoetrope" "video" ];')
+    users = """
+      users.users = {
+        ada.extraGroups = [ "zoetrope" "video" ];
+        ben.extraGroups = [ "zoetrope" ];
+        cleo.group = "zoetrope";
+        dora = { name = "dorothy"; extraGroups = [ "zoetrope" ]; };
+        ed = { name = "edgar"; group = "zoetrope"; };
+        away = { enable = false; group = "zoetrope"; };
+        gone = { enable = false; extraGroups = [ "zoetrope" ]; };
+        other.group = "users";
+      };
+      users.groups.zoetrope.members = [ "ben" "finn" ];
+      users.groups.zoetrope-share.members = [ "gus" ];
+    """
+    found = said("", users)
     lines = found["tmpfiles"]["10-zoetrope"].splitlines()
     assert "d /srv/zoetrope/inbox 3770 zoetrope zoetrope-share - -" in lines
-    assert found["users"]["groups"]["zoetrope-share"]["members"] == ["ada"]
+    members = found["users"]["groups"]["zoetrope-share"]["members"]
+    assert sorted(members) == [
+        *("ada", "ben", "cleo", "dorothy", "edgar", "finn", "gus"),
+        "zoetrope",  # by its own extraGroups
+    ]
     assert found["users"]["users"]["zoetrope"]["extraGroups"] == ["zoetrope-share"]
     unit = found["units"]["zoetrope.service"].splitlines()
     assert {"UMask=0007", "StateDirectoryMode=0700"} <= set(unit)
