@@ -169,6 +169,15 @@ class Pipeline:
             self._task = None
             await self.ledger.close()
 
+    async def failed(self) -> None:
+        """Wait until the service's part ends by itself, and raise what ended it."""
+        assert self._task is not None
+        try:
+            await self._task
+        finally:
+            self._task = None
+            await self.ledger.close()
+
     async def close(self) -> None:
         """End everything."""
         await self.stop()

@@ -31,10 +31,8 @@ async def test_what_was_taken_up_before_a_start_failed_is_carried_by_one_part_al
         patch.setattr(recovery, "sweep", fails)
         await pipeline.start()
         with pytest.raises(ExceptionGroup):
-            await pipeline._task
+            await pipeline.failed()
     assert carriers() == []
-    pipeline._task = None
-    await pipeline.ledger.close()
     pipeline.engines[0].faults.clear()
     await pipeline.start()
     job = await pipeline.becomes(job, State.DONE)
