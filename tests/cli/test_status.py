@@ -134,3 +134,17 @@ def test_what_failed_or_was_rejected_of_late_is_shown_with_its_reason(service, r
     assert all(row.endswith(str(why)) for row in rows)
     assert old.short not in "".join(lines)
     assert failed.short not in "".join(rows), "the newest three"
+
+
+def test_what_is_rejected_at_the_door_hides_no_job_that_failed_a_minute_ago(service, run):
+    why = Reason("node", "The stage i2v failed in SaveVideo: odd.", "Look at the engine's log.")
+    now = time.time()
+    failed = service.add(State.FAILED, reason=why, updated=now - 60)
+    for n in range(101):
+        service.add(State.REJECTED, updated=now - 3600 - n)
+    lines = run("status").stdout.splitlines()
+    assert lines[-5].startswith("In the last 24 hours 1 failed, 101 rejected (")
+    assert lines[-3].split()[:2] == [failed.short, "failed"]
+    shown = json.loads(run("status", "--json").stdout)["failures"]
+    assert shown["counts"] == {"failed": 1, "rejected": 101}
+    assert (shown["last"][0]["id"], len(shown["last"])) == (failed.id, 3)

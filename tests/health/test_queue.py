@@ -111,3 +111,14 @@ async def test_what_failed_or_was_rejected_of_late_is_counted_and_is_no_complain
         "0 running, 0 queued, 0 to review. In the last 24 hours 1 failed, 1 rejected"
         " (zoetrope jobs --state failed --state rejected)."
     )
+
+
+async def test_a_failure_is_counted_however_many_were_rejected_after_its_arrival(parts, clock):
+    clock.now = 1_700_100_000.0
+    jobs = [make_job(State.FAILED, updated=clock.now - 60)]
+    jobs += [make_job(State.REJECTED, updated=clock.now - 90_000) for _ in range(100)]
+    jobs += [make_job(State.REJECTED, updated=clock.now - 60) for _ in range(101)]
+    for job in jobs:
+        await parts.ledger.add(job, claim=job.id)
+    verdict = await QueueCheck(parts, now=clock).look()
+    assert "In the last 24 hours 1 failed, 101 rejected (" in verdict.found

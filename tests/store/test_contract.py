@@ -198,6 +198,31 @@ async def test_the_tally_knows_recipe_and_state_and_follows_both(store):
     }
 
 
+async def test_recent_failures_are_those_that_ended_of_late_whenever_they_arrived(store):
+    late = await store.add(make(), claim="late")
+    old = await store.add(make(State.FAILED, updated=10.0), claim="old")
+    doors = [
+        await store.add(make(State.REJECTED, updated=50.0 + n), claim=str(n)) for n in range(9)
+    ]
+    for state in (State.DONE, State.CANCELLED, State.QUEUED):
+        await store.add(make(state, updated=99.0), claim=state)
+    late = await store.change(
+        late.id, lambda j: msgspec.structs.replace(j, state=State.FAILED, updated=60.0)
+    )
+    found = await store.recent_failures(10.0, 3)
+    assert found.counts == {State.FAILED: 1, State.REJECTED: 9}
+    assert found.last == (late, doors[-1], doors[-2])
+    assert (await store.recent_failures(9.0, 50)).last[-1] == old
+    assert (await store.recent_failures(9.0, 0)).last == ()
+    none = await store.recent_failures(60.0, 3)
+    assert (none.counts, none.last) == ({State.FAILED: 0, State.REJECTED: 0}, ())
+    # Tried again, it is no failure any more.
+    await store.change(
+        late.id, lambda j: msgspec.structs.replace(j, state=State.QUEUED, updated=61.0)
+    )
+    assert (await store.recent_failures(10.0, 1)).counts[State.FAILED] == 0
+
+
 async def test_a_listener_hears_what_a_job_was_before(store):
     heard = []
     store.on_change(lambda before, after: heard.append((before, after)))

@@ -75,7 +75,9 @@ async def told(file: Path) -> tuple[object, ...]:
         page = await ledger.page(JobQuery(limit=1000))
         found = await ledger.page(JobQuery(text="größe", limit=1000))
         line = await ledger.waiting(1e9, 1000)
-        return page, found, line, await ledger.tally(), await ledger.counts(), ledger.unreadable
+        failures = await ledger.recent_failures(-1.0, 1000)
+        counted = await ledger.tally(), await ledger.counts()
+        return page, found, line, failures, *counted, ledger.unreadable
     finally:
         await ledger.close()
 

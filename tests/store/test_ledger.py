@@ -162,6 +162,7 @@ async def test_a_full_disk_is_told_apart_and_nothing_is_half_written(ledger, con
         lambda ledger: ledger.page(JobQuery(before=9, recipe="r")),
         lambda ledger: ledger.page(JobQuery(states=(State.DONE,))),
         lambda ledger: ledger.page(JobQuery(states=(State.DONE,), recipe="r")),
+        lambda ledger: ledger.recent_failures(0.0, 3),
         lambda ledger: ledger.known_fallbacks("r", "s", "1x1", "card"),
     ],
 )

@@ -154,6 +154,7 @@ def questions() -> list[Ask]:
     asked += [lambda s, f=f, n=n: s.find_half(f, n) for f in FOLDERS for n in NAMES]
     asked += [lambda s, t=time: s.oldest(t) for time in TIMES]
     asked += [lambda s, t=time: s.oldest(t, without=IDS[::2]) for time in TIMES]
+    asked += [lambda s, t=time, n=n: s.recent_failures(t, n) for time in TIMES for n in (0, 2, 50)]
     asked += [lambda s, r=recipe: s.known_fallbacks(r, "i2v", "1x1", "card") for recipe in RECIPES]
     asked += [lambda s, t=time, n=n: lines(s, t, n) for time in TIMES for n in (1, 2, 50)]
     few: tuple[tuple[State, ...], ...] = ((), (State.QUEUED,), (State.DONE, State.FAILED))

@@ -117,6 +117,13 @@ async def test_duplicates_halves_and_publishers_are_found_past_such_a_row(ledger
     assert await ledger.find_half("loop", "cat0") is None
 
 
+async def test_the_last_failures_are_found_past_such_a_row(ledger, file):
+    jobs = [(await add(ledger, 1, State.FAILED, updated=float(n)))[0] for n in range(1, 5)]
+    poison(file, jobs[3], jobs[1])
+    found = await ledger.recent_failures(0.0, 2)
+    assert (found.counts[State.FAILED], found.last) == (4, (jobs[2], jobs[0]))
+
+
 async def test_the_whole_file_s_check_finds_rows_that_nobody_asked_for(ledger, file):
     jobs = await add(ledger, 5, State.DONE)
     poison(file, jobs[1], jobs[3])

@@ -12,12 +12,10 @@ from ..graphs.memory import gigabytes
 from ..health.base import Report
 from ..jobs.keep import announced, described
 from ..jobs.progress import prompts_of_others
-from ..jobs.recent_failures import WITHIN_SECONDS, counted
 from ..web.views import EngineView, GpuView, JobPage, JobView, StatusView
 from . import show
 from .options import Options, common, pass_options
 
-SHOWN = 3  # jobs that ended badly; the rest is counted
 BETWEEN = 0.5  # seconds between two screens
 
 
@@ -58,7 +56,7 @@ def screen(client: Client) -> list[str]:
     lines += _unwell(client)
     if now.problem is None:
         lines += _jobs(client, now.standstill.until if now.standstill is not None else None)
-        lines += _ended_badly(client)
+    lines += _failures(now)
     return lines
 
 
@@ -133,16 +131,13 @@ def _jobs(client: Client, opening: float | None) -> list[str]:
     return [*lines, "…"] if page.next else lines
 
 
-def _ended_badly(client: Client) -> list[str]:
+def _failures(now: StatusView) -> list[str]:
     """Name the last jobs that failed or were rejected, and count those of a day."""
-    page = decode(client.get("/api/v1/jobs", state="failed,rejected", limit=100), JobPage)
-    now = time.time()
-    if not (counts := counted([(job.state, job.updated) for job in page.jobs], now)):
+    if now.failures is None or not now.failures.sentence:
         return []
-    recent = [job for job in page.jobs if job.updated > now - WITHIN_SECONDS]
-    recent.sort(key=lambda job: -job.updated)
-    rows = [(job.short, job.state, job.name, str(job.reason or "")) for job in recent[:SHOWN]]
-    return ["", counts, *show.table(("ID", "STATE", "PICTURE", "REASON"), rows, colour=1)]
+    rows = [(job.short, job.state, job.name, str(job.reason or "")) for job in now.failures.last]
+    table = show.table(("ID", "STATE", "PICTURE", "REASON"), rows, colour=1)
+    return ["", now.failures.sentence, *table]
 
 
 def _remark(job: JobView, opening: float | None) -> str:

@@ -9,6 +9,7 @@ from .job import Job, State
 NEWEST = 2**62  # above every place in the ledger
 # Nothing is postponed by more than minutes. What seems to be was written under a clock far ahead of this one.
 FARTHEST = 3600.0
+ENDED_BADLY = (State.FAILED, State.REJECTED)
 
 
 class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     )
     ran_on: float  # gigabytes of the GPU that its first stage ran on, as reported; 0 before that
     not_before: float
+
+
+class RecentFailures(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs that failed or were rejected after some moment."""
+
+    counts: dict[State, int]  # of each state of ENDED_BADLY, 0 included
+    last: tuple[Job, ...]  # a few of them, the last one to end first
 
 
 def is_due(not_before: float, now: float) -> bool:

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..domain.job import ENDED, Job, State
-from ..domain.query import JobQuery, Row, Waiting, is_due, waiting, words
+from ..domain.query import (
+    ENDED_BADLY,
+    JobQuery,
+    RecentFailures,
+    Row,
+    Waiting,
+    is_due,
+    waiting,
+    words,
+)
 from ..errors import LedgerError, NotFound, Reason
 from .protocol import Listener, Step
 from .rows import Rows, same_id, unknown
@@ -224,6 +233,24 @@ class MemoryLedger:
     async def tally(self) -> dict[tuple[str, State], int]:
         """Say how many jobs of each recipe are in each state."""
         return await self._answer(lambda: dict(self._tally))
+
+    async def recent_failures(self, since: float, limit: int) -> RecentFailures:
+        """Count the jobs that failed or were rejected after a moment, and give the last of them to end."""
+
+        def work() -> RecentFailures:
+            found = [
+                kept
+                for kept in self._all()
+                if kept.job.state in ENDED_BADLY and kept.job.updated > since
+            ]
+            found.sort(key=lambda kept: (kept.job.updated, kept.job.state, kept.seq), reverse=True)
+            number = Counter(kept.job.state for kept in found)
+            return RecentFailures(
+                counts={state: number[state] for state in ENDED_BADLY},
+                last=tuple(self._copy(kept) for kept in found[:limit]),
+            )
+
+        return await self._answer(work)
 
     async def accepted(self) -> dict[tuple[str, str], int]:
         """Count the jobs under way by their recipe and the version that they were accepted with."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..domain.job import Job, State
-from ..domain.query import JobQuery, Row, Waiting
+from ..domain.query import JobQuery, RecentFailures, Row, Waiting
 from ..errors import Reason
 
 # Pure: from what a job was to what it is; it raises where that is not legal.
@@ -97,6 +97,9 @@ class JobIndex(Protocol):
 
     async def tally(self) -> dict[tuple[str, State], int]:
         """Say how many jobs of each recipe are in each state; one that had some once stays, with 0."""
+
+    async def recent_failures(self, since: float, limit: int) -> RecentFailures:
+        """Count the jobs that failed or were rejected after a moment, and give the last of them to end."""
 
     async def accepted(self) -> dict[tuple[str, str], int]:
         """Count the jobs under way by their recipe and the version that they were accepted with."""

@@ -176,6 +176,25 @@ class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
     problem: Reason | None = None
 
 
+class FailureView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that failed or was rejected."""
+
+    id: str
+    short: str
+    state: str
+    name: str
+    ended: float
+    reason: Reason | None = None
+
+
+class FailuresView(msgspec.Struct, frozen=True, kw_only=True):
+    """What failed or was rejected within the last 24 hours: how much, as a sentence too, and the last few to end."""
+
+    counts: dict[str, int]
+    sentence: str = ""  # empty where nothing did
+    last: tuple[FailureView, ...] = ()
+
+
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """The service in short; `summary` is the sentence that systemd shows too."""
 
@@ -190,6 +209,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     inbox: InboxView | None = None
     outbox: OutboxView | None = None
     keep: KeepStatus | None = None
+    failures: FailuresView | None = None  # none while the ledger is not open
 
 
 def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:

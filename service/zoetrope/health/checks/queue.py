@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 
 from ...dispatch.pause import Standstill
 from ...domain.job import State
-from ...domain.query import JobQuery
 from ...errors import Reason
-from ...jobs.recent_failures import ENDED_BADLY, counted
+from ...jobs.recent_failures import counted, look
 from ...runtime import Runtime
 from ..base import CheckResult, ago
 
@@ -72,11 +71,8 @@ class QueueCheck:
                 next_step="Restart zoetrope (nothing is lost) and report this.",
             )
         found = _counted(counts)
-        if any(counts.get(state) for state in ENDED_BADLY):
-            rows = await ledger.page(JobQuery(states=ENDED_BADLY, limit=100))
-            ends = [(str(row.job.state), row.job.updated) for row in rows]
-            if lately := counted(ends, self._now()):
-                found = f"{found} {lately}."
+        if lately := counted(await look(ledger, self._now())):
+            found = f"{found} {lately}."
         return CheckResult(name=self.name, level="ok", found=found)
 
     def _standing(self, standstill: Standstill, counts: Mapping[State, int]) -> CheckResult:

@@ -10,7 +10,16 @@ from typing import TypeVar
 import msgspec
 
 from ...domain.job import Job, State
-from ...domain.query import FARTHEST, NEWEST, JobQuery, Row, Waiting, waiting
+from ...domain.query import (
+    ENDED_BADLY,
+    FARTHEST,
+    NEWEST,
+    JobQuery,
+    RecentFailures,
+    Row,
+    Waiting,
+    waiting,
+)
 from ...errors import NotFound
 from ..rows import unknown
 from .database import Database
@@ -171,6 +180,30 @@ class SqliteIndex(Database):
                 (_listed(states),),
             )
             return [job for row in rows if (job := self._rows.readable(*row)) is not None]
+
+        return await self._run(work)
+
+    async def recent_failures(self, since: float, limit: int) -> RecentFailures:
+        """Count the jobs that failed or were rejected after a moment, and give the last of them to end."""
+        where = (
+            "jobs INDEXED BY jobs_ended_badly WHERE state IN ('failed', 'rejected') AND updated > ?"
+        )
+
+        def work() -> RecentFailures:
+            numbers = self._db.execute(
+                "SELECT count(*) FILTER (WHERE state = 'failed'),"  # noqa: S608 # our own words
+                f" count(*) FILTER (WHERE state = 'rejected') FROM {where}",
+                (since,),
+            ).fetchone()
+            rows = self._db.execute(
+                f"SELECT id, body FROM {where} ORDER BY updated DESC, state DESC, seq DESC",  # noqa: S608
+                (since,),
+            )
+            found = (job for row in rows if (job := self._rows.readable(*row)) is not None)
+            return RecentFailures(
+                counts=dict(zip(ENDED_BADLY, numbers, strict=True)),
+                last=tuple(itertools.islice(found, limit)),
+            )
 
         return await self._run(work)
 

@@ -83,6 +83,10 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE jobs ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX jobs_in_line ON jobs (rank, seq, not_before) WHERE state = 'queued';
     """,
+    # By the time of their end: what was rejected at the door of late hides no older job that failed just now.
+    """
+    CREATE INDEX jobs_ended_badly ON jobs (updated, state) WHERE state IN ('failed', 'rejected');
+    """,
 )
 
 

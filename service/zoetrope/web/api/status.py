@@ -7,16 +7,19 @@ import time
 from aiohttp import web
 
 from ... import __version__
+from ...domain.query import RecentFailures
+from ...jobs.recent_failures import counted, look
 from ...runtime import Runtime
 from ...summary import summary
 from ..endpoint import JSON, Endpoint, read_body, reply
 from ..forms import PauseForm
-from ..views import HeldView, InboxView, OutboxView, StatusView
+from ..views import FailuresView, FailureView, HeldView, InboxView, OutboxView, StatusView
 from .engines import engines
 
 HOW_PAUSE = 'Send {"minutes": 120} or {"now": true} as application/json, or no body at all.'
 # Pictures that wait, or cannot be read, that are named; a closed folder may hold thousands.
 NAMED = 20
+FAILURES = 3  # of the last day that are named; all are counted
 
 
 class StatusApi:
@@ -70,7 +73,9 @@ class StatusApi:
 
     async def _shown(self) -> StatusView:
         runtime = self._runtime
-        counts = await runtime.ledger.counts() if runtime.ledger else {}
+        ledger = runtime.ledger
+        counts = await ledger.counts() if ledger else {}
+        failures = await look(ledger, time.time(), limit=FAILURES) if ledger else None
         queue = runtime.conductor.status() if runtime.conductor else None
         workers = queue.workers if queue else ()
         standstill = queue.standstill if queue else None
@@ -96,6 +101,7 @@ class StatusApi:
                 path=str(runtime.settings.outbox.path), problem=queue.outbox if queue else None
             ),
             keep=runtime.keeper.status if runtime.keeper else None,
+            failures=_failures(failures) if failures is not None else None,
         )
 
     def _inbox(self) -> InboxView | None:
@@ -114,3 +120,21 @@ class StatusApi:
             held=tuple(HeldView(name=each.name, reason=each.reason) for each in held[:NAMED]),
             held_count=len(held),
         )
+
+
+def _failures(found: RecentFailures) -> FailuresView:
+    return FailuresView(
+        counts={str(state): number for state, number in found.counts.items()},
+        sentence=counted(found),
+        last=tuple(
+            FailureView(
+                id=job.id,
+                short=job.short,
+                state=str(job.state),
+                name=job.images[0].name if job.images else job.stem,
+                ended=job.updated,
+                reason=job.reason,
+            )
+            for job in found.last
+        ),
+    )
