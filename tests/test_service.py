@@ -110,6 +110,7 @@ def test_sigterm_ends_it_and_the_prompt_goes_on(tmp_path):
         draw(service.inbox / "cat.png")
         until(lambda: states(service) == ["running"], "the job to run")
         assert service.stop() == 0
+        assert "exiting without it" not in service.log.read_text()
         service.start()
         videos(service)
         (job,) = service.get("/api/v1/jobs")["jobs"]

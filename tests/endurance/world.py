@@ -32,6 +32,7 @@ QUICK = """
 PAIRS, TICKETS = 0.2, 0.3  # shares of what is dropped
 ENDS = 8_000_000  # what is added to a picture's number for the last frame of its pair
 SETTLED = 180.0  # seconds in which at least one more has to come to its end
+EACH = 20.0  # seconds more until all has ended, for each file that was dropped
 
 
 class World:
@@ -162,7 +163,9 @@ class World:
         if process is None or process.poll() is not None:
             self.service.start(prepare=self.prepare)
         looked = 0.0
-        deadline = time.monotonic() + SETTLED
+        began = time.monotonic()
+        deadline = began + SETTLED
+        last = began + SETTLED + EACH * (len(self.wanted) + len(self.refused))
         least = len(self.wanted) * 2 + len(self.refused)
         while missing := self.missing():
             if len(missing) < least:  # a busy machine may be slow, but it has to get on
@@ -171,6 +174,10 @@ class World:
             self.part.promise(
                 time.monotonic() < deadline,
                 f"{SETTLED:g} s without an attack brought none of these to its end: {missing}",
+            )
+            self.part.promise(
+                time.monotonic() < last,
+                f"{last - began:g} s without an attack did not bring all to their end: {missing}",
             )
             if self.nursed:
                 self.nurse()
@@ -185,6 +192,7 @@ class World:
         for sentence in self.faults():
             self.part.broke(sentence)
         self.carry_away()
+        self.forgetful = False  # what was lost so far is a video by now, and carried away
 
     def recover(self) -> None:
         """Have what lies in lost+found made into jobs; what has its video already is rejected there."""

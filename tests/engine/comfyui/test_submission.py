@@ -77,6 +77,16 @@ def test_refusals_say_whose_matter_they_are(status, body, key):
         (403, b""),
         (404, b"<html>"),
         (429, b"slow down"),
+    ],
+)
+def test_a_status_that_is_no_word_about_the_graph_is_neither_taken_nor_refused(status, body):
+    with pytest.raises(WrongAnswer, match=f"answered {status} to the submission"):
+        answered(status, body)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
         (200, b""),
         (200, b"<html>a proxy's page</html>"),
         (200, {}),
@@ -95,7 +105,7 @@ def test_refusals_say_whose_matter_they_are(status, body, key):
     ],
 )
 def test_an_answer_that_cannot_be_right_is_neither_taken_nor_refused(status, body):
-    with pytest.raises(WrongAnswer, match="the submission"):
+    with pytest.raises(WrongAnswer, match="wrong answer about the submission"):
         answered(status, body)
 
 
