@@ -35,6 +35,8 @@ async def older_ledger(pipeline, state, monkeypatch):
     elif state is State.REVIEW:
         await pipeline.conductor.approve(job.id)
     done = await pipeline.becomes(job, State.DONE)
+    # It goes a moment after its end is written down; with it the job could be ended a second time.
+    await pipeline.until(lambda: not (pipeline.settings.work / job.id).exists())
     await pipeline.stop()
     file = pipeline.settings.ledger_file
     for each in file.parent.glob("ledger.db*"):
