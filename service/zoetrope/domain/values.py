@@ -22,9 +22,8 @@ class SourceImage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     frames: int = 0  # of a video
     fps: float = 0.0
     changes: tuple[str, ...] = ()
-    pixels: str = (
-        ""  # the hash of what is seen in it, however the file says it; "" where it was not taken
-    )
+    # The hash of what is seen in it, however the file says it; "" where it was not taken.
+    pixels: str = ""
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

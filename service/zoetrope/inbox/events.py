@@ -20,9 +20,8 @@ _BURST_MS = 400
 _LONGEST_PAUSE = 60.0
 
 
-Folders = Mapping[
-    str, tuple[int, int]
-]  # by their paths below the root, each with device and number
+# By their paths below the root, each with device and number.
+Folders = Mapping[str, tuple[int, int]]
 
 
 class Events:

@@ -27,9 +27,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     behind: int = 0
     moved: float = 0.0  # unix time of its last sign of progress
     silence: float = 0.0  # seconds that may pass until the next; 0 once the engine is done with it
-    brings: Literal["", "fetch", "check"] = (
-        ""  # what takes the time once the engine is done with it
-    )
+    # What takes the time once the engine is done with it.
+    brings: Literal["", Brings] = ""
 
 
 def brought(live: Live | None, stage: str, engine: str, now: float, what: Brings) -> Live:

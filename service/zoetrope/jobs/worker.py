@@ -222,14 +222,10 @@ class EngineWorker:
     async def _carry(self, lease: Lease, run: StageRun) -> None:
         """Run a stage and have its end settled, however often that takes."""
         ended: Outcome | None = None
-        pause, longest = (
-            0.0,
-            LONGEST_RETRY,
-        )  # grows while it gets no further, so that it is not asked without end
+        pause = 0.0
         try:
             while True:
                 await asyncio.sleep(pause)
-                pause = min(2 * pause or FIRST_RETRY, longest)
                 # What is here needs no engine any more.
                 waits = ended is None
                 if waits and not await self._absence.over(self._watch, self._strays, lease.job):
@@ -241,15 +237,15 @@ class EngineWorker:
                         self._watch.proved()
                     after = await self._settlement.settle(self._at(), lease.job, ended)
                 except EngineDown as error:
-                    if isinstance(error, WrongAnswer):
-                        longest = wrong_answers.LONGEST_PAUSE
                     self._watch.lost(error.reason)
+                    pause = next_pause(pause, error)
                     continue
                 except Exception as error:
                     after = await self._dealt_with(lease.job, error)
                 await self._care(after)
                 if not after.again:
                     return
+                pause = next_pause(pause)
         finally:
             if self._runs.get(lease.job) is run:
                 del self._runs[lease.job]
@@ -287,3 +283,12 @@ class EngineWorker:
             maybe_broken_before=self._watch.maybe_broken_before,
             home=self.engine.home,
         )
+
+
+def next_pause(pause: float, error: EngineDown | None = None) -> float:
+    """Say how long to wait before the next try: it grows, so that no engine is asked without end.
+
+    A service that answers in the engine's place is put right by a person, one that is down is looked for more often.
+    """
+    wrong = isinstance(error, WrongAnswer)
+    return min(2 * pause or FIRST_RETRY, wrong_answers.LONGEST_PAUSE if wrong else LONGEST_RETRY)
