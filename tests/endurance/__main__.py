@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from tests.endurance import fuzz, promises, record
-from tests.endurance.part import Part, Report
+from tests.endurance.part import Part, Report, UnfitMachineError
 from tests.endurance.plan import PARTS, SHORT, WHOLE, Task, lanes
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def main() -> int:
     """Run the parts that were asked for; all by default."""
     asked = _arguments()
     if asked.part:
-        return _one(asked.part, asked.seed, asked.seconds, Path(asked.root))
+        return run_part(asked.part, asked.seed, asked.seconds, Path(asked.root))
     seed = asked.seed if asked.seed is not None else secrets.randbelow(10**9)
     seconds = asked.hours * 3600 if asked.hours else SHORT if asked.short else WHOLE
     root = Path(tempfile.mkdtemp(prefix="zoetrope-endurance-"))
@@ -40,25 +40,30 @@ def main() -> int:
         reports += _beside(group, root, record_it=not asked.no_record)
     minutes = (time.monotonic() - begun) / 60
     broken = [report for report in reports if report.broken]
+    unfit = [report for report in reports if report.unfit]
     _show(reports)
     run = record.Run(
         date=time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         commit=_commit(),
         seed=seed,
         minutes=round(minutes, 1),
-        parts=sorted({report.name for report in reports}),
+        parts=sorted({report.name for report in reports if not report.unfit}),
         broken="; ".join(f"{report.name}: {report.broken}"[:300] for report in broken),
     )
-    if not asked.no_record:
+    if run.parts and not asked.no_record:
         record.write(record.read().plus(run, reports))
         promises.write()
     for report in broken:
         print(f"\nBROKEN in {report.name} (seed {report.seed}): {report.broken}")
         print(f"  kept: {report.kept}")
         print(f"  again: make endurance ARGS='--seed {seed} --only {report.name}'")
+    for report in unfit:
+        print(f"\nNOT RUN: {report.name}: {report.unfit}")
     if broken:
         return 1
     shutil.rmtree(root, ignore_errors=True)
+    if unfit:
+        return 1
     print(f"\nno promise was broken in {minutes:.1f} minutes")
     return 0
 
@@ -120,21 +125,27 @@ def _report(task: Task, folder: Path, late: str) -> Report:
     return Report(name=task.name, seed=task.seed, broken=broken, kept=str(folder))
 
 
-def _one(name: str, seed: int, seconds: float, root: Path) -> int:
+def run_part(name: str, seed: int, seconds: float, root: Path) -> int:
     """Run one part in this process."""
     part = Part(name, seed=seed, root=root, seconds=seconds)
     part.say(f"seed {seed}, {seconds:.0f} s")
     error: BaseException | None = None
     try:
         PARTS[name].run(part)
+    except UnfitMachineError as found:
+        error = found
     except Exception as found:
         error = found
         (root / "error.txt").write_text(traceback.format_exc())
         traceback.print_exc()
     report = part.report(error)
     (root / "report.json").write_bytes(msgspec.json.encode(report))
-    part.say(report.broken or "done: " + ", ".join(f"{k} {v}" for k, v in report.counts.items()))
-    return 1 if report.broken else 0
+    part.say(
+        report.broken
+        or report.unfit
+        or "done: " + ", ".join(f"{k} {v}" for k, v in report.counts.items())
+    )
+    return 1 if report.broken or report.unfit else 0
 
 
 def _show(reports: Sequence[Report]) -> None:

@@ -22,6 +22,8 @@ from tests.fakes.members import GROUP, MEMBER
 
 #: A foe's pictures are no one else's, and so is every name that a foe makes up.
 FIRST_NUMBER = 4_000_000
+#: In so many seconds all foes end what they do, however busy the machine is.
+CALLED_BACK = 120.0
 PAUSES = (0.0, 0.02, 0.05, 0.1)
 SOUND = (
     0.03  # of the pictures that foes drop; the others are none, and no engine has to work for them
@@ -80,29 +82,34 @@ class Foes:
         self._counts: Any = FORK.Array("q", len(KINDS), lock=True)
         self._over: Any = FORK.Value("b", 0, lock=False)
         self._numbers: Any = FORK.Value("q", FIRST_NUMBER, lock=True)
-        self._processes: list[Any] = []
+        self.processes: list[Any] = []
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Let one foe act for each seed."""
         self._over.value = 0
         for seed in seeds:
-            process = FORK.Process(target=self._be, args=(seed,))
+            process = FORK.Process(target=self.be, args=(seed,))
             process.start()
-            self._processes.append(process)
+            self.processes.append(process)
 
     def call_back(self) -> None:
-        """Wait until each has ended what it does."""
+        """Wait until each has ended what it does; one that does not is ended, and that is an error."""
         self._over.value = 1
-        for process in self._processes:
-            process.join(30)
-            assert process.exitcode == 0, f"a foe ended with {process.exitcode}"
-        self._processes = []
+        last = time.monotonic() + CALLED_BACK
+        for process in self.processes:
+            process.join(max(0.0, last - time.monotonic()))
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+        codes = [process.exitcode for process in self.processes]
+        self.processes = []
+        assert not any(codes), f"foes ended with {codes}"
 
     def counts(self) -> dict[str, int]:
         """Say how much of each kind was laid."""
         return dict(zip(KINDS, self._counts, strict=True))
 
-    def _be(self, seed: int) -> None:
+    def be(self, seed: int) -> None:
         if os.geteuid() == 0:
             os.setgroups([GROUP])
             os.setresgid(GROUP, GROUP, GROUP)
@@ -112,9 +119,9 @@ class Foes:
         while not self._over.value:
             kind = foe.chance.choice(KINDS)
             with contextlib.suppress(OSError):
-                foe.acts[kind]()
+                laid = foe.acts[kind]()
                 with self._counts.get_lock():
-                    self._counts[KINDS.index(kind)] += 1
+                    self._counts[KINDS.index(kind)] += laid
             time.sleep(foe.chance.choice(PAUSES))
         os._exit(0)
 
@@ -125,18 +132,18 @@ class Foes:
 
 
 class Foe:
-    """One of them; each act leaves honest pictures where they are, and what it moved away it brings back."""
+    """One of them; each act returns how many things it laid, leaves honest pictures where they are, and brings back what it moved away."""
 
     def __init__(self, ground: Ground, chance: random.Random, number: Callable[[], int]) -> None:
         self.chance = chance
         self._ground = ground
         self._number = number
-        self.acts: dict[str, Callable[[], None]] = {
+        self.acts: dict[str, Callable[[], int]] = {
             "hostile names": self._name,
             "links": self._link,
             "hard links": self._hard_link,
-            "pipes": lambda: os.mkfifo(self._place()),
-            "sockets": lambda: bind(self._place()),
+            "pipes": self._pipe,
+            "sockets": self._socket,
             "tickets": self._ticket,
             "folder tickets": self._folder_ticket,
             "forged claims": self._forge,
@@ -146,7 +153,15 @@ class Foe:
             "names of the outbox": self._crowd_outbox,
         }
 
-    def _name(self) -> None:
+    def _pipe(self) -> int:
+        os.mkfifo(self._place())
+        return 1
+
+    def _socket(self) -> int:
+        bind(self._place())
+        return 1
+
+    def _name(self) -> int:
         stem = f"foe{self._number()}".encode()
         if self.chance.random() < 0.5:
             name = stem + self.chance.choice(ENDS)
@@ -157,8 +172,9 @@ class Foe:
             folder /= self.chance.choice(("tiny", "foe\n", "foe" * 80, "a/" * 40 + "a"))
             folder.mkdir(parents=True, exist_ok=True)
         (folder / os.fsdecode(name)).write_bytes(self._picture())
+        return 1
 
-    def _link(self) -> None:
+    def _link(self) -> int:
         place = self._place()
         target = self._target()
         if place.suffix == ".toml" or self.chance.random() < 0.2:
@@ -167,14 +183,16 @@ class Foe:
         elif self.chance.random() < 0.2:
             place = place.with_suffix("")  # like a recipe's folder
         place.symlink_to(target)
+        return 1
 
-    def _hard_link(self) -> None:
+    def _hard_link(self) -> int:
         place = self._place()
         if place.suffix == ".toml":
             place.with_suffix(".png").write_bytes(self._picture())
         place.hardlink_to(self._ground.open)
+        return 1
 
-    def _ticket(self) -> None:
+    def _ticket(self) -> int:
         """A picture's ticket that no program should swallow, and that may be another one when it is read."""
         picture = self._ground.inbox / f"foe{self._number()}.png"
         ticket = picture.with_suffix(self.chance.choice((".toml", ".txt")))
@@ -183,8 +201,9 @@ class Foe:
         if self.chance.random() < 0.3:
             with self._flipping(ticket):
                 time.sleep(0.2)
+        return 1
 
-    def _folder_ticket(self) -> None:
+    def _folder_ticket(self) -> int:
         """All pictures wait while the inbox's own ticket cannot be used."""
         place = self._ground.inbox / "ticket.toml"
         aside = place.with_name(f"foe{self._number()}.tmp")
@@ -194,9 +213,10 @@ class Foe:
             aside.symlink_to(self._ground.outside / "secret.toml")
         aside.rename(place)
         time.sleep(self.chance.uniform(0.0, 0.3))
-        place.unlink()
+        place.unlink(missing_ok=True)  # another foe's may be gone with it
+        return 1
 
-    def _forge(self) -> None:
+    def _forge(self) -> int:
         name = self.chance.choice(
             (
                 *(self.chance.randbytes(16).hex() for _ in range(4)),
@@ -213,10 +233,10 @@ class Foe:
         kind = self.chance.randrange(6)
         if kind == 0:
             folder.symlink_to(self._target())
-            return
+            return 1
         if kind == 1:
             os.mkfifo(folder)
-            return
+            return 1
         folder.mkdir()
         stem = f"foe{self._number()}"
         (folder / f"{stem}.png").write_bytes(self._picture())
@@ -228,9 +248,11 @@ class Foe:
             (folder / f"{stem}-2.png").symlink_to(self._ground.outside / "secret.png")
         else:
             (folder / f"{stem}-2.png").hardlink_to(self._ground.open)
+        return 1
 
-    def _stuff(self) -> None:
+    def _stuff(self) -> int:
         """Put something more into a claim that is another's."""
+        laid = 0
         for claim_id, _ in self._known():
             stem = f"foe{self._number()}"
             place = self._ground.claimed / claim_id / f"{stem}.png"
@@ -239,11 +261,14 @@ class Foe:
                     place.write_bytes(self._picture())
                 else:
                     place.symlink_to(self._target())
+                laid += 1
+        return laid
 
-    def _exchange(self) -> None:
+    def _exchange(self) -> int:
         """Exchange what was claimed of foes' own pictures, as fast as can be."""
         for _ in range(6):
             (self._ground.inbox / f"foe{self._number()}.png").write_bytes(self._picture())
+        laid = 0
         until = time.monotonic() + self.chance.uniform(0.1, 0.6)
         while time.monotonic() < until:
             for claim in children(self._ground.claimed):
@@ -255,8 +280,10 @@ class Foe:
                     with contextlib.suppress(OSError):
                         place.rename(aside)
                         self._lay(place, folder=place == claim)
+                        laid += 1
+        return laid
 
-    def _swap(self) -> None:
+    def _swap(self) -> int:
         """Put a link in the place of a folder of the service's own, for a moment."""
         place = self.chance.choice(
             (
@@ -267,30 +294,36 @@ class Foe:
             )
         )
         aside = place.with_name(f"foe{self._number()}.tmp")
-        moved = False
+        laid, moved = 0, False
         with contextlib.suppress(OSError):
             place.rename(aside)
             moved = True
         try:
             with contextlib.suppress(FileExistsError):
                 place.symlink_to(self._ground.outside)
+                laid = 1
                 time.sleep(self.chance.choice((0.0, 0.01, 0.1)))
         finally:
             if place.is_symlink():
                 place.unlink()
             if moved:
                 put_back(aside, place)
+        return laid
 
-    def _crowd_outbox(self) -> None:
+    def _crowd_outbox(self) -> int:
         """Stand at the names under which a job's video is going to be put in place."""
+        laid = 0
         for claim_id, stem in self._known()[:3]:
             final = self._ground.outbox / f"{stem}-{claim_id[:8]}"
             for place in (final, self._ground.outbox / f".{claim_id}.part"):
-                with self._standing(place):
+                with self.standing(place) as stands:
+                    laid += stands
                     time.sleep(self.chance.choice((0.0, 0.05, 0.3)))
+        return laid
 
     @contextlib.contextmanager
-    def _standing(self, place: Path) -> Iterator[None]:
+    def standing(self, place: Path) -> Iterator[bool]:
+        """Stand at a place while the block runs, unless something is there; give whether it does."""
         try:
             kind = self.chance.randrange(3)
             if kind == 0:
@@ -298,12 +331,14 @@ class Foe:
             elif kind == 1:
                 os.mkfifo(place)
             else:
-                place.write_text("in the way")
+                # To write to what is there waits for ever at a pipe of another foe, whom nobody reads.
+                with place.open("x") as file:
+                    file.write("in the way")
         except FileExistsError:
-            yield
+            yield False
             return
         try:
-            yield
+            yield True
         finally:
             # Nothing but what is a foe's own; unlink removes no folder.
             with contextlib.suppress(OSError):

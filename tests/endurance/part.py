@@ -16,6 +16,10 @@ class BrokenPromise(AssertionError):
     """Something that must never happen has happened."""
 
 
+class UnfitMachineError(Exception):
+    """Here a part cannot show what is promised."""
+
+
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """A measured value and the most that it may be."""
 
@@ -34,6 +38,7 @@ class Report(msgspec.Struct, kw_only=True):
     points: dict[str, int] = {}
     figures: dict[str, Figure] = {}
     broken: str = ""  # the sentence, if a promise was broken
+    unfit: str = ""  # the sentence, if the part cannot run on this machine
     kept: str = ""  # the folder that shows it
 
 
@@ -93,6 +98,8 @@ class Part:
         ]
         if beyond and (load := os.getloadavg()[0]) > (os.cpu_count() or 1) + 1:
             beyond.append(f"the machine was busy with other things (load {load:.0f})")
+        if isinstance(error, UnfitMachineError):
+            return Report(name=self.name, seed=self.seed, unfit=str(error))
         broken = f"{type(error).__name__}: {error}" if error is not None else "; ".join(beyond)
         return Report(
             name=self.name,

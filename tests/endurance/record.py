@@ -52,10 +52,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, Sums] = {}
 
     def plus(self, run: Run, reports: Iterable[Report]) -> Record:
-        """Give the record with another run; what a broken part counted is not added."""
+        """Give the record with another run; what a broken part counted is not added, nor one that could not run."""
         parts = dict(self.parts)
         for report in reports:
-            if not report.broken:
+            if not report.broken and not report.unfit:
                 parts[report.name] = _added(parts.get(report.name, Sums()), report)
         return Record(run=[*self.run, run], parts=parts)
 

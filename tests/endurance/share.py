@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.endurance.foes import KINDS, Foes, Ground, children
 from tests.endurance.haste import hasten
-from tests.endurance.part import Part
+from tests.endurance.part import Part, UnfitMachineError
 from tests.endurance.world import World
 from tests.fakes.members import GROUP, MEMBER
 
@@ -30,6 +30,7 @@ def share(part: Part) -> None:
     world = World(part)
     world.whose = honest
     canary = Canary(world.service.root.parent / "outside", part.random.randbytes(12).hex())
+    canary.prove()
     inbox, outbox = world.service.inbox, world.service.outbox
     ground = Ground(inbox=inbox, outbox=outbox, outside=canary.folder, open=canary.open)
     open_to_members(part, world)
@@ -102,30 +103,41 @@ class Canary:
         self.digests = {
             hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "secret.png", self.open)
         }  # fmt: skip
-        self._paths = sorted((folder, self.open, *folder.rglob("*")), reverse=True)
+        self.paths = sorted((folder, self.open, *folder.rglob("*")), reverse=True)
         self._names = set(folder.rglob("*"))
-        for path in self._paths:
+        for path in self.paths:
             if path.is_dir():  # foes cannot list it either, so whoever does is the service
                 path.chmod(0o711)
             os.utime(path, ns=(OLD, OLD + 1))
-        self._seen = {path: self._state(path) for path in self._paths}
+        self._seen = {path: self.state(path) for path in self.paths}
+
+    def prove(self) -> None:
+        """See that a read and a listing are noticed here: where a file system notes neither, all would seem well."""
+        read, listed = self.folder / "secret.png", self.folder / "tiny"
+        read.read_bytes()
+        children(listed)
+        if blind := {str(read), str(listed)} - set(self.check()):
+            raise UnfitMachineError(
+                f"This part cannot run: that {sorted(blind)} were read leaves no trace, as their file system is mounted"
+                " with noatime; set TMPDIR to a folder on one that notes when files are read."
+            )
 
     def check(self) -> list[str]:
         """Name what is not as it was: bytes, names, modes, and what somebody has read or listed since the last look."""
         found = [
             str(path)
-            for path in self._paths
-            if not os.path.lexists(path) or self._state(path) != self._seen[path]
+            for path in self.paths
+            if not os.path.lexists(path) or self.state(path) != self._seen[path]
         ]
         found += [str(path) for path in set(self.folder.rglob("*")) ^ self._names]
-        for path in self._paths:
+        for path in self.paths:
             if path.exists():
                 os.utime(path, ns=(OLD, OLD + 1))
         return found
 
     def told(self, folders: tuple[Path, ...]) -> list[str]:
         """Name the files in which what lies outside can be read."""
-        own = {(status.st_dev, status.st_ino) for status in map(os.lstat, self._paths)}
+        own = {(status.st_dev, status.st_ino) for status in map(os.lstat, self.paths)}
         found = []
         for path in (path for folder in folders for path in (folder, *folder.rglob("*"))):
             with contextlib.suppress(FileNotFoundError):
@@ -143,7 +155,7 @@ class Canary:
         text.add_text("Comment", self.marker.decode())
         Image.new("RGB", (64, 64), (255, 0, 255)).save(place, "PNG", pnginfo=text)
 
-    def _state(self, path: Path) -> tuple[int, ...]:
+    def state(self, path: Path) -> tuple[int, ...]:
         status = path.lstat()
         # A link to the open one counts its names, and its change time.
         names = 0 if path == self.open else status.st_nlink

@@ -1,12 +1,14 @@
 """The endurance run's own parts: seeds, time, sums, and the page of promises."""
 
+import msgspec
 import tomli
 from msgspec import to_builtins
 
 from tests.endurance import promises, record
+from tests.endurance.__main__ import run_part
 from tests.endurance.paper import PaperEngine
-from tests.endurance.part import BrokenPromise, Part
-from tests.endurance.plan import LANES, PARTS, lanes
+from tests.endurance.part import BrokenPromise, Part, Report, UnfitMachineError
+from tests.endurance.plan import LANES, PARTS, Kind, lanes
 from tests.endurance.power import unfinished
 from tests.endurance.record import Record, Run
 from zoetrope.engine.protocol import Engine
@@ -44,6 +46,20 @@ def test_what_a_broken_part_counted_is_not_added(tmp_path):
         report = broken.report(error)
     assert "a picture is lost" in report.broken
     assert report.kept == str(tmp_path)
+    assert Record().plus(RUN, [report]).parts == {}
+
+
+def test_a_part_that_cannot_run_here_says_so_in_one_sentence(tmp_path, monkeypatch, capfd):
+    def unfit(_: Part) -> None:
+        raise UnfitMachineError("This part cannot run: nothing here notes a read.")
+
+    monkeypatch.setitem(PARTS, "kills", Kind(run=unfit, weight=1))
+    assert run_part("kills", 3, 0.0, tmp_path) == 1
+    said = capfd.readouterr()
+    assert "s] This part cannot run: nothing here notes a read.\n" in said.out
+    assert said.err == ""
+    report = msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=Report)
+    assert not report.broken
     assert Record().plus(RUN, [report]).parts == {}
 
 
