@@ -13,7 +13,7 @@ from tests.fakes.source_image import plain_image
 from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.plan import Plan
 from zoetrope.domain.values import Artefact, Ticket
-from zoetrope.jobs import receipt
+from zoetrope.jobs import outbox, receipt
 from zoetrope.jobs.outbox import Outbox, contents, folder_name
 
 JOB = Job(
@@ -184,3 +184,47 @@ def test_members_of_the_share_s_group_read_every_file(may_give):
         assert linked == ({2} if may_give else {1})
     finally:
         shutil.rmtree(home)
+
+
+class TestWhetherAVideoIsHere:
+    """Asked before a duplicate is rejected, while no other picture can be admitted."""
+
+    @pytest.fixture
+    def videos(self, tmp_path):
+        return outbox_at(tmp_path / "outbox")
+
+    @pytest.fixture
+    def done(self, videos, work):
+        name = videos.publish(JOB, work, paper())
+        return msgspec.structs.replace(JOB, state=State.DONE, outbox=name)
+
+    @pytest.fixture
+    def looks(self, monkeypatch):
+        """Each look at all folders; there may be a hundred thousand."""
+        seen, find = [], outbox.find_published
+        monkeypatch.setattr(
+            outbox, "find_published", lambda root, ids: seen.append(root) or find(root, ids)
+        )
+        return seen
+
+    @pytest.mark.parametrize("name", ["cat.mp4", "renamed by a user.mp4"])
+    def test_its_own_folder_is_the_only_one_looked_at_while_it_has_one(
+        self, tmp_path, videos, done, looks, name
+    ):
+        folder = tmp_path / "outbox" / done.outbox
+        (folder / "cat.mp4").rename(folder / name)
+        assert not videos.lacks_video(done)
+        assert looks == []
+
+    def test_a_folder_that_a_user_renamed_is_found_among_all(self, tmp_path, videos, done, looks):
+        at = (tmp_path / "outbox" / done.outbox).rename(tmp_path / "outbox" / "tom-1f3a9c2e")
+        assert not videos.lacks_video(done)
+        (at / "cat.mp4").unlink()
+        assert videos.lacks_video(done)
+        assert len(looks) == 2
+        shutil.rmtree(at)
+        assert videos.lacks_video(done)
+
+    def test_none_is_missed_where_the_outbox_cannot_be_seen(self, tmp_path, videos, done):
+        (tmp_path / "outbox").rename(tmp_path / "elsewhere")
+        assert not videos.lacks_video(done)

@@ -20,7 +20,7 @@ from ..graphs.recipe import Recipe
 from ..graphs.recipe_file import RecipeFile
 from ..graphs.shelf import Recipes
 from ..host import shown
-from ..jobs import work_note
+from ..jobs import duplicates, work_note
 from ..settings import Settings
 from ..store.protocol import JobStore
 from ..store.rows import Unkept
@@ -77,12 +77,12 @@ class Admission:
         *,
         clock: Callable[[], float] = time.time,
         randomness: random.Random | None = None,
-        is_gone: Callable[[Job], bool],
+        lacks_video: Callable[[Job], bool],
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._recipes = recipes
-        self._is_gone = is_gone  # whether a user took a finished job's video away
+        self._lacks_video = lacks_video  # whether a user took a finished job's video away
         self._decoder = decoder
         self._clock = clock
         self._random = randomness if randomness is not None else random.SystemRandom()
@@ -315,15 +315,15 @@ class Admission:
         policy = self._settings.inbox.duplicates
         if policy == "always":
             return seed, ()
-        earlier = await self._ledger.find_duplicate(fingerprint)
-        if earlier is None or earlier.removed:  # whose video is not there any more
+        earlier = await duplicates.find(self._ledger, fingerprint, self._lacks_video)
+        if earlier is None:
             return seed, ()
-        if earlier.state is State.DONE and await asyncio.to_thread(self._is_gone, earlier):
-            made = f"job {earlier.short} made this video before"
+        if earlier.gone:
+            made = f"job {earlier.job.short} made this video before"
             return seed, (f"{made}, and it is not in the outbox any more",)
         if policy == "skip":
-            raise Duplicate(earlier)
-        while seed == earlier.seed:
+            raise Duplicate(earlier.job)
+        while seed == earlier.job.seed:
             seed = self._random.randrange(min(SEEDS, recipe.file.seed_max + 1))
         return seed, ()
 

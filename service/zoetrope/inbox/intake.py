@@ -100,7 +100,7 @@ class Intake:
             decoder,
             clock=clock,
             randomness=randomness,
-            is_gone=videos.lacks_video,
+            lacks_video=videos.lacks_video,
         )
         self._watcher: Watcher | None = None
         self._found: deque[_Work] = deque()  # claims that an earlier run left

@@ -22,7 +22,7 @@ from ..places import Places
 from ..settings import Settings
 from ..store.protocol import JobStore
 from ..store.retry import until_answered
-from . import recovery, work_note
+from . import duplicates, recovery, work_note
 from .absence import Absence
 from .lint_gate import LintGate
 from .outages import Outages
@@ -224,11 +224,10 @@ class Conductor:
         # Another video of a picture that a user has asked for, by `again` or in the settings, is no mistake.
         if self._settings.inbox.duplicates != "skip" or job.parent:
             return
-        other = await self._ledger.find_duplicate(job.fingerprint)
-        if other is None or other.id == job.id or other.parent or other.removed:
+        earlier = await duplicates.find(self._ledger, job.fingerprint, self._outbox.lacks_video)
+        if earlier is None or earlier.gone or earlier.job.id == job.id or earlier.job.parent:
             return
-        if other.state is State.DONE and await asyncio.to_thread(self._outbox.lacks_video, other):
-            return
+        other = earlier.job
         raise IllegalTransition(
             f"The same picture with the same ticket is job {other.short} by now, which is {other.state}.",
             f"Use that one; for a video with another seed: zoetrope again {job.short}.",

@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -216,13 +216,13 @@ class Outbox:
         ends = {_suffix(piece.published) for piece in pieces(job) if piece.kind == "video"}
         try:
             with self._open() as tree:
-                # People rename folders and files; the folder's name ends as it did, or its receipt is gone.
+                if _has_one(tree, job.outbox, ends):
+                    return False
+                # People rename folders; the new name ends as the old one did, which takes a look at all there are.
                 renamed = find_published(self._root, [job.id]).get(job.id, "")
-                folders = {name for name in (job.outbox, renamed) if name and tree.is_folder(name)}
-                names = {name for folder in folders for name, _ in tree.entries(folder)}
+                return not (renamed and _has_one(tree, renamed, ends))
         except (OSError, NotReadable):
             return False
-        return not any(_suffix(name) in ends for name in names)
 
     def _published(self, tree: Beneath, job: Job) -> str | None:
         """Find the folder that an earlier try put in place."""
@@ -302,6 +302,11 @@ def _lacks_text(tree: Beneath, name: str, files: Iterable[str]) -> bool:
         and not tree.exists(f"{name}/{READ_ME}")
         and all(tree.exists(f"{name}/{file}") for file in files)
     )
+
+
+def _has_one(tree: Beneath, folder: str, ends: Collection[str]) -> bool:
+    """Return whether a file with one of these ends is in a folder; people rename files as well."""
+    return tree.is_folder(folder) and any(_suffix(name) in ends for name, _ in tree.entries(folder))
 
 
 def owner(tree: Beneath, name: str) -> str:
