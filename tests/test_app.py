@@ -190,7 +190,7 @@ async def test_what_an_earlier_part_still_removes_after_a_reload_is_no_version_o
             return forget(self, unused)
         first.append(self)
         asked.set()
-        gate.wait(60)
+        assert gate.wait(60)
         gone = forget(self, unused)
         over.set()
         return gone
@@ -211,14 +211,14 @@ async def test_what_an_earlier_part_still_removes_after_a_reload_is_no_version_o
     running = asyncio.create_task(service.run(stop, again))
     async with asyncio.timeout(60):
         await notifier.said.get()
-        await asyncio.to_thread(asked.wait, 60)
+        assert await asyncio.to_thread(asked.wait, 60)
         again.set()
         await notifier.said.get()
         recipes = shelves[1]
         # A picture is accepted now: its job's row follows.
         assert await asyncio.to_thread(recipes.versions.keep, recipes.get("tiny")) == version
         gate.set()
-        await asyncio.to_thread(over.wait, 60)
+        assert await asyncio.to_thread(over.wait, 60)
         stop.set()
         await running
     assert Versions(settings.recipe_versions).has(version)

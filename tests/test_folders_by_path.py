@@ -105,7 +105,7 @@ def test_the_ways_of_pictures_and_videos_touch_nothing_by_path(watched, engine, 
     # Served and made again, from the outbox.
     for url in ("", "/source.png", "/video.mp4", "/poster.jpg"):
         watched_url = f"{watched.url}/api/v1/jobs/{done['id']}/artefacts{url}"
-        with urllib.request.urlopen(watched_url, timeout=10) as answer:
+        with urllib.request.urlopen(watched_url, timeout=60) as answer:
             assert answer.read()
     watched.post(f"/api/v1/jobs/{done['id']}/again", {"seed": 3})
     watched.get(f"/api/v1/jobs/{done['id']}/receipt")

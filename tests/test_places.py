@@ -54,7 +54,7 @@ async def test_one_kind_never_waits_for_the_other(many, one):
 
     tasks = [asyncio.create_task(work()) for _ in range(25)]
     await asyncio.sleep(0)
-    async with asyncio.timeout(5), places.take(one):
+    async with asyncio.timeout(45), places.take(one):
         pass
     blocked.set()
     await asyncio.gather(*tasks)
@@ -69,7 +69,7 @@ async def test_who_gives_up_while_waiting_takes_no_place_along():
         await asyncio.sleep(0)
     # Its turn comes, and it is cancelled before it notices.
     waiting[1].cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(45):
         await waiting[2]
     await asyncio.gather(*waiting[:2], return_exceptions=True)
     assert [task.cancelled() for task in waiting] == [True, True, False]

@@ -103,7 +103,7 @@ def test_the_metrics_go_on_counting_through_a_reload(service):
     service.start()
 
     def told(line: str) -> bool:
-        with urllib.request.urlopen(f"{service.url}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{service.url}/metrics", timeout=60) as answer:
             return line in answer.read().decode().splitlines()
 
     draw(service.inbox / "cat.png")
@@ -138,7 +138,7 @@ def test_systemd_is_told_when_a_reload_begins_and_when_it_is_over(service, tmp_p
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:
         named = str(tmp_path / "n")
         unix.bind(named)
-        unix.settimeout(20)
+        unix.settimeout(60)
 
         def hear(line: str) -> list[str]:
             while True:

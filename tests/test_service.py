@@ -161,9 +161,9 @@ def test_a_second_service_on_the_same_folders_is_refused(service, tmp_path):
 
         def told():
             with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz?format=text", timeout=5)
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz?format=text", timeout=30)
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz?format=text", timeout=5)
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz?format=text", timeout=30)
             except urllib.error.HTTPError as error:
                 with error:
                     return "Another zoetrope" in error.read().decode()
@@ -173,7 +173,7 @@ def test_a_second_service_on_the_same_folders_is_refused(service, tmp_path):
         until(told, "the second service to say why it does not work")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def service_command() -> list[str]:

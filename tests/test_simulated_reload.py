@@ -16,7 +16,7 @@ def engine_of(service):
 
 
 def slow(url):
-    body = json.dumps({"kind": "slow", "seconds": 0.3, "times": 0}).encode()
+    body = json.dumps({"kind": "slow", "seconds": 60, "times": 0}).encode()
     asked = urllib.request.Request(
         f"{url}/simulated/faults", body, {"Content-Type": "application/json"}
     )

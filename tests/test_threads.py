@@ -30,5 +30,5 @@ def test_a_host_that_has_none_at_the_start_says_so(monkeypatch):
 
 
 def _name(together: threading.Barrier) -> str:
-    together.wait(10)
+    together.wait(60)
     return threading.current_thread().name

@@ -66,7 +66,7 @@ class Run:
         return found
 
     def soon_over(self) -> bool:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.left_over() and time.monotonic() < deadline:
             time.sleep(0.05)
         return not self.left_over()

@@ -110,6 +110,7 @@ class Foes:
         return dict(zip(KINDS, self._counts, strict=True))
 
     def be(self, seed: int) -> None:
+        """Be one of them, in a process of its own, until all are called back."""
         if os.geteuid() == 0:
             os.setgroups([GROUP])
             os.setresgid(GROUP, GROUP, GROUP)

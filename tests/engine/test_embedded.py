@@ -47,7 +47,7 @@ async def engine(tmp_path):
 
 
 async def answers(engine) -> Stats:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(45):
         while True:
             with contextlib.suppress(EngineDown):
                 return await engine.stats()
@@ -71,7 +71,7 @@ def process(home) -> int | None:
 
 
 async def ended(pid: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(45):
         while runs(pid):
             await asyncio.sleep(0.02)
 
@@ -103,7 +103,7 @@ async def test_it_works_as_any_engine_does_and_comes_back_after_an_ordered_exit(
 ):
     graph = await tiny(engine, tmp_path)
     await engine.submit(graph, FIRST, tags={})
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(45):
         *_, last = [event async for event in engine.follow(FIRST)]
     assert isinstance(last, Finished)
 

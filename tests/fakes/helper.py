@@ -96,20 +96,20 @@ class HelperProcess:
 
     def stop(self):
         self.process.terminate()
-        return self.process.wait(10)
+        return self.process.wait(60)
 
     def kill(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def died(self):
-        return self.process.wait(10) == -signal.SIGKILL
+        return self.process.wait(60) == -signal.SIGKILL
 
     def book(self):
         return json.loads((self.state / "book.json").read_text())
 
     @staticmethod
-    def until(condition, patience=20.0):
+    def until(condition, patience=120.0):
         deadline = time.monotonic() + patience
         while not (found := condition()):
             assert time.monotonic() < deadline, "waited in vain"
@@ -122,7 +122,7 @@ class Line:
 
     def __init__(self, path):
         self.connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.connection.settimeout(20)
+        self.connection.settimeout(60)
         self.connection.connect(str(path))
         self.answers = self.connection.makefile("rb")
 

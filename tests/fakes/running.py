@@ -35,7 +35,9 @@ def known_jobs(service: ServiceProcess) -> set[str]:
 
 def readiness(service: ServiceProcess) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"{service.url}/readyz?format=text", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"{service.url}/readyz?format=text", timeout=PATIENCE
+        ) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

@@ -135,10 +135,10 @@ class ServiceProcess:
 
     def get(self, path: str) -> Any:
         """Ask the API; the page is there a moment before the ledger, and says 503 until then."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+                with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
                 with error:
@@ -153,7 +153,7 @@ class ServiceProcess:
             data=json.dumps(body if body is not None else {}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def done(self) -> list[Path]:

@@ -108,6 +108,9 @@ GRAPH = {
 }
 
 
+PATIENCE = 120.0  # of a busy machine; no test waits that long where all is well
+
+
 def write_recipe(folder: Path, name: str, *, pictures: int = 1) -> Path:
     """Write a tiny recipe folder."""
     place = folder / name
@@ -132,9 +135,9 @@ def where(descriptor: int | None) -> Path:
     return Path(f"/proc/self/fd/{descriptor}").readlink() if descriptor is not None else Path()
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Wait for a condition, with a deadline."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "the condition never came true"
         await asyncio.sleep(0.01)
@@ -201,9 +204,9 @@ class World:
         (job,) = await self.jobs()
         return job
 
-    async def wait_for_jobs(self, count: int, *states: State, seconds: float = 15.0) -> list[Job]:
+    async def wait_for_jobs(self, count: int, *states: State) -> list[Job]:
         """Wait until there are so many jobs, all in one of the states, and nothing is left in hand."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while True:
             jobs = await self.jobs()
             right = [job for job in jobs if not states or job.state in states]

@@ -12,6 +12,7 @@ from PIL import Image
 from tests.inbox.conftest import until, write_picture
 from zoetrope.errors import Rejected
 from zoetrope.host import trouble
+from zoetrope.inbox import source_image
 from zoetrope.inbox.source_image import CopiedSource, Decoder, DecoderBusy, DecoderDown
 from zoetrope.inbox.source_image_worker import READY, OpenAnswer, OpenRequest, serve
 from zoetrope.settings import InboxSettings
@@ -21,6 +22,23 @@ SETTINGS = InboxSettings(max_megapixels=4, decode_workers=2, decode_seconds=20.0
 
 def source(file="source.png"):
     return CopiedSource(name="cat.png", file=file, sha256="00", size=1)
+
+
+def impatient(seconds):
+    """A decoder that allows each picture so little processor time."""
+    return Decoder(msgspec.structs.replace(SETTINGS, decode_seconds=seconds))
+
+
+async def is_ended(decoder, process):
+    """Wait until a process is gone, which was its decoder's only one."""
+    await until(lambda: process.returncode is not None)
+    assert decoder.workers == 0
+
+
+def processor_seconds(pid):
+    """How long a process has computed since it started."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture
@@ -112,25 +130,29 @@ async def test_a_crash_rejects_one_picture_and_the_next_is_opened(decoder, start
 
 
 async def test_a_picture_that_costs_too_much_processor_time_is_rejected_and_its_process_ends(
-    started, tmp_path
+    started, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(source_image, "PATIENCE", 10_000.0)  # of a host that is busy with others
     Image.effect_noise((1500, 1500), 50).convert("RGBA").save(tmp_path / "source.png")
-    decoder = Decoder(msgspec.structs.replace(SETTINGS, decode_seconds=0.05))
+    decoder = impatient(0.05)
     with pytest.raises(Rejected) as rejected:
         await decoder.open(tmp_path, source())
     assert rejected.value.reason.key == "picture-slow"
     assert "0.05 seconds of processor time" in rejected.value.reason.sentence
     (process,) = started
-    await until(lambda: process.returncode is not None)
-    assert decoder.workers == 0
+    await is_ended(decoder, process)
 
 
-async def test_processor_time_is_counted_for_each_picture_alone(started, tmp_path):
-    write_picture(tmp_path / "source.png")
-    decoder = Decoder(msgspec.structs.replace(SETTINGS, decode_seconds=0.5))
-    for _ in range(150):
+async def test_processor_time_is_counted_for_each_picture_alone(started, tmp_path, monkeypatch):
+    monkeypatch.setattr(source_image, "PATIENCE", 10_000.0)
+    write_picture(tmp_path / "source.png", size=(512, 512))
+    decoder = impatient(0.4)
+    await decoder.open(tmp_path, source())
+    (process,) = started
+    begun = processor_seconds(process.pid)
+    while processor_seconds(process.pid) < begun + 2 * 0.4:
         await decoder.open(tmp_path, source())
-    assert len(started) == 1
+    assert started == [process]
     await decoder.close()
 
 
@@ -140,14 +162,13 @@ async def test_a_picture_that_gets_no_processor_time_is_tried_again_and_its_proc
     sleeper(
         "import sys, time; sys.stdout.buffer.write(bytes(4)); sys.stdout.flush(); time.sleep(60)"
     )
-    decoder = Decoder(msgspec.structs.replace(SETTINGS, decode_seconds=0.005))
+    decoder = impatient(0.005)
     with pytest.raises(DecoderBusy) as busy:
         await decoder.open(tmp_path, source())
     assert busy.value.reason.key == "decoder-busy"
     assert "the host is busy" in busy.value.reason.sentence
     (process,) = started
-    await until(lambda: process.returncode is not None)
-    assert decoder.workers == 0
+    await is_ended(decoder, process)
 
 
 async def test_a_process_that_is_killed_from_outside_is_not_the_pictures_fault(
@@ -178,8 +199,7 @@ async def test_a_caller_that_gives_up_leaves_no_process_with_a_stale_answer(
         assert (decoder.workers, len(started)) == (1, number)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await until(lambda: started[-1].returncode is not None)
-        assert decoder.workers == 0
+        await is_ended(decoder, started[-1])
 
 
 async def test_a_broken_installation_is_not_the_pictures_fault(sleeper, tmp_path):
@@ -236,9 +256,7 @@ async def test_a_worker_can_be_started_ahead_of_the_first_picture(tmp_path):
     try:
         decoder.warm()
         decoder.warm()
-        async with asyncio.timeout(20):
-            while not decoder.workers:
-                await asyncio.sleep(0.01)
+        await until(lambda: decoder.workers)
         folder = tmp_path / "work"
         folder.mkdir()
         Image.new("RGB", (64, 48), (1, 2, 3)).save(folder / "cat.png")

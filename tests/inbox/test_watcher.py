@@ -41,8 +41,8 @@ class Running:
     def names(self):
         return [drop.paths[0] for drop in self.drops]
 
-    async def wait_for(self, *names, seconds=10.0):
-        await until(lambda: sorted(self.names) == sorted(names), seconds)
+    async def wait_for(self, *names):
+        await until(lambda: sorted(self.names) == sorted(names))
 
     async def stop(self):
         for task in self.tasks:
@@ -96,11 +96,13 @@ async def test_a_file_that_grows_is_not_handed_out(start, inbox):
     running = await start(settle_seconds=0.6)
     with (inbox / "cat.png").open("wb") as file:
         for _ in range(12):
+            before = time.monotonic()
             file.write(b"x")
             file.flush()
             await asyncio.sleep(0.1)
-            assert running.drops == []
-    await running.wait_for("cat.png")
+            # On a busy machine the writer itself may stand still for as long.
+            assert running.drops == [] or time.monotonic() - before >= 0.6
+    await until(lambda: running.drops)
 
 
 async def test_a_file_that_is_moved_in_is_handed_out_at_once(start, inbox, tmp_path):
@@ -197,7 +199,7 @@ async def test_ignored_files_are_not_handed_out_until_they_get_their_name(start,
 
 @pytest.mark.parametrize("first", ["cat.png", "cat.toml"])
 async def test_picture_and_ticket_go_together_in_either_order(start, inbox, first):
-    running = await start(ticket_grace_seconds=5.0)
+    running = await start(ticket_grace_seconds=60.0)
     second = "cat.toml" if first == "cat.png" else "cat.png"
     (inbox / first).write_bytes(b"x")
     await asyncio.sleep(0.3)
@@ -208,7 +210,7 @@ async def test_picture_and_ticket_go_together_in_either_order(start, inbox, firs
 
 
 async def test_two_halves_go_together(start, inbox):
-    running = await start(ticket_grace_seconds=5.0)
+    running = await start(ticket_grace_seconds=60.0)
     (inbox / "cat.end.png").write_bytes(b"x")
     (inbox / "cat.start.png").write_bytes(b"x")
     await until(lambda: running.drops)
@@ -373,7 +375,7 @@ async def watch(inbox, unreadable):
     task = asyncio.create_task(watcher.run())
     drop = await watcher.next()
     assert drop.paths == ("mine.png",), drop
-    for _ in range(500):
+    for _ in range(6000):
         if watcher.status.unreadable == unreadable:
             break
         await asyncio.sleep(0.01)
@@ -400,7 +402,7 @@ def test_a_file_that_only_its_owner_can_read_is_named_and_left():
             [sys.executable, "-c", AS_NOBODY, folder],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
         assert run.returncode == 0, run.stderr
@@ -425,12 +427,13 @@ async def test_five_thousand_files_at_once_are_all_handed_out_once(start, inbox)
     for number in range(5000):
         (inbox / f"{number:04}.png").write_bytes(b"x")
     running = await start(rescan_seconds=1.0)
-    await until(lambda: len(running.drops) >= 5000, 30)
+    await until(lambda: len(running.drops) >= 5000)
     assert len(set(running.names)) == 5000
-    assert running.watcher.status.files == 0
+    await until(lambda: running.watcher.status.files == 0)
 
 
-async def test_an_idle_watcher_does_next_to_nothing(start, inbox):
+async def test_an_idle_watcher_does_next_to_nothing(start, inbox, monkeypatch):
+    monkeypatch.setattr("zoetrope.inbox.watcher.ROOT_SECONDS", 600.0)
     running = await start()
     (inbox / "cat.toml").write_bytes(b"")
     await until(lambda: running.watcher.status.files == 1)

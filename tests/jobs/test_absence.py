@@ -143,7 +143,7 @@ async def test_finished_stages_move_along(two):
         now = await two.ledger.get(job.id)
         return now.stages[0].state is Progress.DONE and now.state is State.RUNNING
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while not await at_second():
             await asyncio.sleep(0.01)
     await two.engines[0].stop()
@@ -183,7 +183,7 @@ async def test_a_prompt_that_still_waits_where_its_job_moved_from_is_removed(two
     async def waiting():
         return [entry[1] for entry in (await ask(two, "/queue"))["queue_pending"]]
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while not (ids := await waiting()):
             await asyncio.sleep(0.01)
     assert ids == [(await two.ledger.get(job.id)).attempt.prompt_id]
@@ -195,7 +195,7 @@ async def test_a_prompt_that_still_waits_where_its_job_moved_from_is_removed(two
     # Nothing but the ledger remembers the move.
     await two.stop()
     await two.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while await waiting():
             await asyncio.sleep(0.02)
     assert [e[1] for e in (await ask(two, "/queue"))["queue_running"]] == [foreign]
@@ -208,7 +208,7 @@ async def test_what_an_engine_finished_of_a_job_that_moved_is_ignored_and_said_s
     address, two.clients[0].address = two.clients[0].address, NOWHERE
     await start_second(two)
     done = await two.becomes(job, State.DONE)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while not await ask(two, f"/history/{job.attempt.prompt_id}"):
             await asyncio.sleep(0.02)
     with caplog.at_level(logging.WARNING, "zoetrope.jobs"):
@@ -264,7 +264,7 @@ async def test_where_nobody_may_restart_such_an_engine_it_says_what_to_do_and_it
     done = await two.becomes(job, State.DONE)
     assert [each.engine for each in done.stages[0].attempts] == ["e0", "e1"]
     # Its own prompt, which waited there for nothing, is gone from that queue.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while (await ask(two, "/queue"))["queue_pending"]:
             await asyncio.sleep(0.02)
     await two.engines[0].restart()

@@ -44,7 +44,7 @@ async def test_many_jobs_are_checked_by_a_few_processes_and_pictures_are_opened_
     work = pipeline.settings.work / jobs[0].id
     decoder = Decoder(pipeline.settings.inbox, places=pipeline.places)
     source = CopiedSource(name="cat.png", file="cat.png", sha256="", size=1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         assert (await decoder.open(work, source)).width == 64
     await decoder.close()
     go.set()

@@ -259,7 +259,7 @@ async def test_a_missing_model_file_is_waited_for(tmp_path):
     async def held():
         return (await pipeline.ledger.get(job.id)).reason is not None
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(45):
         while not await held():
             await pipeline.changed.wait()
             pipeline.changed.clear()

@@ -118,7 +118,7 @@ async def test_a_finished_job_s_folder_that_a_crash_left_goes_at_the_start(host,
     done = await host.job(State.DONE, outbox="cat-1")
     failed = await host.job(State.FAILED)
     task = asyncio.create_task(host.keeper.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while host.there(done):
             await asyncio.sleep(0.01)
     task.cancel()
@@ -211,7 +211,7 @@ async def test_when_a_disk_becomes_short_it_looks_at_once(host, monkeypatch):
     await asyncio.sleep(0.05)
     assert not looked.is_set()
     short[0] = True
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         await looked.wait()
     task.cancel()
 

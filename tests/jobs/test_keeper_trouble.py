@@ -225,7 +225,7 @@ async def test_a_mistake_of_ours_is_logged_and_tried_again(host, monkeypatch, ca
 
     monkeypatch.setattr(keepers, "aged", surprise)
     task = asyncio.create_task(host.keeper.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         await twice.wait()
     assert not task.done()
     task.cancel()

@@ -38,7 +38,7 @@ def pauses(file, clock, hours=None, said=None) -> Pauses:
 
 async def both_at_engine(pipeline: Pipeline) -> None:
     """Wait until one prompt runs at the engine and one waits there."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(45):
         while len(await pipeline.clients[0].queue()) < 2:
             await asyncio.sleep(0.01)
 
@@ -90,7 +90,7 @@ async def test_a_pause_outlasts_a_restart_and_takes_back_what_waits_at_the_engin
     pipeline.settings.pause_file.write_bytes(msgspec.json.encode(Pause(since=1.0)))
     await pipeline.start()
     assert pipeline.conductor.status().standstill.by_user
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(45):
         while (await pipeline.ledger.get(second.id)).stage.attempts:
             await asyncio.sleep(0.01)
     pipeline.engines[0].faults.clear()
@@ -153,7 +153,7 @@ async def test_a_pause_ends_by_itself_and_its_file_with_it(tmp_path):
     clock.now += 61
     assert paused.standstill() is None
     run = asyncio.create_task(paused.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(45):
         while said[-1] is not None:
             await asyncio.sleep(0.01)
     run.cancel()
@@ -168,7 +168,7 @@ async def test_the_hours_begin_in_time_and_are_said(tmp_path):
     run = asyncio.create_task(paused.run())
     await asyncio.sleep(0)
     clock.now += 0.2
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(45):
         while not said:
             await asyncio.sleep(0.01)
     run.cancel()

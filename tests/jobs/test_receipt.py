@@ -51,7 +51,7 @@ def filled(root, names, content=b"weights"):
 
 async def hashed(pipeline, names):
     """Ask for the hashes of files until they are known."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while any(each.unknown for each in await pipeline.hashes.look(names)):
             await asyncio.sleep(0.01)
 
@@ -221,7 +221,7 @@ async def forgotten(pipeline):
     order(pipeline, "slow", seconds=0.5, times=0)
     await pipeline.becomes(await pipeline.drop(stem="first"), State.RUNNING)
     job = await pipeline.drop(stem="behind", colour=7)
-    async with asyncio.timeout(20), aiohttp.ClientSession() as http:
+    async with asyncio.timeout(45), aiohttp.ClientSession() as http:
         queue = {"queue_pending": []}
         while not queue["queue_pending"]:
             async with http.get(f"{pipeline.engines[0].url}/queue") as answer:

@@ -40,7 +40,7 @@ async def test_our_own_prompts_ahead_are_no_others(pipeline):
     first = await pipeline.drop()
     await pipeline.becomes(first, State.RUNNING)
     second = await pipeline.drop(stem="dog", colour=7)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(45):
         while (await pipeline.ledger.get(second.id)).attempt is None:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.4)

@@ -345,7 +345,7 @@ def test_a_kernel_that_hangs_is_killed_with_what_it_started(tmp_path):
             break
     assert found["reason"] == f"no result within {seconds} s (float16, 21504 tokens)"
     assert found["transient"]
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while alive(int(pid.read_text())):  # the signal is sent; when it arrives is the kernel's affair
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -26,7 +26,7 @@ class Counting(MemoryLedger):
 async def test_checkpoints_go_on_after_trouble_which_is_said_once(caplog):
     ledger = Counting()
     task = asyncio.create_task(keep_current(ledger, 0.001))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         await ledger.enough.wait()
     assert not task.done()
     task.cancel()

@@ -204,7 +204,7 @@ async def test_what_is_no_file_is_gone_and_nothing_waits_for_it(client, put, par
             assert file.is_socket()
         elif kind == "folder":
             file.mkdir()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(45):
             url = f"/api/v1/jobs/{job.id}/artefacts/video.mp4"
             await problem(await client.get(url), 404, "file-gone")
 

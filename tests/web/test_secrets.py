@@ -16,7 +16,7 @@ ENDLESS = "/api/v1/events"
 
 def fetch(url):
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -41,7 +41,7 @@ def addresses(service):
 
 def stream(service):
     """Read the beginning of the event stream."""
-    with urllib.request.urlopen(f"{service.url}{ENDLESS}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{service.url}{ENDLESS}", timeout=60) as answer:
         return b"".join(answer.readline() for _ in range(6))
 
 

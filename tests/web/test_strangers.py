@@ -55,7 +55,7 @@ async def connected(server, content):
 
 
 async def status(server, content):
-    async with asyncio.timeout(20), connected(server, content) as reader:
+    async with asyncio.timeout(45), connected(server, content) as reader:
         return int((await reader.readuntil(b"\r\n")).split()[1])
 
 
@@ -96,7 +96,7 @@ NO_HTTP = {
 async def test_whatever_came_in_the_answer_is_safe_for_browsers_and_repeats_none_of_it(
     server, content, expected
 ):
-    async with asyncio.timeout(20), connected(server, content) as reader:
+    async with asyncio.timeout(45), connected(server, content) as reader:
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
     found = dict(line.split(": ", 1) for line in lines)

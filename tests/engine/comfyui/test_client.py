@@ -78,7 +78,7 @@ async def test_an_upload_that_goes_byte_by_byte_comes_to_an_end(tmp_path, monkey
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        async with asyncio.timeout(20), client_of(f"http://127.0.0.1:{port}") as client:
+        async with asyncio.timeout(45), client_of(f"http://127.0.0.1:{port}") as client:
             with pytest.raises(EngineDown, match="TimeoutError"):
                 await client.upload(file, "0123456789abcdef.png")
     finally:
@@ -320,7 +320,7 @@ async def test_nobody_is_followed_elsewhere_on_any_way(picture, tmp_path):
                 with pytest.raises(WrongAnswer, match="307"):
                     await call
             await client.free()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(45):
                 while asked.count("/ws") < 2:
                     await asyncio.sleep(0.01)
     assert elsewhere == []
@@ -367,7 +367,7 @@ async def test_the_history_may_come_a_moment_after_the_last_event():
 
     app_routes = {"queue": queue, "ws": ws, f"history__{prompt_id}": history}
     async with server_that(**app_routes) as url, client_of(url, silence_seconds=5) as client:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(45):
             events = [event async for event in client.follow(prompt_id)]
     assert isinstance(events[-1], Finished)
 
