@@ -3,7 +3,10 @@
 import asyncio
 import hashlib
 import os
+import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ from zoetrope.models.store import Store
 NAME = "vae/m.safetensors"
 CONTENT = b"weights" * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
+SECRET = b"not for every user"
 
 
 class Folder:
@@ -204,6 +208,85 @@ async def test_a_link_shows_its_maker_nothing_that_only_the_service_can_read(
     assert (await settled(folder.hashes())).sha256 == SHA, "its maker's own file"
 
 
+class Exchange:
+    """A user who owns a folder of models, and exchanges what is in it while the service looks there."""
+
+    def __init__(self, folder, root, place):
+        self.file, self.aside = folder.file, root / "aside"
+        secret = root / "secret"
+        secret.mkdir(mode=0o700)
+        (secret / self.file.name).write_bytes(SECRET)
+        self.file.write_bytes(CONTENT)
+        self.place = self.file if place == "file" else self.file.parent
+        self.other = root / "other"
+        self.other.symlink_to(secret / self.file.name if place == "file" else secret)
+        if place == "closed folder":
+            # The file is read by every user, as far as its mode says; the folder around it is not.
+            self.other.unlink()
+            folder.file.parent.rename(self.other)
+            secret.rename(folder.file.parent)
+            self.file = folder.root / "link"
+            self.file.symlink_to(folder.file)
+            os.chown(self.file, 65534, 65534, follow_symlinks=False)
+        else:
+            os.chown(folder.file, 65534, 65534)
+            os.chown(self.other, 65534, 65534, follow_symlinks=False)
+
+    def turn(self):
+        """Put the other one in place; done again, the one that was there."""
+        self.place.rename(self.aside)
+        self.other.rename(self.place)
+        self.aside.rename(self.other)
+
+    def during(self, work, first, length):
+        """Exchange before one call of the system, and back so many calls later; give what is said, and all calls."""
+        calls = 0
+
+        def before(_frame, event, called):
+            nonlocal calls
+            if event == "c_call" and called.__module__ in ("posix", "_io"):
+                calls += 1
+                if calls in (first, first + length):
+                    self.turn()
+
+        sys.setprofile(before)
+        try:
+            said = work()
+        except OSError:
+            said = None
+        finally:
+            sys.setprofile(None)
+        if first <= calls < first + length:
+            self.turn()
+        return said, calls
+
+
+@pytest.fixture
+def open_root():
+    """A folder that every user can enter, as pytest's own is not."""
+    with tempfile.TemporaryDirectory() as root:
+        Path(root).chmod(0o755)
+        yield Path(root)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give links away")
+@pytest.mark.parametrize("length", [1, 2, 1000], ids=["one call", "two calls", "to the end"])
+@pytest.mark.parametrize("place", ["file", "folder", "closed folder"])
+def test_what_is_exchanged_while_it_is_looked_at_shows_no_secret(open_root, place, length):
+    exchange = Exchange(Folder(open_root), open_root, place)
+
+    def look():
+        real, identity = identify(exchange.file)
+        return identity.size, sha256_of(real, identity, lambda: False)
+
+    first, calls = 1, 1
+    while first <= calls:
+        said, calls = exchange.during(look, first, length)
+        assert said in (None, (len(CONTENT), SHA), (len(CONTENT), None)), first
+        first += 1
+    assert first > 5
+
+
 async def test_a_file_that_cannot_be_read_is_told_and_tried_again(folder):
     folder.file.write_bytes(CONTENT)
     hashes = folder.hashes()
@@ -217,12 +300,11 @@ async def test_a_file_that_cannot_be_read_is_told_and_tried_again(folder):
     assert (await settled(hashes)).sha256 == SHA
 
 
-async def test_a_folder_that_cannot_be_entered_is_told(folder, monkeypatch):
-    def refused(path, **_):
-        raise PermissionError(13, "Permission denied", str(path))
+async def test_a_folder_that_cannot_be_entered_is_told(folder):
+    def refused(_):
+        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(module.os, "stat", refused)
-    (found,) = await folder.hashes().look([NAME])
+    (found,) = await folder.hashes(identify=refused).look([NAME])
     assert "Permission denied" in found.unknown
 
 

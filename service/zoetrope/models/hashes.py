@@ -17,7 +17,7 @@ import msgspec
 from ..domain.environment import ModelFile
 from ..durable import write
 from ..structs import UNREADABLE, primed
-from .links import follow, may_report
+from .links import Reached, follow, may_report
 from .store import CHUNK, Store
 
 log = logging.getLogger("zoetrope.models")
@@ -47,20 +47,26 @@ class Known(msgspec.Struct, frozen=True):
 
 def identify(file: Path) -> tuple[str, Identity]:
     """Give the path behind all links and what stands there; an OSError if that is no file, or not to be reported."""
-    way = follow(file)
-    found = Path(way.real).stat()
-    if not stat.S_ISREG(found.st_mode):
+    with follow(file) as reached:
+        return reached.way.real, _identity(reached)
+
+
+def _identity(reached: Reached) -> Identity:
+    about = reached.way.about
+    if not stat.S_ISREG(about.st_mode):
         raise OSError(0, "it is not a file")
-    if not may_report(way, found, os.geteuid()):
+    if not may_report(reached.way, os.geteuid()):
         raise PermissionError(0, "another user's link leads to it, and not every user can read it")
-    return way.real, Identity(found.st_size, found.st_mtime_ns, found.st_ino)
+    return Identity(about.st_size, about.st_mtime_ns, about.st_ino)
 
 
 def sha256_of(real: str, identity: Identity, leaving: Callable[[], bool]) -> str | None:
     """Hash what stands at a path; None if it changed meanwhile, or the service ends."""
     digest = hashlib.sha256()
-    # Not blocking: a pipe in its place would keep whoever opens it for ever.
-    handle = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    with follow(Path(real)) as reached:
+        if _identity(reached) != identity:
+            return None
+        handle = reached.open()
     with open(handle, "rb", buffering=0) as content:  # noqa: PTH123 - a descriptor
         while chunk := content.read(CHUNK):
             if leaving():
