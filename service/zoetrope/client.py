@@ -125,6 +125,10 @@ class Client:
         """Make a job of lost work."""
         return self._ask("POST", f"/api/v1/lost/{quote(lost, safe='')}/recover")[1]
 
+    def discard(self, lost: str) -> bytes:
+        """Remove lost work for good."""
+        return self._ask("POST", f"/api/v1/lost/{quote(lost, safe='')}/discard")[1]
+
     def backup(self) -> Iterator[bytes]:
         """Have a backup made, and give it piece by piece; one that is cut off is an error."""
         connection = self._connect(LONG_PATIENCE)

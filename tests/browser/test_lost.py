@@ -23,6 +23,24 @@ def test_lost_work_is_shown_and_becomes_a_job_at_a_press(visit, service, picture
     expect(page.locator("#says")).to_contain_text("cat.png is queued again.")
 
 
+def test_lost_work_is_discarded_only_when_the_question_is_answered(visit, service, picture):
+    lost = lose(Settings(state=StateSettings(path=service.state)), body=picture, stem="lost")
+    page = visit()
+    discard = page.get_by_role("button", name="Discard cat.png")
+    discard.click()
+    question = page.get_by_role("dialog", name="Remove cat.png and its ticket for good?")
+    expect(question.get_by_role("button", name="Keep it")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(question).to_be_hidden()
+    expect(discard).not_to_have_attribute("aria-disabled", "true")
+    assert (service.state / "lost+found" / lost.id).is_dir()
+    discard.click()
+    question.get_by_role("button", name="Remove").click()
+    expect(page.locator("#lost")).to_be_hidden()
+    expect(page.locator("#says")).to_contain_text("cat.png is removed.")
+    assert not (service.state / "lost+found" / lost.id).exists()
+
+
 def test_an_outbox_that_takes_no_videos_is_said_with_what_to_do(visit):
     page = visit()
     expect(page.locator("#outbox")).to_be_hidden()

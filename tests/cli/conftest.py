@@ -144,10 +144,10 @@ def service(make_service):
 def run(request):
     """Run the command line; against the test's service, if it has one."""
 
-    def run(*args, **env):
+    def run(*args, said="", **env):
         if "service" in request.fixturenames:
             env.setdefault("ZOETROPE_URL", request.getfixturevalue("service").url)
-        return CliRunner().invoke(cli, [str(arg) for arg in args], env=env)
+        return CliRunner().invoke(cli, [str(arg) for arg in args], input=said, env=env)
 
     return run
 

@@ -16,7 +16,9 @@ from zoetrope.domain import steps
 from zoetrope.domain.job import State
 from zoetrope.errors import NotFound, NotReadable, Rejected
 from zoetrope.graphs.shelf import Recipes
+from zoetrope.inbox.request_key import request_key
 from zoetrope.jobs import recovery
+from zoetrope.jobs.lost_work import LostWork
 from zoetrope.store.memory import MemoryLedger
 
 TICKET = 'prompt = "she turns"\nsteps = 7'
@@ -355,3 +357,49 @@ async def test_the_list_comes_in_pages(world):
     assert total == 5
     assert [each.job[0] for each in (*first, *rest)] == ["0", "1", "2", "3", "4"]
     assert msgspec.json.encode(first)
+
+
+async def cut_off(world, upload, key):
+    """Have an upload killed after its note, before its row."""
+
+    async def died(*_args, **_more):
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryLedger, "add", died)
+        with contextlib.suppress(Killed):
+            await world.intake.submissions.take_upload(upload, "cat.png", {}, key=key)
+
+
+@pytest.fixture
+def upload(tmp_path):
+    return write_picture(tmp_path / "upload.png")
+
+
+async def test_the_copy_that_an_upload_left_goes_when_its_request_is_repeated(world, upload):
+    key = request_key("mine", {}, {"image": upload})
+    other = request_key("another", {}, {"image": upload})
+    for each in (key, other):
+        await cut_off(world, upload, each)
+    world.make_intake()
+    await world.intake.recover()
+    assert len(await notes(world)) == 2
+    # The client sends it again.
+    job = await world.intake.submissions.take_upload(upload, "cat.png", {}, key=key)
+    (left,) = await notes(world)
+    assert LostWork(world.settings.work, lost(world)).job(left.job).request == str(other), (
+        "nobody repeated it"
+    )
+    assert [path.name for path in world.settings.work.iterdir()] == [job.id]
+    assert await world.jobs() == [job]
+
+
+async def test_what_was_repeated_before_the_start_looked_is_no_lost_work(world, upload):
+    key = request_key("mine", {}, {"image": upload})
+    await cut_off(world, upload, key)
+    world.make_intake()
+    job = await world.intake.submissions.take_upload(upload, "cat.png", {}, key=key)
+    assert len(list(world.settings.work.iterdir())) == 2
+    await world.intake.recover()
+    assert [path.name for path in world.settings.work.iterdir()] == [job.id]
+    assert not lost(world).exists()

@@ -23,7 +23,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "cancel": "Cancel a job.",
         "pause": "Start no further stage, for a while or until resumed.",
         "resume": "End a pause.",
-        "recover": "Make jobs of work that the ledger has lost.",
+        "recover": "Make jobs of work that the ledger has lost, or discard it.",
     },
     "Show state": {
         "status": "Show the service, its engines and its current jobs.",

@@ -1,12 +1,14 @@
-"""`zoetrope recover`: the work that the ledger knows nothing of, and how it becomes jobs again."""
+"""`zoetrope recover`: the work that the ledger knows nothing of, how it becomes jobs again, and how it goes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import NotFound
 from . import show
 from .each import each
 from .options import Options, common, pass_options
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from ..web.lost_views import LostPage
 
 
-@click.command(epilog="\b\nExample:\n  zoetrope recover --all")
+@click.command(
+    epilog="\b\nExample:\n  zoetrope recover --all\n  zoetrope recover --discard 1f3a9c2e"
+)
 @click.argument("ids", metavar="[ID...]", nargs=-1)
 @click.option(
     "--all",
@@ -25,10 +29,18 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Make jobs of all that waits, but of what a user had cancelled or declined.",
 )
+@click.option(
+    "--discard",
+    is_flag=True,
+    help="Remove the work of IDs for good, pictures and all, instead of making jobs of it.",
+)
+@click.option("--yes", is_flag=True, help="Discard without asking.")
 @common
 @pass_options
-def recover(options: Options, ids: tuple[str, ...], everything: bool) -> int:
-    """List work without a row in the ledger, or make jobs of it again, with the same tickets.
+def recover(
+    options: Options, ids: tuple[str, ...], everything: bool, discard: bool, yes: bool
+) -> int:
+    """List work without a row in the ledger, make jobs of it again with the same tickets, or discard it.
 
     Such work is there after an earlier ledger was restored, or a new one begun. It waits in lost+found in the
     service's state folder and is never removed by itself. Work whose video is in the outbox already is not made
@@ -36,7 +48,15 @@ def recover(options: Options, ids: tuple[str, ...], everything: bool) -> int:
     """
     if ids and everything:
         raise click.UsageError("Give IDs, or --all, and not both.")
+    if discard and not ids:
+        raise click.UsageError("Name what to discard: zoetrope recover --discard ID...")
+    if yes and not discard:
+        raise click.UsageError("--yes goes with --discard.")
+    if discard and not yes and not on_terminal():
+        raise click.UsageError("No terminal to ask on: add --yes to discard without asking.")
     client = options.client()
+    if discard:
+        return _discard(client, options, ids, ask=not yes)
     if not ids and not everything:
         return _list(client, options)
     return each(
@@ -60,11 +80,67 @@ def _list(client: Client, options: Options) -> int:
     if not notes:
         click.echo("No work waits in lost+found.")
         return 0
-    head = ("ID", "PICTURE", "RECIPE", "ACCEPTED", "REMARK")
+    head = ("ID", "PICTURE", "RECIPE", "ACCEPTED", "SIZE", "REMARK")
     for line in show.table(head, [_row(note) for note in notes]):
         click.echo(line)
-    click.echo(f"In {show.clean(pages[0].folder)}; next: zoetrope recover ID..., or --all")
+    click.echo(
+        f"In {show.clean(pages[0].folder)}; next: zoetrope recover ID..., --all, or --discard ID..."
+    )
     return 0
+
+
+def _discard(client: Client, options: Options, ids: Sequence[str], *, ask: bool) -> int:
+    """Remove what is named, once all of it is found and a user has seen what it is."""
+    from ..client import decode
+    from ..jobs.keep import amount
+    from ..jobs.lost_work import LostNote
+
+    notes = _named([note for page in _pages(client) for note in page.lost], ids)
+    if ask:
+        for note in notes:
+            click.echo(f"{note.job[:8]}  {_names(note)}, {amount(note.size)}", err=True)
+        what = "the work of 1 job" if len(notes) == 1 else f"the work of {len(notes)} jobs"
+        total = amount(sum(note.size for note in notes))
+        if not click.confirm(f"Remove {what} for good? It frees {total}.", err=True):
+            click.echo("Nothing was removed.", err=True)
+            return 1
+    gone = []
+    for note in notes:
+        gone.append(decode(client.discard(note.job), LostNote))
+        if not options.json:
+            click.echo(f"{note.job[:8]} {_names(note)} is removed; that freed {amount(note.size)}.")
+    if options.json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(gone))
+    return 0
+
+
+def on_terminal() -> bool:
+    """Return whether there is a user to ask."""
+    return sys.stdin.isatty()
+
+
+def _named(notes: Sequence[LostNote], ids: Sequence[str]) -> list[LostNote]:
+    """Find the work that ids begin; if one is not there, or not certain, nothing is removed."""
+    found: dict[str, LostNote] = {}
+    for prefix in ids:
+        fits = [note for note in notes if prefix and note.job.startswith(prefix.lower())]
+        if len(fits) != 1:
+            what = (
+                f"begins the ids of {len(fits)} pieces of lost work" if fits else "is no lost work"
+            )
+            raise NotFound(
+                f"{show.clean(prefix)[:40]!r} {what}, so nothing was removed.",
+                "`zoetrope recover` lists what there is.",
+                key="lost-unknown",
+            )
+        found[fits[0].job] = fits[0]
+    return list(found.values())
+
+
+def _names(note: LostNote) -> str:
+    return show.clean(", ".join(picture.name for picture in note.pictures) or note.stem)
 
 
 def _pages(client: Client) -> Iterator[LostPage]:
@@ -81,12 +157,14 @@ def _pages(client: Client) -> Iterator[LostPage]:
 
 
 def _row(note: LostNote) -> tuple[str, ...]:
-    names = ", ".join(picture.name for picture in note.pictures)
+    from ..jobs.keep import amount
+
     return (
         note.job[:8],
-        names or note.stem,
+        _names(note),
         note.ticket.recipe if note.ticket else "?",
         show.ago(note.accepted) if note.accepted else "?",
+        amount(note.size),
         f"its video is {note.video}"
         if note.video
         else f"{note.ended} by a user"

@@ -112,23 +112,18 @@ class Intake:
         self._retries = Retries(settings, retry_seconds, on_end=self._changed.set)
         self._last_turn = asyncio.Event()
         self._last_turn.set()
+        lost = LostWork(settings.work, settings.lost)
         self.submissions = Submissions(
             settings,
             ledger,
             recipes,
             self._claims,
             self._admission,
+            lost,
             new_id=new_id,
             accepted=self._tell_accepted,
         )
-        lost = LostWork(settings.work, settings.lost)
-        self.readmission = Readmission(
-            ledger,
-            recipes,
-            lost,
-            self.submissions,
-            videos,
-        )
+        self.readmission = Readmission(ledger, recipes, lost, self.submissions, videos)
         self._leftovers = Leftovers(settings, ledger, self._claims, lost, clock=clock)
         self._accepted = self._refused = 0
         self._sorting = asyncio.Lock()

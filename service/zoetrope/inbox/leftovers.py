@@ -8,9 +8,11 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from ..beneath import Beneath
 from ..domain.job import Job, State, is_job_id
 from ..errors import NotFound, NotReadable, Reason, RecipeError
-from ..jobs.lost_work import LostWork
+from ..jobs import work_note
+from ..jobs.lost_work import LostWork, is_spare
 from ..jobs.outbox import find_published
 from ..settings import Settings
 from ..store.protocol import JobStore
@@ -122,6 +124,8 @@ class Leftovers:
                 if name in lost:
                     # Lost work was on its way to becoming this job, and is still where it was.
                     await asyncio.to_thread(source.remove, self._settings.work / name)
+                elif await self._is_spare(self._settings.work, name):
+                    await asyncio.to_thread(source.remove, self._settings.work / name)
                 else:
                     unknown.append(name)
             except OSError as error:
@@ -160,7 +164,8 @@ class Leftovers:
         try:
             await asyncio.to_thread(self._lost.clear)
             for name in await asyncio.to_thread(self._lost.ids):
-                if await self._ledger.claimed(new_id_of(name)) is not None:
+                became = await self._ledger.claimed(new_id_of(name)) is not None
+                if became or await self._is_spare(self._settings.lost, name):
                     await asyncio.to_thread(self._lost.remove, name)
                 elif await self._is_needed(name) and await self._put_back(name):
                     about = {"job": name[:8], "action": "lost-work-back"}
@@ -174,6 +179,13 @@ class Leftovers:
     async def _put_back(self, name: str) -> bool:
         return await asyncio.to_thread(self._lost.put_back, name)
 
+    async def _is_spare(self, folder: Path, name: str) -> bool:
+        """Whether work is what an upload left that was cut off before its row, and repeated since."""
+        noted = await asyncio.to_thread(_noted, folder, name)
+        if noted is None or not noted.request:
+            return False
+        return is_spare(noted, await self._ledger.claimed(noted.request.partition(":")[0]))
+
     async def _is_needed(self, job_id: str) -> bool:
         try:
             job = await self._ledger.get(job_id)
@@ -182,6 +194,11 @@ class Leftovers:
         except NotFound:
             return False
         return job.state is not State.DONE and not job.removed
+
+
+def _noted(folder: Path, name: str) -> Job | None:
+    with Beneath(folder) as tree:
+        return work_note.read(tree, name)
 
 
 def _ids(path: Path) -> list[str]:

@@ -1,17 +1,20 @@
-"""Readmission: lost work becomes a job again, by the same way in as any picture, with its ticket and its seed."""
+"""Readmission: lost work becomes a job again, by the same way in as any picture, or goes when a user says so."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..domain.job import Job, is_job_id
+from ..domain.job import Job, State, is_job_id
 from ..domain.values import Ticket
 from ..errors import NotFound, NotReadable, Rejected
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
+from ..host import shown
 from ..jobs.lost_work import LostNote, LostWork, unknown
 from ..jobs.outbox import Outbox
 from ..store.protocol import JobStore
@@ -19,6 +22,8 @@ from ..store.rows import UnreadableJob
 from . import ticket as tickets
 from .job_input import JobInput, Part
 from .submissions import Submissions
+
+log = logging.getLogger("zoetrope.inbox")
 
 # A fixed namespace: the same lost work is the same job, however often it is asked for and whatever crashes.
 _READMITTED = uuid.UUID("6a0f2f0e-53a1-5a53-9a57-1f8f6b0c7d11")
@@ -30,7 +35,7 @@ def new_id_of(lost: str) -> str:
 
 
 class Readmission:
-    """Offers lost work, and takes it in when a person asks for it."""
+    """Offers lost work, and takes it in, or removes it, when a person asks for it."""
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class Readmission:
         def read() -> tuple[list[LostNote], int]:
             ids = self._lost.ids()
             some = [each for each in ids if each > after][:limit]
-            return [self._lost.note(each) for each in some], len(ids)
+            return list(self._notes(some)), len(ids)
 
         return await asyncio.to_thread(read)
 
@@ -82,6 +87,23 @@ class Readmission:
             await asyncio.to_thread(self._lost.remove, lost)
         return job
 
+    async def discard(self, prefix: str) -> LostNote:
+        """Remove lost work for good; gives what it was, and what its removal freed.
+
+        Work that a job needs is no lost work, and stays.
+        """
+        async with self._one:
+            lost = await self._find(prefix.lower())
+            job = await self._row(lost)
+            if job is not None and job.state is not State.DONE and not job.removed:
+                raise _not_lost(job)
+            note = await asyncio.to_thread(self._lost.note, lost)
+            await asyncio.to_thread(self._lost.remove, lost)
+        names = ", ".join(picture.name for picture in note.pictures) or note.stem
+        about = {"job": lost[:8], "action": "lost-work-discarded"}
+        log.info("a user discarded its lost work: %s", shown(names), extra=about)
+        return note
+
     async def _find(self, prefix: str) -> str:
         found = [
             each for each in await asyncio.to_thread(self._lost.ids) if each.startswith(prefix)
@@ -96,20 +118,19 @@ class Readmission:
             key="lost-unknown",
         )
 
-    async def _need_none(self, lost: str) -> None:
-        """Raise if there is a job, or a video, of that work already: nobody wants it twice."""
+    async def _row(self, lost: str) -> Job | None:
+        """Give the job of that work, if the ledger has one by now."""
         try:
-            job: Job | None = await self._ledger.get(lost)
+            return await self._ledger.get(lost)
         except UnreadableJob as error:
             raise Rejected(error.reason.sentence, error.reason.next_step, key="not-lost") from error
         except NotFound:
-            job = None
-        if job is not None:
-            raise Rejected(
-                f"The work {job.short} is not lost: job {job.short} is {job.state}.",
-                f"Use the job: zoetrope job {job.short}.",
-                key="not-lost",
-            )
+            return None
+
+    async def _need_none(self, lost: str) -> None:
+        """Raise if there is a job, or a video, of that work already: nobody wants it twice."""
+        if (job := await self._row(lost)) is not None:
+            raise _not_lost(job)
         if (reason := await asyncio.to_thread(self._outbox.look)) is not None:
             raise NotReadable(
                 f"Whether its video is there already cannot be seen: {reason.sentence}",
@@ -121,16 +142,23 @@ class Readmission:
             place = self._lost.place(lost, "").whole
             raise Rejected(
                 f"Its video is there already: {found[lost]} in the outbox.",
-                f"For another one, submit the picture from {place}; else remove that folder.",
+                f"For another one, submit the picture from {place}; else remove the work:"
+                f" `zoetrope recover --discard {lost[:8]}`.",
                 key="lost-done",
             )
+
+    def _notes(self, ids: Iterable[str]) -> Iterator[LostNote]:
+        for each in ids:
+            with contextlib.suppress(NotFound):  # it became a job, or was discarded, meanwhile
+                yield self._lost.note(each)
 
     def _input(self, lost: str) -> JobInput:
         note, job = self._lost.note(lost), self._lost.job(lost)
         if not note.pictures:
             raise Rejected(
                 f"The lost work {lost[:8]} holds no picture.",
-                f"See what is in {self._lost.place(lost, '').whole}, and remove it if it is not needed.",
+                f"See what is in {self._lost.place(lost, '').whole}; `zoetrope recover --discard"
+                f" {lost[:8]}` removes it.",
                 key="lost-empty",
             )
         halves: tuple[str, ...] = ("start", "end")
@@ -161,6 +189,14 @@ class Readmission:
             version=version,
             seed=note.seed,
         )
+
+
+def _not_lost(job: Job) -> Rejected:
+    return Rejected(
+        f"The work {job.short} is not lost: job {job.short} is {job.state}.",
+        f"Use the job: zoetrope job {job.short}.",
+        key="not-lost",
+    )
 
 
 def _said(ticket: Ticket, recipe: Recipe, *, exact: bool) -> dict[str, Any]:

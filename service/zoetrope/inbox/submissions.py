@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..domain.job import Job, State
 from ..errors import NotFound, NotReadable, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
 from ..host import shown
+from ..jobs.lost_work import LostWork
 from ..settings import Settings
 from ..store.protocol import JobStore, Journal
 from ..store.rows import UnreadableJob
@@ -26,6 +28,10 @@ from .claim import Claims
 from .job_input import JobInput, from_claim, from_upload, keyed, read_defaults, read_values
 from .request_key import RequestKey
 from .trouble import find_room
+
+log = logging.getLogger("zoetrope.inbox")
+
+SPARE = "its request was repeated, so the copy that the first try left is removed: %s"
 
 
 class Submissions:
@@ -38,6 +44,7 @@ class Submissions:
         recipes: Recipes,
         claims: Claims,
         admission: Admission,
+        lost: LostWork,
         *,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         accepted: Callable[[Job], None],
@@ -47,6 +54,7 @@ class Submissions:
         self._recipes = recipes
         self._claims = claims
         self._admission = admission
+        self._lost = lost
         self._new_id = new_id
         self._accepted = accepted
         self._in_hand: set[str] = set()
@@ -170,7 +178,19 @@ class Submissions:
         finally:
             self._in_hand.discard(job_input.id)
         self._accepted(job)
+        await self._remove_spares(job)
         return job
+
+    async def _remove_spares(self, job: Job) -> None:
+        """Remove what an upload left that was cut off before its row, now that its request was repeated."""
+        try:
+            gone = await asyncio.to_thread(self._lost.remove_spares, job)
+        except (OSError, NotReadable, NotFound) as error:
+            # It takes room and costs no picture; the next start tries again.
+            log.warning("%s", error, extra={"job": job.short, "action": "held"})
+            return
+        if gone:
+            log.info(SPARE, ", ".join(gone), extra={"job": job.short, "action": "spare-copy"})
 
 
 async def names_version(ledger: Journal, job_id: str, version: str) -> bool:

@@ -1,4 +1,4 @@
-"""Lost work: folders that the ledger knows nothing of are put aside, each with a note, and removed by nobody.
+"""Lost work: folders that the ledger knows nothing of are put aside, each with a note; only a user removes it.
 
 A ledger that was restored, moved or begun anew has no rows for them, and they may hold the last copy of a picture.
 """
@@ -20,7 +20,7 @@ from ..errors import NotFound
 from ..store.rows import BROKEN
 from ..structs import primed
 from . import work_note
-from .work import WorkFolders
+from .work import WorkFolders, size_of
 
 NOTE = "lost.json"
 _MOST_BYTES = 16 * 1024 * 1024
@@ -29,8 +29,8 @@ _WHY = (
     " after the job was accepted."
 )
 _WHAT_NEXT = (
-    "`zoetrope recover {short}` makes a job of it again, and so does the page. To get rid of it, remove"
-    " this folder; nothing else ever does."
+    "`zoetrope recover {short}` makes a job of it again, `zoetrope recover --discard {short}` removes it,"
+    " and so does the page; nothing removes it by itself."
 )
 
 
@@ -61,6 +61,21 @@ class LostNote(msgspec.Struct, frozen=True, kw_only=True):
     ended: Annotated[
         str, msgspec.Meta(description="How a user had ended it: cancelled or declined; else empty.")
     ] = ""
+    size: Annotated[int, msgspec.Meta(description="What its removal frees, in bytes.")] = 0
+
+
+def is_spare(noted: Job | None, job: Job | None) -> bool:
+    """Return whether work is a spare copy: of an upload that was cut off before its row, and repeated.
+
+    The repeated request has its own copy of the same pictures and the same ticket, and a row.
+    """
+    if noted is None or job is None or not noted.request or noted.id == job.id:
+        return False
+    return noted.request == job.request and _hashes(noted) == _hashes(job)
+
+
+def _hashes(job: Job) -> tuple[str, ...]:
+    return tuple(image.sha256 for image in job.images)
 
 
 def describe(
@@ -116,7 +131,7 @@ class LostWork:
                 return False
             job = work_note.read(work, job_id)
             sources = () if job is not None else _sources(work, job_id)
-            note = describe(job_id, job, sources, found, video)
+            note = _sized(work, describe(job_id, job, sources, found, video))
             # Before the move, so that nothing ever lies here without its note.
             work.write(f"{job_id}/{NOTE}", _readable(note))
             self._root.mkdir(exist_ok=True)
@@ -145,10 +160,11 @@ class LostWork:
         with self._held(job_id) as tree:
             with contextlib.suppress(OSError, Linked, *BROKEN):
                 content = tree.read(f"{job_id}/{NOTE}", _MOST_BYTES)
-                return msgspec.json.decode(content, type=primed(LostNote))
+                return _sized(tree, msgspec.json.decode(content, type=primed(LostNote)))
             job = work_note.read(tree, job_id)
             when = tree.stat(job_id).st_mtime
-            return describe(job_id, job, () if job else _sources(tree, job_id), when)
+            sources = () if job else _sources(tree, job_id)
+            return _sized(tree, describe(job_id, job, sources, when))
 
     def job(self, job_id: str) -> Job | None:
         """Give the job as it was accepted; None for work of an older zoetrope."""
@@ -160,8 +176,17 @@ class LostWork:
         return Place(self._root, f"{job_id}/{file}")
 
     def remove(self, job_id: str) -> None:
-        """Remove work that became a job again."""
+        """Remove work that became a job again, or that a user discards."""
         self._folders.remove(job_id)
+
+    def remove_spares(self, job: Job) -> list[str]:
+        """Remove the spare copies of a job whose row is durable; gives their ids."""
+        found = (
+            [each for each in self.ids() if is_spare(self.job(each), job)] if job.request else []
+        )
+        for each in found:
+            self.remove(each)
+        return found
 
     def clear(self) -> None:
         """Finish the removals that an earlier process began."""
@@ -202,6 +227,10 @@ def _sources(tree: Beneath, job_id: str) -> tuple[LostPicture, ...]:
 def _measured(tree: Beneath, job_id: str, name: str) -> LostPicture:
     path = f"{job_id}/{name}"
     return LostPicture(name=name, file=name, sha256=tree.sha256(path), size=tree.stat(path).st_size)
+
+
+def _sized(tree: Beneath, note: LostNote) -> LostNote:
+    return msgspec.structs.replace(note, size=size_of(tree, note.job))
 
 
 def _readable(note: LostNote) -> bytes:

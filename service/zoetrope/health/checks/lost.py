@@ -24,8 +24,8 @@ class LostCheck:
             name=self.name,
             level="degraded",
             found=f"{work} in {self._runtime.settings.lost}: the ledger has no rows for it.",
-            next_step="`zoetrope recover` lists it, and makes jobs of it again. To get rid of some of"
-            " it, remove its folder; nothing else does.",
+            next_step="`zoetrope recover` lists it, and makes jobs of it again; `zoetrope recover"
+            " --discard ID` removes what nobody needs. Nothing does so by itself.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Lost work over HTTP: what waits in lost+found, and how it becomes a job again."""
+"""Lost work over HTTP: what waits in lost+found, how it becomes a job again, and how it goes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
+from ...jobs.lost_work import LostNote
 from ...runtime import Runtime
 from ..endpoint import JSON, Endpoint, read_query, reply
 from ..forms import MOST
@@ -51,6 +52,13 @@ class LostApi:
                 status=201,
                 problems=(404, 409, 422, 507),
             ),
+            Endpoint(
+                method="POST",
+                path="/api/v1/lost/{id}/discard",
+                handler=self.discard,
+                gives={JSON: LostNote},
+                problems=(404, 422),
+            ),
         ]
 
     async def lost(self, request: web.Request) -> web.Response:
@@ -72,3 +80,7 @@ class LostApi:
         response = reply(view(job, self._runtime.settings.outbox.path), status=201)
         response.headers["Location"] = f"/api/v1/jobs/{job.id}"
         return response
+
+    async def discard(self, request: web.Request) -> web.Response:
+        """Remove lost work for good; the answer says what it was, and in `size` what that freed."""
+        return reply(await self._runtime.need_readmission().discard(request.match_info["id"]))

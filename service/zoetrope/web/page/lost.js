@@ -1,9 +1,10 @@
-// Lost work: what the ledger has no rows for, and a button that makes a job of it again.
+// Lost work: what the ledger has no rows for, and buttons that make a job of it again or remove it.
 
 import { get, post } from "./api.js";
 import { button, byId, make, setText } from "./element.js";
-import { count, moment } from "./format.js";
+import { count, moment, size } from "./format.js";
 import { announce, attempt } from "./notice.js";
+import { ask } from "./question.js";
 
 let known = "";
 
@@ -30,11 +31,18 @@ function row(library, report, note) {
     byId("lost-title").focus();
     await showLost(library, report);
   }, { "aria-label": `Make a job of ${name}` });
+  const discard = button("Discard…", async () => {
+    if (!await ask(`Remove ${name} and its ticket for good? That frees ${size(note.size)}.`, "Remove")) return;
+    if (!await attempt(() => post(`/lost/${note.job}/discard`))) return;
+    announce(`${name} is removed.`);
+    byId("lost-title").focus();
+    await showLost(library, report);
+  }, { "aria-label": `Discard ${name}` });
   return make("li", { class: "job" },
     make("div", { class: "what" },
       make("h3", {}, name),
       about ? make("p", { class: "quiet" }, about) : null,
       note.ended ? make("p", { class: "quiet" }, `A user had ${note.ended} it.`) : null,
       note.video ? make("p", { class: "why" }, `Its video is in the outbox already: ${note.video}`) : null),
-    make("div", { class: "acts" }, recover));
+    make("div", { class: "acts" }, recover, discard));
 }
