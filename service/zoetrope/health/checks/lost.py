@@ -25,7 +25,7 @@ class LostCheck:
             level="degraded",
             found=f"{work} in {self._runtime.settings.lost}: the ledger has no rows for it.",
             next_step="`zoetrope recover` lists it, and makes jobs of it again; `zoetrope recover"
-            " --discard ID` removes what nobody needs. Nothing does so by itself.",
+            " --discard ID` removes the rest. Nothing does so by itself.",
         )
 
 
