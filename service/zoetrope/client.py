@@ -20,7 +20,7 @@ import msgspec
 from .address import masked
 from .errors import ZoetropeError
 from .jobs.progress import Live
-from .structs import primed
+from .structs import UNREADABLE, primed
 from .web.views import JobPage, JobView
 
 T = TypeVar("T")
@@ -344,7 +344,7 @@ def decode(content: bytes, kind: type[T]) -> T:
     """Decode an answer; what does not fit comes from something else, or from another version."""
     try:
         return msgspec.json.decode(content, type=primed(kind))
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ServiceDown(
             f"The answer is not one of a zoetrope service ({error}).",
             "Check --url, and that service and command line have the same version.",
@@ -354,7 +354,7 @@ def decode(content: bytes, kind: type[T]) -> T:
 def _problem(content: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(content, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return {}
 
 

@@ -88,6 +88,12 @@ def test_what_is_no_zoetrope_is_said_in_one_line(content, run):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("content", [b"<html>", b'{"a": "\xe9"}', b"[" * 100_000])
+def test_an_answer_that_is_no_json_is_of_no_zoetrope(content):
+    with pytest.raises(ServiceDown, match="not one of a zoetrope service"):
+        client.decode(content, object)
+
+
 def test_a_host_that_nobody_knows_is_said(run, monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(-2, "Name or service not known")

@@ -6,13 +6,12 @@ import http.client
 import urllib.request
 from pathlib import Path
 
-import msgspec
-
 from ..address import Address, is_http, masked
 from ..errors import EngineDown, ZoetropeError
 from ..graphs import catalog
 from ..graphs.catalog import Catalog
 from ..graphs.memory import gigabytes, sold
+from ..structs import UNREADABLE
 
 PATIENCE = 60.0  # a large ComfyUI lists its files before it answers
 
@@ -57,7 +56,7 @@ def named(name: str) -> Catalog:
     if Path(name).is_file():
         try:
             return catalog.decode(Path(name).read_bytes())
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise ZoetropeError(
                 f"{name} is not a catalogue ({error}).", "Make one with `zoetrope catalog record`.", key="catalog"
             ) from error  # fmt: skip

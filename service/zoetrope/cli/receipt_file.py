@@ -21,7 +21,7 @@ from ..graphs.versions import unpacked
 from ..inbox.entry import classify
 from ..jobs.outbox import RECEIPT
 from ..jobs.receipt import SCHEMA
-from ..structs import primed
+from ..structs import UNREADABLE, primed
 
 
 class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +139,7 @@ def read(file: Path) -> PastReceipt:
     try:
         with open_plain(file) as content:
             past = decode(content.read())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise none from error
     if past.schema > SCHEMA:
         raise ZoetropeError(

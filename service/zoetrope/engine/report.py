@@ -12,6 +12,7 @@ import msgspec
 
 from ..beneath import Beneath, Linked
 from ..errors import Reason, ZoetropeError
+from ..structs import UNREADABLE
 
 SCHEMA = 1
 MOST_BYTES = 1 << 20
@@ -76,7 +77,7 @@ def read(file: Path) -> EngineReport:
         raise ReportUnknown(f"{file} cannot be read ({error.strerror}).") from error
     except Linked as error:
         raise ReportUnknown(error.reason.sentence, error.reason.next_step) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ReportUnknown(f"{file} is not a report of pre-start.sh: {error}.") from error
     if found.schema != SCHEMA:
         raise ReportUnknown(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..durable import sync, write
+from ..durable import put, sync
 from ..host import shown
 from ..structs import primed
 from .book import SCHEMA, Book, Closed
@@ -75,14 +75,10 @@ class BookFile:
                 f"The record of profiles would not be readable ({error}).",
                 "This is a bug; please report it with the log: journalctl -u zoetrope-gpu",
             ) from error
-        part = self.file.with_suffix(".part")
         try:
             if self._in_the_way:
                 self._keep_aside()
-            write(part, content)
-            part.chmod(0o600)
-            part.replace(self.file)
-            sync(self.file.parent)
+            put(self.file, content, 0o600)
         except OSError as error:
             raise BookError(
                 f"The record of profiles at {self.file} cannot be written"

@@ -11,7 +11,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 import msgspec
 
 from ..durable import put
-from ..structs import primed
+from ..structs import UNREADABLE, primed
 from .keep import Count, KeepBook, KeptKind
 
 log = logging.getLogger("zoetrope.keep")
@@ -23,7 +23,7 @@ def read(file: Path) -> KeepBook:
         book = msgspec.json.decode(file.read_bytes(), type=primed(KeepBook))
     except FileNotFoundError:
         return KeepBook()
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, *UNREADABLE) as error:
         said = "the record of ages cannot be read (%s); all ages count from now on"
         log.warning(said, error, extra={"action": "keep-book"})
         return KeepBook()

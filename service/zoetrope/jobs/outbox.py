@@ -21,7 +21,7 @@ from ..durable import flush, sync_open
 from ..errors import NotReadable, Reason
 from ..file_names import fitted
 from ..host import trouble
-from ..structs import primed
+from ..structs import UNREADABLE, primed
 from . import review_folder
 from .outbox_identity import OutboxIdentity
 from .review_folder import APPROVED, DECLINED, READ_ME, REVIEW, read_me
@@ -313,7 +313,7 @@ def owner(tree: Beneath, name: str) -> str:
     """Say whose folder stands under a name: a job's id, or "" for nobody's and somebody else's."""
     try:
         return _DECODE(tree.read(f"{name}/{RECEIPT}", _MOST_BYTES)).job
-    except (OSError, Linked, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (OSError, Linked, *UNREADABLE):
         return ""
 
 

@@ -18,7 +18,7 @@ from ..durable import put
 from ..errors import NotReadable
 from ..host import shown
 from ..mounts import mount_of, read_table
-from ..structs import primed
+from ..structs import UNREADABLE, primed
 
 MARK = ".zoetrope-outbox"
 _MARK_BYTES = 200
@@ -118,6 +118,6 @@ def _read(file: Path, path: str) -> KnownOutbox | None:
     """Recall the outbox; one that the settings moved is another one."""
     try:
         known = msgspec.json.decode(file.read_bytes(), type=primed(KnownOutbox))
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (FileNotFoundError, *UNREADABLE):
         return None
     return known if known.path == path else None

@@ -14,7 +14,7 @@ import msgspec
 from ..dispatch.pause import Pause, Standstill, next_look, standstill
 from ..domain.hours import Hours, Offset
 from ..durable import put, sync
-from ..structs import primed
+from ..structs import UNREADABLE, primed
 
 log = logging.getLogger("zoetrope.jobs")
 
@@ -106,7 +106,7 @@ def read(file: Path, now: float) -> Pause | None:
         return msgspec.json.decode(file.read_bytes(), type=primed(Pause))
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, *UNREADABLE) as error:
         said = "the pause of an earlier process cannot be read (%s); paused until it is ended"
         log.warning(said, error, extra={"action": "paused"})
         return Pause(since=now)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from ..domain.environment import ModelFile
-from ..durable import write
+from ..durable import put
 from ..structs import UNREADABLE, primed
 from .links import Reached, follow, may_report
 from .store import CHUNK, Store
@@ -207,11 +207,9 @@ class Hashes:
         self._all()[real] = Known(identity, sha256)
         log.info("hashed %s", file, extra={"action": "model-hashed"})
         known = {path: each for path, each in self._all().items() if Path(path).exists()}
-        part = self._memory.with_name(f"{self._memory.name}.part")
         # A note that cannot be kept costs a computation after the next start, no more.
         with contextlib.suppress(OSError):
-            write(part, msgspec.json.format(msgspec.json.encode(known), indent=1))
-            part.replace(self._memory)
+            put(self._memory, msgspec.json.format(msgspec.json.encode(known), indent=1))
 
     def _all(self) -> dict[str, Known]:
         if self._known is None:

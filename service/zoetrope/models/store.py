@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..durable import put
 from ..structs import UNREADABLE, primed
 from .manifest import Model
 
@@ -102,10 +103,8 @@ class Store:
         """Write down a file's hash, so that it is not computed again while the file stays the same."""
         known = {name: each for name, each in self.seen().items() if Path(name).exists()}
         known[str(file)] = seen
-        part = self.path / f"{VERIFIED}.part"
         self.path.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(known), indent=1))
-        part.replace(self.path / VERIFIED)
+        put(self.path / VERIFIED, msgspec.json.format(msgspec.json.encode(known), indent=1))
 
     def _judge(self, model: Model, file: Path, seen: dict[str, Seen]) -> FoundModel:
         stat = file.stat()

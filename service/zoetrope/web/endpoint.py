@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..mistakes import describe, mistakes, nearest
-from ..structs import primed
+from ..structs import UNREADABLE, primed
 from .problems import BadRequest, WrongType
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
@@ -110,7 +110,7 @@ def decode(body: bytes, *, how: str, key: str = "bad-request") -> dict[str, Any]
     """Turn a JSON object's bytes into a table."""
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequest(f"The JSON cannot be read: {error}.", how, key=key) from error
 
 

@@ -18,7 +18,7 @@ MOST_BYTES = 32 << 20
 MOST_SHOWN = 400
 
 # What Python's and msgspec's readers raise, all told; UnicodeEncodeError, for a lone surrogate, is a ValueError.
-UNREADABLE = (ValueError, OverflowError, RecursionError, MemoryError, msgspec.MsgspecError)
+NO_ANSWER = (ValueError, OverflowError, RecursionError, MemoryError, msgspec.MsgspecError)
 
 
 def parsed(data: bytes | str, kind: type[T], what: str) -> T:
@@ -27,7 +27,7 @@ def parsed(data: bytes | str, kind: type[T], what: str) -> T:
     # IS_CHANGED, a range without end) and lone surrogates (a file's name that is no UTF-8).
     try:
         return msgspec.convert(json.loads(data), primed(kind))
-    except UNREADABLE as error:
+    except NO_ANSWER as error:
         raise wrong(what, line(str(error), 120) or type(error).__name__) from error
 
 
@@ -36,7 +36,7 @@ def storable(value: T, what: str) -> T:
     try:
         text = json.dumps(value, ensure_ascii=False)
         cleaned: T = json.loads(text.encode("utf-8", "replace"))
-    except UNREADABLE as error:
+    except NO_ANSWER as error:
         raise wrong(what, type(error).__name__) from error
     return cleaned
 

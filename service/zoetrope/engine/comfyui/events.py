@@ -11,7 +11,7 @@ import msgspec
 from ...errors import WrongAnswer
 from ...structs import primed
 from ..protocol import Cached, Interrupted, Output, PromptFailed, Started, Step
-from .answer import UNREADABLE, is_name, line, parsed
+from .answer import NO_ANSWER, is_name, line, parsed
 from .decoder import files
 from .failure import failure
 
@@ -90,7 +90,7 @@ def _said(kind: str, data: Mapping[str, Any]) -> Said | None:
 def _step(data: Mapping[str, Any]) -> Step | None:
     try:
         nodes = msgspec.convert(data, primed(_Nodes)).nodes
-    except UNREADABLE as error:
+    except NO_ANSWER as error:
         raise WrongAnswer(str(error)) from error
     finished = tuple(n for n, node in nodes.items() if node.state == "finished" and is_name(n))
     for name, node in nodes.items():
