@@ -94,7 +94,8 @@ in
       example = "22:00-07:00, 12:00-13:30";
       description = ''
         When stages may start, in the local time of the host (`time.timeZone`); null is at any time. Pictures are taken
-        and queued at any time, and a stage that runs at the end of the hours goes on to its own end.
+        and queued at any time, and a stage that runs at the end of the hours goes on to its own end. `zoetrope resume
+        --now` has stages start outside them until they begin the next time.
       '';
     };
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from .dispatch.pause import Standstill
+from .dispatch.pause import OutsideHours, Standstill
 from .domain.job import State
 from .domain.query import JobQuery
 from .errors import Reason
@@ -42,6 +42,7 @@ def summary(
     cards: str = "",
     kept: Mapping[str, Reason] | None = None,
     standstill: Standstill | None = None,
+    outside_hours: OutsideHours | None = None,
 ) -> str:
     """Say how the service stands: "rendering cat.png: i2v 42 % (step 8/20), 14 queued; engine gpu-0 is up"."""
     if problem is not None:
@@ -58,8 +59,9 @@ def summary(
     ]
     engines = ", ".join(_engine(worker) for worker in workers)
     stands = standstill.reason.sentence.rstrip(".") if standstill is not None else ""
+    outside = outside_hours.sentence.rstrip(".") if outside_hours is not None else ""
     standing = "" if stands else "idle"
-    parts = [stands, ", ".join(words) or standing, engines, _keeping(kept or {}), cards]
+    parts = [stands or outside, ", ".join(words) or standing, engines, _keeping(kept or {}), cards]
     return "; ".join(text for text in parts if text)
 
 
@@ -105,4 +107,5 @@ async def sentence(runtime: Runtime) -> str:
         glance(tuner.watch.latest.values()) if tuner is not None else "",
         status.waiting if status else None,
         status.standstill if status else None,
+        status.outside_hours if status else None,
     )

@@ -33,3 +33,30 @@ def test_a_user_pauses_interrupts_and_resumes(visit, service, engine, picture):
     expect(page.locator("#paused")).to_be_hidden()
     expect(page.locator("#review")).to_be_visible()
     assert len(service.get(f"/api/v1/jobs/{job['id']}")["stages"][0]["attempts"]) == 2
+
+
+def test_outside_the_hours_a_user_has_stages_run_now(visit):
+    page = visit()
+    reason = {"key": "hours", "sentence": "Outside the working hours.", "next_step": ""}
+    shown = {"paused": reason, "standstill": {"reason": reason, "by_user": False, "until": 2e9}}
+    outside = {"sentence": "Runs outside the working hours.", "since": 1.0, "until": 2e9}
+    asked = []
+
+    def status(route):
+        more = {"outside_hours": outside} if asked else shown
+        route.fulfill(
+            json={**route.fetch(url=f"{page.url}api/v1/status", method="GET").json(), **more}
+        )
+
+    def resume(route):
+        asked.append(route.request.post_data_json)
+        status(route)
+
+    page.route("**/api/v1/status", status)
+    page.route("**/api/v1/resume", resume)
+    page.reload()
+    expect(page.locator("#paused")).to_have_text("Outside the working hours.")
+    page.get_by_role("button", name="Run now").click()
+    expect(page.locator("#paused")).to_have_text("Runs outside the working hours.")
+    expect(page.get_by_role("button", name="Run now")).to_be_hidden()
+    assert asked == [{"now": True}]

@@ -3,6 +3,8 @@ import time
 
 import pytest
 
+from zoetrope.dispatch.pause import standstill
+from zoetrope.domain.hours import parse
 from zoetrope.domain.job import State
 
 
@@ -23,6 +25,14 @@ def test_a_pause_may_interrupt_and_end_by_itself(service, run):
     found = json.loads(run("pause", "--now", "--for", "1h30m", "--json").stdout)["standstill"]
     assert found["until"] - time.time() == pytest.approx(5400, abs=60)
     assert service.parts.conductor.interrupted
+
+
+def test_outside_the_hours_a_user_has_stages_run_now(service, run):
+    conductor = service.parts.conductor
+    conductor.standstill = standstill(None, parse("22:00-07:00"), 43_200.0, lambda _: 0.0)
+    assert "Outside the working hours (22:00-07:00)" in run("resume").stdout
+    assert run("resume", "--now").stdout.startswith("Resumed. Runs outside the working hours until")
+    assert run("status").stdout.splitlines()[1].startswith("Runs outside the working hours until")
 
 
 def test_what_is_queued_says_from_when_on_it_may_start(service, run):

@@ -3,7 +3,14 @@
 import pytest
 
 from zoetrope.dispatch.idle import Idleness, is_due, seen
-from zoetrope.dispatch.pause import Pause, clock_time, next_look, standstill
+from zoetrope.dispatch.pause import (
+    Pause,
+    RunNow,
+    clock_time,
+    next_look,
+    outside_hours,
+    standstill,
+)
 from zoetrope.domain.hours import parse
 
 HOUR = 3600.0
@@ -38,6 +45,35 @@ def test_a_standstill_says_why_and_until_when(pause, hours, by_user, until, says
     assert (found.by_user, found.until) == (by_user, until)
     assert says in found.reason.sentence
     assert found.reason.next_step
+
+
+@pytest.mark.parametrize(
+    ("said", "now", "runs"),
+    [
+        (0, 1, True),
+        (0, 9.99, True),
+        (0, 10, False),  # the hours begin
+        (0, 20, False),  # and have ended again
+        (11, 20, False),  # said within the hours
+        (20, 21, True),
+        (20, 20 + 13.5, True),
+        (20, 20 + 24, False),
+        (30, 1, True),  # said by a clock that was ahead: no longer than from now on
+        (1000, 11, False),
+    ],
+)
+def test_stages_run_outside_the_hours_until_these_begin(said, now, runs):
+    at = NOON + now * HOUR
+    run_now = RunNow(since=NOON + said * HOUR)
+    found = outside_hours(run_now, NIGHT, at, utc)
+    assert (found is not None) is runs
+    within = NIGHT.contain((at + utc(at)) % 86_400)
+    assert (standstill(None, NIGHT, at, utc, run_now) is None) is (runs or within)
+    if found is not None:
+        assert "until they begin at 22:00" in found.sentence
+    # A pause is one all the same.
+    assert standstill(Pause(since=1.0), NIGHT, at, utc, run_now).by_user
+    assert outside_hours(run_now, None, at, utc) is None
 
 
 def test_the_next_look_is_at_the_end_of_a_standstill_and_never_far_away():

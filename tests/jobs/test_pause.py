@@ -117,6 +117,11 @@ async def test_outside_the_hours_nothing_starts(tmp_path):
         assert (found.by_user, found.reason.key) == (False, "hours")
         assert (await pipeline.ledger.get(job.id)).state is State.QUEUED
         assert not (await pipeline.ledger.get(job.id)).stage.attempts
+        await pipeline.conductor.resume()
+        assert pipeline.conductor.status().standstill == found
+        await pipeline.conductor.resume(now=True)
+        assert pipeline.conductor.status().outside_hours.until == found.until
+        await pipeline.becomes(job, State.DONE)
     finally:
         await pipeline.close()
 
@@ -195,6 +200,65 @@ def test_a_pause_that_cannot_be_read_is_one_until_it_is_ended(tmp_path, content)
     file.write_bytes(content)
     assert read(file, 5.0) == Pause(since=5.0)
     assert read(tmp_path / "none.json", 5.0) is None
+
+
+def shows(found: Pauses) -> tuple[str, bool]:
+    """Tell why nothing starts, and whether stages run outside the hours."""
+    stands = found.standstill()
+    return stands.reason.key if stands is not None else "", found.outside_hours() is not None
+
+
+async def test_a_user_has_stages_run_outside_the_hours_until_these_begin(tmp_path):
+    clock, night = Clock(), parse("22:00-07:00")
+    clock.now += 43_200 - clock.now % 86_400
+    file = tmp_path / "pause.json"
+    said = []
+    first = pauses(file, clock, night, said)
+    assert shows(first) == ("hours", False)
+    await first.end(now=True)
+    assert shows(first) == ("", True)
+    assert said == [None]
+    # A restart, another pause's end, and no pause's end change nothing of it.
+    restarted = pauses(file, clock, night)
+    await restarted.end()
+    assert shows(restarted) == ("", True)
+    clock.now += 12 * 3600
+    assert shows(restarted) == ("", False), "the hours have begun"
+    run = asyncio.create_task(restarted.run())
+    async with asyncio.timeout(45):
+        while (tmp_path / "run-now.json").exists():
+            await asyncio.sleep(0.01)
+    run.cancel()
+    clock.now += 9 * 3600
+    for each in (restarted, pauses(file, clock, night)):
+        assert shows(each) == ("hours", False)
+    # Within the hours, and without hours, there is nothing to overrule.
+    clock.now += 14 * 3600
+    for hours in (night, None):
+        await pauses(file, clock, hours).end(now=True)
+        assert not (tmp_path / "run-now.json").exists()
+
+
+async def test_a_pause_ends_what_runs_outside_the_hours_and_its_end_leaves_them(tmp_path):
+    clock, night = Clock(), parse("22:00-07:00")
+    clock.now += 43_200 - clock.now % 86_400
+    file = tmp_path / "pause.json"
+    found = pauses(file, clock, night)
+    await found.end(now=True)
+    kept = (tmp_path / "run-now.json").read_bytes()
+    await found.begin(60)
+    assert shows(found) == ("paused", False)
+    clock.now += 61
+    assert shows(found) == ("hours", False)
+    # Killed between the two writes.
+    (tmp_path / "run-now.json").write_bytes(kept)
+    restarted = pauses(file, clock, night)
+    assert shows(restarted) == ("hours", False)
+    await restarted.end()
+    assert shows(pauses(file, clock, night)) == ("hours", False)
+    for content in (b"", b"{", b'{"since": -1}', b"[" * 100_000):
+        (tmp_path / "run-now.json").write_bytes(content)
+        assert shows(pauses(file, clock, night)) == ("hours", False)
 
 
 # ---- the memory of an idle engine

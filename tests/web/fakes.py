@@ -11,7 +11,7 @@ import msgspec
 
 from tests.conftest import RECIPES
 from tests.fakes.source_image import plain_image
-from zoetrope.dispatch.pause import Pause, Standstill, standstill
+from zoetrope.dispatch.pause import OutsideHours, Pause, Standstill, standstill
 from zoetrope.domain import steps
 from zoetrope.domain.job import Job, Progress, Stage, State
 from zoetrope.domain.values import Ticket
@@ -69,6 +69,7 @@ class WorkerStatus(msgspec.Struct, kw_only=True):
 class Status(msgspec.Struct, kw_only=True):
     paused: Reason | None = None
     standstill: Standstill | None = None
+    outside_hours: OutsideHours | None = None
     workers: tuple[WorkerStatus, ...] = ()
     waiting: dict[str, Reason] = {}
     outbox: Reason | None = None
@@ -83,6 +84,7 @@ class Conductor:
         self.workers = [WorkerStatus()]
         self.paused: Reason | None = None
         self.standstill: Standstill | None = None
+        self.outside_hours: OutsideHours | None = None
         self.interrupted = False
         self.waiting: dict[str, Reason] = {}
         self.outbox: Reason | None = None
@@ -94,6 +96,7 @@ class Conductor:
         return Status(
             paused=self.paused,
             standstill=self.standstill,
+            outside_hours=self.outside_hours,
             outbox=self.outbox,
             workers=tuple(self.workers),
             waiting=self.waiting,
@@ -105,8 +108,13 @@ class Conductor:
         self.standstill = standstill(pause, None, at, lambda _: 0.0)
         self.interrupted = now
 
-    async def resume(self) -> None:
-        self.standstill = None
+    async def resume(self, *, now: bool = False) -> None:
+        outside = self.standstill is not None and not self.standstill.by_user
+        if now and outside:
+            said = "Runs outside the working hours until 22:00."
+            self.outside_hours = OutsideHours(sentence=said, since=1.0, until=2.0)
+        if now or not outside:
+            self.standstill = None
 
     async def approve(self, job_id: str) -> Job:
         return await self.ledger.change(job_id, lambda job: steps.approve(job, time.time()))

@@ -2,6 +2,8 @@
 
 import pytest
 
+from zoetrope.dispatch.pause import standstill
+from zoetrope.domain.hours import parse
 from zoetrope.errors import Reason
 
 
@@ -18,6 +20,25 @@ async def test_a_pause_is_begun_shown_and_ended(client, parts):
     assert (again["standstill"], again["paused"]) == (None, None)
     text = await (await client.get("/metrics")).text()
     assert "\nzoetrope_stages_paused 0.0\n" in text
+
+
+async def test_a_user_has_stages_run_outside_the_hours(client, parts):
+    night = parse("22:00-07:00")
+    parts.conductor.standstill = standstill(None, night, 43_200.0, lambda _: 0.0)
+    found = await (await client.post("/api/v1/resume")).json()
+    assert (found["paused"]["key"], found["outside_hours"]) == ("hours", None)
+    assert "zoetrope resume --now" in found["paused"]["next_step"]
+    assert (await client.post("/api/v1/resume", json={"soon": True})).status == 400
+    found = await (await client.post("/api/v1/resume", json={"now": True})).json()
+    assert (found["paused"], found["standstill"]) == (None, None)
+    assert found["outside_hours"]["sentence"] == "Runs outside the working hours until 22:00."
+    assert found["summary"].startswith("Runs outside the working hours until 22:00; idle; engine")
+    checks = (await (await client.get("/readyz")).json())["checks"]
+    (queue,) = [each for each in checks if each["name"] == "queue"]
+    assert (queue["level"], queue["found"][:43]) == (
+        "ok",
+        "Runs outside the working hours until 22:00.",
+    )
 
 
 async def test_a_pause_may_have_an_end_and_interrupt(client, parts):

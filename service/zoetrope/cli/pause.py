@@ -57,12 +57,16 @@ def pause(options: Options, minutes: float | None, now: bool) -> int:
     return 0
 
 
-@click.command(epilog="\b\nExample:\n  zoetrope resume")
+@click.command(epilog="\b\nExample:\n  zoetrope resume --now")
+@click.option("--now", is_flag=True, help="Also start stages outside the working hours, until these begin the next time.")  # fmt: skip
 @common
 @pass_options
-def resume(options: Options) -> int:
-    """End a pause; outside the working hours (jobs.hours) no stage starts all the same."""
-    answer = options.client().post("/api/v1/resume", {})
+def resume(options: Options, now: bool) -> int:
+    """End a pause; outside the working hours (jobs.hours) stages start only with --now.
+
+    Then they start until the hours begin the next time, over restarts of the service, too; a pause ends it.
+    """
+    answer = options.client().post("/api/v1/resume", {"now": True} if now else {})
     if options.json:
         click.echo(answer)
         return 0

@@ -1,4 +1,4 @@
-"""Why no stage starts although jobs wait: a user's pause, or the working hours; pure functions of the clock."""
+"""Whether stages start: a user's pause, the working hours, and a user who wants them now; pure functions of the clock."""
 
 from __future__ import annotations
 
@@ -21,6 +21,20 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: Moment | None = None
 
 
+class RunNow(msgspec.Struct, frozen=True, kw_only=True):
+    """A user wants stages to start outside the working hours, from some moment until the hours begin the next time."""
+
+    since: Moment
+
+
+class OutsideHours(msgspec.Struct, frozen=True, kw_only=True):
+    """Stages start outside the working hours because a user said so: since when, and until the hours begin."""
+
+    sentence: str
+    since: float
+    until: float
+
+
 class Standstill(msgspec.Struct, frozen=True, kw_only=True):
     """No stage starts: why, and from when on one does; None where a user has to say so."""
 
@@ -30,12 +44,39 @@ class Standstill(msgspec.Struct, frozen=True, kw_only=True):
     until: float | None = None
 
 
+def is_paused(pause: Pause | None, now: float) -> bool:
+    """Return whether a pause is one at a moment."""
+    return pause is not None and (pause.until is None or now < pause.until)
+
+
+def outside_hours(
+    run_now: RunNow | None, hours: Hours | None, now: float, offset: Offset
+) -> OutsideHours | None:
+    """Say that stages start outside the hours; None within them, and since they began after a user wanted it."""
+    if run_now is None or hours is None:
+        return None
+    # A clock that was ahead when it was said must not make it last longer.
+    until = opens(hours, min(run_now.since, now), offset)
+    if now >= until:
+        return None
+    return OutsideHours(
+        sentence=f"Runs outside the working hours ({shown(hours)}) as a user wants, until they begin at"
+        f" {clock_time(until, now, offset)}.",
+        since=run_now.since,
+        until=until,
+    )
+
+
 def standstill(
-    pause: Pause | None, hours: Hours | None, now: float, offset: Offset
+    pause: Pause | None,
+    hours: Hours | None,
+    now: float,
+    offset: Offset,
+    run_now: RunNow | None = None,
 ) -> Standstill | None:
     """Say why no stage starts now; None where stages do."""
     opening = opens(hours, now, offset) if hours is not None else now
-    if pause is not None and (pause.until is None or now < pause.until):
+    if pause is not None and is_paused(pause, now):
         if pause.until is None:
             ends, until = "", None
         else:
@@ -52,13 +93,15 @@ def standstill(
             since=pause.since,
             until=until,
         )
+    if outside_hours(run_now, hours, now, offset) is not None:
+        return None
     if hours is not None and not is_open(hours, now, offset):
         return Standstill(
             reason=Reason(
                 "hours",
                 f"Outside the working hours ({shown(hours)}): the next stage starts at"
                 f" {clock_time(opening, now, offset)}.",
-                "For other hours, change jobs.hours and reload.",
+                "To run now all the same: zoetrope resume --now. For other hours, change jobs.hours and reload.",
             ),
             by_user=False,
             until=opening,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from ..dispatch.pause import Standstill
+from ..dispatch.pause import OutsideHours, Standstill
 from ..dispatch.queue import Queue
 from ..domain import steps
 from ..domain.job import ENDED, Job, State
@@ -44,6 +44,7 @@ class ConductorStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     paused: Reason | None  # the disk's matter
     standstill: Standstill | None  # a user's, or that of the working hours
+    outside_hours: OutsideHours | None = None  # stages start although the hours say otherwise
     workers: tuple[WorkerStatus, ...]
     waiting: Mapping[str, Reason] = {}
     outbox: Reason | None = None  # why no video can be put there now
@@ -162,6 +163,7 @@ class Conductor:
         return ConductorStatus(
             paused=self._room.short,
             standstill=self._pauses.standstill(),
+            outside_hours=self._pauses.outside_hours(),
             outbox=self._outbox_watch.problem,
             workers=tuple(worker.status() for worker in self._workers),
             waiting={
@@ -243,9 +245,9 @@ class Conductor:
         for worker in self._workers:
             await worker.step_aside(running=now)
 
-    async def resume(self) -> None:
-        """A user ends the pause; the working hours stay what they are."""
-        await self._pauses.end()
+    async def resume(self, *, now: bool = False) -> None:
+        """A user ends the pause; with `now`, stages start until the working hours begin the next time, too."""
+        await self._pauses.end(now=now)
 
     def _stands_still(self) -> bool:
         return self._pauses.standstill() is not None

@@ -110,6 +110,17 @@ class PauseForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = False
 
 
+class ResumeForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether stages are to start outside the working hours, too."""
+
+    now: Annotated[
+        bool,
+        msgspec.Meta(
+            description="Start stages outside the working hours, until these begin the next time, or a pause."
+        ),
+    ] = False
+
+
 class TicketForm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a ticket may say; every further key is a parameter of the recipe."""
 

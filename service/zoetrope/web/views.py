@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ..dispatch.pause import Standstill
+from ..dispatch.pause import OutsideHours, Standstill
 from ..domain.job import ENDED, Job, Progress, Stage, State
 from ..domain.values import Failure, Ticket
 from ..errors import Reason
@@ -204,6 +204,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     paused: Reason | None = None  # why no stage starts, whoever or whatever keeps it
     standstill: Standstill | None = None  # the same where a user's pause or the working hours do
+    outside_hours: OutsideHours | None = None  # stages start although the hours say otherwise
     problem: Reason | None = None
     engines: tuple[EngineView, ...] = ()
     inbox: InboxView | None = None

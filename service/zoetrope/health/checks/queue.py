@@ -71,6 +71,8 @@ class QueueCheck:
                 next_step="Restart zoetrope (nothing is lost) and report this.",
             )
         found = _counted(counts)
+        if status.outside_hours is not None:
+            found = f"{status.outside_hours.sentence} {found}"
         if lately := counted(await look(ledger, self._now())):
             found = f"{found} {lately}."
         return CheckResult(name=self.name, level="ok", found=found)

@@ -12,11 +12,12 @@ from ...jobs.recent_failures import counted, look
 from ...runtime import Runtime
 from ...summary import summary
 from ..endpoint import JSON, Endpoint, read_body, reply
-from ..forms import PauseForm
+from ..forms import PauseForm, ResumeForm
 from ..views import FailuresView, FailureView, HeldView, InboxView, OutboxView, StatusView
 from .engines import engines
 
 HOW_PAUSE = 'Send {"minutes": 120} or {"now": true} as application/json, or no body at all.'
+HOW_RESUME = 'Send {"now": true} as application/json, or no body at all.'
 # Pictures that wait, or cannot be read, that are named; a closed folder may hold thousands.
 NAMED = 20
 FAILURES = 3  # of the last day that are named; all are counted
@@ -51,7 +52,8 @@ class StatusApi:
                 path="/api/v1/resume",
                 handler=self.resume,
                 gives={JSON: StatusView},
-                problems=(507,),
+                takes={JSON: ResumeForm},
+                problems=(400, 413, 415, 507),
             ),
         ]
 
@@ -66,9 +68,10 @@ class StatusApi:
         await self._runtime.need_conductor().pause(seconds, now=asked.now)
         return reply(await self._shown())
 
-    async def resume(self, _: web.Request) -> web.Response:
-        """End the pause; outside the working hours no stage starts all the same."""
-        await self._runtime.need_conductor().resume()
+    async def resume(self, request: web.Request) -> web.Response:
+        """End the pause; outside the working hours no stage starts all the same, unless it is to start now."""
+        asked = await read_body(request, ResumeForm, how=HOW_RESUME)
+        await self._runtime.need_conductor().resume(now=asked.now)
         return reply(await self._shown())
 
     async def _shown(self) -> StatusView:
@@ -79,6 +82,7 @@ class StatusApi:
         queue = runtime.conductor.status() if runtime.conductor else None
         workers = queue.workers if queue else ()
         standstill = queue.standstill if queue else None
+        outside = queue.outside_hours if queue else None
         full = queue.paused if queue else None
         problem = runtime.problem if runtime.ledger is None else None
         return StatusView(
@@ -89,11 +93,13 @@ class StatusApi:
                 problem or full,
                 kept=queue.waiting if queue else None,
                 standstill=standstill,
+                outside_hours=outside,
             ),
             started=self._started,
             counts={str(state): number for state, number in counts.items()},
             paused=full or (standstill.reason if standstill else None),
             standstill=standstill,
+            outside_hours=outside,
             problem=problem,
             engines=engines(runtime),
             inbox=self._inbox(),

@@ -49,7 +49,7 @@ async function status() {
 
 function showStatus(found) {
   setText(byId("summary"), found.summary);
-  setText(byId("paused"), because(found.problem ?? found.paused));
+  setText(byId("paused"), because(found.problem ?? found.paused ?? found.outside_hours));
   showPause(found);
   showOpening(found.standstill?.until ?? null);
   showFailed(found.counts.failed ?? 0);

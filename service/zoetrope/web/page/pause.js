@@ -1,4 +1,4 @@
-// The pause: one button that begins and ends it, and one for stages that still run meanwhile.
+// The pause: one button that begins and ends it, one for stages that still run meanwhile, one to run outside the hours.
 
 import { post } from "./api.js";
 import { button, byId, setText } from "./element.js";
@@ -7,6 +7,7 @@ import { announce, attempt } from "./notice.js";
 let paused = false;
 let toggle;
 let interrupt;
+let runNow;
 
 /** Makes the buttons; `changed` gets the status after each press. */
 export function makePause(changed) {
@@ -23,15 +24,18 @@ export function makePause(changed) {
   interrupt = button("Interrupt running stages",
     () => ask("/pause", { now: true }, "Running stages were interrupted; they begin anew after the pause."),
     { id: "interrupt", class: "plain", hidden: true });
-  byId("pause-acts").replaceChildren(toggle, interrupt);
+  runNow = button("Run now", () => ask("/resume", { now: true }, "Stages start now, until the working hours begin."),
+    { id: "run-now", class: "plain", hidden: true });
+  byId("pause-acts").replaceChildren(toggle, runNow, interrupt);
 }
 
 /** Shows the buttons that fit a status. */
-export function showPause({ standstill, counts, problem }) {
+export function showPause({ standstill, outside_hours: outside, counts, problem }) {
   paused = standstill?.by_user ?? false;
   // A service without a ledger has nothing to pause.
   setText(toggle, problem ? "" : paused ? "Resume" : "Pause");
   interrupt.hidden = !paused || !counts.running;
+  runNow.hidden = Boolean(problem) || !standstill || paused;
   // What a user or an operator wanted is nothing bad.
-  byId("paused").className = standstill ? "quiet" : "why";
+  byId("paused").className = standstill || outside ? "quiet" : "why";
 }
