@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from . import tables
-from .address import is_http, masked
+from .address import is_http, is_loopback, masked
 from .domain.hours import Hours
 from .domain.hours import parse as parse_hours
 from .errors import SettingsError
@@ -324,16 +323,6 @@ def parse(text: str, origin: str) -> Settings:
         if not problems:
             return settings
     raise SettingsError("\n".join(f"{origin}: {problem}" for problem in problems))
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address or host name can only be reached from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:

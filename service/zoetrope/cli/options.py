@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..address import is_local
+
 if TYPE_CHECKING:
     from ..client import Client
 
@@ -100,11 +102,7 @@ def common_at_top(command: F) -> F:
 
 def meant_here(url: str) -> bool:
     """Return whether an address is one of this host."""
-    from urllib.parse import urlsplit
-
-    from ..settings import is_loopback
-
-    return is_loopback(urlsplit(url if "://" in url else f"http://{url}").hostname or "")
+    return is_local(url if "://" in url else f"http://{url}")
 
 
 pass_options = click.make_pass_decorator(Options, ensure=True)

@@ -279,6 +279,11 @@ def wait(job: Job, now: float, reason: Reason | None) -> Job:
     return msgspec.structs.replace(job, updated=now, reason=reason)
 
 
+def waits_no_more(job: Job, now: float, key: str) -> Job:
+    """What a reason of this key says is over; a job that waits for something else goes on waiting."""
+    return wait(job, now, None) if job.reason is not None and job.reason.key == key else job
+
+
 def publish(job: Job, now: float, outbox: str) -> Job:
     """All stages are finished and the folder stands in the outbox."""
     if job.stage is not None:

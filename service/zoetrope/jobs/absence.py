@@ -109,7 +109,7 @@ class Absence:
                     return False
         finally:
             self._waiting.pop(job_id, None)
-        await self._change(job_id, self._goes_on)
+        await self._change(job_id, lambda job: steps.waits_no_more(job, self._clock(), WAITS))
         return True
 
     async def _gone(self, watch: EngineWatch, strays: Strays, job_id: str) -> bool:
@@ -157,10 +157,6 @@ class Absence:
             return job
         moved = steps.try_again(job, self._clock(), failure, _fallbacks(job))
         return steps.wait(moved, moved.updated, None)
-
-    def _goes_on(self, job: Job) -> Job:
-        waited = job.reason is not None and job.reason.key == WAITS
-        return steps.wait(job, self._clock(), None) if waited else job
 
     async def _change(self, job_id: str, step: Callable[[Job], Job]) -> Job | None:
         """Take a step; a ledger that does not answer now keeps the job where it is."""

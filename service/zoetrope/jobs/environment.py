@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import msgspec
 
+from ..address import is_local
 from ..domain.environment import Environment, ModelFile, NodePack
 from ..domain.job import Job, Stage
 from ..engine.protocol import Stats
@@ -13,7 +12,6 @@ from ..engine.report import EngineReport
 from ..graphs.graph import Graph
 from ..graphs.loaders import loaded
 from ..models.hashes import Hashes
-from ..settings import is_loopback
 
 SIMULATED = "the simulated engine reads no model files"
 ELSEWHERE = "the engine runs on another host, whose model files the service does not see"
@@ -82,7 +80,7 @@ def packs_of(stats: Stats) -> tuple[tuple[NodePack, ...], str]:
 
 def _is_here(url: str, report: EngineReport | None) -> bool:
     """Return whether an engine loads from this host's folders: it was started here, or listens here alone."""
-    return report is not None or is_loopback(urlsplit(url).hostname or "")
+    return report is not None or is_local(url)
 
 
 def _is_theirs(file: ModelFile, report: EngineReport | None) -> bool:

@@ -134,7 +134,8 @@ class Settlement:
         if job.state is State.QUEUED and attempt is not None and attempt.started is None:
             self._waits[job.id] = msgspec.structs.replace(wait, is_tried=True)
             return
-        if self._waits.pop(job.id, None) is not None and job.state not in ENDED:
+        del self._waits[job.id]
+        if job.state not in ENDED:
             log.info("it goes on", extra={"job": job.short, "action": "goes-on"})
 
     async def _troubled(self, job_id: str, error: Exception) -> bool:

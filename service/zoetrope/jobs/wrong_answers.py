@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from ..domain import steps
-from ..domain.job import Job
 from ..domain.values import Failure
 from ..errors import Reason, WrongAnswer
 from ..store.protocol import JobStore
@@ -59,8 +58,6 @@ class WrongAnswers:
         """The engine has given an answer that can be right."""
         count, self._count = self._count, 0
         if count > QUIET:
-            await self._ledger.change(self._job_id, self._goes_on)
-
-    def _goes_on(self, job: Job) -> Job:
-        waited = job.reason is not None and job.reason.key == WAITS
-        return steps.wait(job, self._clock(), None) if waited else job
+            await self._ledger.change(
+                self._job_id, lambda job: steps.waits_no_more(job, self._clock(), WAITS)
+            )

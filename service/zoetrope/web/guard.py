@@ -17,9 +17,10 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from ..address import is_loopback
 from ..durable import put
 from ..errors import SettingsError
-from ..settings import WebSettings, is_loopback
+from ..settings import WebSettings
 from . import headers, peer
 from .connections import let_through
 from .guesses import Guesses

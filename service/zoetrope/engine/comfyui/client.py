@@ -10,18 +10,17 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
-from ...address import Address
+from ...address import Address, is_local
 from ...domain.values import Artefact
 from ...errors import EngineDown, EngineGone, EngineRefused, WrongAnswer
 from ...graphs.catalog import Catalog
 from ...graphs.document import encode
 from ...graphs.graph import Graph
-from ...settings import EngineSettings, is_loopback
+from ...settings import EngineSettings
 from .. import report
 from ..protocol import (
     MAX_UPLOAD,
@@ -219,8 +218,8 @@ class ComfyEngine:
 
     @property
     def here(self) -> bool:
-        """Whether its address is one of this host's own."""
-        return is_loopback(urlsplit(self.url).hostname or "")
+        """Whether its address is a loopback one."""
+        return is_local(self.url)
 
     @property
     def home(self) -> Path | None:

@@ -34,13 +34,17 @@ def copy(file: Path, target: Path) -> None:
     if not file.is_file():
         raise LedgerError(f"There is no ledger {file}.", "Check state.path in the settings.")
     with _told(file), contextlib.closing(connect(file)) as source:
-        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.close(handle)
-        with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as made:
-            # In one step: a copy in several would begin anew with every write in between.
-            source.backup(made)
-            # So that the copy is one file, wherever it is opened.
-            made.execute("PRAGMA journal_mode = DELETE")
+        copy_open(source, target)
+
+
+def copy_open(source: sqlite3.Connection, target: Path) -> None:
+    """Copy what an open connection has, durably, into a file that was not there."""
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as made:
+        # In one step: a copy in several would begin anew with every write in between.
+        source.backup(made)
+        # So that the copy is one file, wherever it is opened.
+        made.execute("PRAGMA journal_mode = DELETE")
     sync(target)
 
 

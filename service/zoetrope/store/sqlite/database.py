@@ -47,6 +47,7 @@ class Database:
         """Finish what was asked and let the file go."""
         with contextlib.suppress(LedgerError, DiskFull):
             await self._run(self._see_to_place)
+        # Which connection is open is known only then: one that waits its turn may put the file back.
         await self._run(lambda: self._db.close())
         self._thread.shutdown(wait=True)
         self._lock.close()

@@ -14,7 +14,7 @@ import msgspec
 
 from ...durable import sync
 from ...errors import LedgerError, Reason, is_disk_full
-from .copies import COMPANIONS
+from .copies import COMPANIONS, copy_open
 
 ASIDE = "before-restore"
 
@@ -60,11 +60,7 @@ def put_back(
     part = file.with_name(f".{file.name}.part")
     try:
         part.unlink(missing_ok=True)
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as made:
-            db.backup(made)
-            made.execute("PRAGMA journal_mode = DELETE")
-        sync(part)
+        copy_open(db, part)
         aside = _keep(file, opened, now)
         part.rename(file)
         sync(file.parent)
