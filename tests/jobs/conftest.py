@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.checking import answer_here
 from tests.fakes.garbled import Garbled
 from tests.fakes.keeping import Host
 from tests.fakes.pipeline import Pipeline
 from zoetrope.settings import JobsSettings, KeepSettings
+
+
+@pytest.fixture(autouse=True)
+def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check videos in this process; `test_checkers.py` and `tests/verify` have the real one."""
+    monkeypatch.setattr("zoetrope.verify.check._ask", answer_here)
 
 
 @pytest.fixture

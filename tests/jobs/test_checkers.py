@@ -15,6 +15,11 @@ JOBS = 3
 
 
 @pytest.fixture
+def checked_here() -> None:
+    """Leave the processes, which are what these tests count."""
+
+
+@pytest.fixture
 async def pipeline(tmp_path):
     pipeline = Pipeline(tmp_path)
     pipeline.places = Places(2)
