@@ -20,6 +20,8 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 PATIENCE = 120.0
 # However busy the machine: what hangs in the service is left behind after its own LEAVE_SECONDS.
 ENDS_WITHIN = LEAVE_SECONDS + STOP_SECONDS + 10.0
+# aiohttp reads the system's certificates when it is imported, and no process here needs one.
+NO_CERTIFICATES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 QUICK_INBOX = """
             settle_seconds = 0.2
             ticket_grace_seconds = 0.05
@@ -50,7 +52,9 @@ class EngineProcess:
     def start(self) -> None:
         """Start it and wait until it answers."""
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, env=os.environ | NO_CERTIFICATES
+            )
         wait_for(f"{self.url}/system_stats", self.process)
 
     def stop(self) -> None:
@@ -104,13 +108,14 @@ class ServiceProcess:
         """Start it, with so many descriptors at most; by default wait until it answers."""
         bounded = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(files)] if files else []
         serve = [sys.executable, "-m", "zoetrope", "serve", "--config", str(self.config)]
+        inherited = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*bounded, *serve],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"} | environ,
+                env=inherited | NO_CERTIFICATES | environ,
             )
         if wait:
             wait_for(f"{self.url}/healthz", self.process)
