@@ -37,7 +37,7 @@ def paint(root: Path, loads: int = 5) -> Iterator[Figure]:
         with sync_playwright() as playwright:
             for _ in range(loads):
                 browser = playwright.chromium.launch(
-                    executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+                    executable_path=shutil.which("chromium-headless-shell"), args=["--no-sandbox"]
                 )
                 page = browser.new_page(viewport={"width": 1280, "height": 900})
                 page.goto(service.url, wait_until="commit")

@@ -8,7 +8,7 @@ from tests.browser.conftest import Visit, make_job
 from tests.fakes.service import ServiceProcess
 from zoetrope.web.busy import PROBLEM
 
-pytestmark = pytest.mark.system("chromium")
+pytestmark = pytest.mark.system("chromium-headless-shell")
 
 TOKEN = "a-token-that-is-long-enough-0123456789"
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.system("chromium", "gcc")
+pytestmark = pytest.mark.system("chromium-headless-shell", "gcc")
 
 STOCK = (0, 0, 575)
 BOLD = (2895, 600, 575)  # the card goes in steps of 15 MHz

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import make_job
 
-pytestmark = pytest.mark.system("chromium")
+pytestmark = pytest.mark.system("chromium-headless-shell")
 
 GB = 1024**3
 DAY = 1_800_000_000.0  # 15 January 2027

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.fakes.lost import lose
 from zoetrope.settings import Settings, StateSettings
 
-pytestmark = pytest.mark.system("chromium")
+pytestmark = pytest.mark.system("chromium-headless-shell")
 
 
 def test_lost_work_is_shown_and_becomes_a_job_at_a_press(visit, service, picture):

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import WORDS, choose, drop, look_at, make_job, until
 
-pytestmark = pytest.mark.system("chromium")
+pytestmark = pytest.mark.system("chromium-headless-shell")
 
 
 def test_a_dropped_picture_becomes_a_video_that_plays_without_one_reload(

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import choose, drop, make_job, until
 from tests.browser.test_reach import assert_accessible, tab_to
 
-pytestmark = pytest.mark.system("chromium")
+pytestmark = pytest.mark.system("chromium-headless-shell")
 
 RECIPES = Path(__file__).parents[2] / "workflows"
 HERO = (RECIPES / "wan22-i2v-hero" / "workflow.json").read_bytes()

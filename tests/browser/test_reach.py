@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import PHONE, choose, look_at, make_job, until
 from zoetrope.web import page as page_files
 
-pytestmark = pytest.mark.system("chromium", "gcc")
+pytestmark = pytest.mark.system("chromium-headless-shell", "gcc")
 
 LONG = "a-name-without-any-place-to-break-" * 4
 MOST_BYTES = 150_000

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import PATIENCE, make_job, serving
 from zoetrope.demo.picture import draw
 
-pytestmark = pytest.mark.system("chromium", "gcc")
+pytestmark = pytest.mark.system("chromium-headless-shell", "gcc")
 
 MANY = 17
 SHAPES = [(208, 120), (120, 208), (300, 100), (100, 300), (160, 160)]

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import choose, drop, look_at, make_job
 
-pytestmark = pytest.mark.system("chromium")
+pytestmark = pytest.mark.system("chromium-headless-shell")
 
 EVIL = '<img src=x onerror="window.struck=1">'
 
