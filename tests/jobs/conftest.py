@@ -15,7 +15,7 @@ from zoetrope.settings import JobsSettings, KeepSettings
 @pytest.fixture(autouse=True)
 def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Check videos in this process; `test_checkers.py` and `tests/verify` have the real one."""
-    monkeypatch.setattr("zoetrope.verify.check._ask", answer_here)
+    monkeypatch.setattr("zoetrope.verify.check.ask", answer_here)
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ async def check(
         strip=strip,
         cpu_seconds=cpu_seconds(expected),
     )
-    answer = await _ask(order)
+    answer = await ask(order)
     if answer.errno:
         error = OSError(answer.errno, os.strerror(answer.errno), str(video.parent))
         if is_disk_full(error):
@@ -102,7 +102,7 @@ def cpu_seconds(expected: Expected) -> int:
     return round(CPU_SECONDS + CPU_SECONDS_A_MEGAPIXEL * larger * megapixels)
 
 
-async def _ask(order: Order) -> MeasureAnswer:
+async def ask(order: Order) -> MeasureAnswer:
     """Have one video looked at; a worker that its video brings down is an answer too."""
     try:
         process = await asyncio.create_subprocess_exec(
