@@ -39,10 +39,11 @@ def _no_long_pauses(monkeypatch):
         ("engine-disk-full", "The disk of the engine e0 is full", "df -h /srv/comfy/output"),
         ("engine-read-only", "The engine e0 cannot write", "/srv/comfy/output"),
         ("upload-failed", "The engine e0 cannot store", "input folder"),
+        ("upload-lost", "The engine e0 loses what is sent to it", "input folder"),
     ],
 )
 def test_it_says_where_and_what_to_do(kind, says, step):
-    message = FULL.message if kind != "upload-failed" else "The engine answers 500 to a file."
+    message = FULL.message if not kind.startswith("upload") else "The engine answers 500 to a file."
     failure = Failure(kind=kind, message=message)
     found = after(None, failure, "e0", now=0.0, folder=folder_of(failure))
     assert found.reason.key == kind
@@ -130,6 +131,27 @@ async def test_an_upload_that_the_engine_cannot_store_waits_too(garbled):
     await pipeline.until(lambda: garbled.given.count("/upload/image") > 6)
     garbled.is_well()
     assert (await pipeline.becomes(job, State.DONE, State.FAILED)).state is State.DONE
+
+
+@pytest.mark.parametrize("call", [1, 2])
+async def test_what_the_engine_lost_before_it_looked_is_sent_again(pipeline, call):
+    """Somebody empties its input folder between an upload and the submission: no picture pays for that."""
+    order(pipeline, "emptied", call=call, times=2)
+    job = await pipeline.becomes(await pipeline.drop(), State.DONE, State.FAILED, State.REJECTED)
+    assert job.state is State.DONE, job.reason
+    assert [len(stage.attempts) for stage in job.stages] == [1, 1]
+
+
+async def test_an_engine_that_loses_every_upload_is_waited_for(pipeline):
+    order(pipeline, "emptied", times=0)
+    job = await pipeline.drop()
+    await pipeline.waits(job, "upload-lost")
+    await pipeline.until_tried(job, 2)
+    status = shown(pipeline)
+    assert (status.up, status.reason.key) == (False, "upload-lost")
+    pipeline.engines[0].faults.clear()
+    done = await pipeline.becomes(job, State.DONE, State.FAILED, State.REJECTED)
+    assert done.state is State.DONE, done.reason
 
 
 class Answering:

@@ -1,4 +1,4 @@
-"""An engine whose disk takes nothing: what jobs wait for, and when one of them may try again, as values."""
+"""An engine whose disk takes nothing, or keeps nothing: what jobs wait for, and when one of them may try again, as values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from ..errors import Reason
 FULL = "engine-disk-full"
 READ_ONLY = "engine-read-only"
 NOT_STORED = "upload-failed"
+LOST = "upload-lost"
 # That is no job's fault, and the engine is tried again by itself.
-ENGINE_DISK = frozenset({FULL, READ_ONLY, NOT_STORED})
+ENGINE_DISK = frozenset({FULL, READ_ONLY, NOT_STORED, LOST})
 # Between two tries. Each may cost the engine a whole stage, so they grow rare where no space is freed.
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 300.0
@@ -103,6 +104,13 @@ def disk_reason(failure: Failure, engine: str, folder: Path | None) -> Reason:
             failure.kind,
             f"The engine {engine} cannot store what is sent to it: {said}.",
             "See the engine's log, and whether its input folder has room and can be written (df -h); it goes on by"
+            " itself.",
+        )
+    if failure.kind == LOST:
+        return Reason(
+            failure.kind,
+            f"The engine {engine} loses what is sent to it: {said}.",
+            "See what empties its input folder, and whether engines.url leads to one ComfyUI alone; it goes on by"
             " itself.",
         )
     step = (

@@ -28,12 +28,12 @@ from ..store.protocol import JobStore
 from ..verify.check import CheckerDown
 from .engine_disk import disk_reason, folder_of
 from .fallbacks import BYSTANDER, FREE, RESTART, Again, Blocked, GiveUp, Hold, Means, Refuse, decide
+from .hand_over import NotSent
 from .outbox import Outbox
 from .outcome import Failed, Obsolete, Outcome, Postponed, Succeeded
 from .publisher import Publisher, reason_of, way_out
 from .room import Room
 from .stage_request import planned, size_key
-from .stage_run import NotSent
 
 log = logging.getLogger("zoetrope.jobs")
 

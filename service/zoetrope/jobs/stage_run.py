@@ -28,17 +28,17 @@ from ..engine.protocol import (
     Started,
     Stats,
 )
-from ..errors import EngineDown, EngineRefused, Reason, WrongAnswer, ZoetropeError
+from ..errors import EngineDown, EngineRefused, Reason, WrongAnswer
 from ..gpu.tuner import Metering, Tuner
 from ..graphs.recipe import Recipe
 from ..graphs.shelf import Recipes
-from ..host import trouble
 from ..models.hashes import Hashes
 from ..places import Places
 from ..store.protocol import JobStore
 from .durations import LEARNED_FROM, learned
 from .environment import environment, names_in
 from .fallbacks import needs_free
+from .hand_over import hand_over
 from .lint_gate import LintGate
 from .outcome import DIED, FORGOTTEN, INTERRUPTED, REMOVED, Failed, Obsolete, Outcome, Postponed
 from .progress import Brings, Live, ProgressMeter, brought, eta, silence
@@ -52,12 +52,6 @@ log = logging.getLogger("zoetrope.jobs")
 MOST_RESUBMISSIONS = 5
 # A worker that is idle frees within moments; nothing says when it has.
 FREE_SECONDS = 0.5
-
-
-class NotSent(ZoetropeError):
-    """A file that the stage needs cannot be read here, so the engine was not given the prompt."""
-
-    key = "not-sent"
 
 
 class StageRun:
@@ -258,11 +252,16 @@ class StageRun:
             await self._engine.free()
             # ComfyUI frees when its worker is idle, and takes a prompt that is there already before that.
             await asyncio.sleep(FREE_SECONDS)
-        names = await self._upload(request)
-        if self._standstill():
+        sent = await hand_over(
+            self._engine,
+            request,
+            self._work,
+            attempt.prompt_id,
+            tags={"job": job.id, "stage": request.spec.name, "attempt": str(attempt.number)},
+            standstill=self._standstill,
+        )
+        if not sent:
             return False
-        tags = {"job": job.id, "stage": request.spec.name, "attempt": str(attempt.number)}
-        await self._engine.submit(request.graph(names), attempt.prompt_id, tags=tags)
         self.restarted = False
         if (await self._ledger.get(job.id)).state in ENDED:
             # Cancelled while it was on its way: the order to withdraw it came too early.
@@ -294,17 +293,6 @@ class StageRun:
             environment=has,
         )
         await self._ledger.change(job.id, again)
-
-    async def _upload(self, request: StageRequest) -> dict[str, str]:
-        try:
-            return {
-                kind: await self._engine.upload(self._work / file, request.names()[kind])
-                for kind, file in request.files().items()
-            }
-        except OSError as error:
-            if (reason := trouble(error)) is None:
-                raise
-            raise NotSent(reason.sentence, reason.next_step, key=reason.key) from error
 
     async def _fallback(self, job: Job, recipe: Recipe) -> tuple[str, ...]:
         """Start with the fallbacks that made the last stage of this recipe, size and GPU fit."""

@@ -7,6 +7,7 @@ import pytest
 from tests.fakes.replay import VERSIONS, recording
 from zoetrope.engine.comfyui.submission import refusal
 from zoetrope.errors import WrongAnswer
+from zoetrope.graphs.graph import Node
 
 ID = "9a4ed975-333f-426b-962e-97a79dcdc5d6"
 TAKEN = {"prompt_id": ID, "number": 1, "node_errors": {}}
@@ -14,6 +15,38 @@ TAKEN = {"prompt_id": ID, "number": 1, "node_errors": {}}
 
 def answered(status, body):
     return refusal(status, body if isinstance(body, bytes) else json.dumps(body).encode(), ID)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "input_name", "node", "key"),
+    [
+        ("custom_validation_failed", "zoetrope/a.png", "image", "1", "upload-lost"),
+        ("value_not_in_list", "zoetrope/a.png", "image", "1", "upload-lost"),
+        ("custom_validation_failed", "others/a.png", "image", "1", "graph-refused"),
+        ("custom_validation_failed", ["2", 0], "image", "1", "graph-refused"),
+        ("custom_validation_failed", "zoetrope/a.png", "other", "1", "graph-refused"),
+        ("custom_validation_failed", "zoetrope/a.png", ["image"], "1", "graph-refused"),
+        ("custom_validation_failed", "zoetrope/a.png", "image", "9", "graph-refused"),
+        ("invalid_input_type", "zoetrope/a.png", "image", "1", "graph-refused"),
+    ],
+)
+def test_a_file_that_was_uploaded_and_is_not_there_is_no_mistake_of_the_graph(
+    kind, value, input_name, node, key
+):
+    error = {
+        "type": kind,
+        "message": "Custom validation failed for node",
+        "details": f"image - Invalid image file: {value}",
+        "extra_info": {"input_name": input_name},
+    }
+    lost = {node: {"class_type": "LoadImage", "errors": [error]}}
+    graph = {"1": Node(class_type="LoadImage", inputs={"image": value})}
+    body = json.dumps({"error": {"type": "x"}, "node_errors": lost}).encode()
+    assert refusal(400, body, ID, graph).reason.key == key
+    # A further mistake is the graph's.
+    both = {**lost, "7": node_error("invalid_input_type", "steps")["1"]}
+    body = json.dumps({"node_errors": both}).encode()
+    assert refusal(400, body, ID, graph).reason.key == "graph-refused"
 
 
 def node_error(kind: str, name: str, cls: str = "UNETLoader"):

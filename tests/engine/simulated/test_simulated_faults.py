@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.engine.simulated.stage import next_event, node, tiny, until_done
+from tests.engine.simulated.test_simulated_protocol import upload
 from zoetrope.engine.simulated import Fault
 from zoetrope.engine.simulated.faults import Faults, uses_card
 from zoetrope.engine.simulated.serve import read_fault
@@ -185,6 +186,21 @@ async def test_a_refusal_is_a_500_once(client):
     statuses = [(await client.post("/prompt", json={"prompt": tiny()}))[0] for _ in range(2)]
 
     assert statuses == [500, 200]
+
+
+async def test_an_emptied_input_folder_lets_a_prompt_be_rejected_for_its_upload(client):
+    await upload(client, "cat.png", b"a picture")
+    graph = {"1": {"class_type": "LoadImage", "inputs": {"image": "cat.png"}}}
+    graph["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    await order(client, kind="emptied")
+
+    status, answer = await client.post("/prompt", json={"prompt": graph})
+
+    (error,) = answer["node_errors"]["1"]["errors"]
+    assert (status, error["type"]) == (400, "custom_validation_failed")
+    assert error["details"] == "image - Invalid image file: cat.png"
+    await upload(client, "cat.png", b"a picture")
+    assert (await client.post("/prompt", json={"prompt": graph}))[0] == 200
 
 
 async def test_slow_steps_take_their_time(client):

@@ -48,7 +48,6 @@ from .transport import ANSWER, TRANSFER, WholeAnswer, deadline, session, whole
 
 log = logging.getLogger("zoetrope.engine")
 
-SUBFOLDER = "zoetrope"
 # The history is written a moment after the last event; longer than this means it will not come.
 SETTLING_SECONDS = 10.0
 
@@ -107,7 +106,7 @@ class ComfyEngine:
         with file.open("rb") as source:
             form = aiohttp.FormData()
             form.add_field("image", source, filename=name, content_type="application/octet-stream")
-            form.add_field("subfolder", SUBFOLDER)
+            form.add_field("subfolder", submission.SUBFOLDER)
             form.add_field("type", "input")
             within = deadline(os.fstat(source.fileno()).st_size)
             try:
@@ -130,7 +129,7 @@ class ComfyEngine:
                 "See the log and the disk of the engine.",
                 key="upload-refused",
             )
-        return decoder.uploaded(answer.body, name, SUBFOLDER)
+        return decoder.uploaded(answer.body, name, submission.SUBFOLDER)
 
     async def submit(self, graph: Graph, prompt_id: str, *, tags: Mapping[str, str]) -> None:
         """Queue a prompt under our id."""
@@ -151,7 +150,7 @@ class ComfyEngine:
                 "extra_data": {"zoetrope": dict(tags)},
             },
         )
-        refused = submission.refusal(answer.status, answer.body, prompt_id)
+        refused = submission.refusal(answer.status, answer.body, prompt_id, graph)
         if refused is not None:
             # A 200 that carries errors has queued the sound half: take that back.
             if answer.status == 200:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from ...errors import EngineRefused, WrongAnswer
+from ...graphs.graph import Node
 from ...graphs.loaders import LOADERS
 from .answer import failing, line, parsed, wrong
 
 WHAT = "the submission"
+
+# Of the engine's input folder: everything that is uploaded goes there.
+SUBFOLDER = "zoetrope"
 
 # Inputs whose value is a file on the engine's host: not finding one is the host's matter, not the graph's.
 MODEL_INPUTS = frozenset(loader.input for loader in LOADERS.values())
@@ -37,7 +43,9 @@ class _Answer(msgspec.Struct):
     node_errors: dict[str, _NodeErrors] | None = None
 
 
-def refusal(status: int, data: bytes, prompt_id: str) -> EngineRefused | None:
+def refusal(
+    status: int, data: bytes, prompt_id: str, graph: Mapping[str, Node] = MappingProxyType({})
+) -> EngineRefused | None:
     """Read the answer to `POST /prompt`: None when all of the graph was taken under our id."""
     if status not in (200, *JUDGED):
         # Whatever stands at the address does not work: no word about the graph.
@@ -57,7 +65,7 @@ def refusal(status: int, data: bytes, prompt_id: str) -> EngineRefused | None:
         for one in found.errors
     ]:
         # One bad output of two is answered with 200: the other half would run without it.
-        return _of_nodes(errors)
+        return _of_nodes(errors, graph)
     if status == 200:
         if answer.prompt_id is None:
             raise wrong(WHAT, "no id of a prompt")
@@ -84,17 +92,13 @@ def refusal(status: int, data: bytes, prompt_id: str) -> EngineRefused | None:
     )
 
 
-def _of_nodes(errors: list[tuple[str, Any, _Error]]) -> EngineRefused:
+def _of_nodes(errors: list[tuple[str, Any, _Error]], graph: Mapping[str, Node]) -> EngineRefused:
     said = "; ".join(
         f"{line(kind, 80) or 'node'} {line(node, 80)}: {line(one.message)} ({line(one.details)})"
         for node, kind, one in errors[:3]
     )
     missing = all(
-        one.type == "value_not_in_list"
-        and isinstance(one.extra_info, dict)
-        and isinstance(name := one.extra_info.get("input_name"), str)
-        and name in MODEL_INPUTS
-        for _, _, one in errors
+        one.type == "value_not_in_list" and _input_of(one) in MODEL_INPUTS for _, _, one in errors
     )
     if missing:
         return EngineRefused(
@@ -102,4 +106,25 @@ def _of_nodes(errors: list[tuple[str, Any, _Error]]) -> EngineRefused:
             "Put the file into the engine's models folder; the job resumes by itself.",
             key="model-missing",
         )
+    if all(_is_upload(node, one, graph) for node, _, one in errors):
+        return EngineRefused(
+            f"A file that was uploaded is not there any more: {line(said)}",
+            "See what empties the engine's input folder.",
+            key="upload-lost",
+        )
     return EngineRefused(f"The engine rejected the workflow: {line(said)}", key="graph-refused")
+
+
+def _input_of(error: _Error) -> str:
+    """Name the input that an error is about, where it says so."""
+    name = error.extra_info.get("input_name") if isinstance(error.extra_info, dict) else ""
+    return name if isinstance(name, str) else ""
+
+
+def _is_upload(node_id: str, error: _Error, graph: Mapping[str, Node]) -> bool:
+    """Whether an error says that a file is not there which the engine has taken from us a moment ago."""
+    if error.type not in ("custom_validation_failed", "value_not_in_list"):
+        return False
+    node = graph.get(node_id)
+    value = node.inputs.get(_input_of(error)) if node is not None else None
+    return isinstance(value, str) and value.startswith(f"{SUBFOLDER}/")

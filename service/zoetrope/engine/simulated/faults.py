@@ -22,6 +22,7 @@ FaultKind = Literal[
     "silent",  # the websocket says nothing until withdrawn, while HTTP answers
     "drop",  # every websocket is cut off at a step
     "refuse",  # POST /prompt answers 500
+    "emptied",  # the input folder is emptied before a prompt is checked
     "black",  # decoded frames are black, as after NaN in the latents
     "frozen",  # decoded frames all equal the first
     "short",  # the last frames are missing

@@ -56,6 +56,12 @@ class Files:
             folder.mkdir(parents=True, exist_ok=True)
         self.kept.open()
 
+    def empty_input(self) -> None:
+        """Remove every upload, as a clean-up of the host's would."""
+        with self.kept.lock:
+            shutil.rmtree(self.input, ignore_errors=True)
+            self.input.mkdir(parents=True)
+
     def by_type(self, kind: str) -> Path | None:
         """Return the folder that a `type` in the protocol names."""
         return {"input": self.input, "output": self.output, "temp": self.temp}.get(kind)

@@ -149,6 +149,8 @@ class SimulatedServer:
             document = read(body["prompt"], "The prompt")
         except RecipeError as error:
             return _refused("invalid_prompt", error.reason.sentence, "")
+        if self.faults.strikes("emptied"):
+            self.files.empty_input()
         # Before it is checked, so that no old file goes between the check and the queue.
         self.files.kept.wanted(self.executor.read_by(document.nodes))
         lists = Lists(self._listed, lambda name: self.files.find(name) is not None)
