@@ -29,8 +29,8 @@ def test_a_dropped_picture_becomes_a_video(service):
 @pytest.mark.system("ffprobe")
 def test_an_independent_probe_agrees_with_the_receipt(service):
     service.start()
-    draw(service.inbox / "cat.png")
     (service.inbox / "cat.toml").write_text("frames = 9")
+    draw(service.inbox / "cat.png")
     (folder,) = videos(service)
     probed = subprocess.run(
         [
@@ -88,12 +88,16 @@ def moving_and_singing() -> bytes:
     return stream.getvalue()
 
 
-def test_a_file_that_grows_for_ten_seconds_is_taken_once_and_whole(service, tmp_path):
+def test_a_file_that_grows_for_longer_than_it_has_to_stand_still_is_taken_once_and_whole(
+    service, tmp_path
+):
     whole = draw(tmp_path / "whole.png", size=(640, 480)).read_bytes()
+    settled = service.config.read_text().replace("settle_seconds = 0.2", "settle_seconds = 3")
+    service.config.write_text(settled)
     service.start()
     with (service.inbox / "slow.png").open("wb") as target:
-        for n in range(100):
-            target.write(whole[len(whole) * n // 100 : len(whole) * (n + 1) // 100])
+        for n in range(60):
+            target.write(whole[len(whole) * n // 60 : len(whole) * (n + 1) // 60])
             target.flush()
             time.sleep(0.1)
     (made,) = videos(service)

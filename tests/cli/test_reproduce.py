@@ -40,8 +40,8 @@ class Host(ServiceProcess):
         file.write_text(file.read_text().replace("frames = 5", "frames = 9"))
 
     def video(self):
-        draw(self.inbox / "cat.png")
         (self.inbox / "cat.toml").write_text('prompt = "zoom"\nsteps = 6')
+        draw(self.inbox / "cat.png")
         (first,) = videos(self)
         return first
 
@@ -76,10 +76,10 @@ def zoetrope(*words) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_receipt_gives_the_same_graphs_and_seed_again(service):
-    draw(service.inbox / "cat.png")
     (service.inbox / "cat.toml").write_text(
         'preset = "no-talking"\nprompt = "Beat 1 (0-1s): zoom"\nframes = 9\nsteps = 6'
     )
+    draw(service.inbox / "cat.png")
     (first,) = videos(service)
     done = zoetrope("reproduce", first / "receipt.json", "--sync", "--url", service.url)
     assert done.returncode == 0, done.stderr

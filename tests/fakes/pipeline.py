@@ -254,15 +254,23 @@ class Pipeline:
                     await asyncio.wait_for(self.changed.wait(), 0.05)
 
     async def becomes(self, job: Job, *states: State) -> Job:
-        """Wait until a job is in one of some states."""
+        """Wait until a job is in one of some states, and the service has done all that it does at such an end."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 self.changed.clear()
                 now = await self.ledger.get(job.id)
-                if now.state in states:
+                if now.state in states and not self._is_in_hand(now):
                     return now
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.changed.wait(), 0.2)
+
+    def _is_in_hand(self, job: Job) -> bool:
+        """Whether a job has ended by itself, and what follows is still being done: people are told, its work goes."""
+        if job.state not in (State.DONE, State.FAILED, State.REJECTED):
+            return False
+        status = self.conductor.status()
+        left = job.state is State.DONE and job.id in status.waiting
+        return left or any(job.id in worker.in_hand for worker in status.workers)
 
     async def until_attempt(self, job: Job, number: int) -> Attempt:
         """Wait until an attempt of a job's present stage is open, and give it."""

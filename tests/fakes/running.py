@@ -15,9 +15,11 @@ PATIENCE = 120.0
 
 
 def draw(file: Path, colour: int = 0, size: tuple[int, int] = (96, 64)) -> Path:
+    """Put a picture there as a whole: on a busy machine a pause in its midst would look like its end."""
     image = Image.linear_gradient("L").resize(size).point(lambda v: (v + colour) % 256)
-    image.convert("RGB").save(file)
-    return file
+    hidden = file.with_name(f".being-drawn-{colour}{file.suffix}")
+    image.convert("RGB").save(hidden)
+    return hidden.rename(file)
 
 
 def until(condition, what: str, timeout: float = PATIENCE):

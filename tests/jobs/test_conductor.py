@@ -246,9 +246,8 @@ async def test_the_next_prompt_waits_at_the_engine_while_one_runs(pipeline):
     jobs = [await pipeline.drop(stem=f"cat{n}") for n in range(5)]
     await pipeline.becomes(jobs[0], State.RUNNING)
     async with asyncio.timeout(45):
-        while not (await ask(pipeline, "/queue"))["queue_pending"]:
+        while not all((queue := await ask(pipeline, "/queue")).values()):
             await asyncio.sleep(0.01)
-    queue = await ask(pipeline, "/queue")
     assert (len(queue["queue_running"]), len(queue["queue_pending"])) == (1, 1)
     pipeline.engines[0].faults.clear()
     for job in jobs:
