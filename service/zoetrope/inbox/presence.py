@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..errors import Reason, ZoetropeError
 from ..mounts import Mount, mount_of, read_table
+from .scan import probe
+from .stability import FileStat
 
 
 class InboxMissing(ZoetropeError):
@@ -48,8 +50,12 @@ class Presence:
         self.identity = identity
         return True
 
-    def is_same(self) -> bool:
-        """Return whether the folder of the last check is still the inbox."""
+    def probe(self, paths: Iterable[str]) -> dict[str, FileStat | None] | None:
+        """Look at files by opening them; None where the inbox is not the folder of the last check any more."""
+        found = probe(self._root, paths)
+        return found if self._is_same() else None
+
+    def _is_same(self) -> bool:
         try:
             found = os.stat(self._root)  # noqa: PTH116  as above
         except OSError:

@@ -46,19 +46,14 @@ class Returned:
     async def explain(self, job: Job) -> None:
         """Give a job's pictures back with the reason; a share that cannot be written is only logged."""
         log.warning("%s", job.reason, extra={"job": job.short, "action": str(job.state)})
-        for home in self._homes:
-            try:
-                await asyncio.to_thread(self._lay, job, home)
-            except (OSError, NotReadable) as error:
-                reason = error.reason if isinstance(error, NotReadable) else _words(error)
-                log.warning(
-                    "the picture could not be put into %s/rejected: %s",
-                    home,
-                    reason,
-                    extra={"job": job.short, "action": "not-returned"},
-                )
-            else:
-                return
+        for home, error in await asyncio.to_thread(self._lay_down, job):
+            reason = error.reason if isinstance(error, NotReadable) else _words(error)
+            log.warning(
+                "the picture could not be put into %s/rejected: %s",
+                home,
+                reason,
+                extra={"job": job.short, "action": "not-returned"},
+            )
 
     async def withdraw(self, job: Job) -> None:
         """Remove what an earlier failure of a job laid down, now that it has a video; what people changed stays."""
@@ -94,16 +89,23 @@ class Returned:
         mark = self._work / job.id / _GIVEN_BACK
         if mark.exists() or not any((mark.parent / image.source).exists() for image in job.images):
             return
+        failed = self._lay_down(job)
+        if len(failed) == len(self._homes):
+            raise failed[-1][1]
+        mark.touch()
+        log.info("its picture lies in rejected", extra={"job": job.short, "action": "given-back"})
+
+    def _lay_down(self, job: Job) -> list[tuple[Path, OSError | NotReadable]]:
+        """Lay it into the first place that takes it; give those before, each with what was wrong there."""
+        failed: list[tuple[Path, OSError | NotReadable]] = []
         for home in self._homes:
             try:
                 self._lay(job, home)
-            except (OSError, NotReadable):
-                if home == self._homes[-1]:
-                    raise
+            except (OSError, NotReadable) as error:
+                failed.append((home, error))
             else:
                 break
-        mark.touch()
-        log.info("its picture lies in rejected", extra={"job": job.short, "action": "given-back"})
+        return failed
 
     def _lay(self, job: Job, home: Path) -> None:
         folder = _folder(job)

@@ -8,7 +8,7 @@ from ..errors import Reason
 
 
 class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the watcher does now, for health and the page."""
+    """What the watcher sees now, and what is in its way."""
 
     mode: str = "none"  # "inotify", "poll", or "none" while the inbox cannot be watched
     file_system: str = "unknown"
@@ -29,7 +29,7 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class IntakeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What watcher and intake do now, for health and the page."""
+    """What the intake does now, and what it has done since the start."""
 
     problem: Reason | None = None  # nothing is taken while this stands
     notice: Reason | None = None  # to be fixed, though pictures are taken

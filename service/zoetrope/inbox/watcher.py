@@ -373,8 +373,8 @@ class Watcher:
         paths = [path for path in paths if path not in self._in_hand]
         if not paths:
             return
-        looks = await self._disk(partial(disk.probe, self._root, paths))
-        if not await self._disk(self._presence.is_same):
+        looks = await self._disk(partial(self._presence.probe, paths))
+        if looks is None:
             # Seen in another inbox than the known one; what was claimed there comes first.
             for path in paths:
                 self._forget(classify(path))
