@@ -22,6 +22,7 @@ from zoetrope.backup import BackupError, need_free, restore
 from zoetrope.domain.job import State
 from zoetrope.errors import LedgerError, NotFound, ZoetropeError
 from zoetrope.graphs.shelf import Recipes
+from zoetrope.graphs.versions import Versions
 from zoetrope.settings import Settings, StateSettings
 from zoetrope.store.sqlite.ledger import Ledger
 from zoetrope.store.sqlite.schema import MIGRATIONS
@@ -35,7 +36,7 @@ def host(root: Path, *stems: str) -> Settings:
     settings = Settings(state=StateSettings(path=root))
     root.mkdir(parents=True, exist_ok=True)
     fill(settings.ledger_file, [make(stem=stem) for stem in stems])
-    recipes = Recipes((RECIPES,), settings.recipe_versions)
+    recipes = Recipes((RECIPES,), Versions(settings.recipe_versions))
     recipes.versions.keep(recipes.get("tiny"))
     return settings
 
@@ -68,7 +69,7 @@ def test_a_backup_is_one_private_file_that_brings_ledger_and_recipes_to_another_
     assert stems(Path(done.aside) / "ledger.db") == ["bird"]
     assert settings.ledger_file.stat().st_mode & 0o077 == 0
     version = Recipes((RECIPES,)).get("tiny").version
-    assert Recipes((), settings.recipe_versions).versions.has(version)
+    assert Recipes((), Versions(settings.recipe_versions)).versions.has(version)
     left = {path.name for path in settings.state.path.iterdir()}
     assert left == {"ledger.db", "ledger.lock", "recipe-versions", "before-restore"}
     # Restored twice, and on a host that has no ledger yet.

@@ -22,6 +22,7 @@ from zoetrope.domain.query import JobQuery
 from zoetrope.domain.values import SourceImage
 from zoetrope.errors import ZoetropeError
 from zoetrope.graphs.shelf import Recipes
+from zoetrope.graphs.versions import Versions
 from zoetrope.inbox.entry import EntryKind, classify
 from zoetrope.inbox.gather import Drop
 from zoetrope.inbox.intake import Intake
@@ -283,7 +284,7 @@ class Town:
         self.ledger.on_change(self._note)
         self.bus = Bus(self.outbox, kept=KEPT)
         self.ledger.on_change(lambda _, job: self.bus.job(job))
-        recipes = Recipes((RECIPES,), self.settings.recipe_versions)
+        recipes = Recipes((RECIPES,), Versions(self.settings.recipe_versions))
         identity = OutboxIdentity(self.outbox, self.settings.outbox_identity)
         returned = Returned(self.settings, identity)
         self.conductor = Conductor(

@@ -20,6 +20,7 @@ from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.simulated import Fault, FaultKind, SimulatedEngine
 from zoetrope.graphs.shelf import Recipes
+from zoetrope.graphs.versions import Versions
 from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.outages import Outages
 from zoetrope.jobs.outbox import Outbox
@@ -128,7 +129,7 @@ class Pipeline:
         self.conductor = Conductor(
             self.settings,
             ledger=self.ledger,
-            recipes=Recipes((self.recipes,), self.settings.recipe_versions),
+            recipes=Recipes((self.recipes,), Versions(self.settings.recipe_versions)),
             engines=self.clients,
             outbox=Outbox(
                 self.settings.outbox.path,

@@ -51,7 +51,7 @@ def test_whatever_of_its_files_is_edited_makes_another_version(shelf, versions, 
 
 
 def test_a_version_is_never_found_by_a_name(shelf, tmp_path):
-    recipes = Recipes((shelf,), tmp_path / "versions")
+    recipes = Recipes((shelf,), Versions(tmp_path / "versions"))
     kept = recipes.versions.keep(recipes.get("tiny"))
     assert recipes.names() == ["tiny"]
     assert recipes.accepted(kept, "anything").name == "tiny"

@@ -8,6 +8,7 @@ from tests.web.fakes import make_job
 from zoetrope.domain.job import State
 from zoetrope.domain.values import Ticket
 from zoetrope.graphs.shelf import Recipes
+from zoetrope.graphs.versions import Versions
 from zoetrope.health.checks.recipes import RecipesCheck
 
 
@@ -22,7 +23,7 @@ def default(parts):
 async def accept(parts, tmp_path):
     """Put a job into the ledger that was accepted with the recipe as it is now."""
     shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "tiny")
-    parts.recipes = Recipes((tmp_path / "recipes",), tmp_path / "versions")
+    parts.recipes = Recipes((tmp_path / "recipes",), Versions(tmp_path / "versions"))
 
     async def add(state=State.QUEUED):
         version = parts.recipes.versions.keep(parts.recipes.get("tiny"))

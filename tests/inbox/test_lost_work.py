@@ -16,6 +16,7 @@ from zoetrope.domain import steps
 from zoetrope.domain.job import State
 from zoetrope.errors import NotFound, NotReadable, Rejected
 from zoetrope.graphs.shelf import Recipes
+from zoetrope.graphs.versions import Versions
 from zoetrope.inbox.request_key import request_key
 from zoetrope.jobs import recovery
 from zoetrope.jobs.lost_work import LostWork
@@ -268,15 +269,15 @@ async def test_what_cannot_be_taken_stays_with_its_reason(world, outbox):
 
 
 async def test_the_recipe_as_it_was_is_kept_for_lost_work_and_serves_it(world, outbox):
-    world.recipes = Recipes((world.root / "recipes",), world.settings.recipe_versions)
+    world.recipes = Recipes((world.root / "recipes",), Versions(world.settings.recipe_versions))
     world.make_intake()
     job = await lose(world)
     file = write_recipe(world.root / "recipes", "plain") / "recipe.toml"
     file.write_text(file.read_text().replace("default = 20", "default = 21"))
-    world.recipes = Recipes((world.root / "recipes",), world.settings.recipe_versions)
+    world.recipes = Recipes((world.root / "recipes",), Versions(world.settings.recipe_versions))
     places = (world.settings.work, world.settings.lost)
     world.recipes.versions.keep(world.recipes.get("loop"))
-    later = Recipes((world.root / "recipes",), world.settings.recipe_versions)
+    later = Recipes((world.root / "recipes",), Versions(world.settings.recipe_versions))
     await recovery.sweep(world.ledger, later, *places)
     assert later.versions.names() == {job.recipe_version}
     world.recipes = later
@@ -286,7 +287,7 @@ async def test_the_recipe_as_it_was_is_kept_for_lost_work_and_serves_it(world, o
     # Where that version is gone, the recipe that has the name now serves.
     forget(world)
     await world.intake.recover()
-    world.recipes = Recipes((world.root / "recipes",), world.root / "other")
+    world.recipes = Recipes((world.root / "recipes",), Versions(world.root / "other"))
     world.make_intake()
     third = await world.intake.readmission.readmit(again.id)
     assert third.recipe_version == world.recipes.get("plain").version

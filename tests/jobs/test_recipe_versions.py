@@ -10,6 +10,7 @@ from PIL import Image
 from tests.fakes.pipeline import RECIPES, Pipeline
 from zoetrope.domain.job import State
 from zoetrope.graphs.shelf import Recipes
+from zoetrope.graphs.versions import Versions
 from zoetrope.inbox.intake import Intake
 from zoetrope.inbox.source_image import Decoder
 from zoetrope.settings import InboxSettings, OutboxSettings, Settings, StateSettings
@@ -72,7 +73,7 @@ async def accepted(root, recipes):
     Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(picture)
     ledger = await Ledger.open(settings.ledger_file)
     decoder = Decoder(settings.inbox)
-    shelf = Recipes((recipes,), settings.recipe_versions)
+    shelf = Recipes((recipes,), Versions(settings.recipe_versions))
     try:
         intake = Intake(settings, ledger, shelf, decoder)
         ticket = {"recipe": "tiny", "seed": 7, "prompt": "she turns"}
@@ -161,7 +162,7 @@ async def test_a_version_stays_while_any_job_names_it_and_goes_when_none_does(tm
     try:
         done = await pipeline.becomes(await pipeline.drop(), State.DONE)
         shelf.edited()
-        lost = Recipes((shelf.folder,), pipeline.settings.recipe_versions)
+        lost = Recipes((shelf.folder,), Versions(pipeline.settings.recipe_versions))
         nobodys = lost.versions.keep(lost.get("tiny"))  # by a process that ended before the row
         folder = pipeline.settings.recipe_versions
         (folder / ".half.part").mkdir()
@@ -176,8 +177,8 @@ async def test_a_version_stays_while_any_job_names_it_and_goes_when_none_does(tm
 async def test_a_version_that_is_kept_while_unused_ones_are_removed_stays(tmp_path):
     """The job that it is kept for has no row yet."""
     shelf = Shelf(tmp_path)
-    recipes = Recipes((shelf.folder,), tmp_path / "versions")
-    earlier = Recipes((shelf.folder,), tmp_path / "versions")
+    recipes = Recipes((shelf.folder,), Versions(tmp_path / "versions"))
+    earlier = Recipes((shelf.folder,), Versions(tmp_path / "versions"))
     version = earlier.versions.keep(earlier.get("tiny"))
     listed = recipes.versions.names()  # the sweep looks …
     assert recipes.versions.keep(recipes.get("tiny")) == version  # … a job is admitted …

@@ -9,6 +9,7 @@ from tests.web.fakes import WorkerStatus, make_job
 from tests.web.test_jobs import AS_JSON, form, problem
 from zoetrope.engine.protocol import Stats
 from zoetrope.graphs.shelf import Recipes
+from zoetrope.graphs.versions import Versions
 from zoetrope.models.hashes import NOT_YET, Hashes
 
 VERSION = "a" * 64
@@ -48,7 +49,7 @@ async def test_every_engine_tells_what_it_has(client, parts, models):
 
 async def test_it_is_said_where_a_version_of_a_recipe_comes_from(client, parts, models, tmp_path):
     parts.conductor.workers = []
-    parts.recipes = Recipes((RECIPES,), tmp_path / "versions")
+    parts.recipes = Recipes((RECIPES,), Versions(tmp_path / "versions"))
     version = parts.recipes.get("tiny").version
     job = make_job(recipe_version=VERSION)
     await parts.ledger.add(job, claim=job.id)

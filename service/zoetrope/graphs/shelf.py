@@ -28,9 +28,9 @@ def load(folder: Path) -> Recipe:
 class Recipes:
     """All recipes that can be found; the folders are read again when a file of theirs changes."""
 
-    def __init__(self, folders: tuple[Path, ...], versions: Versions | Path | None = None) -> None:
+    def __init__(self, folders: tuple[Path, ...], versions: Versions | None = None) -> None:
         self._folders = folders
-        self.versions = versions if isinstance(versions, Versions) else Versions(versions)
+        self.versions = versions if versions is not None else Versions()
         self._loaded: dict[str, tuple[object, Recipe | RecipeError]] = {}
 
     def names(self) -> list[str]:
@@ -93,7 +93,7 @@ class Recipes:
 def of_host(settings: Settings, versions: Versions | None = None) -> Recipes:
     """Give the recipes that a host's settings lead to: the shipped ones, its own folders, those in its state."""
     folders = (shipped(), *settings.recipes.path, settings.state.path / "recipes")
-    return Recipes(folders, versions or settings.recipe_versions)
+    return Recipes(folders, versions or Versions(settings.recipe_versions))
 
 
 def shipped() -> Path:

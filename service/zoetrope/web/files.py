@@ -102,7 +102,7 @@ def span(asked: str | None, size: int) -> ByteRange | None:
         raise BadRange(asked, size)
     first, last = found.groups()
     if first:
-        start, end = _number(first), min(_number(last or str(size)), size - 1)
+        start, end = _number(first), min(_number(last) if last else size, size - 1)
     else:
         start, end = max(0, size - _number(last or "0")), size - 1
     if start > end:

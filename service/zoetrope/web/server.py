@@ -44,8 +44,8 @@ LOG = logging.getLogger(__name__)
 
 # What aiohttp says of requests that are no HTTP, with a traceback each: anybody could fill the journal.
 HTTP = logging.getLogger("zoetrope.web.http")
-NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
-HTTP.addFilter(lambda record: not isinstance(_cause(record), NO_HTTP))
+_BROKEN_REQUESTS = (HttpProcessingError, web.RequestPayloadError)
+HTTP.addFilter(lambda record: not isinstance(_cause(record), _BROKEN_REQUESTS))
 
 LOOK = 10.0  # seconds between two looks at the health while somebody watches
 SMALL = 64 * 1024  # bytes of any body that is not an upload

@@ -32,14 +32,14 @@ class EngineCheck:
             )
         workers = self._runtime.conductor.status().workers
         down = [worker for worker in workers if not worker.up]
-        unknown = [worker for worker in down if worker.reason and worker.reason.key == UNKNOWN]
+        unknown = [w.reason for w in down if w.reason and w.reason.key == UNKNOWN]
         if unknown and len(unknown) == len(down):
             return CheckResult(
                 name=self.name,
                 # Not ready yet, as whoever waits for the service understands it.
                 level="failing" if len(down) == len(workers) else "degraded",
-                found=" ".join(str(worker.reason and worker.reason.sentence) for worker in unknown),
-                next_step=unknown[0].reason.next_step if unknown[0].reason else "",
+                found=" ".join(reason.sentence for reason in unknown),
+                next_step=unknown[0].next_step,
             )
         if not down:
             return CheckResult(

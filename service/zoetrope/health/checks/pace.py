@@ -48,10 +48,10 @@ class PaceCheck:
         earlier = [run for job in before for run in runs(job)]
         found: list[str] = []
         causes: tuple[str, ...] = ()
+        on_processors = self._on_processors()
         for run in runs(last):
             estimate, band = await asyncio.to_thread(self._expected, last, run)
-            processors = run.engine in self._on_processors()
-            run = msgspec.structs.replace(run, processors=processors)
+            run = msgspec.structs.replace(run, processors=run.engine in on_processors)
             slow = judge(run, earlier, estimate, band)
             if slow is not None:
                 found.append(_told(slow, band))
