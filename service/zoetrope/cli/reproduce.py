@@ -148,9 +148,8 @@ def _now(client: Client, past: PastReceipt, options: Options) -> Environments:
     except Refused as error:
         if error.status != 404:
             raise
-        return Environments(
-            engines=(), recipe="kept"
-        )  # an older service reports what it lacks when it is asked for the job
+        # An older service reports what it lacks when it is asked for the job.
+        return Environments(engines=(), recipe="kept")
     if past.recipe_version and now.recipe == "unknown":
         raise ZoetropeError(
             f"The service does not have the recipe {past.recipe} in version"

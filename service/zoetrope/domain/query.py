@@ -38,9 +38,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
     recipe: str
     stage: str  # the one that an engine would take; "" if none is left
-    memory: (
-        int  # gigabytes of the class of GPUs that its plan is made for; 0 while it may be made anew
-    )
+    # Gigabytes of the class of GPUs that its plan is made for; 0 while it may be made anew.
+    memory: int
     ran_on: float  # gigabytes of the GPU that its first stage ran on, as reported; 0 before that
     not_before: float
 

@@ -107,9 +107,8 @@ class Versions:
                 write(part / names[name], content)
             write(part / INDEX, msgspec.json.encode(Index(recipe.name, names)))
             sync(part)
-            shutil.rmtree(
-                root / recipe.version, ignore_errors=True
-            )  # without its index: unfinished
+            # Without its index: unfinished.
+            shutil.rmtree(root / recipe.version, ignore_errors=True)
             part.rename(root / recipe.version)
             sync(root)
         finally:
