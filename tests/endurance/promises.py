@@ -136,7 +136,7 @@ PROMISES: tuple[Promise, ...] = (
         "After a kill with a long queue the service answers at once, and all of the queue is there.",
         (
             "tests/test_long_queue.py::test_after_a_kill_with_a_long_queue_all_of_it_is_there",
-            "tests/jobs/test_conductor.py::test_a_prompt_lost_with_its_engine_while_nobody_looked_is_tried_again",
+            "tests/jobs/test_taken_up.py::test_a_prompt_lost_with_its_engine_while_nobody_looked_is_tried_again",
         ),
         (Measured("recovery", "recovery with 10,000 queued"),),
     ),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from PIL import Image
 
 from tests.fakes.source_image import plain_image
@@ -311,6 +312,20 @@ class Pipeline:
 def order(pipeline: Pipeline, kind: FaultKind, **details: Any) -> None:
     """Order a fault of the first engine."""
     pipeline.engines[0].faults.order(Fault(kind, **details))
+
+
+async def ask(pipeline: Pipeline, path: str) -> Any:
+    """Ask the first engine behind the service's back."""
+    async with aiohttp.ClientSession() as http, http.get(pipeline.engines[0].url + path) as answer:
+        return await answer.json()
+
+
+def receipt(pipeline: Pipeline, job: Job) -> dict[str, Any]:
+    """Read the receipt of a finished job."""
+    content: dict[str, Any] = json.loads(
+        (pipeline.root / "outbox" / job.outbox / "receipt.json").read_text()
+    )
+    return content
 
 
 def recipe_with(tmp_path: Path, node: str, key: str, value: object) -> None:

@@ -3,12 +3,11 @@
 import asyncio
 import logging
 
-import aiohttp
 import msgspec
 import pytest
 
 from tests.fakes.client import send_foreign
-from tests.fakes.pipeline import Pipeline, Restartable, order
+from tests.fakes.pipeline import Pipeline, Restartable, ask, order
 from zoetrope.address import Address
 from zoetrope.dispatch.policy import Worker
 from zoetrope.domain import steps
@@ -215,11 +214,6 @@ async def test_what_an_engine_finished_of_a_job_that_moved_is_ignored_and_said_s
         await two.until(lambda: "its result is ignored" in caplog.text)
     assert await two.ledger.get(job.id) == done
     assert two.videos() == [f"cat-{job.short}/cat.mp4"]
-
-
-async def ask(pipeline: Pipeline, path: str):
-    async with aiohttp.ClientSession() as http, http.get(pipeline.engines[0].url + path) as answer:
-        return await answer.json()
 
 
 @pytest.fixture

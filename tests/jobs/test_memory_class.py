@@ -6,7 +6,7 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
-from tests.fakes.pipeline import RECIPES, Pipeline, order
+from tests.fakes.pipeline import RECIPES, Pipeline, order, receipt
 from zoetrope.domain.job import Job, State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
@@ -142,3 +142,21 @@ def with_engine(name):
         return msgspec.structs.replace(job, stages=stages)
 
     return step
+
+
+async def test_a_job_has_the_size_that_its_card_allows(tmp_path, monkeypatch):
+    shutil.copytree(RECIPES / "tiny", tmp_path / "recipes" / "tiny")
+    with (tmp_path / "recipes" / "tiny" / "recipe.toml").open("a") as file:
+        file.write("\n[memory.24]\npixels = 16384\n")
+    pipeline = Pipeline(tmp_path, recipes=tmp_path / "recipes")
+    told = Stats(version="0.27.1", device="a card", vram_total=int(23.6 * 2**30))
+    monkeypatch.setattr(ComfyEngine, "stats", AsyncMock(return_value=told))
+    await pipeline.start()
+    try:
+        job = await pipeline.becomes(await pipeline.drop(), State.DONE)
+        paper = receipt(pipeline, job)
+        assert (paper["plan"]["width"], paper["plan"]["height"]) == (128, 128)
+        assert paper["stages"][0]["verdicts"][0]["measured"]["width"] == 128
+        assert {a["memory"] for stage in paper["stages"] for a in stage["attempts"]} == {23.6}
+    finally:
+        await pipeline.close()

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from tests.fakes.pipeline import order
 from zoetrope.domain.job import State
 from zoetrope.engine.protocol import Cached, Started, Step
 from zoetrope.graphs.graph import Node
@@ -94,3 +95,39 @@ async def test_what_the_engine_has_made_is_said_to_be_fetched_and_then_checked(
         await pipeline.until(lambda what=what: brings() == ("i2v", what, None, 0.0))
         gate.set()
     await pipeline.becomes(job, State.DONE)
+
+
+async def test_progress_is_told_while_a_stage_runs(pipeline):
+    order(pipeline, "slow", seconds=0.1, times=0)
+    job = await pipeline.drop()
+    await pipeline.until(lambda: (live := pipeline.conductor.live(job.id)) and live.maximum == 2)
+    live = pipeline.conductor.live(job.id)
+    assert live.stage == "i2v"
+    assert 0 <= live.fraction < 1
+    assert live.node == "KSamplerAdvanced"
+    pipeline.engines[0].faults.clear()
+    await pipeline.becomes(job, State.DONE)
+    await pipeline.until(lambda: pipeline.conductor.live(job.id) is None)
+
+
+async def test_a_running_stage_says_how_long_it_may_be_silent(pipeline, monkeypatch):
+    while_checked = []
+
+    async def check(*args, **more):
+        while_checked.append(pipeline.conductor.live(job.id).silence)
+        return await real(*args, **more)
+
+    real = stage_results.check
+    monkeypatch.setattr(stage_results, "check", check)
+    order(pipeline, "slow", seconds=0.2, times=0)
+    job = await pipeline.drop()
+
+    def limited():
+        live = pipeline.conductor.live(job.id)
+        return live is not None and live.silence >= pipeline.jobs_settings.patience_seconds
+
+    await pipeline.until(limited)
+    assert pipeline.conductor.live(job.id).moved > 0
+    pipeline.engines[0].faults.clear()
+    await pipeline.becomes(job, State.DONE)
+    assert set(while_checked) == {0.0}, "checking its video may take as long as it likes"

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.fakes.pipeline import RECIPES, Pipeline, order
+from tests.fakes.pipeline import RECIPES, Pipeline, order, receipt
 from zoetrope.domain.environment import ModelFile
 from zoetrope.domain.job import State
 from zoetrope.engine.comfyui import ComfyEngine
@@ -261,3 +261,19 @@ async def test_a_prompt_is_not_sent_again_to_a_gpu_that_is_smaller_than_its_plan
     assert [a.memory for a in done.stages[0].attempts] == [80.0, 16.0]
     assert "smaller GPU" in done.stages[0].attempts[0].failure.message
     assert (done.plan.memory, done.plan.width) == (16, 64)
+
+
+async def test_a_receipt_names_the_attention_kernel_that_was_reported(tmp_path):
+    (tmp_path / "e0.json").write_text('{"schema": 1, "chosen": "sageattn"}')
+    pipeline = Pipeline(tmp_path)
+    await pipeline.start()
+    try:
+        job = await pipeline.becomes(await pipeline.drop(), State.DONE)
+        kernels = {
+            attempt["attention"]
+            for stage in receipt(pipeline, job)["stages"]
+            for attempt in stage["attempts"]
+        }
+        assert kernels == {"sageattn"}
+    finally:
+        await pipeline.close()

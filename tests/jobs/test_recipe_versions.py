@@ -7,7 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from tests.fakes.pipeline import RECIPES, Pipeline
+from tests.fakes.pipeline import RECIPES, Pipeline, ask, order, recipe_with
 from zoetrope.domain.job import State
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.graphs.versions import Versions
@@ -184,3 +184,38 @@ async def test_a_version_that_is_kept_while_unused_ones_are_removed_stays(tmp_pa
     assert recipes.versions.keep(recipes.get("tiny")) == version  # … a job is admitted …
     assert recipes.versions.forget(listed) == ()  # … and its row was not there yet
     assert recipes.versions.get(version).version == version
+
+
+async def test_a_recipe_that_breaks_while_its_stage_runs_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoetrope.jobs.settlement.HOST_SECONDS", 0.05)
+    recipe_with(tmp_path, "neg", "text", "")
+    pipeline = Pipeline(tmp_path, recipes=tmp_path / "recipes")
+    await pipeline.start()
+    order(pipeline, "slow", seconds=0.1, times=0)
+    job = await pipeline.drop()
+    running = await pipeline.becomes(job, State.RUNNING)
+    file = tmp_path / "recipes" / "tiny" / "recipe.toml"
+    sound = file.read_text()
+    file.write_text("title = 3")
+    async with asyncio.timeout(45):
+        while not await ask(pipeline, f"/history/{running.attempt.prompt_id}"):
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert (await pipeline.ledger.get(job.id)).state is State.RUNNING
+    file.write_text(sound)
+    job = await pipeline.becomes(job, State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
+    await pipeline.close()
+
+
+async def test_a_recipe_that_is_broken_beforehand_holds_its_jobs(tmp_path):
+    recipe_with(tmp_path, "neg", "text", "")
+    (tmp_path / "recipes" / "tiny" / "recipe.toml").write_text("title = 3")
+    pipeline = Pipeline(tmp_path, recipes=tmp_path / "recipes")
+    await pipeline.start()
+    job = await pipeline.drop()
+    async with asyncio.timeout(45):
+        while (job := await pipeline.ledger.get(job.id)).reason is None:
+            await asyncio.sleep(0.01)
+    assert (job.state, job.reason.key) == (State.QUEUED, "recipe")
+    await pipeline.close()

@@ -1,11 +1,13 @@
 """One place judges how much of a disk is free; queue, inbox and health say the same of it."""
 
+import errno
 import os
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from zoetrope.domain.job import State
 from zoetrope.errors import DiskFull
 from zoetrope.health.checks.disk import DiskCheck
 from zoetrope.inbox.trouble import find_room
@@ -116,3 +118,22 @@ async def test_health_says_what_is_kept_and_what_goes_next(settings, monkeypatch
     assert verdict.level == "ok"
     assert "kept for a time: the work of 1 ended job (31.2 GB)" in verdict.found
     assert "the work of job abababab will be removed on 2027-01-2" in verdict.found
+
+
+async def test_a_full_disk_pauses_the_queue_and_fails_nobody(pipeline, monkeypatch):
+    whole = pipeline.clients[0].fetch
+    full = True
+
+    async def fetch(output, to, most):
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return await whole(output, to, most)
+
+    monkeypatch.setattr(pipeline.clients[0], "fetch", fetch)
+    monkeypatch.setattr("zoetrope.jobs.room.DISK_SECONDS", 0.05)
+    job = await pipeline.drop()
+    await pipeline.until(lambda: pipeline.conductor.status().paused)
+    assert pipeline.conductor.status().paused.key == "disk-full"
+    full = False
+    job = await pipeline.becomes(job, State.DONE)
+    assert [len(s.attempts) for s in job.stages] == [1, 1]
