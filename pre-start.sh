@@ -285,6 +285,20 @@ find_model() {
   done
 }
 
+# A folder that is not mounted, or closed to this user, looks as if every model in it were missing.
+check_model_folders() {
+  local folder
+  local IFS=:
+  for folder in $ZOETROPE_MODELS; do
+    if [[ ! -d $folder ]]; then
+      warn models-folder "The models' folder $folder is not there." \
+        "Mount it or create it; else remove it from the settings (NixOS: services.zoetrope.models)."
+    elif [[ ! -r $folder || ! -x $folder ]]; then
+      warn models-folder "The models' folder $folder cannot be read by $(id -un)." "Let it be read: chmod -R o+rX '$folder'"
+    fi
+  done
+}
+
 # Only complete models are linked, so that ComfyUI never loads half a download.
 link_models() {
   local folder file bytes recipes found size state missing=()
@@ -395,6 +409,7 @@ main() {
   check_gpu
   read_links
   link_packs
+  check_model_folders
   link_models
   remove_stale_links
   self_test

@@ -25,7 +25,7 @@ let
   # In systemd's lists of paths a blank separates entries, and a percent sign begins a specifier.
   models = map toString ([ cfg.models.directory ] ++ cfg.models.extraDirectories);
   odd = lib.filter (path: builtins.match ".*[[:space:]%].*" path != null) ([ inbox outbox ] ++ models);
-  homely = lib.filter (path: lib.any (home: inside home path) [ "/home" "/root" "/run/user" ]) models;
+  homes = import ./homes.nix { inherit lib; };
   reached = loopbackHost cfg.comfyui.listen && cfg.comfyui.listen != "::1" || cfg.comfyui.listen == "0.0.0.0";
 
   unnamed = lib.filter (name: cfg.gpus.${name}.uuid == null) (lib.attrNames cfg.gpus);
@@ -103,8 +103,8 @@ in
         message = "services.zoetrope: ${lib.concatStringsSep ", " odd} contains a blank or a percent sign, which systemd's lists of paths cannot hold. Choose another path, or bind-mount the folder: fileSystems.\"/srv/pictures\" = { device = \"...\"; options = [ \"bind\" ]; }.";
       }
       {
-        assertion = homely == [ ];
-        message = "services.zoetrope.models: ${lib.concatStringsSep ", " homely} is in a home directory, which the units of ComfyUI and of the models cannot see (ProtectHome). Keep models elsewhere, such as in /var/lib/zoetrope-models, or bind-mount the folder there.";
+        assertion = !(homes.hides (toString cfg.models.directory));
+        message = "services.zoetrope.models.directory (${toString cfg.models.directory}) is in a home directory, where the units may write nothing (ProtectHome). Fetched models go to a folder elsewhere, such as /var/lib/zoetrope-models; name the folder in the home in services.zoetrope.models.extraDirectories, and what is there already is used.";
       }
       {
         assertion = reached;

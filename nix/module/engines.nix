@@ -8,6 +8,7 @@
 let
   cfg = config.services.zoetrope;
   inherit (cfg) comfyui;
+  homes = import ./homes.nix { inherit lib; };
   ports = lib.mapAttrsToList (_: gpu: gpu.port) cfg.gpus;
 
   packs =
@@ -79,7 +80,7 @@ in
         }
         // comfyui.environment;
 
-        serviceConfig = import ./hardening.nix // {
+        serviceConfig = import ./hardening.nix // homes.readable cfg.models.extraDirectories // {
           Type = "exec";
           ExecStartPre = lib.getExe cfg.preStart;
           # Written by pre-start; absent only until it has run for the first time.
@@ -124,7 +125,6 @@ in
           LimitNOFILE = 65536;
           LimitMEMLOCK = "infinity"; # pinned host memory
 
-          ProtectHome = true;
           DevicePolicy = "closed";
           DeviceAllow = import ./devices.nix;
           # No MemoryDenyWriteExecute: torch and Triton generate code and run it.

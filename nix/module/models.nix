@@ -10,6 +10,7 @@ let
   cfg = config.services.zoetrope;
   inherit (cfg) models;
   state = "/var/lib/zoetrope-models";
+  homes = import ./homes.nix { inherit lib; };
   shipped = lib.filter (name: lib.elem name cfg.shippedRecipes) models.recipes;
   own = lib.filter (name: cfg.extraRecipes ? ${name}) models.recipes;
 
@@ -94,7 +95,11 @@ in
       type = types.listOf types.path;
       default = [ ];
       example = [ "/srv/models" ];
-      description = "Folders with models that you have already, laid out like ComfyUI's own `models`. They are read-only.";
+      description = ''
+        Folders with models that you have already, laid out like ComfyUI's own `models`. They are read-only. One in a home
+        directory is all that the units see of that home; the folder itself must be readable for everybody
+        (`chmod -R o+rX`), those above it need not.
+      '';
     };
     fetch = mkOption {
       type = types.bool;
@@ -174,7 +179,7 @@ in
       # A switch neither waits for it nor interrupts a download; the timer starts it again.
       restartIfChanged = false;
       environment.PYTHONUNBUFFERED = "1";
-      serviceConfig = import ./hardening.nix // {
+      serviceConfig = import ./hardening.nix // homes.readable models.extraDirectories // {
         Type = "oneshot";
         NotifyAccess = "main";
         ExecStart = "${lib.getExe cfg.package} models fetch --notify --config /etc/zoetrope/zoetrope.toml";
@@ -189,7 +194,6 @@ in
         StateDirectory = "zoetrope-models";
         StateDirectoryMode = "0755";
         ReadWritePaths = [ (toString models.directory) ];
-        ProtectHome = true;
         PrivateDevices = true;
         DevicePolicy = "closed";
         PrivateUsers = true;

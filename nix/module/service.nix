@@ -30,11 +30,8 @@ let
     _: user: user.group == "zoetrope" && user.enable or true
   ) config.users.users;
   moves = (cfg.settings.inbox.claim or "move") == "move";
-  home = path: lib.any (top: lib.hasPrefix "${top}/" path) [
-    "/home"
-    "/root"
-    "/run/user"
-  ];
+  homes = import ./homes.nix { inherit lib; };
+  home = homes.hides;
   address = builtins.match "\\[?(.*[^]])]?:([0-9]+)" cfg.listen;
   host = lib.elemAt address 0;
   port = lib.toInt (lib.elemAt address 1);
@@ -146,9 +143,10 @@ in
 
         # A missing folder is reported on the page and in health; the unit does not fail.
         ReadWritePaths = map (path: "-${path}") (lib.filter (path: !(home path)) folders);
-        # Only an inbox in a home is visible; the rest of all homes is not.
-        ProtectHome = if lib.any home folders then "tmpfs" else true;
+        # Only an inbox, an outbox or models in a home are visible; the rest of all homes is not.
+        ProtectHome = if lib.any home (folders ++ cfg.models.extraDirectories) then "tmpfs" else true;
         BindPaths = map (path: "-${path}") (lib.filter home folders);
+        inherit (homes.readable cfg.models.extraDirectories) BindReadOnlyPaths;
 
         # It reads the GPUs; only the helper sets anything.
         DevicePolicy = "closed";

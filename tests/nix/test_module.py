@@ -226,6 +226,18 @@ def test_models_that_somebody_has_already_are_found():
     assert found["settings"]["models"]["folders"] == ["/data/models", "/srv/more"]
 
 
+def test_models_in_a_home_are_the_only_thing_that_is_seen_of_it():
+    found = said('models.extraDirectories = [ "/home/ada/models" "/srv/more" ];')
+    assert found["failed"] == []
+    for name in ("zoetrope.service", "zoetrope-models.service", "zoetrope-comfyui@.service"):
+        unit = found["units"][name].splitlines()
+        assert [line for line in unit if line.startswith(("ProtectHome=", "Bind"))] == [
+            # One that is not there, as in a home that is not unlocked yet, keeps no unit from its start.
+            "BindReadOnlyPaths=-/home/ada/models",
+            "ProtectHome=tmpfs",
+        ], name
+
+
 def test_comfyui_can_tell_which_of_rifes_files_are_there():
     (file,) = build("examples/minimal.nix", part="searchPaths")
     own = json.loads(Path(file).read_text())["own"]
@@ -327,8 +339,10 @@ SENTENCES = [
     ),
     ('outbox.path = "/srv/100%";', "/srv/100% contains a blank or a percent sign"),
     ('models.directory = "/mnt/Big Disk";', "/mnt/Big Disk contains a blank or a percent sign"),
-    ('models.directory = "/home/ada/models";', "/home/ada/models is in a home directory"),
-    ('models.extraDirectories = [ "/home/ada/m" ];', "/home/ada/m is in a home directory"),
+    (
+        'models.directory = "/home/ada/models";',
+        "(/home/ada/models) is in a home directory, where the units may write nothing",
+    ),
     ('comfyui.listen = "192.168.1.10";', "the service reaches ComfyUI at 127.0.0.1"),
     ('comfyui.listen = "::1";', "the service reaches ComfyUI at 127.0.0.1"),
     ('gpus = { "0" = { }; "1".port = 8188; };', "two services use the same port"),

@@ -218,6 +218,43 @@ def test_a_start_without_its_models_says_which_are_missing(boot):
     machine.until(lambda: len(machine.jobs()) == 1, "the picture to be taken")
 
 
+def test_models_in_a_closed_home_are_found_and_nothing_else_of_it_is_seen(boot, tmp_path):
+    home = tmp_path / "home"
+    for name in ("models/loras", "letters"):
+        (home / name).mkdir(parents=True)
+    (home / "models/loras/night.safetensors").write_bytes(b"x" * 12345)
+    home.chmod(0o700)
+    model = f"""
+      models.extraDirectories = [ "/home/ada/models" "/home/ada/away" ];
+      models.files."night.safetensors" = {{
+        url = "https://example.org/night"; sha256 = "{"0" * 64}"; folder = "loras"; bytes = 12345;
+      }};
+    """
+    machine = boot(model, binds={home: "/home/ada"})
+    engine, report = "zoetrope-comfyui@0", "/run/zoetrope-engine/0.json"
+    machine.until(lambda: machine.run("test", "-e", report).returncode == 0, "the report")
+
+    def found():
+        told = json.loads(machine.run("cat", report).stdout)
+        warnings = [each["sentence"] for each in told["warnings"]]
+        return [each["state"] for each in told["models"]], [w for w in warnings if "folder" in w]
+
+    away = "The models' folder /home/ada/away is not there."
+    assert found() == (["ok"], [away])
+    for unit in (engine, "zoetrope"):
+        machine.until(lambda unit=unit: machine.show(unit, "MainPID") != "0", f"{unit} to run")
+        process = machine.show(unit, "MainPID")
+        inside = ("nsenter", "-t", process, "-m", "find", "/home", "-type", "d")
+        assert set(machine.run(*inside).stdout.split()) == {
+            *("/home", "/home/ada", "/home/ada/models", "/home/ada/models/loras")
+        }
+    # One that is closed to ComfyUI's user is no folder without models: it is said who may not read it.
+    machine.run("chmod", "700", "/home/ada/models")
+    machine.systemctl("restart", engine)
+    closed = "The models' folder /home/ada/models cannot be read by zoetrope-engine."
+    assert found() == (["missing"], [closed, away])
+
+
 def test_models_are_fetched_beside_everything_and_health_tells(boot, tmp_path):
     content = os.urandom(5_000_000)
     (tmp_path / "0/srv/hub").mkdir(parents=True)

@@ -46,6 +46,17 @@ def test_of_several_folders_the_first_with_the_whole_file_counts(host):
     )
 
 
+def test_a_folder_of_models_that_is_not_there_is_named(host):
+    away = host.folder / "away"
+    assert host.start(MODELS=f"{host.models}:{away}").returncode == 0
+    (warning,) = host.report["warnings"]
+    assert warning["key"] == "models-folder"
+    assert warning["sentence"] == f"The models' folder {away} is not there."
+    away.mkdir()
+    assert host.start(MODELS=f"{host.models}:{away}").returncode == 0
+    assert host.report["warnings"] == []
+
+
 @pytest.mark.parametrize("name", ["../secret/key", "vae/../../secret", "/etc/passwd"])
 def test_a_model_outside_the_models_folder_is_a_wrong_setting(host, name):
     folder, _, file = name.rpartition("/")
