@@ -6,6 +6,7 @@
 #   pre-start.sh --check          the same, but only print the result and write nothing
 #   pre-start.sh --prepare DIR    on a host without Nix: create ComfyUI's environment from nix/pins.json
 #   pre-start.sh --require-models a missing model is a failure, not a warning
+#   pre-start.sh --driver         only say whether the driver's libraries fit the loaded kernel module
 #
 # Environment variables (the NixOS module sets them all):
 #   ZOETROPE_INSTANCE    name of the instance: 0, 1, …
@@ -14,7 +15,9 @@
 #   ZOETROPE_BASE        ComfyUI's --base-directory: custom_nodes, models, input, output, temp, user
 #   ZOETROPE_RUN         folder of the results: N.env (ZOETROPE_COMFYUI_ARGS) and N.json (/run/zoetrope-engine)
 #   ZOETROPE_CACHE       cache of the self-test's results
-#   ZOETROPE_GPU         UUID of the GPU; empty: the one that CUDA selects, or the CPU if there is none
+#   ZOETROPE_GPU         UUID of the GPU; empty: the one that CUDA selects
+#   ZOETROPE_DEVICE      gpu: without a GPU this is a failure; cpu: none is used; auto: the CPU if there is no GPU  (auto)
+#   ZOETROPE_WAIT        seconds to wait for a driver that is not loaded yet, where a GPU is expected     (300)
 #   ZOETROPE_NODE_PACKS  lines of name=path, or a file with such lines
 #   ZOETROPE_MODELS      folder of the models, or several separated by colons; the first that has a file is used
 #   ZOETROPE_MODEL_LIST  a file of tab-separated lines: folder, file, bytes (- if unknown), recipes
@@ -30,7 +33,7 @@
 #
 # Exit codes: 0 ready · 1 unexpected · 2 usage or a wrong setting · 3 reboot needed · 4 the GPU is
 # missing · 5 models are missing · 6 no attention kernel is correct · 7 a folder cannot be written ·
-# 8 the driver is too old or incomplete
+# 8 the driver is too old or incomplete · 9 the driver came while it was waited for: start again
 set -euo pipefail
 
 usage() { sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p}' "$0"; }
@@ -73,7 +76,7 @@ read_settings() {
   : "${ZOETROPE_GPU:=}" "${ZOETROPE_NODE_PACKS:=}" "${ZOETROPE_MODEL_LIST:=}" "${ZOETROPE_ROOT:=}"
   : "${ZOETROPE_ATTENTION:=auto}" "${ZOETROPE_MEMORY:=auto}" "${ZOETROPE_PREVIEWS:=none}"
   : "${ZOETROPE_EXTRA_ARGS:=}" "${ZOETROPE_REQUIRE_MODELS:=}" "${ZOETROPE_SELFTEST:=full}"
-  : "${ZOETROPE_MIN_DRIVER:=580}"
+  : "${ZOETROPE_MIN_DRIVER:=580}" "${ZOETROPE_DEVICE:=auto}" "${ZOETROPE_WAIT:=300}"
   fact instance "$ZOETROPE_INSTANCE"
 }
 
@@ -82,6 +85,8 @@ check_settings() {
   one_of MEMORY auto 16 24 32 80
   one_of PREVIEWS none auto latent2rgb taesd
   one_of SELFTEST full quick
+  one_of DEVICE auto gpu cpu
+  [[ $ZOETROPE_WAIT =~ ^[0-9]{1,5}$ ]] || fail 2 setting "ZOETROPE_WAIT is '$ZOETROPE_WAIT', not a number of seconds." "Correct it."
   # systemd splits the flags at blanks and interprets quotes and escapes; plain words need no quoting.
   [[ $ZOETROPE_EXTRA_ARGS =~ ^[-A-Za-z0-9_.,:=/@+~\ ]*$ ]] ||
     fail 2 setting "ZOETROPE_EXTRA_ARGS contains a character that is not allowed in a flag: $ZOETROPE_EXTRA_ARGS" \
@@ -141,9 +146,48 @@ library_driver() {
   done
 }
 
+mismatch() {
+  printf 'Reboot needed: the kernel has NVIDIA driver %s loaded, but the libraries are %s.' "$1" "$2"
+}
+
+# For zoetrope-engines, which restarts nothing that could not come back.
+say_driver() {
+  local loaded libraries
+  : "${ZOETROPE_ROOT:=}"
+  loaded=$(loaded_driver) libraries=$(library_driver)
+  [[ -n $loaded && -n $libraries && $loaded != "$libraries" ]] || exit 0
+  mismatch "$loaded" "$libraries"
+  exit 3
+}
+
+# Whether a GPU is named or asked for. Then the CPU is no answer to a GPU that is not there.
+expected() { [[ -n $ZOETROPE_GPU || $ZOETROPE_DEVICE == gpu ]]; }
+
+# Open drivers are loaded while the host boots, others when udev comes to it, which may be later than this.
+wait_for_driver() {
+  local waited=0
+  expected && ((!check)) && [[ -z $(loaded_driver) ]] || return 0
+  local late=(problem no-card "The NVIDIA kernel module is not loaded yet: ComfyUI waits for it, $ZOETROPE_WAIT seconds at most."
+    "If it never comes, see: dmesg | grep -i nvidia; lspci | grep -i nvidia")
+  local before=("${facts[@]}")
+  fact "${late[@]}"
+  publish
+  facts=("${before[@]}")
+  while [[ -z $(loaded_driver) ]]; do
+    ((waited < ZOETROPE_WAIT)) || return 0
+    sleep 1
+    waited=$((waited + 1))
+  done
+  # The unit's list of devices was made when it started, and the kernel had none of NVIDIA's then.
+  fail 9 driver-late "The NVIDIA kernel module came after $waited s: ComfyUI starts anew, with its devices." \
+    "Nothing to do: systemd starts it again by itself."
+}
+
 # A switch replaces the libraries at once, the kernel module only at the next boot (nixpkgs #255070).
 check_driver() {
   local libraries
+  [[ $ZOETROPE_DEVICE != cpu ]] || return 0
+  wait_for_driver
   driver=$(loaded_driver)
   fact driver "$driver"
   [[ -n $driver ]] || return 0
@@ -152,7 +196,7 @@ check_driver() {
     fail 8 driver "The NVIDIA kernel module $driver is loaded, but its user-space libraries were not found." \
       "On NixOS set hardware.graphics.enable = true; elsewhere install the driver's libcuda."
   [[ $libraries == "$driver" ]] ||
-    fail 3 reboot "Reboot needed: the kernel has NVIDIA driver $driver loaded, but the libraries are $libraries." \
+    fail 3 reboot "$(mismatch "$driver" "$libraries")" \
       "Reboot the host; only a reboot loads the new kernel module."
   ((${driver%%.*} >= ZOETROPE_MIN_DRIVER)) ||
     fail 8 driver "NVIDIA driver $driver is too old: this ComfyUI's CUDA needs $ZOETROPE_MIN_DRIVER or newer." \
@@ -162,6 +206,12 @@ check_driver() {
 # The driver shows question marks for a GPU that nothing has opened yet; then the self-test decides.
 check_gpu() {
   local file uuids=() models=()
+  if [[ $ZOETROPE_DEVICE == cpu ]]; then
+    card=cpu
+    fact mode cpu
+    export CUDA_VISIBLE_DEVICES=
+    return
+  fi
   if [[ -n $driver ]]; then
     for file in "$ZOETROPE_ROOT"/proc/driver/nvidia/gpus/*/information; do
       [[ -r $file ]] || continue
@@ -180,6 +230,9 @@ check_gpu() {
     uuids=("$ZOETROPE_GPU")
   fi
   if [[ -z $driver ]]; then
+    ! expected ||
+      fail 4 no-card "There is no NVIDIA GPU: the kernel module is not loaded." \
+        "See: dmesg | grep -i nvidia; lspci | grep -i nvidia. For a trial without a GPU: ZOETROPE_DEVICE=cpu (NixOS: services.zoetrope.gpus.<name>.cpu = true)."
     use_cpu no-card "There is no NVIDIA GPU: ComfyUI runs on the CPU, very slowly." \
       "Nothing to do if this is intended; otherwise see: lspci | grep -i nvidia"
     return
@@ -375,8 +428,8 @@ self_test() {
       "See above which was rejected and why, or run it by hand: $ZOETROPE_PYTHON $runtime/selftest.py"
   # The report is ours, one key a line, so that grep can read it.
   if [[ $card != cpu ]] && grep -q '"memory": null' "$result"; then
-    [[ -z $ZOETROPE_GPU ]] ||
-      fail 4 no-card "torch does not see the GPU $ZOETROPE_GPU." \
+    ! expected ||
+      fail 4 no-card "torch does not see the GPU${ZOETROPE_GPU:+ $ZOETROPE_GPU}." \
         "Check DeviceAllow of the unit, and: nvidia-smi -L"
     use_cpu no-cuda "torch does not see the GPU: ComfyUI runs on the CPU." \
       "Check DeviceAllow of the unit, and the torch build: $ZOETROPE_PYTHON -c 'import torch; torch.cuda.init()'"
@@ -394,6 +447,7 @@ main() {
     case $1 in
       --check) check=1 ;;
       --require-models) ZOETROPE_REQUIRE_MODELS=1 ;;
+      --driver) say_driver ;;
       --prepare) shift && exec "${ZOETROPE_PYTHON:-python3}" "$runtime/prepare.py" "$@" ;;
       -h | --help) usage && exit 0 ;;
       *) printf '%s: unknown argument %s; see %s --help\n' "$0" "$1" "$0" >&2 && exit 2 ;;

@@ -40,6 +40,7 @@ pkgs.testers.runNixOSTest {
       preStart = unready;
       comfyui.package = simulated;
       nodePacks = { };
+      gpus."0".cpu = true;
       inbox.group = "pictures";
       models.fetch = false;
       settings.jobs.review = false;
@@ -50,6 +51,7 @@ pkgs.testers.runNixOSTest {
     import json
 
     machine.wait_for_unit("zoetrope.service")
+    machine.wait_for_unit("zoetrope-engines.service")
     machine.wait_for_unit("zoetrope-comfyui@0.service")
     machine.wait_until_succeeds("curl --fail http://127.0.0.1:8190/readyz")
     machine.succeed("stat --format=%a:%G /srv/zoetrope/inbox | grep 3770:pictures")

@@ -8,6 +8,21 @@
 let
   cfg = config.services.zoetrope;
   inherit (cfg) comfyui;
+  # What an engine's process is made of, in short; it changes with everything that a restart would bring.
+  configuration =
+    name:
+    builtins.substring 0 16 (
+      builtins.hashString "sha256" (
+        builtins.unsafeDiscardStringContext (
+          builtins.toJSON (
+            map (unit: { inherit (unit) environment serviceConfig; }) [
+              config.systemd.services."zoetrope-comfyui@"
+              config.systemd.services."zoetrope-comfyui@${name}"
+            ]
+          )
+        )
+      )
+    );
   homes = import ./homes.nix { inherit lib; };
   ports = lib.mapAttrsToList (_: gpu: gpu.port) cfg.gpus;
 
@@ -30,15 +45,54 @@ in
       "/var/lib/zoetrope-engine/*/temp/zoetrope"
     ] (_: { e.age = "7d"; });
 
-    systemd.targets.multi-user.wants = map (name: "zoetrope-comfyui@${name}.service") (
-      lib.attrNames cfg.gpus
-    );
-
     systemd.services = {
+      # Starts and restarts the engines, at boot and after a switch, and waits for none: the test of the kernels takes
+      # minutes, and a driver may be newer than the kernel's until the next boot.
+      zoetrope-engines = {
+        description = "zoetrope: starts ComfyUI as it is configured";
+        wantedBy = [ "multi-user.target" ];
+        # Where a switch puts the new driver's libraries.
+        after = [ "systemd-tmpfiles-resetup.service" ];
+        environment = {
+          ZOETROPE_PRE_START = lib.getExe cfg.preStart;
+          # Not read: a driver that changed runs this again.
+          ZOETROPE_DRIVER_LIBRARIES = "${
+            ((config.systemd.tmpfiles.settings.graphics-driver or { })."/run/opengl-driver" or { })."L+".argument or ""
+          }";
+        };
+        serviceConfig = import ./hardening.nix // {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          ExecStart = lib.concatStringsSep " " (
+            [ (lib.getExe (pkgs.writeShellScriptBin "zoetrope-engines" (builtins.readFile ./engines.sh))) ]
+            ++ lib.mapAttrsToList (name: _: "${name}=${configuration name}") cfg.gpus
+          );
+          # What each engine was started with, and what waits for a reboot; it outlasts the restart of this unit.
+          RuntimeDirectory = "zoetrope-engines";
+          RuntimeDirectoryMode = "0755";
+          RuntimeDirectoryPreserve = true;
+          UMask = "0022";
+          Slice = "system-zoetrope.slice";
+          ProtectHome = true;
+          PrivateDevices = true;
+          DevicePolicy = "closed";
+          PrivateNetwork = true;
+          MemoryDenyWriteExecute = true;
+          RestrictAddressFamilies = [ "AF_UNIX" ];
+          IPAddressDeny = "any";
+          SystemCallFilter = [
+            "@system-service"
+            "~@privileged @resources"
+          ];
+        };
+      };
+
       "zoetrope-comfyui@" = {
         description = "ComfyUI on GPU %i for zoetrope";
         documentation = [ "https://github.com/Comfy-Org/ComfyUI" ];
         after = [ "network.target" ];
+        # zoetrope-engines does that.
+        restartIfChanged = false;
         # Room for the fallbacks, which restart it on purpose; a crash loop still ends in a failed unit.
         unitConfig = {
           StartLimitIntervalSec = 1800;
@@ -150,6 +204,8 @@ in
           CUDA_DEVICE_ORDER = "PCI_BUS_ID";
           CUDA_VISIBLE_DEVICES = if gpu.uuid == null then name else gpu.uuid;
           ZOETROPE_GPU = if gpu.uuid == null then "" else gpu.uuid;
+          # Without a GPU that was expected it does not start: on the CPU a video takes days.
+          ZOETROPE_DEVICE = if gpu.cpu then "cpu" else "gpu";
           ZOETROPE_PORT = toString gpu.port;
           ZOETROPE_ATTENTION = if gpu.attention == null then cfg.attention else gpu.attention;
           ZOETROPE_MEMORY = toString (if gpu.memory == null then cfg.memory else gpu.memory);

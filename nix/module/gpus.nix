@@ -52,6 +52,14 @@ in
                 default = null;
                 description = "The model of the GPU; its known limits are checked when the host is evaluated.";
               };
+              cpu = mkOption {
+                type = types.bool;
+                default = false;
+                description = ''
+                  Whether this ComfyUI runs on the CPU, very slowly: for trials on a host without a GPU. Otherwise it waits
+                  for the GPU's driver, also one that is loaded late, and does not start without it.
+                '';
+              };
               port = mkOption {
                 type = types.port;
                 default = 8188 + (if builtins.match "[0-9]" name != null then lib.toInt name else 0);

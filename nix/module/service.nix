@@ -36,6 +36,14 @@ let
   host = lib.elemAt address 0;
   port = lib.toInt (lib.elemAt address 1);
   loopback = lib.hasPrefix "127." host || host == "::1" || host == "localhost";
+  # What service/zoetrope/reload.py calls FIXED.
+  fixed = pkgs.writeText "zoetrope-fixed-settings" (
+    builtins.toJSON {
+      web = lib.filterAttrs (key: _: lib.elem key [ "listen" "token_file" "allowed_hosts" ]) settings.web;
+      state = settings.state.path;
+      outbox = settings.outbox.path;
+    }
+  );
   units = map (name: "zoetrope-comfyui@${name}.service") (lib.attrNames cfg.gpus);
 in
 {
@@ -112,7 +120,9 @@ in
       after = [ "network.target" ];
       # A share must be mounted before its folder is used; an empty mount point is not an inbox.
       unitConfig.RequiresMountsFor = folders;
-      restartTriggers = [ cfg.settingsFile ];
+      # Settings take effect at once: the service reads them again, and is restarted for what it cannot change.
+      reloadTriggers = [ cfg.settingsFile ];
+      restartTriggers = [ fixed ];
       environment = {
         PYTHONUNBUFFERED = "1";
         # The driver's libraries: the GPUs are read through NVML.

@@ -57,6 +57,8 @@ in
             restart.unit = "zoetrope-comfyui@${name}.service";
             # What pre-start found: driver, kernels, models.
             report = "/run/zoetrope-engine/${name}.json";
+            # What waits for a reboot.
+            pending = "/run/zoetrope-engines/${name}.json";
           }
           // lib.optionalAttrs (gpu.uuid != null) { gpu = gpu.uuid; }
         ) cfg.gpus

@@ -2,6 +2,7 @@
 {
   config,
   lib,
+  pkgs,
   ...
 }:
 let
@@ -30,8 +31,8 @@ in
       description = "zoetrope: sets GPU clocks";
       requires = [ "zoetrope-gpu.socket" ];
       after = [ "zoetrope-gpu.socket" ];
-      # Changed profiles are unproven again; the GPUs are reset in between.
-      restartTriggers = [ cfg.settingsFile ];
+      # Changed profiles are unproven again; the GPUs are reset in between. Other settings are none of its business.
+      restartTriggers = [ (pkgs.writeText "zoetrope-gpu-settings" (builtins.toJSON cfg.settings.gpu)) ];
       environment = {
         PYTHONUNBUFFERED = "1";
         LD_LIBRARY_PATH = "/run/opengl-driver/lib";

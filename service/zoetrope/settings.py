@@ -132,6 +132,7 @@ class EngineSettings(Section, frozen=True):
     gpu: str | None = None  # its GPU's UUID; needed where the host has several
     restart: Restart | None = None
     report: Path | None = None  # what pre-start.sh found before it started
+    pending: Path | None = None  # there while its restart waits for something, such as a reboot
     silence_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
     @property
@@ -375,8 +376,9 @@ def _engine_contradictions(engines: tuple[EngineSettings, ...]) -> Iterator[str]
     urls: dict[str, int] = {}
     for index, engine in enumerate(engines):
         where = f"engines[{index}]"
-        if engine.report is not None and not engine.report.is_absolute():
-            yield f"{where}.report: found {show(str(engine.report))}, allowed is an absolute path"
+        for key, file in (("report", engine.report), ("pending", engine.pending)):
+            if file is not None and not file.is_absolute():
+                yield f"{where}.{key}: found {show(str(file))}, allowed is an absolute path"
         if engine.name in names:
             yield f"{where}.name: {engine.name!r} is also the name of engines[{names[engine.name]}]"
         names.setdefault(engine.name, index)

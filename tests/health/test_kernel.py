@@ -24,14 +24,16 @@ def reason(key):
 def look(parts, tmp_path):
     """Ask the check about engines whose reports hold these changes; None leaves a report out."""
 
-    async def ask(*reports):
+    async def ask(*reports, pending=None):
         engines = []
         for number, changes in enumerate(reports):
             file = tmp_path / f"{number}.json"
             if changes is not None:
                 file.write_bytes(msgspec.json.encode({**GOOD, **changes}))
             unit = Restart(unit=f"zoetrope-comfyui@{number}.service")
-            engines.append(EngineSettings(name=f"gpu{number}", report=file, restart=unit))
+            engines.append(
+                EngineSettings(name=f"gpu{number}", report=file, restart=unit, pending=pending)
+            )
         settings = msgspec.structs.replace(parts.settings, engines=tuple(engines))
         return await KernelCheck(settings).look()
 
@@ -60,6 +62,18 @@ async def test_what_pre_start_complains_of_is_told_in_its_own_words(look, where)
     assert verdict.level == "degraded"
     assert verdict.found == "gpu0: The sentence of reboot."
     assert verdict.next_step == "The step of reboot."
+
+
+async def test_a_restart_that_waits_for_a_reboot_is_said_until_the_note_is_gone(look, tmp_path):
+    note = tmp_path / "pending"
+    note.write_text('{"sentence": "Reboot needed: 575 and 580.", "next_step": "Reboot."}')
+    verdict = await look({}, pending=note)
+    assert verdict.level == "degraded"
+    assert (verdict.found, verdict.next_step) == ("gpu0: Reboot needed: 575 and 580.", "Reboot.")
+    note.write_text("[]")
+    assert "is not a note of zoetrope-engines" in (await look({}, pending=note)).found
+    note.unlink()
+    assert (await look({}, pending=note)).level == "ok"
 
 
 async def test_a_problem_comes_before_a_fall_back(look):

@@ -38,6 +38,7 @@ let
     wantedBy = names;
     unitConfig = sections;
     restartTriggers = triggers;
+    reloadTriggers = triggers;
     overrideStrategy = mkOption {
       type = types.str;
       default = "asDropinIfExists";

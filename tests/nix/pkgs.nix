@@ -1,5 +1,5 @@
 # A small imitation of nixpkgs: enough to evaluate the packages, and to build and check what a host is
-# made of (settings, lists, units) with /bin/sh and this checkout's own zoetrope.
+# made of (settings, lists, units) with /bin/sh, bash and this checkout's own zoetrope.
 {
   lib,
   zoetrope ? "/bin/true", # what stands behind the packaged command line
@@ -77,7 +77,7 @@ let
     // {
       meta.mainProgram = name;
     };
-  shell = body: "#!/bin/sh\n${body}";
+  shell = body: "#!/bin/bash\n${body}";
 
   toml =
     value:
@@ -253,7 +253,11 @@ let
     programs name (
       # What the units themselves run does its work; the rest only has to be there.
       {
-        coreutils."bin/kill" = shell ''kill "$@"'';
+        coreutils = {
+          "bin/kill" = shell ''kill "$@"'';
+          "bin/mv" = shell ''exec /bin/mv "$@"'';
+          "bin/rm" = shell ''exec /bin/rm "$@"'';
+        };
         systemd."bin/systemctl" = shell ''exec /usr/bin/systemctl "$@"'';
       }
       .${name} or { "bin/${name}" = shell "exit 0"; }

@@ -17,13 +17,16 @@ let
       )
     );
   joined = key: names: lib.optionalAttrs (names != [ ]) { ${key} = lib.concatStringsSep " " names; };
+  # The names of a unit's triggers are in a file of their own, which the unit names.
   triggers =
-    names:
+    kind: name: names:
     lib.optionalAttrs (names != [ ]) {
-      X-Restart-Triggers = lib.concatMapStringsSep " " (one: "${one}") names;
+      "X-${kind}-Triggers" = "${
+        pkgs.writeText "X-${kind}-Triggers-${name}" (lib.concatMapStringsSep " " (one: "${one}") names)
+      }";
     };
   head =
-    unit:
+    name: unit:
     "[Unit]\n"
     + section (
       unit.unitConfig
@@ -32,7 +35,8 @@ let
       // joined "Requires" unit.requires
       // joined "Wants" unit.wants
       // joined "Documentation" unit.documentation
-      // triggers unit.restartTriggers
+      // triggers "Restart" name unit.restartTriggers
+      // triggers "Reload" name unit.reloadTriggers
       // lib.optionalAttrs (unit.description != "") { Description = unit.description; }
     );
   install = unit: lib.optionalString (unit.wantedBy != [ ]) "\n[Install]\nWantedBy=${lib.concatStringsSep " " unit.wantedBy}\n";
@@ -46,8 +50,8 @@ let
   ];
   usual.PATH = "${lib.makeBinPath tools}:${lib.concatMapStringsSep ":" (p: "${p}/sbin") tools}";
   service =
-    unit:
-    head unit
+    name: unit:
+    head name unit
     + "\n[Service]\n"
     + lib.concatStrings (
       lib.mapAttrsToList (
@@ -66,10 +70,10 @@ let
       "${name}.${suffix}";
   all =
     suffix: text: units:
-    lib.mapAttrs' (name: unit: lib.nameValuePair (file suffix name unit) (text unit)) units;
+    lib.mapAttrs' (name: unit: lib.nameValuePair (file suffix name unit) (text name unit)) units;
   # NixOS adds to targets of systemd's own.
   targets = lib.mapAttrs' (
-    name: unit: lib.nameValuePair "${name}.target.d/overrides.conf" (head unit)
+    name: unit: lib.nameValuePair "${name}.target.d/overrides.conf" (head name unit)
   ) config.systemd.targets;
 
   line =
@@ -79,15 +83,15 @@ in
 {
   units =
     all "service" service config.systemd.services
-    // all "timer" (unit: head unit + "\n[Timer]\n" + section unit.timerConfig + install unit) config.systemd.timers
+    // all "timer" (name: unit: head name unit + "\n[Timer]\n" + section unit.timerConfig + install unit) config.systemd.timers
     // all "socket" (
-      unit:
-      head unit
+      name: unit:
+      head name unit
       + "\n[Socket]\n"
       + section (unit.socketConfig // { ListenStream = unit.listenStreams; })
       + install unit
     ) config.systemd.sockets
-    // all "slice" (unit: head unit + "\n[Slice]\n" + section unit.sliceConfig + install unit) config.systemd.slices
+    // all "slice" (name: unit: head name unit + "\n[Slice]\n" + section unit.sliceConfig + install unit) config.systemd.slices
     // targets;
   tmpfiles = lib.mapAttrs (
     _: paths:

@@ -70,6 +70,12 @@ def host(
     return facts
 
 
+def said(text: str, besides: str = "") -> dict[str, Any]:
+    """Evaluate a host with these options of ours, and others besides."""
+    ours = f"services.zoetrope = {{ enable = true; {text} }};"
+    return host(extra=f"{{ lib, ... }}: {{ {ours} {besides} }}")
+
+
 def build(*modules: str, extra: str = "{ }", part: str = "closure") -> list[str]:
     """Build what the units and /etc of a host name, the check of its settings included."""
     words = arguments(modules, extra, None)

@@ -5,13 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.nix.render import NixError, build, host
+from tests.nix.render import NixError, build, host, said
 
 pytestmark = pytest.mark.system("nix-instantiate")
-
-
-def said(text: str, imports: str = "") -> dict:
-    return host(extra=f"{{ services.zoetrope = {{ enable = true; {text} }}; {imports} }}")
 
 
 def test_without_enable_a_host_stays_as_it_is():
@@ -35,6 +31,7 @@ def test_enable_alone_makes_a_sound_host():
                 "url": "http://127.0.0.1:8188",
                 "restart": {"unit": "zoetrope-comfyui@0.service"},
                 "report": "/run/zoetrope-engine/0.json",
+                "pending": "/run/zoetrope-engines/0.json",
             }
         ],
         "models": {
@@ -63,29 +60,6 @@ def test_working_hours_and_idleness_are_settings_of_the_service():
 def test_how_long_things_are_kept_is_a_setting_like_any_other():
     found = said("settings.keep = { work_days = 30; outbox_days = 365; };")
     assert found["settings"]["keep"] == {"work_days": 30, "outbox_days": 365}
-
-
-def test_each_gpu_has_a_comfyui_of_its_own():
-    found = said(
-        'gpus = { "0".memory = 24; "1" = { uuid = "GPU-0a"; port = 9000; attention = "flash"; }; };'
-        ' memory = 32; attention = "sdpa";'
-    )
-    first, second = (
-        found["units"][f"zoetrope-comfyui@{n}.service.d/overrides.conf"] for n in (0, 1)
-    )
-    assert 'Environment="ZOETROPE_MEMORY=24"' in first
-    assert 'Environment="ZOETROPE_MEMORY=32"' in second
-    assert 'Environment="ZOETROPE_ATTENTION=sdpa"' in first
-    assert 'Environment="ZOETROPE_ATTENTION=flash"' in second
-    assert 'Environment="ZOETROPE_GPU=GPU-0a"' in second
-    assert 'Environment="CUDA_VISIBLE_DEVICES=GPU-0a"' in second
-    assert 'Environment="ZOETROPE_PORT=9000"' in second
-    assert [engine["url"] for engine in found["settings"]["engines"]] == [
-        "http://127.0.0.1:8188",
-        "http://127.0.0.1:9000",
-    ]
-    wanted = found["units"]["multi-user.target.d/overrides.conf"]
-    assert "Wants=zoetrope-comfyui@0.service zoetrope-comfyui@1.service" in wanted
 
 
 def test_the_inbox_is_for_the_group_and_the_engine_reads_neither():
@@ -185,19 +159,6 @@ def test_on_loopback_the_service_talks_to_this_host_alone():
     unit = said("")["units"]["zoetrope.service"].splitlines()
     assert "IPAddressDeny=any" in unit
     assert "IPAddressAllow=localhost" in unit
-
-
-def test_comfyui_may_be_reached_by_those_who_are_named():
-    found = said(
-        'comfyui = { listen = "0.0.0.0"; reachableFrom = [ "192.168.1.0/24" ]; openFirewall = true; };'
-    )
-    unit = found["units"]["zoetrope-comfyui@.service"].splitlines()
-    assert [line for line in unit if line.startswith("IPAddress")] == [
-        "IPAddressAllow=localhost",
-        "IPAddressAllow=192.168.1.0/24",
-        "IPAddressDeny=any",
-    ]
-    assert found["firewall"] == [8188]
 
 
 def test_a_recipe_of_ones_own_lies_in_etc():

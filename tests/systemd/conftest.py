@@ -26,10 +26,10 @@ def boot(tmp_path):
         pytest.skip("needs root, to boot a system in a container")
     machines = []
 
-    def start(settings="", *, page=True, binds=None, **more_units):
+    def start(settings="", *, device='gpus."0".cpu = true;', page=True, binds=None, **more_units):
         folder = tmp_path / str(len(machines))
         folder.mkdir(exist_ok=True)
-        machine = Machine(folder, HOST + settings, binds=binds, **more_units)
+        machine = Machine(folder, HOST + device + settings, binds=binds, **more_units)
         machines.append(machine)
         machine.boot()
         if page:

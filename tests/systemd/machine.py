@@ -28,7 +28,7 @@ PACKAGES = f"""
     exec /usr/bin/python3 -m zoetrope "$@"
   '';
   preStart = pkgs.writeShellScriptBin "zoetrope-pre-start" ''
-    PATH=/usr/bin exec {CHECKOUT}/pre-start.sh
+    PATH=/usr/bin exec {CHECKOUT}/pre-start.sh "$@"
   '';
   comfyui.package =
     let
@@ -67,7 +67,7 @@ class Machine:
         self.etc: dict[str, str] = found["etc"]
         self.polkit: str = found["polkit"]
         write(found["units"] | more_units, self.units)
-        self._link_instances()
+        self._link_wanted()
         self.tmpfiles = folder / "tmpfiles"
         write({f"{name}.conf": text for name, text in found["tmpfiles"].items()}, self.tmpfiles)
         for kept in ("srv", "state", "engine-state", "gpu-state"):
@@ -75,13 +75,11 @@ class Machine:
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
 
-    def _link_instances(self) -> None:
+    def _link_wanted(self) -> None:
         wants = self.units / "multi-user.target.wants"
         wants.mkdir()
         (wants / "zoetrope.service").symlink_to("../zoetrope.service")
-        for drop_in in self.units.glob("zoetrope-comfyui@?*.service.d"):
-            name = drop_in.name.removesuffix(".d")
-            (wants / name).symlink_to("../zoetrope-comfyui@.service")
+        (wants / "zoetrope-engines.service").symlink_to("../zoetrope-engines.service")
         if (self.units / "zoetrope-gpu.socket").exists():
             sockets = self.units / "sockets.target.wants"
             sockets.mkdir()
@@ -205,7 +203,7 @@ class Machine:
 
     def plight(self) -> str:
         """Say how everything is, for a test that fails."""
-        units = ("zoetrope.service", "zoetrope-comfyui@0.service")
+        units = ("zoetrope.service", "zoetrope-comfyui@0.service", "zoetrope-engines.service")
         states = [self.systemctl("status", "-n", "30", "-l", unit) for unit in units]
         return "\n".join([*states, (self.folder / "console.log").read_text()[-1000:]])
 

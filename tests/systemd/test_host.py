@@ -49,7 +49,8 @@ def working(machine):
 
 def test_a_picture_dropped_by_somebody_else_becomes_a_video(boot):
     machine = boot(SLOW)
-    assert machine.show("zoetrope.service", "ActiveState") == "active"
+    # The page is there before the ledger is open, and systemd hears of it after that.
+    machine.until(lambda: machine.show("zoetrope.service", "ActiveState") == "active", "the unit")
     drop(machine, ticket="steps = 20")
     machine.until(lambda: working(machine), "systemctl status to say what is rendered")
     machine.until(lambda: videos(machine), "the video")
@@ -146,6 +147,47 @@ def test_a_reload_takes_new_settings_and_disturbs_no_job(boot):
     machine.until(lambda: "1 to review" in machine.systemctl("status", "zoetrope"), "a review")
 
 
+def test_a_switch_waits_for_no_engine_and_a_new_driver_takes_none_down(boot):
+    hold = "[Service]\nExecStartPre=/bin/sh -c 'while [ -e /srv/hold ]; do sleep 0.1; done'\n"
+    root = "[Service]\nEnvironment=ZOETROPE_ROOT=/srv/driver\n"
+    machine = boot(
+        **{
+            "zoetrope-comfyui@.service.d/hold.conf": hold,
+            "zoetrope-engines.service.d/root.conf": root,
+        }
+    )
+    engine, engines = "zoetrope-comfyui@0", "zoetrope-engines.service"
+    machine.until(lambda: "engine gpu-0 is up" in machine.systemctl("status", "zoetrope"), "it")
+    first = machine.show(engine, "InvocationID")
+
+    def switch(number):
+        unit = machine.units / engines
+        unit.write_text(re.sub(r" 0=\S+", f" 0={number}", unit.read_text()))
+        machine.systemctl("daemon-reload")
+        assert machine.systemctl("restart", engines) == "", machine.journal(engines)
+
+    (machine.srv / "driver/sys/module/nvidia").mkdir(parents=True)
+    (machine.srv / "driver/sys/module/nvidia/version").write_text("575.64.03\n")
+    libraries = machine.srv / "driver/run/opengl-driver/lib"
+    libraries.mkdir(parents=True)
+    (libraries / "libcuda.so.580.95.05").touch()
+    (libraries / "libcuda.so.1").symlink_to("libcuda.so.580.95.05")
+    (machine.srv / "hold").touch()
+    switch(1)
+    assert machine.show(engine, "InvocationID") == first
+    said = machine.get("/readyz?format=text")[1]
+    assert "kernel has NVIDIA driver 575.64.03 loaded, but the libraries are 580.95.05." in said
+    assert "Reboot the host when it suits" in said
+    (machine.srv / "driver/sys/module/nvidia/version").write_text("580.95.05\n")
+    switch(2)
+    # It is over before the engine has started, however long the test of its kernels takes.
+    assert machine.show(engine, "ActiveState") in ("activating", "deactivating")
+    (machine.srv / "hold").unlink()
+    machine.until(lambda: machine.show(engine, "ActiveState") == "active", "the engine")
+    assert machine.show(engine, "InvocationID") != first
+    assert "Reboot needed" not in machine.get("/readyz?format=text")[1]
+
+
 def test_switched_off_in_mid_stage_it_goes_on_at_the_next_boot(boot):
     machine = boot(SLOW)
     drop(machine, ticket="steps = 20")
@@ -195,6 +237,13 @@ def test_the_ladder_may_restart_its_engine_and_nothing_else(boot):
         refused = machine.run("systemctl", "--no-ask-password", verb, unit, user="zoetrope")
         assert refused.returncode != 0, (verb, unit)
     assert machine.run("systemctl", "restart", "zoetrope-comfyui@0", user="person").returncode != 0
+
+
+def test_a_gpu_whose_driver_never_comes_is_no_reason_to_use_the_cpu(boot):
+    machine = boot('comfyui.environment.ZOETROPE_ROOT = "/srv/no-driver";', device="")
+    waits = "not loaded yet: ComfyUI waits for it, 300 seconds at most"
+    machine.until(lambda: waits in machine.get("/readyz?format=text")[1], "health to say it")
+    assert machine.show("zoetrope-comfyui@0", "ActiveState") == "activating"
 
 
 def test_a_start_without_its_models_says_which_are_missing(boot):

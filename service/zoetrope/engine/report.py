@@ -7,6 +7,7 @@ part of it that the service reads.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -67,24 +68,49 @@ class ReportUnknown(ZoetropeError):
     key = "runtime-unknown"
 
 
+class _Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """What zoetrope-engines wrote instead of a restart."""
+
+    sentence: str
+    next_step: str
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
 def read(file: Path) -> EngineReport:
     """Read an engine's report; its user runs what others wrote, and may put anything in its place."""
-    try:
-        with Beneath(file.parent) as folder:
-            content = folder.read(file.name, MOST_BYTES)
-        found = msgspec.json.decode(content, type=EngineReport)
-    except OSError as error:
-        raise ReportUnknown(f"{file} cannot be read ({error.strerror}).") from error
-    except Linked as error:
-        raise ReportUnknown(error.reason.sentence, error.reason.next_step) from error
-    except UNREADABLE as error:
-        raise ReportUnknown(f"{file} is not a report of pre-start.sh: {error}.") from error
+    found = _decoded(file, EngineReport, "a report of pre-start.sh")
     if found.schema != SCHEMA:
         raise ReportUnknown(
             f"{file} has the schema {found.schema}, but this version of zoetrope reads {SCHEMA}.",
             "Use the same version of zoetrope and pre-start.sh, then restart ComfyUI.",
         )
     return found
+
+
+def pending(file: Path | None) -> Reason | None:
+    """Say what an engine's restart waits for, such as a reboot; nothing where it waits for none."""
+    if file is None or not file.exists():
+        return None
+    try:
+        found = _decoded(file, _Pending, "a note of zoetrope-engines")
+    except ReportUnknown as error:
+        return error.reason
+    return Reason("restart-waits", found.sentence, found.next_step)
+
+
+def _decoded(file: Path, what: type[T], name: str) -> T:
+    try:
+        with Beneath(file.parent) as folder:
+            content = folder.read(file.name, MOST_BYTES)
+        return msgspec.json.decode(content, type=what)
+    except OSError as error:
+        raise ReportUnknown(f"{file} cannot be read ({error.strerror}).") from error
+    except Linked as error:
+        raise ReportUnknown(error.reason.sentence, error.reason.next_step) from error
+    except UNREADABLE as error:
+        raise ReportUnknown(f"{file} is not {name}: {error}.") from error
 
 
 def known(file: Path | None) -> EngineReport | None:

@@ -147,6 +147,13 @@ class Host:
             [SCRIPT, *words], env=env, capture_output=True, text=True, check=False, timeout=60
         )
 
+    def begin(self, **changes):
+        """Start it, and give the process."""
+        env = {**self.env, **{f"ZOETROPE_{key}": str(value) for key, value in changes.items()}}
+        return subprocess.Popen(
+            [SCRIPT], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
     @property
     def report(self):
         return json.loads((self.run / "0.json").read_text())

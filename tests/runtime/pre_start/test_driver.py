@@ -1,8 +1,11 @@
 """Drivers and GPUs that pre-start.sh finds, or does not."""
 
+import subprocess
+import time
+
 import pytest
 
-from tests.runtime.pre_start.conftest import DRIVER, SDPA, UUID, outcome
+from tests.runtime.pre_start.conftest import DRIVER, SCRIPT, SDPA, UUID, outcome
 
 
 def test_a_driver_that_waits_for_a_reboot_is_a_failure_that_says_both_numbers(host):
@@ -53,9 +56,70 @@ def test_without_a_gpu_comfyui_runs_on_the_cpu_and_it_is_said(host):
     assert "There is no NVIDIA GPU" in done.stdout
 
 
+def test_where_a_gpu_is_expected_the_cpu_is_no_answer(host):
+    host.driver(loaded="", library="", cards=())
+    done = host.start(DEVICE="gpu", WAIT=0)
+    assert done.returncode == 4
+    assert "the kernel module is not loaded" in done.stdout
+    assert "ZOETROPE_DEVICE=cpu" in done.stdout
+    host.driver()
+    host.answers(outcome(memory=None))
+    done = host.start(DEVICE="gpu")
+    assert done.returncode == 4
+    assert "torch does not see the GPU." in done.stdout
+    assert not (host.run / "0.env").exists()
+
+
+@pytest.mark.parametrize("asked", [{"DEVICE": "gpu"}, {"GPU": UUID}])
+def test_a_driver_that_is_late_is_waited_for_and_then_the_unit_starts_anew(host, asked):
+    host.driver(loaded="", library="", cards=())
+    began = host.begin(**asked)
+    # What it waits for is there to be read meanwhile.
+    while not (host.run / "0.json").exists():
+        assert began.poll() is None
+        time.sleep(0.02)
+    assert "not loaded yet: ComfyUI waits for it, 300 seconds" in host.report["problem"]["sentence"]
+    host.driver()
+    said, _ = began.communicate(timeout=60)
+    # The unit's list of devices is older than the driver's: this very start would see no GPU.
+    assert began.returncode == 9
+    assert "ComfyUI starts anew" in said
+    assert host.start(**asked).returncode == 0
+
+
+def test_on_the_cpu_because_it_was_asked_for_no_gpu_is_used(host):
+    host.answers(outcome(memory=None, card="no CUDA device", chosen="sdpa", flag=SDPA["flag"]))
+    host.env["CUDA_VISIBLE_DEVICES"] = "0"
+    assert host.start(DEVICE="cpu").returncode == 0
+    assert host.args.startswith("--cpu ")
+    assert (host.report["mode"], host.report["warnings"]) == ("cpu", [])
+    assert host.calls[0].startswith(" "), "the self-test sees none either"
+
+
+def test_before_a_restart_it_can_be_asked_whether_the_libraries_fit(host):
+    def asked():
+        done = subprocess.run(
+            [SCRIPT, "--driver"],
+            env={"PATH": host.env["PATH"], "ZOETROPE_ROOT": str(host.root)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+    assert asked() == (0, "")
+    host.driver(loaded="575.64.03")
+    said = "Reboot needed: the kernel has NVIDIA driver 575.64.03 loaded, but the libraries are 580.95.05."
+    assert asked() == (3, said)
+    host.driver(loaded="", library="", cards=())
+    assert asked() == (0, "")
+    host.driver(library="")
+    assert asked() == (0, "")
+
+
 def test_a_named_gpu_without_a_driver_is_a_failure(host):
     host.driver(loaded="", library="", cards=())
-    done = host.start(GPU=UUID)
+    done = host.start(GPU=UUID, WAIT=0)
     assert done.returncode == 4
     assert "the NVIDIA kernel module is not loaded" in done.stdout
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ...engine.report import EngineReport, ReportUnknown, read
+from ...engine.report import EngineReport, ReportUnknown, pending, read
 from ...errors import Reason
 from ...runtime import Runtime
 from ...settings import EngineSettings, Settings
@@ -26,6 +26,10 @@ class KernelCheck:
         """Say which kernel is in use, and what is not as it was asked for."""
         fine, wrong = [], []
         for engine in self._engines:
+            waits = await asyncio.to_thread(pending, engine.pending)
+            if waits is not None:
+                wrong.append((engine.name, waits))
+                continue
             found = await asyncio.to_thread(_read, engine)
             complaint = found if isinstance(found, Reason) else _complaint(found, engine)
             if complaint is not None:
