@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from tests.endurance.part import Part
 from tests.endurance.troubles import fill_up, make_room, small_disk
 from tests.endurance.world import World
 from zoetrope.domain.job import ENDED
+from zoetrope.jobs.outbox_identity import MARK
 
 MEGABYTES = 64
 PAGE = 4096
@@ -21,6 +23,7 @@ def full(part: Part) -> None:
     service = world.service
     folders = {"state": service.state, "outbox": service.outbox, "inbox": service.inbox}
     pages = dict.fromkeys(folders, 0)
+    mark(service.outbox)
     try:
         world.engine.start()
         while part.left():
@@ -29,6 +32,7 @@ def full(part: Part) -> None:
                 if not there:
                     part.say("no small disk can be mounted here; a full disk is left out")
                     return
+                mark(service.outbox)
                 for _ in range(ROUND):
                     _fill(part, world, name, pages[name] * PAGE)
                     pages[name] = (pages[name] + 1) % 96
@@ -38,6 +42,11 @@ def full(part: Part) -> None:
             part.points[name] += ROUND
     finally:
         world.close()
+
+
+def mark(outbox: Path) -> None:
+    """Have an outbox on another disk be the same one for the service, as a person does who replaces a disk."""
+    (outbox / MARK).write_text(f"{'ab' * 16}\n")
 
 
 def _fill(part: Part, world: World, name: str, leave: int) -> None:

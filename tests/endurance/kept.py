@@ -210,7 +210,7 @@ KEPT: dict[str, Parser] = {
         may=(RecipeError,),
         seeds=(b"[memory.16]\npixels = 400000\n", b"[presets.soft]\nparameters = {steps = 4}\n"),
     ),
-    "kept recipe versions": Parser(take=take_version, may=(RecipeError,), seeds=(b'{"name": "tiny", "files": {"recipe.toml": "r"}}',)),
+    "kept recipe versions": Parser(take=take_version, may=(RecipeError,), seeds=(b'{"name": "tiny", "files": {"recipe.toml": "r"}}', b'{"name": "tiny", "files": {"recipe.toml": "\\u0000"}}')),
     "backups": Parser(take=in_file("backup.tar", backup.read_manifest), may=(ZoetropeError,), seeds=(_backup(),)),
     "API bodies": Parser(
         take=take_form,

@@ -29,6 +29,7 @@ def edit(shelf, old: str, new: str) -> None:
         ('["cond.length"]', '["cond.lenght"]', "cond.lenght"),
         ('output = "save"', 'output = "safe"', "safe"),
         ('"i2v.json"', '"absent.json"', "absent.json"),
+        ('"i2v.json"', r'"\u0000.json"', "no file has such a name"),
         ('picture = "image.image"', 'picture = "image.nothing"', "image.nothing"),
         ('name = "upscale"', 'name = "i2v"', "a unique name"),
         ("[size]", "[size", "recipe.toml"),

@@ -93,6 +93,15 @@ def test_a_version_that_was_spoilt_is_an_error_that_says_what_to_do(shelf, versi
     assert caught.value.reason.key == "recipe-version"
 
 
+def test_an_index_that_names_what_no_file_can_be_called_is_an_error_with_a_sentence(
+    shelf, versions, root
+):
+    version = versions.keep(load(shelf / "tiny"))
+    (root / version / INDEX).write_bytes(rb'{"name": "tiny", "files": {"recipe.toml": "\u0000"}}')
+    with pytest.raises(RecipeError, match="no file has such a name"):
+        Versions(root).get(version)
+
+
 def test_versions_that_no_job_needs_are_removed_and_no_other(shelf, versions, root):
     recipes = Recipes((shelf,))
     found = []

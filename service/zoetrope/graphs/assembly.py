@@ -23,15 +23,17 @@ FILE = "recipe.toml"
 def assemble(name: str, read: Callable[[str], bytes], place: Callable[[str], Path | str]) -> Recipe:
     """Make a recipe of its files, wherever they are kept; `place` says where one lies, for people."""
     files: dict[str, bytes] = {}
+    origin = place(FILE)
 
     def take(file: str) -> bytes:
         try:
             files[file] = read(file)
         except OSError as error:
             raise RecipeError(f"{place(file)}: cannot be read ({error.strerror}).") from error
+        except ValueError as error:  # a zero byte in it
+            raise RecipeError(f"{origin} names {file!r}: no file has such a name.") from error
         return files[file]
 
-    origin = place(FILE)
     try:
         said = tables.read(take(FILE).decode())
         file = msgspec.convert(said, primed(RecipeFile), str_keys=True)
