@@ -18,7 +18,7 @@ import msgspec
 
 from tests.endurance import fuzz, promises, record
 from tests.endurance.part import Part, Report, UnfitMachineError
-from tests.endurance.plan import PARTS, SHORT, WHOLE, Task, lanes
+from tests.endurance.plan import PARTS, SHORT, WHOLE, Task, lanes, share_out
 
 ROOT = Path(__file__).parents[2]
 #: A part looks at its time between two rounds; one that hangs is ended after so many seconds more.
@@ -84,12 +84,15 @@ def _arguments() -> argparse.Namespace:
 def _beside(tasks: Sequence[Sequence[Task]], root: Path, *, record_it: bool) -> list[Report]:
     """Run lanes of parts beside each other, each part in a process of its own."""
     left = [list(lane) for lane in tasks]
+    # Parts look at everything once more at their end: those that come later have less time.
+    until = time.monotonic() + sum(task.seconds for lane in tasks for task in lane) / len(tasks)
     running: dict[int, tuple[Task, Path, subprocess.Popen[bytes], float]] = {}
     reports: list[Report] = []
     while any(left) or running:
         for number, lane in enumerate(left):
             if lane and number not in running:
-                task = lane.pop(0)
+                task = share_out(lane, until - time.monotonic())
+                del lane[0]
                 folder = root / f"{task.name}-{task.seed}"
                 folder.mkdir()
                 running[number] = (task, folder, _start(task, folder), time.monotonic())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -20,8 +20,9 @@ from tests.endurance.share import share
 from tests.endurance.soak import soak
 
 WHOLE = 26 * 60.0  # what is left over is for parts that look at everything once more at their end
-SHORT = 6.5 * 60.0
+SHORT = 6 * 60.0
 LANES = 2
+LEAST = 0.2  # of its time, that a part has at least, however late the parts before it ended
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +32,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     measures: bool = False
     copies: int = 1
+    least: float = 0.0  # seconds; with less it has nothing to say, and is left out unless asked for
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,16 +54,17 @@ PARTS: dict[str, Kind] = {
     "machine": Kind(run=machine, weight=3),
     "recovery": Kind(run=recovery, weight=0.5, measures=True),
     "crowd": Kind(run=crowd, weight=0.5, measures=True),
-    "soak": Kind(run=soak, weight=2, measures=True),
+    "soak": Kind(run=soak, weight=2, measures=True, least=600),
 }
 
 
 def lanes(only: Sequence[str] | None, seconds: float, seed: int) -> list[list[list[Task]]]:
     """Share the time out: first lanes of parts side by side, then those that measure, one by one."""
     chosen = {name: kind for name, kind in PARTS.items() if not only or name in only}
-    # Side by side, two lanes have twice the time.
-    work = sum(k.weight * (k.copies if not k.measures else LANES) for k in chosen.values())
-    unit = seconds * LANES / work if work else 0.0
+    unit = _unit(chosen, seconds)
+    if not only:
+        chosen = {name: k for name, k in chosen.items() if k.weight * unit >= k.least}
+        unit = _unit(chosen, seconds)
     beside = [
         Task(name=name, seconds=round(kind.weight * unit, 1), seed=seed + 1000 * copy)
         for name, kind in chosen.items()
@@ -77,3 +80,17 @@ def lanes(only: Sequence[str] | None, seconds: float, seed: int) -> list[list[li
         if kind.measures
     ]
     return [rows, *alone] if beside else alone
+
+
+def share_out(tasks: Sequence[Task], left: float) -> Task:
+    """Give the first of a lane's tasks its share of the time that is left for all of them."""
+    first = tasks[0]
+    share = left / sum(task.seconds for task in tasks)
+    seconds = max(LEAST * first.seconds, share * first.seconds)
+    return msgspec.structs.replace(first, seconds=round(seconds, 1))
+
+
+def _unit(kinds: Mapping[str, Kind], seconds: float) -> float:
+    """Give the seconds of a weight of one; side by side, the lanes have so many times the time."""
+    work = sum(k.weight * (LANES if k.measures else k.copies) for k in kinds.values())
+    return seconds * LANES / work if work else 0.0

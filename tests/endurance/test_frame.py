@@ -1,6 +1,7 @@
 """The endurance run's own parts: seeds, time, sums, and the page of promises."""
 
 import msgspec
+import pytest
 import tomli
 from msgspec import to_builtins
 
@@ -8,7 +9,7 @@ from tests.endurance import promises, record
 from tests.endurance.__main__ import run_part
 from tests.endurance.paper import PaperEngine
 from tests.endurance.part import BrokenPromise, Part, Report, UnfitMachineError
-from tests.endurance.plan import LANES, PARTS, Kind, lanes
+from tests.endurance.plan import LANES, PARTS, Kind, Task, lanes, share_out
 from tests.endurance.power import unfinished
 from tests.endurance.record import Record, Run
 from zoetrope.engine.protocol import Engine
@@ -76,13 +77,29 @@ def test_the_same_seed_gives_the_same_attack(tmp_path):
 def test_the_time_is_shared_out_and_used_up():
     groups = lanes(None, 600.0, 7)
     names = [task.name for group in groups for lane in group for task in lane]
-    assert set(names) == set(PARTS)
-    for group in groups:
-        assert len(group) <= LANES
-    longest = sum(max(sum(t.seconds for t in lane) for lane in group) for group in groups)
-    assert longest < 800.0
+    assert set(names) == set(PARTS) - {"soak"}
+    assert len(groups[0]) == LANES
+    assert sum(_mean(group) for group in groups) == pytest.approx(600.0, abs=1.0)
     alone = lanes(["kills"], 600.0, 7)
     assert [[task.seconds for task in lane] for lane in alone[0]] == [[600.0], [600.0]]
+
+
+def test_a_part_that_needs_long_is_in_a_long_run_and_where_it_is_asked_for():
+    assert [task.name for group in lanes(None, 7200.0, 7) for task in group[0]][-1] == "soak"
+    assert [task.name for group in lanes(["soak"], 60.0, 7) for task in group[0]] == ["soak"]
+
+
+def _mean(group):
+    """Give the time of a lane, on the average of those side by side."""
+    return sum(task.seconds for lane in group for task in lane) / len(group)
+
+
+def test_parts_of_a_lane_share_what_the_ones_before_them_left():
+    lane = [Task(name="chaos", seconds=60.0, seed=1), Task(name="full", seconds=30.0, seed=1)]
+    assert share_out(lane, 90.0).seconds == 60.0
+    assert share_out(lane, 45.0).seconds == 30.0
+    assert share_out(lane[1:], 40.0).seconds == 40.0
+    assert share_out(lane, -5.0).seconds == 12.0
 
 
 def test_every_test_that_a_promise_names_is_there():
