@@ -4,6 +4,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.web.fakes import make_parts
+from tests.web.house import House
 from zoetrope.web.server import make_app
 
 
@@ -35,3 +36,10 @@ async def serve(tmp_path):
             )
 
         yield start
+
+
+@pytest.fixture
+async def house():
+    """A server whose connections are bounded."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield House(stack)
