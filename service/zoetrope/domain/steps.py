@@ -62,8 +62,22 @@ def _ending(stage: Stage, now: float, state: Progress, failure: Failure | None) 
     """Close the stage's open attempt, if there is one."""
     if not stage.attempts or stage.attempts[-1].state in (Progress.DONE, Progress.FAILED):
         return stage
-    last = msgspec.structs.replace(stage.attempts[-1], state=state, ended=now, failure=failure)
-    return msgspec.structs.replace(stage, attempts=(*stage.attempts[:-1], last))
+    return _with_last(stage, state=state, ended=now, failure=failure)
+
+
+def _with_last(stage: Stage, **changes: object) -> Stage:
+    """Change the stage's last attempt."""
+    *before, last = stage.attempts
+    return msgspec.structs.replace(
+        stage, attempts=(*before, msgspec.structs.replace(last, **changes))
+    )
+
+
+def _without_unrun(stage: Stage) -> Stage:
+    """Drop the stage's last attempt if no engine was seen to begin it: it did not happen."""
+    if stage.attempts and stage.attempts[-1].state is Progress.SUBMITTED:
+        return msgspec.structs.replace(stage, attempts=stage.attempts[:-1])
+    return stage
 
 
 def with_failure(job: Job, now: float, failure: Failure) -> Stage:
@@ -140,13 +154,10 @@ def submit_again(
     if job.attempt is None:
         return job
     stage = _current(job)
-    last = msgspec.structs.replace(
-        stage.attempts[-1], version=version, attention=attention, environment=environment
-    )
-    if last == stage.attempts[-1]:
+    known = _with_last(stage, version=version, attention=attention, environment=environment)
+    if known == stage:
         return job
-    stage = msgspec.structs.replace(stage, attempts=(*stage.attempts[:-1], last))
-    return msgspec.structs.replace(job, updated=now, stages=_with_stage(job, stage))
+    return msgspec.structs.replace(job, updated=now, stages=_with_stage(job, known))
 
 
 def start(job: Job, now: float) -> Job:
@@ -154,10 +165,8 @@ def start(job: Job, now: float) -> Job:
     stage = _current(job)
     if job.attempt is None:
         raise IllegalTransition(f"Job {job.short} has no attempt that could start.")
-    last = msgspec.structs.replace(stage.attempts[-1], state=Progress.RUNNING, started=now)
-    stage = msgspec.structs.replace(
-        stage, state=Progress.RUNNING, attempts=(*stage.attempts[:-1], last)
-    )
+    stage = _with_last(stage, state=Progress.RUNNING, started=now)
+    stage = msgspec.structs.replace(stage, state=Progress.RUNNING)
     return _step(job, State.RUNNING, now, frozenset({State.QUEUED}), stages=_with_stage(job, stage))
 
 
@@ -165,9 +174,7 @@ def measure(job: Job, now: float, usage: Usage) -> Job:
     """The engine is done with the open attempt, and this is what it took."""
     if job.attempt is None:
         return job
-    stage = _current(job)
-    last = msgspec.structs.replace(stage.attempts[-1], gpu=usage)
-    stage = msgspec.structs.replace(stage, attempts=(*stage.attempts[:-1], last))
+    stage = _with_last(_current(job), gpu=usage)
     return msgspec.structs.replace(job, updated=now, stages=_with_stage(job, stage))
 
 
@@ -219,9 +226,7 @@ def try_again(
 
 def postpone(job: Job, now: float) -> Job:
     """No stage may start now: an attempt that never ran did not happen, one that was made to stop begins anew."""
-    stage = _current(job)
-    if stage.attempts and stage.attempts[-1].state is Progress.SUBMITTED:
-        stage = msgspec.structs.replace(stage, attempts=stage.attempts[:-1])
+    stage = _without_unrun(_current(job))
     # The engine's history has the interrupted one under its id: the next one needs another.
     failure = Failure(kind="paused", message="It was interrupted for a pause.")
     stage = _ending(stage, now, Progress.FAILED, failure)
@@ -237,9 +242,7 @@ def postpone(job: Job, now: float) -> Job:
 
 def hold(job: Job, now: float, reason: Reason, not_before: float) -> Job:
     """The host lacks something: the attempt never ran, the job waits and says why."""
-    stage = _current(job)
-    if stage.attempts and stage.attempts[-1].state is Progress.SUBMITTED:
-        stage = msgspec.structs.replace(stage, attempts=stage.attempts[:-1])
+    stage = _without_unrun(_current(job))
     stage = msgspec.structs.replace(stage, state=Progress.PENDING, not_before=not_before)
     return _step(
         job,

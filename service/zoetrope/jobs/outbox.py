@@ -27,8 +27,8 @@ from .outbox_identity import OutboxIdentity
 from .review_folder import APPROVED, DECLINED, READ_ME, REVIEW, read_me
 
 RECEIPT = "receipt.json"
+MOST_RECEIPT = 16 * 1024 * 1024  # bytes of one; larger ones are not ours
 
-_MOST_BYTES = 16 * 1024 * 1024  # of a receipt; larger ones are not ours
 _MOST_NAMES = 6
 _CHUNK = 1 << 20
 
@@ -312,7 +312,7 @@ def _has_one(tree: Beneath, folder: str, ends: Collection[str]) -> bool:
 def owner(tree: Beneath, name: str) -> str:
     """Say whose folder stands under a name: a job's id, or "" for nobody's and somebody else's."""
     try:
-        return _DECODE(tree.read(f"{name}/{RECEIPT}", _MOST_BYTES)).job
+        return _DECODE(tree.read(f"{name}/{RECEIPT}", MOST_RECEIPT)).job
     except (OSError, Linked, *UNREADABLE):
         return ""
 

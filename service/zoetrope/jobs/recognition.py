@@ -20,12 +20,10 @@ from ..store.protocol import Journal
 from ..store.retry import until_answered
 from ..store.rows import BROKEN
 from ..structs import primed
-from .outbox import RECEIPT, find_published, pieces
+from .outbox import MOST_RECEIPT, RECEIPT, find_published, pieces
 from .receipt import StageReceipt
 
 log = logging.getLogger("zoetrope.jobs")
-
-_MOST_BYTES = 16 * 1024 * 1024
 
 
 class _Made(msgspec.Struct):
@@ -66,7 +64,7 @@ def _stages(outbox: Path, name: str, job: Job) -> tuple[Stage, ...] | None:
     """Read from a receipt what a job's stages made; None where its video is not there."""
     try:
         with Beneath(outbox) as tree:
-            content = tree.read(f"{name}/{RECEIPT}", _MOST_BYTES)
+            content = tree.read(f"{name}/{RECEIPT}", MOST_RECEIPT)
             made = msgspec.json.decode(content, type=primed(_Made))
             stages = finished(job.stages, made.stages)
             if stages is None:

@@ -185,8 +185,7 @@ class StageRun:
                 plan = (
                     request.plan if job.recipe_version or not outdated_stages(recipe, job) else None
                 )
-                models = names_in(request.graph(request.names()))
-                has = await environment(self._hashes, self._engine.url, self._stats, models)
+                has = await self._has(request)
                 decided = self._decided(request, warned, version, plan, has)
                 job = await self._ledger.change(self.job_id, decided)
             attempt = job.attempt
@@ -206,6 +205,11 @@ class StageRun:
             if self._resubmissions > MOST_RESUBMISSIONS:
                 same = self._engine.reconnects == reconnects
                 return REMOVED if same else FORGOTTEN
+
+    async def _has(self, request: StageRequest) -> Environment:
+        """Say what the engine has besides the graph."""
+        models = names_in(request.graph(request.names()))
+        return await environment(self._hashes, self._engine.url, self._stats, models)
 
     async def _learn(self, recipe: Recipe, job: Job, request: StageRequest) -> float:
         done = JobQuery(states=(State.DONE,), recipe=recipe.name, limit=LEARNED_FROM)
@@ -283,8 +287,7 @@ class StageRun:
                 f"The engine {self._engine.name} has forgotten the prompt, and has a smaller GPU now.",
                 key="crash",
             )
-        models = names_in(request.graph(request.names()))
-        has = await environment(self._hashes, self._engine.url, stats, models)
+        has = await self._has(request)
         again = partial(
             steps.submit_again,
             now=self._clock(),
