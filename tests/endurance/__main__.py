@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import secrets
 import shutil
 import signal
@@ -13,6 +15,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -81,43 +84,69 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+class Running(NamedTuple):
+    """A part in its process."""
+
+    task: Task
+    folder: Path
+    process: subprocess.Popen[bytes]
+    begun: float
+
+
 def _beside(tasks: Sequence[Sequence[Task]], root: Path, *, record_it: bool) -> list[Report]:
     """Run lanes of parts beside each other, each part in a process of its own."""
     left = [list(lane) for lane in tasks]
     # Parts look at everything once more at their end: those that come later have less time.
     until = time.monotonic() + sum(task.seconds for lane in tasks for task in lane) / len(tasks)
-    running: dict[int, tuple[Task, Path, subprocess.Popen[bytes], float]] = {}
+    running: dict[int, Running] = {}
     reports: list[Report] = []
-    while any(left) or running:
-        for number, lane in enumerate(left):
-            if lane and number not in running:
-                task = share_out(lane, until - time.monotonic())
-                del lane[0]
-                folder = root / f"{task.name}-{task.seed}"
-                folder.mkdir()
-                running[number] = (task, folder, _start(task, folder), time.monotonic())
-        for number, (task, folder, process, begun) in list(running.items()):
-            if process.poll() is None and time.monotonic() < begun + task.seconds + GRACE:
-                continue
-            late = process.poll() is None
-            if late:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-            reports.append(_report(task, folder, "it did not end in time" if late else ""))
-            found = folder / "corpus.json"
-            if found.exists() and record_it:
-                fuzz.keep(msgspec.json.decode(found.read_bytes()).items())
-            del running[number]
-            if not reports[-1].broken:
-                shutil.rmtree(folder, ignore_errors=True)
-        time.sleep(0.2)
+    try:
+        while any(left) or running:
+            for number, lane in enumerate(left):
+                if lane and number not in running:
+                    running[number] = start(share_out(lane, until - time.monotonic()), root)
+                    del lane[0]
+            for number, each in list(running.items()):
+                late = time.monotonic() > each.begun + each.task.seconds + GRACE
+                if each.process.poll() is None and not late:
+                    continue
+                reports.append(_ended(each, record_it=record_it))
+                del running[number]
+            time.sleep(0.2)
+    finally:
+        for each in running.values():
+            end(each)
     return reports
 
 
-def _start(task: Task, folder: Path) -> subprocess.Popen[bytes]:
+def start(task: Task, root: Path) -> Running:
+    """Start a part, in a session of its own: what it starts in turn can be ended with it."""
+    folder = root / f"{task.name}-{task.seed}"
+    folder.mkdir()
     command = [sys.executable, "-m", "tests.endurance", "--part", task.name]
     given = ["--seed", str(task.seed), "--seconds", str(task.seconds), "--root", str(folder)]
-    return subprocess.Popen([*command, *given], cwd=ROOT)
+    process = subprocess.Popen([*command, *given], cwd=ROOT, start_new_session=True)
+    return Running(task, folder, process, time.monotonic())
+
+
+def _ended(each: Running, *, record_it: bool) -> Report:
+    """Read what a part has to say that has ended, or whose time is over."""
+    late = "it did not end in time" if each.process.poll() is None else ""
+    end(each)
+    report = _report(each.task, each.folder, late)
+    found = each.folder / "corpus.json"
+    if found.exists() and record_it:
+        fuzz.keep(msgspec.json.decode(found.read_bytes()).items())
+    if not report.broken:
+        shutil.rmtree(each.folder, ignore_errors=True)
+    return report
+
+
+def end(each: Running) -> None:
+    """End a part and everything that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(each.process.pid, signal.SIGKILL)
+    each.process.wait()
 
 
 def _report(task: Task, folder: Path, late: str) -> Report:

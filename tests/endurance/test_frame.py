@@ -1,17 +1,21 @@
 """The endurance run's own parts: seeds, time, sums, and the page of promises."""
 
+import sys
+from pathlib import Path
+
 import msgspec
 import pytest
 import tomli
 from msgspec import to_builtins
 
 from tests.endurance import promises, record
-from tests.endurance.__main__ import run_part
+from tests.endurance.__main__ import end, run_part, start
 from tests.endurance.paper import PaperEngine
 from tests.endurance.part import BrokenPromise, Part, Report, UnfitMachineError
 from tests.endurance.plan import LANES, PARTS, Kind, Task, lanes, share_out
 from tests.endurance.power import unfinished
 from tests.endurance.record import Record, Run
+from tests.fakes.running import until
 from zoetrope.engine.protocol import Engine
 
 RUN = Run(date="2026-01-02 03:04", commit="abc", seed=7, minutes=1.5, parts=["kills"])
@@ -62,6 +66,26 @@ def test_a_part_that_cannot_run_here_says_so_in_one_sentence(tmp_path, monkeypat
     report = msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=Report)
     assert not report.broken
     assert Record().plus(RUN, [report]).parts == {}
+
+
+def test_what_a_part_started_ends_with_it(tmp_path, monkeypatch):
+    stuck = tmp_path / "stuck"
+    stuck.write_text(f'#!/bin/sh\nsleep 600 &\necho $! > "{tmp_path}/child"\nwait\n')
+    stuck.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stuck))
+    one = start(Task(name="kills", seconds=0.0, seed=3), tmp_path)
+    child = tmp_path / "child"
+    until(lambda: child.exists() and child.read_text().endswith("\n"), "its child")
+    end(one)
+    until(lambda: not _runs(int(child.read_text())), "the end of its child")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"  # who takes note of its end may take a while
 
 
 def test_a_figure_beyond_its_limit_breaks_a_promise(tmp_path):
