@@ -153,6 +153,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         last = stage.attempts[-1] if stage and stage.attempts else None
         return last if last and last.state in (Progress.SUBMITTED, Progress.RUNNING) else None
 
+    @property
+    def needs_work(self) -> bool:
+        """Whether its work folder may be needed.
+
+        What was rejected at the door lies in the inbox's `rejected`; what was rejected later, in its work alone.
+        """
+        return self.state is not State.REJECTED or bool(self.stages)
+
 
 def prompt_id(job: str, stage: str, attempt: int) -> str:
     """Give the id under which an attempt is known to its engine: the same for the same attempt, always."""

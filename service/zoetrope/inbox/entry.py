@@ -63,7 +63,7 @@ def classify(path: str) -> Entry:
     """Say what a relative path is, from its name alone."""
     folder, _, name = path.rpartition("/")
     parts = path.split("/")
-    if parts[0] in (CLAIMED, REFUSED) or any(_foreign(part) for part in parts):
+    if parts[0] in (CLAIMED, REFUSED) or any(is_foreign(part) for part in parts):
         return Entry(path, EntryKind.IGNORED)
     base, suffix = split(name)
     suffix = suffix.lower()
@@ -80,8 +80,8 @@ def classify(path: str) -> Entry:
 
 
 def is_foreign(name: str) -> bool:
-    """Return whether a folder's name says that nothing in it is meant for us."""
-    return _foreign(name)
+    """Return whether the name of a file or folder says that it, and what is in it, is not meant for us."""
+    return name.startswith((".", "~$")) or name.endswith("~") or name.lower() in _FOREIGN
 
 
 def key_of(entry: Entry) -> tuple[str, str]:
@@ -93,7 +93,3 @@ def ticket_names(stem: str, half: str = "") -> list[str]:
     """List the names that a picture's own ticket can have; the first that exists says most."""
     stems = [stem, f"{stem}.{half}"] if half else [stem]
     return [f"{each}{suffix}" for each in stems for suffix in (".toml", ".txt")]
-
-
-def _foreign(part: str) -> bool:
-    return part.startswith((".", "~$")) or part.endswith("~") or part.lower() in _FOREIGN

@@ -270,7 +270,7 @@ class Intake:
                 job = await self._admit(claim, work.arrived, turn)
                 work.admitted = True
             elif not claim.moved and not work.admitted:
-                # It stands in the inbox as it was when it was taken: an old acquaintance.
+                # It stands in the inbox as it was when it was taken: it is known already.
                 self._done(work)
                 return job
             await self._finish(claim, job)
@@ -389,8 +389,8 @@ class Intake:
         """The row is durable: let the originals go, or bring them where people find them."""
         if job.state is State.REJECTED and job.reason is not None:
             await asyncio.to_thread(self._claims.refuse, claim, job.reason)
-            if not job.stages:
-                # One that was rejected later may be asked for again, whoever claims to be it.
+            # One that was rejected later may be asked for again, whoever claims to be it.
+            if not job.needs_work:
                 await asyncio.to_thread(source.remove, self._settings.work / claim.id)
             self._refused += 1
             log.warning(

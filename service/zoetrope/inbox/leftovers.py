@@ -114,17 +114,13 @@ class Leftovers:
             if name in in_hand():
                 continue
             try:
-                job = await self._ledger.get(name)
-                if job.state is State.REJECTED and not job.stages:
-                    # What the intake rejected lies in the inbox's own folder; what was rejected later only here.
+                if not (await self._ledger.get(name)).needs_work:
                     await asyncio.to_thread(source.remove, self._settings.work / name)
             except UnreadableJob:
                 continue
             except NotFound:
-                if name in lost:
-                    # Lost work was on its way to becoming this job, and is still where it was.
-                    await asyncio.to_thread(source.remove, self._settings.work / name)
-                elif await self._is_spare(self._settings.work, name):
+                # Lost work that was on its way to becoming this job is still where it was.
+                if name in lost or await self._is_spare(self._settings.work, name):
                     await asyncio.to_thread(source.remove, self._settings.work / name)
                 else:
                     unknown.append(name)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..domain.job import Job, State
+from ..domain.job import Job
 from ..errors import NotFound, NotReadable, Rejected, ZoetropeError
 from ..graphs.shelf import Recipes
 from ..host import shown
@@ -115,7 +115,7 @@ class Submissions:
     ) -> Job:
         """Make another job of an earlier one's pictures, with some of its ticket changed.
 
-        The files are copied; the caller removes its own. Without a seed among the changes, one is drawn.
+        The files are copied; the caller removes its own. Without a seed among the changes, it gets a random one.
         """
         name = tickets.recipe_name(changes, "", earlier.ticket.recipe)
         values = tickets.repeated(earlier.ticket, changes, self._recipes.get(name))
@@ -204,13 +204,11 @@ async def names_version(ledger: Journal, job_id: str, version: str) -> bool:
 async def has_work(ledger: Journal, job_id: str) -> bool:
     """Whether there is a job that may still need its work folder."""
     try:
-        job = await ledger.get(job_id)
+        return (await ledger.get(job_id)).needs_work
     except UnreadableJob:
         return True
     except NotFound:
         return False
-    # What the intake rejected lies in the inbox's own folder; what was rejected later only here.
-    return job.state is not State.REJECTED or bool(job.stages)
 
 
 async def no_turn() -> None:
