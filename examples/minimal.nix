@@ -1,7 +1,9 @@
 # The minimal configuration of a host; README shows this file.
+{ lib, ... }:
 {
-  # NVIDIA's licence covers the driver and the CUDA libraries.
-  nixpkgs.config.allowUnfree = true;
+  # NVIDIA's licence covers the driver and the CUDA libraries; nothing else that is unfree gets in.
+  nixpkgs.config.allowUnfreePredicate =
+    p: lib.elem (lib.getName p) [ "cuda-wheels" "nvidia-settings" "nvidia-x11" "torch" ];
   hardware.graphics.enable = true;
   hardware.nvidia.open = true;
   services.xserver.videoDrivers = [ "nvidia" ];

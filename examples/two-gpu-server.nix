@@ -1,6 +1,8 @@
 # A server with two GPUs, each with its own ComfyUI, and a page for the local network that requires a token.
+{ lib, ... }:
 {
-  nixpkgs.config.allowUnfree = true;
+  nixpkgs.config.allowUnfreePredicate =
+    p: lib.elem (lib.getName p) [ "cuda-wheels" "nvidia-settings" "nvidia-x11" "torch" ];
   hardware.graphics.enable = true;
   hardware.nvidia.open = true;
   services.xserver.videoDrivers = [ "nvidia" ];

@@ -1,7 +1,9 @@
 # A workstation with an undervolted RTX 5090: a limit on the core clock and an offset keep about the speed of
 # stock at less power. GPUs differ in what they tolerate; begin at half the offset, and let it work for a day.
+{ lib, ... }:
 {
-  nixpkgs.config.allowUnfree = true;
+  nixpkgs.config.allowUnfreePredicate =
+    p: lib.elem (lib.getName p) [ "cuda-wheels" "nvidia-settings" "nvidia-x11" "torch" ];
   hardware.graphics.enable = true;
   hardware.nvidia.open = true;
   services.xserver.videoDrivers = [ "nvidia" ];

@@ -6,7 +6,7 @@ let
   files = lib.filter (lib.hasSuffix ".nix") (lib.attrNames (builtins.readDir ../../examples));
   host =
     file:
-    import "${pkgs.path}/nixos/lib/eval-config.nix" {
+    import (pkgs.path + "/nixos/lib/eval-config.nix") {
       inherit (pkgs.stdenv.hostPlatform) system;
       modules = [
         self.nixosModules.default

@@ -24,7 +24,8 @@ let
 
   # In systemd's lists of paths a blank separates entries, and a percent sign begins a specifier.
   models = map toString ([ cfg.models.directory ] ++ cfg.models.extraDirectories);
-  odd = lib.filter (path: builtins.match ".*[[:space:]%].*" path != null) ([ inbox outbox ] ++ models);
+  odd = lib.filter (path: builtins.match ".*[[:space:]%].*" path != null) ([ inbox outbox data ] ++ models);
+  data = toString cfg.comfyui.dataDir;
   homes = import ./homes.nix { inherit lib; };
   reached = loopbackHost cfg.comfyui.listen && cfg.comfyui.listen != "::1" || cfg.comfyui.listen == "0.0.0.0";
 
@@ -105,6 +106,14 @@ in
       {
         assertion = !(homes.hides (toString cfg.models.directory));
         message = "services.zoetrope.models.directory (${toString cfg.models.directory}) is in a home directory, where the units may write nothing (ProtectHome). Fetched models go to a folder elsewhere, such as /var/lib/zoetrope-models; name the folder in the home in services.zoetrope.models.extraDirectories, and what is there already is used.";
+      }
+      {
+        assertion = !(homes.hides data);
+        message = "services.zoetrope.comfyui.dataDir (${data}) is in a home directory, where ComfyUI may write nothing (ProtectHome). Choose a folder elsewhere, such as /srv/comfyui.";
+      }
+      {
+        assertion = cfg.comfyui.extraPythonPackages == null || cfg.comfyui.package.takesPythonPackages or false;
+        message = "services.zoetrope.comfyui.extraPythonPackages cannot be added to the package in services.zoetrope.comfyui.package, which takes none. Add them where that package is made.";
       }
       {
         assertion = reached;

@@ -8,6 +8,12 @@
 let
   cfg = config.services.zoetrope;
   inherit (cfg) comfyui;
+  package = comfyui.finalPackage;
+  # Where systemd makes and keeps it, unless it is elsewhere.
+  state = "/var/lib/zoetrope-engine";
+  data = toString comfyui.dataDir;
+  moved = data != state;
+  base = if moved then "${data}/%i" else "%S/zoetrope-engine/%i";
   # What an engine's process is made of, in short; it changes with everything that a restart would bring.
   configuration =
     name:
@@ -39,11 +45,21 @@ in
 
     # ComfyUI deletes nothing. Files of our jobs were fetched long ago, or are uploaded again; users' own files
     # are elsewhere in these folders.
-    systemd.tmpfiles.settings."10-zoetrope" = lib.genAttrs [
-      "/var/lib/zoetrope-engine/*/input/zoetrope"
-      "/var/lib/zoetrope-engine/*/output/zoetrope"
-      "/var/lib/zoetrope-engine/*/temp/zoetrope"
-    ] (_: { e.age = "7d"; });
+    systemd.tmpfiles.settings."10-zoetrope" =
+      lib.genAttrs (map (folder: "${data}/*/${folder}/zoetrope") [
+        "input"
+        "output"
+        "temp"
+      ]) (_: { e.age = "7d"; })
+      // lib.optionalAttrs moved (
+        lib.genAttrs ([ data ] ++ map (name: "${data}/${name}") (lib.attrNames cfg.gpus)) (_: {
+          d = {
+            user = "zoetrope-engine";
+            group = "zoetrope-engine";
+            mode = "0750";
+          };
+        })
+      );
 
     systemd.services = {
       # Starts and restarts the engines, at boot and after a switch, and waits for none: the test of the kernels takes
@@ -94,14 +110,14 @@ in
         # zoetrope-engines does that.
         restartIfChanged = false;
         # Room for the fallbacks, which restart it on purpose; a crash loop still ends in a failed unit.
-        unitConfig = {
+        unitConfig = lib.optionalAttrs moved { RequiresMountsFor = data; } // {
           StartLimitIntervalSec = 1800;
           StartLimitBurst = 10;
         };
 
-        environment = comfyui.package.environment // {
+        environment = package.environment // {
           PYTHONUNBUFFERED = "1";
-          HOME = "%S/zoetrope-engine/%i";
+          HOME = base;
           XDG_CACHE_HOME = "%C/zoetrope-engine/%i";
           # Kernels are compiled at run time and loaded from here, so it must not be mounted noexec.
           TRITON_CACHE_DIR = "%C/zoetrope-engine/%i/triton";
@@ -119,9 +135,9 @@ in
           DO_NOT_TRACK = "1";
 
           ZOETROPE_INSTANCE = "%i";
-          ZOETROPE_COMFYUI = "${comfyui.package}/${comfyui.package.source}";
-          ZOETROPE_PYTHON = "${comfyui.package.python}";
-          ZOETROPE_BASE = "%S/zoetrope-engine/%i";
+          ZOETROPE_COMFYUI = "${package}/${package.source}";
+          ZOETROPE_PYTHON = "${package.python}";
+          ZOETROPE_BASE = base;
           ZOETROPE_CACHE = "%C/zoetrope-engine/%i";
           ZOETROPE_RUN = "%t/zoetrope-engine";
           ZOETROPE_NODE_PACKS = "${packList}";
@@ -141,7 +157,7 @@ in
           EnvironmentFile = "-%t/zoetrope-engine/%i.env";
           ExecStart = lib.concatStringsSep " " (
             [
-              (lib.getExe comfyui.package)
+              (lib.getExe package)
               "--base-directory \${ZOETROPE_BASE}"
               "--database-url sqlite:///\${ZOETROPE_BASE}/user/comfyui.db"
               "--listen ${comfyui.listen}"
@@ -155,7 +171,7 @@ in
               "$ZOETROPE_COMFYUI_ARGS"
             ]
           );
-          WorkingDirectory = "%S/zoetrope-engine/%i";
+          WorkingDirectory = base;
           # Kernels are tested and models are checked before ComfyUI starts.
           TimeoutStartSec = "15min";
           TimeoutStopSec = 30;
@@ -168,8 +184,6 @@ in
           User = "zoetrope-engine";
           Group = "zoetrope-engine";
           UMask = "0027";
-          StateDirectory = "zoetrope-engine/%i";
-          StateDirectoryMode = "0750";
           CacheDirectory = "zoetrope-engine/%i";
           CacheDirectoryMode = "0750";
           # Shared by all instances and read by the health checks of the service, also after one has stopped.
@@ -193,7 +207,16 @@ in
             "@system-service"
             "~@privileged"
           ];
-        };
+        }
+        // (
+          if moved then
+            { ReadWritePaths = [ data ]; }
+          else
+            {
+              StateDirectory = "zoetrope-engine/%i";
+              StateDirectoryMode = "0750";
+            }
+        );
       };
     }
     // lib.mapAttrs' (

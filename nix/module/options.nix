@@ -1,7 +1,8 @@
 # Options for folders, recipes, page and packages. GPUs, models and free-form settings have their own files.
-{ lib, pkgs, ... }:
+{ config, lib, pkgs, ... }:
 let
   inherit (lib) mkOption types;
+  cfg = config.services.zoetrope;
   packages = pkgs.zoetropePackages or (import ../packages { inherit pkgs; });
   shipped = lib.attrNames (
     lib.filterAttrs (_: kind: kind == "directory") (builtins.readDir ../../workflows)
@@ -137,6 +138,35 @@ in
         default = packages.comfyui;
         defaultText = lib.literalExpression "zoetropePackages.comfyui";
         description = "ComfyUI with its Python. A package of your own needs the same `passthru`: `python`, `source`, `environment`.";
+      };
+      extraPythonPackages = mkOption {
+        type = types.nullOr (types.functionTo (types.listOf types.package));
+        default = null;
+        example = lib.literalExpression "ps: [ ps.insightface ]";
+        description = ''
+          Further packages of ComfyUI's Python, for node packs of your own. They are taken from nixpkgs' set of this
+          Python, in which torch and all that is pinned are already the pinned ones.
+        '';
+      };
+      finalPackage = mkOption {
+        type = types.package;
+        internal = true;
+        readOnly = true;
+        default =
+          if cfg.comfyui.extraPythonPackages != null && cfg.comfyui.package.takesPythonPackages or false then
+            cfg.comfyui.package.override { inherit (cfg.comfyui) extraPythonPackages; }
+          else
+            cfg.comfyui.package;
+        description = "ComfyUI with the Python packages that were added.";
+      };
+      dataDir = mkOption {
+        type = types.path;
+        default = "/var/lib/zoetrope-engine";
+        example = "/srv/comfyui";
+        description = ''
+          Where each ComfyUI has a folder of its own, by the name of its GPU, with what it writes: `input`, `output`,
+          `temp`, `user` and the links to models and node packs. What is in the old place does not move by itself.
+        '';
       };
       listen = mkOption {
         type = types.str;

@@ -8,20 +8,22 @@
   fetchSource,
   pins,
   python,
+  # Further packages of the runtime's Python: what node packs of your own import.
+  extraPythonPackages ? (_: [ ]),
 }:
 let
   inherit (pins.sources.comfyui) version;
   set = python.pkgs;
-  # Many wheels bring the same empty files (a LICENSE, an __init__.py); whichever wins is the same.
+  # No two of the pinned wheels share a file, so two that do are a mistake.
   pythonEnv = python.buildEnv.override {
-    extraLibs = python.runtimePackages set;
-    ignoreCollisions = true;
+    extraLibs = python.runtimePackages set ++ extraPythonPackages set;
   };
   nvidia = "${set.triton}/${python.sitePackages}/triton/backends/nvidia/bin";
   # What kernels need while they run: Triton compiles a small C file for each, and looks for the driver
   # and the assembler in places that NixOS has not (utensils/comfyui-nix #60 #71).
   environment = {
     CC = "${stdenv.cc}/bin/cc";
+    CXX = "${stdenv.cc}/bin/c++"; # for torch's own compiler
     TRITON_LIBCUDA_PATH = "/run/opengl-driver/lib";
     TRITON_PTXAS_PATH = "${nvidia}/ptxas";
     TRITON_PTXAS_BLACKWELL_PATH = "${nvidia}/ptxas-blackwell";
@@ -40,6 +42,8 @@ stdenvNoCC.mkDerivation {
     runHook preInstall
     mkdir -p $out/share/comfyui $out/bin
     cp -r . $out/share/comfyui
+    # Nothing can be written there later. Checked by hash, as the store changes all times.
+    ${pythonEnv}/bin/python3 -m compileall -q --invalidation-mode unchecked-hash $out/share/comfyui
     makeWrapper ${pythonEnv}/bin/python3 $out/bin/comfyui \
       --add-flags $out/share/comfyui/main.py \
       ${
@@ -61,6 +65,7 @@ stdenvNoCC.mkDerivation {
     inherit environment pythonEnv;
     python = "${pythonEnv}/bin/python3";
     source = "share/comfyui";
+    takesPythonPackages = true; # by `override`
   };
   meta = {
     description = "ComfyUI ${version} with the pinned kernels";

@@ -1,7 +1,10 @@
+{ lib, ... }:
 {
   imports = [ ./hardware-configuration.nix ];
 
-  nixpkgs.config.allowUnfree = true;
+  # NVIDIA's licence covers the driver and the CUDA libraries; nothing else that is unfree gets in.
+  nixpkgs.config.allowUnfreePredicate =
+    p: lib.elem (lib.getName p) [ "cuda-wheels" "nvidia-settings" "nvidia-x11" "torch" ];
   hardware.graphics.enable = true;
   hardware.nvidia.open = true;
   services.xserver.videoDrivers = [ "nvidia" ];

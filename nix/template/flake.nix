@@ -3,8 +3,10 @@
 
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
-    # The path of your checkout of zoetrope. Its wheels were chosen for its own nixpkgs pin.
+    # The path of your checkout of zoetrope. Its packages are built with the nixpkgs of this host; which revision they were
+    # made for is in its nix/pins.json.
     zoetrope.url = "git+file:///srv/zoetrope/source";
+    zoetrope.inputs.nixpkgs.follows = "nixpkgs";
   };
 
   outputs =

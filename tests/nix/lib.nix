@@ -186,6 +186,24 @@ let
       in
       self;
     lazyAttrsOf = attrsOf;
+    functionTo =
+      type:
+      let
+        self = {
+          name = "function that evaluates to a(n) ${type.name}";
+          check = builtins.isFunction;
+          merge =
+            loc: defs:
+            let
+              ds = best (concatMap leaf defs);
+            in
+            if b.all (d: builtins.isFunction d.v) ds then
+              argument: type.merge (loc ++ [ "<function body>" ]) (map (d: d.v argument) ds)
+            else
+              refuse loc self;
+        };
+      in
+      self;
     nullOr = type: {
       name = "null or ${type.name}";
       check = v: v == null || type.check v;

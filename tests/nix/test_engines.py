@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.nix.render import said
+from tests.nix.render import host, said
 from zoetrope.reload import FIXED
 
 pytestmark = pytest.mark.system("nix-instantiate")
@@ -103,6 +103,36 @@ def test_settings_are_read_again_and_those_that_cannot_change_restart_the_servic
     before = triggers(gpu % 300, helper)
     assert triggers(gpu % 300 + 'settings.inbox.duplicates = "always";', helper) == before
     assert triggers(gpu % 301, helper) != before
+
+
+def test_comfyui_s_data_may_lie_on_another_disk():
+    found = said('comfyui.dataDir = "/srv/comfyui"; gpus = { "0" = { }; "1" = { }; };')
+    assert found["failed"] == []
+    unit = found["units"]["zoetrope-comfyui@.service"].splitlines()
+    assert {
+        'Environment="ZOETROPE_BASE=/srv/comfyui/%i"',
+        "WorkingDirectory=/srv/comfyui/%i",
+        "ReadWritePaths=/srv/comfyui",
+        "RequiresMountsFor=/srv/comfyui",
+    } <= set(unit)
+    assert not any(line.startswith("StateDirectory") for line in unit)
+    lines = found["tmpfiles"]["10-zoetrope"].splitlines()
+    for folder in ("", "/0", "/1"):
+        assert f"d /srv/comfyui{folder} 0750 zoetrope-engine zoetrope-engine - -" in lines
+    assert any(line.startswith("e /srv/comfyui/*/input/zoetrope ") for line in lines)
+
+
+def test_python_packages_for_node_packs_of_ones_own_are_another_comfyui():
+    plain, more = (
+        host(fakes=False, extra=f"{{ services.zoetrope = {{ enable = true; {text} }}; }}")
+        for text in ("", "comfyui.extraPythonPackages = ps: [ ps.aiohttp ];")
+    )
+    starts = [
+        re.findall("ExecStart=(\\S+)", found["units"]["zoetrope-comfyui@.service"])
+        for found in (plain, more)
+    ]
+    assert plain["failed"] == more["failed"] == []
+    assert starts[0] != starts[1]
 
 
 def test_a_gpu_is_expected_unless_the_host_says_that_there_is_none():

@@ -304,6 +304,15 @@ SENTENCES = [
         'models.directory = "/home/ada/models";',
         "(/home/ada/models) is in a home directory, where the units may write nothing",
     ),
+    (
+        'comfyui.dataDir = "/home/ada/comfy";',
+        "(/home/ada/comfy) is in a home directory, where ComfyUI",
+    ),
+    ('comfyui.dataDir = "/srv/my comfy";', "/srv/my comfy contains a blank or a percent sign"),
+    (
+        "comfyui.extraPythonPackages = ps: [ ];",
+        "extraPythonPackages cannot be added to the package in services.zoetrope.comfyui.package",
+    ),
     ('comfyui.listen = "192.168.1.10";', "the service reaches ComfyUI at 127.0.0.1"),
     ('comfyui.listen = "::1";', "the service reaches ComfyUI at 127.0.0.1"),
     ('gpus = { "0" = { }; "1".port = 8188; };', "two services use the same port"),

@@ -162,9 +162,30 @@ def test_comfyui_brings_what_kernels_need_while_they_run():
     found = evaluate("scope.comfyui.environment")
     assert found["TRITON_LIBCUDA_PATH"] == "/run/opengl-driver/lib"
     assert found["TRITON_PTXAS_PATH"].endswith("/triton/backends/nvidia/bin/ptxas")
-    assert found["CC"].endswith("/bin/cc")
+    assert (found["CC"][-7:], found["CXX"][-8:]) == ("/bin/cc", "/bin/c++")
     assert found["LD_LIBRARY_PATH"].startswith("/run/opengl-driver/lib:")
     assert found["ZOETROPE_MIN_DRIVER"] == PINS["driver"]
+
+
+def test_two_packages_with_the_same_file_are_a_mistake():
+    assert evaluate("scope.comfyui.pythonEnv.arguments.ignoreCollisions") is False
+
+
+def test_what_cannot_be_compiled_later_is_compiled_when_it_is_built():
+    for package in ("scope.comfyui", "scope.nodePacks.gguf"):
+        script = evaluate(f"{package}.arguments.installPhase")
+        assert "-m compileall -q --invalidation-mode unchecked-hash $out" in script
+
+
+def test_further_python_packages_come_from_the_set_with_the_pinned_ones():
+    found = evaluate(
+        "let more = scope.comfyui.override { extraPythonPackages = ps: [ ps.aiohttp ps.torch ]; };"
+        " in { libs = names more.pythonEnv.arguments.extraLibs; one = more.python == scope.comfyui.python;"
+        ' torch = lib.filter (p: p.arguments.pname == "torch") more.pythonEnv.arguments.extraLibs'
+        " == [ scope.torch scope.torch ]; }"
+    )
+    assert "aiohttp" in found["libs"]
+    assert (found["one"], found["torch"]) == (False, True)
 
 
 def test_comfyui_is_checked_with_its_own_python_before_it_is_installed():

@@ -6,6 +6,7 @@
   stdenvNoCC,
   fetchSource,
   pins,
+  python,
 }:
 let
   pack =
@@ -23,6 +24,8 @@ let
       installPhase = ''
         runHook preInstall
         cp -r . $out
+        # Nothing can be written there later. A file that no Python reads, such as a template, is no reason to fail.
+        ${python}/bin/python3 -m compileall -q --invalidation-mode unchecked-hash $out || true
         runHook postInstall
       '';
       # The folder's name under custom_nodes; some packs look for themselves under their own.
