@@ -27,6 +27,15 @@ engines = [ {{ name = "e0", url = "http://127.0.0.1:9" }} ]
 """
 
 
+@pytest.fixture
+def config(tmp_path):
+    """The settings file of a host with an inbox."""
+    (tmp_path / "inbox").mkdir()
+    file = tmp_path / "zoetrope.toml"
+    file.write_text(CONFIG.format(tmp_path))
+    return file
+
+
 async def test_work_is_called_off_once_and_may_clean_up_in_peace(monkeypatch):
     monkeypatch.setattr(app, "STOP_SECONDS", 0.05)
     cleaning, cleaned, cancelled = asyncio.Event(), asyncio.Event(), []
@@ -89,10 +98,7 @@ sys.exit(app.run(lambda: parse(text, "test.toml")))
 """
 
 
-def test_a_thread_that_hangs_on_a_dead_share_does_not_hold_up_the_end(tmp_path):
-    (tmp_path / "inbox").mkdir()
-    config = tmp_path / "zoetrope.toml"
-    config.write_text(CONFIG.format(tmp_path))
+def test_a_thread_that_hangs_on_a_dead_share_does_not_hold_up_the_end(config):
     process = subprocess.Popen(
         [sys.executable, "-c", HANGING, str(config)],
         stdout=subprocess.PIPE,
@@ -126,10 +132,7 @@ sys.exit(app.run(lambda: parse(text, "test.toml")))
 """
 
 
-def test_a_start_on_a_host_without_a_thread_left_says_so_and_leaves_it_to_the_next(tmp_path):
-    (tmp_path / "inbox").mkdir()
-    config = tmp_path / "zoetrope.toml"
-    config.write_text(CONFIG.format(tmp_path))
+def test_a_start_on_a_host_without_a_thread_left_says_so_and_leaves_it_to_the_next(config):
     done = subprocess.run(
         [sys.executable, "-c", SPENT, str(config)], capture_output=True, text=True, timeout=60
     )
@@ -151,7 +154,7 @@ class Heard(Notifier):
 
 @pytest.mark.parametrize("question", ["open", "fact", "counts"])
 async def test_a_ledger_that_does_not_answer_at_the_start_is_waited_for(
-    tmp_path, monkeypatch, question
+    tmp_path, config, monkeypatch, question
 ):
     monkeypatch.setattr("zoetrope.store.retry.RETRY_SECONDS", 0.01)
     real = getattr(Ledger, question)
@@ -163,10 +166,9 @@ async def test_a_ledger_that_does_not_answer_at_the_start_is_waited_for(
         return await real(*args)
 
     monkeypatch.setattr(Ledger, question, ask)
-    (tmp_path / "inbox").mkdir()
     (tmp_path / "state").mkdir()
     notifier, stop = Heard(), asyncio.Event()
-    service = app.App(parse(CONFIG.format(tmp_path), "test.toml"), notifier)
+    service = app.App(parse(config.read_text(), "test.toml"), notifier)
     running = asyncio.create_task(service.run(stop))
     async with asyncio.timeout(60):
         for _ in range(2):
@@ -178,7 +180,7 @@ async def test_a_ledger_that_does_not_answer_at_the_start_is_waited_for(
 
 
 async def test_what_an_earlier_part_still_removes_after_a_reload_is_no_version_of_a_new_job(
-    tmp_path, monkeypatch
+    config, monkeypatch
 ):
     """Its sweep runs on a thread, which a cancelled task leaves behind."""
     shelves: list[Recipes] = []
@@ -201,8 +203,7 @@ async def test_what_an_earlier_part_still_removes_after_a_reload_is_no_version_o
 
     monkeypatch.setattr(Versions, "forget", late)
     monkeypatch.setattr(app, "of_host", shelf)
-    (tmp_path / "inbox").mkdir()
-    text = CONFIG.format(tmp_path) + f'recipes.path = ["{RECIPES}"]\n'
+    text = config.read_text() + f'recipes.path = ["{RECIPES}"]\n'
     settings = parse(text, "test.toml")
     version = Versions(settings.recipe_versions).keep(load(RECIPES / "tiny"))
     changed = parse(text + "inbox.settle_seconds = 9\n", "test.toml")

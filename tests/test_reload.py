@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.running import draw, until, videos
+from tests.fakes.running import draw, states, until, videos
 from tests.fakes.service import EngineProcess
 from zoetrope.reload import FIXED, reload
 from zoetrope.settings import Settings, parse
@@ -85,7 +85,7 @@ def test_a_reload_in_mid_stage_keeps_the_process_and_the_prompt(service, engine)
     service.start()
     pid = service.process.pid
     draw(service.inbox / "cat.png")
-    until(lambda: [j["state"] for j in service.get("/api/v1/jobs")["jobs"]] == ["running"], "a job")
+    until(lambda: states(service) == ["running"], "the job to run")
     service.reload("settle_seconds = 0.2", "settle_seconds = 0.3")
     said(service, "changed: inbox.settle_seconds")
     videos(service)

@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.request
 
-from tests.fakes.running import draw, until, videos
+from tests.fakes.running import draw, states, until, videos
 from tests.fakes.service import ServiceProcess
 
 
@@ -23,12 +23,6 @@ def slow(url):
     urllib.request.urlopen(asked).close()
 
 
-def running(service):
-    until(
-        lambda: [j["state"] for j in service.get("/api/v1/jobs")["jobs"]][:1] == ["running"], "it"
-    )
-
-
 def attempts(service):
     jobs = service.get("/api/v1/jobs")["jobs"]
     found = [service.get(f"/api/v1/jobs/{job['id']}") for job in jobs]
@@ -42,7 +36,7 @@ def test_neither_a_reload_nor_a_restart_of_the_service_costs_a_stage_a_try(tmp_p
         url = engine_of(service)["url"]
         slow(url)
         draw(service.inbox / "cat.png")
-        running(service)
+        until(lambda: states(service) == ["running"], "the job to run")
         service.reload("settle_seconds = 0.2", "settle_seconds = 0.3")
         until(lambda: "changed: inbox.settle_seconds" in service.log.read_text(), "the reload")
         assert engine_of(service)["url"] == url

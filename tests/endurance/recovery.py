@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import time
 
-from tests.bench.host import finished_job
 from tests.endurance.part import Part
-from tests.fakes.ledger import fill
-from tests.fakes.service import ServiceProcess
-from zoetrope.domain.job import State
+from tests.fakes.long_queue import queued_service
 
 QUEUED = 10_000
 LIMIT = 2.0  # seconds
-NOBODY = "http://127.0.0.1:9"  # no engine answers there
 
 
 def recovery(part: Part) -> None:
     """Fill a ledger, kill the service that works with it, and time the next start."""
-    root = part.root / "world"
-    service = ServiceProcess(root, NOBODY)
-    jobs = [finished_job(number, State.QUEUED) for number in range(QUEUED)]
-    fill(service.state / "ledger.db", jobs)
-    for job in jobs:
-        folder = service.state / "work" / job.id
-        folder.mkdir(parents=True)
-        (folder / "p.png").write_bytes(b"x")
+    service, _ = queued_service(part.root / "world", QUEUED)
     times: list[float] = []
     service.start()
     try:

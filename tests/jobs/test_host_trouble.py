@@ -6,12 +6,13 @@ import logging
 import os
 import shutil
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.fakes.pipeline import RECIPES, Pipeline, order
-from zoetrope.domain.job import State
+from zoetrope.domain.job import Job, State
 from zoetrope.errors import DiskFull, LedgerError
 from zoetrope.jobs.outbox import Outbox
 
@@ -221,34 +222,32 @@ async def test_a_job_whose_work_file_is_missing_at_the_start_waits_for_it_alone(
     assert f"made-{made.short}/made.mp4" in pipeline.videos()
 
 
-async def test_a_picture_that_is_missing_before_it_was_sent_lets_others_go_first(pipeline):
+async def lost(pipeline: Pipeline) -> tuple[Job, Path]:
+    """Take a job's picture away before it is sent, and give the job as it waits, with the picture's place."""
     order(pipeline, "slow", seconds=0.2, times=1)
     await pipeline.drop(stem="first")
     job = await pipeline.drop(stem="lost")
     picture = pipeline.settings.work / job.id / "cat.png"
     picture.rename(pipeline.root / "kept.png")
-    held = await pipeline.waits(job, "missing")
+    return await pipeline.waits(job, "missing"), picture
+
+
+async def test_a_picture_that_is_missing_before_it_was_sent_lets_others_go_first(pipeline):
+    held, picture = await lost(pipeline)
     assert (held.state, held.attempt) == (State.QUEUED, None)
     await pipeline.becomes(await pipeline.drop(stem="later"), State.DONE)
-    assert (await pipeline.ledger.get(job.id)).state is State.QUEUED
+    assert (await pipeline.ledger.get(held.id)).state is State.QUEUED
     (pipeline.root / "kept.png").rename(picture)
-    job = await pipeline.becomes(job, State.DONE)
+    job = await pipeline.becomes(held, State.DONE)
     assert [len(s.attempts) for s in job.stages] == [1, 1]
 
 
 async def test_a_picture_that_stays_missing_is_logged_once_and_the_way_out_can_be_gone(
-    pipeline, monkeypatch, caplog
+    pipeline, caplog
 ):
-    for name in ("HOST_SECONDS", "LONGEST_WAIT"):
-        monkeypatch.setattr(f"zoetrope.jobs.settlement.{name}", 0.05)
     caplog.set_level("INFO")
-    order(pipeline, "slow", seconds=0.2, times=1)
-    await pipeline.drop(stem="first")
-    job = await pipeline.drop(stem="lost")
-    picture = pipeline.settings.work / job.id / "cat.png"
-    picture.rename(pipeline.root / "kept.png")
-    held = await pipeline.waits(job, "missing")
-    assert held.reason.next_step.endswith(
+    job, picture = await lost(pipeline)
+    assert job.reason.next_step.endswith(
         f"zoetrope cancel {job.short}) and drop the picture again."
     )
     tries = 0

@@ -4,6 +4,54 @@ import pytest
 
 from zoetrope.engine.comfyui.failure import failure
 
+# A disk that takes nothing is said in the words of whoever wrote to it.
+DISKS = [
+    ("OSError", "[Errno 28] No space left on device: '/o/clip.mp4'", "engine-disk-full"),
+    ("OSError", "[Errno 122] Disk quota exceeded", "engine-disk-full"),
+    ("OSError", "[Errno 30] Read-only file system: '/o/x.png'", "engine-read-only"),
+    ("OSError", "[WinError 112] There is not enough space on the disk", "engine-disk-full"),
+    ("av.error.OSError", "[Errno 28] No space left on device: 'x'", "engine-disk-full"),
+    (
+        "Exception",
+        "An error occurred in the ffmpeg subprocess:\nav_write(): No space left on device",
+        "engine-disk-full",
+    ),
+    (
+        "RuntimeError",
+        "[enforce fail at inline_container.cc:595] . unexpected pos 64 vs 0",
+        "engine-disk-full",
+    ),
+    (
+        "RuntimeError",
+        "PytorchStreamWriter failed writing file data/0: file write failed",
+        "engine-disk-full",
+    ),
+    (
+        "safetensors._safetensors_rust.SafetensorError",
+        "Error while serializing: I/O error: No space left on device (os error 28)",
+        "engine-disk-full",
+    ),
+    (
+        "safetensors._safetensors_rust.SafetensorError",
+        "Error while serializing: I/O error: Read-only file system (os error 30)",
+        "engine-read-only",
+    ),
+    ("sqlite3.OperationalError", "database or disk is full", "engine-disk-full"),
+]
+
+
+def told_apart(exception, text, kind):
+    found = failure(
+        {
+            "node_id": "3",
+            "node_type": "X",
+            "exception_type": exception,
+            "exception_message": text + "\n",
+        }
+    )
+    assert found.kind == kind
+    assert found.message
+
 
 @pytest.mark.parametrize(
     ("exception", "text", "kind"),
@@ -31,52 +79,17 @@ from zoetrope.engine.comfyui.failure import failure
         ("ModuleNotFoundError", "No module named 'sageattention'", "package"),
         ("FileNotFoundError", "[Errno 2] No such file", "file"),
         ("ValueError", "odd", "node"),
-        ("OSError", "[Errno 28] No space left on device: '/o/clip.mp4'", "engine-disk-full"),
-        ("OSError", "[Errno 122] Disk quota exceeded", "engine-disk-full"),
-        ("OSError", "[Errno 30] Read-only file system: '/o/x.png'", "engine-read-only"),
-        ("OSError", "[WinError 112] There is not enough space on the disk", "engine-disk-full"),
-        ("av.error.OSError", "[Errno 28] No space left on device: 'x'", "engine-disk-full"),
-        (
-            "Exception",
-            "An error occurred in the ffmpeg subprocess:\nav_write(): No space left on device",
-            "engine-disk-full",
-        ),
-        (
-            "RuntimeError",
-            "[enforce fail at inline_container.cc:595] . unexpected pos 64 vs 0",
-            "engine-disk-full",
-        ),
-        (
-            "RuntimeError",
-            "PytorchStreamWriter failed writing file data/0: file write failed",
-            "engine-disk-full",
-        ),
-        (
-            "safetensors._safetensors_rust.SafetensorError",
-            "Error while serializing: I/O error: No space left on device (os error 28)",
-            "engine-disk-full",
-        ),
-        (
-            "safetensors._safetensors_rust.SafetensorError",
-            "Error while serializing: I/O error: Read-only file system (os error 30)",
-            "engine-read-only",
-        ),
-        ("sqlite3.OperationalError", "database or disk is full", "engine-disk-full"),
         ("RuntimeError", "PytorchStreamReader failed reading zip archive", "node"),
         ("OSError", "[Errno 281] odd", "node"),
     ],
 )
 def test_errors_are_told_apart(exception, text, kind):
-    found = failure(
-        {
-            "node_id": "3",
-            "node_type": "X",
-            "exception_type": exception,
-            "exception_message": text + "\n",
-        }
-    )
-    assert found.kind == kind
-    assert found.message
+    told_apart(exception, text, kind)
+
+
+@pytest.mark.parametrize(("exception", "text", "kind"), DISKS)
+def test_a_disk_of_the_engine_that_takes_nothing_is_recognised(exception, text, kind):
+    told_apart(exception, text, kind)
 
 
 ODD = (None, [], {}, True, 3, 2.5, float("nan"), "\ud800", "\0", 10**5000)
