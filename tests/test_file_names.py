@@ -19,7 +19,7 @@ from zoetrope.host import shown
 from zoetrope.inbox.claim import Claim
 from zoetrope.inbox.entry import classify
 from zoetrope.inbox.job_input import from_claim, from_upload
-from zoetrope.inbox.refusal import free_name, reason_name
+from zoetrope.inbox.refusal import free_names, reason_name
 from zoetrope.jobs.outbox import contents, folder_name
 
 ID = "1f3a9c2e" * 4
@@ -129,7 +129,7 @@ def test_a_name_that_is_taken_gets_a_number_that_fits(raw):
         return
     with tempfile.TemporaryDirectory() as root, Beneath(root) as tree:
         for _ in range(3):
-            free = free_name(tree, "", name)
+            (free,) = free_names(tree, "", [name])
             assert len(os.fsencode(free)) <= NAME_BYTES
             Path(root, free).touch(exist_ok=False)
 

@@ -20,7 +20,7 @@ from ..host import shown
 from ..jobs.outbox_identity import OutboxIdentity
 from ..transfer import carry, copy
 from . import found_claims
-from .entry import CLAIMED, REFUSED, Entry, EntryKind, classify, key_of, ticket_names
+from .entry import CLAIMED, REFUSED, Entry, EntryKind, classify, key_of, rejected_from, ticket_names
 from .ownership import ClaimFolders
 from .refusal import Refusal, explain, free_names, joined, withdraw
 
@@ -271,7 +271,7 @@ class Claims:
                 _unlink(tree, claim.at(path))
             for path in claim.pictures:
                 folder, _, name = path.rpartition("/")
-                withdraw(tree, joined(REFUSED, folder) if folder else REFUSED, name)
+                withdraw(tree, rejected_from(folder), name)
             tree.prune(claim.home)
         self.forget(claim.id)
 
@@ -290,7 +290,7 @@ class Claims:
             if not tree.is_folder(claim.home):
                 # Gone with its share, perhaps: nothing may be made where the share was mounted.
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(claim.root))
-            target = "/".join(part for part in (REFUSED, claim.folder) if part)
+            target = rejected_from(claim.folder)
             tree.make(target)
             with self._refusing:
                 why = self._carry(tree, claim, target, reason)

@@ -84,6 +84,11 @@ def is_foreign(name: str) -> bool:
     return name.startswith((".", "~$")) or name.endswith("~") or name.lower() in _FOREIGN
 
 
+def rejected_from(folder: str) -> str:
+    """Name the folder where pictures of one folder of the inbox go when they are rejected."""
+    return f"{REFUSED}/{folder}" if folder else REFUSED
+
+
 def key_of(entry: Entry) -> tuple[str, str]:
     """Say what belongs to one picture: one folder and stem, in whichever way a system writes its accents."""
     return entry.folder, unicodedata.normalize("NFC", entry.stem)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count, takewhile
 from typing import Literal, get_args
 
 import msgspec
@@ -75,22 +76,19 @@ def _again(refusal: Refusal) -> list[str]:
 def explain(tree: Beneath, folder: str, refusal: Refusal) -> str:
     """Write a picture's reason next to it and give its path; only an earlier reason of ours is replaced."""
     content = text(refusal).encode()
-    name = reason_name(refusal.name)
-    earlier, number = joined(folder, name), 1
-    while tree.exists(earlier):
-        if is_ours(tree, earlier, refusal.name):
-            tree.write(earlier, content)
-            return earlier
-        number += 1
-        earlier = joined(folder, _with_number(name, number))
+    places = _places(folder, refusal.name)
+    while tree.exists(path := next(places)):
+        if is_ours(tree, path, refusal.name):
+            tree.write(path, content)
+            return path
     while True:
-        path = joined(folder, numbered(tree, folder, name.removesuffix(WHY), WHY))
         # A file that somebody made since is theirs; the next number is tried.
         with contextlib.suppress(FileExistsError):
             with open(tree.create(path), "wb") as file:  # noqa: PTH123 - a descriptor
                 file.write(content)
                 flush(file)
             return path
+        path = next(places)
 
 
 def withdraw(tree: Beneath, folder: str, name: str) -> None:
@@ -104,11 +102,6 @@ def withdraw(tree: Beneath, folder: str, name: str) -> None:
 def reason_name(name: str) -> str:
     """Name a picture's reason; a long name is cut, so that any file system takes it."""
     return fitted(name, WHY)
-
-
-def free_name(tree: Beneath, folder: str, name: str) -> str:
-    """Find a name that is not taken in a folder: the file's own, or that with a number."""
-    return numbered(tree, folder, *split(name))
 
 
 def free_names(tree: Beneath, folder: str, names: Sequence[str]) -> list[str]:
@@ -135,15 +128,6 @@ def renamed(name: str, more: str) -> str:
     return fitted(stem, f"{more}{half}{suffix}")
 
 
-def numbered(tree: Beneath, folder: str, base: str, suffix: str) -> str:
-    """Find a name that is not taken in a folder, with a number between base and suffix if needed."""
-    found, number = fitted(base, suffix), 1
-    while tree.exists(joined(folder, found)):
-        number += 1
-        found = fitted(base, f" ({number}){suffix}")
-    return found
-
-
 def joined(folder: str, name: str) -> str:
     """Give a name's path below the inbox; "" is the inbox itself."""
     return f"{folder}/{name}" if folder else name
@@ -156,17 +140,18 @@ def is_ours(tree: Beneath, path: str, name: str) -> bool:
 
 def reason_of(tree: Beneath, folder: str, name: str, job: str) -> str:
     """Find the reason of ours that says why a job with such a picture failed; "" if there is none."""
-    found, number = joined(folder, reason_name(name)), 1
-    while tree.exists(found):
-        if is_ours(tree, found, name) and _job(tree, found) == job:
-            return found
-        number += 1
-        found = joined(folder, _with_number(reason_name(name), number))
+    for path in takewhile(tree.exists, _places(folder, name)):
+        if is_ours(tree, path, name) and _job(tree, path) == job:
+            return path
     return ""
 
 
-def _with_number(reason: str, number: int) -> str:
-    return fitted(reason.removesuffix(WHY), f" ({number}){WHY}")
+def _places(folder: str, name: str) -> Iterator[str]:
+    """Give the paths that a picture's reason may have, without end: where one is taken, the next has a number."""
+    reason = reason_name(name)
+    yield joined(folder, reason)
+    for number in count(2):
+        yield joined(folder, fitted(reason.removesuffix(WHY), f" ({number}){WHY}"))
 
 
 def _job(tree: Beneath, path: str) -> str:

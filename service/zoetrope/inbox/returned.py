@@ -22,7 +22,7 @@ from ..file_names import fitted, split
 from ..jobs.outbox_identity import OutboxIdentity
 from ..settings import Settings
 from . import ticket_text
-from .entry import CLAIMED, REFUSED, classify
+from .entry import CLAIMED, classify, rejected_from
 from .refusal import Ending, Refusal, explain, joined, reason_of, renamed
 
 log = logging.getLogger("zoetrope.inbox")
@@ -108,7 +108,7 @@ class Returned:
         return failed
 
     def _lay(self, job: Job, home: Path) -> None:
-        folder = _folder(job)
+        folder = rejected_from(job.folder)
         with Beneath(home) as tree:
             self._need_present(tree, home)
             tree.make(folder)
@@ -149,7 +149,7 @@ class Returned:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(home / CLAIMED))
 
     def _take_away(self, job: Job, home: Path) -> None:
-        folder = _folder(job)
+        folder = rejected_from(job.folder)
         with contextlib.suppress(FileNotFoundError), Beneath(home) as tree:
             if (entry := _laid(tree, folder, job)) is not None:
                 entry.remove(tree, folder, job)
@@ -223,10 +223,6 @@ def _entries(job: Job) -> Iterator[_Entry]:
             ticket=renamed(ticket, more) if ticket else "",
             images=images,
         )
-
-
-def _folder(job: Job) -> str:
-    return joined(REFUSED, job.folder) if job.folder else REFUSED
 
 
 def _hash(tree: Beneath, path: str) -> str:

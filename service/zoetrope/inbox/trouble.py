@@ -11,7 +11,7 @@ from ..errors import DiskFull, Reason, ZoetropeError, is_disk_full
 from ..host import place_of, shown, trouble
 from ..jobs.room import first_short
 from ..settings import Settings
-from .entry import CLAIMED, REFUSED
+from .entry import CLAIMED, REFUSED, rejected_from
 
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -71,7 +71,7 @@ def closed_alone(error: OSError, inbox: Path, folder: str, home: str = "") -> Re
             into = place.is_relative_to(inbox / REFUSED)
             if not folder or (home and not into and _is_closed(tree, f"{home}/{folder}")):
                 return closed(REFUSED, "into") if into else closed(home, "out of")
-            return closed(f"{REFUSED}/{folder}" if into else folder, "into" if into else "out of")
+            return closed(rejected_from(folder), "into") if into else closed(folder, "out of")
     return None
 
 
