@@ -146,8 +146,7 @@ class EngineWatch:
             reason = Reason(
                 "engine-broken",
                 f"{name} cannot work any more: {failure.message}",
-                "Restart the engine; the jobs go on by themselves. With engines.restart set, the"
-                " service does that.",
+                stall.RESTART_IT,
             )
             prompt_id = attempt.prompt_id if attempt is not None else ""
             self._broken_process = _BrokenProcess(reason, self.engine.reconnects, prompt_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Outages:
-    """Remembers for the whole process when each engine was last heard of, by its name and address."""
+    """Remembers for the whole process since when each engine is away, by its name and address."""
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}

@@ -157,7 +157,7 @@ def read_run_now(file: Path) -> RunNow | None:
     """Read whether a user wanted stages to start outside the hours; what cannot be read was not wanted."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=primed(RunNow))
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (OSError, *UNREADABLE):
         return None
 
 

@@ -9,6 +9,9 @@ import msgspec
 from ..engine.protocol import QueueEntry
 from ..errors import Reason
 
+# What to do about a process that is of no use any more.
+RESTART_IT = "Restart the engine; the jobs go on by themselves. With engines.restart set, the service does that."
+
 
 class Stall(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine's queue has shown since a moment, without any sign that something works on it."""
@@ -65,6 +68,5 @@ def judge(found: Stall | None, engine: str, *, now: float, limit: float) -> Reas
     return Reason(
         "engine-stuck",
         f"{engine} answers but {what}: its worker has ended or hangs.",
-        "Restart the engine; the jobs go on by themselves. With engines.restart set, the service"
-        " does that.",
+        RESTART_IT,
     )
