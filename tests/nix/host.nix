@@ -110,10 +110,10 @@ in
     systemd.targets = units { };
     systemd.tmpfiles.settings = mkOption {
       type = types.attrsOf (types.attrsOf (types.attrsOf (types.submodule {
-        options = lib.genAttrs [ "user" "group" "mode" "age" "argument" ] (_: mkOption {
+        options = lib.genAttrs [ "user" "group" "mode" "age" ] (_: mkOption {
           type = types.str;
           default = "-";
-        });
+        }) // { argument = text; };
       })));
       default = { };
     };

@@ -239,6 +239,7 @@ let
     "bash"
     "coreutils"
     "findutils"
+    "glibcLocales"
     "gnugrep"
     "gnumake"
     "gnused"
@@ -246,6 +247,7 @@ let
     "nixfmt"
     "shellcheck"
     "systemd"
+    "tzdata"
     "unzip"
     "zlib"
   ] (

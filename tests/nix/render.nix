@@ -48,7 +48,12 @@ let
     pkgs.gnused
     pkgs.systemd
   ];
-  usual.PATH = "${lib.makeBinPath tools}:${lib.concatMapStringsSep ":" (p: "${p}/sbin") tools}";
+  # What NixOS gives to every service; the latter two restart it when time zones or languages are updated.
+  usual = {
+    PATH = "${lib.makeBinPath tools}:${lib.concatMapStringsSep ":" (p: "${p}/sbin") tools}";
+    TZDIR = "${pkgs.tzdata}/share/zoneinfo";
+    LOCALE_ARCHIVE = "${pkgs.glibcLocales}/lib/locale/locale-archive";
+  };
   service =
     name: unit:
     head name unit
@@ -76,9 +81,10 @@ let
     name: unit: lib.nameValuePair "${name}.target.d/overrides.conf" (head name unit)
   ) config.systemd.targets;
 
+  escaped = builtins.replaceStrings [ "\t" "\n" "\r" " " "\\" ] [ "\\x9" "\\xa" "\\xd" "\\x20" "\\x5c" ];
   line =
     path: kind: rule:
-    "${kind} ${path} ${rule.mode} ${rule.user} ${rule.group} ${rule.age} ${rule.argument}\n";
+    "'${kind}' '${path}' '${rule.mode}' '${rule.user}' '${rule.group}' '${rule.age}' ${escaped rule.argument}\n";
 in
 {
   units =

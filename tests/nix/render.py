@@ -70,6 +70,11 @@ def host(
     return facts
 
 
+def rule(kind: str, path: str, mode: str, user: str, group: str) -> str:
+    """Write the rule of tmpfiles that makes something, as NixOS does."""
+    return f"'{kind}' '{path}' '{mode}' '{user}' '{group}' '-' "
+
+
 def said(text: str, besides: str = "") -> dict[str, Any]:
     """Evaluate a host with these options of ours, and others besides."""
     ours = f"services.zoetrope = {{ enable = true; {text} }};"

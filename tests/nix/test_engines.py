@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.nix.render import host, said
+from tests.nix.render import host, rule, said
 from zoetrope.reload import FIXED
 
 pytestmark = pytest.mark.system("nix-instantiate")
@@ -118,8 +118,11 @@ def test_comfyui_s_data_may_lie_on_another_disk():
     assert not any(line.startswith("StateDirectory") for line in unit)
     lines = found["tmpfiles"]["10-zoetrope"].splitlines()
     for folder in ("", "/0", "/1"):
-        assert f"d /srv/comfyui{folder} 0750 zoetrope-engine zoetrope-engine - -" in lines
-    assert any(line.startswith("e /srv/comfyui/*/input/zoetrope ") for line in lines)
+        assert (
+            rule("d", f"/srv/comfyui{folder}", "0750", "zoetrope-engine", "zoetrope-engine")
+            in lines
+        )
+    assert any(line.startswith("'e' '/srv/comfyui/*/input/zoetrope' ") for line in lines)
 
 
 def test_python_packages_for_node_packs_of_ones_own_are_another_comfyui():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nix.render import NixError, build, host, said
+from tests.nix.render import NixError, build, host, rule, said
 
 pytestmark = pytest.mark.system("nix-instantiate")
 
@@ -65,9 +65,9 @@ def test_how_long_things_are_kept_is_a_setting_like_any_other():
 def test_the_inbox_is_for_the_group_and_the_engine_reads_neither():
     found = said('inbox.group = "family";')
     lines = found["tmpfiles"]["10-zoetrope"].splitlines()
-    assert "d /srv/zoetrope/inbox 3770 zoetrope family - -" in lines
-    assert "d /srv/zoetrope/inbox/.zoetrope 2700 zoetrope family - -" in lines
-    assert "d /srv/zoetrope/outbox 2770 zoetrope family - -" in lines
+    assert rule("d", "/srv/zoetrope/inbox", "3770", "zoetrope", "family") in lines
+    assert rule("d", "/srv/zoetrope/inbox/.zoetrope", "2700", "zoetrope", "family") in lines
+    assert rule("d", "/srv/zoetrope/outbox", "2770", "zoetrope", "family") in lines
     assert found["users"]["users"]["zoetrope"]["extraGroups"] == ["family"]
     assert "family" in found["users"]["groups"]
     assert found["users"]["users"]["zoetrope-engine"]["extraGroups"] == []
@@ -91,7 +91,7 @@ def test_the_share_has_a_group_of_its_own_and_keeps_the_members_of_an_older_host
     """
     found = said("", users)
     lines = found["tmpfiles"]["10-zoetrope"].splitlines()
-    assert "d /srv/zoetrope/inbox 3770 zoetrope zoetrope-share - -" in lines
+    assert rule("d", "/srv/zoetrope/inbox", "3770", "zoetrope", "zoetrope-share") in lines
     members = found["users"]["groups"]["zoetrope-share"]["members"]
     assert sorted(members) == [
         *("ada", "ben", "cleo", "dorothy", "edgar", "finn", "gus"),
@@ -105,7 +105,7 @@ def test_the_share_has_a_group_of_its_own_and_keeps_the_members_of_an_older_host
 def test_a_host_that_names_the_service_s_own_group_for_the_share_goes_on():
     found = said('inbox.group = "zoetrope";')
     lines = found["tmpfiles"]["10-zoetrope"].splitlines()
-    assert "d /srv/zoetrope/inbox 3770 zoetrope zoetrope - -" in lines
+    assert rule("d", "/srv/zoetrope/inbox", "3770", "zoetrope", "zoetrope") in lines
     assert "zoetrope-share" not in found["users"]["groups"]
 
 
@@ -121,12 +121,12 @@ def test_the_state_folder_is_walked_through_where_a_folder_that_others_use_lies_
         found = said(text)
         assert "StateDirectoryMode=0711" in found["units"]["zoetrope.service"].splitlines(), text
         # Were the folder root's, systemd would give all that lies in it to the service's own group.
-        line = f"d {below} 0711 zoetrope zoetrope - -"
+        line = rule("d", f"{below}", "0711", "zoetrope", "zoetrope")
         assert line in found["tmpfiles"]["10-zoetrope"].splitlines(), text
     for text in ("", f'outbox.path = "{below}-videos";'):
         found = said(text)
         assert "StateDirectoryMode=0700" in found["units"]["zoetrope.service"].splitlines(), text
-        assert f"d {below} " not in found["tmpfiles"]["10-zoetrope"]
+        assert f"'d' '{below}' " not in found["tmpfiles"]["10-zoetrope"]
 
 
 def test_pictures_that_are_copied_need_no_folder_of_claims():
@@ -225,7 +225,7 @@ def test_a_small_model_may_live_in_the_store():
         f' url = "https://models.example.org/g"; sha256 = "{"0" * 64}"; folder = "loras"; store = true; }};'
     )
     (line,) = [each for each in found["tmpfiles"]["10-zoetrope"].splitlines() if "L+" in each]
-    assert line.startswith("L+ /var/lib/zoetrope-models/loras/grain.safetensors ")
+    assert line.startswith("'L+' '/var/lib/zoetrope-models/loras/grain.safetensors' ")
     assert "/nix/store/" in line
 
 

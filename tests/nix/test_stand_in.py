@@ -88,3 +88,20 @@ def test_a_mistake_is_one_with_the_real_lib_too(text, words, real):
     for lib in (None, real):
         with pytest.raises(NixError, match=words):
             host(extra=extra, lib=lib)
+
+
+def test_units_and_rules_are_written_as_nixos_writes_them():
+    """What a real host's texts had and ours had not: a file of triggers, quotes, and the two variables of all services."""
+    found = host("examples/minimal.nix")
+    unit = found["units"]["zoetrope.service"].splitlines()
+    names = {
+        line.partition("=")[2].strip('"').partition("=")[0]
+        for line in unit
+        if "nvironment=" in line
+    }
+    assert {"PATH", "TZDIR", "LOCALE_ARCHIVE"} <= names
+    triggers = [line for line in unit if line.startswith("X-")]
+    assert [len(line.split()) for line in triggers] == [1, 1]
+    link = '"/run/a b"."L+".argument = "/x y\\\\z"'
+    text = host(extra=f"{{ systemd.tmpfiles.settings.odd.{link}; }}")["tmpfiles"]["odd"]
+    assert text == "'L+' '/run/a b' '-' '-' '-' '-' /x\\x20y\\x5cz\n"
