@@ -213,7 +213,6 @@ class App:
             recipes=recipes,
             engines=[self._engine(each, client_id) for each in settings.engines],
             outbox=outbox,
-            explain=returned.explain,
             withdraw=returned.withdraw,
             give_back=returned.give_back,
             take_back=returned.take_back,

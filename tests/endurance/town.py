@@ -293,7 +293,6 @@ class Town:
             recipes=recipes,
             engines=[self.engine],
             outbox=Outbox(self.outbox),
-            explain=returned.explain,
             withdraw=returned.withdraw,
             give_back=returned.give_back,
             take_back=returned.take_back,

@@ -20,8 +20,10 @@ from zoetrope.domain.job import Attempt, Job, Stage, State
 from zoetrope.domain.values import Ticket
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.simulated import Fault, FaultKind, SimulatedEngine
+from zoetrope.errors import NotReadable
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.graphs.versions import Versions
+from zoetrope.jobs import owed
 from zoetrope.jobs.conductor import Conductor
 from zoetrope.jobs.outages import Outages
 from zoetrope.jobs.outbox import Outbox
@@ -78,6 +80,7 @@ class Pipeline:
         self.sha256 = sha256_of  # how model files are hashed from the next start on
         self.clients: list[Restartable] = []
         self.explained: list[Job] = []
+        self.full = False  # no picture can be given back
         self.withdrawn: list[Job] = []
         self.given_back: list[Job] = []
         self.taken_back: list[Job] = []
@@ -136,7 +139,6 @@ class Pipeline:
                 self.settings.outbox.path,
                 OutboxIdentity(self.settings.outbox.path, self.settings.outbox_identity),
             ),
-            explain=self._explain,
             withdraw=self._withdraw,
             give_back=self._give_back,
             take_back=self._take_back,
@@ -192,12 +194,17 @@ class Pipeline:
     async def _give_back(self, job: Job) -> None:
         if job.state is State.CANCELLED:
             self.given_back.append(job)
+        elif job.state in (State.FAILED, State.REJECTED):
+            folder = self.settings.work / job.id
+            if not owed.is_owed(folder):
+                return
+            if self.full:
+                raise NotReadable("The share takes nothing.", "See to it.", key="not-returned")
+            self.explained.append(job)
+            owed.paid(folder)
 
     async def _take_back(self, job: Job) -> None:
         self.taken_back.append(job)
-
-    async def _explain(self, job: Job) -> None:
-        self.explained.append(job)
 
     async def waits(self, job: Job, key: str) -> Job:
         """Wait until a job says that it waits for something of the host's, and give it."""

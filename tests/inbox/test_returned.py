@@ -13,10 +13,11 @@ from tests.inbox.conftest import returned, write_picture
 from zoetrope.domain.job import Job, Progress, State
 from zoetrope.domain.steps import cancel, decline, fail, reject, retry
 from zoetrope.domain.values import Failure, Ticket
-from zoetrope.errors import Reason
+from zoetrope.errors import NotReadable, Reason
 from zoetrope.inbox import ticket as tickets
 from zoetrope.inbox import ticket_text
 from zoetrope.inbox.claim import Claims
+from zoetrope.jobs.owed import owe, owing
 
 WHY = Reason("content", "The video is black.", "Try another seed.")
 
@@ -370,6 +371,43 @@ class TestOfACancelledJob:
         assert not world.rejected.exists() or entries(world.rejected) == []
         assert not world.settings.outbox.path.exists()
 
+    async def test_one_that_failed_is_given_back_once_its_folder_is_there_again(
+        self, world, picture
+    ):
+        picture("cat.png")
+        job = await world.take("cat.png")
+        work, home = world.settings.work / job.id, returned(world.settings)
+        owe(work)
+        job = await world.ledger.change(job.id, broken)
+        away = world.root / "away"
+        world.inbox.rename(away)
+        with pytest.raises(NotReadable) as error:
+            await home.give_back(job)
+        assert error.value.reason.key == "not-returned"
+        assert f"could not be put into {world.inbox}/rejected (No such" in str(error.value)
+        assert owing(world.settings.work) == [job.id]
+        away.rename(world.inbox)
+        # Also by another process.
+        await returned(world.settings).give_back(job)
+        assert entries(world.rejected) == ["cat.png", "cat.png.why.txt"]
+        assert owing(world.settings.work) == []
+        move_back(world)
+        await returned(world.settings).give_back(job)
+        assert entries(world.rejected) == ["cat.png.why.txt"], "once, and no more"
+
+    async def test_where_its_last_copy_is_gone_it_is_not_tried_for_ever(
+        self, world, picture, caplog
+    ):
+        picture("cat.png")
+        job = await world.take("cat.png")
+        work = world.settings.work / job.id
+        owe(work)
+        job = await world.ledger.change(job.id, broken)
+        (work / job.images[0].source).unlink()
+        await returned(world.settings).give_back(job)
+        assert "its picture is gone" in caplog.text
+        assert owing(world.settings.work) == []
+
     async def test_where_nothing_can_be_put_that_is_said_and_it_is_given_back_later(
         self, world, picture
     ):
@@ -377,7 +415,7 @@ class TestOfACancelledJob:
         job = await cancelled(world, "cat.png")
         away, home = world.root / "away", returned(world.settings)
         world.inbox.rename(away)
-        with pytest.raises(OSError, match="No such file"):
+        with pytest.raises(NotReadable, match="No such file"):
             await home.give_back(job)
         away.rename(world.inbox)
         await home.give_back(job)

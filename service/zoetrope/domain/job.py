@@ -127,6 +127,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request: str = ""  # the key and digest of the request that made it, where it had a key
     priority: Priority = 0  # the higher, the sooner; among equals the first to arrive
     reason: Reason | None = None
+    unreturned: Reason | None = None  # why its picture is not given back yet, where it has to be
     outbox: str = ""  # the published folder's name
     removed: float = 0.0  # when retention removed its files; 0 while they are kept
 

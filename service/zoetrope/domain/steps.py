@@ -282,6 +282,13 @@ def wait(job: Job, now: float, reason: Reason | None) -> Job:
     return msgspec.structs.replace(job, updated=now, reason=reason)
 
 
+def give_back(job: Job, reason: Reason | None) -> Job:
+    """The picture of an ended job cannot be given back yet, and this is why; None once it can. When it ended stays."""
+    if job.unreturned == reason or (job.state not in ENDED and reason is not None):
+        return job
+    return msgspec.structs.replace(job, unreturned=reason)
+
+
 def waits_no_more(job: Job, now: float, key: str) -> Job:
     """What a reason of this key says is over; a job that waits for something else goes on waiting."""
     return wait(job, now, None) if job.reason is not None and job.reason.key == key else job
@@ -419,4 +426,4 @@ def retry(job: Job, now: float) -> Job:
         to = State.RUNNING  # only the publishing is left
     elif done and done[-1].review and not done[-1].approved:
         to = State.REVIEW
-    return _step(job, to, now, REVIVED, reason=None, stages=stages)
+    return _step(job, to, now, REVIVED, reason=None, unreturned=None, stages=stages)

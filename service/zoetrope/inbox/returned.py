@@ -15,10 +15,11 @@ from pathlib import Path
 import msgspec
 
 from ..beneath import Beneath, Linked
-from ..domain.job import Job, Progress, State
+from ..domain.job import ENDED, Job, Progress, State
 from ..domain.values import SourceImage
-from ..errors import NotReadable, Reason
+from ..errors import NotReadable
 from ..file_names import fitted, split
+from ..jobs import owed
 from ..jobs.outbox_identity import OutboxIdentity
 from ..settings import Settings
 from . import ticket_text
@@ -44,16 +45,8 @@ class Returned:
         )
 
     async def explain(self, job: Job) -> None:
-        """Give a job's pictures back with the reason; a share that cannot be written is only logged."""
-        log.warning("%s", job.reason, extra={"job": job.short, "action": str(job.state)})
-        for home, error in await asyncio.to_thread(self._lay_down, job):
-            reason = error.reason if isinstance(error, NotReadable) else _words(error)
-            log.warning(
-                "the picture could not be put into %s/rejected: %s",
-                home,
-                reason,
-                extra={"job": job.short, "action": "not-returned"},
-            )
+        """Give a job's pictures back with the reason; NotReadable where they cannot be put anywhere now."""
+        await asyncio.to_thread(self._lay_down, job)
 
     async def withdraw(self, job: Job) -> None:
         """Remove what an earlier failure of a job laid down, now that it has a video; what people changed stays."""
@@ -69,13 +62,24 @@ class Returned:
                 )
 
     async def give_back(self, job: Job) -> None:
-        """Give back, once, what a cancelled job took out of the inbox: it lies nowhere else that people look.
+        """Give back, once, the pictures of a job that ended without a video; NotReadable says that they are not yet.
 
-        What was uploaded is still where it came from, and so is what was only copied. An error says that it
-        is not given back yet.
+        What a user cancels lies nowhere else that people look, where it was taken out of the inbox; what was
+        uploaded is still where it came from, and so is what was only copied.
         """
+        folder = self._work / job.id
         if job.state is State.CANCELLED and job.origin == "inbox" and self._moves:
             await asyncio.to_thread(self._give_back, job)
+        elif job.state in (State.FAILED, State.REJECTED):
+            if not await asyncio.to_thread(owed.is_owed, folder):
+                return
+            if all((folder / image.source).exists() for image in job.images):
+                await self.explain(job)
+            else:
+                about = {"job": job.short, "action": "not-returned"}
+                log.warning("its picture is gone, so none is put into rejected", extra=about)
+        if job.state in ENDED:
+            await asyncio.to_thread(owed.paid, folder)
 
     async def take_back(self, job: Job) -> None:
         """Clear away what was given back, now that a cancelled job goes on."""
@@ -89,23 +93,26 @@ class Returned:
         mark = self._work / job.id / _GIVEN_BACK
         if mark.exists() or not any((mark.parent / image.source).exists() for image in job.images):
             return
-        failed = self._lay_down(job)
-        if len(failed) == len(self._homes):
-            raise failed[-1][1]
+        self._lay_down(job)
         mark.touch()
         log.info("its picture lies in rejected", extra={"job": job.short, "action": "given-back"})
 
-    def _lay_down(self, job: Job) -> list[tuple[Path, OSError | NotReadable]]:
-        """Lay it into the first place that takes it; give those before, each with what was wrong there."""
-        failed: list[tuple[Path, OSError | NotReadable]] = []
+    def _lay_down(self, job: Job) -> None:
+        """Lay it into the first place that takes it; where none does, say what is wrong with each."""
+        hindered: list[str] = []
         for home in self._homes:
             try:
                 self._lay(job, home)
             except (OSError, NotReadable) as error:
-                failed.append((home, error))
+                reason = error.reason.sentence if isinstance(error, NotReadable) else _words(error)
+                hindered.append(f"{home}/rejected ({reason.rstrip('.')})")
             else:
-                break
-        return failed
+                return
+        raise NotReadable(
+            f"The picture could not be put into {', nor into '.join(hindered)}.",
+            "See to that folder; it is tried again by itself. The job's page has the picture.",
+            key="not-returned",
+        )
 
     def _lay(self, job: Job, home: Path) -> None:
         folder = rejected_from(job.folder)
@@ -251,5 +258,5 @@ def _where(job: Job) -> str:
     return f"job {job.short}, stage {broken.name}" if broken else f"job {job.short}"
 
 
-def _words(error: OSError) -> Reason:
-    return Reason("not-returned", f"{error.strerror or error}.", "The job's page has the picture.")
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)

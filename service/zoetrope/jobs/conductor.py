@@ -14,7 +14,7 @@ from ..dispatch.queue import Queue
 from ..domain import steps
 from ..domain.job import ENDED, Job, State
 from ..engine.protocol import Engine, Stats
-from ..errors import IllegalTransition, NotReadable, Reason, ZoetropeError
+from ..errors import IllegalTransition, NotFound, NotReadable, Reason, ZoetropeError
 from ..gpu.tuner import Tuner
 from ..graphs.shelf import Recipes
 from ..models.hashes import Hashes
@@ -22,7 +22,7 @@ from ..places import Places
 from ..settings import Settings
 from ..store.protocol import JobStore
 from ..store.retry import until_answered
-from . import duplicates, recovery, work_note
+from . import duplicates, owed, recovery, work_note
 from .absence import Absence
 from .lint_gate import LintGate
 from .outages import Outages
@@ -61,7 +61,6 @@ class Conductor:
         recipes: Recipes,
         engines: Sequence[Engine],
         outbox: Outbox,
-        explain: Callable[[Job], Awaitable[None]],
         withdraw: Callable[[Job], Awaitable[None]],
         give_back: Callable[[Job], Awaitable[None]],
         take_back: Callable[[Job], Awaitable[None]],
@@ -114,7 +113,6 @@ class Conductor:
             room=self._room,
             work=settings.work,
             retries=settings.jobs.retries,
-            explain=explain,
             tuner=tuner,
             clock=clock,
         )
@@ -186,6 +184,7 @@ class Conductor:
 
     async def decline(self, job_id: str, why: str = "") -> Job:
         """A person does not like what the review shows."""
+        await self._owe(job_id)
         job = await self._ledger.change(job_id, lambda j: steps.decline(j, self._clock(), why))
         await self._note(job)
         await self._publisher.reconcile(job_id)
@@ -193,6 +192,7 @@ class Conductor:
 
     async def cancel(self, job_id: str, why: str = "") -> Job:
         """A user cancels a job; the engine is told at once, or as soon as it answers."""
+        await self._owe(job_id)
         job = await self._ledger.change(job_id, lambda j: steps.cancel(j, self._clock(), why))
         await self._note(job)
         await self._publisher.reconcile(job_id)
@@ -215,6 +215,12 @@ class Conductor:
             await self._publisher.reconcile(job_id)
             job = await self._ledger.get(job_id)
         return job
+
+    async def _owe(self, job_id: str) -> None:
+        """A user is about to end a job, whose picture is to be given back then."""
+        if (await self._ledger.get(job_id)).state not in ENDED:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(owed.owe, self._settings.work / job_id)
 
     async def _note(self, job: Job) -> None:
         """Have the work itself say what a user decided, should the ledger be lost; it may be gone already."""
@@ -296,10 +302,19 @@ class Conductor:
                     worker.recover(job.id)
                 else:
                     group.create_task(self._move(job, attempt.engine))
+        await self._give_back()
         with contextlib.suppress(OSError):
             # In this order: work that is put aside meanwhile is seen at one of the two places.
             places = (self._settings.work, self._settings.lost)
             await recovery.sweep(self._ledger, self._recipes, *places)
+
+    async def _give_back(self) -> None:
+        """Have the pictures given back that an earlier process could not give back, or was killed before."""
+        with contextlib.suppress(OSError):
+            for job_id in await asyncio.to_thread(owed.owing, self._settings.work):
+                with contextlib.suppress(NotFound, NotReadable):
+                    if (await self._ledger.get(job_id)).state in ENDED:
+                        self._publisher.schedule(job_id)
 
     async def _move(self, job: Job, engine: str) -> None:
         lease = self._queue.adopt(job.id, engine)

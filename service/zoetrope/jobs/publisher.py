@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from ..domain import steps
-from ..domain.job import Job, State
+from ..domain.job import ENDED, Job, State
 from ..domain.plan import Plan
 from ..errors import (
     DiskFull,
@@ -76,7 +76,7 @@ class Publisher:
         self._work = work
         self._hashes = hashes
         self._withdraw = withdraw  # what an earlier failure of a job told people
-        self._give_back = give_back  # the picture of a job that was cancelled
+        self._give_back = give_back  # the picture of a job that ended without a video
         self._folders = WorkFolders(work)
         self._clock = clock
         self._pending: dict[str, _Pending] = {}
@@ -133,6 +133,8 @@ class Publisher:
         else:
             await asyncio.to_thread(self._outbox.clear_review, job, self._work / job.id)
             await self._give_back(job)
+            if job.unreturned is not None:
+                await self._ledger.change(job.id, lambda j: steps.give_back(j, None))
 
     async def _publish(self, job: Job) -> None:
         plan = job.plan
@@ -182,7 +184,13 @@ class Publisher:
         self._postpone(job_id, reason)
         # Where the ledger itself is the trouble, the reason is reported by the status alone.
         with contextlib.suppress(ZoetropeError):
-            await self._ledger.change(job_id, lambda j: steps.wait(j, self._clock(), reason))
+            await self._ledger.change(job_id, lambda j: self._kept(j, reason))
+
+    def _kept(self, job: Job, reason: Reason) -> Job:
+        """Say on a job what keeps it: one that has ended from giving its picture back."""
+        if job.state in ENDED:
+            return steps.give_back(job, reason)
+        return steps.wait(job, self._clock(), reason)
 
     def _postpone(self, job_id: str, reason: Reason) -> None:
         known = self._pending.get(job_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -31,6 +31,7 @@ from .fallbacks import BYSTANDER, FREE, RESTART, Again, Blocked, GiveUp, Hold, M
 from .hand_over import NotSent
 from .outbox import Outbox
 from .outcome import Failed, Obsolete, Outcome, Postponed, Succeeded
+from .owed import owe
 from .publisher import Publisher, reason_of, way_out
 from .room import Room
 from .stage_request import planned, size_key
@@ -83,7 +84,6 @@ class Settlement:
         room: Room,
         work: Path,
         retries: int,
-        explain: Callable[[Job], Awaitable[None]],
         tuner: Tuner | None,
         clock: Callable[[], float],
     ) -> None:
@@ -94,7 +94,6 @@ class Settlement:
         self._room = room
         self._work = work
         self._retries = retries
-        self._explain = explain
         self._tuner = tuner
         self._clock = clock
         self._waits: dict[str, _Wait] = {}
@@ -156,9 +155,7 @@ class Settlement:
         now = self._clock()
         if isinstance(error, Rejected):
             refused = error.reason
-            await self._explain(
-                await self._ledger.change(job_id, lambda j: steps.reject(j, now, refused))
-            )
+            await self._end(job_id, lambda j: steps.reject(j, now, refused))
         else:
             about = {"job": job_id[:8], "action": "internal-error"}
             log.error("stage run failed", extra=about, exc_info=error)
@@ -167,10 +164,18 @@ class Settlement:
                 f"Unexpected error: {type(error).__name__}: {error}.",
                 "This is a fault of the service: see its log, then retry the job.",
             )
-            await self._explain(
-                await self._ledger.change(job_id, lambda j: steps.fail(j, now, internal))
-            )
+            await self._end(job_id, lambda j: steps.fail(j, now, internal))
         return False
+
+    async def _end(self, job_id: str, step: Callable[[Job], Job]) -> None:
+        """End a job without a video, and have its picture given back; a share that is away gets it later."""
+        with contextlib.suppress(
+            OSError
+        ):  # it is given back all the same, unless the service is killed
+            await asyncio.to_thread(owe, self._work / job_id)
+        job = await self._ledger.change(job_id, step)
+        log.warning("%s", job.reason, extra={"job": job.short, "action": str(job.state)})
+        await self._publisher.reconcile(job_id)
 
     async def _wait(self, job: Job, reason: Reason, *, unsent: bool = False) -> bool:
         """Keep a job where it stands until what is not its fault is over; true if its run goes on."""
@@ -263,15 +268,11 @@ class Settlement:
             case Hold(reason=reason, delay=delay):
                 await self._ledger.change(job.id, lambda j: steps.hold(j, now, reason, now + delay))
             case GiveUp(reason=reason):
-                await self._explain(
-                    await self._ledger.change(job.id, lambda j: steps.fail(j, now, reason, failure))
-                )
+                await self._end(job.id, lambda j: steps.fail(j, now, reason, failure))
                 if decision.restart:
                     return After(replace=failure, attempt=job.attempt)
             case Refuse(reason=reason):
-                await self._explain(
-                    await self._ledger.change(job.id, lambda j: steps.reject(j, now, reason))
-                )
+                await self._end(job.id, lambda j: steps.reject(j, now, reason))
         return After()
 
     async def _means(self, at: At, job: Job) -> Means:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
@@ -67,6 +68,10 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     updated: float
     seed: int
     reason: Reason | None = None
+    unreturned: Annotated[
+        Reason | None,
+        msgspec.Meta(description="Why the picture of an ended job is not given back yet."),
+    ] = None
     half: str = ""
     parent: str = ""
     pictures: tuple[PictureView, ...] = ()
@@ -234,6 +239,7 @@ def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
         updated=job.updated,
         seed=job.seed,
         reason=job.reason,
+        unreturned=job.unreturned,
         half=job.half,
         parent=job.parent,
         pictures=tuple(

@@ -2,7 +2,7 @@
 
 import { again, actionButton } from "./decide.js";
 import { button, byId, make, setText } from "./element.js";
-import { moment } from "./format.js";
+import { because, moment } from "./format.js";
 import { removal } from "./kept.js";
 import { attempt } from "./notice.js";
 import { Rows } from "./rows.js";
@@ -34,9 +34,10 @@ function row(library, first, repeat) {
   const about = make("p", { class: "quiet" });
   const tried = make("p", { class: "quiet" });
   const removed = make("p", { class: "quiet" });
+  const unreturned = make("p", { class: "why" });
   const acts = make("div", { class: "acts" });
   const node = make("li", { class: "job", "data-job": first.id },
-    make("div", { class: "what" }, make("h3", {}, state, " ", first.name), about, why, next, tried, removed), acts);
+    make("div", { class: "what" }, make("h3", {}, state, " ", first.name), about, why, next, unreturned, tried, removed), acts);
   return {
     node,
     show(job) {
@@ -45,6 +46,7 @@ function row(library, first, repeat) {
       setText(about, `${job.recipe}, ${moment(job.updated)}`);
       setText(why, job.reason?.sentence ?? "");
       setText(next, job.reason?.next_step ? `What to do: ${job.reason.next_step}` : "");
+      setText(unreturned, because(job.unreturned));
       setText(tried, attempts(job));
       setText(removed, removal(job));
       const retry = job.actions.includes("retry") ? actionButton(library, job, "retry") : null;
