@@ -7,7 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from tests.fakes.pipeline import RECIPES, Pipeline, ask, order, recipe_with
+from tests.fakes.pipeline import RECIPES, Pipeline, order, recipe_with
 from zoetrope.domain.job import State
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.graphs.versions import Versions
@@ -186,23 +186,15 @@ async def test_a_version_that_is_kept_while_unused_ones_are_removed_stays(tmp_pa
     assert recipes.versions.get(version).version == version
 
 
-async def test_a_recipe_that_breaks_while_its_stage_runs_costs_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("zoetrope.jobs.settlement.HOST_SECONDS", 0.05)
+async def test_a_recipe_that_breaks_while_its_stage_runs_costs_nothing(tmp_path):
     recipe_with(tmp_path, "neg", "text", "")
     pipeline = Pipeline(tmp_path, recipes=tmp_path / "recipes")
     await pipeline.start()
     order(pipeline, "slow", seconds=0.1, times=0)
     job = await pipeline.drop()
-    running = await pipeline.becomes(job, State.RUNNING)
-    file = tmp_path / "recipes" / "tiny" / "recipe.toml"
-    sound = file.read_text()
-    file.write_text("title = 3")
-    async with asyncio.timeout(45):
-        while not await ask(pipeline, f"/history/{running.attempt.prompt_id}"):
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)
-    assert (await pipeline.ledger.get(job.id)).state is State.RUNNING
-    file.write_text(sound)
+    await pipeline.becomes(job, State.RUNNING)
+    # It goes on with the version that was kept for it, the next stage as well.
+    (tmp_path / "recipes" / "tiny" / "recipe.toml").write_text("title = 3")
     job = await pipeline.becomes(job, State.DONE)
     assert [len(s.attempts) for s in job.stages] == [1, 1]
     await pipeline.close()
