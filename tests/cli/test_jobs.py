@@ -42,6 +42,12 @@ def test_a_job_says_that_its_work_was_removed_and_what_is_left_to_do(service, ru
     assert "zoetrope retry" not in shown
 
 
+def test_a_job_says_that_its_picture_is_not_given_back_yet(service, run):
+    reason = Reason("not-returned", "The picture could not be put into rejected.", "See to it.")
+    job = service.add(State.FAILED, unreturned=reason)
+    assert f"waits    {reason}\n" in run("job", job.short).stdout
+
+
 def test_jobs_can_be_limited_filtered_and_all_be_shown(service, run):
     for _ in range(3):
         service.add(State.QUEUED)

@@ -18,6 +18,7 @@ from zoetrope.jobs import keep_book as books
 from zoetrope.jobs import keeper as keepers
 from zoetrope.jobs.keep import DAY, HOUR, KeepBook, KeptKind
 from zoetrope.jobs.keeper import Keeper
+from zoetrope.jobs.owed import owe
 from zoetrope.settings import KeepSettings
 
 ENDED = (State.FAILED, State.CANCELLED, State.REJECTED)
@@ -258,10 +259,12 @@ async def test_a_person_s_text_that_is_called_like_a_reason_is_not_what_goes_nex
     assert [(each.kind, each.count) for each in host.keeper.status.kept] == [(KeptKind.REJECTED, 1)]
 
 
-async def test_a_cancelled_job_s_picture_is_given_back_before_its_work_goes(host):
+@pytest.mark.parametrize("state", [State.CANCELLED, State.FAILED])
+async def test_the_picture_of_an_ended_job_is_given_back_before_its_work_goes(host, state):
     """One that could not be given back at once: its last copy lies in the work folder."""
     picture = plain_image("cat.png", file="cat.png")
-    job = await host.job(State.CANCELLED, origin="inbox", images=(picture,))
+    job = await host.job(state, origin="inbox", images=(picture,))
+    owe(host.settings.work / job.id)
     (host.settings.work / job.id / "cat.png").write_text("a picture")
     host.settings.outbox.path.rmdir()
     await host.keeper.sweep()

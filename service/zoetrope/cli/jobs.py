@@ -74,7 +74,7 @@ def details(found: JobView) -> list[str]:
         "created": f"{show.ago(found.created)}, by {found.origin}",
         "progress": show.progress(found),
         "reason": show.clean(str(found.reason)) if found.reason else "",
-        "picture back": show.clean(str(found.unreturned)) if found.unreturned else "",
+        "waits": show.clean(str(found.unreturned)) if found.unreturned else "",
         "parent": found.parent,
         "outbox": show.clean(found.outbox),
         "removed": _removed(found),
