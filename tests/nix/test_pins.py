@@ -27,7 +27,7 @@ def links(names) -> index.Links:
     """Ask the index, or say that nobody can."""
     shares = [share for part in range(4) if (share := list(names)[part::4])]
     with ThreadPoolExecutor(len(shares)) as pool:  # it is the index that is waited for
-        told = pool.map(lambda share: index.ask(PINS["python"], lock.PLATFORMS, share), shares)
+        told = pool.map(index.ask, shares)
         found = {name: each for part in told for name, each in part.items()}
     if not found:
         sentence = "the package index cannot be reached"
