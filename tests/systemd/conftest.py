@@ -34,8 +34,12 @@ def boot(tmp_path):
         machine.boot()
         if page:
             machine.until(lambda: machine.get("/healthz")[0] == 200, "the page")
+            # The page is there a moment before systemd hears that the service is.
+            machine.until(
+                lambda: machine.show("zoetrope.service", "ActiveState") == "active", "the unit"
+            )
         return machine
 
     yield start
     for machine in machines:
-        machine.stop()
+        machine.cut()

@@ -9,7 +9,7 @@ from PIL import Image
 from tests.fakes.nvml.simulated import Simulated, uid
 from tests.systemd.machine import PYTHON
 
-pytestmark = pytest.mark.system("gcc", "nix-instantiate", "debootstrap", "systemd-nspawn")
+pytestmark = pytest.mark.system("gcc", "nix-instantiate", "debootstrap", "systemd-nspawn", "curl")
 
 STOCK = (0, 0, 575)
 BASELINE = (2700, 300, 450)
