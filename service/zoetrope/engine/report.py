@@ -13,7 +13,7 @@ import msgspec
 
 from ..beneath import Beneath, Linked
 from ..errors import Reason, ZoetropeError
-from ..structs import UNREADABLE
+from ..structs import UNREADABLE, primed
 
 SCHEMA = 1
 MOST_BYTES = 1 << 20
@@ -104,7 +104,7 @@ def _decoded(file: Path, what: type[T], name: str) -> T:
     try:
         with Beneath(file.parent) as folder:
             content = folder.read(file.name, MOST_BYTES)
-        return msgspec.json.decode(content, type=what)
+        return msgspec.json.decode(content, type=primed(what))
     except OSError as error:
         raise ReportUnknown(f"{file} cannot be read ({error.strerror}).") from error
     except Linked as error:
