@@ -71,10 +71,10 @@ class Actors:
             "engine kills": (3, self._kill_engine),
             "stops": (1, self._stop),
             "engine faults": (4, self._fault),
-            "shares that vanish": (2, self._share),
-            "clock jumps": (3, self._jump),
-            "no descriptors": (2, self._descriptors),
-            "no threads": (1, self._threads),
+            "shares that vanish": (3, self._share),
+            "clock jumps": (4, self._jump),
+            "no descriptors": (3, self._descriptors),
+            "no threads": (2, self._threads),
         }
 
     def begin(self) -> None:
