@@ -385,3 +385,17 @@ async def test_without_a_way_to_restart_the_error_says_what_to_set(client):
     assert not client.can_restart
     with pytest.raises(EngineDown, match=r"engines\.restart"):
         await client.restart()
+
+
+async def test_an_engine_whose_restart_waits_for_a_reboot_is_left_as_it_is(tmp_path):
+    note, done = tmp_path / "0.json", tmp_path / "restarted"
+    note.write_text('{"sentence": "Reboot needed: 575 and 580.", "next_step": "Reboot the host."}')
+    restart = Restart(command=("touch", str(done)))
+    async with client_of("http://127.0.0.1:1", restart=restart, pending=note) as client:
+        with pytest.raises(EngineDown) as caught:
+            await client.restart()
+        assert str(caught.value) == "Reboot needed: 575 and 580. Reboot the host."
+        assert not done.exists()
+        note.unlink()
+        await client.restart()
+        assert done.exists()

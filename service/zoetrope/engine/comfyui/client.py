@@ -238,6 +238,10 @@ class ComfyEngine:
                 "Set engines.restart in the settings.",
                 key="restart-unset",
             )
+        # Until the host's reboot it would not come back; what it can still do, it goes on doing.
+        waits = await asyncio.to_thread(report.pending, self._settings.pending)
+        if waits is not None:
+            raise EngineDown(waits.sentence, waits.next_step, key=waits.key)
         log.warning("restarting engine", extra={"engine": self.name, "action": "engine-restart"})
         await restart_engine(self._settings.restart)
 
