@@ -20,9 +20,19 @@ from ..host import shown
 from ..jobs.outbox_identity import OutboxIdentity
 from ..transfer import carry, copy
 from . import found_claims
-from .entry import CLAIMED, REFUSED, Entry, EntryKind, classify, key_of, rejected_from, ticket_names
+from .entry import (
+    CLAIMED,
+    REFUSED,
+    Entry,
+    EntryKind,
+    classify,
+    joined,
+    key_of,
+    rejected_from,
+    ticket_names,
+)
 from .ownership import ClaimFolders
-from .refusal import Refusal, explain, free_names, joined, withdraw
+from .refusal import Refusal, explain, free_names, withdraw
 
 log = logging.getLogger("zoetrope.inbox")
 
@@ -168,9 +178,8 @@ class Claims:
             )
         claim = None
         if self._lies_here(entry):
-            folder = f"{entry.folder}/" if entry.folder else ""
-            beside = (folder + name for name in ticket_names(entry.stem, entry.half))
-            claim = self.take((path,), tuple(beside))
+            names = ticket_names(entry.stem, entry.half)
+            claim = self.take((path,), tuple(joined(entry.folder, name) for name in names))
         if claim is None:
             raise NotFound(
                 f"There is no {shown(path)[:200]!r} in the inbox.",

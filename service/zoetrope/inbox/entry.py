@@ -84,6 +84,11 @@ def is_foreign(name: str) -> bool:
     return name.startswith((".", "~$")) or name.endswith("~") or name.lower() in _FOREIGN
 
 
+def joined(folder: str, name: str) -> str:
+    """Give a name's path below the inbox; "" is the inbox itself."""
+    return f"{folder}/{name}" if folder else name
+
+
 def rejected_from(folder: str) -> str:
     """Name the folder where pictures of one folder of the inbox go when they are rejected."""
     return f"{REFUSED}/{folder}" if folder else REFUSED

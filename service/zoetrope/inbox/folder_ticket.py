@@ -17,8 +17,7 @@ from ..host import shown, user_name
 from ..jobs.preflight import requests
 from ..settings import Settings
 from . import ticket as tickets
-from .entry import DEFAULTS
-from .refusal import joined
+from .entry import DEFAULTS, joined
 
 
 class BadFolderTicket(NotReadable):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from .entry import DEFAULTS, Entry, EntryKind, key_of, ticket_names
+from .entry import DEFAULTS, Entry, EntryKind, joined, key_of, ticket_names
 
 # Whoever is waited for tells when it is complete; this is for when that message is lost.
 LONGEST_WAIT = 10.0
@@ -77,7 +77,7 @@ class Gathering:
         names = list(dict.fromkeys(n for half in halves for n in ticket_names(entry.stem, half)))
         wanted_halves = {"", *halves}
         tickets = [s for s in siblings if s.kind is EntryKind.TICKET and s.half in wanted_halves]
-        defaults = f"{entry.folder}/{DEFAULTS}" if entry.folder else DEFAULTS
+        defaults = joined(entry.folder, DEFAULTS)
         wanted = [*(s.path for s in tickets), *(s.path for s in counterparts[:1])]
         if any(is_ready(path) is False for path in wanted):
             return Wait(now + LONGEST_WAIT)

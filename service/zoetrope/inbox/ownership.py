@@ -19,8 +19,7 @@ from ..beneath import Beneath, Linked
 from ..errors import Reason, ZoetropeError
 from ..host import shown, user_name
 from ..mounts import read_table, type_of
-from .entry import CLAIMED
-from .refusal import joined
+from .entry import CLAIMED, joined
 
 log = logging.getLogger("zoetrope.inbox")
 

@@ -16,7 +16,7 @@ from ..durable import flush
 from ..errors import Reason
 from ..file_names import NAME_BYTES, cut, fitted, split
 from ..host import shown
-from .entry import ELSEWHERE, WHY, classify
+from .entry import ELSEWHERE, WHY, classify, joined
 
 _ENDS = 24  # bytes for what says which half a file is, and for its suffix
 _MOST_BYTES = 64 * 1024  # of a reason; what is longer is not ours
@@ -126,11 +126,6 @@ def renamed(name: str, more: str) -> str:
     if more and len(os.fsencode(stem)) > (room := NAME_BYTES - len(os.fsencode(more)) - _ENDS):
         stem = cut(stem, room)
     return fitted(stem, f"{more}{half}{suffix}")
-
-
-def joined(folder: str, name: str) -> str:
-    """Give a name's path below the inbox; "" is the inbox itself."""
-    return f"{folder}/{name}" if folder else name
 
 
 def is_ours(tree: Beneath, path: str, name: str) -> bool:

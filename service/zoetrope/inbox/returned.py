@@ -23,8 +23,8 @@ from ..jobs import owed
 from ..jobs.outbox_identity import OutboxIdentity
 from ..settings import Settings
 from . import ticket_text
-from .entry import CLAIMED, classify, rejected_from
-from .refusal import Ending, Refusal, explain, joined, reason_of, renamed
+from .entry import CLAIMED, classify, joined, rejected_from
+from .refusal import Ending, Refusal, explain, reason_of, renamed
 
 log = logging.getLogger("zoetrope.inbox")
 

@@ -12,7 +12,7 @@ import msgspec
 
 from ..beneath import DEPTH, Beneath, Linked
 from ..host import shown
-from .entry import CLAIMED, REFUSED, EntryKind, classify, is_foreign
+from .entry import CLAIMED, REFUSED, EntryKind, classify, is_foreign, joined
 from .stability import FileStat
 
 log = logging.getLogger("zoetrope.inbox")
@@ -46,7 +46,7 @@ def scan(root: str, folders: Iterable[str] = ("",)) -> Scan:
                     own = os.fstat(at)
                     found.folders[folder] = own.st_dev, own.st_ino
                     for entry in entries:
-                        path = f"{folder}/{entry.name}" if folder else entry.name
+                        path = joined(folder, entry.name)
                         if is_foreign(entry.name) or path in (CLAIMED, REFUSED):
                             continue
                         try:
