@@ -132,6 +132,20 @@ in
       '';
     };
 
+    engineUrlFiles = mkOption {
+      type = types.attrsOf types.externalPath;
+      default = { };
+      example = {
+        far = "/run/secrets/zoetrope-far";
+      };
+      description = ''
+        Further engines, by their names (letters, digits, `_`, `.` and `-`): each a file outside the store with the
+        address of a ComfyUI on one line, such as `https://user:password@host:8188`. They are read by systemd as root
+        and passed to the service only (LoadCredential); a changed one counts after a restart of the unit. The service
+        may then open connections to other hosts.
+      '';
+    };
+
     comfyui = {
       package = mkOption {
         type = types.package;

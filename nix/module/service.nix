@@ -36,6 +36,8 @@ let
   host = lib.elemAt address 0;
   port = lib.toInt (lib.elemAt address 1);
   loopback = lib.hasPrefix "127." host || host == "::1" || host == "localhost";
+  # An engine whose address is not known here may be on any host.
+  alone = loopback && cfg.engineUrlFiles == { };
   # What service/zoetrope/reload.py calls FIXED.
   fixed = pkgs.writeText "zoetrope-fixed-settings" (
     builtins.toJSON {
@@ -149,7 +151,10 @@ in
         # The umask is that of the share, so the folder is what keeps its members out; where they walk through it, each
         # start of the service closes what else is in it.
         StateDirectoryMode = stateMode;
-        LoadCredential = lib.mkIf (cfg.tokenFile != null) [ "token:${cfg.tokenFile}" ];
+        LoadCredential = lib.mkIf (cfg.tokenFile != null || cfg.engineUrlFiles != { }) (
+          lib.optional (cfg.tokenFile != null) "token:${cfg.tokenFile}"
+          ++ lib.mapAttrsToList (name: file: "engine-${name}:${file}") cfg.engineUrlFiles
+        );
 
         # A missing folder is reported on the page and in health; the unit does not fail.
         ReadWritePaths = map (path: "-${path}") (lib.filter (path: !(home path)) folders);
@@ -170,8 +175,8 @@ in
           "AF_NETLINK"
         ];
         # The page may serve a network; the service itself only connects to ComfyUI on this host.
-        IPAddressDeny = lib.mkIf loopback "any";
-        IPAddressAllow = lib.mkIf loopback "localhost";
+        IPAddressDeny = lib.mkIf alone "any";
+        IPAddressAllow = lib.mkIf alone "localhost";
         # Its workers limit their own memory and lower their priority (@resources).
         SystemCallFilter = [
           "@system-service"

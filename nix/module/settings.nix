@@ -62,6 +62,11 @@ in
           }
           // lib.optionalAttrs (gpu.uuid != null) { gpu = gpu.uuid; }
         ) cfg.gpus
+        # Where systemd puts them for this unit.
+        ++ map (name: {
+          inherit name;
+          url_file = "/run/credentials/zoetrope.service/engine-${name}";
+        }) (lib.attrNames cfg.engineUrlFiles)
       );
       jobs = {
         hours = lib.mkIf (cfg.hours != null) (mkDefault cfg.hours);

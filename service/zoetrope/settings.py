@@ -124,11 +124,15 @@ class Restart(Section, frozen=True):
 SIMULATED = ("simulated:", "rehearsal:")
 
 
+LOCAL = "http://127.0.0.1:8188"
+
+
 class EngineSettings(Section, frozen=True):
     """One ComfyUI, usually one per GPU."""
 
     name: Name
-    url: str = "http://127.0.0.1:8188"
+    url: str = LOCAL
+    url_file: Path | None = None  # holds the address instead, where that has a password
     gpu: str | None = None  # its GPU's UUID; needed where the host has several
     restart: Restart | None = None
     report: Path | None = None  # what pre-start.sh found before it started
@@ -138,7 +142,7 @@ class EngineSettings(Section, frozen=True):
     @property
     def simulated(self) -> bool:
         """Whether it is a simulated engine, started by the service itself."""
-        return self.url in SIMULATED
+        return self.url in SIMULATED and self.url_file is None
 
 
 class WebSettings(Section, frozen=True):
@@ -376,7 +380,8 @@ def _engine_contradictions(engines: tuple[EngineSettings, ...]) -> Iterator[str]
     urls: dict[str, int] = {}
     for index, engine in enumerate(engines):
         where = f"engines[{index}]"
-        for key, file in (("report", engine.report), ("pending", engine.pending)):
+        files = {"report": engine.report, "pending": engine.pending, "url_file": engine.url_file}
+        for key, file in files.items():
             if file is not None and not file.is_absolute():
                 yield f"{where}.{key}: found {show(str(file))}, allowed is an absolute path"
         if engine.name in names:
@@ -387,10 +392,14 @@ def _engine_contradictions(engines: tuple[EngineSettings, ...]) -> Iterator[str]
                 yield f"{where}.restart: the service restarts a simulated engine itself; remove the key"
             continue
         address = engine.url.rstrip("/")
-        if address in urls:
+        if engine.url_file is not None:
+            if engine.url != LOCAL:
+                yield f"{where}.url_file: allowed is exactly one of `url` and `url_file`"
+        elif address in urls:
             yield f"{where}.url: {masked(engine.url)!r} is also the url of engines[{urls[address]}]"
-        urls.setdefault(address, index)
-        if not is_http(address):
+        else:
+            urls[address] = index
+        if not is_http(address) and engine.url_file is None:
             yield f'{where}.url: found {masked(engine.url)!r}, allowed is "http://HOST:PORT", "https://HOST:PORT" or "simulated:"'
         if engine.restart is not None:
             ways = [way for way in (engine.restart.unit, engine.restart.command) if way]

@@ -155,6 +155,21 @@ def test_a_token_goes_through_systemd():
     assert found["firewall"] == [8190]
 
 
+def test_an_engine_s_address_with_a_password_stays_out_of_the_store():
+    found = said('tokenFile = "/run/secrets/token"; engineUrlFiles.far = "/run/secrets/far";')
+    assert found["failed"] == []
+    local, far = found["settings"]["engines"]
+    assert local["url"] == "http://127.0.0.1:8188"
+    assert far == {"name": "far", "url_file": "/run/credentials/zoetrope.service/engine-far"}
+    unit = found["units"]["zoetrope.service"].splitlines()
+    assert [line for line in unit if line.startswith("LoadCredential=")] == [
+        "LoadCredential=token:/run/secrets/token",
+        "LoadCredential=engine-far:/run/secrets/far",
+    ]
+    # It may be on another host.
+    assert "IPAddressDeny=any" not in unit
+
+
 def test_on_loopback_the_service_talks_to_this_host_alone():
     unit = said("")["units"]["zoetrope.service"].splitlines()
     assert "IPAddressDeny=any" in unit
@@ -265,6 +280,7 @@ def test_an_unknown_option_is_named(text, option):
         ('attention = "fast";', "attention"),
         ("memory = 12;", "memory"),
         ('tokenFile = "/nix/store/secret";', "tokenFile"),
+        ('engineUrlFiles.far = "/nix/store/secret";', "engineUrlFiles"),
         ('models.files.a = { url = "u"; sha256 = "short"; folder = "loras"; };', "sha256"),
         ("comfyui.environment.X = 1;", "comfyui.environment.X"),
         ('gpu.profiles.a.powerLimitW = "450"; gpus."0".profile = "a";', "powerLimitW"),

@@ -22,9 +22,10 @@ def serve(options: Options, /, config: str | None, check: str | None) -> int:
     if check is not None:
         return _check(check)
     from ..app import run
+    from ..engine.url_file import with_urls
 
     file = settings.find_file(config)
-    return run(lambda: settings.load(file), debug=options.debug)
+    return run(lambda: with_urls(settings.load(file)), debug=options.debug)
 
 
 def _check(file: str) -> int:
