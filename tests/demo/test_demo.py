@@ -134,7 +134,7 @@ def test_on_another_engine_no_fault_is_injected_and_it_can_stay(run, tmp_path):
             if line.startswith("video: "):
                 break
         demo.send_signal(signal.SIGINT)
-        rest, errors = demo.communicate(timeout=30)
+        rest, errors = demo.communicate(timeout=120)
     finally:
         engine.stop()
     assert not {"faults", "failure"} & set(topics(lines)), errors
@@ -150,7 +150,7 @@ def test_nothing_of_it_outlives_it_when_it_is_killed(run):
             break
     assert len(run.left_over()) > 2
     demo.kill()
-    demo.communicate(timeout=30)
+    demo.communicate(timeout=120)
     assert run.soon_over(), run.left_over()
 
 

@@ -321,6 +321,11 @@ def order(pipeline: Pipeline, kind: FaultKind, **details: Any) -> None:
     pipeline.engines[0].faults.order(Fault(kind, **details))
 
 
+def hold(pipeline: Pipeline) -> None:
+    """Have stages of the first engine last until its faults are cleared, however busy the machine is."""
+    order(pipeline, "slow", seconds=60.0, times=0)
+
+
 async def ask(pipeline: Pipeline, path: str) -> Any:
     """Ask the first engine behind the service's back."""
     async with aiohttp.ClientSession() as http, http.get(pipeline.engines[0].url + path) as answer:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.fakes.client import send_foreign
-from tests.fakes.pipeline import Pipeline, Restartable, ask, order
+from tests.fakes.pipeline import Pipeline, Restartable, ask, hold, order
 from zoetrope.address import Address
 from zoetrope.dispatch.policy import Worker
 from zoetrope.domain import steps
@@ -111,7 +111,7 @@ async def start_second(pipeline: Pipeline) -> None:
 
 
 async def test_a_job_of_an_engine_that_died_for_good_says_so_and_moves(two):
-    order(two, "slow", seconds=0.3, times=0)
+    hold(two)
     job = await two.becomes(await two.drop(), State.RUNNING)
     await two.until(lambda: two.conductor.live(job.id))
     await two.engines[0].stop()
@@ -157,7 +157,7 @@ async def test_an_engine_that_is_back_in_time_keeps_its_job(tmp_path, quick):
     await pipeline.start()
     # The first of the idle engines takes it, and takes it again.
     await pipeline.until(lambda: all(worker(pipeline, number).up for number in (0, 1)))
-    order(pipeline, "slow", seconds=0.3, times=0)
+    hold(pipeline)
     job = await pipeline.becomes(await pipeline.drop(), State.RUNNING)
     engine = pipeline.engines[0]
     await engine.stop()
@@ -201,11 +201,12 @@ async def test_a_prompt_that_still_waits_where_its_job_moved_from_is_removed(two
 
 
 async def test_what_an_engine_finished_of_a_job_that_moved_is_ignored_and_said_so(two, caplog):
-    order(two, "slow", seconds=0.1, times=0)
+    hold(two)
     job = await two.becomes(await two.drop(), State.RUNNING)
     address, two.clients[0].address = two.clients[0].address, NOWHERE
     await start_second(two)
     done = await two.becomes(job, State.DONE)
+    two.engines[0].faults.clear()
     async with asyncio.timeout(45):
         while not await ask(two, f"/history/{job.attempt.prompt_id}"):
             await asyncio.sleep(0.02)

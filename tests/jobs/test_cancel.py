@@ -2,12 +2,12 @@
 
 import asyncio
 
-from tests.fakes.pipeline import ask, order
+from tests.fakes.pipeline import ask, hold
 from zoetrope.domain.job import State
 
 
 async def test_cancelling_stops_the_engine_and_nobody_else(pipeline):
-    order(pipeline, "slow", seconds=0.2, times=0)
+    hold(pipeline)
     first, second = await pipeline.drop(), await pipeline.drop(stem="dog")
     await pipeline.becomes(first, State.RUNNING)
     await pipeline.conductor.cancel(first.id, "changed my mind")
@@ -23,7 +23,7 @@ async def test_cancelling_stops_the_engine_and_nobody_else(pipeline):
 
 
 async def test_cancelling_what_only_waits_at_the_engine_takes_it_back(pipeline):
-    order(pipeline, "slow", seconds=0.5, times=0)
+    hold(pipeline)
     first, second = await pipeline.drop(), await pipeline.drop(stem="dog")
     await pipeline.becomes(first, State.RUNNING)
 

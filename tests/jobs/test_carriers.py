@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.fakes.pipeline import order
+from tests.fakes.pipeline import hold
 from zoetrope.domain.job import State
 from zoetrope.jobs import recovery
 
@@ -18,7 +18,7 @@ def carriers() -> list[asyncio.Task[None]]:
 async def test_what_was_taken_up_before_a_start_failed_is_carried_by_one_part_alone(
     pipeline, monkeypatch
 ):
-    order(pipeline, "slow", seconds=0.2, times=0)
+    hold(pipeline)
     job = await pipeline.drop()
     await pipeline.becomes(job, State.RUNNING)
     await pipeline.stop()

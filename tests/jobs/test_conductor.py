@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.fakes.pipeline import RECIPES, Pipeline, ask, order, receipt, recipe_with
+from tests.fakes.pipeline import RECIPES, Pipeline, ask, hold, order, receipt, recipe_with
 from zoetrope.domain.job import Progress, State
 from zoetrope.engine.simulated import Fault
 from zoetrope.errors import IllegalTransition
@@ -115,7 +115,7 @@ async def test_a_graph_of_which_only_half_is_sound_never_runs(tmp_path):
 
 
 async def test_the_next_prompt_waits_at_the_engine_while_one_runs(pipeline):
-    order(pipeline, "slow", seconds=0.1, times=0)
+    hold(pipeline)
     jobs = [await pipeline.drop(stem=f"cat{n}") for n in range(5)]
     await pipeline.becomes(jobs[0], State.RUNNING)
     async with asyncio.timeout(45):

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from tests.fakes.pipeline import order
+from tests.fakes.pipeline import hold
 from zoetrope.domain.job import State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.errors import EngineDown
@@ -23,7 +23,7 @@ async def prompts(pipeline):
 
 
 async def test_a_job_is_cancelled_before_its_engine_is_connected(pipeline):
-    order(pipeline, "slow", seconds=0.2, times=0)
+    hold(pipeline)
     job = await pipeline.becomes(await pipeline.drop(), State.RUNNING)
     await pipeline.stop()
     await pipeline.start()
@@ -53,7 +53,7 @@ async def test_a_job_is_cancelled_in_the_moment_in_which_the_engine_gets_it(pipe
         await submit(*args, **more)
 
     pipeline.clients[0].submit = late
-    order(pipeline, "slow", seconds=0.2, times=0)
+    hold(pipeline)
     job = await pipeline.drop()
     await arrived.wait()
     cancelled = await pipeline.conductor.cancel(job.id)

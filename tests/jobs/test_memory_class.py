@@ -6,7 +6,7 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
-from tests.fakes.pipeline import RECIPES, Pipeline, order, receipt
+from tests.fakes.pipeline import RECIPES, Pipeline, hold, order, receipt
 from zoetrope.domain.job import Job, State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
@@ -93,7 +93,7 @@ async def test_a_job_whose_engine_is_gone_before_it_began_is_planned_for_another
 ):
     monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
     await pipeline.start()
-    order(pipeline, "slow", seconds=0.5, times=0)
+    hold(pipeline)
     job = await pipeline.becomes(await pipeline.drop(), State.RUNNING)
     assert (job.plan.memory, job.plan.width) == (80, 128)
     await pipeline.ledger.change(job.id, with_engine("gone"))
@@ -112,7 +112,7 @@ async def test_a_later_stage_waits_for_its_class_also_when_its_engine_is_gone(
     monkeypatch.setattr(ComfyEngine, "stats", card(79.2))
     await pipeline.start()
     job = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
-    order(pipeline, "slow", seconds=0.5, times=0)
+    hold(pipeline)
     await pipeline.conductor.approve(job.id)
     job = await pipeline.becomes(job, State.RUNNING)
     await pipeline.ledger.change(job.id, with_engine("gone"))

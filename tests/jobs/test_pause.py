@@ -7,7 +7,7 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
-from tests.fakes.pipeline import Pipeline, order
+from tests.fakes.pipeline import Pipeline, hold
 from zoetrope.dispatch.pause import Pause
 from zoetrope.domain.hours import parse
 from zoetrope.domain.job import Progress, State
@@ -44,7 +44,7 @@ async def both_at_engine(pipeline: Pipeline) -> None:
 
 
 async def test_a_pause_lets_the_running_stage_end_and_starts_no_other(pipeline):
-    order(pipeline, "slow", seconds=0.2, times=0)
+    hold(pipeline)
     first, second = await pipeline.drop(), await pipeline.drop(stem="dog")
     await pipeline.becomes(first, State.RUNNING)
     client = pipeline.clients[0]
@@ -65,7 +65,7 @@ async def test_a_pause_lets_the_running_stage_end_and_starts_no_other(pipeline):
 
 
 async def test_a_pause_may_interrupt_what_runs_and_the_stage_begins_anew(pipeline):
-    order(pipeline, "slow", seconds=0.5, times=0)
+    hold(pipeline)
     job = await pipeline.drop()
     await pipeline.becomes(job, State.RUNNING)
     await pipeline.conductor.pause(now=True)
@@ -81,7 +81,7 @@ async def test_a_pause_may_interrupt_what_runs_and_the_stage_begins_anew(pipelin
 
 
 async def test_a_pause_outlasts_a_restart_and_takes_back_what_waits_at_the_engine(pipeline):
-    order(pipeline, "slow", seconds=0.2, times=0)
+    hold(pipeline)
     first, second = await pipeline.drop(), await pipeline.drop(stem="dog")
     await pipeline.becomes(first, State.RUNNING)
     await both_at_engine(pipeline)
@@ -135,10 +135,11 @@ async def test_a_pause_has_the_engines_memory_freed_once_nothing_runs_there(tmp_
     pipeline = Pipeline(tmp_path)
     await pipeline.start()
     try:
-        order(pipeline, "slow", seconds=0.2, times=0)
+        hold(pipeline)
         job = await pipeline.drop()
         await pipeline.becomes(job, State.RUNNING)
         await pipeline.conductor.pause()
+        pipeline.engines[0].faults.clear()
         await pipeline.until(lambda: not pipeline.conductor.status().workers[0].in_hand)
         await pipeline.until(lambda: free.await_count)
         assert (await pipeline.ledger.get(job.id)).stage.name == "upscale"

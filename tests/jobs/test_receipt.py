@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.fakes.pipeline import RECIPES, Pipeline, order, receipt
+from tests.fakes.pipeline import RECIPES, Pipeline, hold, receipt
 from zoetrope.domain.environment import ModelFile
 from zoetrope.domain.job import State
 from zoetrope.engine.comfyui import ComfyEngine
@@ -218,7 +218,7 @@ async def test_a_receipt_of_the_simulated_engine_claims_no_models_and_no_packs(p
 
 async def forgotten(pipeline):
     """Have a job wait in the engine's own queue, behind another, and the engine forget both while nobody looks."""
-    order(pipeline, "slow", seconds=0.5, times=0)
+    hold(pipeline)
     await pipeline.becomes(await pipeline.drop(stem="first"), State.RUNNING)
     job = await pipeline.drop(stem="behind", colour=7)
     async with asyncio.timeout(45), aiohttp.ClientSession() as http:

@@ -134,21 +134,27 @@ async def test_a_wedged_sampler_ignores_interrupts_while_http_answers(client):
     assert (await client.play(tiny())).last[0] == "execution_success"
 
 
+async def ids(client, kind):
+    """Name the prompts of the queue that run, or that wait."""
+    return [item[1] for item in (await client.get("/queue"))[1][f"queue_{kind}"]]
+
+
+async def runs(client, prompt_id):
+    """Wait until a prompt runs."""
+    async with asyncio.timeout(45):
+        while await ids(client, "running") != [prompt_id]:
+            await asyncio.sleep(0.005)
+
+
 async def test_without_a_worker_nothing_moves_and_no_order_helps_but_a_restart(client):
     await order(client, kind="no_worker")
     running, waiting = await client.submit(tiny()), await client.submit(tiny(seed=2))
     await client.post("/interrupt", json={"prompt_id": running})
     await client.post("/free", json={"unload_models": True, "free_memory": True})
-
-    async def ids(kind):
-        return [item[1] for item in (await client.get("/queue"))[1][f"queue_{kind}"]]
-
-    async with asyncio.timeout(45):
-        while await ids("running") != [running]:
-            await asyncio.sleep(0.005)
-    assert await ids("pending") == [waiting]
+    await runs(client, running)
+    assert await ids(client, "pending") == [waiting]
     await client.post("/queue", json={"delete": [running, waiting]})
-    assert (await ids("running"), await ids("pending")) == ([running], [])
+    assert (await ids(client, "running"), await ids(client, "pending")) == ([running], [])
     assert await client.get("/history") == (200, {})
     assert (await client.get("/system_stats"))[0] == 200
     await client.engine.restart()
@@ -210,6 +216,19 @@ async def test_slow_steps_take_their_time(client):
 
     times = [data["timestamp"] for _, data in entry["status"]["messages"]]
     assert times[-1] - times[0] >= 80
+
+
+async def test_a_slowness_ends_with_its_prompt_and_when_it_is_withdrawn(client):
+    await order(client, kind="slow", seconds=600, times=0)
+    first, second = await client.submit(tiny()), await client.submit(tiny(seed=2))
+    await runs(client, first)
+
+    await client.post("/interrupt", json={"prompt_id": first})
+    await runs(client, second)
+    client.engine.faults.clear()
+
+    ends = [(await client.ended(each))["status"]["status_str"] for each in (first, second)]
+    assert ends == ["error", "success"]
 
 
 async def test_a_vanished_file_is_named_but_not_there(client):

@@ -1,6 +1,7 @@
 """Runs one prompt after another: walks the graph, keeps what nodes made, tells what happens."""
 
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ Json = dict[str, Any]
 #: Gives an event to the socket of one client, or to all if there is none.
 Emit = Callable[[str, Json, str | None], None]
 
+#: How soon an ordered slowness notices that it is over.
+_LOOK_SECONDS = 0.02
 #: Classes that are told their own id, so equal nodes of them are still two.
 _UNIQUE = ("VHS_", "ImageResizeKJv2", "PreviewImage")
 #: Classes that watch a file in the input folder, and the input that names it.
@@ -158,11 +161,18 @@ class _Run:
             raise EngineDied
         if faults.at_step("drop", context.class_type, value):
             executor.emit("", {"drop": True}, None)
-        slow = faults.active("slow")
-        seconds = slow.seconds if slow else executor.step_seconds
-        if seconds:
-            executor.stopping.wait(seconds)
+        if (slow := faults.active("slow")) is not None:
+            self._linger(slow.seconds)
+        elif executor.step_seconds:
+            executor.stopping.wait(executor.step_seconds)
         self.count(context, value, maximum)
+
+    def _linger(self, seconds: float) -> None:
+        """Take as long as an ordered slowness asks for, unless it is withdrawn or the prompt should end."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and self.executor.faults.active("slow"):
+            self.executor.stopping.wait(min(left, _LOOK_SECONDS))
+            self.executor.check_interrupt()
 
     def count(self, context: Context, value: int, maximum: int) -> None:
         """Tell how far a node is."""
