@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import msgspec
@@ -15,7 +16,13 @@ class OpenApi:
     """The request for the description, which describes itself as well."""
 
     def __init__(self, endpoints: list[Endpoint], *, token: bool) -> None:
-        self._body = msgspec.json.encode(document([*endpoints, *self.endpoints()], token=token))
+        self._endpoints = [*endpoints, *self.endpoints()]
+        self._token = token
+
+    @functools.cached_property
+    def _body(self) -> bytes:
+        # Few ever ask for it, and making it takes longer than all the rest of the application.
+        return msgspec.json.encode(document(self._endpoints, token=self._token))
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
