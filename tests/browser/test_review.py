@@ -1,5 +1,6 @@
 """A full house: many clips of every shape wait for a review, and some jobs failed."""
 
+import functools
 import io
 import time
 
@@ -20,9 +21,12 @@ SENTENCE = "a rather long name of a picture that somebody took in the summer"
 WORDS = "Beat 1 (0-2s): the drum turns slowly, and the light comes through its slits. " * 2
 
 
+drawn = functools.cache(draw)
+
+
 def shaped(number: int) -> bytes:
     file = io.BytesIO()
-    draw().resize(SHAPES[number % len(SHAPES)]).save(file, "PNG")
+    drawn().resize(SHAPES[number % len(SHAPES)]).save(file, "PNG")
     return file.getvalue()
 
 
