@@ -97,9 +97,15 @@ check_settings() {
   fact memory "$ZOETROPE_MEMORY"
   fact previews "$ZOETROPE_PREVIEWS"
   fact extra "$ZOETROPE_EXTRA_ARGS"
+  fact comfyui "$ZOETROPE_COMFYUI"
   packages=$("$ZOETROPE_PYTHON" "$runtime/publish.py" runtime) ||
     fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON cannot run $runtime/publish.py." "Run it by hand to see the error."
   fact runtime "$packages"
+  local unknown
+  unknown=$("$ZOETROPE_PYTHON" "$runtime/publish.py" unknown "$ZOETROPE_COMFYUI" "$ZOETROPE_EXTRA_ARGS")
+  [[ -z $unknown ]] ||
+    fail 2 setting "ZOETROPE_EXTRA_ARGS has flags that this ComfyUI does not know: $unknown." \
+      "Correct or remove them (NixOS: services.zoetrope.comfyui.extraArgs); otherwise ComfyUI would not start."
 }
 
 one_of() {

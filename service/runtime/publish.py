@@ -1,6 +1,7 @@
 """Turns what pre-start.sh found into launch flags, a report for the service and a summary for the journal.
 
     publish.py runtime                    print the identity of this Python's attention packages
+    publish.py unknown COMFYUI WORDS      print the words that are no flags of this ComfyUI
     publish.py write RUN INSTANCE         read facts from stdin; write RUN/INSTANCE.json and .env
     publish.py show RUN INSTANCE          the same, and write nothing
 
@@ -20,29 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import flags
+
 SCHEMA = 1
 PACKAGES = ("torch", "triton", "sageattention", "flash-attn", "xformers")
-
-# Launch flags by GPU memory in GB; every flag is one of ComfyUI v0.27.1.
-# 16: the second WAN expert is loaded next to what the first left (ComfyUI #14250), and host memory runs
-#     out before GPU memory does: nothing is cached between prompts, and 1 GB stays free.
-# 24, 32: ComfyUI's cache shrinks under memory pressure; only the memory of a display is kept free.
-# 80: ComfyUI's defaults.
-MEMORY = {
-    "16": ("--reserve-vram", "1.0", "--cache-none"),
-    "24": ("--reserve-vram", "1.0"),
-    "32": ("--reserve-vram", "0.7"),
-    "80": (),
-}
-# ComfyUI accepts at most one of each group; an operator's own flag replaces ours.
-EXCLUSIVE = (
-    {f"--use-{name}-attention" for name in ("split-cross", "quad-cross", "pytorch-cross")}
-    | {"--use-sage-attention", "--use-flash-attention"},
-    {"--cache-ram", "--cache-classic", "--cache-lru", "--cache-none", "--high-ram"},
-    {"--gpu-only", "--highvram", "--lowvram", "--novram", "--cpu"},
-    {"--reserve-vram"},
-    {"--preview-method"},
-)
 
 Facts = dict[str, list[list[str]]]
 Report = dict[str, Any]
@@ -73,44 +55,10 @@ def one(facts: Facts, key: str) -> str:
     return facts[key][-1][0] if facts.get(key) and facts[key][-1] else ""
 
 
-def profile(wanted: str, memory: int | None) -> str:
-    """Choose the memory profile: the requested one, or the one for a GPU with so many bytes."""
-    if wanted != "auto":
-        return wanted
-    # A GPU reports a little less than it is sold with; one that reports nothing is the smallest. This
-    # runs under ComfyUI's Python, so the service's own table is repeated: a test compares the two.
-    size = (memory or 0) / 2**30
-    return max((name for name in MEMORY if size >= int(name) * 0.95), default="16", key=int)
-
-
-def flags(
-    tested: Report, *, cpu: bool, memory: str, previews: str, extra: Sequence[str]
-) -> list[str]:
-    """Put the launch flags together; the operator's own come last and replace ours."""
-    ours: list[list[str]] = [["--cpu"]] if cpu else _pairs(MEMORY[memory])
-    ours += [[tested["flag"]]] if tested.get("flag") else []
-    ours += [["--preview-method", previews]] if previews else []
-    for group in EXCLUSIVE:
-        if group.intersection(extra):
-            ours = [words for words in ours if words[0] not in group]
-    return [*(word for words in ours for word in words), *extra]
-
-
-def _pairs(words: Sequence[str]) -> list[list[str]]:
-    """Group each flag with its values."""
-    groups: list[list[str]] = []
-    for word in words:
-        if word.startswith("--"):
-            groups.append([word])
-        else:
-            groups[-1].append(word)
-    return groups
-
-
 def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
     """Make the report that the service reads."""
     cpu = one(facts, "mode") == "cpu"
-    memory = "cpu" if cpu else profile(one(facts, "memory") or "auto", tested.get("memory"))
+    memory = "cpu" if cpu else flags.profile(one(facts, "memory") or "auto", tested.get("memory"))
     troubles = [
         {"key": key, "sentence": sentence, "next_step": step}
         for key, sentence, step in facts.get("problem", [])
@@ -132,7 +80,18 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
                     "next_step": "Remove the flag from the extra arguments to use the kernel that the self-test chose.",
                 }
             )
-    launch = flags(tested, cpu=cpu, memory=memory, previews=one(facts, "previews"), extra=extra)
+    launch = flags.launch(
+        tested.get("flag", ""), cpu=cpu, memory=memory, previews=one(facts, "previews"), extra=extra
+    )
+    launch, dropped = flags.understood(launch, flags.known(Path(one(facts, "comfyui"))))
+    warnings.extend(
+        {
+            "key": "flag",
+            "sentence": f"This ComfyUI does not know {word}: it is started without.",
+            "next_step": "Nothing to do for a version of your own; else report it, with the version.",
+        }
+        for word in dropped
+    )
     return {
         "schema": SCHEMA,
         "instance": one(facts, "instance"),
@@ -300,6 +259,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run one of the commands."""
     if list(arguments) == ["runtime"]:
         print(identity())
+        return 0
+    if arguments[:1] == ["unknown"] and len(arguments) > 1:
+        words = [word for each in arguments[2:] for word in each.split()]
+        print(*flags.understood(words, flags.known(Path(arguments[1])))[1])
         return 0
     if len(arguments) != 3 or arguments[0] not in ("write", "show"):
         print(__doc__, file=sys.stderr)

@@ -1,6 +1,6 @@
 """One table says which class of memory a GPU is of, for recipes, rules and launch flags alike."""
 
-import publish
+import flags
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -33,14 +33,14 @@ def test_memory_that_nobody_can_tell_is_of_the_smallest_class_and_silent_in_rule
     hero = Recipes((shipped(),)).get("wan22-i2v-hero")
     assert hero.memory_class(0) == min(hero.file.memory)
     assert told(memory_gb=0).memory_gb is None
-    assert publish.profile("auto", None) == publish.profile("auto", 0) == str(CLASSES[0])
+    assert flags.profile("auto", None) == flags.profile("auto", 0) == str(CLASSES[0])
     assert class_of(0, ()) == 0
 
 
 def test_every_table_has_the_same_classes():
     common = read((shipped() / "shared.toml").read_bytes(), "shared.toml")
     assert tuple(common.memory) == CLASSES
-    assert tuple(map(int, publish.MEMORY)) == CLASSES
+    assert tuple(map(int, flags.MEMORY)) == CLASSES
     assert tuple(BUDGETS) == CLASSES
     for own in common.cards.values():
         assert set(own) <= set(CLASSES)
@@ -52,7 +52,7 @@ def test_every_table_has_the_same_classes():
 @example(64 * 2**30)
 @given(st.integers(min_value=0, max_value=200 * 2**30))
 def test_launch_flags_are_chosen_for_the_class_that_a_recipe_is_planned_for(memory):
-    assert publish.profile("auto", memory) == str(class_of(memory / 2**30))
+    assert flags.profile("auto", memory) == str(class_of(memory / 2**30))
 
 
 def test_bytes_become_gigabytes_with_one_decimal():

@@ -2,7 +2,7 @@
 
 import re
 
-import publish
+import flags
 import pytest
 from kernels import KERNELS
 
@@ -10,7 +10,7 @@ from tests.runtime.pre_start.conftest import GB, ROOT, SAGE, SDPA, kernel, outco
 
 
 @pytest.mark.parametrize(
-    ("wanted", "size", "flags"),
+    ("wanted", "size", "words"),
     [
         ("16", 32, "--reserve-vram 1.0 --cache-none"),
         ("auto", 16, "--reserve-vram 1.0 --cache-none"),
@@ -20,10 +20,10 @@ from tests.runtime.pre_start.conftest import GB, ROOT, SAGE, SDPA, kernel, outco
         ("24", 80, "--reserve-vram 1.0"),
     ],
 )
-def test_the_memory_profile_decides_the_memory_flags(host, wanted, size, flags):
+def test_the_memory_profile_decides_the_memory_flags(host, wanted, size, words):
     host.answers(outcome(memory=size * GB - 300 * 2**20))  # a card shows a little less than it has
     assert host.start(MEMORY=wanted, PREVIEWS="taesd").returncode == 0
-    assert host.args == f"{flags} --use-sage-attention --preview-method taesd".strip()
+    assert host.args == f"{words} --use-sage-attention --preview-method taesd".strip()
 
 
 def test_an_operators_own_words_replace_ours_of_the_same_kind(host):
@@ -47,17 +47,66 @@ def test_words_that_systemd_would_read_otherwise_are_refused(host, extra):
     assert "ZOETROPE_EXTRA_ARGS" in host.report["problem"]["sentence"]
 
 
-def test_every_flag_that_we_give_is_one_of_the_pinned_comfyuis():
-    known = (ROOT / "tests/runtime/comfyui-0.27.1-flags.txt").read_text().split()
-    ours = {word for words in publish.MEMORY.values() for word in words if word.startswith("--")}
+VERSIONS = {
+    version: set((ROOT / f"tests/runtime/comfyui-{version}-flags.txt").read_text().split())
+    for version in ("0.27.1", "0.33.0")
+}
+
+
+def source_of(host, names):
+    """Let the host's ComfyUI take these flags, written as ComfyUI writes them."""
+    file = host.folder / "comfyui/comfy/cli_args.py"
+    file.parent.mkdir(exist_ok=True)
+    lines = [f'group.add_argument("{name}", action="store_true")' for name in sorted(names)]
+    file.write_text("\n".join(["parser = argparse.ArgumentParser()", *lines]))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_flag_that_we_give_is_one_of_the_versions_that_are_supported(version):
+    ours = {word for words in flags.MEMORY.values() for word in words if word.startswith("--")}
     ours |= {each.flag for each in KERNELS if each.flag} | {"--cpu", "--preview-method"}
-    assert ours.union(*publish.EXCLUSIVE) <= set(known)
+    later = {"--use-ck-attention"}
+    assert ours.union(*flags.EXCLUSIVE) - later <= VERSIONS[version]
+
+
+def test_a_flag_of_ours_that_a_version_lacks_is_left_out_and_it_is_said(host):
+    source_of(host, VERSIONS["0.33.0"] - {"--reserve-vram"})
+    assert host.start(MEMORY="16").returncode == 0
+    assert host.args == "--cache-none --use-sage-attention --preview-method none"
+    (warning,) = host.report["warnings"]
+    assert "does not know --reserve-vram: it is started without" in warning["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("--reserve-vram 2 --use-ck-attention", ""),
+        ("--reserve-vram=2 --cache-lru 5", ""),
+        ("--disable-pinned", ""),  # argparse takes a beginning of one
+        ("--frist --cache-lru 5 --use-", "--frist --use-"),
+    ],
+)
+def test_a_flag_of_an_operators_that_a_version_lacks_is_a_failure_that_names_it(host, extra, said):
+    source_of(host, VERSIONS["0.33.0"])
+    done = host.start(EXTRA_ARGS=extra)
+    assert done.returncode == (2 if said else 0)
+    if said:
+        assert f"does not know: {said}." in host.report["problem"]["sentence"]
+
+
+@pytest.mark.parametrize("text", [None, "def (", "x = 1"])
+def test_where_comfyui_does_not_say_what_it_takes_all_is_given(host, text):
+    if text is not None:
+        source_of(host, set())
+        (host.folder / "comfyui/comfy/cli_args.py").write_text(text)
+    assert host.start(EXTRA_ARGS="--anything 3").returncode == 0
+    assert host.args.endswith("--anything 3")
+    assert host.report["warnings"] == []
 
 
 def test_the_page_on_nixos_names_only_flags_that_comfyui_knows():
-    known = (ROOT / "tests/runtime/comfyui-0.27.1-flags.txt").read_text().split()
     page = (ROOT / "docs" / "nixos.md").read_text()
     section = page.partition("## ComfyUI's flags\n")[2].partition("\n## ")[0]
     named = set(re.findall(r"`(--[a-z0-9-]+)", section))
     assert named
-    assert named <= set(known)
+    assert all(named <= taken for taken in VERSIONS.values())
