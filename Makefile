@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+# Many tests wait, for a machine that boots or a browser that draws: one more than there are cores keeps these busy.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 
 .PHONY: help env demo test lint format types lock bench endurance soak tiny-models system-deps clean
 .DEFAULT_GOAL := help
@@ -28,7 +30,7 @@ test: env ## format, lint, types and every test that needs no extra system packa
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: env ## ruff alone
 	$(BIN)/ruff check .
