@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 from PIL import Image
 
+from tests.fakes.service import free_port
 from tests.fakes.source_image import plain_image
 from zoetrope.domain.job import Attempt, Job, Stage, State
 from zoetrope.domain.values import Ticket
@@ -98,7 +99,8 @@ class Pipeline:
         """Start the service's part; the engines are started by the first call."""
         for engine in self.engines:
             if not engine.url:
-                await engine.start()
+                # One that no connection of another test has when the engine is started again.
+                await engine.start(port=free_port())
         self.settings = Settings(
             inbox=InboxSettings(path=self.root / "inbox"),
             outbox=OutboxSettings(path=self.root / "outbox", embed_graph=self.embed_graph),

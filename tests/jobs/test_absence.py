@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.client import send_foreign
 from tests.fakes.pipeline import Pipeline, Restartable, ask, hold, order
+from tests.fakes.service import free_port
 from zoetrope.address import Address
 from zoetrope.dispatch.policy import Worker
 from zoetrope.domain import steps
@@ -95,7 +96,7 @@ async def two(tmp_path, quick):
     pipeline.jobs_settings = JobsSettings(
         patience_seconds=20, move_minutes=SOON, stuck_minutes=2 * SOON
     )
-    await pipeline.engines[1].start()
+    await pipeline.engines[1].start(port=free_port())
     await pipeline.engines[1].stop()
     await pipeline.start()
     yield pipeline

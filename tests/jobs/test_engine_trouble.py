@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.fakes.pipeline import Pipeline, Restartable, order, recipe_with
+from tests.fakes.service import free_port
 from zoetrope.domain.job import State
 from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.protocol import Stats
@@ -204,7 +205,7 @@ async def test_an_engine_that_dies_is_waited_for(pipeline):
 
 async def test_an_engine_that_is_down_at_first_is_no_ones_failure(tmp_path):
     pipeline = Pipeline(tmp_path)
-    url = await pipeline.engines[0].start()
+    url = await pipeline.engines[0].start(port=free_port())
     await pipeline.engines[0].stop()
     await pipeline.start()
     job = await pipeline.drop()
