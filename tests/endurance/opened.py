@@ -19,8 +19,8 @@ from tests.endurance.processes import FORK
 from zoetrope.inbox import source_image_worker
 from zoetrope.inbox.source_image_worker import OpenAnswer, OpenRequest
 from zoetrope.verify import worker
-from zoetrope.verify.check import MeasureAnswer, Order
 from zoetrope.verify.expected import Expected
+from zoetrope.verify.order import MeasureAnswer, Order
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 EXPECTED = Expected(frames=5, fps=16, width=64, height=64)

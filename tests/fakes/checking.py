@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from zoetrope.verify import worker
-from zoetrope.verify.check import MeasureAnswer, Order
+from zoetrope.verify.order import MeasureAnswer, Order
 
 
 async def answer_here(order: Order) -> MeasureAnswer:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -11,8 +12,9 @@ from tests.fakes.sound import sound_alone
 from tests.verify.clips import EXPECTED, pan, scene, write
 from zoetrope.verify import check as verify
 from zoetrope.verify import film, tags, worker
-from zoetrope.verify.check import READY, Order, check, cpu_seconds
+from zoetrope.verify.check import check, cpu_seconds
 from zoetrope.verify.expected import Expected
+from zoetrope.verify.order import READY, Order
 
 
 def _cut(whole: bytes) -> bytes:
@@ -143,3 +145,9 @@ class TestTheChecker:
             < cpu_seconds(small)
             < cpu_seconds(Expected(frames=81, width=832, height=480, size="larger"))
         )
+
+
+def test_the_process_loads_nothing_of_the_service_s_side():
+    code = "import sys, zoetrope.verify.worker; print('asyncio' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"

@@ -12,14 +12,13 @@ from pathlib import Path
 import msgspec
 
 from .. import child
-from ..domain.verdict import Doubt, Measured, Verdict
+from ..domain.verdict import Doubt, Verdict
 from ..errors import ZoetropeError, is_disk_full
 from ..structs import primed
 from .expected import Expected
+from .order import READY, MeasureAnswer, Order
 
 VIDEOS = frozenset({".mp4", ".mkv", ".webm", ".mov"})
-# The worker's first byte: what goes wrong after it, goes wrong with the video.
-READY = b"\0"
 # These end a worker from outside: a stopping service, the kernel short of memory.
 FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
 # Processor time that a video may cost: 81 frames of 832x480 take 1.3 s, 0.04 s a megapixel.
@@ -27,26 +26,6 @@ CPU_SECONDS = 60.0
 CPU_SECONDS_A_MEGAPIXEL = 0.3
 # A busy or slow host takes longer than its processor: that it does so is no fault of the video's.
 PATIENCE = 4.0
-
-
-class MeasureAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the worker says: figures and doubts, or why there are none."""
-
-    measured: Measured | None = None
-    findings: tuple[Doubt, ...] = ()
-    unreadable: str = ""  # the video's fault
-    errno: int = 0  # the disk's
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker is asked to do with a video; empty paths stand for nothing."""
-
-    video: str
-    expected: Expected
-    image: str = ""
-    poster: str = ""
-    strip: bool = False  # take the graph that ComfyUI wrote out of its tags, before anything else
-    cpu_seconds: int = 0
 
 
 class CheckerDown(ZoetropeError):

@@ -15,7 +15,7 @@ import msgspec
 
 from ..structs import primed
 from . import film, tags
-from .check import READY, MeasureAnswer, Order
+from .order import READY, MeasureAnswer, Order
 
 # 161 frames of 1080x1578 on two cores peak at 0.6 GiB; the rest is room for the source and for threads.
 MEMORY = 4 << 30
