@@ -1,6 +1,6 @@
 import pytest
 
-from zoetrope.mounts import mount_of, read_table
+from zoetrope.mounts import mount_of, outermost, read_table
 
 TABLE = """\
 22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
@@ -40,3 +40,18 @@ def test_without_a_table_the_kernel_is_trusted_to_tell():
 
 def test_this_machine_has_a_root_mount():
     assert mount_of(read_table(), "/").type != "unknown"
+
+
+@pytest.mark.parametrize(
+    ("path", "above"),
+    [
+        ("/var/lib/zoetrope", "/"),
+        ("/srv/nas/inbox", "/srv/nas"),
+        ("/srv/nas", "/srv/nas"),
+        ("/srv/nas/local/inbox", "/srv/nas/local"),
+        ("/srv/bound/inbox", "/"),  # mounted on itself
+    ],
+)
+def test_where_a_disk_or_share_begins_is_seen_through_a_sandbox(path, above):
+    table = f"{TABLE}50 22 254:1 /srv/bound/inbox /srv/bound/inbox rw - ext4 /dev/vda1 rw\n"
+    assert outermost(table, path) == above

@@ -27,6 +27,7 @@ from .gpu.watch import Watch
 from .graphs.shelf import of_host
 from .graphs.versions import Versions
 from .host import trouble
+from .inbox.identity import InboxIdentity
 from .inbox.intake import Intake
 from .inbox.rejected import RejectedPictures
 from .inbox.returned import Returned
@@ -236,8 +237,9 @@ class App:
             short=lambda: conductor.status().paused is not None,
         )
         decoder = Decoder(settings.inbox, places=places)
-        watcher = Watcher(settings.inbox, on_seen=decoder.warm)
-        intake = Intake(settings, ledger, recipes, decoder, outbox=identity)
+        inbox = InboxIdentity(settings.inbox.path, settings.state.path / "inbox.json")
+        watcher = Watcher(settings.inbox, on_seen=decoder.warm, identify=inbox.check)
+        intake = Intake(settings, ledger, recipes, decoder, outbox=identity, identify=inbox.check)
         ledger.on_change(lambda _, job: self._bus.job(job))
         ledger.on_change(self._runtime.tally.see)
         self._runtime.ledger = ledger

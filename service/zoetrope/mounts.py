@@ -17,10 +17,11 @@ _SILENT = frozenset(
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """A mount point and its file system's type."""
+    """A mount point, its file system's type, and what is mounted there: a disk or a share; "" where nothing tells."""
 
     point: str
     type: str
+    source: str = ""
 
     @property
     def silent(self) -> bool:
@@ -40,8 +41,22 @@ def mount_of(table: str, path: str) -> Mount:
         inside = path == point or path.startswith(point.rstrip("/") + "/")
         # A later mount on the same point hides the earlier one.
         if inside and len(point) >= len(found.point):
-            found = Mount(point, kinds[0])
+            found = Mount(point, kinds[0], kinds[1] if len(kinds) > 1 else "")
     return found
+
+
+def outermost(table: str, path: str) -> str:
+    """Find the highest folder above a path from which on all lies on the same disk or share.
+
+    A sandbox mounts a folder on itself; that is no boundary.
+    """
+    source = mount_of(table, path).source
+    above = path
+    for parent in map(str, Path(path).parents):
+        if mount_of(table, parent).source != source:
+            break
+        above = parent
+    return above
 
 
 def mount_id(handle: int) -> str:

@@ -72,6 +72,7 @@ class Intake:
         decoder: Decoder,
         *,
         outbox: OutboxIdentity | None = None,
+        identify: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
         randomness: random.Random | None = None,
@@ -84,6 +85,7 @@ class Intake:
         self._clock = clock
         self._new_id = new_id
         self._hold_seconds = hold_seconds
+        self._identify = identify
         outbox = outbox or OutboxIdentity(settings.outbox.path, settings.outbox_identity)
         videos = Outbox(settings.outbox.path, outbox)
         self._claims = Claims(
@@ -145,6 +147,7 @@ class Intake:
     async def recover(self) -> None:
         """Sort out what an earlier run left: finish, take again, put back, or put aside."""
         await asyncio.to_thread(self._settings.work.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._identify)
         await asyncio.to_thread(self._claims.prepare)
         await self._sort_out()
         kept = {work.claim.id for work in self._found if work.claim is not None}

@@ -20,9 +20,15 @@ class InboxMissing(ZoetropeError):
 class Presence:
     """Remembers which folder the inbox was; every method blocks on the file system."""
 
-    def __init__(self, root: str, mounts: Callable[[], str] = read_table) -> None:
+    def __init__(
+        self,
+        root: str,
+        mounts: Callable[[], str] = read_table,
+        identify: Callable[[], None] = lambda: None,
+    ) -> None:
         self._root = root
         self._mounts = mounts
+        self._identify = identify  # raises where it is not the inbox of an earlier start
         self._home: Mount | None = None
         self.mount = Mount("/", "unknown")
         self.identity: tuple[int, int] | None = None  # None while it is absent
@@ -46,6 +52,8 @@ class Presence:
                 "Mount it again; pictures are taken as soon as it is back.",
                 key="inbox-unmounted",
             )
+        self.identity = None
+        self._identify()
         self._home = self.mount = mount
         self.identity = identity
         return True

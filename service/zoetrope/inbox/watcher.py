@@ -48,6 +48,7 @@ class Watcher:
         wall: Callable[[], float] = time.time,
         mounts: Callable[[], str] = read_table,
         on_seen: Callable[[], None] = lambda: None,
+        identify: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._root = str(settings.path)
@@ -68,7 +69,7 @@ class Watcher:
         self._wake = asyncio.Event()
         self._fresh = asyncio.Event()
         self._events = Events(self._root, self._wake.set, clock=clock)
-        self._presence = Presence(self._root, mounts)
+        self._presence = Presence(self._root, mounts, identify)
         self._folders: dict[str, tuple[int, int]] = {}  # the real ones, each with its identity
         self._listen_due = 0.0
         self._polled: frozenset[str] = frozenset()
