@@ -336,8 +336,13 @@ async def test_a_share_that_hangs_is_said_and_waited_for(start, monkeypatch):
         return read_table()
 
     running = await start(rescan_seconds=0.2, mounts=mounts)
-    await until(lambda: running.watcher.status.problem)
-    assert running.watcher.status.problem.key == "inbox-hangs"
+
+    def hangs():
+        # On a busy machine it is said first that no thread is free.
+        problem = running.watcher.status.problem
+        return problem and problem.key == "inbox-hangs"
+
+    await until(hangs)
     before = running.watcher.progress
     await until(lambda: running.watcher.progress > before)
     stuck[0] = False
@@ -347,16 +352,17 @@ async def test_a_share_that_hangs_is_said_and_waited_for(start, monkeypatch):
 async def test_an_inbox_that_waits_for_a_thread_is_not_called_a_file_system_that_hangs(
     start, monkeypatch, caplog
 ):
-    monkeypatch.setattr("zoetrope.inbox.disk_thread.PATIENCE_SECONDS", 0.05)
     asyncio.get_running_loop().set_default_executor(pool := ThreadPoolExecutor(1))
     go = threading.Event()
     busy = pool.submit(go.wait, 60)  # other work of the service has every thread
-    running = await start(rescan_seconds=0.2)
-    await until(lambda: running.watcher.status.problem)
-    assert running.watcher.status.problem.key == "inbox-waits"
-    before = running.watcher.progress
-    await until(lambda: running.watcher.progress > before)
-    go.set()
+    with monkeypatch.context() as patch:
+        patch.setattr("zoetrope.inbox.disk_thread.PATIENCE_SECONDS", 0.05)
+        running = await start(rescan_seconds=0.2)
+        await until(lambda: running.watcher.status.problem)
+        assert running.watcher.status.problem.key == "inbox-waits"
+        before = running.watcher.progress
+        await until(lambda: running.watcher.progress > before)
+    go.set()  # what a look at the disk takes from here on is the machine's affair
     await until(lambda: running.watcher.status.problem is None)
     assert busy.result(0)
     assert "does not answer" not in caplog.text

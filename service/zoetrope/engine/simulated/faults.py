@@ -18,7 +18,7 @@ FaultKind = Literal[
     "exit",  # the process ends in the middle of a step
     "wedged",  # a sampler makes no further step, while HTTP answers
     "no_worker",  # the worker ends with the next prompt: it counts as running, nothing moves, HTTP answers
-    "slow",  # every step takes `seconds`, until withdrawn
+    "slow",  # every step takes `seconds`, until it is withdrawn or its prompt interrupted
     "silent",  # the websocket says nothing until withdrawn, while HTTP answers
     "drop",  # every websocket is cut off at a step
     "refuse",  # POST /prompt answers 500
