@@ -78,6 +78,16 @@ def told_apart(exception, text, kind):
         ("Exception", "Tried all urls to download rife47.pth but no success", "model"),
         ("ModuleNotFoundError", "No module named 'sageattention'", "package"),
         ("FileNotFoundError", "[Errno 2] No such file", "file"),
+        *(
+            (kind, f"[Errno 2] No such file or directory: '/srv/comfy/input/{name}'", found)
+            for kind in ("FileNotFoundError", "av.error.FileNotFoundError")
+            for name, found in (
+                ("zoetrope/86016700bbaf8e443aba1fa7.png", "upload-lost"),
+                ("zoetrope/86016700bbaf8e443aba1fa7 (1).png", "upload-lost"),
+                ("zoetrope/cat.png", "file"),
+                ("86016700bbaf8e443aba1fa7.png", "file"),
+            )
+        ),
         ("ValueError", "odd", "node"),
         ("RuntimeError", "PytorchStreamReader failed reading zip archive", "node"),
         ("OSError", "[Errno 281] odd", "node"),

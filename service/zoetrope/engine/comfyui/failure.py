@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ...domain.values import Failure
 from .answer import line
+from .submission import SUBFOLDER
 
 # The reason stands at the beginning; what follows are printed tensors, or a log.
 _BEGINNING = 20_000
@@ -43,6 +45,8 @@ _FULL_WORDS = (
     ". unexpected pos ",
 )
 _READ_ONLY_WORDS = ("[errno 30]", "os error 30)", "read-only file system")
+# What was uploaded is called by its content.
+_UPLOAD = re.compile(rf"/{SUBFOLDER}/[0-9a-f]{{24}}\b")
 _HOST_WORDS = ("defaultcpuallocator", "alloc_cpu", "cannot allocate memory")
 
 
@@ -85,5 +89,6 @@ def kind_of(exception: str, text: str) -> str:
     if "SafetensorError" in exception or any(words in low for words in _MODEL_WORDS):
         return "model"
     if exception == "FileNotFoundError" or "no such file" in low:
-        return "file"
+        # It was there when the prompt was taken: somebody empties the input folder.
+        return "upload-lost" if _UPLOAD.search(text) else "file"
     return "node"
