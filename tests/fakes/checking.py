@@ -1,22 +1,48 @@
-"""The check of videos without a process of its own: what is tested lies around it, and Python's start costs most."""
+"""Videos and pictures opened without a process of their own: what is tested lies around it, and Python's start costs most."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from types import ModuleType
+from typing import TypeVar
 
 import msgspec
 
+from zoetrope.inbox import source_image_worker
+from zoetrope.inbox.source_image import Decoder
+from zoetrope.inbox.source_image_worker import OpenAnswer, OpenRequest
 from zoetrope.verify import worker
 from zoetrope.verify.order import MeasureAnswer, Order
 
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
+
 
 async def answer_here(order: Order) -> MeasureAnswer:
-    """Answer as the worker does, in a thread; order and answer cross the border as bytes."""
-    given = msgspec.json.decode(msgspec.json.encode(order), type=Order)
-    work = asyncio.ensure_future(asyncio.to_thread(worker.answer, given))
+    """Answer as the worker of videos does."""
+    return await _in_a_thread(worker.answer, order, msgspec.json)
+
+
+class DecoderHere(Decoder):
+    """Opens pictures as the worker of pictures does."""
+
+    def warm(self) -> None:
+        """Start nothing."""
+
+    async def ask(self, request: OpenRequest, name: str) -> OpenAnswer:
+        return await _in_a_thread(source_image_worker.answer, request, msgspec.msgpack)
+
+
+async def _in_a_thread(
+    answer: Callable[[Asked], Answered], asked: Asked, wire: ModuleType
+) -> Answered:
+    """Answer in a thread; question and answer cross the border as the bytes that a process gets."""
+    given = wire.decode(wire.encode(asked), type=type(asked))
+    work = asyncio.ensure_future(asyncio.to_thread(answer, given))
     try:
-        answer = await asyncio.shield(work)
+        found = await asyncio.shield(work)
     finally:
         # A process is killed with whoever waits for it; a thread can only be waited for.
         await asyncio.wait([work])
-    return msgspec.json.decode(msgspec.json.encode(answer), type=MeasureAnswer)
+    return wire.decode(wire.encode(found), type=type(found))

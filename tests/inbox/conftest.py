@@ -18,6 +18,7 @@ import msgspec
 import pytest
 from PIL import Image
 
+from tests.fakes.checking import DecoderHere
 from tests.fakes.members import GROUP, SERVICE
 from zoetrope.domain.job import Job, State
 from zoetrope.domain.query import JobQuery
@@ -26,7 +27,6 @@ from zoetrope.inbox.entry import CLAIMED, classify
 from zoetrope.inbox.gather import Drop
 from zoetrope.inbox.intake import Intake
 from zoetrope.inbox.returned import Returned
-from zoetrope.inbox.source_image import Decoder
 from zoetrope.inbox.watcher import Watcher
 from zoetrope.jobs.outbox_identity import OutboxIdentity
 from zoetrope.settings import (
@@ -146,7 +146,9 @@ async def until(condition: Callable[[], object]) -> None:
 class World:
     """A whole inbox with its ledger; `start` runs watcher and intake as the service would."""
 
-    def __init__(self, root: Path, ledger: JobStore, settings: Settings, decoder: Decoder) -> None:
+    def __init__(
+        self, root: Path, ledger: JobStore, settings: Settings, decoder: DecoderHere
+    ) -> None:
         self.root = root
         self.ledger = ledger
         self.settings = settings
@@ -281,7 +283,7 @@ async def store() -> JobStore:
 @pytest.fixture
 async def world(tmp_path: Path, settings: Settings, store: JobStore) -> AsyncIterator[World]:
     (tmp_path / "state").mkdir(exist_ok=True)
-    decoder = Decoder(settings.inbox)
+    decoder = DecoderHere(settings.inbox)
     world = World(tmp_path, store, settings, decoder)
     yield world
     await world.stop()

@@ -14,7 +14,7 @@ from zoetrope.settings import JobsSettings, KeepSettings
 
 @pytest.fixture(autouse=True)
 def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check videos in this process; `test_checkers.py` and `tests/verify` have the real one."""
+    """Check videos in this process; `test_checkers.py` and `tests/verify` have the real ones."""
     monkeypatch.setattr("zoetrope.verify.check.ask", answer_here)
 
 

@@ -151,7 +151,7 @@ class Decoder:
             self._settings.decode_seconds * (_VIDEO_THREADS if max_frames else 1),
         )
         async with self._room, self._places.take(Kind.PICTURE):
-            answer = await self._ask(request, source.name)
+            answer = await self.ask(request, source.name)
         if answer.errno:
             raise OSError(answer.errno, os.strerror(answer.errno), str(folder))
         if answer.refused is not None:
@@ -185,7 +185,8 @@ class Decoder:
         await asyncio.gather(*(worker.stop() for worker in self._all), *self._stopping)
         self._all.clear()
 
-    async def _ask(self, request: OpenRequest, name: str) -> OpenAnswer:
+    async def ask(self, request: OpenRequest, name: str) -> OpenAnswer:
+        """Have a request answered by a worker; `name` is what people call the file."""
         if not self._free and self._warming is not None:
             await asyncio.shield(self._warming)
         worker = self._free.pop() if self._free else await self._start()
