@@ -126,8 +126,8 @@ def test_on_another_engine_no_fault_is_injected_and_it_can_stay(run, tmp_path):
     engine = EngineProcess(tmp_path / "engine")
     engine.start()
     lines = []
+    demo = run.start("--hold", "--engine", engine.url, *SMALL)
     try:
-        demo = run.start("--hold", "--engine", engine.url, *SMALL)
         assert demo.stdout is not None
         for line in demo.stdout:
             lines.append(line.strip())
@@ -136,6 +136,7 @@ def test_on_another_engine_no_fault_is_injected_and_it_can_stay(run, tmp_path):
         demo.send_signal(signal.SIGINT)
         rest, errors = demo.communicate(timeout=120)
     finally:
+        demo.kill()
         engine.stop()
     assert not {"faults", "failure"} & set(topics(lines)), errors
     assert "running until Ctrl-C" in lines[-2]

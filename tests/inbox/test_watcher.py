@@ -331,21 +331,22 @@ async def test_a_share_that_hangs_is_said_and_waited_for(start, monkeypatch):
     stuck = [True]
 
     def mounts():
-        while stuck[0]:
+        while stuck:
             time.sleep(0.01)
         return read_table()
-
-    running = await start(rescan_seconds=0.2, mounts=mounts)
 
     def hangs():
         # On a busy machine it is said first that no thread is free.
         problem = running.watcher.status.problem
         return problem and problem.key == "inbox-hangs"
 
-    await until(hangs)
-    before = running.watcher.progress
-    await until(lambda: running.watcher.progress > before)
-    stuck[0] = False
+    try:
+        running = await start(rescan_seconds=0.2, mounts=mounts)
+        await until(hangs)
+        before = running.watcher.progress
+        await until(lambda: running.watcher.progress > before)
+    finally:
+        stuck.clear()  # or the thread outlives everything
     await until(lambda: running.watcher.status.problem is None)
 
 
