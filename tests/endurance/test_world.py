@@ -54,3 +54,12 @@ def test_a_world_has_to_have_a_row_for_every_video_again_once_it_has_settled(wor
     world.forgetful = True
     world.settle()
     assert not world.forgetful
+
+
+def test_one_reason_is_enough_for_both_halves_of_a_pair(world):
+    rejected = world.service.inbox / "rejected" / "pair"
+    rejected.mkdir(parents=True)
+    for name in ("cat1.start.png", "cat1.end.png", "cat2.png"):
+        (rejected / name).touch()
+    (rejected / "cat1.start.png.why.txt").touch()
+    assert list(world.faults()) == ["rejected without a reason: cat2.png"]

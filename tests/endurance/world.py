@@ -247,7 +247,9 @@ class World:
         hidden = [each.name for each in outbox.glob(".*") if each.name != MARK]
         yield from (f"left in the outbox: {name}" for name in hidden)
         for picture in (inbox / "rejected").rglob("*.png"):
-            reasons = picture.parent.glob(f"{glob.escape(picture.stem)}*.why.txt")
+            # Of a pair, one reason stands next to both halves.
+            stem = glob.escape(picture.name.partition(".")[0])
+            reasons = picture.parent.glob(f"{stem}.*why.txt")
             if self.whose(picture.name) and not list(reasons):
                 yield f"rejected without a reason: {picture.name}"
         if "Traceback" in self.service.log.read_text():
