@@ -166,3 +166,24 @@ async def test_while_the_outbox_is_absent_videos_wait_and_say_so_also_after_a_re
     await pipeline.until((outbox / "review" / f"seen-{reviewed.short}").exists)
     await pipeline.until(lambda: pipeline.conductor.status().outbox is None)
     assert len(pipeline.videos()) == 2
+
+
+@pytest.mark.parametrize("at", ["rename", "fsync"])
+def test_what_a_kill_leaves_of_the_mark_goes_at_the_next_start(outbox, tmp_path, at, monkeypatch):
+    """A member sees no hidden file that stays for ever; a folder that they put at its name stops nothing."""
+    file = tmp_path / "outbox.json"
+    if (process := os.fork()) == 0:
+        monkeypatch.setattr(os, at, lambda *_, **__: os._exit(9))
+        with Beneath(outbox) as tree:
+            OutboxIdentity(outbox, file).check(tree)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+    for _ in range(2):
+        with Beneath(outbox) as tree:
+            OutboxIdentity(outbox, file).check(tree)
+        assert [path.name for path in outbox.iterdir()] == [MARK]
+    (outbox / MARK).unlink()
+    (outbox / f"{MARK}.part").mkdir()
+    with Beneath(outbox) as tree:
+        OutboxIdentity(outbox, file).check(tree)
+    assert {path.name for path in outbox.iterdir()} == {MARK, f"{MARK}.part"}

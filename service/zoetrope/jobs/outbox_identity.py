@@ -14,13 +14,14 @@ from pathlib import Path
 import msgspec
 
 from ..beneath import Beneath, Linked
-from ..durable import put
+from ..durable import flush, put
 from ..errors import NotReadable
 from ..host import shown
 from ..mounts import mount_of, read_table
 from ..structs import UNREADABLE, primed
 
 MARK = ".zoetrope-outbox"
+_HALF = f"{MARK}.part"
 _MARK_BYTES = 200
 _A_MARK = re.compile(r"[0-9a-f]{32}")
 
@@ -102,8 +103,28 @@ class OutboxIdentity:
         if now != known:
             put(self._file, msgspec.json.encode(now))
         if seen.mark != mark:
-            tree.write(MARK, f"{mark}\n".encode())
+            _put_mark(tree, f"{mark}\n".encode())
+        elif self._known is None:
+            _remove_half(tree)
         self._known = now
+
+
+def _put_mark(tree: Beneath, content: bytes) -> None:
+    """Write the mark by way of a name of its own: a power cut in between leaves what the next start knows and removes."""
+    _remove_half(tree)
+    try:
+        with open(tree.create(_HALF), "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(content)
+            flush(file)
+        tree.rename(_HALF, MARK)
+    except OSError:
+        # Somebody else's folder stands there, or nothing can be written at all.
+        tree.write(MARK, content)
+
+
+def _remove_half(tree: Beneath) -> None:
+    with contextlib.suppress(OSError, Linked):
+        tree.unlink(_HALF)
 
 
 def _mark(tree: Beneath) -> str:
