@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 
 import pytest
 
+from tests.fakes.pipeline import hold
 from zoetrope.domain.job import State
 from zoetrope.jobs.recognition import finished
 
 
-async def older_ledger(pipeline, state, monkeypatch):
+async def older_ledger(pipeline, state):
     """Have a video made, and start again with the ledger of when its job was held in a state before."""
-    gate, fetch = asyncio.Event(), pipeline.clients[0].fetch
-
-    async def held(*args, **options):
-        await gate.wait()
-        return await fetch(*args, **options)
-
-    monkeypatch.setattr(pipeline.clients[0], "fetch", held)
-    if state is State.QUEUED:
-        await pipeline.conductor.pause()
-    job = await pipeline.drop(review=state is State.REVIEW)
-    if state is State.REVIEW:
-        gate.set()
-    await pipeline.becomes(job, state)
+    match state:
+        case State.QUEUED:
+            await pipeline.conductor.pause()
+        case State.RUNNING:
+            hold(pipeline)
+    job = await pipeline.becomes(await pipeline.drop(review=state is State.REVIEW), state)
     old = pipeline.root / "old.db"
     await pipeline.ledger.copy_to(old)
-    gate.set()
-    if state is State.QUEUED:
-        await pipeline.conductor.resume()
-    elif state is State.REVIEW:
-        await pipeline.conductor.approve(job.id)
+    match state:
+        case State.QUEUED:
+            await pipeline.conductor.resume()
+        case State.RUNNING:
+            pipeline.engines[0].faults.clear()
+        case State.REVIEW:
+            await pipeline.conductor.approve(job.id)
     done = await pipeline.becomes(job, State.DONE)
     # It goes a moment after its end is written down; with it the job could be ended a second time.
     await pipeline.until(lambda: not (pipeline.settings.work / job.id).exists())
@@ -46,8 +41,8 @@ async def older_ledger(pipeline, state, monkeypatch):
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.REVIEW])
-async def test_a_job_whose_video_is_there_is_done_and_nothing_is_made(pipeline, state, monkeypatch):
-    done = await older_ledger(pipeline, state, monkeypatch)
+async def test_a_job_whose_video_is_there_is_done_and_nothing_is_made(pipeline, state):
+    done = await older_ledger(pipeline, state)
     before = pipeline.videos()
     await pipeline.start()
     again = await pipeline.becomes(done, State.DONE)
@@ -64,10 +59,8 @@ async def test_a_job_whose_video_is_there_is_done_and_nothing_is_made(pipeline, 
 
 
 @pytest.mark.parametrize("flaw", ["video", "other", "stages", "garbage", "link"])
-async def test_what_is_no_finished_folder_of_the_job_is_not_taken_for_one(
-    pipeline, flaw, monkeypatch
-):
-    done = await older_ledger(pipeline, State.RUNNING, monkeypatch)
+async def test_what_is_no_finished_folder_of_the_job_is_not_taken_for_one(pipeline, flaw):
+    done = await older_ledger(pipeline, State.RUNNING)
     folder = pipeline.settings.outbox.path / done.outbox
     receipt = folder / "receipt.json"
     told = json.loads(receipt.read_text())

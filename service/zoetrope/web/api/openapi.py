@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import msgspec
@@ -18,11 +17,7 @@ class OpenApi:
     def __init__(self, endpoints: list[Endpoint], *, token: bool) -> None:
         self._endpoints = [*endpoints, *self.endpoints()]
         self._token = token
-
-    @functools.cached_property
-    def _body(self) -> bytes:
-        # Few ever ask for it, and making it takes longer than all the rest of the application.
-        return msgspec.json.encode(document(self._endpoints, token=self._token))
+        self._body = b""
 
     def endpoints(self) -> list[Endpoint]:
         """Give the addresses of this area."""
@@ -37,4 +32,7 @@ class OpenApi:
 
     async def describe(self, _: web.Request) -> web.Response:
         """Describe the API as an OpenAPI 3.1 document."""
+        if not self._body:
+            # Few ever ask for it, and making it takes longer than all the rest of the application.
+            self._body = msgspec.json.encode(document(self._endpoints, token=self._token))
         return web.Response(body=self._body, content_type=JSON)
