@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.fakes.pipeline import RECIPES, Pipeline, order
+from tests.fakes.pipeline import RECIPES, Pipeline, hold, order
 from zoetrope.domain.job import Job, State
 from zoetrope.errors import DiskFull, LedgerError
 from zoetrope.jobs.outbox import Outbox
@@ -291,7 +291,7 @@ async def test_a_recipe_that_was_renamed_keeps_older_jobs_waiting_and_no_other(o
 
 async def test_a_recipe_that_is_broken_while_an_older_video_is_published_is_told_once(own, caplog):
     job = await own.becomes(await own.drop(review=True), State.REVIEW)
-    order(own, "slow", seconds=0.1, times=0)
+    hold(own)
     await own.conductor.approve(job.id)
     await own.becomes(job, State.RUNNING)
     await older(own, job)

@@ -98,7 +98,7 @@ async def test_what_the_engine_has_made_is_said_to_be_fetched_and_then_checked(
 
 
 async def test_progress_is_told_while_a_stage_runs(pipeline):
-    order(pipeline, "slow", seconds=0.1, times=0)
+    order(pipeline, "slow", seconds=0.7, times=0)
     job = await pipeline.drop()
     await pipeline.until(lambda: (live := pipeline.conductor.live(job.id)) and live.maximum == 2)
     live = pipeline.conductor.live(job.id)
@@ -119,7 +119,7 @@ async def test_a_running_stage_says_how_long_it_may_be_silent(pipeline, monkeypa
 
     real = stage_results.check
     monkeypatch.setattr(stage_results, "check", check)
-    order(pipeline, "slow", seconds=0.2, times=0)
+    order(pipeline, "slow", seconds=0.7, times=0)
     job = await pipeline.drop()
 
     def limited():
