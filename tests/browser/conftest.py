@@ -15,7 +15,7 @@ from tests.fakes.nvml.simulated import Simulated
 from tests.fakes.service import EngineProcess, ServiceProcess
 from zoetrope.demo.picture import draw
 
-PATIENCE = 20.0
+PATIENCE = 45.0
 DESK = {"viewport": {"width": 1280, "height": 900}}
 # Two cores share a browser, an engine and a service.
 expect.set_options(timeout=PATIENCE * 1000)
@@ -178,6 +178,15 @@ def visit(browser, service):
     yield make
     for each in visits:
         each.close()
+
+
+def without_events(page) -> None:
+    """Have the page fill itself once and hear of nothing after that, such as real checks beside those of a test."""
+    body = 'retry: 600000\nevent: hello\ndata: {"resumed": false}\n\n'
+    page.route(
+        "**/api/v1/events",
+        lambda route: route.fulfill(content_type="text/event-stream", body=body),
+    )
 
 
 def drop(page, name: str, content: bytes, kind: str = "image/png") -> None:

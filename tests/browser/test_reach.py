@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, choose, look_at, make_job, until
+from tests.browser.conftest import PHONE, choose, look_at, make_job, until, without_events
 from zoetrope.web import page as page_files
 
 pytestmark = pytest.mark.system("chromium-headless-shell", "gcc")
@@ -193,6 +193,7 @@ def test_a_check_that_names_a_long_path_stays_in_its_column(visit, service, widt
         route.fulfill(status=200, json=body)
 
     page.route("**/readyz*", failing)
+    without_events(page)
     page.reload()
     rows = page.locator("#health-rows li")
     expect(rows.first).to_contain_text("cannot be written")

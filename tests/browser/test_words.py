@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import choose, drop, look_at, make_job
+from tests.browser.conftest import choose, drop, look_at, make_job, without_events
 
 pytestmark = pytest.mark.system("chromium-headless-shell")
 
@@ -108,6 +108,7 @@ def test_trouble_of_the_checks_is_told_with_the_next_step(visit):
             },
         ),
     )
+    without_events(page)
     page.reload()
     page.locator("body[data-ready]").wait_for()
     checks = page.get_by_role("region", name="Checks")
