@@ -101,6 +101,7 @@ check_settings() {
   packages=$("$ZOETROPE_PYTHON" "$runtime/publish.py" runtime) ||
     fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON cannot run $runtime/publish.py." "Run it by hand to see the error."
   fact runtime "$packages"
+  [[ -n $ZOETROPE_EXTRA_ARGS ]] || return 0
   local unknown
   unknown=$("$ZOETROPE_PYTHON" "$runtime/publish.py" unknown "$ZOETROPE_COMFYUI" "$ZOETROPE_EXTRA_ARGS")
   [[ -z $unknown ]] ||

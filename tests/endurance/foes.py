@@ -332,7 +332,7 @@ class Foe:
             elif kind == 1:
                 os.mkfifo(place)
             else:
-                # To write to what is there waits for ever at a pipe of another foe, whom nobody reads.
+                # To write to what is there waits for ever at a pipe of another foe's, which has no reader.
                 with place.open("x") as file:
                     file.write("in the way")
         except FileExistsError:

@@ -10,7 +10,7 @@ from tests.endurance.town import Town
 
 @pytest.fixture
 def town(tmp_path):
-    """A town in which nobody has done anything."""
+    """A town before anything has been done in it."""
     town = Town(tmp_path, random.Random(7))
     yield town
     town.close()

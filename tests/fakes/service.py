@@ -32,9 +32,9 @@ QUICK_INBOX = """
 
 
 def free_port() -> int:
-    """Find a port that nobody uses, below those that the system gives to any connection of anybody.
+    """Find a free port, below those that the system gives to connections.
 
-    One of those would soon be somebody's: before the service has it, or between its end and its next start.
+    One of those may be taken at any moment: before the service has it, or between its end and its next start.
     """
     while True:
         port = random.SystemRandom().randrange(15_000, 32_000)

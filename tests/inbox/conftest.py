@@ -28,6 +28,7 @@ from zoetrope.inbox.gather import Drop
 from zoetrope.inbox.intake import Intake
 from zoetrope.inbox.returned import Returned
 from zoetrope.inbox.watcher import Watcher
+from zoetrope.jobs import owed
 from zoetrope.jobs.outbox_identity import OutboxIdentity
 from zoetrope.settings import (
     InboxSettings,
@@ -317,3 +318,9 @@ def share() -> Iterator[Path]:
 def no_space(*_args: object, **_kwargs: object) -> None:
     """Stand in for a copy onto a full disk."""
     raise OSError(errno.ENOSPC, "No space left on device", "/state/work")
+
+
+async def give_back(settings: Settings, job: Job, way: Returned | None = None) -> None:
+    """Give the pictures of a job that failed back, as the service does that owes them."""
+    owed.owe(settings.work / job.id)
+    await (way or returned(settings)).give_back(job)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inbox.conftest import returned, until
+from tests.inbox.conftest import give_back, returned, until
 from tests.inbox.test_links import failed
 from zoetrope.domain.job import State
 from zoetrope.errors import NotReadable
@@ -49,12 +49,12 @@ async def test_a_failed_job_lays_nothing_below_an_absent_inbox_or_outbox(world):
     inbox, outbox = world.inbox, world.settings.outbox.path
     outbox.mkdir()
     job = failed(world.settings)
-    ways_back = returned(world.settings)
+    way = returned(world.settings)
     unmount(inbox)
-    await ways_back.explain(job)
+    await give_back(world.settings, job, way)
     laid = outbox / "rejected" / "plain"
     assert sorted(path.name for path in laid.iterdir()) == ["bad.png", "bad.png.why.txt"]
     unmount(outbox)
     with pytest.raises(NotReadable, match=f"nor into {outbox}/rejected"):
-        await ways_back.explain(job)
+        await give_back(world.settings, job, way)
     assert [*inbox.iterdir(), *outbox.iterdir()] == []

@@ -19,7 +19,7 @@ from tests.fakes.precious import (
     swapping,
 )
 from tests.fakes.source_image import plain_image
-from tests.inbox.conftest import returned, until, write_picture
+from tests.inbox.conftest import give_back, returned, until, write_picture
 from zoetrope.domain.job import Job, State
 from zoetrope.domain.steps import reject
 from zoetrope.domain.values import Ticket
@@ -311,8 +311,8 @@ def returning(root: Path) -> Act:
         outbox=OutboxSettings(path=root / "outbox"),
         state=StateSettings(path=root / "state"),
     )
-    job, ways_back = failed(settings), returned(settings)
-    return lambda: asyncio.run(ways_back.explain(job))
+    job, way = failed(settings), returned(settings)
+    return lambda: asyncio.run(give_back(settings, job, way))
 
 
 def failed(settings: Settings) -> Job:
@@ -396,7 +396,7 @@ async def test_a_returned_picture_is_never_written_through_what_stands_at_its_na
         else:
             os.mkfifo(folder / name)
     before = (precious / "ledger.db").read_bytes()
-    await returned(world.settings).explain(job)
+    await give_back(world.settings, job)
     assert (precious / "ledger.db").read_bytes() == before
     name = f"bad-{job.short}.png" if taken else "bad.png"
     assert (folder / name).read_text() == "a picture"
@@ -408,7 +408,7 @@ async def test_a_picture_is_returned_to_the_outbox_where_the_inbox_leads_away(wo
     linked(world.rejected, precious)
     before = snapshot(precious)
     world.settings.outbox.path.mkdir()
-    await returned(world.settings).explain(failed(world.settings))
+    await give_back(world.settings, failed(world.settings))
     assert snapshot(precious) == before
     folder = world.settings.outbox.path / "rejected" / "plain"
     assert sorted(path.name for path in folder.iterdir()) == ["bad.png", "bad.png.why.txt"]
@@ -419,7 +419,7 @@ async def test_links_at_every_place_of_a_returned_picture_are_only_said(world, p
     linked(world.settings.outbox.path / "rejected", precious)
     before = snapshot(precious)
     with pytest.raises(NotReadable, match=str(world.settings.outbox.path / "rejected")):
-        await returned(world.settings).explain(failed(world.settings))
+        await give_back(world.settings, failed(world.settings))
     assert snapshot(precious) == before
 
 

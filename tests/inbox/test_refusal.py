@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.precious import ID
-from tests.inbox.conftest import returned
+from tests.inbox.conftest import give_back
 from tests.inbox.test_links import WHY, failed
 from zoetrope.beneath import Beneath
 from zoetrope.errors import Reason
@@ -202,7 +202,7 @@ class TestAFailedJob:
         folder.mkdir(parents=True)
         (folder / "bad.png").write_text("another's")
         for _ in range(3):
-            asyncio.run(returned(settings).explain(failed(settings)))
+            asyncio.run(give_back(settings, failed(settings)))
         name = f"bad-{ID[:8]}.png"
         assert sorted(path.name for path in folder.iterdir()) == sorted(
             ["bad.png", name, f"{name}.why.txt"]
@@ -214,7 +214,7 @@ class TestAFailedJob:
         folder.mkdir(parents=True)
         for name in ("bad.png", f"bad-{ID[:8]}.png"):
             (folder / name).write_text("another's")
-        asyncio.run(returned(settings).explain(failed(settings)))
+        asyncio.run(give_back(settings, failed(settings)))
         assert (folder / f"bad-{ID[:8]}.png").read_text() == "another's"
         assert (folder / f"bad-{ID[:8]} (2).png").read_text() == "a picture"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.inbox.conftest import returned, write_picture
+from tests.inbox.conftest import give_back, returned, write_picture
 from zoetrope.domain.job import Job, Progress, State
 from zoetrope.domain.steps import cancel, decline, fail, reject, retry
 from zoetrope.domain.values import Failure, Ticket
@@ -39,7 +39,7 @@ async def failed(world, *names: str, ticket: str = "", folder: str = "") -> Job:
         (world.inbox / own[0]).write_text(ticket)
     job = await world.take(*names, tickets=own)
     job = await world.ledger.change(job.id, broken)
-    await returned(world.settings).explain(job)
+    await give_back(world.settings, job)
     return job
 
 
@@ -105,7 +105,7 @@ class TestItsTicket:
             files[0], "one.png", {"recipe": "loop", "steps": 9}, end=(files[1], "other.png")
         )
         job = await world.ledger.change(job.id, broken)
-        await returned(world.settings).explain(job)
+        await give_back(world.settings, job)
         assert entries(world.rejected) == [
             "one.end.png",
             "one.start.png",
@@ -192,7 +192,7 @@ class TestOneEntryAJob:
         (world.inbox / "plain/cat.toml").write_text("seed = 7")
         job = await world.take("plain/cat.png", tickets=("plain/cat.toml",))
         job = await world.ledger.change(job.id, broken)
-        await returned(world.settings).explain(job)
+        await give_back(world.settings, job)
         assert len(entries(world.rejected)) == 3
         await returned(world.settings).withdraw(job)
         assert entries(world.rejected) == []
@@ -237,7 +237,7 @@ class TestOneEntryAJob:
 
 async def failed_again(world, job: Job, times: int) -> Job:
     for _ in range(times):
-        await returned(world.settings).explain(job)
+        await give_back(world.settings, job)
     return job
 
 
@@ -248,7 +248,7 @@ async def test_a_reason_advises_nothing_that_is_impossible(world, picture):
     await failed(world, "cat.png")
     job = await world.take("dog.png")
     job = await world.ledger.change(job.id, lambda job: reject(job, 2.0, WHY))
-    await returned(world.settings).explain(job)
+    await give_back(world.settings, job)
     assert "zoetrope retry" in world.why("cat.png")
     assert "while its work is kept" in world.why("cat.png")
     assert "zoetrope retry" not in world.why("dog.png")

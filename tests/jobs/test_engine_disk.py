@@ -135,7 +135,7 @@ async def test_an_upload_that_the_engine_cannot_store_waits_too(garbled):
 
 @pytest.mark.parametrize("call", [1, 2])
 async def test_what_the_engine_lost_before_it_looked_is_sent_again(pipeline, call):
-    """Somebody empties its input folder between an upload and the submission: no picture pays for that."""
+    """Another program empties its input folder between an upload and the submission: no picture pays for that."""
     order(pipeline, "emptied", call=call, times=2)
     job = await pipeline.becomes(await pipeline.drop(), State.DONE, State.FAILED, State.REJECTED)
     assert job.state is State.DONE, job.reason

@@ -39,7 +39,7 @@ async def test_a_job_stays_with_its_worker_however_long_the_upload_takes(tmp_pat
 
 
 async def test_a_job_that_was_returned_is_kept_by_no_worker(pipeline, monkeypatch):
-    """In the moment between the return and the end of its task; nobody could take it for a minute."""
+    """In the moment between the return and the end of its task; no reader could take it for a minute."""
     returned, late, over = set(), [], asyncio.Event()
     give_back = Queue.give_back
 

@@ -14,7 +14,7 @@ async def test_a_declined_review_ends_the_job_and_can_be_taken_back(pipeline):
     job = await pipeline.becomes(await pipeline.drop(review=True), State.REVIEW)
     job = await pipeline.conductor.decline(job.id, "the eyes wander")
     assert (job.state, job.reason.key) == (State.CANCELLED, "declined")
-    # Should the ledger be lost, the work knows that nobody wants it.
+    # Should the ledger be lost, the work knows that it is not wanted any more.
     with Beneath(pipeline.settings.work) as work:
         assert work_note.read(work, job.id).state is State.CANCELLED
         assert (await pipeline.conductor.retry(job.id)).state is State.REVIEW

@@ -128,7 +128,7 @@ class Readmission:
             return None
 
     async def _need_none(self, lost: str) -> None:
-        """Raise if there is a job, or a video, of that work already: nobody wants it twice."""
+        """Raise if there is a job, or a video, of that work already: none is made twice unasked."""
         if (job := await self._row(lost)) is not None:
             raise _not_lost(job)
         if (reason := await asyncio.to_thread(self._outbox.look)) is not None:

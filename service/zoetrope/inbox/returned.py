@@ -44,10 +44,6 @@ class Returned:
             (settings.inbox.path, settings.outbox.path) if self._moves else (settings.outbox.path,)
         )
 
-    async def explain(self, job: Job) -> None:
-        """Give a job's pictures back with the reason; NotReadable where they cannot be put anywhere now."""
-        await asyncio.to_thread(self._lay_down, job)
-
     async def withdraw(self, job: Job) -> None:
         """Remove what an earlier failure of a job laid down, now that it has a video; what people changed stays."""
         for home in self._homes:
@@ -71,13 +67,7 @@ class Returned:
         if job.state is State.CANCELLED and job.origin == "inbox" and self._moves:
             await asyncio.to_thread(self._give_back, job)
         elif job.state in (State.FAILED, State.REJECTED):
-            if not await asyncio.to_thread(owed.is_owed, folder):
-                return
-            if all((folder / image.source).exists() for image in job.images):
-                await self.explain(job)
-            else:
-                about = {"job": job.short, "action": "not-returned"}
-                log.warning("its picture is gone, so none is put into rejected", extra=about)
+            await asyncio.to_thread(self._pay, job, folder)
         if job.state in ENDED:
             await asyncio.to_thread(owed.paid, folder)
 
@@ -96,6 +86,16 @@ class Returned:
         self._lay_down(job)
         mark.touch()
         log.info("its picture lies in rejected", extra={"job": job.short, "action": "given-back"})
+
+    def _pay(self, job: Job, folder: Path) -> None:
+        """Give back the picture of a job that failed, if that is still owed."""
+        if not owed.is_owed(folder):
+            return
+        if all((folder / image.source).exists() for image in job.images):
+            self._lay_down(job)
+        else:
+            about = {"job": job.short, "action": "not-returned"}
+            log.warning("its picture is gone, so none is put into rejected", extra=about)
 
     def _lay_down(self, job: Job) -> None:
         """Lay it into the first place that takes it; where none does, say what is wrong with each."""

@@ -118,6 +118,7 @@ class LostWork:
         self._work = work
         self._root = root
         self._folders = WorkFolders(root)
+        self._requests: dict[str, str] = {}
 
     def ids(self) -> list[str]:
         """List the ids of what is here, in the order of the ids."""
@@ -181,12 +182,23 @@ class LostWork:
 
     def remove_spares(self, job: Job) -> list[str]:
         """Remove the spare copies of a job whose row is durable; gives their ids."""
-        found = (
-            [each for each in self.ids() if is_spare(self.job(each), job)] if job.request else []
-        )
+        if not job.request:
+            return []
+        found = [
+            each
+            for each in self.ids()
+            if self._request(each) == job.request and is_spare(self.job(each), job)
+        ]
         for each in found:
             self.remove(each)
         return found
+
+    def _request(self, job_id: str) -> str:
+        """Give the request that work came with, which never changes: there may be thousands, and this is asked often."""
+        if job_id not in self._requests:
+            noted = self.job(job_id)
+            self._requests[job_id] = noted.request if noted is not None else ""
+        return self._requests[job_id]
 
     def clear(self) -> None:
         """Finish the removals that an earlier process began."""

@@ -118,7 +118,7 @@ def _put_mark(tree: Beneath, content: bytes) -> None:
             flush(file)
         tree.rename(_HALF, MARK)
     except OSError:
-        # Somebody else's folder stands there, or nothing can be written at all.
+        # Another user's folder stands there, or nothing can be written at all.
         tree.write(MARK, content)
 
 

@@ -169,9 +169,8 @@ class Settlement:
 
     async def _end(self, job_id: str, step: Callable[[Job], Job]) -> None:
         """End a job without a video, and have its picture given back; a share that is away gets it later."""
-        with contextlib.suppress(
-            OSError
-        ):  # it is given back all the same, unless the service is killed
+        # Without the mark it is given back all the same, unless the service is killed before.
+        with contextlib.suppress(OSError):
             await asyncio.to_thread(owe, self._work / job_id)
         job = await self._ledger.change(job_id, step)
         log.warning("%s", job.reason, extra={"job": job.short, "action": str(job.state)})

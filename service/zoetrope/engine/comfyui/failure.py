@@ -89,6 +89,6 @@ def kind_of(exception: str, text: str) -> str:
     if "SafetensorError" in exception or any(words in low for words in _MODEL_WORDS):
         return "model"
     if exception == "FileNotFoundError" or "no such file" in low:
-        # It was there when the prompt was taken: somebody empties the input folder.
+        # It was there when the prompt was taken: another program empties the input folder.
         return "upload-lost" if _UPLOAD.search(text) else "file"
     return "node"
