@@ -174,10 +174,9 @@ expected() { [[ -n $ZOETROPE_GPU || $ZOETROPE_DEVICE == gpu ]]; }
 wait_for_driver() {
   local waited=0
   expected && ((!check)) && [[ -z $(loaded_driver) ]] || return 0
-  local late=(problem no-card "The NVIDIA kernel module is not loaded yet: ComfyUI waits for it, $ZOETROPE_WAIT seconds at most."
-    "If it never comes, see: dmesg | grep -i nvidia; lspci | grep -i nvidia")
   local before=("${facts[@]}")
-  fact "${late[@]}"
+  fact problem no-card "The NVIDIA kernel module is not loaded yet: ComfyUI waits for it, $ZOETROPE_WAIT seconds at most." \
+    "If it never comes, see: dmesg | grep -i nvidia; lspci | grep -i nvidia"
   publish
   facts=("${before[@]}")
   while [[ -z $(loaded_driver) ]]; do

@@ -114,6 +114,10 @@ async def test_a_share_that_does_not_answer_keeps_no_service_from_its_start(
     settings.state.path.chmod(0o777)
     await state_folder.close_in_time(settings)
     assert [record.action for record in caplog.records] == ["state-open"]
+    # What is to be opened next is nothing that a member may write, however long the share is silent.
+    async with asyncio.timeout(60):
+        while settings.state.path.stat().st_mode & 0o022:
+            await asyncio.sleep(0.01)
     silent.set()
     async with asyncio.timeout(60):
         while settings.state.path.stat().st_mode & 0o077:

@@ -45,8 +45,9 @@ def launch(
     ours: list[list[str]] = [["--cpu"]] if cpu else _pairs(MEMORY[memory])
     ours += [[kernel]] if kernel else []
     ours += [["--preview-method", previews]] if previews else []
+    said = {word.partition("=")[0] for word in extra}
     for group in EXCLUSIVE:
-        if group.intersection(extra):
+        if group & said:
             ours = [words for words in ours if words[0] not in group]
     return [*(word for words in ours for word in words), *extra]
 

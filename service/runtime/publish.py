@@ -84,6 +84,8 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
         tested.get("flag", ""), cpu=cpu, memory=memory, previews=one(facts, "previews"), extra=extra
     )
     launch, dropped = flags.understood(launch, flags.known(Path(one(facts, "comfyui"))))
+    if tested.get("flag") in dropped:
+        chosen = ""
     warnings.extend(
         {
             "key": "flag",

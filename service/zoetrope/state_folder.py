@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from .settings import Settings
@@ -43,18 +44,19 @@ def close(settings: Settings) -> None:
     with contextlib.suppress(OSError):
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     models = (settings.models.path, *settings.models.folders)
-    open_to_others = [
-        Path(os.path.realpath(path))
-        for path in (settings.inbox.path, settings.outbox.path, *models)
-        if path is not None
-    ]
-    _close(Path(os.path.realpath(state)), open_to_others)
+    used = [each for each in (settings.inbox.path, settings.outbox.path, *models) if each]
+    folder = Path(os.path.realpath(state))
+    if state not in used:
+        # Before a look at any other folder: one of a share that hangs leaves nothing open to be written.
+        with _said(folder):
+            _tighten(folder, stat.S_IWGRP | stat.S_IWOTH)
+    _close(folder, [Path(os.path.realpath(path)) for path in used])
 
 
 def _close(folder: Path, open_to_others: list[Path]) -> None:
-    try:
-        if folder in open_to_others:
-            return
+    if folder in open_to_others:
+        return
+    with _said(folder):
         if not any(path.is_relative_to(folder) for path in open_to_others):
             _tighten(folder, _OTHERS)
             return
@@ -62,6 +64,13 @@ def _close(folder: Path, open_to_others: list[Path]) -> None:
         _tighten(folder, stat.S_IWGRP | stat.S_IWOTH)
         for each in folder.iterdir():
             _close(each, open_to_others)
+
+
+@contextlib.contextmanager
+def _said(folder: Path) -> Iterator[None]:
+    """Say that a folder cannot be closed, and go on."""
+    try:
+        yield
     except OSError as error:
         log.warning(
             "%s cannot be closed to other users: %s",

@@ -95,7 +95,7 @@ async def sentence(runtime: Runtime) -> str:
         for row in await ledger.page(JobQuery(states=(State.RUNNING,), limit=SHOWN)):
             live = conductor.live(row.job.id) if row.job.reason is None else None
             if live is not None:
-                image = row.job.images[0].name if row.job.images else row.job.stem
+                image = row.job.name
                 now.append(rendering(image, live))
     # Only while jobs run: the line of an idle host does not change, and so adds nothing to the journal.
     tuner = runtime.tuner if now else None

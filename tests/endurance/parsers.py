@@ -151,8 +151,8 @@ ANSWERS: tuple[Callable[[bytes], object], ...] = (
     decoder.max_upload,
     lambda data: decoder.object_info(data, "0.27.1"),
     events.event,
-    lambda data: submission.refusal(200, data, PROMPT),
-    lambda data: submission.refusal(400, data, PROMPT),
+    lambda data: submission.refusal(200, data, PROMPT, {}),
+    lambda data: submission.refusal(400, data, PROMPT, {}),
 )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from zoetrope.errors import NotFound, NotReadable, Rejected
 from zoetrope.graphs.shelf import Recipes
 from zoetrope.graphs.versions import Versions
 from zoetrope.inbox.request_key import request_key
-from zoetrope.jobs import recovery
+from zoetrope.jobs import recovery, work_note
 from zoetrope.jobs.lost_work import LostWork
 from zoetrope.store.memory import MemoryLedger
 
@@ -404,3 +405,16 @@ async def test_what_was_repeated_before_the_start_looked_is_no_lost_work(world, 
     await world.intake.recover()
     assert [path.name for path in world.settings.work.iterdir()] == [job.id]
     assert not lost(world).exists()
+
+
+async def test_what_is_discarded_while_it_is_listed_is_only_not_there(world, monkeypatch):
+    lost = LostWork(world.settings.work, world.settings.lost)
+    (world.settings.lost / ("ab" * 16)).mkdir(parents=True)
+
+    def gone(tree, job_id):
+        shutil.rmtree(world.settings.lost / job_id)
+        return tree.stat(job_id)
+
+    monkeypatch.setattr(work_note, "read", gone)
+    with pytest.raises(NotFound):
+        lost.note("ab" * 16)

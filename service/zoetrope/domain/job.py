@@ -132,6 +132,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     removed: float = 0.0  # when retention removed its files; 0 while they are kept
 
     @property
+    def name(self) -> str:
+        """What people call it: its first picture, as they named it."""
+        return self.images[0].name if self.images else self.stem
+
+    @property
     def short(self) -> str:
         """The eight characters that name the job in folders and logs."""
         return self.id[:8]

@@ -80,7 +80,10 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 def read(file: Path) -> EngineReport:
     """Read an engine's report; its user runs what others wrote, and may put anything in its place."""
-    found = _decoded(file, EngineReport, "a report of pre-start.sh")
+    try:
+        found = _decoded(file, EngineReport, "a report of pre-start.sh")
+    except FileNotFoundError as error:
+        raise ReportUnknown(f"{file} cannot be read ({error.strerror}).") from error
     if found.schema != SCHEMA:
         raise ReportUnknown(
             f"{file} has the schema {found.schema}, but this version of zoetrope reads {SCHEMA}.",
@@ -91,10 +94,12 @@ def read(file: Path) -> EngineReport:
 
 def pending(file: Path | None) -> Reason | None:
     """Say what an engine's restart waits for, such as a reboot; nothing where it waits for none."""
-    if file is None or not file.exists():
+    if file is None:
         return None
     try:
         found = _decoded(file, _Pending, "a note of zoetrope-engines")
+    except FileNotFoundError:
+        return None
     except ReportUnknown as error:
         return error.reason
     return Reason("restart-waits", found.sentence, found.next_step)
@@ -105,6 +110,8 @@ def _decoded(file: Path, what: type[T], name: str) -> T:
         with Beneath(file.parent) as folder:
             content = folder.read(file.name, MOST_BYTES)
         return msgspec.json.decode(content, type=primed(what))
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise ReportUnknown(f"{file} cannot be read ({error.strerror}).") from error
     except Linked as error:

@@ -22,7 +22,7 @@ PASSING = frozenset(
 CACHED = frozenset({"node", "doubtful"})
 # The GPU's or the process's state is broken; the same process would only fail again.
 BROKEN = frozenset({"cuda", "wedged"})
-# Another client of the engine stopped it; nobody asked the service to. Worth one more attempt.
+# Another client of the engine stopped it; no user asked the service to. Worth one more attempt.
 INTERRUPTED = frozenset({"interrupted"})
 # Memory ran out: the GPU's, the host's, or what of the host's can be pinned.
 MEMORY = frozenset({"oom", "host-oom", "pinned-memory"})
@@ -167,12 +167,16 @@ def _restart(failure: Failure, fallbacks: tuple[str, ...], stage: Stage, means: 
     tries = _count(stage.attempts, BROKEN)
     if tries <= max(1, means.retries):
         # A lost CUDA context fails every job of its process within a second (ComfyUI #15271): where
-        # nobody may restart it, the engine waits for another process, and the jobs with it.
+        # it may not be restarted, the engine waits for another process, and the jobs with it.
         if means.can_restart or failure.kind == "cuda":
             tried = fallbacks if RESTART in fallbacks else (*fallbacks, RESTART)
             return Again(tried, restart=True)
         return Again(fallbacks, free=True)
-    step = "" if means.can_restart else " Set engines.restart, so that the service can restart it."
+    step = (
+        ""
+        if means.can_restart
+        else " With engines.restart set, the service does that, but for a driver that waits for the host's reboot."
+    )
     return GiveUp(
         Reason(
             failure.kind,

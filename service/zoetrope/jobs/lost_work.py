@@ -161,11 +161,15 @@ class LostWork:
         with self._held(job_id) as tree:
             with contextlib.suppress(OSError, Linked, *BROKEN):
                 content = tree.read(f"{job_id}/{NOTE}", _MOST_BYTES)
-                return _sized(tree, msgspec.json.decode(content, type=primed(LostNote)))
-            job = work_note.read(tree, job_id)
-            when = tree.stat(job_id).st_mtime
-            sources = () if job else _sources(tree, job_id)
-            return _sized(tree, describe(job_id, job, sources, when))
+                note = msgspec.json.decode(content, type=primed(LostNote))
+                return note if note.size else _sized(tree, note)  # of an earlier version
+            try:
+                job = work_note.read(tree, job_id)
+                when = tree.stat(job_id).st_mtime
+                sources = () if job else _sources(tree, job_id)
+                return _sized(tree, describe(job_id, job, sources, when))
+            except FileNotFoundError as error:  # removed a moment ago
+                raise unknown(job_id) from error
 
     def job(self, job_id: str) -> Job | None:
         """Give the job as it was accepted; None for work of an older zoetrope."""

@@ -50,7 +50,7 @@ class OutboxAway(NotReadable):
 
 
 def is_same(known: KnownOutbox, seen: FoundOutbox) -> bool:
-    """Decide whether a folder is the outbox: by its mark, or as the same folder whose mark somebody removed."""
+    """Decide whether a folder is the outbox: by its mark, or as the same folder whose mark a user removed."""
     return seen.mark == known.mark or (not seen.mark and seen.inode == known.inode)
 
 

@@ -142,7 +142,7 @@ class Pauses:
 
 
 def read(file: Path, now: float) -> Pause | None:
-    """Read what an earlier process kept; a pause that cannot be read is one until somebody ends it."""
+    """Read what an earlier process kept; a pause that cannot be read is one until a user ends it."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=primed(Pause))
     except FileNotFoundError:

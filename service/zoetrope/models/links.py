@@ -1,8 +1,8 @@
 """Links among model files: where they lead, and whether what is there may be reported.
 
 Folders of models often hold links to other disks, so links are followed. But whoever makes a link must not learn
-through the service what is in a file that they cannot read; nor may who owns a folder on the way, by an exchange
-of what is in it. So each step of the way is held open, and looked at, before the next is taken from it.
+through the service what is in a file that they cannot read; nor may the owner of a folder on the way learn it, by
+exchanging what is in that folder. So each step of the way is held open, and looked at, before the next is taken from it.
 """
 
 from __future__ import annotations

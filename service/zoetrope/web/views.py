@@ -229,7 +229,7 @@ def view(job: Job, outbox: Path, live: Live | None = None) -> JobView:
     return JobView(
         id=job.id,
         short=job.short,
-        name=job.images[0].name if job.images else job.stem,
+        name=job.name,
         stem=job.stem,
         folder=job.folder,
         origin=job.origin,

@@ -387,6 +387,20 @@ async def test_without_a_way_to_restart_the_error_says_what_to_set(client):
         await client.restart()
 
 
+async def test_while_a_reboot_is_waited_for_a_restart_is_no_means(engine, tmp_path):
+    """A job that does not fit would have the engine restarted, and take a sound one from all others."""
+    note = tmp_path / "0.json"
+    restart = Restart(command=("true",))
+    async with client_of(engine.url, restart=restart, pending=note) as client:
+        for waits in (False, True, False):
+            if waits:
+                note.write_text('{"sentence": "Reboot needed.", "next_step": "Reboot."}')
+            else:
+                note.unlink(missing_ok=True)
+            await client.stats()
+            assert client.can_restart is not waits
+
+
 async def test_an_engine_whose_restart_waits_for_a_reboot_is_left_as_it_is(tmp_path):
     note, done = tmp_path / "0.json", tmp_path / "restarted"
     note.write_text('{"sentence": "Reboot needed: 575 and 580.", "next_step": "Reboot the host."}')

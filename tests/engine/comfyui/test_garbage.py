@@ -41,7 +41,7 @@ ANSWERS = {
     ),
     "taken": (
         [recording(*each)["post"]["body"] for each in RUNS],
-        lambda data: submission.refusal(200, data, ID),
+        lambda data: submission.refusal(200, data, ID, {}),
     ),
     "refused": (
         [
@@ -64,7 +64,7 @@ ANSWERS = {
                 },
             },
         ],
-        lambda data: submission.refusal(400, data, ID),
+        lambda data: submission.refusal(400, data, ID, {}),
     ),
     "upload": (
         [{"name": "a.png", "subfolder": "zoetrope", "type": "input"}],

@@ -14,7 +14,7 @@ TAKEN = {"prompt_id": ID, "number": 1, "node_errors": {}}
 
 
 def answered(status, body):
-    return refusal(status, body if isinstance(body, bytes) else json.dumps(body).encode(), ID)
+    return refusal(status, body if isinstance(body, bytes) else json.dumps(body).encode(), ID, {})
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def node_error(kind: str, name: str, cls: str = "UNETLoader"):
 def test_what_every_version_answers_to_a_graph_that_it_takes_is_no_refusal(version):
     post = recording(version, "success")["post"]
     data = json.dumps(post["body"]).encode()
-    assert refusal(post["status"], data, post["body"]["prompt_id"]) is None
+    assert refusal(post["status"], data, post["body"]["prompt_id"], {}) is None
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,13 @@ def test_an_operators_own_words_replace_ours_of_the_same_kind(host):
     assert host.args == f"--preview-method none {extra}"
 
 
+def test_a_flag_with_its_value_in_one_word_replaces_ours_too(host):
+    """ComfyUI takes one of a group, and does not start with two."""
+    extra = "--cache-lru=10 --reserve-vram=3"
+    assert host.start(MEMORY="16", EXTRA_ARGS=extra).returncode == 0
+    assert host.args == f"--use-sage-attention --preview-method none {extra}"
+
+
 def test_an_attention_flag_given_by_hand_is_published_as_what_runs(host):
     broken = kernel("flash_attn", "--use-flash-attention", reason="it needs another card")
     host.answers(outcome(kernels=[SDPA, SAGE, broken]))
@@ -75,6 +82,13 @@ def test_a_flag_of_ours_that_a_version_lacks_is_left_out_and_it_is_said(host):
     assert host.args == "--cache-none --use-sage-attention --preview-method none"
     (warning,) = host.report["warnings"]
     assert "does not know --reserve-vram: it is started without" in warning["sentence"]
+
+
+def test_a_kernel_whose_flag_is_left_out_is_not_said_to_be_in_use(host):
+    source_of(host, VERSIONS["0.33.0"] - {SAGE["flag"]})
+    assert host.start().returncode == 0
+    assert SAGE["flag"] not in host.args
+    assert host.report["chosen"] == ""
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import msgspec
 
 from ...address import Address, is_local
 from ...domain.values import Artefact
-from ...errors import EngineDown, EngineGone, EngineRefused, WrongAnswer
+from ...errors import EngineDown, EngineGone, EngineRefused, Reason, WrongAnswer
 from ...graphs.catalog import Catalog
 from ...graphs.document import encode
 from ...graphs.graph import Graph
@@ -63,6 +63,7 @@ class ComfyEngine:
         self._client_id = client_id
         self._session: aiohttp.ClientSession | None = None
         self._socket: Socket | None = None
+        self._waits: Reason | None = None  # for what a restart would wait, at the last look
 
     @property
     def url(self) -> str:
@@ -92,8 +93,12 @@ class ComfyEngine:
         # Older than this listing, or it says nothing that anybody needs.
         with contextlib.suppress(WrongAnswer):
             limit = decoder.max_upload(await self._ask("/features"))
-        found = await asyncio.to_thread(report.known, self._settings.report)
+        found, self._waits = await asyncio.to_thread(self._noted)
         return msgspec.structs.replace(stats, max_upload=limit, runtime=found)
+
+    def _noted(self) -> tuple[report.EngineReport | None, Reason | None]:
+        """Read what the host noted of it: before its start, and instead of a restart."""
+        return report.known(self._settings.report), report.pending(self._settings.pending)
 
     async def catalog(self) -> Catalog:
         """Ask which nodes the engine has; a large answer, so nothing asks for it on the way of a job."""
@@ -227,8 +232,8 @@ class ComfyEngine:
 
     @property
     def can_restart(self) -> bool:
-        """Whether the settings name a way to restart it."""
-        return self._settings.restart is not None
+        """Whether the settings name a way to restart it, and it would come back before the host's reboot."""
+        return self._settings.restart is not None and self._waits is None
 
     async def restart(self) -> None:
         """Restart the engine."""
@@ -238,7 +243,7 @@ class ComfyEngine:
                 "Set engines.restart in the settings.",
                 key="restart-unset",
             )
-        # Until the host's reboot it would not come back; what it can still do, it goes on doing.
+        # It may have been noted since the last look.
         waits = await asyncio.to_thread(report.pending, self._settings.pending)
         if waits is not None:
             raise EngineDown(waits.sentence, waits.next_step, key=waits.key)

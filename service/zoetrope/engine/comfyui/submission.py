@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -44,7 +43,7 @@ class _Answer(msgspec.Struct):
 
 
 def refusal(
-    status: int, data: bytes, prompt_id: str, graph: Mapping[str, Node] = MappingProxyType({})
+    status: int, data: bytes, prompt_id: str, graph: Mapping[str, Node]
 ) -> EngineRefused | None:
     """Read the answer to `POST /prompt`: None when all of the graph was taken under our id."""
     if status not in (200, *JUDGED):

@@ -1,12 +1,13 @@
 """The checks before every request: foreign pages are turned away."""
 
 import asyncio
-import ipaddress
 import socket
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
+
+from ...address import is_loopback
 
 
 def is_foreign(
@@ -25,30 +26,21 @@ def is_foreign(
     # A port that only one side names is left out of the comparison.
     mine = here.hostname if there.port is None else host.lower()
     theirs = there.hostname if here.port is None else there.netloc
-    if not (_is_loopback(here.hostname) if loopback is None else loopback):
+    if not (is_loopback(here.hostname or "") if loopback is None else loopback):
         return False
     return bool(mine) and bool(theirs) and mine != theirs
-
-
-def _is_loopback(name: str | None) -> bool:
-    if name is None:
-        return False
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 async def resolves_here(host: str) -> bool:
     """Say whether all addresses of a host's name are of this machine alone, as ComfyUI asks."""
     name = urlsplit(f"//{host.lower()}").hostname
-    if name is None or _is_loopback(name):
+    if name is None or is_loopback(name):
         return name is not None
     try:
         found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return False
-    return bool(found) and all(_is_loopback(str(address[0])) for *_, address in found)
+    return bool(found) and all(is_loopback(str(address[0])) for *_, address in found)
 
 
 @web.middleware

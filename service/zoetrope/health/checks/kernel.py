@@ -26,10 +26,6 @@ class KernelCheck:
         """Say which kernel is in use, and what is not as it was asked for."""
         fine, wrong = [], []
         for engine in self._engines:
-            waits = await asyncio.to_thread(pending, engine.pending)
-            if waits is not None:
-                wrong.append((engine.name, waits))
-                continue
             found = await asyncio.to_thread(_read, engine)
             complaint = found if isinstance(found, Reason) else _complaint(found, engine)
             if complaint is not None:
@@ -48,6 +44,8 @@ class KernelCheck:
 
 def _read(engine: EngineSettings) -> EngineReport | Reason:
     assert engine.report is not None
+    if (waits := pending(engine.pending)) is not None:
+        return waits
     try:
         return read(engine.report)
     except ReportUnknown as error:

@@ -33,6 +33,6 @@ class OpenApi:
     async def describe(self, _: web.Request) -> web.Response:
         """Describe the API as an OpenAPI 3.1 document."""
         if not self._body:
-            # Few ever ask for it, and making it takes longer than all the rest of the application.
+            # Few ever ask for it, and making it takes some 20 ms of a start.
             self._body = msgspec.json.encode(document(self._endpoints, token=self._token))
         return web.Response(body=self._body, content_type=JSON)

@@ -137,7 +137,7 @@ def _failures(found: RecentFailures) -> FailuresView:
                 id=job.id,
                 short=job.short,
                 state=str(job.state),
-                name=job.images[0].name if job.images else job.stem,
+                name=job.name,
                 ended=job.updated,
                 reason=job.reason,
             )
