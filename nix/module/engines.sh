@@ -12,7 +12,8 @@ for each in "$@"; do wanted[zoetrope-comfyui@${each%%=*}.service]=${each#*=}; do
 while read -r unit _; do
   [[ -n $unit && -z ${wanted[$unit]:-} ]] || continue
   systemctl --no-block stop "$unit"
-  rm -f "$seen/$unit" "$seen/${unit#*@}.json"
+  name=${unit#*@}
+  rm -f "$seen/$unit" "$seen/${name%.service}.json"
 done < <(systemctl list-units --full --plain --no-legend 'zoetrope-comfyui@*.service')
 
 # With libraries that do not fit the loaded kernel module nothing new could use the GPU, what runs already can

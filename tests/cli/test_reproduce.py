@@ -72,6 +72,7 @@ def service(tmp_path, engine):
 def zoetrope(*words) -> subprocess.CompletedProcess[str]:
     """Run a command in this process; `test_group.py` has the program as it is started."""
     done = CliRunner().invoke(cli, [str(word) for word in words])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
     return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
 

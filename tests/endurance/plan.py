@@ -43,7 +43,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
 
-#: Four whole runs come to every figure of the promises, also on a machine that is busy with other things.
+#: Four whole runs come to every figure of the promises but the soak's, which takes a run of its own (make soak).
 PARTS: dict[str, Kind] = {
     "kills": Kind(run=kills, weight=7, copies=2),
     "chaos": Kind(run=chaos, weight=4),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import json
+import re
 import shutil
 import sqlite3
 import time
@@ -248,8 +249,9 @@ class World:
         yield from (f"left in the outbox: {name}" for name in hidden)
         for picture in (inbox / "rejected").rglob("*.png"):
             # Of a pair, one reason stands next to both halves.
-            stem = glob.escape(picture.name.partition(".")[0])
-            reasons = picture.parent.glob(f"{stem}.*why.txt")
+            half = re.fullmatch(r"(.+)\.(?:start|end)\.png", picture.name)
+            stem = glob.escape(half[1]) + "." if half else glob.escape(picture.stem)
+            reasons = picture.parent.glob(f"{stem}*.why.txt")
             if self.whose(picture.name) and not list(reasons):
                 yield f"rejected without a reason: {picture.name}"
         if "Traceback" in self.service.log.read_text():

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from zoetrope.inbox import source_image_worker
-from zoetrope.inbox.source_image import Decoder
+from zoetrope.inbox.source_image import Decoder, ended
 from zoetrope.inbox.source_image_worker import OpenAnswer, OpenRequest
 from zoetrope.verify import worker
 from zoetrope.verify.order import MeasureAnswer, Order
@@ -27,11 +27,11 @@ async def answer_here(order: Order) -> MeasureAnswer:
 class DecoderHere(Decoder):
     """Opens pictures as the worker of pictures does."""
 
-    def warm(self) -> None:
-        """Start nothing."""
-
     async def ask(self, request: OpenRequest, name: str) -> OpenAnswer:
-        return await _in_a_thread(source_image_worker.answer, request, msgspec.msgpack)
+        try:
+            return await _in_a_thread(source_image_worker.answer, request, msgspec.msgpack)
+        except Exception as error:  # which would end the process
+            raise ended(1, request, name) from error
 
 
 async def _in_a_thread(

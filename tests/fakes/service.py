@@ -145,12 +145,15 @@ class ServiceProcess:
         """End it as systemd does; returns the exit code."""
         return end(self.process)
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, *, token: str = "") -> Any:
         """Ask the API; the page is there a moment before the ledger, and says 503 until then."""
+        request = urllib.request.Request(f"{self.url}{path}")
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                with urllib.request.urlopen(f"{self.url}{path}", timeout=PATIENCE) as answer:
+                with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
                 with error:
@@ -190,14 +193,14 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError(f"{url} does not answer")
 
 
-def end(process: subprocess.Popen[bytes] | None, within: float = ENDS_WITHIN) -> int:
+def end(process: subprocess.Popen[bytes] | None) -> int:
     """Ask a process to end, and insist."""
     if process is None or process.poll() is not None:
         return process.returncode if process else 0
     process.terminate()
     try:
-        return process.wait(within)
+        return process.wait(ENDS_WITHIN)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        raise AssertionError(f"it did not end within {within:g} s of SIGTERM") from None
+        raise AssertionError(f"it did not end within {ENDS_WITHIN:g} s of SIGTERM") from None

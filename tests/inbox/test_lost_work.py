@@ -369,7 +369,7 @@ async def cut_off(world, upload, key):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryLedger, "add", died)
-        with contextlib.suppress(Killed):
+        with pytest.raises(Killed):
             await world.intake.submissions.take_upload(upload, "cat.png", {}, key=key)
 
 

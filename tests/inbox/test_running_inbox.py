@@ -5,6 +5,7 @@ import logging
 import os
 
 from tests.inbox.conftest import until, write_picture
+from zoetrope.app import STOP_SECONDS
 from zoetrope.domain.job import State
 
 
@@ -89,9 +90,9 @@ class TestTheRunningService:
         (record,) = [r for r in caplog.records if r.name == "zoetrope.inbox"]
         assert (record.job, record.action, record.levelname) == (job.short, "accepted", "INFO")
 
-    async def test_stopping_comes_to_an_end(self, world, picture):
+    async def test_stopping_takes_no_longer_than_the_service_has(self, world, picture):
         world.start()
         picture("cat.png")
         await world.wait_for_jobs(1)
-        async with asyncio.timeout(45):
+        async with asyncio.timeout(STOP_SECONDS):
             await world.stop()

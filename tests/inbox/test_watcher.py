@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from tests.inbox.conftest import until
-from zoetrope.inbox.watcher import Watcher
+from zoetrope.inbox.watcher import ROOT_SECONDS, Watcher
 from zoetrope.mounts import read_table
 from zoetrope.settings import InboxSettings
 
@@ -94,6 +94,7 @@ async def test_a_written_file_is_handed_out_when_it_stood_still(start, inbox):
 
 async def test_a_file_that_grows_is_not_handed_out(start, inbox):
     running = await start(settle_seconds=0.6)
+    stalled = False
     with (inbox / "cat.png").open("wb") as file:
         for _ in range(12):
             before = time.monotonic()
@@ -101,8 +102,10 @@ async def test_a_file_that_grows_is_not_handed_out(start, inbox):
             file.flush()
             await asyncio.sleep(0.1)
             # On a busy machine the writer itself may stand still for as long.
-            assert running.drops == [] or time.monotonic() - before >= 0.6
+            stalled = stalled or time.monotonic() - before >= 0.6
+            assert stalled or running.drops == []
     await until(lambda: running.drops)
+    assert set(running.names) == {"cat.png"}
 
 
 async def test_a_file_that_is_moved_in_is_handed_out_at_once(start, inbox, tmp_path):
@@ -439,13 +442,14 @@ async def test_five_thousand_files_at_once_are_all_handed_out_once(start, inbox)
     await until(lambda: running.watcher.status.files == 0)
 
 
-async def test_an_idle_watcher_does_next_to_nothing(start, inbox, monkeypatch):
-    monkeypatch.setattr("zoetrope.inbox.watcher.ROOT_SECONDS", 600.0)
+async def test_an_idle_watcher_does_next_to_nothing(start, inbox):
     running = await start()
     (inbox / "cat.toml").write_bytes(b"")
     await until(lambda: running.watcher.status.files == 1)
+    began = time.monotonic()
     rounds = {running.watcher.progress}
     for _ in range(50):
         await asyncio.sleep(0.01)
         rounds.add(running.watcher.progress)
-    assert len(rounds) <= 4
+    # The root itself is looked at from time to time, however long the machine takes for this.
+    assert len(rounds) <= 4 + (time.monotonic() - began) / ROOT_SECONDS

@@ -22,7 +22,7 @@ async def running(pipeline: Pipeline, job: Job) -> Job:
 
 
 async def test_an_interrupted_prompt_is_tried_once_more(pipeline):
-    order(pipeline, "slow", seconds=0.7, times=0)
+    order(pipeline, "slow", seconds=2.0, times=0)
     job = await running(pipeline, await pipeline.drop())
     await tell(pipeline.engines[0].url, "/interrupt")
     pipeline.engines[0].faults.clear()
@@ -34,7 +34,7 @@ async def test_an_interrupted_prompt_is_tried_once_more(pipeline):
 
 
 async def test_one_that_is_interrupted_again_fails_with_the_reason_and_what_to_do(pipeline):
-    order(pipeline, "slow", seconds=0.7, times=0)
+    order(pipeline, "slow", seconds=2.0, times=0)
     job = await pipeline.drop()
     for attempt in (1, 2):
         await pipeline.until_attempt(job, attempt)
@@ -53,7 +53,7 @@ async def test_one_that_is_interrupted_again_fails_with_the_reason_and_what_to_d
 async def test_a_job_that_is_cancelled_and_at_once_tried_again_was_not_interrupted_by_others(
     pipeline,
 ):
-    order(pipeline, "slow", seconds=0.7, times=0)
+    order(pipeline, "slow", seconds=2.0, times=0)
     job = await running(pipeline, await pipeline.drop())
     await pipeline.conductor.cancel(job.id)
     await pipeline.conductor.retry(job.id)

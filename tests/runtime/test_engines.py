@@ -12,8 +12,14 @@ SCRIPT = Path(__file__).parents[2] / "nix/module/engines.sh"
 SYSTEMCTL = """#!/bin/sh
 echo "$*" >> "$FAKE/orders"
 case "$*" in
-is-active*) cat "$FAKE/units/$2" 2>/dev/null || { echo inactive; exit 3; } ;;
-list-units*) for each in "$FAKE"/units/*; do [ ! -e "$each" ] || echo "${each##*/} loaded active running ComfyUI"; done ;;
+"is-active "*)
+  state=$(cat "$FAKE/units/$2" 2>/dev/null || echo inactive)
+  echo "$state"
+  case $state in active | reloading) ;; *) exit 3 ;; esac ;;
+"list-units --full --plain --no-legend zoetrope-comfyui@*.service")
+  for each in "$FAKE"/units/*; do
+    [ ! -e "$each" ] || [ "$(cat "$each")" = inactive ] || echo "${each##*/} loaded active running ComfyUI"
+  done ;;
 "--no-block restart "*) echo activating > "$FAKE/units/$3" ;;
 "--no-block stop "*) rm "$FAKE/units/$3" ;;
 "reset-failed "*) [ "$(cat "$FAKE/units/$2" 2>/dev/null)" = failed ] || { echo "not failed" >&2; exit 1; } ;;
@@ -87,8 +93,10 @@ def test_one_that_is_not_there_is_started_also_where_nothing_changed(switch, sta
 
 def test_an_engine_of_a_gpu_that_is_gone_from_the_configuration_is_ended(switch):
     switch.to(**{"0": "a", "two_x": "b"})
+    (switch.run / "two.x.json").write_text("{}")
     assert switch.to(**{"0": "a"}) == [f"--no-block stop {B}"]
     assert not (switch.run / B).exists()
+    assert not (switch.run / "two.x.json").exists()
     assert switch.to(**{"0": "a", "two_x": "b"}) == [f"--no-block restart {B}"]
 
 

@@ -78,8 +78,9 @@ class Machine:
     def _link_wanted(self) -> None:
         wants = self.units / "multi-user.target.wants"
         wants.mkdir()
-        (wants / "zoetrope.service").symlink_to("../zoetrope.service")
-        (wants / "zoetrope-engines.service").symlink_to("../zoetrope-engines.service")
+        for unit in self.units.glob("*.service"):
+            if "WantedBy=multi-user.target" in unit.read_text().splitlines():
+                (wants / unit.name).symlink_to(f"../{unit.name}")
         if (self.units / "zoetrope-gpu.socket").exists():
             sockets = self.units / "sockets.target.wants"
             sockets.mkdir()
@@ -181,7 +182,7 @@ class Machine:
             text=True,
         )
         body, _, status = done.stdout.rpartition("\n")
-        return int(status), body or done.stderr
+        return int(status or 0), body or done.stderr
 
     def jobs(self) -> list[dict[str, Any]]:
         """List the jobs; none while the page is not there."""
@@ -207,9 +208,17 @@ class Machine:
         """End it as a power cut does: no unit hears of it."""
         if self._nspawn is None:
             return
-        os.kill(self._leader, signal.SIGKILL)
-        self._nspawn.wait(timeout=40)
-        self._nspawn = None
+        if self._leader:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._leader, signal.SIGKILL)
+        else:  # it did not come as far as a first process
+            os.killpg(self._nspawn.pid, signal.SIGKILL)
+        try:
+            self._nspawn.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._nspawn.pid, signal.SIGKILL)
+            self._nspawn.wait()
+        self._nspawn, self._leader = None, 0
 
     def stop(self) -> None:
         """Switch it off as a person would; what hangs is ended."""

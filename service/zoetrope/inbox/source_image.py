@@ -203,7 +203,7 @@ class Decoder:
                 "Nothing has to be done; it is tried again.",
             ) from error
         except EOFError as error:
-            raise _ended(await worker.ended(), request, name) from error
+            raise ended(await worker.ended(), request, name) from error
         finally:
             # Also when the caller was cancelled: a worker with an unread answer is of no more use.
             if kept:
@@ -284,7 +284,7 @@ class Decoder:
             self._plan_sweep()
 
 
-def _ended(code: int, request: OpenRequest, name: str) -> ZoetropeError:
+def ended(code: int, request: OpenRequest, name: str) -> ZoetropeError:
     """Say what it means that a worker ended instead of answering."""
     if code == -signal.SIGPROF:
         return Rejected(
