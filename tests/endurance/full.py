@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
-from pathlib import Path
 
 from tests.endurance.part import Part
 from tests.endurance.troubles import fill_up, make_room, small_disk
 from tests.endurance.world import World
+from tests.fakes.service import ServiceProcess
 from zoetrope.domain.job import ENDED
 from zoetrope.jobs.outbox_identity import MARK
 
@@ -23,7 +25,6 @@ def full(part: Part) -> None:
     service = world.service
     folders = {"state": service.state, "outbox": service.outbox, "inbox": service.inbox}
     pages = dict.fromkeys(folders, 0)
-    mark(service.outbox)
     try:
         world.engine.start()
         while part.left():
@@ -32,21 +33,29 @@ def full(part: Part) -> None:
                 if not there:
                     part.say("no small disk can be mounted here; a full disk is left out")
                     return
-                mark(service.outbox)
+                mark(service)
                 for _ in range(ROUND):
                     _fill(part, world, name, pages[name] * PAGE)
                     pages[name] = (pages[name] + 1) % 96
                     part.tick()
                 world.settle()
             # What lay on the small disk is gone; the next one begins anew.
+            mark(service)
+            if name == "inbox":
+                # As the message of health says to whoever takes the inbox back to the host's own disk on purpose.
+                (service.state / "inbox.json").unlink(missing_ok=True)
             part.points[name] += ROUND
     finally:
         world.close()
 
 
-def mark(outbox: Path) -> None:
-    """Have an outbox on another disk be the same one for the service, as a person does who replaces a disk."""
-    (outbox / MARK).write_text(f"{'ab' * 16}\n")
+def mark(service: ServiceProcess) -> None:
+    """Have an outbox on another disk be the one that the service knows, as a person does who replaces a disk."""
+    with contextlib.suppress(
+        FileNotFoundError
+    ):  # it marks the first one itself, also on a full disk
+        known = json.loads((service.state / "outbox.json").read_text())
+        (service.outbox / MARK).write_text(f"{known['mark']}\n")
 
 
 def _fill(part: Part, world: World, name: str, leave: int) -> None:
