@@ -141,6 +141,64 @@ def test_a_start_on_a_host_without_a_thread_left_says_so_and_leaves_it_to_the_ne
     assert "no memory or processes left" in line
 
 
+LATER = """
+import sys, threading, time
+from pathlib import Path
+from zoetrope import app
+from zoetrope.settings import parse
+
+real = app.running_threads
+
+def pool():
+    made = real()
+    start = threading.Thread.start
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    threading.Thread.start = refuse
+    if "passes" in sys.argv:
+        def give():
+            time.sleep(0.5)
+            threading.Thread.start = start
+        made.submit(give)
+    return made
+
+app.running_threads = pool
+from zoetrope.store import retry
+retry.RETRY_SECONDS = 0.1
+text = Path(sys.argv[1]).read_text()
+sys.exit(app.run(lambda: parse(text, "test.toml")))
+"""
+
+
+@pytest.mark.parametrize(("words", "shows"), [(("passes",), "ready; "), ((), "no memory or")])
+def test_no_thread_left_after_the_first_ones_is_waited_for_and_no_traceback_at_the_end(
+    config, words, shows
+):
+    process = subprocess.Popen(
+        [sys.executable, "-c", LATER, str(config), *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"},
+        text=True,
+    )
+    try:
+        said = ""
+        while shows not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, said + rest
+    assert "no memory or processes left" in said + rest
+    assert "Traceback" not in said + rest
+
+
 class Heard(Notifier):
     """Keeps what systemd would be told of the service's state."""
 

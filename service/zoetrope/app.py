@@ -10,9 +10,9 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from . import state_folder
 from .domain.job import State
@@ -308,14 +308,36 @@ def run(read: Callable[[], Settings], *, debug: bool = False) -> int:
     settings = read()
     set_up(journal="JOURNAL_STREAM" in os.environ, debug=debug)
     raise_limit()
-    code = 0
+    code, over = 0, False
+
+    async def work() -> None:
+        nonlocal over
+        await _until_signalled(settings, read)
+        over = True
+
     try:
-        asyncio.run(_until_signalled(settings, read))
+        asyncio.run(work())
     except* ZoetropeError as group:
-        for error in group.exceptions:
+        for error in leaves(group):
             log.error("%s", error)  # noqa: TRY400 - the sentence says what to do
         code = 1
+    except* RuntimeError as group:
+        # asyncio takes a thread to end its pool, and the host may have none left: all is done by then.
+        reasons = [trouble(error) for error in leaves(group)]
+        if None in reasons:
+            raise
+        log.error("%s", reasons[0])  # noqa: TRY400 - the sentence says what to do
+        code = max(code, 0 if over else 1)
     return code
+
+
+def leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    """List the errors of a group, however deep they lie in groups of their own."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
 
 
 def _threads() -> ThreadPoolExecutor:

@@ -182,6 +182,27 @@ async def test_a_claim_of_a_known_job_takes_only_that_job_s_own_bytes(world, pic
     assert (world.settings.work / job.id / job.images[0].source).is_file()
 
 
+async def test_a_ticket_of_the_job_itself_does_not_go_back_with_a_stranger_s_picture(
+    world, picture
+):
+    """After a kill between row and removal: it would wait for the next picture of that name."""
+    body = picture("cat.png").read_bytes()
+    job = await world.take("cat.png")
+    folder = forged(world, job.id, "only.png", "only.toml", "cat.toml", "cat.txt")
+    (folder / "cat.png").write_bytes(body)
+    await world.intake.recover()
+    assert set(world.files()) == {"only.png", "only.toml"}
+
+
+async def test_a_ticket_that_may_be_of_either_goes_back_with_the_stranger_s_picture(world, picture):
+    body = picture("cat.png").read_bytes()
+    job = await world.take("cat.png")
+    folder = forged(world, job.id, "cat.webp", "cat.toml")
+    (folder / "cat.png").write_bytes(body)
+    await world.intake.recover()
+    assert set(world.files()) == {"cat.webp", "cat.toml"}
+
+
 @pytest.mark.parametrize("other", ["foe.png", "cat.end.png", "plain/cat.png"])
 async def test_what_somebody_put_into_a_claim_is_no_half_of_it(world, other):
     """After a kill there is nothing but the folder; a stranger in it must not have the picture rejected."""

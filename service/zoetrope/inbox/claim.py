@@ -73,9 +73,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def one(self) -> bool:
         """Whether the pictures are one job's: a single one, or the two halves of a pair."""
-        entries = [classify(path) for path in self.pictures]
-        alike = len({key_of(entry) for entry in entries}) == 1
-        return alike and (len(entries) == 1 or [e.half for e in entries] == ["start", "end"])
+        halves = [classify(path).half for path in self.pictures]
+        return len(_keys(self.pictures)) == 1 and (len(halves) == 1 or halves == ["start", "end"])
 
     @property
     def folder(self) -> str:
@@ -260,16 +259,16 @@ class Claims:
 
         Whoever can make folders where claims lie may have put a file there that is the only one of its kind.
         """
-        if not claim.moved:
-            return claim
         with self._tree() as tree:
             strange = [p for p in claim.pictures if _hash(tree, claim.at(p)) not in known]
-            if not strange:
+            if not (claim.moved and strange):
                 return claim
-            # A ticket may belong to any of them, and is small.
-            self._return(tree, claim.home, (*claim.tickets, *strange))
-        pictures = tuple(path for path in claim.pictures if path not in strange)
-        return msgspec.structs.replace(claim, pictures=pictures, tickets=())
+            pictures = tuple(path for path in claim.pictures if path not in strange)
+            # A ticket of its own name alone would wait in the inbox for the next picture of that name.
+            own = _keys(pictures) - _keys(strange)
+            used = tuple(path for path in claim.tickets if _keys([path]) <= own)
+            self._return(tree, claim.home, (*sorted({*claim.tickets} - {*used}), *strange))
+        return msgspec.structs.replace(claim, pictures=pictures, tickets=used)
 
     def release(self, claim: Claim) -> None:
         """Let the originals go: the ledger and the work folder hold all that is needed."""
@@ -397,6 +396,10 @@ class Claims:
                 why = explain(tree, target, _refusal(claim, reason, names[::-1]))
             carry(tree, claim.at(path), tree, f"{target}/{name}")
         return why
+
+
+def _keys(paths: Sequence[str]) -> set[tuple[str, str]]:
+    return {key_of(classify(path)) for path in paths}
 
 
 def _id_of(home: str) -> str:

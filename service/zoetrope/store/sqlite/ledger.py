@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from ...domain.job import Job
+from ...errors import LedgerError
+from ...host import trouble
 from ..protocol import Listener, Step
 from ..rows import same_id
 from .index import SqliteIndex
@@ -38,8 +40,11 @@ class Ledger(SqliteIndex):
             connection, lock = await asyncio.get_running_loop().run_in_executor(
                 thread, open_file, file
             )
-        except BaseException:
+        except BaseException as error:
             thread.shutdown(wait=False)
+            # The host has no thread left for it: that may pass, and is waited for like any other problem.
+            if isinstance(error, RuntimeError) and (reason := trouble(error)) is not None:
+                raise LedgerError(reason.sentence, reason.next_step, key=reason.key) from error
             raise
         return cls(connection, lock, thread)
 
