@@ -9,10 +9,13 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Protocol, TextIO
 
 import msgspec
+
+from .errors import Reason
+from .host import trouble
 
 # What callers may add with `extra=`; the order is the order in the line.
 FIELDS = ("job", "action", "engine", "kind", "card", "to", "outcome", "by")
@@ -105,6 +108,16 @@ class Repeats:
         """Say in how many seconds something that was held back is due."""
         begins = [kind.began for kind in self._known.values() if kind.held]
         return max(0.0, min(begins) + self._window - now) if begins else None
+
+
+def log_failure(
+    logger: logging.Logger, error: Exception, words: str, extra: Mapping[str, object]
+) -> Reason | None:
+    """Log an error that was not expected: trouble of the host by its sentence, which is given, a mistake of ours with its traceback."""
+    reason = trouble(error)
+    said = words if reason is None else f"{words}: {reason}"
+    logger.error("%s", said, exc_info=error if reason is None else None, extra=extra)
+    return reason
 
 
 def kind_of(record: logging.LogRecord) -> Hashable:

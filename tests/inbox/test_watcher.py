@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -428,6 +429,25 @@ async def test_a_mistake_of_ours_does_not_end_the_watching(start, inbox, monkeyp
         await until(lambda: running.watcher.status.problem)
         assert running.watcher.status.problem.key == "inbox-error"
         assert "ZeroDivisionError" in caplog.text
+    (inbox / "cat.png").write_bytes(b"x")
+    await running.wait_for("cat.png")
+    await until(lambda: running.watcher.status.problem is None)
+
+
+async def test_a_host_without_descriptors_is_named_and_no_mistake_of_ours(
+    start, inbox, monkeypatch, caplog
+):
+    running = await start(rescan_seconds=0.1)
+    monkeypatch.setattr("zoetrope.inbox.watcher.ROOT_SECONDS", 0.1)
+
+    def spent(_: object) -> bool:
+        raise OSError(errno.EMFILE, "Too many open files", "state/inbox.json")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zoetrope.inbox.presence.Presence.check", spent)
+        await until(lambda: running.watcher.status.problem)
+        assert running.watcher.status.problem.key == "files-spent"
+        assert "Traceback" not in caplog.text
     (inbox / "cat.png").write_bytes(b"x")
     await running.wait_for("cat.png")
     await until(lambda: running.watcher.status.problem is None)

@@ -23,6 +23,7 @@ from ..host import shown
 from ..jobs.lost_work import LostWork
 from ..jobs.outbox import Outbox
 from ..jobs.outbox_identity import OutboxAway, OutboxIdentity
+from ..logs import log_failure
 from ..settings import Settings
 from ..store.protocol import JobStore
 from . import folder_ticket, source
@@ -42,6 +43,8 @@ from .watcher import Watcher
 from .whereabouts import Whereabouts, away, find
 
 log = logging.getLogger("zoetrope.inbox")
+
+_FAILED = Reason("inbox-error", "Taking the picture failed.", "Please report this.")
 
 HOLD_SECONDS = 30.0  # between looks at a picture that waits for a recipe to be fixed
 _TURN_SECONDS = 2.0  # how long a row waits for an earlier picture's row
@@ -230,10 +233,9 @@ class Intake:
             if work.claim is not None:
                 self._claims.forget(work.claim.id)
             raise
-        except Exception:  # a mistake of ours must not cost a picture, nor stop the others
-            log.exception("%s could not be taken", work.name, extra={"action": "error"})
-            reason = Reason("inbox-error", "Taking the picture failed.", "Please report this.")
-            self._hold(work, reason)
+        except Exception as error:  # a mistake of ours must not cost a picture, nor stop the others
+            said = log_failure(log, error, f"{work.name} could not be taken", {"action": "error"})
+            self._hold(work, said or _FAILED)
         finally:
             after.set()
             self._changed.set()

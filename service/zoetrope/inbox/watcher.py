@@ -14,6 +14,7 @@ from watchfiles import Change
 
 from ..errors import Reason
 from ..host import shown
+from ..logs import log_failure
 from ..mounts import read_table
 from ..settings import InboxSettings
 from . import scan as disk
@@ -109,9 +110,9 @@ class Watcher:
                 self._wake.clear()
                 try:
                     await self._round()
-                except Exception:  # a mistake of ours must not stop the whole service
-                    log.exception("reading the inbox failed", extra={"action": "error"})
-                    self._problem = _FAILED
+                except Exception as error:  # a mistake of ours must not stop the whole service
+                    said = log_failure(log, error, "reading the inbox failed", {"action": "error"})
+                    self._problem = said or _FAILED
                     self._scan_due = self._root_due = self._clock() + ROOT_SECONDS
                     await asyncio.sleep(min(ROOT_SECONDS, self._settings.rescan_seconds))
                 self.progress = self._clock()

@@ -12,6 +12,7 @@ import msgspec
 
 from ..errors import Reason, ZoetropeError
 from ..host import shown, trouble
+from ..logs import log_failure
 from ..settings import Settings
 from . import keep_book as books
 from .keep import (
@@ -97,8 +98,8 @@ class Keeper:
         while True:
             try:
                 await self.sweep()
-            except Exception:  # a mistake of ours must not end the service
-                log.exception("retention failed; retrying", extra={"action": "keep-error"})
+            except Exception as error:  # a mistake of ours must not end the service
+                log_failure(log, error, "retention failed; retrying", {"action": "keep-error"})
             await self._pause(EVERY_SECONDS)
 
     async def sweep(self) -> tuple[Removal, ...]:

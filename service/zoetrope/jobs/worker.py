@@ -14,6 +14,7 @@ from ..dispatch.policy import Worker
 from ..dispatch.queue import Lease, LeaseLost, Queue
 from ..engine.protocol import Engine, Stats
 from ..errors import EngineDown, Reason, WrongAnswer, ZoetropeError
+from ..logs import log_failure
 from . import wrong_answers
 from .absence import Absence
 from .engine_watch import FIRST_RETRY, LONGEST_RETRY, EngineWatch
@@ -259,11 +260,9 @@ class EngineWorker:
         except ZoetropeError as worse:
             about = {"job": job_id[:8], "action": worse.key}
             log.error("%s", worse, extra=about)  # noqa: TRY400 - the sentence says it all
-        except Exception:
-            log.exception(
-                "error handler failed; retrying",
-                extra={"job": job_id[:8], "action": "internal-error"},
-            )
+        except Exception as worse:
+            about = {"job": job_id[:8], "action": "internal-error"}
+            log_failure(log, worse, "error handler failed; retrying", about)
         return After(again=True)
 
     async def _care(self, after: After) -> None:
