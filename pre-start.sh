@@ -21,7 +21,7 @@
 #   ZOETROPE_NODE_PACKS  lines of name=path, or a file with such lines
 #   ZOETROPE_MODELS      folder of the models, or several separated by colons; the first that has a file is used
 #   ZOETROPE_MODEL_LIST  a file of tab-separated lines: folder, file, bytes (- if unknown), recipes
-#   ZOETROPE_ATTENTION   auto | sage | flash | sdpa                          (auto)
+#   ZOETROPE_ATTENTION   auto | sage | flash | ck | sdpa                     (auto)
 #   ZOETROPE_MEMORY      auto | 16 | 24 | 32 | 80: the memory profile in GB  (auto)
 #   ZOETROPE_PREVIEWS    none | auto | latent2rgb | taesd                    (none)
 #   ZOETROPE_EXTRA_ARGS  further arguments for ComfyUI
@@ -81,7 +81,7 @@ read_settings() {
 }
 
 check_settings() {
-  one_of ATTENTION auto sage flash sdpa
+  one_of ATTENTION auto sage flash ck sdpa
   one_of MEMORY auto 16 24 32 80
   one_of PREVIEWS none auto latent2rgb taesd
   one_of SELFTEST full quick
@@ -412,12 +412,12 @@ tuned_test() {
 
 # Results are cached by driver, GPU, packages, requested kernel and version of the test.
 self_test() {
-  local key result code=0 tuned='' words=(--wish "$ZOETROPE_ATTENTION")
+  local key result code=0 tuned='' words=(--wish "$ZOETROPE_ATTENTION" --comfyui "$ZOETROPE_COMFYUI")
   [[ $ZOETROPE_SELFTEST == full ]] || words+=(--quick)
   key=$({
     printf '%s\n' "$driver" "$card" "${words[*]}" "$(readlink -f "$ZOETROPE_PYTHON")"
     printf '%s\n' "$packages"
-    cat "$runtime/selftest.py" "$runtime/kernels.py"
+    cat "$runtime/selftest.py" "$runtime/kernels.py" "$ZOETROPE_COMFYUI/comfy/cli_args.py" 2>/dev/null || true
   } | sha256sum | cut -c1-16)
   result=$ZOETROPE_CACHE/selftest-$key.json
   tuned_test "$result"

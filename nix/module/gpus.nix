@@ -83,6 +83,7 @@ in
                   "auto"
                   "sage"
                   "flash"
+                  "ck"
                   "sdpa"
                 ]);
                 default = null;

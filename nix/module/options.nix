@@ -237,6 +237,7 @@ in
         "auto"
         "sage"
         "flash"
+        "ck"
         "sdpa"
       ];
       default = "auto";

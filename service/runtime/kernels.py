@@ -28,15 +28,17 @@ class Kernel(NamedTuple):
     name: str
     package: str  # the package to import
     wish: str = ""  # the name by which it can be requested
-    flag: str = ""  # the flag of ComfyUI v0.27.1 that selects it; empty: there is none
+    flag: str = ""  # ComfyUI's flag that selects it; empty: there is none
     quantised: bool = False  # computes in 8 bits by design
     quadratic: bool = False  # holds the whole score matrix in memory
     cpu: bool = False  # works without a CUDA device
 
 
-# What ComfyUI's flags call (v0.27.1, comfy/ldm/modules/attention.py):
-#   --use-sage-attention           sageattn(q, k, v, attn_mask=…, is_causal=False, tensor_layout="NHD")
+# What ComfyUI's flags call (comfy/ldm/modules/attention.py):
+#   --use-sage-attention           sageattn(q, k, v, is_causal=False, tensor_layout="NHD"), since v0.33 with
+#                                  sm_scale=None and smooth_k=False, and no masked call
 #   --use-flash-attention          flash_attn_func(q, k, v, dropout_p=0.0, causal=False)
+#   --use-ck-attention             comfy_kitchen.int8_attention(q, k, v, scale=None, attn_mask=None), since v0.33
 #   --use-pytorch-cross-attention  scaled_dot_product_attention; torch selects the back-end
 # The first two catch every exception, log a line and continue with SDPA: a kernel that does not work
 # only costs speed, without an error (ComfyUI #9671). xformers is used without any flag if it is
@@ -45,6 +47,7 @@ KERNELS = (
     Kernel("sdpa", "torch", "sdpa", "--use-pytorch-cross-attention", cpu=True),
     Kernel("sageattn", "sageattention", "sage", "--use-sage-attention", quantised=True),
     Kernel("flash_attn", "flash_attn", "flash", "--use-flash-attention"),
+    Kernel("ck_int8", "comfy_kitchen", "ck", "--use-ck-attention", quantised=True),
     Kernel("sdpa-flash", "torch", cpu=True),
     Kernel("sdpa-efficient", "torch"),
     Kernel("sdpa-cudnn", "torch"),
@@ -67,11 +70,24 @@ def load(name: str) -> Call:
         import xformers.ops
 
         return lambda q, k, v: xformers.ops.memory_efficient_attention(q, k, v, attn_bias=None)
+    if name == "ck_int8":
+        import comfy_kitchen
+
+        if not comfy_kitchen.int8_attention_is_available():
+            raise RuntimeError("comfy_kitchen has no int8 attention for this GPU and this torch")
+
+        def ck(q: Any, k: Any, v: Any) -> Any:
+            turned = (t.transpose(1, 2) for t in (q, k, v))
+            return comfy_kitchen.int8_attention(*turned, scale=None, attn_mask=None).transpose(1, 2)
+
+        return ck
     if name == "sageattn":  # called as ComfyUI does; version 1.x has this name alone
         from sageattention import sageattn
 
+        # smooth_k=False leaves what all keys have in common in the quantised scores: version 1.x
+        # does so, 2.x takes the word and smooths all the same.
         return lambda q, k, v: sageattn(
-            q, k, v, attn_mask=None, is_causal=False, tensor_layout="NHD"
+            q, k, v, is_causal=False, tensor_layout="NHD", sm_scale=None, smooth_k=False
         )
     if name.startswith("sageattn_"):
         import sageattention

@@ -24,7 +24,7 @@ from typing import Any
 import flags
 
 SCHEMA = 1
-PACKAGES = ("torch", "triton", "sageattention", "flash-attn", "xformers")
+PACKAGES = ("torch", "triton", "sageattention", "flash-attn", "comfy-kitchen", "xformers")
 
 Facts = dict[str, list[list[str]]]
 Report = dict[str, Any]

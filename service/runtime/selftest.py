@@ -21,11 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where Python's safe path is on
+import flags
 from kernels import HEAD_DIM, KERNELS, MARK, ROWS, Kernel
 
 SCHEMA = 1
@@ -148,8 +149,16 @@ def choose(rows: Sequence[Row], wish: str) -> tuple[str, str]:
     return fastest, f"{wish} was requested, but it was not tested"
 
 
-def report(ask: Ask, wish: str, *, quick: bool, limit: float, say: Callable[[str], None]) -> Row:
-    """Test every installed kernel, those with a flag of ComfyUI first."""
+def report(
+    ask: Ask,
+    wish: str,
+    *,
+    quick: bool,
+    limit: float,
+    say: Callable[[str], None],
+    taken: Collection[str] | None = None,
+) -> Row:
+    """Test every installed kernel, those with a flag of ComfyUI first; `taken` are the flags that it knows."""
     end = time.monotonic() + limit
     host = ask("host", (), EACH)
     if "torch" not in host:
@@ -172,6 +181,8 @@ def report(ask: Ask, wish: str, *, quick: bool, limit: float, say: Callable[[str
         else:
             answer = ask(kernel.name, cases, min(EACH, end - time.monotonic()))
             found = judge(kernel, {**answer, "version": version}, len(cases))
+        if taken is not None and kernel.flag not in taken:
+            found["flag"] = ""  # measured, and never chosen
         rows.append(found)
         say(line(found))
     chosen, fell_back = choose(rows, wish)
@@ -290,7 +301,12 @@ def main(arguments: Sequence[str] | None = None, ask: Ask = ask_process) -> int:
         description=(__doc__ or "").splitlines()[0],
         epilog="Exit codes: 0 a kernel was chosen, 1 none is correct, 2 usage, 3 torch does not import.",
     )
-    parser.add_argument("--wish", choices=("auto", "sage", "flash", "sdpa"), default="auto")
+    parser.add_argument("--wish", choices=("auto", "sage", "flash", "ck", "sdpa"), default="auto")
+    parser.add_argument(
+        "--comfyui",
+        type=Path,
+        help="the folder of the ComfyUI that is to be started: choose a flag of its own",
+    )
     parser.add_argument("--out", type=Path, help="write the report to this file, not to stdout")
     parser.add_argument("--quick", action="store_true", help="only the smallest size")
     parser.add_argument(
@@ -308,6 +324,7 @@ def main(arguments: Sequence[str] | None = None, ask: Ask = ask_process) -> int:
         quick=options.quick,
         limit=options.limit,
         say=lambda text: print(text, file=sys.stderr, flush=True),
+        taken=None if options.comfyui is None else flags.known(options.comfyui),
     )
     if found["torch"] is None:
         why = found["trouble"] or "the import fails"

@@ -362,3 +362,20 @@ def test_a_kernel_that_leaves_is_refused_with_its_last_words(tmp_path):
     code = begin() + "print('ptxas fatal', file=sys.stderr)\nsys.exit(7)\n"
     found = selftest.ask_process("x", [CASE], 60, child(tmp_path, code))
     assert found["reason"].endswith("code 7 (float16, 21504 tokens): ptxas fatal")
+
+
+def test_a_kernel_whose_flag_this_comfyui_does_not_know_is_measured_and_not_chosen(all_installed):
+    def chosen(taken):
+        quick = {"cases": [case(ms=0.1)] * 4, "reason": "", "transient": False}
+        found = selftest.report(
+            fake(ck_int8=quick), "auto", quick=True, limit=99, say=lambda text: None, taken=taken
+        )
+        rows = {row["name"]: row for row in found["kernels"]}
+        assert rows["ck_int8"]["verdict"] == "ok"
+        return found["chosen"], found["flag"]
+
+    old = {"--use-sage-attention", "--use-pytorch-cross-attention"}
+    assert chosen(old)[0] != "ck_int8"
+    assert chosen({*old, "--use-ck-attention"}) == ("ck_int8", "--use-ck-attention")
+    # Of a source that cannot be read nothing is known.
+    assert chosen(None) == ("ck_int8", "--use-ck-attention")
