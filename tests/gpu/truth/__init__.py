@@ -1,0 +1,1 @@
+"""What a real GPU says of kernels, recipes and memory, in one run that needs no download."""
