@@ -31,10 +31,29 @@ in
 
   nixosModules.default = ./module;
 
-  apps.${system}.default = {
-    type = "app";
-    program = "${pkgs.writeShellScript "zoetrope-demo" ''exec ${packages.zoetrope}/bin/zoetrope demo "$@"''}";
-    meta.description = "Shows how a picture becomes a video, without a GPU";
+  apps.${system} = {
+    default = {
+      type = "app";
+      program = "${pkgs.writeShellScript "zoetrope-demo" ''exec ${packages.zoetrope}/bin/zoetrope demo "$@"''}";
+      meta.description = "Shows how a picture becomes a video, without a GPU";
+    };
+    # Moves a pin of the checkout that it is run in, once that is proven.
+    bump = {
+      type = "app";
+      program = "${pkgs.writeShellScript "zoetrope-bump" ''
+        test -f nix/bump/__main__.py || { echo "Run it in a checkout of zoetrope." >&2; exit 2; }
+        export PATH=${
+          lib.makeBinPath [
+            pkgs.git
+            pkgs.gnumake
+            pkgs.nix
+            pkgs.python312
+          ]
+        }:$PATH
+        make --silent env && exec .venv/bin/python nix/bump "$@"
+      ''}";
+      meta.description = "Moves the pin of ComfyUI or a node pack, and proves it first";
+    };
   };
 
   devShells.${system}.default = pkgs.mkShell {
