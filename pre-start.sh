@@ -25,6 +25,8 @@
 #   ZOETROPE_MEMORY      auto | 16 | 24 | 32 | 80: the memory profile in GB  (auto)
 #   ZOETROPE_PREVIEWS    none | auto | latent2rgb | taesd                    (none)
 #   ZOETROPE_EXTRA_ARGS  further arguments for ComfyUI
+#   ZOETROPE_FLAG_REQUEST  a file in which the service asks for flags (its engines.flag_request)
+#   ZOETROPE_FLAG_OWNER  the user whom that file has to belong to; empty: the one that runs this
 #   ZOETROPE_REQUIRE_MODELS=1  as --require-models
 #   ZOETROPE_SELFTEST    full | quick: how many sizes the self-test runs    (full)
 #   ZOETROPE_MIN_DRIVER  oldest driver that this CUDA works with             (580, for CUDA 13)
@@ -76,6 +78,7 @@ read_settings() {
   : "${ZOETROPE_GPU:=}" "${ZOETROPE_NODE_PACKS:=}" "${ZOETROPE_MODEL_LIST:=}" "${ZOETROPE_ROOT:=}"
   : "${ZOETROPE_ATTENTION:=auto}" "${ZOETROPE_MEMORY:=auto}" "${ZOETROPE_PREVIEWS:=none}"
   : "${ZOETROPE_EXTRA_ARGS:=}" "${ZOETROPE_REQUIRE_MODELS:=}" "${ZOETROPE_SELFTEST:=full}"
+  : "${ZOETROPE_FLAG_REQUEST:=}" "${ZOETROPE_FLAG_OWNER:=}"
   : "${ZOETROPE_MIN_DRIVER:=580}" "${ZOETROPE_DEVICE:=auto}" "${ZOETROPE_WAIT:=300}"
   fact instance "$ZOETROPE_INSTANCE"
 }
@@ -98,6 +101,7 @@ check_settings() {
   fact previews "$ZOETROPE_PREVIEWS"
   fact extra "$ZOETROPE_EXTRA_ARGS"
   fact comfyui "$ZOETROPE_COMFYUI"
+  [[ -z $ZOETROPE_FLAG_REQUEST ]] || fact request "$ZOETROPE_FLAG_REQUEST" "$ZOETROPE_FLAG_OWNER"
   packages=$("$ZOETROPE_PYTHON" "$runtime/publish.py" runtime) ||
     fail 2 setting "ZOETROPE_PYTHON $ZOETROPE_PYTHON cannot run $runtime/publish.py." "Run it by hand to see the error."
   fact runtime "$packages"

@@ -68,7 +68,11 @@ in
         description = "zoetrope: starts ComfyUI as it is configured";
         wantedBy = [ "multi-user.target" ];
         # Where a switch puts the new driver's libraries.
-        after = [ "systemd-tmpfiles-resetup.service" ];
+        after = [
+          "systemd-tmpfiles-resetup.service"
+          # It first says again which flags it asked for: /run is empty after a boot.
+          "zoetrope.service"
+        ];
         environment = {
           ZOETROPE_PRE_START = lib.getExe cfg.preStart;
           # Not read: a driver that changed runs this again.
@@ -140,6 +144,9 @@ in
           ZOETROPE_BASE = base;
           ZOETROPE_CACHE = "%C/zoetrope-engine/%i";
           ZOETROPE_RUN = "%t/zoetrope-engine";
+          # The service's, which asks there for flags; pre-start gives only those that it knows.
+          ZOETROPE_FLAG_REQUEST = "%t/zoetrope-flags/%i.json";
+          ZOETROPE_FLAG_OWNER = "zoetrope";
           ZOETROPE_NODE_PACKS = "${packList}";
           ZOETROPE_MODELS = lib.concatMapStringsSep ":" toString (
             [ cfg.models.directory ] ++ cfg.models.extraDirectories

@@ -148,6 +148,11 @@ in
         SupplementaryGroups = [ inbox.group ];
         UMask = "0007";
         StateDirectory = "zoetrope";
+        # What it asks of the engines' start: their user reads it, and writes nothing there. An engine may be
+        # restarted while the service is not there.
+        RuntimeDirectory = "zoetrope-flags";
+        RuntimeDirectoryMode = "0755";
+        RuntimeDirectoryPreserve = true;
         # The umask is that of the share, so the folder is what keeps its members out; where they walk through it, each
         # start of the service closes what else is in it.
         StateDirectoryMode = stateMode;

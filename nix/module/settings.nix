@@ -59,6 +59,8 @@ in
             report = "/run/zoetrope-engine/${name}.json";
             # What waits for a reboot.
             pending = "/run/zoetrope-engines/${name}.json";
+            # What the service asks of its next start.
+            flag_request = "/run/zoetrope-flags/${name}.json";
           }
           // lib.optionalAttrs (gpu.uuid != null) { gpu = gpu.uuid; }
         ) cfg.gpus

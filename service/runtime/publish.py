@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import flag_request
 import flags
 
 SCHEMA = 1
@@ -80,10 +81,37 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
                     "next_step": "Remove the flag from the extra arguments to use the kernel that the self-test chose.",
                 }
             )
-    launch = flags.launch(
-        tested.get("flag", ""), cpu=cpu, memory=memory, previews=one(facts, "previews"), extra=extra
+    taken = flags.known(Path(one(facts, "comfyui")))
+    own, dropped = flags.understood(
+        flags.ours(
+            tested.get("flag", ""),
+            cpu=cpu,
+            memory=memory,
+            previews=one(facts, "previews"),
+            taken=taken,
+        ),
+        taken,
     )
-    launch, dropped = flags.understood(launch, flags.known(Path(one(facts, "comfyui"))))
+    right = {kernel["flag"] for kernel in tested.get("kernels", []) if kernel["verdict"] == "ok"}
+    launch, choices = flags.launch(own, asked(facts, warnings), extra, taken=taken, kernels=right)
+    warnings.extend(
+        {
+            "key": "flag-request",
+            "sentence": f"{' '.join(each.words)}, which the service asked for, is not given: {each.why}.",
+            "next_step": "Use the same version of zoetrope and pre-start.sh; else report it, with ComfyUI's version.",
+        }
+        for each in choices
+        if each.state == "rejected"
+    )
+    chosen = next(
+        (
+            kernel["name"]
+            for kernel in tested.get("kernels", [])
+            if kernel["flag"]
+            and any((kernel["flag"],) == c.words for c in choices if c.state == "used")
+        ),
+        chosen,
+    )
     if tested.get("flag") in dropped:
         chosen = ""
     warnings.extend(
@@ -117,6 +145,10 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
         "profile": one(facts, "profile"),
         "mismatch": mismatch(facts, tested, tuned),
         "flags": [] if troubles else launch,
+        "choices": [
+            {"by": each.by, "words": each.words, "state": each.state, "why": each.why}
+            for each in choices
+        ],
         "models": [
             {
                 "folder": folder,
@@ -132,6 +164,22 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
         "warnings": warnings,
         "problem": troubles[0] if troubles else None,
     }
+
+
+def asked(facts: Facts, warnings: list[dict[str, str]]) -> list[flag_request.Asked]:
+    """Read what the service asks for; a file that is none of its own is ignored, and a warning names it."""
+    for path, owner in facts.get("request", []):
+        try:
+            return flag_request.read(path, owner)
+        except flag_request.Ignored as error:
+            warnings.append(
+                {
+                    "key": "flag-request",
+                    "sentence": f"{path} is ignored, and with it the flags that it asks for: {error}.",
+                    "next_step": f"Remove it: rm '{path}'; the service writes it again at its next start.",
+                }
+            )
+    return []
 
 
 def pack(name: str, state: str, there: str = "", wanted: str = "") -> dict[str, str]:
@@ -222,6 +270,10 @@ def page(report: Report) -> str:
     lines.append(("models", f"{len(there)} of {len(report['models'])} in place"))
     lines.extend(("", absence(model)) for model in report["models"] if model["state"] != "ok")
     lines.append(("flags", " ".join(report["flags"]) or "none"))
+    lines.extend(
+        ("", f"{each['state']:<10} {' '.join(each['words'])} ({each['by']}): {each['why']}")
+        for each in report["choices"]
+    )
     for warning in report["warnings"]:
         lines.append(("warning", warning["sentence"]))
         lines.append(("", f"next: {warning['next_step']}"))

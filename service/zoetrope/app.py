@@ -19,6 +19,7 @@ from .domain.job import State
 from .engine.comfyui import ComfyEngine
 from .engine.embedded import EmbeddedEngine
 from .engine.embedded_process import EmbeddedProcess
+from .engine.flag_request import FlagRequests
 from .engine.protocol import Engine
 from .engine.report import EngineReport
 from .errors import SettingsError, ZoetropeError
@@ -163,9 +164,12 @@ class App:
         async with asyncio.TaskGroup() as group:
             group.create_task(reporter.run(), name="reporter")
             await state_folder.close_in_time(self._settings)
+            # Before the service is ready: on a host that boots, the engines are started after it.
+            flag_requests = FlagRequests(self._settings.engines, self._settings.flag_requests)
+            await asyncio.to_thread(flag_requests.publish)
             ledger = await self._until_answered(lambda: Ledger.open(self._settings.ledger_file))
             try:
-                await self._serve(ledger)
+                await self._serve(ledger, flag_requests)
             finally:
                 self._runtime.ledger = None
                 await ledger.close()
@@ -191,7 +195,7 @@ class App:
             return EmbeddedEngine(settings, own_id, process)
         return ComfyEngine(settings, own_id)
 
-    async def _serve(self, ledger: Ledger) -> None:
+    async def _serve(self, ledger: Ledger, flag_requests: FlagRequests) -> None:
         settings = self._settings
         recipes = of_host(settings, self._versions)
         # The name under which engines know the service of this ledger.
@@ -222,6 +226,7 @@ class App:
             places=places,
             tuner=tuner,
             outages=self._outages,
+            flag_requests=flag_requests,
         )
         answers = ShareAnswers(
             settings.outbox.path,

@@ -137,6 +137,7 @@ class EngineSettings(Section, frozen=True):
     restart: Restart | None = None
     report: Path | None = None  # what pre-start.sh found before it started
     pending: Path | None = None  # there while its restart waits for something, such as a reboot
+    flag_request: Path | None = None  # where the service asks pre-start.sh for launch flags
     silence_seconds: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
     @property
@@ -279,6 +280,11 @@ class Settings(Section, frozen=True):
         return self.state.path / "recipe-versions"
 
     @property
+    def flag_requests(self) -> Path:
+        """The folder that remembers which launch flags the service asks for."""
+        return self.state.path / "flag-requests"
+
+    @property
     def model_hashes(self) -> Path:
         """The file that remembers the hashes of model files."""
         return self.state.path / "model-hashes.json"
@@ -380,8 +386,8 @@ def _engine_contradictions(engines: tuple[EngineSettings, ...]) -> Iterator[str]
     urls: dict[str, int] = {}
     for index, engine in enumerate(engines):
         where = f"engines[{index}]"
-        files = {"report": engine.report, "pending": engine.pending, "url_file": engine.url_file}
-        for key, file in files.items():
+        for key in ("report", "pending", "flag_request", "url_file"):
+            file = getattr(engine, key)
             if file is not None and not file.is_absolute():
                 yield f"{where}.{key}: found {show(str(file))}, allowed is an absolute path"
         if engine.name in names:

@@ -88,6 +88,7 @@ class Pipeline:
         self.settings = Settings()
         self.changed = asyncio.Event()
         self.embed_graph = False
+        self.flag_folder: Path | None = None  # where flags are asked for
         self.jobs_settings = JobsSettings(patience_seconds=20)
         self.lint_settings = LintSettings()
         self.models_settings = ModelsSettings()
@@ -111,6 +112,7 @@ class Pipeline:
                     url=self.addresses.get(n, engine.url),
                     silence_seconds=0.3,
                     report=self.root / f"e{n}.json",  # a test may put it there before the start
+                    flag_request=self.flag_folder and self.flag_folder / f"e{n}.json",
                 )
                 for n, engine in enumerate(self.engines)
             ),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from zoetrope.domain.job import Attempt, Job, Progress, Stage, State
 from zoetrope.domain.values import Failure, Ticket
 from zoetrope.jobs.fallbacks import (
+    FLAGS,
     Again,
     Blocked,
     GiveUp,
@@ -35,9 +36,16 @@ def stage(*kinds: str, fallbacks: tuple[str, ...] = ()) -> Stage:
     return Stage(name="i2v", attempts=attempts, fallbacks=fallbacks)
 
 
-def after(*kinds: str, fallbacks: tuple[str, ...] = (), restart=True, retries=3, offered=OFFERED):
+def after(
+    *kinds: str,
+    fallbacks: tuple[str, ...] = (),
+    restart=True,
+    retries=3,
+    offered=OFFERED,
+    flags=None,
+):
     failure = Failure(kind=kinds[-1], message="It broke.")
-    means = Means(offered=offered, can_restart=restart, retries=retries)
+    means = Means(offered=offered, can_restart=restart, retries=retries, flags=flags)
     return decide(failure, stage(*kinds, fallbacks=fallbacks), means)
 
 
@@ -69,6 +77,41 @@ def test_where_the_hosts_memory_does_not_suffice_the_next_step_names_comfyuis_fl
     assert found.reason.key == kind
     assert "--disable-pinned-memory" in found.reason.next_step
     assert "smaller size" in found.reason.next_step
+
+
+@pytest.mark.parametrize("kind", ["host-oom", "pinned-memory"])
+def test_the_hosts_memory_is_saved_by_flags_before_a_smaller_size(kind):
+    """What moves work to the host would only need more of its memory, and the same flags again are no change."""
+    offered, flags = (*OFFERED, "smaller"), ("without-pinned-memory", "without-caches")
+    seen, fallbacks, asked = [], ("tiled",), []
+    while isinstance(
+        found := after(kind, fallbacks=fallbacks, offered=offered, flags=flags), Again
+    ):
+        seen.append((found.fallbacks[-1], found.restart, found.free))
+        fallbacks = found.fallbacks
+        if found.ask:
+            asked.append(found.ask)
+            flags = tuple(flag for flag in flags if flag != found.ask)
+    assert seen == [
+        ("free", False, True),
+        ("without-pinned-memory", True, False),
+        ("without-caches", True, False),
+        ("smaller", False, True),
+    ]
+    assert asked == ["without-pinned-memory", "without-caches"]
+    assert isinstance(found, GiveUp)
+    assert "more memory or swap" in found.reason.next_step
+
+
+def test_the_gpus_memory_takes_no_flag():
+    flags = ("without-pinned-memory", "without-caches")
+    assert after("oom", fallbacks=("free", *OFFERED), flags=flags).ask == ""
+    assert after("cuda", flags=flags).ask == ""
+
+
+def test_a_flag_that_is_in_force_already_is_not_asked_for_again():
+    """An engine whose flags were learned by an earlier job: what is left are the recipe's own fallbacks."""
+    assert after("host-oom", fallbacks=("free",), flags=()).fallbacks == ("free", "batch-9")
 
 
 def test_without_a_way_to_restart_there_is_one_fallback_less():
@@ -241,11 +284,12 @@ KINDS = [
     restart=st.booleans(),
     retries=st.integers(0, 5),
     offered=st.lists(st.sampled_from("abcdef"), unique=True).map(tuple),
+    flags=st.none() | st.sets(st.sampled_from(sorted(FLAGS))).map(tuple),
 )
-def test_trying_again_always_ends(kinds, restart, retries, offered):
+def test_trying_again_always_ends(kinds, restart, retries, offered, flags):
     """Whatever goes wrong in whatever order, a job is not tried for ever."""
     now = stage()
-    means = Means(offered=offered, can_restart=restart, retries=retries)
+    means = Means(offered=offered, can_restart=restart, retries=retries, flags=flags)
     for number, kind in enumerate(kinds, start=1):
         failure = Failure(kind=kind, message=kind)
         attempt = Attempt(

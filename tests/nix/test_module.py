@@ -32,6 +32,7 @@ def test_enable_alone_makes_a_sound_host():
                 "restart": {"unit": "zoetrope-comfyui@0.service"},
                 "report": "/run/zoetrope-engine/0.json",
                 "pending": "/run/zoetrope-engines/0.json",
+                "flag_request": "/run/zoetrope-flags/0.json",
             }
         ],
         "models": {

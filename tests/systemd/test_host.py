@@ -367,3 +367,39 @@ ExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 --directory /srv 8190
     assert machine.show("zoetrope.service", "ActiveState") != "active"
     machine.systemctl("stop", "taker")
     machine.systemctl("restart", "zoetrope")
+
+
+def test_flags_that_a_job_has_taught_reach_comfyui_s_command_line_also_after_a_boot(boot):
+    machine = boot()
+    machine.until(lambda: "engine gpu-0 is up" in machine.systemctl("status", "zoetrope"), "it")
+    order = (
+        "import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:8188/simulated/faults',"
+        ' data=b\'{"kind": "host_oom", "node": "VAEDecode", "times": 2}\'))'
+    )
+    assert machine.run("python3", "-c", order).returncode == 0
+    drop(machine)
+    machine.until(lambda: videos(machine), "the video")
+    assert attempts(machine)[0] == 3
+
+    def given():
+        lines = re.findall("flags: (.*)", machine.journal("zoetrope-comfyui@0"))
+        return ["--disable-pinned-memory" in line for line in lines]
+
+    machine.until(lambda: given() == [False, True], "the flag")
+    # Its engine's user reads what is asked for, and writes nothing there.
+    asked, engine = "/run/zoetrope-flags/0.json", "zoetrope-engine"
+    assert machine.run("test", "-r", asked, user=engine).returncode == 0
+    for path in (asked, "/run/zoetrope-flags"):
+        assert machine.run("test", "-w", path, user=engine).returncode != 0
+    told = machine.get("/readyz?format=text")[1]
+    assert "--disable-pinned-memory of the fallback is used: job" in told
+    # /run is empty then: the service asks again before the engine is started.
+    machine.cut()
+    machine.boot()
+    machine.until(lambda: "engine gpu-0 is up" in machine.systemctl("status", "zoetrope"), "it")
+    machine.until(lambda: given()[-1:] == [True], "the flag")
+    # What somebody else puts there is ignored, and named.
+    assert machine.run("chown", "person", asked).returncode == 0
+    machine.systemctl("restart", "zoetrope-comfyui@0")
+    machine.until(lambda: "0.json is ignored" in machine.get("/readyz?format=text")[1], "health")
+    machine.until(lambda: given()[-1:] == [False], "a start without the flag")

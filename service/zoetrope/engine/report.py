@@ -36,6 +36,15 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""  # what names its content: a path of the Nix store, or a git commit
 
 
+class FlagChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a launch flag that the service asked for."""
+
+    by: str  # fallback, tune or budget
+    words: tuple[str, ...]
+    state: str  # used, overruled or rejected
+    why: str = ""
+
+
 class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     """One engine's report."""
 
@@ -52,6 +61,7 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = ""  # of clocks, that was in force
     mismatch: tuple[Kernel, ...] = ()  # right at stock clocks, and wrong at that profile
     flags: tuple[str, ...] = ()
+    choices: tuple[FlagChoice, ...] = ()
     packs: tuple[Pack, ...] = ()
     warnings: tuple[Reason, ...] = ()
     problem: Reason | None = None  # why the engine was not started

@@ -13,6 +13,7 @@ from ..dispatch.pause import OutsideHours, Standstill
 from ..dispatch.queue import Queue
 from ..domain import steps
 from ..domain.job import ENDED, Job, State
+from ..engine.flag_request import FlagRequests
 from ..engine.protocol import Engine, Stats
 from ..errors import IllegalTransition, NotFound, NotReadable, Reason, ZoetropeError
 from ..gpu.tuner import Tuner
@@ -69,6 +70,7 @@ class Conductor:
         places: Places | None = None,
         tuner: Tuner | None = None,
         outages: Outages | None = None,
+        flag_requests: FlagRequests | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -114,6 +116,7 @@ class Conductor:
             work=settings.work,
             retries=settings.jobs.retries,
             tuner=tuner,
+            flag_requests=flag_requests or FlagRequests(settings.engines, settings.flag_requests),
             clock=clock,
         )
         self._absence = Absence(

@@ -25,9 +25,13 @@ BROKEN = frozenset({"cuda", "wedged"})
 # Another client of the engine stopped it; no user asked the service to. Worth one more attempt.
 INTERRUPTED = frozenset({"interrupted"})
 # Memory ran out: the GPU's, the host's, or what of the host's can be pinned.
-MEMORY = frozenset({"oom", "host-oom", "pinned-memory"})
+HOST_MEMORY = frozenset({"host-oom", "pinned-memory"})
+MEMORY = HOST_MEMORY | {"oom"}
 # The only fallback of recipes that needs less of the host's memory; the others move work there from the GPU.
 SMALLER = "smaller"
+# What needs less of the host's memory and takes a new process, with the launch flag for it, in order: pinned memory
+# cannot be swapped out, caches can be made anew (ComfyUI #15255).
+FLAGS = {"without-pinned-memory": "--disable-pinned-memory", "without-caches": "--cache-none"}
 # It ran in a process that another job's failure had broken before: nothing is known of the job itself.
 BYSTANDER = "bystander"
 
@@ -47,12 +51,13 @@ SEEDS_LOOKS = frozenset({"black", "saturated", "frozen", "bytes"})
 
 
 class Again(msgspec.Struct, frozen=True):
-    """Try again with these fallbacks in force, after freeing the engine's memory or restarting it."""
+    """Try again with these fallbacks in force, after freeing the engine's memory or restarting it, with another flag if it has to `ask` for one of FLAGS."""
 
     fallbacks: tuple[str, ...]
     free: bool = False
     restart: bool = False
     delay: float = 0.0
+    ask: str = ""
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -83,11 +88,15 @@ Decision = Again | Hold | Blocked | GiveUp | Refuse
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be done at all: the fallbacks that the recipe offers, in order, whether the engine can be restarted, and how often to retry."""
+    """What can be done at all: the fallbacks that the recipe offers, in order, whether the engine can be restarted, and how often to retry.
+
+    `flags` are those of FLAGS that its engine is not yet asked for; None where there is no way to ask.
+    """
 
     offered: tuple[str, ...] = ()
     can_restart: bool = False
     retries: int = 3
+    flags: tuple[str, ...] | None = None
 
 
 def decide(failure: Failure, stage: Stage, means: Means) -> Decision:
@@ -137,13 +146,19 @@ def _next_fallback(failure: Failure, fallbacks: tuple[str, ...], means: Means) -
     order = (FREE, *means.offered, *restart)
     if failure.kind == "pinned-memory":
         order = (FREE, *restart, *(each for each in means.offered if each == SMALLER))
+    flags = means.flags or ()
+    if failure.kind in HOST_MEMORY and (flags or not FLAGS.keys().isdisjoint(fallbacks)):
+        # Each flag takes a new process: another one without a new flag would be the same again.
+        order = (FREE, *flags, *(each for each in means.offered if each == SMALLER))
     for fallback in order:
         if fallback not in fallbacks:
-            return Again(
-                (*fallbacks, fallback), free=fallback != RESTART, restart=fallback == RESTART
-            )
+            ask = fallback if fallback in flags else ""
+            anew = fallback == RESTART or bool(ask)
+            return Again((*fallbacks, fallback), free=not anew, restart=anew, ask=ask)
     tried = ", ".join(fallbacks) or "nothing"
     memory, step = _MEMORY_WORDS[failure.kind]
+    if failure.kind in HOST_MEMORY and means.flags is not None:
+        step = _ASKED
     return GiveUp(
         Reason(failure.kind, f"It does not fit into {memory}, even after: {tried}.", step)
     )
@@ -152,6 +167,10 @@ def _next_fallback(failure: Failure, fallbacks: tuple[str, ...], means: Means) -
 _FLAGS = (
     "Start ComfyUI with --disable-pinned-memory and, if that is not enough, with --cache-none (on NixOS:"
     " services.zoetrope.comfyui.extraArgs), then retry; or ask for a smaller size."
+)
+_ASKED = (
+    "The service has asked ComfyUI's start for all flags that save the host's memory (zoetrope health says which are"
+    " in use). Ask for a smaller size or fewer frames, or give the host more memory or swap, then retry."
 )
 _MEMORY_WORDS = {
     "oom": (

@@ -13,6 +13,7 @@ import msgspec
 from ..domain import steps
 from ..domain.job import ENDED, Attempt, Job, State
 from ..domain.values import Failure
+from ..engine.flag_request import Asked, FlagRequests, line
 from ..errors import (
     IllegalTransition,
     NotGiven,
@@ -27,7 +28,20 @@ from ..graphs.shelf import Recipes
 from ..store.protocol import JobStore
 from ..verify.check import CheckerDown
 from .engine_disk import disk_reason, folder_of
-from .fallbacks import BYSTANDER, FREE, RESTART, Again, Blocked, GiveUp, Hold, Means, Refuse, decide
+from .fallbacks import (
+    BYSTANDER,
+    FLAGS,
+    FREE,
+    HOST_MEMORY,
+    RESTART,
+    Again,
+    Blocked,
+    GiveUp,
+    Hold,
+    Means,
+    Refuse,
+    decide,
+)
 from .hand_over import NotSent
 from .outbox import Outbox
 from .outcome import Failed, Obsolete, Outcome, Postponed, Succeeded
@@ -85,8 +99,10 @@ class Settlement:
         work: Path,
         retries: int,
         tuner: Tuner | None,
+        flag_requests: FlagRequests,
         clock: Callable[[], float],
     ) -> None:
+        self._flag_requests = flag_requests
         self._ledger = ledger
         self._recipes = recipes
         self._outbox = outbox
@@ -222,7 +238,8 @@ class Settlement:
         job = await self._ledger.change(job.id, finish)
         if self._tuner is not None:
             await self._tuner.sound(attempt.gpu)
-        lasting = tuple(each for each in attempt.fallbacks if each not in (FREE, RESTART))
+        # What was asked of the engine's start is remembered there, for all that it runs.
+        lasting = tuple(each for each in attempt.fallbacks if each not in (FREE, RESTART, *FLAGS))
         if lasting:
             # Only a memory for later jobs: a recipe that was broken meanwhile leaves none.
             with contextlib.suppress(RecipeError, Rejected):
@@ -244,7 +261,17 @@ class Settlement:
             usage, message = job.attempt.gpu, failure.message
             await self._tuner.failed(at.engine, usage, failure.kind, failure.looks, message)
         stage = steps.with_failure(job, now, failure)
-        decision = decide(failure, stage, await self._means(at, job))
+        means = await self._means(at, job, failure)
+        decision = decide(failure, stage, means)
+        if isinstance(decision, Again) and decision.ask:
+            try:
+                await self._ask(at.engine, decision.ask, job, failure)
+            except OSError as error:
+                about = {"action": "flag-request-failed", "engine": at.engine}
+                log.warning(
+                    "%s cannot be asked for another flag: %s", at.engine, error, extra=about
+                )
+                decision = decide(failure, stage, msgspec.structs.replace(means, flags=()))
         log.warning(
             "%s (%s)",
             failure.message,
@@ -274,11 +301,32 @@ class Settlement:
                 await self._end(job.id, lambda j: steps.reject(j, now, reason))
         return After()
 
-    async def _means(self, at: At, job: Job) -> Means:
+    async def _ask(self, engine: str, fallback: str, job: Job, failure: Failure) -> None:
+        """Ask for the flag of a fallback; the engine has it from its next start on."""
+        stage = job.stage.name if job.stage is not None else ""
+        reason = line(f"job {job.short}, stage {stage}: {failure.message}")
+        asked = Asked(by="fallback", words=(FLAGS[fallback],), reason=reason)
+        await asyncio.to_thread(self._flag_requests.ask, engine, asked)
+        log.warning(
+            "%s is restarted with %s, which is remembered",
+            engine,
+            FLAGS[fallback],
+            extra={"job": job.short, "action": "flag-asked", "engine": engine},
+        )
+
+    async def _means(self, at: At, job: Job, failure: Failure) -> Means:
         recipe = await self._recipes.of(job)
         stage = job.stage
+        flags: tuple[str, ...] | None = None
+        if failure.kind in HOST_MEMORY and at.can_restart and self._flag_requests.has(at.engine):
+            flags = await asyncio.to_thread(self._open_flags, at.engine)
         return Means(
             offered=recipe.fallback_names(recipe.stage(stage.name), job.ticket) if stage else (),
             can_restart=at.can_restart,
             retries=self._retries,
+            flags=flags,
         )
+
+    def _open_flags(self, engine: str) -> tuple[str, ...]:
+        may_ask = self._flag_requests.may_ask
+        return tuple(name for name, flag in FLAGS.items() if may_ask(engine, flag))

@@ -31,7 +31,7 @@ class KernelCheck:
             if complaint is not None:
                 wrong.append((engine.name, complaint))
             elif isinstance(found, EngineReport):
-                fine.append(f"{engine.name} uses {found.chosen} on {found.gpu_name}")
+                fine.append(f"{engine.name} uses {found.chosen} on {found.gpu_name}{_asked(found)}")
         if not wrong:
             return CheckResult(name=self.name, level="ok", found=f"{'; '.join(fine)}.")
         return CheckResult(
@@ -40,6 +40,15 @@ class KernelCheck:
             found=" ".join(f"{name}: {reason.sentence}" for name, reason in wrong),
             next_step=" ".join(dict.fromkeys(reason.next_step for _, reason in wrong)),
         )
+
+
+def _asked(found: EngineReport) -> str:
+    """Say what became of the flags that the service asked for."""
+    told = [
+        f"{' '.join(each.words)} of the {each.by} is {each.state}: {each.why.rstrip('.')}"
+        for each in found.choices
+    ]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _read(engine: EngineSettings) -> EngineReport | Reason:

@@ -1,0 +1,63 @@
+"""Fallbacks that are launch flags: asked of the engine's start, and remembered for all that it runs."""
+
+import pytest
+
+from tests.fakes.pipeline import order
+from zoetrope.domain.job import State
+from zoetrope.engine import report
+from zoetrope.engine.flag_request import FlagRequests
+
+
+@pytest.fixture
+async def asking(pipeline, tmp_path):
+    """A pipeline whose engine's start can be asked for flags."""
+    await pipeline.stop()
+    pipeline.flag_folder = tmp_path / "flags"
+    pipeline.flag_folder.mkdir()
+    await pipeline.start()
+    return pipeline
+
+
+def asked(pipeline):
+    requests = FlagRequests(pipeline.settings.engines, pipeline.settings.flag_requests)
+    return [(each.by, *each.words) for each in requests.asked("e0")]
+
+
+async def test_where_the_hosts_memory_runs_out_the_engine_is_started_with_one_flag_after_the_other(
+    asking,
+):
+    order(asking, "host_oom", node="KSamplerAdvanced", times=3)
+    job = await asking.becomes(await asking.drop(), State.DONE)
+    assert job.stages[0].fallbacks == ("free", "without-pinned-memory", "without-caches")
+    assert asking.clients[0].restarts == 2
+    assert asked(asking) == [
+        ("fallback", "--disable-pinned-memory"),
+        ("fallback", "--cache-none"),
+    ]
+    # They are the engine's now, and no recipe's: the next job has nothing to do with them.
+    later = await asking.becomes(await asking.drop(stem="dog", colour=7), State.DONE)
+    assert later.stages[0].fallbacks == ()
+
+
+async def test_flags_that_are_in_force_or_cannot_be_asked_for_leave_the_other_fallbacks(
+    asking, monkeypatch
+):
+    file = asking.settings.engines[0].report
+    file.write_text('{"schema": 1, "flags": ["--disable-pinned-memory"]}')
+    assert "--disable-pinned-memory" in report.read(file).flags
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FlagRequests, "ask", full)
+    order(asking, "host_oom", node="KSamplerAdvanced", times=2)
+    job = await asking.becomes(await asking.drop(), State.DONE)
+    assert job.stages[0].fallbacks[0] == "free"
+    assert not {"without-pinned-memory", "without-caches"} & set(job.stages[0].fallbacks)
+    assert asked(asking) == []
+
+
+async def test_without_a_way_to_ask_nothing_is_asked_for(pipeline):
+    order(pipeline, "host_oom", node="KSamplerAdvanced", times=2)
+    job = await pipeline.becomes(await pipeline.drop(), State.DONE)
+    assert not {"without-pinned-memory", "without-caches"} & set(job.stages[0].fallbacks)
