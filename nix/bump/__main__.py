@@ -106,7 +106,11 @@ class Bump:
         say(f"{name:<13} …")
         try:
             found = step()
-        except (ValueError, OSError, subprocess.SubprocessError) as error:
+        except subprocess.CalledProcessError as error:
+            what = " ".join(Path(word).name for word in error.cmd[:4])
+            why = f"`{what} …` ended with code {error.returncode}; its own words are above"
+            raise Stopped(f"{name}: {why}") from error
+        except (ValueError, OSError) as error:
             raise Stopped(f"{name}: {error}") from error
         except Stopped as error:
             raise Stopped(f"{name}: {error}") from error
@@ -189,7 +193,7 @@ class Bump:
         """Resolve what is needed; only what is asked for in other words moves."""
         made = candidate.moved(self.pins, self.name, self.pin, self.needs)
         kept = candidate.loosened(
-            lock.constraints(self.pins), self.pins["needs"][self.name], self.needs
+            lock.constraints(self.pins), self.pins["needs"][self.name], self.needs, self.pins
         )
         found = lock.entries(
             lock.resolve(lock.wanted(made), made["python"], kept), made["python"], "index"
