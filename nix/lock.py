@@ -2,7 +2,8 @@
 
     python nix/lock.py [--keep] [--download FOLDER]
 
-With --keep no version changes: new dependencies are added, and wheels that nothing depends on are removed.
+With --keep no version changes that `needs` still admits: new dependencies are added, wheels that nothing depends
+on are removed, and a wheel that must move takes along what it alone depends on.
 Only `wheels` entries from the package index are rewritten; an operator edits everything else in pins.json
 by hand. With --download the files are fetched and hashed too, and a hash that differs from the index's is
 an error.
@@ -57,9 +58,32 @@ def pip(*words: str) -> None:
     subprocess.run([*PIP, *words, "--quiet"], check=True)
 
 
+def moved(pins: dict[str, Any]) -> set[str]:
+    """Name the wheels that needs no longer admit, and what only they depend on: that moves with them."""
+    wheels = pins["wheels"]
+    found = {
+        name
+        for need in map(Requirement, wanted(pins))
+        if (name := canonicalize_name(need.name)) in wheels
+        and not need.specifier.contains(wheels[name]["version"], prereleases=True)
+    }
+    asked = {canonicalize_name(Requirement(need).name) for need in wanted(pins)}
+    while True:
+        others = asked.union(*(w.get("requires", ()) for n, w in wheels.items() if n not in found))
+        theirs = {each for name in found for each in wheels[name].get("requires", ())}
+        if theirs - others <= found:
+            return found
+        found |= theirs - others
+
+
 def constraints(pins: dict[str, Any]) -> list[str]:
-    """Pin every wheel of the index to the version that it has."""
-    return [f"{n}=={w['version']}" for n, w in pins["wheels"].items() if w["source"] == "PyPI"]
+    """Pin every wheel of the index that stays to the version that it has."""
+    loose = moved(pins)
+    return [
+        f"{name}=={wheel['version']}"
+        for name, wheel in pins["wheels"].items()
+        if wheel["source"] == "PyPI" and name not in loose
+    ]
 
 
 def resolve(needs: list[str], python: str, kept: list[str]) -> list[dict[str, Any]]:
@@ -159,7 +183,9 @@ def main() -> None:
     """Rewrite pins.json in place."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--download", metavar="FOLDER", type=Path, help="fetch and hash them too")
-    parser.add_argument("--keep", action="store_true", help="change no version that is there")
+    parser.add_argument(
+        "--keep", action="store_true", help="change no version that needs still admit"
+    )
     options = parser.parse_args()
     download: Path | None = options.download
     pins = json.loads(PINS.read_text())

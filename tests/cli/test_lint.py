@@ -199,7 +199,7 @@ def test_rules_are_listed_and_explained(run):
 def test_a_catalogue_shows_what_changed(run):
     done = run("catalog", "drift", "0.3.64", "--node", "KSamplerAdvanced")
     assert "KSamplerAdvanced: input sampler_name: takes" in done.stdout
-    assert "Recorded are 0.3.64, 0.8.0, 0.27.1" in run("catalog", "drift", "0.1").stderr
+    assert "Recorded are 0.3.64, 0.8.0, 0.27.1, 0.33.0" in run("catalog", "drift", "0.1").stderr
 
 
 @pytest.fixture

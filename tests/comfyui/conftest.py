@@ -1,4 +1,4 @@
-"""The real ComfyUI, of the pinned version and with tiny random models, named by ZOETROPE_COMFYUI_URL."""
+"""The real ComfyUI, of a recorded version and with tiny random models, named by ZOETROPE_COMFYUI_URL."""
 
 import os
 

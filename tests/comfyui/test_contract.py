@@ -1,6 +1,7 @@
 """Field by field, the simulated engine answers as a real ComfyUI does.
 
-Needs a server of the pinned version with the tiny random models, named by ZOETROPE_COMFYUI_URL.
+Needs a server of the pinned version, or of an earlier one that is recorded whole, with the tiny random models, named by
+ZOETROPE_COMFYUI_URL; the simulated engine is then of that version.
 """
 
 import asyncio
@@ -54,7 +55,9 @@ async def pair(tmp_path, session):
     real = Client(SimpleNamespace(url=url), session)
     if url not in _SIGNATURES:
         _, info = await real.get("/object_info")
-        _SIGNATURES[url] = catalog.from_object_info(info, comfyui="real")
+        _, stats = await real.get("/system_stats")
+        version = stats["system"]["comfyui_version"]
+        _SIGNATURES[url] = catalog.from_object_info(info, comfyui=version)
     signatures = _SIGNATURES[url]
     models = {
         folder: tuple(str(o) for o in signatures.nodes[name].inputs[key].options or ())
@@ -63,7 +66,10 @@ async def pair(tmp_path, session):
     # A fixed choice stands beside the files.
     models["vae"] = tuple(n for n in models["vae"] if n != "pixel_space")
     # With steps as long as a real one's: what is asked in the middle of a run finds it running.
-    engine = SimulatedEngine(tmp_path, models=models, step_seconds=0.01)
+    version = catalog.load(
+        signatures.comfyui
+    ).comfyui  # one of the recorded, or there is nothing to compare
+    engine = SimulatedEngine(tmp_path, models=models, step_seconds=0.01, version=version)
     await engine.start()
     for client in (real, mine := Client(engine, session)):
         form = {"overwrite": "true"}
@@ -448,7 +454,7 @@ async def test_system_stats_have_the_same_keys(pair):
 
 async def test_signatures_are_those_of_the_running_server(pair):
     different = []
-    for name, shipped in catalog.load().nodes.items():
+    for name, shipped in catalog.load(pair.signatures.comfyui).nodes.items():
         real = pair.signatures.get(name)
         if real is None:
             continue

@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from zoetrope.graphs import catalog
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +22,18 @@ def test_the_pinned_catalogue_is_shipped(pinned):
     assert catalog.PINNED in catalog.versions()
     assert pinned.comfyui == catalog.PINNED
     assert {"ComfyUI-GGUF", "RES4LYF", "ComfyUI-KJNodes"} < set(pinned.packs)
+
+
+def test_the_catalogue_is_of_the_pinned_release_and_of_the_pinned_packs(pinned):
+    """Of a patch release whose tree cannot be had, an earlier patch of the same minor version stands for it."""
+    pins = json.loads((ROOT / "nix" / "pins.json").read_text())["sources"]
+    assert pinned.comfyui.split(".")[:2] == pins["comfyui"]["version"].split(".")[:2]
+    revisions = {pin["repo"]: pin["rev"] for name, pin in pins.items() if name != "comfyui"}
+    assert pinned.packs == {name: revision[:8] for name, revision in revisions.items()}
+
+
+def test_the_packs_of_a_catalogue_are_those_of_its_nodes(pinned):
+    assert {node.pack for node in pinned.nodes.values()} == {"core", *pinned.packs}
 
 
 def test_an_unknown_version_is_named_with_the_known_ones():

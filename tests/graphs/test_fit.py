@@ -207,6 +207,30 @@ def test_what_an_option_asks_for_is_checked_like_any_input():
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "astray"),
+    [
+        ({"codec": "h264"}, []),
+        ({}, []),
+        ({"format.codec": "h264"}, []),
+        ({"format.codec": "h264", "format.codec.encoding": "auto"}, []),
+        ({"format.codec": "mpeg2"}, ["format.codec"]),
+        ({"format.codec": "h264", "format.codec.encoding": "re-encode"},
+         ["format.codec.encoding.crf", "format.codec.encoding.color_space"]),
+    ],
+)  # fmt: skip
+def test_a_choice_within_a_choice_may_be_left_out_and_is_checked_where_it_is_written(
+    written, astray
+):
+    video = Given(class_type="LoadVideo")
+    given = {"video": ["video", 0], "filename_prefix": "x", "format": "mp4"}
+    node = Given(class_type="SaveVideo", inputs={**given, **written})
+    signature = PINNED.nodes["SaveVideo"]
+    found = faults(node, signature, {"video": video}, PINNED, lambda item: item.options)
+
+    assert [fault.input for fault in found] == astray
+
+
 @pytest.mark.parametrize("value", [["vae", 0], ["gone", 0]])
 def test_a_value_that_the_server_would_follow_as_a_link_is_no_value(value):
     kind = judged(Input(type="*"), {"__value__": value})[1]

@@ -11,6 +11,7 @@ from tests.fakes.pipeline import RECIPES, Pipeline, ask, hold, order, receipt, r
 from zoetrope.domain.job import Progress, State
 from zoetrope.engine.simulated import Fault
 from zoetrope.errors import IllegalTransition
+from zoetrope.graphs.catalog import PINNED
 from zoetrope.jobs.settlement import Settlement
 
 
@@ -24,7 +25,7 @@ async def test_a_picture_becomes_one_video_with_a_receipt(pipeline):
     assert told["recipe"] == "tiny"
     assert [stage["name"] for stage in told["stages"]] == ["i2v", "upscale"]
     attempt = told["stages"][0]["attempts"][0]
-    assert attempt["version"] == "0.27.1"
+    assert attempt["version"] == PINNED
     assert len(attempt["graph"]) == 64
     await pipeline.until(lambda: not (pipeline.settings.work / job.id).exists())
 

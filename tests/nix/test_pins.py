@@ -102,8 +102,29 @@ def test_pip_is_at_hand_though_the_environment_of_the_checkout_has_none():
 
 
 def test_what_is_kept_is_what_the_index_brought():
-    pinned = {"wheels": {"a": {"version": "1.0", "source": "PyPI"}, "k": {"source": "GitHub"}}}
+    pinned = {
+        "needs": {"x": ["a"]},
+        "wheels": {"a": {"version": "1.0", "source": "PyPI"}, "k": {"source": "GitHub"}},
+    }
     assert lock.constraints(pinned) == ["a==1.0"]
+
+
+def test_what_a_need_no_longer_admits_moves_with_what_only_it_depends_on():
+    wheels = {
+        "page": ("1.0", ["page-core", "common"]),
+        "page-core": ("1.0", ["page-media"]),
+        "page-media": ("1.0", []),
+        "common": ("1.0", []),
+        "other": ("1.0", ["common"]),
+    }
+    pinned = {
+        "needs": {"x": ["page==2.0", "other>=1.0"]},
+        "wheels": {
+            name: {"version": version, "source": "PyPI", "requires": requires}
+            for name, (version, requires) in wheels.items()
+        },
+    }
+    assert lock.constraints(pinned) == ["common==1.0", "other==1.0"]
 
 
 def test_a_hash_rests_on_what_it_rested_on_while_its_file_is_the_same():

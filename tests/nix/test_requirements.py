@@ -8,6 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from tests.nix.render import ROOT
 
@@ -32,6 +33,11 @@ def asked(lines: list[str]) -> dict[str, SpecifierSet]:
 
 def upstream(source: str) -> dict[str, SpecifierSet]:
     return asked([line for file in RECORD["sources"][source]["files"].values() for line in file])
+
+
+def raised(source: str) -> list[str]:
+    """Bounds that upstream should have said."""
+    return [entry["need"] for entry in RECORD["raised"] if entry["source"] == source]
 
 
 def left_out(source: str) -> set[str]:
@@ -63,6 +69,7 @@ def test_the_pinned_wheels_satisfy_what_a_source_asks_for(source):
 def test_the_needs_say_what_upstream_says(source):
     """No bound is older than upstream's, nothing is lacking, and nothing is there that nobody asks for."""
     wanted = {n: s for n, s in upstream(source).items() if n not in left_out(source) | KERNELS}
+    wanted |= asked(raised(source))
     assert asked(PINS["needs"][source]) == wanted
 
 
@@ -72,6 +79,17 @@ def test_what_is_left_out_is_asked_for_and_has_a_reason():
         for name in entry["names"]:
             assert name in upstream(entry["source"]), "nobody asks for it: the entry is stale"
             assert name not in PINS["wheels"], "it is pinned: the entry is stale"
+
+
+def test_a_raised_bound_is_above_upstreams_and_has_a_reason():
+    for entry in RECORD["raised"]:
+        assert len(entry["reason"].split()) > 5
+        ((name, bound),) = asked([entry["need"]]).items()
+        (lowest,) = bound
+        lower = upstream(entry["source"])[name]
+        assert lower.contains(lowest.version), "upstream admits no such version"
+        (theirs,) = lower
+        assert Version(lowest.version) > Version(theirs.version), "upstream says it: stale"
 
 
 def test_no_two_wheels_bring_the_same_package():

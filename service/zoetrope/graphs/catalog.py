@@ -17,8 +17,8 @@ from ..structs import primed
 
 Option = str | int | float | bool
 
-#: The version that the recipes are written for.
-PINNED: Final = "0.27.1"
+#: The version that the recipes are written for: of the pinned 0.33.3 no tree could be had, and 0.33.0 stands for it.
+PINNED: Final = "0.33.0"
 
 #: Begins the name of what a loading node lists: `input/image`, `input/video` and so on.
 INPUT_FOLDER: Final = "input/"

@@ -1,4 +1,4 @@
-"""The one check whether a node's inputs fit its signature, as ComfyUI 0.27.1 checks a graph before it queues it.
+"""The one check whether a node's inputs fit its signature, as ComfyUI checks a graph before it queues it.
 
 The server fits values to the declared type first (`"64"` is a whole number, any value a text) and
 then looks at bounds and choices. It does not ask whether the page would show a field or a socket
@@ -49,7 +49,8 @@ _HANDED = frozenset(
         "SEEDVR2_VAE",
     ]
 )
-_CHOICES = frozenset({"COMBO", "COMFY_DYNAMICCOMBO_V3"})
+_DYNAMIC = "COMFY_DYNAMICCOMBO_V3"
+_CHOICES = frozenset({"COMBO", _DYNAMIC})
 
 
 class MisfitKind(StrEnum):
@@ -114,7 +115,9 @@ def _each(name: str, item: Input, inputs: Inputs) -> Iterator[tuple[str, Input]]
     chosen = inputs.get(name) if item.branches else None
     if isinstance(chosen, str):
         for inner, asked in item.branches.get(chosen, {}).items():
-            yield from _each(f"{name}.{inner}", asked, inputs)
+            # A choice within a choice is not asked for: SaveVideo's codec may stand beside its format, as in older graphs.
+            if asked.type != _DYNAMIC or f"{name}.{inner}" in inputs:
+                yield from _each(f"{name}.{inner}", asked, inputs)
 
 
 def fitted(item: Input, raw: object, options: Options) -> tuple[Any, MisfitKind | None, str]:

@@ -15,6 +15,7 @@ from zoetrope.engine.comfyui import ComfyEngine, transport
 from zoetrope.engine.protocol import Absent, Finished, Output, Queued, Started, Step
 from zoetrope.engine.simulated import Fault, SimulatedEngine
 from zoetrope.errors import EngineDown, EngineRefused, OutputVanished, WrongAnswer
+from zoetrope.graphs.catalog import PINNED
 from zoetrope.graphs.graph import Node, put
 from zoetrope.graphs.shelf import load
 from zoetrope.settings import EngineSettings, Restart
@@ -114,7 +115,7 @@ async def run(client, graph) -> Finished:
 
 async def test_stats_say_what_the_engine_is(client):
     stats = await client.stats()
-    assert (stats.version, stats.device, stats.simulated) == ("0.27.1", "simulated", True)
+    assert (stats.version, stats.device, stats.simulated) == (PINNED, "simulated", True)
     assert stats.max_upload == 100 * 1024 * 1024
 
 
@@ -132,7 +133,7 @@ async def test_the_catalogue_names_every_node_and_its_inputs(client):
     sampler = catalog.get("KSamplerAdvanced")
     assert sampler is not None
     assert sampler.inputs["steps"].max == 10000
-    assert catalog.comfyui == "0.27.1"
+    assert catalog.comfyui == PINNED
 
 
 async def test_a_file_goes_up_under_our_name_and_the_result_comes_back_whole(

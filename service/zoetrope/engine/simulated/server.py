@@ -27,7 +27,6 @@ from .validate import Lists, validate
 Json = dict[str, Any]
 
 MAX_BODY = 100 * 1024 * 1024
-VERSION = signatures.PINNED
 
 #: Served as downloads: a browser would run or render them.
 _ACTIVE = ("html", "javascript", "css", "svg", "xml", "rfc822")
@@ -239,7 +238,7 @@ class SimulatedServer:
                     "os": sys.platform,
                     "ram_total": total,
                     "ram_free": free,
-                    "comfyui_version": VERSION,
+                    "comfyui_version": self.catalog.comfyui,
                     "required_frontend_version": None,
                     "installed_templates_version": None,
                     "required_templates_version": None,
