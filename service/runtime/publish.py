@@ -130,6 +130,7 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
         "capability": tested.get("capability", ""),
         "driver": one(facts, "driver"),
         "runtime": one(facts, "runtime"),
+        "comfyui": comfyui_version(Path(one(facts, "comfyui"))),
         "mode": "cpu" if cpu else "gpu",
         "memory": memory,
         "wished": one(facts, "attention"),
@@ -200,6 +201,18 @@ def version(folder: Path) -> str:
         return ""
     project = re.search(r"^\[project\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
     said = project and re.search(r"""^version\s*=\s*["']([^"'\n]+)["']""", project[1], re.MULTILINE)
+    return said[1] if said else ""
+
+
+def comfyui_version(folder: Path) -> str:
+    """Read ComfyUI's version from its source; empty if it does not say."""
+    try:
+        text = (folder / "comfyui_version.py").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    said = re.search(
+        r"""^__version__\s*=\s*["']([0-9][0-9A-Za-z.+-]{0,30})["']""", text, re.MULTILINE
+    )
     return said[1] if said else ""
 
 

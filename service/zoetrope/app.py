@@ -35,6 +35,7 @@ from .inbox.returned import Returned
 from .inbox.source_image import Decoder
 from .inbox.watcher import Watcher
 from .jobs.conductor import Conductor
+from .jobs.flag_budget import FlagBudget
 from .jobs.keeper import Holding, Keeper
 from .jobs.outages import Outages
 from .jobs.outbox import Outbox
@@ -202,6 +203,8 @@ class App:
         client_id = await self._until_answered(
             lambda: ledger.fact("client-id", lambda: f"zoetrope-{uuid.uuid4().hex}")
         )
+        budget = FlagBudget(settings, recipes)
+        await asyncio.to_thread(budget.ask, flag_requests)
         tuner = Tuner(settings.gpu, settings.engines, Watch())
         identity = OutboxIdentity(settings.outbox.path, settings.outbox_identity)
         outbox = Outbox(settings.outbox.path, identity)

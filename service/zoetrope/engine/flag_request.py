@@ -85,6 +85,14 @@ class FlagRequests:
             ]
             self._write(engine, (*rest, asked))
 
+    def replace(self, engine: str, by: Source, asked: Sequence[Asked]) -> None:
+        """Let these be all that one asker asks for."""
+        with self._lock:
+            before = self.asked(engine)
+            after = (*(each for each in before if each.by != by), *asked)
+            if after != before:
+                self._write(engine, after)
+
     def publish(self) -> None:
         """Write what was asked for before: /run is empty after the host's start."""
         for name in self._engines:

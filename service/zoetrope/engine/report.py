@@ -54,6 +54,8 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     driver: str = ""
     runtime: str = ""  # the versions of Python and of the packages that compute
     mode: str = ""  # gpu or cpu
+    memory: str = ""  # the memory profile, in GB of the GPU's
+    comfyui: str = ""  # its version
     wished: str = ""
     chosen: str = ""
     fell_back: str = ""  # why another kernel is in use than was wished

@@ -14,6 +14,7 @@ ORDER = (
     "engine",
     "kernel",
     "models",
+    "memory",
     "card",
     "heat",
     "profile",

@@ -298,3 +298,14 @@ def test_a_forged_file_does_not_keep_comfyui_from_starting_and_is_named(host, as
 def test_without_a_file_nothing_is_asked_for(host, asking):
     assert host.start().returncode == 0
     assert (host.report["choices"], host.report["warnings"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [('# made by a tool\n__version__ = "0.33.0"\n', "0.33.0"), ("version = 3", ""), (None, "")],
+)
+def test_the_version_of_comfyui_is_published(host, text, version):
+    if text is not None:
+        (host.folder / "comfyui/comfyui_version.py").write_text(text)
+    assert host.start().returncode == 0
+    assert host.report["comfyui"] == version

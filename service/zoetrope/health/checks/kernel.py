@@ -47,6 +47,7 @@ def _asked(found: EngineReport) -> str:
     told = [
         f"{' '.join(each.words)} of the {each.by} is {each.state}: {each.why.rstrip('.')}"
         for each in found.choices
+        if each.by != "budget"  # the memory check says what that is
     ]
     return f" ({'; '.join(told)})" if told else ""
 

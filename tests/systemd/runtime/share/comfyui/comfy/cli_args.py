@@ -5,6 +5,7 @@ import argparse
 parser = argparse.ArgumentParser()
 parser.add_argument("--base-directory")
 parser.add_argument("--cache-none", action="store_true")
+parser.add_argument("--cache-ram", nargs="*", type=float)
 parser.add_argument("--cpu", action="store_true")
 parser.add_argument("--disable-pinned-memory", action="store_true")
 parser.add_argument("--preview-method")
