@@ -29,6 +29,16 @@ let
   homes = import ./homes.nix { inherit lib; };
   reached = loopbackHost cfg.comfyui.listen && cfg.comfyui.listen != "::1" || cfg.comfyui.listen == "0.0.0.0";
 
+  # Node packs that do not load on the CPU, and the shipped recipes that use them.
+  onCpu = lib.all (gpu: gpu.cpu) (lib.attrValues cfg.gpus) && cfg.gpus != { };
+  unloadable = lib.mapAttrsToList (name: pack: pack.folder or name) (
+    lib.filterAttrs (_: pack: pack.needsGpu or false) cfg.nodePacks
+  );
+  packsOf = name: (builtins.fromTOML (builtins.readFile (../../workflows + "/${name}/recipe.toml"))).packs or [ ];
+  impossible = lib.filter (
+    name: lib.elem name cfg.shippedRecipes && lib.any (pack: lib.elem pack unloadable) (packsOf name)
+  ) cfg.recipes;
+
   unnamed = lib.filter (name: cfg.gpus.${name}.uuid == null) (lib.attrNames cfg.gpus);
 
   profileChecks = lib.concatLists (
@@ -158,6 +168,8 @@ in
     warnings =
       lib.optional (lib.length (lib.attrNames cfg.gpus) > 1 && unnamed != [ ])
         "services.zoetrope.gpus: ${lib.concatStringsSep ", " unnamed} ${if lib.length unnamed == 1 then "has" else "have"} no uuid, so the index is used, which changes when a GPU is moved or fails. Set the uuids from `nvidia-smi -L`."
+      ++ lib.optional (onCpu && impossible != [ ])
+        "services.zoetrope.gpus: ComfyUI runs on the CPU, where the node pack ${lib.concatStringsSep ", " unloadable} does not load, so jobs with ${lib.concatStringsSep ", " impossible} are rejected. Set services.zoetrope.recipes to recipes without it, such as wan22-i2v-lightning, or leave gpus.<name>.cpu out on a host with a GPU."
       ++ lib.concatLists (
       lib.mapAttrsToList (
         name: gpu:

@@ -27,6 +27,9 @@ import flags
 SCHEMA = 1
 PACKAGES = ("torch", "triton", "sageattention", "flash-attn", "comfy-kitchen", "xformers")
 
+# They open CUDA while ComfyUI imports them, which without a GPU is an exception: their nodes are not there then.
+NEED_A_GPU = frozenset({"ComfyUI-SeedVR2_VideoUpscaler"})
+
 Facts = dict[str, list[list[str]]]
 Report = dict[str, Any]
 
@@ -122,6 +125,18 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
         }
         for word in dropped
     )
+    packs = [pack(*told) for told in facts.get("pack", [])]
+    for each in packs:
+        if cpu and each["state"] == "linked" and each["name"] in NEED_A_GPU:
+            each["state"] = "no-gpu"
+            warnings.append(
+                {
+                    "key": "pack",
+                    "sentence": f"The node pack {each['name']} needs a GPU: on the CPU ComfyUI has none of its nodes,"
+                    " and recipes that use it are rejected.",
+                    "next_step": "Use recipes without it (zoetrope recipes says which use it), or run ComfyUI on a GPU.",
+                }
+            )
     return {
         "schema": SCHEMA,
         "instance": one(facts, "instance"),
@@ -161,7 +176,7 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
             }
             for state, folder, file, size, there, recipes in facts.get("model", [])
         ],
-        "packs": [pack(*told) for told in facts.get("pack", [])],
+        "packs": packs,
         "warnings": warnings,
         "problem": troubles[0] if troubles else None,
     }

@@ -55,6 +55,50 @@ async def test_another_kernel_than_the_wished_one_is_degraded_with_the_reason(lo
     assert "docs/kernels.md" in verdict.next_step
 
 
+NO_IMAGE = "RuntimeError: no kernel image is available for execution on the device"
+
+
+def flash(version):
+    return {"name": "flash_attn", "verdict": "refused", "reason": NO_IMAGE, "version": version}
+
+
+async def test_a_kernel_that_the_self_test_rejected_is_named_with_the_reason(look):
+    absent = {"name": "sageattn", "verdict": "absent", "reason": "not installed", "version": None}
+    one_of_torch = {"name": "sdpa-flash", "verdict": "refused", "reason": "no back-end"}
+    told = {"chosen": "sdpa", "kernels": [flash("2.8.3"), absent, one_of_torch]}
+    verdict = await look({**told, "capability": "9.0"})
+    assert verdict.level == "ok"
+    assert verdict.found == f"gpu0 uses sdpa on RTX 5090; flash_attn was rejected: {NO_IMAGE}."
+    # Without a GPU none is expected to work.
+    assert "rejected" not in (await look({**told, "mode": "cpu"})).found
+
+
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [
+        ("2.8.3+cu130torch2.11", True),
+        ("2.8.3", True),
+        ("2.7.4.post1", True),
+        ("2.8.3.post1", False),
+        ("2.8.3.post1+cu130torch2.11", False),
+        ("2.8.4", False),
+        ("2.10.0", False),
+        ("unknown", False),
+        (None, False),
+    ],
+)
+async def test_flash_attention_that_is_too_old_for_blackwell_is_known_by_its_version(
+    look, version, known
+):
+    report = {"capability": "12.0", "kernels": [flash(version)]}
+    hint = "FlashAttention is reported to work from 2.8.3.post1 on"
+    assert (hint in (await look(report)).found) is known
+    asked = {**report, "wished": "flash", "fell_back": f"flash was requested, but: {NO_IMAGE}"}
+    verdict = await look(asked)
+    assert verdict.level == "degraded"
+    assert (hint in verdict.found) is known
+
+
 @pytest.mark.parametrize("where", ["problem", "warnings"])
 async def test_what_pre_start_complains_of_is_told_in_its_own_words(look, where):
     told = reason("reboot")

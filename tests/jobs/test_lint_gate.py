@@ -9,11 +9,12 @@ import pytest
 from tests.fakes.pipeline import Pipeline, recipe_with
 from zoetrope.domain.job import State
 from zoetrope.domain.values import Ticket
+from zoetrope.errors import Rejected
 from zoetrope.graphs.shelf import Recipes, shipped
 from zoetrope.jobs import preflight
 from zoetrope.jobs.lint_gate import LintGate
 from zoetrope.models import manifest
-from zoetrope.settings import LintSettings, Settings
+from zoetrope.settings import EngineSettings, LintSettings, Settings
 
 
 def ask(url):
@@ -84,3 +85,60 @@ def test_a_file_that_somebody_vouches_for_counts_without_a_restart(monkeypatch, 
     assert "unet_high" in unpinned()
     file.write_bytes((shipped() / manifest.FILE).read_bytes())
     assert "unet_high" not in unpinned()
+
+
+def engine_report(mode, state):
+    """Say of an engine what pre-start.sh does, with the state of the pack that upscales."""
+    pack = {"name": "ComfyUI-SeedVR2_VideoUpscaler", "state": state}
+    return json.dumps({"schema": 1, "mode": mode, "packs": [pack]})
+
+
+async def test_a_recipe_that_no_engine_can_finish_without_a_gpu_is_rejected_before_its_first_stage(
+    tmp_path,
+):
+    recipe_with(tmp_path, "shift_low", "shift", 8.0)
+    file = tmp_path / "recipes/tiny/recipe.toml"
+    file.write_text('packs = ["ComfyUI-SeedVR2_VideoUpscaler"]\n' + file.read_text())
+    (tmp_path / "e0.json").write_text(engine_report("cpu", "no-gpu"))
+    place = Pipeline(tmp_path, recipes=tmp_path / "recipes")
+    await place.start()
+    try:
+        job = await place.becomes(await place.drop(), State.REJECTED, State.DONE)
+    finally:
+        await place.close()
+    assert (job.state, job.reason.key) == (State.REJECTED, "pack-needs-gpu")
+    assert "needs ComfyUI-SeedVR2_VideoUpscaler, which does not load without a GPU" in (
+        job.reason.sentence
+    )
+    assert "Use a recipe without it" in job.reason.next_step
+    assert job.stages[0].attempts == ()
+
+
+def test_a_ticket_is_told_at_once_what_its_engines_cannot_load_unless_one_of_them_can(tmp_path):
+    files = [tmp_path / "0.json", tmp_path / "1.json"]
+    engines = tuple(EngineSettings(name=file.stem, report=file) for file in files)
+    gate = LintGate(Settings(engines=engines))
+    recipes = Recipes((shipped(),))
+
+    def refused(name):
+        ticket = Ticket(recipe=name, prompt="she turns")
+        try:
+            preflight.check_ticket(gate, recipes.get(name), ticket, {"0": 0.0})
+        except Rejected as error:
+            return error.reason.key
+        return ""
+
+    none, some = engine_report("cpu", "no-gpu"), engine_report("gpu", "linked")
+    for there, said in (
+        ((None, None), ""),  # nothing is known
+        ((none, None), ""),
+        ((none, some), ""),
+        ((none, engine_report("cpu", "yours")), ""),
+        ((none, none), "pack-needs-gpu"),
+    ):
+        for file, text in zip(files, there, strict=True):
+            file.unlink(missing_ok=True)
+            if text is not None:
+                file.write_text(text)
+        assert refused("wan22-i2v-hero") == said, there
+        assert refused("wan22-i2v-lightning") == "", there

@@ -388,6 +388,25 @@ def test_a_blackwell_gpu_without_a_profile_is_warned_of():
     assert said(tuned)["warnings"] == []
 
 
+def test_a_host_on_the_cpu_is_warned_of_the_recipes_that_it_cannot_run():
+    def warned(text):
+        ours = f"services.zoetrope = {{ enable = true; {text} }};"
+        # The packages that a host gets which names none: stand-ins need no GPU.
+        return host(extra=f"{{ ... }}: {{ {ours} }}", fakes=False)["warnings"]
+
+    (warning,) = warned(
+        'gpus."0".cpu = true; recipes = [ "wan22-i2v-lightning" "wan22-i2v-hero" ];'
+    )
+    assert "the node pack ComfyUI-SeedVR2_VideoUpscaler does not load" in warning
+    assert "jobs with wan22-i2v-hero are rejected" in warning
+    for text in (
+        'gpus."0".cpu = true; recipes = [ "wan22-i2v-lightning" ];',
+        'gpus = { "0" = { uuid = "GPU-00000000"; }; "1" = { uuid = "GPU-11111111"; cpu = true; }; };',
+        "",
+    ):
+        assert warned(text) == [], text
+
+
 def test_profiles_are_for_the_gpus_that_name_them():
     text = """
       gpu.profiles = {

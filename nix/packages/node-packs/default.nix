@@ -30,6 +30,8 @@ let
       '';
       # The folder's name under custom_nodes; some packs look for themselves under their own.
       passthru.folder = pin.repo;
+      # Whether it opens CUDA while it is imported: on the CPU ComfyUI has none of its nodes.
+      passthru.needsGpu = name == "seedvr2";
       meta = {
         homepage = "https://github.com/${pin.owner}/${pin.repo}";
         platforms = [ "x86_64-linux" ];

@@ -25,13 +25,14 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     verdict: str  # ok, refused or absent
     reason: str = ""
+    version: str | None = None  # of its package
 
 
 class Pack(msgspec.Struct, frozen=True, kw_only=True):
     """A node pack that the engine was started with."""
 
     name: str
-    state: str  # linked, yours (a user's own stands there) or missing
+    state: str  # linked, yours (a user's own stands there), no-gpu (it does not load on the CPU) or missing
     version: str = ""  # that it says of itself
     source: str = ""  # what names its content: a path of the Nix store, or a git commit
 
@@ -72,6 +73,11 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     def right(self) -> frozenset[str]:
         """The kernels that the self-test found right."""
         return frozenset(kernel.name for kernel in self.kernels if kernel.verdict == "ok")
+
+    @property
+    def without_gpu(self) -> frozenset[str]:
+        """The node packs that do not load because this engine runs on the CPU."""
+        return frozenset(pack.name for pack in self.packs if pack.state == "no-gpu")
 
 
 class ReportUnknown(ZoetropeError):

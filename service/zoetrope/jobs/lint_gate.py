@@ -11,6 +11,7 @@ from ..settings import Settings
 from .stage_request import StageRequest
 
 if TYPE_CHECKING:
+    from ..graphs.recipe import Recipe
     from ..lint.effort import Effort
     from ..lint.facts import HostFacts, LintContext
     from ..lint.findings import Finding
@@ -28,6 +29,7 @@ class LintGate:
 
     def read(self, request: StageRequest, engine: str) -> tuple[str, ...]:
         """Give what the receipt should say of the stage's graph; an error in it raises Rejected."""
+        self.need_packs(request.recipe)
         found = self.findings(request, engine)
         errors = [finding for finding in found if finding.severity == "error"]
         if errors:
@@ -38,6 +40,26 @@ class LintGate:
                 key="lint",
             )
         return tuple(line(finding) for finding in found if finding.severity == "warn")
+
+    def need_packs(self, recipe: Recipe) -> None:
+        """Reject a recipe that no engine has the node packs for, its last stages included, because all run on the CPU.
+
+        A missing pack may come; one that needs a GPU will not, after however many days of the stages before it.
+        """
+        lacking = [
+            found.without_gpu.intersection(recipe.file.packs)
+            if (found := known(report)) is not None
+            else frozenset()
+            for report in self._reports.values()
+        ]
+        if lacking and all(lacking):
+            raise Rejected(
+                f"The recipe {recipe.name} needs {', '.join(sorted(frozenset().union(*lacking)))},"
+                " which does not load without a GPU, and ComfyUI runs on the CPU here.",
+                "Use a recipe without it (zoetrope recipes says what each needs), or run ComfyUI on a GPU:"
+                " on NixOS services.zoetrope.gpus.<name>.cpu = false.",
+                key="pack-needs-gpu",
+            )
 
     def findings(
         self,

@@ -61,6 +61,7 @@ def check_ticket(
 
     `size` is the picture's, where there is one; `abandoned` says whether its sender has gone.
     """
+    gate.need_packs(recipe)
     found = _Gathered()
     nodes: dict[str, int] = {}
     notes: dict[str, None] = {}

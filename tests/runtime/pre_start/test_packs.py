@@ -1,15 +1,18 @@
 """How pre-start.sh links node packs, whoever else links there, whenever it is killed."""
 
 import contextlib
+import json
 import os
 import random
 import signal
 import subprocess
 import time
+import tomllib
 
+import publish
 import pytest
 
-from tests.runtime.pre_start.conftest import SCRIPT
+from tests.runtime.pre_start.conftest import ROOT, SCRIPT
 
 
 def test_packs_are_linked_from_lines_or_from_a_file(host):
@@ -168,3 +171,35 @@ def test_a_pack_with_a_name_that_is_none_is_a_wrong_setting(host, line):
     done = host.start(NODE_PACKS=line)
     assert done.returncode == 2
     assert line in done.stdout
+
+
+def test_a_pack_that_needs_a_gpu_is_said_where_comfyui_runs_on_the_cpu(host):
+    name = "ComfyUI-SeedVR2_VideoUpscaler"
+    packs = f"{name}={host.pack('seed')}\nOther={host.pack('other')}"
+    host.driver()
+    assert host.start(NODE_PACKS=packs).returncode == 0
+    assert {each["state"] for each in host.report["packs"]} == {"linked"}
+    assert host.report["warnings"] == []
+    done = host.start(NODE_PACKS=packs, DEVICE="cpu")
+    assert done.returncode == 0
+    states = {each["name"]: each["state"] for each in host.report["packs"]}
+    assert states == {name: "no-gpu", "Other": "linked"}
+    (warning,) = host.report["warnings"]
+    assert f"The node pack {name} needs a GPU" in warning["sentence"]
+    assert "recipes that use it are rejected" in done.stdout
+    assert "Use recipes without it" in warning["next_step"]
+
+
+def test_a_users_own_copy_of_such_a_pack_is_believed_to_work(host):
+    name = "ComfyUI-SeedVR2_VideoUpscaler"
+    (host.base / "custom_nodes" / name).mkdir(parents=True)
+    host.start(NODE_PACKS=f"{name}={host.pack('seed')}", DEVICE="cpu")
+    assert [each["state"] for each in host.report["packs"]] == ["yours"]
+    assert [each["key"] for each in host.report["warnings"]] == ["yours"]
+
+
+def test_every_pack_of_the_recipes_that_needs_a_gpu_has_the_name_that_it_is_linked_by():
+    pins = json.loads((ROOT / "nix/pins.json").read_text())["sources"]
+    assert {pin["repo"] for pin in pins.values()} >= publish.NEED_A_GPU
+    used = [tomllib.loads(file.read_text()) for file in ROOT.glob("workflows/*/recipe.toml")]
+    assert {pack for recipe in used for pack in recipe.get("packs", ())} >= publish.NEED_A_GPU

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
-from ...engine.report import EngineReport, ReportUnknown, pending, read
+from ...engine.report import EngineReport, Kernel, ReportUnknown, pending, read
 from ...errors import Reason
 from ...runtime import Runtime
 from ...settings import EngineSettings, Settings
@@ -12,6 +13,10 @@ from ..base import CheckResult
 
 # A user's own node pack in place of ours is a choice; missing models are told where recipes are.
 NOT_OURS = frozenset({"yours", "models"})
+# Those that ComfyUI has a flag for, in people's words.
+CANDIDATES = frozenset({"sageattn", "flash_attn", "ck_int8"})
+# One report: on sm_120, FlashAttention works from 2.8.3.post1 on (Wan2GP PR 2286).
+NO_BLACKWELL = re.compile(r"(?:[01]\.|2\.[0-7]\.|2\.8\.[0-3](?!\.post|\d))")
 
 
 class KernelCheck:
@@ -31,7 +36,9 @@ class KernelCheck:
             if complaint is not None:
                 wrong.append((engine.name, complaint))
             elif isinstance(found, EngineReport):
-                fine.append(f"{engine.name} uses {found.chosen} on {found.gpu_name}{_asked(found)}")
+                fine.append(
+                    f"{engine.name} uses {found.chosen} on {found.gpu_name}{_asked(found)}{_rejected(found)}"
+                )
         if not wrong:
             return CheckResult(name=self.name, level="ok", found=f"{'; '.join(fine)}.")
         return CheckResult(
@@ -52,6 +59,25 @@ def _asked(found: EngineReport) -> str:
     return f" ({'; '.join(told)})" if told else ""
 
 
+def _rejected(found: EngineReport) -> str:
+    """Say which kernels are left out on this GPU, and why."""
+    return "".join(
+        f"; {kernel.name} was rejected: {kernel.reason.rstrip('.')}{_known(kernel, found)}"
+        for kernel in found.kernels
+        if found.mode != "cpu" and kernel.verdict == "refused" and kernel.name in CANDIDATES
+    )
+
+
+def _known(kernel: Kernel, found: EngineReport) -> str:
+    """Say what is known of a kernel's version on such a GPU, where something is."""
+    if not (kernel.name == "flash_attn" and found.capability.startswith("12.")):
+        return ""
+    version = (kernel.version or "").partition("+")[0]
+    if not NO_BLACKWELL.match(version):
+        return ""
+    return f" (on this GPU, FlashAttention is reported to work from 2.8.3.post1 on, and this is {version})"
+
+
 def _read(engine: EngineSettings) -> EngineReport | Reason:
     assert engine.report is not None
     if (waits := pending(engine.pending)) is not None:
@@ -69,9 +95,12 @@ def _complaint(found: EngineReport, engine: EngineSettings) -> Reason | None:
     if found.problem is not None:
         return found.problem
     if found.fell_back:
+        known = "".join(
+            _known(kernel, found) for kernel in found.kernels if found.wished == "flash"
+        )
         return Reason(
             "fell-back",
-            f"{found.fell_back}; {found.chosen} is in use.",
+            f"{found.fell_back}; {found.chosen} is in use{known}.",
             "See docs/kernels.md; or set `auto`, which selects the fastest correct kernel.",
         )
     for warning in found.warnings:
