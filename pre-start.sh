@@ -397,6 +397,29 @@ link_models() {
   warn models "$named" "$step"
 }
 
+# A newer ComfyUI migrates its database when it starts, and an older one cannot read it any more: before the
+# version changes, what is there is kept beside it. Nothing has it open now.
+keep_database() {
+  local file=$ZOETROPE_BASE/user/comfyui.db mark=$ZOETROPE_BASE/user/.zoetrope-version version='' last='' copy part
+  version=$(sed -nE 's/^__version__ = "([A-Za-z0-9.+-]+)"$/\1/p' "$ZOETROPE_COMFYUI/comfyui_version.py" 2>/dev/null || true)
+  [[ -n $version && $check -eq 0 ]] || return 0
+  if [[ -r $mark ]]; then read -r last <"$mark" || true; fi
+  [[ $last != "$version" ]] || return 0
+  if [[ -f $file && ! -L $file ]]; then
+    copy=$file.before-$version
+    for part in '' -wal; do
+      rm -f "$copy$part" || true
+      [[ ! -f $file$part ]] || cp -T "$file$part" "$copy$part" || {
+        rm -f "$copy$part" || true
+        warn database "ComfyUI's database could not be copied before version $version changes it." \
+          "Make room in $ZOETROPE_BASE; going back to an older version may need: rm '$file'"
+        return 0
+      }
+    done
+  fi
+  printf '%s\n' "$version" >"$mark.part" && mv -f "$mark.part" "$mark"
+}
+
 # While a clock profile is in force, a short test of the kernels runs under it too, at every start: a result
 # that differs from the one at stock clocks means that the profile is unstable, and is reported as such.
 tuned_test() {
@@ -477,6 +500,7 @@ main() {
   link_models
   remove_stale_links
   self_test
+  keep_database
   publish
 }
 
