@@ -203,6 +203,18 @@ def test_models_that_somebody_has_already_are_found():
     assert found["settings"]["models"]["folders"] == ["/data/models", "/srv/more"]
 
 
+def test_no_folder_of_comfyui_s_own_is_made_of_links():
+    """From 0.33 on it rejects pictures and prefixes whose path leads out of its folders."""
+    for text in ("", 'comfyui.dataDir = "/srv/comfy"; gpus = { a.port = 1; b.port = 2; };'):
+        rules = [
+            line.split("'")[1:4:2]
+            for line in said(text)["tmpfiles"]["10-zoetrope"].splitlines()
+            if "/comfy/" in line or "/zoetrope-engine/" in line
+        ]
+        assert rules, text
+        assert not [path for kind, path in rules if kind.startswith("L")], text
+
+
 def test_models_in_a_home_are_the_only_thing_that_is_seen_of_it():
     found = said('models.extraDirectories = [ "/home/ada/models" "/srv/more" ];')
     assert found["failed"] == []

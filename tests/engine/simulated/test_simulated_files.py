@@ -40,6 +40,47 @@ def test_a_loading_node_finds_nothing_outside(files, name):
     assert files.find(name) is None
 
 
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_a_loading_node_follows_no_link_out_of_its_folder(files, linked):
+    """ComfyUI 0.33 does not, where 0.27 did."""
+    elsewhere = files.home / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "x.png").touch()
+    (files.input / "own").mkdir()
+    (files.input / "own/x.png").touch()
+    (files.input / "inner.png").symlink_to("own/x.png")
+    if linked == "file":
+        (files.input / "x.png").symlink_to(elsewhere / "x.png")
+    else:
+        (files.input / "sub").symlink_to(elsewhere)
+    assert files.find("x.png" if linked == "file" else "sub/x.png") is None
+    assert files.find("inner.png") == files.input / "inner.png"
+
+
+def test_a_prefix_follows_no_link_out_of_the_output_folder(files):
+    elsewhere = files.home / "elsewhere"
+    elsewhere.mkdir()
+    (files.output / "linked").symlink_to(elsewhere)
+    (files.output / "inner").symlink_to(files.output)
+    for prefix in ("linked/x", "linked/new/x"):
+        with pytest.raises(OutsideOutput):
+            files.next_output(prefix)
+    assert list(elsewhere.iterdir()) == []
+    assert files.next_output("inner/x").folder == files.output / "inner"
+
+
+def test_folders_that_are_links_themselves_are_folders(files, tmp_path_factory):
+    """As where all that ComfyUI writes was moved to another disk."""
+    disk = tmp_path_factory.mktemp("disk")
+    for folder in (files.input, files.output):
+        folder.rmdir()
+        (disk / folder.name).mkdir()
+        folder.symlink_to(disk / folder.name)
+    (files.input / "x.png").touch()
+    assert files.find("x.png") == files.input / "x.png"
+    assert files.next_output("clip/x").folder.is_relative_to(files.output)
+
+
 @pytest.mark.parametrize("kind", ["input", "output", "temp"])
 def test_a_name_may_say_its_folder(files, kind):
     (files.by_type(kind) / "x.png").touch()

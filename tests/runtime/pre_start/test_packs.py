@@ -173,6 +173,16 @@ def test_a_pack_with_a_name_that_is_none_is_a_wrong_setting(host, line):
     assert line in done.stdout
 
 
+def test_no_link_lies_where_comfyui_follows_none(host):
+    """From 0.33 on ComfyUI rejects pictures and prefixes whose path leads out of its folders."""
+    host.model("vae/wan.safetensors", 3)
+    assert host.start(NODE_PACKS=f"Pack={host.pack('pack')}").returncode == 0
+    links = [path for path in host.base.rglob("*") if path.is_symlink()]
+    assert {path.relative_to(host.base).parts[0] for path in links} == {"custom_nodes", "models"}
+    for name in ("input", "output", "temp"):
+        assert (host.base / name).resolve() == host.base.resolve() / name
+
+
 def test_a_pack_that_needs_a_gpu_is_said_where_comfyui_runs_on_the_cpu(host):
     name = "ComfyUI-SeedVR2_VideoUpscaler"
     packs = f"{name}={host.pack('seed')}\nOther={host.pack('other')}"

@@ -108,7 +108,8 @@ def _of_nodes(errors: list[tuple[str, Any, _Error]], graph: Mapping[str, Node]) 
     if all(_is_upload(node, one, graph) for node, _, one in errors):
         return EngineRefused(
             f"A file that was uploaded is not there any more: {line(said)}",
-            "See what empties the engine's input folder.",
+            "See what empties the engine's input folder, or whether part of it is a link to elsewhere:"
+            " from 0.33 on ComfyUI follows none.",
             key="upload-lost",
         )
     return EngineRefused(f"The engine rejected the workflow: {line(said)}", key="graph-refused")

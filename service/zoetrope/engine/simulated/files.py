@@ -79,7 +79,7 @@ class Files:
         if folder is None or not plain:
             return None
         path = Path(os.path.normpath(folder / plain))
-        if not path.is_relative_to(folder) or not path.is_file():
+        if not _inside(folder, path) or not path.is_file():
             return None
         return path
 
@@ -127,7 +127,7 @@ class Files:
         expanded = os.path.normpath(self._expand(prefix, width, height))
         subfolder, name = os.path.split(expanded)
         folder = Path(os.path.normpath(root / subfolder))
-        if not folder.is_relative_to(root):
+        if not _inside(root, folder):
             raise OutsideOutput(
                 "**** ERROR: Saving image outside the output folder is not allowed."
                 f"\n full_output_folder: {folder}\n         output_dir: {root}"
@@ -172,6 +172,11 @@ class Files:
         for name, value in values.items():
             prefix = prefix.replace(f"%{name}%", value)
         return prefix
+
+
+def _inside(folder: Path, path: Path) -> bool:
+    """Whether a path is in a folder, as written and with every link followed, as ComfyUI asks since 0.33."""
+    return path.is_relative_to(folder) and path.resolve().is_relative_to(folder.resolve())
 
 
 def _counter(file: str, name: str) -> int:
