@@ -371,7 +371,7 @@ async def test_listings_are_of_the_same_kind(pair, path):
         if path == "/models":
             # Packs bring folders of their own, which the simulated engine has where it simulates them.
             packs = {"custom_nodes", "VHS_video_formats", "kjnodes_fonts"}
-            packs |= {"unet_gguf", "clip_gguf", "seedvr2", "rife"}
+            packs |= {"unet_gguf", "clip_gguf", "seedvr2", "rife", "wav2vec2", "nlf", "mmaudio"}
             assert set(mine) - packs == set(real) - packs
 
 

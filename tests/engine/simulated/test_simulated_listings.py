@@ -56,8 +56,10 @@ async def test_folders_and_files_are_listed_where_they_are(client):
     _, folders = await client.get("/internal/folder_paths")
     assert folders["loras"] == [str(place.parent)]
     _, listed = await client.get("/experiment/models")
-    assert {"name": "loras", "folders": [str(place.parent)]} in listed
-    assert "configs" not in {each["name"] for each in listed}
+    described = {each["name"]: each for each in listed}
+    assert described["loras"]["folders"] == [str(place.parent)]
+    assert ".safetensors" in described["loras"]["extensions"]
+    assert "configs" not in described
     _, files = await client.get("/experiment/models/loras")
     (mine,) = [each for each in files if each["name"] == "mine.safetensors"]
     assert (mine["size"], mine["pathIndex"]) == (4, 0)

@@ -19,6 +19,7 @@ from .files import Files
 from .kept import KEPT_PROMPTS
 from .models import DEFAULT_MODELS, ModelNames
 from .queue import Outcome, PromptQueue, QueuedPrompt
+from .release import release
 from .server import SimulatedServer
 from .sockets import Sockets
 
@@ -79,7 +80,8 @@ class SimulatedEngine:
         self._leaving.clear()
         self.faults.context_lost = False
         await asyncio.to_thread(self.files.prepare)
-        sockets = Sockets(self.faults, lambda: server.queue_info())
+        features = release(self._version).features
+        sockets = Sockets(self.faults, features, lambda: server.queue_info())
         queue = PromptQueue(
             lambda: sockets.emit("status", {"status": server.queue_info()}, None), self._keep
         )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from .queue import PromptQueue, QueuedPrompt
+from .release import Release
 
 Json = dict[str, Any]
 
@@ -14,7 +15,7 @@ class BadQuery(ValueError):
     """A query parameter makes no sense; the text is the answer's."""
 
 
-def all_jobs(queue: PromptQueue, query: dict[str, str]) -> Json:
+def all_jobs(queue: PromptQueue, release: Release, query: dict[str, str]) -> Json:
     """List jobs as a query asks: filtered, sorted, paged."""
     wanted = [s.strip().lower() for s in query.get("status", "").split(",") if s.strip()]
     bad = [s for s in wanted if s not in STATUSES]
@@ -31,8 +32,10 @@ def all_jobs(queue: PromptQueue, query: dict[str, str]) -> Json:
     limit = _limit(query)
     offset = _offset(query)
     running, waiting = queue.snapshot()
-    jobs = [_queued(p, "in_progress") for p in running] + [_queued(p, "pending") for p in waiting]
-    jobs += [_ended(prompt_id, entry) for prompt_id, entry in queue.history().items()]
+    jobs = [_queued(p, release, "in_progress") for p in running] + [
+        _queued(p, release, "pending") for p in waiting
+    ]
+    jobs += [_ended(prompt_id, release, entry) for prompt_id, entry in queue.history().items()]
     jobs = [job for job in jobs if not wanted or job["status"] in wanted]
     workflow = query.get("workflow_id")
     if workflow:
@@ -50,16 +53,16 @@ def all_jobs(queue: PromptQueue, query: dict[str, str]) -> Json:
     }
 
 
-def one_job(queue: PromptQueue, prompt_id: str) -> Json | None:
+def one_job(queue: PromptQueue, release: Release, prompt_id: str) -> Json | None:
     """Tell all about one job, or None if no one knows it."""
     entry = queue.history(prompt_id).get(prompt_id)
     if entry is not None:
-        return _ended(prompt_id, entry, whole=True)
+        return _ended(prompt_id, release, entry, whole=True)
     running, waiting = queue.snapshot()
     for prompts, status in ((running, "in_progress"), (waiting, "pending")):
         for prompt in prompts:
             if prompt.prompt_id == prompt_id:
-                return _queued(prompt, status)
+                return _queued(prompt, release, status)
     return None
 
 
@@ -101,19 +104,20 @@ def _origin(extra_data: Json) -> Json:
     return {"create_time": extra_data.get("create_time"), "workflow_id": workflow.get("id")}
 
 
-def _queued(prompt: QueuedPrompt, status: str) -> Json:
+def _queued(prompt: QueuedPrompt, release: Release, status: str) -> Json:
     return _pruned(
         {
             "id": prompt.prompt_id,
             "status": status,
             "priority": prompt.number,
             "outputs_count": 0,
+            "previewable_outputs_count": 0 if release.counts_previews else None,
             **_origin(prompt.extra_data),
         }
     )
 
 
-def _ended(prompt_id: str, entry: Json, *, whole: bool = False) -> Json:
+def _ended(prompt_id: str, release: Release, entry: Json, *, whole: bool = False) -> Json:
     number, _, graph, extra_data, _ = entry["prompt"]
     events: dict[str, Json] = dict(entry["status"]["messages"])
     ending: Json = next(
@@ -128,7 +132,7 @@ def _ended(prompt_id: str, entry: Json, *, whole: bool = False) -> Json:
         status = "completed"
     else:
         status = "cancelled" if "execution_interrupted" in events else "failed"
-    count, preview = _summary(entry["outputs"])
+    count, shown, preview = _summary(entry["outputs"])
     job = _pruned(
         {
             "id": prompt_id,
@@ -138,6 +142,7 @@ def _ended(prompt_id: str, entry: Json, *, whole: bool = False) -> Json:
             "execution_end_time": ending.get("timestamp"),
             "execution_error": events.get("execution_error"),
             "outputs_count": count,
+            "previewable_outputs_count": shown if release.counts_previews else None,
             "preview_output": preview,
             **_origin(extra_data),
         }
@@ -149,8 +154,8 @@ def _ended(prompt_id: str, entry: Json, *, whole: bool = False) -> Json:
     return job
 
 
-def _summary(outputs: Json) -> tuple[int, Json | None]:
-    """Count the files of a job and choose the one to show: a kept one before a passing one."""
+def _summary(outputs: Json) -> tuple[int, int, Json | None]:
+    """Count the files of a job, and those that can be shown, and choose the one to show: a kept one before a passing one."""
     found: list[tuple[bool, Json]] = []
     count = 0
     for node_id, output in outputs.items():
@@ -166,4 +171,4 @@ def _summary(outputs: Json) -> tuple[int, Json | None]:
                     shown = {**item, "nodeId": node_id, "mediaType": media}
                     found.append((item.get("type") == "output", shown))
     kept = next((shown for is_kept, shown in found if is_kept), None)
-    return count, kept or (found[0][1] if found else None)
+    return count, len(found), kept or (found[0][1] if found else None)

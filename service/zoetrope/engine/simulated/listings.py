@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from .files import Files
+from .release import Release
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Simulated engine</title></head>
@@ -23,8 +24,9 @@ _NO_MODELS = ("configs", "custom_nodes")
 class Listings:
     """The GET routes about folders, users, settings and texts."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, release: Release) -> None:
         self._files = files
+        self._release = release
 
     def routes(self) -> list[web.RouteDef]:
         """Return those that are served with and without the prefix."""
@@ -98,15 +100,18 @@ class Listings:
 
     async def model_folders(self, _: web.Request) -> web.Response:
         """Serve /experiment/models."""
-        names = [name for name in self._files.model_folders if name not in _NO_MODELS]
         return web.json_response(
-            [{"name": name, "folders": [str(self._place(name))]} for name in names]
+            [
+                {"name": name, "folders": [str(self._place(name))], **self._release.described(name)}
+                for name in self._folders()
+                if name not in _NO_MODELS
+            ]
         )
 
     async def model_files(self, request: web.Request) -> web.Response:
         """Serve /experiment/models/{folder}."""
         folder = request.match_info["folder"]
-        if folder not in self._files.model_folders:
+        if folder not in self._folders():
             return web.Response(status=404)
         return web.json_response([self._described(folder, n) for n in self._files.models(folder)])
 
@@ -120,8 +125,10 @@ class Listings:
 
     async def folder_paths(self, _: web.Request) -> web.Response:
         """Serve /internal/folder_paths."""
-        folders = self._files.model_folders
-        return web.json_response({name: [str(self._place(name))] for name in folders})
+        return web.json_response({name: [str(self._place(name))] for name in self._folders()})
+
+    def _folders(self) -> list[str]:
+        return sorted({*self._files.model_folders, *self._release.folders})
 
     async def files_of(self, request: web.Request) -> web.Response:
         """Serve /internal/files/{kind}: the newest first."""

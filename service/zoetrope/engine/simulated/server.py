@@ -21,7 +21,8 @@ from .files import Files
 from .guard import only_own_pages
 from .listings import Listings
 from .queue import PromptQueue, QueuedPrompt
-from .sockets import FEATURES, Sockets
+from .release import release
+from .sockets import Sockets
 from .validate import Lists, validate
 
 Json = dict[str, Any]
@@ -51,11 +52,12 @@ class SimulatedServer:
         self.queue = queue
         self.executor = executor
         self.sockets = sockets
+        self.release = release(catalog.comfyui)
         self._number = 0
 
     def application(self) -> web.Application:
         """Build the application with all its routes."""
-        listings = Listings(self.files)
+        listings = Listings(self.files, self.release)
         app = web.Application(client_max_size=MAX_BODY, middlewares=[only_own_pages])
         routes = [
             web.get("/ws", self.websocket),
@@ -268,7 +270,7 @@ class SimulatedServer:
 
     async def features(self, _: web.Request) -> web.Response:
         """Serve /features."""
-        return web.json_response(FEATURES)
+        return web.json_response(self.release.features)
 
     async def object_info(self, request: web.Request) -> web.Response:
         """Serve /object_info and /object_info/{class}."""
@@ -286,8 +288,8 @@ class SimulatedServer:
         """Serve /models and /models/{folder}."""
         folder = request.match_info.get("folder")
         if folder is None:
-            return web.json_response(self.files.model_folders)
-        if folder not in self.files.model_folders:
+            return web.json_response(sorted({*self.files.model_folders, *self.release.folders}))
+        if folder not in (*self.files.model_folders, *self.release.folders):
             return web.Response(status=404)
         return web.json_response(self.files.models(folder))
 
@@ -334,13 +336,13 @@ class SimulatedServer:
     async def get_jobs(self, request: web.Request) -> web.Response:
         """Serve /api/jobs."""
         try:
-            return web.json_response(jobs.all_jobs(self.queue, dict(request.query)))
+            return web.json_response(jobs.all_jobs(self.queue, self.release, dict(request.query)))
         except jobs.BadQuery as problem:
             return web.json_response({"error": str(problem)}, status=400)
 
     async def get_job(self, request: web.Request) -> web.Response:
         """Serve /api/jobs/{job_id}."""
-        job = jobs.one_job(self.queue, request.match_info["job_id"])
+        job = jobs.one_job(self.queue, self.release, request.match_info["job_id"])
         if job is None:
             return web.json_response({"error": "Job not found"}, status=404)
         return web.json_response(job)

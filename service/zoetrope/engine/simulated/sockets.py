@@ -13,21 +13,13 @@ from .faults import Faults
 
 Json = dict[str, Any]
 
-#: What this server can do that a page may ask about.
-FEATURES: Json = {
-    "supports_preview_metadata": True,
-    "max_upload_size": 100 * 1024 * 1024,
-    "extension": {"manager": {"supports_v4": True}},
-    "node_replacements": True,
-    "assets": False,
-}
-
 
 class Sockets:
     """Who listens, and what is still to be told."""
 
-    def __init__(self, faults: Faults, queue_info: Callable[[], Json]) -> None:
+    def __init__(self, faults: Faults, features: Json, queue_info: Callable[[], Json]) -> None:
         self._faults = faults
+        self._features = features
         self._queue_info = queue_info
         self._open: dict[str, web.WebSocketResponse] = {}
         self._transports: set[asyncio.Transport] = set()
@@ -83,7 +75,7 @@ class Sockets:
         """Answer the page's question for features; everything else is ignored."""
         with contextlib.suppress(json.JSONDecodeError, AttributeError):
             if json.loads(text).get("type") == "feature_flags":
-                await self._send("feature_flags", FEATURES, sid)
+                await self._send("feature_flags", self._features, sid)
 
     async def _send(self, event: str, data: Json, client: str | None) -> None:
         if client is None:
