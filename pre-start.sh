@@ -6,6 +6,7 @@
 #   pre-start.sh --check          the same, but only print the result and write nothing
 #   pre-start.sh --prepare DIR    on a host without Nix: create ComfyUI's environment from nix/pins.json
 #   pre-start.sh --require-models a missing model is a failure, not a warning
+#   pre-start.sh --ended          after ComfyUI's end (ExecStopPost): note that the kernel killed it for lack of memory
 #   pre-start.sh --driver         only say whether the driver's libraries fit the loaded kernel module
 #
 # Environment variables (the NixOS module sets them all):
@@ -169,6 +170,22 @@ say_driver() {
   [[ -n $loaded && -n $libraries && $loaded != "$libraries" ]] || exit 0
   mismatch "$loaded" "$libraries"
   exit 3
+}
+
+# As ExecStopPost, where alone systemd says how the last process ended: its next start makes that a success again. The
+# note stays: a start that fails in between, and ends as well, does not hide it.
+note_end() {
+  [[ ${SERVICE_RESULT:-} == oom-kill && -n ${ZOETROPE_RUN:-} && -n ${ZOETROPE_INSTANCE:-} ]] || exit 0
+  printf 'oom-kill %s\n' "$(date +%s)" >"$ZOETROPE_RUN/.$ZOETROPE_INSTANCE.ended.part"
+  mv -f "$ZOETROPE_RUN/.$ZOETROPE_INSTANCE.ended.part" "$ZOETROPE_RUN/$ZOETROPE_INSTANCE.ended"
+  exit 0
+}
+
+# How ComfyUI ended when it last was killed for lack of memory, and when.
+read_end() {
+  local how at
+  read -r how at 2>/dev/null <"$ZOETROPE_RUN/$ZOETROPE_INSTANCE.ended" || return 0
+  [[ $how != oom-kill || ! $at =~ ^[0-9]{1,12}$ ]] || fact ended "$how" "$at"
 }
 
 # Whether a GPU is named or asked for. Then the CPU is no answer to a GPU that is not there.
@@ -481,6 +498,7 @@ main() {
       --check) check=1 ;;
       --require-models) ZOETROPE_REQUIRE_MODELS=1 ;;
       --driver) say_driver ;;
+      --ended) note_end ;;
       --prepare) shift && exec "${ZOETROPE_PYTHON:-python3}" "$runtime/prepare.py" "$@" ;;
       -h | --help) usage && exit 0 ;;
       *) printf '%s: unknown argument %s; see %s --help\n' "$0" "$1" "$0" >&2 && exit 2 ;;
@@ -492,6 +510,7 @@ main() {
   read_settings
   check_folders
   check_settings
+  read_end
   check_driver
   check_gpu
   read_links

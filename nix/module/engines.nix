@@ -160,6 +160,8 @@ in
         serviceConfig = import ./hardening.nix // homes.readable cfg.models.extraDirectories // {
           Type = "exec";
           ExecStartPre = lib.getExe cfg.preStart;
+          # It notes an end by the kernel for lack of memory, which the service then answers with other flags.
+          ExecStopPost = "-${lib.getExe cfg.preStart} --ended";
           # Written by pre-start; absent only until it has run for the first time.
           EnvironmentFile = "-%t/zoetrope-engine/%i.env";
           ExecStart = lib.concatStringsSep " " (
@@ -186,6 +188,10 @@ in
           RestartSec = 5;
           # One process holds the GPU: when the kernel kills a part of it, the rest is useless.
           OOMPolicy = "kill";
+          # Where the host's memory runs out this is what goes, and neither the service, sshd nor a desktop: it
+          # comes back by itself, and its jobs with it.
+          OOMScoreAdjust = 900;
+          MemoryMax = lib.mkDefault "90%";
           Slice = "system-zoetrope.slice";
 
           User = "zoetrope-engine";

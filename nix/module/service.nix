@@ -141,6 +141,7 @@ in
         RestartSec = 2;
         TimeoutStopSec = 20;
         LimitNOFILE = 65536;
+        OOMScoreAdjust = -100;
         Slice = "system-zoetrope.slice";
 
         User = "zoetrope";

@@ -158,6 +158,7 @@ def compose(facts: Facts, tested: Report, tuned: Report) -> Report:
             }
             for kernel in tested.get("kernels", [])
         ],
+        "ended": [{"how": how, "at": int(at)} for how, at in facts.get("ended", [])][-1:],
         "profile": one(facts, "profile"),
         "mismatch": mismatch(facts, tested, tuned),
         "flags": [] if troubles else launch,

@@ -3,7 +3,7 @@ import os
 import msgspec
 import pytest
 
-from zoetrope.engine.report import MOST_BYTES, ReportUnknown, known, read
+from zoetrope.engine.report import MOST_BYTES, ReportUnknown, killed_since, known, read
 
 REPORT = {
     "schema": 1,
@@ -75,3 +75,12 @@ def test_only_kernels_that_the_self_test_passed_are_right(file):
     file.write_bytes(msgspec.json.encode({**REPORT, "kernels": kernels, "capability": "12.0"}))
     assert read(file).right == {"sdpa"}
     assert read(file).capability == "12.0"
+
+
+def test_a_kill_counts_for_what_ran_then(file):
+    assert not killed_since(file, 0)
+    file.write_bytes(msgspec.json.encode({**REPORT, "ended": [{"how": "oom-kill", "at": 1_000}]}))
+    # Its clock gives whole seconds.
+    assert killed_since(file, 1_000.9)
+    assert not killed_since(file, 1_001.1)
+    assert not killed_since(None, 0)

@@ -103,6 +103,24 @@ def test_the_hosts_memory_is_saved_by_flags_before_a_smaller_size(kind):
     assert "more memory or swap" in found.reason.next_step
 
 
+def test_a_kill_for_lack_of_memory_is_never_followed_by_the_same_again():
+    """Nothing is left to free, and what moves work to the host would only be killed again."""
+    offered, flags = (*OFFERED, "smaller"), ("without-pinned-memory", "without-caches")
+    first = after("oom-kill", offered=offered, flags=flags)
+    assert first == Again(("without-pinned-memory",), restart=True, ask="without-pinned-memory")
+    second = after("oom-kill", fallbacks=first.fallbacks, offered=offered, flags=flags[1:])
+    assert (second.ask, second.restart) == ("without-caches", True)
+    third = after("oom-kill", fallbacks=second.fallbacks, offered=offered, flags=())
+    assert third == Again((*second.fallbacks, "smaller"))
+    last = after("oom-kill", fallbacks=third.fallbacks, offered=offered, flags=())
+    assert isinstance(last, GiveUp)
+    assert "more memory or swap" in last.reason.next_step
+    # Where nothing can be asked, a person can.
+    alone = after("oom-kill", offered=OFFERED)
+    assert isinstance(alone, GiveUp)
+    assert "--disable-pinned-memory" in alone.reason.next_step
+
+
 def test_the_gpus_memory_takes_no_flag():
     flags = ("without-pinned-memory", "without-caches")
     assert after("oom", fallbacks=("free", *OFFERED), flags=flags).ask == ""
@@ -267,6 +285,7 @@ KINDS = [
     "oom",
     "host-oom",
     "pinned-memory",
+    "oom-kill",
     "cuda",
     "wedged",
     "crash",

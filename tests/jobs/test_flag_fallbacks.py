@@ -1,8 +1,12 @@
 """Fallbacks that are launch flags: asked of the engine's start, and remembered for all that it runs."""
 
+import asyncio
+import json
+import time
+
 import pytest
 
-from tests.fakes.pipeline import order
+from tests.fakes.pipeline import PATIENCE, hold, order
 from zoetrope.domain.job import State
 from zoetrope.engine import report
 from zoetrope.engine.flag_request import FlagRequests
@@ -61,3 +65,44 @@ async def test_without_a_way_to_ask_nothing_is_asked_for(pipeline):
     order(pipeline, "host_oom", node="KSamplerAdvanced", times=2)
     job = await pipeline.becomes(await pipeline.drop(), State.DONE)
     assert not {"without-pinned-memory", "without-caches"} & set(job.stages[0].fallbacks)
+
+
+def killed(pipeline, at):
+    """Let the engine's next start say that the kernel killed it then."""
+    ended = {"schema": 1, "ended": [{"how": "oom-kill", "at": at}]}
+    pipeline.settings.engines[0].report.write_text(json.dumps(ended))
+
+
+async def dies(pipeline):
+    """Let the engine's process end while it works on a job, and another one take its place."""
+    hold(pipeline)
+    job = await pipeline.drop()
+
+    async def started():
+        attempt = (await pipeline.ledger.get(job.id)).attempt
+        return attempt is not None and attempt.started is not None
+
+    async with asyncio.timeout(PATIENCE):
+        while not await started():
+            await asyncio.sleep(0.02)
+    pipeline.engines[0].faults.clear()
+    await pipeline.engines[0].restart()
+    return job
+
+
+async def test_an_engine_that_the_kernel_kills_gets_another_flag_and_not_the_same_again(asking):
+    killed(asking, time.time() + 3600)
+    job = await asking.becomes(await dies(asking), State.DONE)
+    first, second = job.stages[0].attempts
+    assert first.failure.kind == "oom-kill"
+    assert second.failure is None
+    assert job.stages[0].fallbacks == ("without-pinned-memory",)
+    assert asked(asking) == [("fallback", "--disable-pinned-memory")]
+    assert asking.clients[0].restarts == 1
+
+
+async def test_a_kill_of_long_ago_has_nothing_to_do_with_a_crash_of_today(asking):
+    killed(asking, time.time() - 3600)
+    job = await asking.becomes(await dies(asking), State.DONE)
+    assert job.stages[0].attempts[0].failure.kind == "crash"
+    assert asked(asking) == []

@@ -227,7 +227,7 @@ class Demo:
         match failure.kind:
             case "oom" | "host-oom" | "pinned-memory" if stage.fallbacks[-1:] == ("free",):
                 recovery = "first fallback: free the engine's memory, then retry"
-            case "oom" | "host-oom" | "pinned-memory" if stage.fallbacks:
+            case "oom" | "host-oom" | "pinned-memory" | "oom-kill" if stage.fallbacks:
                 recovery = f"next fallback: {stage.fallbacks[-1]}, then retry"
             case "crash":
                 recovery = "the engine was restarted; the stage is retried"

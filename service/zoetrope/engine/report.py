@@ -37,6 +37,13 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""  # what names its content: a path of the Nix store, or a git commit
 
 
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How an earlier process of the engine was ended by the host, and when."""
+
+    how: str  # oom-kill, as systemd calls it
+    at: float  # unix time
+
+
 class FlagChoice(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a launch flag that the service asked for."""
 
@@ -65,6 +72,7 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     mismatch: tuple[Kernel, ...] = ()  # right at stock clocks, and wrong at that profile
     flags: tuple[str, ...] = ()
     choices: tuple[FlagChoice, ...] = ()
+    ended: tuple[Ended, ...] = ()  # the last time, where the host ended one
     packs: tuple[Pack, ...] = ()
     warnings: tuple[Reason, ...] = ()
     problem: Reason | None = None  # why the engine was not started
@@ -78,6 +86,15 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     def without_gpu(self) -> frozenset[str]:
         """The node packs that do not load because this engine runs on the CPU."""
         return frozenset(pack.name for pack in self.packs if pack.state == "no-gpu")
+
+
+def killed_since(file: Path | None, began: float) -> bool:
+    """Return whether the kernel has killed the engine for lack of memory since then, as its next start says."""
+    found = known(file)
+    # Its clock gives whole seconds.
+    return found is not None and any(
+        each.how == "oom-kill" and each.at >= int(began) for each in found.ended
+    )
 
 
 class ReportUnknown(ZoetropeError):

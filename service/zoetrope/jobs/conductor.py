@@ -117,6 +117,7 @@ class Conductor:
             retries=settings.jobs.retries,
             tuner=tuner,
             flag_requests=flag_requests or FlagRequests(settings.engines, settings.flag_requests),
+            reports={each.name: each.report for each in settings.engines if each.report},
             clock=clock,
         )
         self._absence = Absence(

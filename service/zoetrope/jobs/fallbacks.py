@@ -25,7 +25,9 @@ BROKEN = frozenset({"cuda", "wedged"})
 # Another client of the engine stopped it; no user asked the service to. Worth one more attempt.
 INTERRUPTED = frozenset({"interrupted"})
 # Memory ran out: the GPU's, the host's, or what of the host's can be pinned.
-HOST_MEMORY = frozenset({"host-oom", "pinned-memory"})
+# The kernel ended the engine's process for it: there is nothing to free, and the same again may end another one.
+KILLED = "oom-kill"
+HOST_MEMORY = frozenset({"host-oom", "pinned-memory", KILLED})
 MEMORY = HOST_MEMORY | {"oom"}
 # The only fallback of recipes that needs less of the host's memory; the others move work there from the GPU.
 SMALLER = "smaller"
@@ -147,14 +149,17 @@ def _next_fallback(failure: Failure, fallbacks: tuple[str, ...], means: Means) -
     if failure.kind == "pinned-memory":
         order = (FREE, *restart, *(each for each in means.offered if each == SMALLER))
     flags = means.flags or ()
-    if failure.kind in HOST_MEMORY and (flags or not FLAGS.keys().isdisjoint(fallbacks)):
+    if failure.kind == KILLED:
+        order = (*flags, *(each for each in means.offered if each == SMALLER))
+    elif failure.kind in HOST_MEMORY and (flags or not FLAGS.keys().isdisjoint(fallbacks)):
         # Each flag takes a new process: another one without a new flag would be the same again.
         order = (FREE, *flags, *(each for each in means.offered if each == SMALLER))
     for fallback in order:
         if fallback not in fallbacks:
             ask = fallback if fallback in flags else ""
             anew = fallback == RESTART or bool(ask)
-            return Again((*fallbacks, fallback), free=not anew, restart=anew, ask=ask)
+            free = not anew and failure.kind != KILLED
+            return Again((*fallbacks, fallback), free=free, restart=anew, ask=ask)
     tried = ", ".join(fallbacks) or "nothing"
     memory, step = _MEMORY_WORDS[failure.kind]
     if failure.kind in HOST_MEMORY and means.flags is not None:
@@ -178,6 +183,7 @@ _MEMORY_WORDS = {
         "Ask for a smaller size or fewer frames, or use a recipe for less memory.",
     ),
     "host-oom": ("the host's memory", _FLAGS),
+    KILLED: ("the host's memory", _FLAGS),
     "pinned-memory": ("the host's memory that can be pinned", _FLAGS),
 }
 

@@ -117,8 +117,8 @@ def choose(host: HostMemory, stages: Sequence[StageMemory], version: str) -> Bud
     for profile in PROFILES:
         needs = [(need(profile, stage, stages, pinned), stage) for stage in stages]
         most, largest = max(needs, key=lambda each: each[0])
-        # Where nothing is pinned all of it can be swapped out.
-        room = host.room + (host.disk_swap if profile == UNPINNED and host.limit is None else 0)
+        # Where nothing is pinned all of it can be swapped out, which no limit of a control group's counts.
+        room = host.room + (host.disk_swap if profile == UNPINNED else 0)
         budget = Budget(
             profile=profile,
             flags=_flags(profile, host),

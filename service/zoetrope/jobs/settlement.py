@@ -14,6 +14,7 @@ from ..domain import steps
 from ..domain.job import ENDED, Attempt, Job, State
 from ..domain.values import Failure
 from ..engine.flag_request import Asked, FlagRequests, line
+from ..engine.report import killed_since
 from ..errors import (
     IllegalTransition,
     NotGiven,
@@ -33,6 +34,7 @@ from .fallbacks import (
     FLAGS,
     FREE,
     HOST_MEMORY,
+    KILLED,
     RESTART,
     Again,
     Blocked,
@@ -100,9 +102,11 @@ class Settlement:
         retries: int,
         tuner: Tuner | None,
         flag_requests: FlagRequests,
+        reports: Mapping[str, Path],
         clock: Callable[[], float],
     ) -> None:
         self._flag_requests = flag_requests
+        self._reports = reports  # what was found before each engine's start, by its name
         self._ledger = ledger
         self._recipes = recipes
         self._outbox = outbox
@@ -257,6 +261,7 @@ class Settlement:
         not_its_fault = failure.kind == "cuda" and at.maybe_broken_before
         if not_its_fault:
             failure = msgspec.structs.replace(failure, kind=BYSTANDER)
+        failure = await self._cause(at, job, failure)
         if self._tuner is not None and job.attempt is not None:
             usage, message = job.attempt.gpu, failure.message
             await self._tuner.failed(at.engine, usage, failure.kind, failure.looks, message)
@@ -300,6 +305,19 @@ class Settlement:
             case Refuse(reason=reason):
                 await self._end(job.id, lambda j: steps.reject(j, now, reason))
         return After()
+
+    async def _cause(self, at: At, job: Job, failure: Failure) -> Failure:
+        """Say of an engine that died what killed it, where the host knows: no clock profile is at fault then."""
+        began = job.attempt.started if job.attempt is not None else None
+        if failure.kind != "crash" or began is None:
+            return failure
+        if not await asyncio.to_thread(killed_since, self._reports.get(at.engine), began):
+            return failure
+        return msgspec.structs.replace(
+            failure,
+            kind=KILLED,
+            message="The kernel killed ComfyUI while it worked on this: the host's memory ran out.",
+        )
 
     async def _ask(self, engine: str, fallback: str, job: Job, failure: Failure) -> None:
         """Ask for the flag of a fallback; the engine has it from its next start on."""

@@ -1,0 +1,50 @@
+"""What is noted of ComfyUI's end, in the words that systemd gives to ExecStopPost."""
+
+import time
+
+import pytest
+
+
+def end(host, result, **more):
+    host.run.mkdir(exist_ok=True)
+    env = {"SERVICE_RESULT": result, "EXIT_CODE": "killed", "EXIT_STATUS": "KILL", **more}
+    host.env.update(env)
+    done = host.start("--ended")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_end_by_the_kernel_for_lack_of_memory_is_published_by_the_next_start(host):
+    before = int(time.time())
+    end(host, "oom-kill")
+    assert host.start().returncode == 0
+    (ended,) = host.report["ended"]
+    assert ended["how"] == "oom-kill"
+    assert before <= ended["at"] <= time.time()
+    # A start that fails and ends as well does not hide it.
+    end(host, "exit-code")
+    assert host.start().returncode == 0
+    assert host.report["ended"] == [ended]
+
+
+@pytest.mark.parametrize(
+    "result", ["success", "exit-code", "signal", "timeout", "watchdog", "resources", ""]
+)
+def test_no_other_end_is_noted(host, result):
+    end(host, result)
+    assert not (host.run / "0.ended").exists()
+    assert host.start().returncode == 0
+    assert host.report["ended"] == []
+
+
+@pytest.mark.parametrize("text", ["", "oom-kill", "oom-kill soon", "oom-kill 1\t2", "signal 12"])
+def test_a_note_that_says_something_else_is_passed_over(host, text):
+    host.run.mkdir()
+    (host.run / "0.ended").write_text(f"{text}\n")
+    assert host.start().returncode == 0
+    assert host.report["ended"] == []
+
+
+def test_a_note_that_cannot_be_written_is_no_failure_of_the_unit(host):
+    host.env["SERVICE_RESULT"] = "oom-kill"
+    host.env["ZOETROPE_RUN"] = ""
+    assert host.start("--ended").returncode == 0
