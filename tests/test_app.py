@@ -199,6 +199,30 @@ def test_no_thread_left_after_the_first_ones_is_waited_for_and_no_traceback_at_t
     assert "Traceback" not in said + rest
 
 
+NO_FILES = """
+import errno, sys
+from pathlib import Path
+from zoetrope import app
+from zoetrope.settings import parse
+
+def spent(*_):
+    raise OSError(errno.EMFILE, "Too many open files", "health/checks/disk.py")
+
+app.Server = spent
+text = Path(sys.argv[1]).read_text()
+sys.exit(app.run(lambda: parse(text, "test.toml")))
+"""
+
+
+def test_a_start_without_a_descriptor_left_says_so_and_leaves_it_to_the_next(config):
+    done = subprocess.run(
+        [sys.executable, "-c", NO_FILES, str(config)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "no file descriptors left" in line
+
+
 class Heard(Notifier):
     """Keeps what systemd would be told of the service's state."""
 

@@ -329,8 +329,8 @@ def run(read: Callable[[], Settings], *, debug: bool = False) -> int:
         for error in leaves(group):
             log.error("%s", error)  # noqa: TRY400 - the sentence says what to do
         code = 1
-    except* RuntimeError as group:
-        # asyncio takes a thread to end its pool, and the host may have none left: all is done by then.
+    except* (RuntimeError, OSError) as group:
+        # At the start the host may have no thread or descriptor left, nor, at the end, one for asyncio to end its pool.
         reasons = [trouble(error) for error in leaves(group)]
         if None in reasons:
             raise
