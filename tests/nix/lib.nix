@@ -56,23 +56,24 @@ let
     else
       [ v ];
 
-  # A definition as { p = priority; o = order; v = value; }, as many as it holds.
+  # A definition as { p = priority; o = order; v = value; }, as many as it holds. Only conditions and lists of
+  # definitions may lie in each other; within them comes one priority, and in that one order.
   leaf =
     v:
     if is "merge" v then
       concatMap leaf v.contents
     else if is "if" v then
       (if v.condition then leaf v.content else [ ])
-    else if is "override" v then
-      map (d: d // { p = v.priority; }) (leaf v.content)
-    else if is "order" v then
-      map (d: d // { o = v.order; }) (leaf v.content)
     else
+      let
+        outer = if is "override" v then v else { priority = 100; content = v; };
+        inner = if is "order" outer.content then outer.content else { order = 1000; inherit (outer) content; };
+      in
       [
         {
-          p = 100;
-          o = 1000;
-          inherit v;
+          p = outer.priority;
+          o = inner.order;
+          v = inner.content;
         }
       ];
   best =
@@ -125,7 +126,7 @@ let
       pattern: scalar "string matching the pattern ${pattern}" (v: isString v && b.match pattern v != null);
     path = scalar "absolute path" absolute;
     externalPath = scalar "absolute path not in the Nix store" (
-      v: isString v && substring 0 1 v == "/" && substring 0 11 v != "/nix/store/"
+      v: isString v && substring 0 1 v == "/" && b.match "/nix/store/[0-9a-z]{32}-.*" v == null
     );
     package = scalar "package" (v: lib.isDerivation v || stored v);
     raw = scalar "raw value" (_: true);
@@ -151,12 +152,14 @@ let
             loc: defs:
             let
               ds = best (concatMap leaf defs);
-              all = concatLists (sorted ds);
+              # An element under a condition that does not hold is none.
+              all = filter (one: concatMap leaf [ one ] != [ ]) (concatLists (sorted ds));
             in
             if b.all (d: isList d.v) ds then
               genList (i: type.merge (loc ++ [ (toString i) ]) [ (elemAt all i) ]) (length all)
             else
               refuse loc self;
+          empty = [ ];
         };
       in
       self;
@@ -182,6 +185,7 @@ let
               )
             else
               refuse loc self;
+          empty = { };
         };
       in
       self;
@@ -242,8 +246,6 @@ let
         in
         if isAttrs v && !(derivationLike v) then
           (attrsOf anything).merge loc defs
-        else if isList v && length ds > 1 then
-          concatLists (sorted ds)
         else
           equal anything loc defs;
     };
@@ -257,17 +259,17 @@ let
         in
         if b.all (v: isAttrs v || isFunction v) given then
           (evaluate {
-            modules = [ { _raw = module; } ];
+            modules = [ { _raw = module; } ] ++ map (v: { _raw = if isFunction v then v else { config = v; }; }) given;
             args.name = elemAt loc (length loc - 1);
-            extra = given;
             prefix = loc;
           }).config
         else
           refuse loc { name = "submodule"; };
+      empty = { };
     };
   };
 
-  # Modules as { options; config; free; }, with their imports before them.
+  # A module as { options; config; free; imports; }.
   normal =
     args: given:
     let
@@ -283,35 +285,39 @@ let
       ];
     in
     if module ? options || module ? config || module ? imports || module ? freeformType then
-      concatMap (normal args) (module.imports or [ ])
-      ++ [
-        {
-          options = module.options or { };
-          config = module.config or plain;
-          free = module.freeformType or null;
-        }
-      ]
+      {
+        options = module.options or { };
+        config = module.config or plain;
+        free = module.freeformType or null;
+        imports = module.imports or [ ];
+      }
     else
-      [
-        {
-          options = { };
-          config = module;
-          free = null;
-        }
-      ];
+      {
+        options = { };
+        config = module;
+        free = null;
+        imports = [ ];
+      };
+  # As nixpkgs goes through them: level by level, and what comes last is merged first.
+  levels =
+    args: modules:
+    let
+      these = map (normal args) modules;
+    in
+    if modules == [ ] then [ ] else levels args (concatMap (m: m.imports) these) ++ reversed these;
+  reversed = xs: genList (i: elemAt xs (length xs - i - 1)) (length xs);
   mergeOptions = x: y: x // mapAttrs (n: v: if x ? ${n} && !(is "option" v) then mergeOptions x.${n} v else v) y;
   evaluate =
     {
       modules,
       args ? { },
-      extra ? [ ],
       prefix ? [ ],
     }:
     let
-      all = concatMap (normal ({ inherit config lib options; } // args)) modules;
+      all = levels ({ inherit config lib options; } // args) modules;
       options = foldl' mergeOptions { } (map (m: m.options) all);
       free = filter (type: type != null) (map (m: m.free) all);
-      defs = map (m: m.config) all ++ extra;
+      defs = map (m: m.config) all;
 
       tree = loc: declared: ds: mapAttrs (n: sub: value (loc ++ [ n ]) sub (at n ds)) declared;
       value =
@@ -321,12 +327,14 @@ let
             live = concatMap leaf ds;
             fallback = if declared ? default then [ (mkOverride 1500 declared.default) ] else [ ];
           in
-          if live == [ ] && fallback == [ ] then
+          if live == [ ] && fallback == [ ] && declared.type ? empty then
+            (declared.apply or (merged: merged)) (declared.type.merge loc [ declared.type.empty ])
+          else if live == [ ] && fallback == [ ] then
             throw "The option `${show loc}' was accessed but has no value defined. Try setting the option."
           else if declared.readOnly or false && live != [ ] then
             throw "The option `${show loc}' is read-only, but it's set multiple times."
           else
-            declared.type.merge loc (ds ++ fallback)
+            (declared.apply or (merged: merged)) (declared.type.merge loc (ds ++ fallback))
         else
           strict loc declared ds (tree loc declared ds);
       strict =
@@ -447,7 +455,18 @@ let
         lower = [ "a" "b" "c" "d" "e" "f" "g" "h" "i" "j" "k" "l" "m" "n" "o" "p" "q" "r" "s" "t" "u" "v" "w" "x" "y" "z" ];
       in
       b.replaceStrings upper lower;
-    toInt = s: b.fromJSON (b.head (b.match "0*([0-9]+)" s));
+    toInt =
+      s:
+      if b.match "-?(0|[1-9][0-9]*)" s != null then
+        b.fromJSON s
+      else
+        throw "toInt: Ambiguity in interpretation of ${s} between octal and zero padded integer.";
+    fix =
+      f:
+      let
+        x = f x;
+      in
+      x;
     escapeShellArg =
       x:
       let

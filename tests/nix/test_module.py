@@ -292,8 +292,11 @@ def test_an_unknown_option_is_named(text, option):
         ('gpus."0".uuid = "0";', "gpus.0.uuid"),
         ('attention = "fast";', "attention"),
         ("memory = 12;", "memory"),
-        ('tokenFile = "/nix/store/secret";', "tokenFile"),
-        ('engineUrlFiles.far = "/nix/store/secret";', "engineUrlFiles"),
+        ('tokenFile = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-secret";', "tokenFile"),
+        (
+            'engineUrlFiles.far = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-far";',
+            "engineUrlFiles",
+        ),
         ('models.files.a = { url = "u"; sha256 = "short"; folder = "loras"; };', "sha256"),
         ("comfyui.environment.X = 1;", "comfyui.environment.X"),
         ('gpu.profiles.a.powerLimitW = "450"; gpus."0".profile = "a";', "powerLimitW"),

@@ -38,6 +38,51 @@ def test_whatever_a_file_returns_can_be_overridden():
     assert {"callPackage", "newScope", "overrideScope", "packages"} < set(found["scope"])
 
 
+def test_definitions_are_merged_in_the_order_and_with_the_errors_of_nixos():
+    """Each was another answer of the stand-in once; null is an error."""
+    found = evaluate("merging.nix", STAND_IN)
+    assert {name: found[name] for name in MERGED} == MERGED
+
+
+MERGED = {
+    # What a later module says comes first; what one module says stays in its order.
+    "lists": [3, 2, 1],
+    "lists-merge": [3, 1, 2, 4],
+    "lists-same-order": [4, 3, 2, 1],
+    "lists-two-forces": [2, 1],
+    "lines": "b\nd\na\nc",
+    "functions": [2, 1],
+    "null-or-list": [2, 1],
+    "one-of-lists": ["b", "a"],
+    # Imports after those that import them, as they lie.
+    "modules-import": {"a": [1, 3, 2]},
+    # Conditions lie around priorities, priorities around orders, and never the other way.
+    "lists-if-ordered": None,
+    "lists-ordered-force": None,
+    "words-force-if": None,
+    "words-nested-force": None,
+    # Lists of no declared type are not joined.
+    "anything-lists": None,
+    "anything-list-in-set": None,
+    # Lists and sets are empty where nobody says anything.
+    "lists-no-definition": [],
+    "lists-nothing-holds": [],
+    "lists-of-conditions": [1, 3],
+    "nothing-said": [[], {}, *[None] * 7, {"a": 1}, {}],
+    "people-function": {"ada": {"groups": ["ada"], "home": "/home/ada", "name": "ada"}},
+    "modules-apply": {"a": 2},
+    "in-the-store": None,
+    "all-but-in-the-store": "/nix/store/x",
+    "padded": False,
+    "fixed": {"a": 1, "b": 2},
+}
+
+
+@pytest.mark.nixpkgs
+def test_options_are_merged_the_same_with_the_real_lib(real):
+    assert evaluate("merging.nix", STAND_IN) == evaluate("merging.nix", real)
+
+
 @pytest.mark.nixpkgs
 def test_package_functions_return_the_same_with_the_real_lib(real):
     assert evaluate("overriding.nix", STAND_IN) == evaluate("overriding.nix", real)
