@@ -33,11 +33,11 @@ import sys
 import tempfile
 import time
 import tomllib
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "service/runtime"))
 import candidate
@@ -183,7 +183,15 @@ class Bump:
         }
         instead = {name: e["name"] for e in record["instead"] for name in e["of"]}
         asked = [line for lines in files.values() for line in lines]
-        self.needs = list(dict.fromkeys(_renamed(n, instead) for n in candidate.needs(asked, out)))
+        raised = {
+            lock.canonicalize_name(lock.Requirement(entry["need"]).name): entry["need"]
+            for entry in record.get("raised", ())
+            if entry["source"] == self.name
+        }
+        found = (_renamed(need, instead) for need in candidate.needs(asked, out))
+        self.needs = list(
+            dict.fromkeys(raised.get(lock.Requirement(need).name, need) for need in found)
+        )
         self.put(RECORD, candidate.recorded(text, self.name, self.pin["rev"], files))
         old = [line for lines in before.values() for line in lines]
         for line in candidate.changed(old, asked):
@@ -239,8 +247,8 @@ class Bump:
                 start_new_session=True,
             )
         try:
-            expected = self.options.version or self.pins["sources"]["comfyui"]["version"]
-            wait_for(self.url, process, log, expected)
+            self.version = self._version()
+            wait_for(self.url, process, log, self.version)
         except BaseException:
             end(process)
             raise
@@ -248,14 +256,24 @@ class Bump:
 
     def catalog(self) -> None:
         """Record the nodes, and say what changed in those that our recipes use."""
+        from tests.comfyui import record
         from zoetrope.graphs import catalog as signatures
         from zoetrope.graphs.drift import drift
 
-        with urllib.request.urlopen(f"{self.url}/object_info", timeout=60) as answer:  # noqa: S310 - http, our own
-            info = json.loads(answer.read())
-        self.version = self.options.version or self.pins["sources"]["comfyui"]["version"]
-        self.found = signatures.from_object_info(info, comfyui=self.version)
         old = signatures.load()
+        info, folders = record.ask(self.url, "/object_info"), record.listed(self.url)
+        found = record.shipped(info, self.version, folders, old)
+        there = {node.pack for node in found.nodes.values()}
+        packs = {
+            pin["repo"]: pin["rev"][:8]
+            for name, pin in (self.pins["sources"] | {self.name: self._moved()}).items()
+            if name != "comfyui"
+        }
+        kept = [repo for repo in packs if repo not in there]
+        for repo in kept:
+            self.note(f"{repo} is not there: its nodes are kept as recorded before")
+        here = {repo: rev for repo, rev in packs.items() if repo in there}
+        self.found = record.with_packs(found, old, here, kept)
         ours = {n["class_type"] for _, graph in graphs(self.tree) for n in graph.values()}
         changes = drift(old, self.found, ours)
         others = len(drift(old, self.found)) - len(changes)
@@ -264,10 +282,21 @@ class Bump:
         )
         for change in changes[:SHOWN]:
             self.note(f"{change.node}: {change.what}")
+        self.put(f"{CATALOGS}/{self.version}.json", signatures.encode(self.found))
         if self.name == "comfyui":
-            self.put(f"{CATALOGS}/{self.version}.json", signatures.encode(self.found))
             code = (self.tree / VERSION_OF).read_text()
             self.put(VERSION_OF, candidate.pinned(code, self.version))
+
+    def _moved(self) -> dict[str, str]:
+        """The bumped source with its new revision."""
+        found: dict[str, str] = self.pins["sources"][self.name] | self.pin
+        return found
+
+    def _version(self) -> str:
+        """The version of ComfyUI that has to answer; a pack is tried in the one whose nodes are pinned."""
+        from zoetrope.graphs.catalog import PINNED
+
+        return str(self.options.version) if self.name == "comfyui" else PINNED
 
     def recipes(self) -> None:
         """Check every shipped graph against the recorded nodes, as ComfyUI does before it queues one."""

@@ -103,7 +103,12 @@ def with_packs(
     """Leave the nodes of the named packs, and say their revisions; what is kept comes from the earlier recording, and it is said."""
     ours = {n: node for n, node in found.nodes.items() if node.pack in {"core", *packs}}
     theirs = {name: node for name, node in before.nodes.items() if node.pack in kept}
-    named = {p: f"{before.packs[p]}, recorded with {before.comfyui}" for p in kept}
+    named = {
+        pack: told
+        if "," in (told := before.packs[pack])
+        else f"{told}, recorded with {before.comfyui}"
+        for pack in kept
+    }
     return msgspec.structs.replace(found, packs={**packs, **named}, nodes={**ours, **theirs})
 
 

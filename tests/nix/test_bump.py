@@ -34,6 +34,7 @@ if (here / "broken").exists():
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         said = {"/system_stats": json.dumps({"system": {"comfyui_version": version}}).encode()}
+        said |= {"/models": b'["vae"]', "/models/vae": b'["mine.safetensors"]', "/internal/files/input": b"[]"}
         body = said.get(self.path) or (here / "object_info.json").read_bytes()
         self.send_response(200)
         self.end_headers()
@@ -66,7 +67,11 @@ def candidate(bump) -> ModuleType:
 def nodes() -> dict:
     """What a ComfyUI of the pinned version says of its nodes."""
     pinned = catalog.load()
-    return {name: catalog.node_info(pinned, name, lambda _: ()) for name in pinned.nodes}
+    files = {"vae": ("mine.safetensors",)}
+    return {
+        name: catalog.node_info(pinned, name, lambda folder: files.get(folder, ()))
+        for name in pinned.nodes
+    }
 
 
 @pytest.fixture
@@ -179,7 +184,13 @@ def test_a_bump_that_passes_writes_pins_record_catalogue_and_version_alone(run, 
         k: v for k, v in RECORD["sources"].items() if k != "comfyui"
     }
     written = (checkout / f"service/zoetrope/graphs/catalogs/{VERSION}.json").read_bytes()
-    assert drift(catalog.load(), catalog.decode(written)) == ()
+    recorded = catalog.decode(written)
+    assert drift(catalog.load(), recorded) == ()
+    assert recorded.packs == {
+        pin["repo"]: pin["rev"][:8] for name, pin in PINS["sources"].items() if name != "comfyui"
+    }
+    assert b"mine.safetensors" not in written, "files are a host's own"
+    assert "av>=17.0.0" in pins["needs"]["comfyui"], "a bound that upstream should have said stays"
     said = capsys.readouterr().out
     assert "asks for nothing -> newlib>=2.0" in said
     assert "wheel newlib none -> 2.1" in said
