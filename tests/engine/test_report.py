@@ -3,7 +3,15 @@ import os
 import msgspec
 import pytest
 
-from zoetrope.engine.report import MOST_BYTES, ReportUnknown, killed_since, known, read
+from zoetrope.engine.report import (
+    MOST_BYTES,
+    STATIC,
+    EngineReport,
+    ReportUnknown,
+    killed_since,
+    known,
+    read,
+)
 
 REPORT = {
     "schema": 1,
@@ -84,3 +92,22 @@ def test_a_kill_counts_for_what_ran_then(file):
     assert killed_since(file, 1_000.9)
     assert not killed_since(file, 1_001.1)
     assert not killed_since(None, 0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "runtime", "flags", "found"),
+    [
+        ("gpu", "python 3.12.3, torch 2.11.0, triton 3.6.0", (), "on"),
+        ("gpu", "python 3.12.3, torch 2.11.0", ("--lowvram",), "on"),
+        ("gpu", "torch 2.8.0", ("--cache-ram", "6", "6"), "on"),
+        ("gpu", "torch 2.7.1", (), "off"),
+        ("gpu", "torch 2.7.1", ("--enable-dynamic-vram",), "on"),
+        *(("gpu", "torch 2.11.0", (flag,), "off") for flag in sorted(STATIC)),
+        ("cpu", "torch 2.11.0", ("--cpu",), "off"),
+        ("gpu", "python 3.12.3", (), ""),
+        ("", "", (), ""),
+    ],
+)
+def test_whether_vram_is_dynamic_is_said_as_comfyui_decides_it(mode, runtime, flags, found):
+    report = EngineReport(schema=1, mode=mode, runtime=runtime, flags=flags)
+    assert report.dynamic_vram == found

@@ -30,6 +30,8 @@ PACKS = [
 REPORT = {
     "schema": 1,
     "driver": "580.95.05",
+    "mode": "gpu",
+    "flags": ["--cache-ram", "6", "6"],
     "runtime": "python 3.12.3, torch 2.11.0",
     "packs": PACKS,
 }
@@ -101,6 +103,7 @@ async def test_a_receipt_names_models_packs_packages_and_the_words_the_engine_go
         names, sha256
     )
     assert (first["driver"], first["runtime"]) == (REPORT["driver"], REPORT["runtime"])
+    assert (first["flags"], first["dynamic_vram"]) == (REPORT["flags"], "on")
     assert first["packs"] == [
         {"name": "KJNodes", "version": "1.2.3", "source": "git " + "a" * 40},
         {"name": "Bare", "unknown": module.NO_VERSION},

@@ -35,6 +35,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     gpu: str = ""
     driver: str = ""
     runtime: str = ""  # the versions of Python and of the packages that compute
+    flags: tuple[str, ...] = ()  # with which ComfyUI was started
+    dynamic_vram: str = ""  # on or off, where that is known
     models: tuple[ModelFile, ...] = ()
     packs: tuple[NodePack, ...] = ()
     packs_unknown: str = ""  # why there is no list of node packs

@@ -6,6 +6,7 @@ part of it that the service reads.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,9 @@ from ..structs import UNREADABLE, primed
 
 SCHEMA = 1
 MOST_BYTES = 1 << 20
+
+# Flags with which ComfyUI has no dynamic VRAM; --lowvram does nothing where it has.
+STATIC = frozenset({"--disable-dynamic-vram", "--highvram", "--gpu-only", "--novram", "--cpu"})
 
 
 class Kernel(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +80,18 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     packs: tuple[Pack, ...] = ()
     warnings: tuple[Reason, ...] = ()
     problem: Reason | None = None  # why the engine was not started
+
+    @property
+    def dynamic_vram(self) -> str:
+        """Whether ComfyUI loads weights as the GPU's memory allows: "on" or "off", as ComfyUI decides it; empty where that cannot be said."""
+        if "--enable-dynamic-vram" in self.flags:
+            return "on"
+        if self.mode == "cpu" or not STATIC.isdisjoint(self.flags):
+            return "off"
+        found = re.search(r"\btorch (\d+)\.(\d+)", self.runtime)
+        if self.mode != "gpu" or found is None:
+            return ""
+        return "on" if (int(found[1]), int(found[2])) >= (2, 8) else "off"
 
     @property
     def right(self) -> frozenset[str]:

@@ -33,6 +33,8 @@ async def environment(
         runtime=report.runtime
         if report is not None and report.runtime
         else _reported_versions(stats),
+        flags=report.flags if report is not None else (),
+        dynamic_vram=report.dynamic_vram if report is not None else "",
         models=await models_of(hashes, url, stats, names),
         packs=packs,
         packs_unknown=unknown,
