@@ -37,6 +37,23 @@ in
       program = "${pkgs.writeShellScript "zoetrope-demo" ''exec ${packages.zoetrope}/bin/zoetrope demo "$@"''}";
       meta.description = "Shows how a picture becomes a video, without a GPU";
     };
+    # What the tests of a plain checkout cannot show, in one go. The user's own Nix comes first: it fits the daemon.
+    prove = {
+      type = "app";
+      program = "${pkgs.writeShellScript "zoetrope-prove" ''
+        export PATH=$PATH:${
+          lib.makeBinPath [
+            pkgs.git
+            pkgs.gnumake
+            pkgs.nix
+            pkgs.python312
+          ]
+        }
+        export ZOETROPE_NIXPKGS_LIB=${pkgs.path}/lib
+        exec ${pkgs.python312}/bin/python3 ${./prove.py} "$@"
+      ''}";
+      meta.description = "Evaluates, builds and boots all of it, and writes a report for an issue";
+    };
     # Moves a pin of the checkout that it is run in, once that is proven.
     bump = {
       type = "app";

@@ -159,6 +159,7 @@ let
 
   pkgs = {
     inherit lib pkgs system;
+    path = ./.;
     newScope = scope: lib.callPackageWith (pkgs // scope);
     callPackage = pkgs.newScope { };
 

@@ -90,6 +90,7 @@ def test_what_is_built_beside_the_packages_is_a_derivation_too(flake, output):
         ("overlays.default", "o: builtins.attrNames (o { } { })"),
         ("nixosModules.default", "m: toString m"),
         ("apps.x86_64-linux.default", "a: a.type + a.program"),
+        ("apps.x86_64-linux.prove", "a: a.type + a.program"),
         ("apps.x86_64-linux.bump", "a: a.type + a.program"),
         ("templates.host", "t: toString t.path"),
     ],
