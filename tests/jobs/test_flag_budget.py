@@ -14,6 +14,8 @@ def make(tmp_path):
     """Make the budget of a host with so much memory, which remembers which units it was asked about."""
     (tmp_path / "run").mkdir()
     (tmp_path / "state").mkdir()
+    # Not the pinned version, whose limit may be another one at any time.
+    (tmp_path / "report.json").write_text('{"schema": 1, "comfyui": "0.30.2"}')
     asked = []
 
     def make(gigabytes, recipe="wan22-i2v-hero"):
