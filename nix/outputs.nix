@@ -49,7 +49,7 @@ in
             pkgs.python312
           ]
         }
-        export ZOETROPE_NIXPKGS_LIB=${pkgs.path}/lib
+        export ZOETROPE_NIXPKGS_LIB=${nixpkgs}/lib
         exec ${pkgs.python312}/bin/python3 ${./prove.py} "$@"
       ''}";
       meta.description = "Evaluates, builds and boots all of it, and writes a report for an issue";

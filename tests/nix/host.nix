@@ -55,24 +55,40 @@ let
     default = { };
   };
   named = mkOption { type = types.str; };
+  flag = standard: mkOption {
+    type = types.bool;
+    default = standard;
+  };
+  # Nothing else: NixOS takes no option of a user that it does not know.
   user = { name, ... }: {
-    freeformType = types.attrsOf types.anything;
     options = {
-      enable = mkOption {
-        type = types.bool;
-        default = true;
-      };
+      enable = flag true;
       name = named;
+      description = text;
       group = text;
       extraGroups = names;
+      isNormalUser = flag false;
+      isSystemUser = flag false;
+      createHome = flag false;
+      home = mkOption {
+        type = types.path;
+        default = "/var/empty";
+      };
+      uid = mkOption {
+        type = types.nullOr types.int;
+        default = null;
+      };
     };
     config.name = mkDefault name;
   };
   # As NixOS does: who names a group is in its list of members, but for whom it is the first group.
   group = { name, config, ... }: {
-    freeformType = types.attrsOf types.anything;
     options = {
       name = named;
+      gid = mkOption {
+        type = types.nullOr types.int;
+        default = null;
+      };
       members = names;
     };
     config = {
@@ -160,4 +176,17 @@ in
     services.xserver = free;
     system = free;
   };
+  # As NixOS asks of each user.
+  config.assertions = lib.concatLists (
+    lib.mapAttrsToList (name: user: [
+      {
+        assertion = !user.enable || (user.isNormalUser != user.isSystemUser);
+        message = "Exactly one of users.users.${name}.isSystemUser and users.users.${name}.isNormalUser must be set.";
+      }
+      {
+        assertion = !user.enable || user.isNormalUser || user.group != "";
+        message = "users.users.${name}.group is unset. This used to default to nogroup, but this is unsafe.";
+      }
+    ]) hostUsers
+  );
 }

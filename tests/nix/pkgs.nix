@@ -159,7 +159,6 @@ let
 
   pkgs = {
     inherit lib pkgs system;
-    path = ./.;
     newScope = scope: lib.callPackageWith (pkgs // scope);
     callPackage = pkgs.newScope { };
 

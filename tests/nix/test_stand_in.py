@@ -135,6 +135,28 @@ def test_a_mistake_is_one_with_the_real_lib_too(text, words, real):
             host(extra=extra, lib=lib)
 
 
+@pytest.mark.parametrize(
+    "text", ['users.ada.shel = "x";', "users.ada.extraGroup = [ ];", "groups.ada.member = [ ];"]
+)
+def test_a_user_or_group_has_the_options_that_nixos_knows_and_no_other(text):
+    with pytest.raises(NixError, match="does not exist"):
+        host(extra=f"{{ users = {{ {text} }}; }}")
+
+
+def test_a_user_is_either_the_system_s_or_a_person_and_has_a_group():
+    def failed(text):
+        return host(extra=f"{{ services.zoetrope.enable = true; users.users = {{ {text} }}; }}")[
+            "failed"
+        ]
+
+    assert failed('ada.isNormalUser = true; ben = { isSystemUser = true; group = "ben"; };') == []
+    (neither,) = failed('ada.group = "users";')
+    assert neither.startswith("Exactly one of users.users.ada.isSystemUser")
+    (groupless,) = failed("ada.isSystemUser = true;")
+    assert groupless.startswith("users.users.ada.group is unset")
+    assert failed("ada = { enable = false; };") == []
+
+
 def test_units_and_rules_are_written_as_nixos_writes_them():
     """What a real host's texts had and ours had not: a file of triggers, quotes, and the two variables of all services."""
     found = host("examples/minimal.nix")
