@@ -28,14 +28,20 @@ let
     type = section;
     default = { };
   };
+  unitNames = mkOption {
+    type = types.listOf (
+      types.strMatching "[a-zA-Z0-9@%:_.\\-]+[.](service|socket|device|mount|automount|swap|target|path|timer|scope|slice)"
+    );
+    default = [ ];
+  };
   unit = {
     description = text;
     documentation = names;
-    after = names;
-    before = names;
-    requires = names;
-    wants = names;
-    wantedBy = names;
+    after = unitNames;
+    before = unitNames;
+    requires = unitNames;
+    wants = unitNames;
+    wantedBy = unitNames;
     unitConfig = sections;
     restartTriggers = triggers;
     reloadTriggers = triggers;

@@ -143,6 +143,12 @@ def test_a_user_or_group_has_the_options_that_nixos_knows_and_no_other(text):
         host(extra=f"{{ users = {{ {text} }}; }}")
 
 
+@pytest.mark.parametrize("name", ["network", "a b.service", "x.services"])
+def test_what_a_unit_waits_for_has_the_name_of_a_unit(name):
+    with pytest.raises(NixError, match="is not of type"):
+        host(extra=f'{{ systemd.services.x.after = [ "{name}" ]; }}')
+
+
 def test_a_user_is_either_the_system_s_or_a_person_and_has_a_group():
     def failed(text):
         return host(extra=f"{{ services.zoetrope.enable = true; users.users = {{ {text} }}; }}")[
