@@ -21,7 +21,7 @@ from tests.endurance import pair
 from tests.endurance.haste import hasten
 from tests.endurance.part import Part
 from tests.endurance.processes import ForkedEngine, ForkedService
-from tests.fakes.service import RECIPES
+from tests.fakes.service import PATIENCE, RECIPES
 from zoetrope.domain.job import ENDED, Job, Progress, State
 from zoetrope.jobs.outbox_identity import MARK
 
@@ -124,7 +124,8 @@ class World:
         """Move rejected pictures back into the inbox, and fix their tickets, as the reasons say."""
         inbox = self.service.inbox
         for picture in sorted((inbox / "rejected").glob("*.png")):
-            if picture.stem in stems:
+            # One that was declined or cancelled is given back there too; moved back, it would rightly be another job.
+            if picture.stem in stems and picture.stem not in self.cancelled:
                 with contextlib.suppress(FileNotFoundError):
                     picture.with_suffix(".toml").unlink(missing_ok=True)
                     picture.rename(inbox / picture.name)
@@ -136,14 +137,20 @@ class World:
             return []
         # Read-only: another connection would tidy up after a kill, before the service sees it.
         address = f"file:{file}?mode=ro"
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=30)) as db:
-            try:
-                rows = db.execute("SELECT body FROM jobs ORDER BY seq").fetchall()
-            except sqlite3.OperationalError as error:
-                if "no such table" in str(error):  # the schema is not there yet
-                    return []
-                raise
-        return [msgspec.json.decode(body, type=Job) for (body,) in rows]
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.closing(sqlite3.connect(address, uri=True, timeout=30)) as db:
+                try:
+                    rows = db.execute("SELECT body FROM jobs ORDER BY seq").fetchall()
+                except sqlite3.OperationalError as error:
+                    if "no such table" in str(error):  # the schema is not there yet
+                        return []
+                    # The file of the log's index comes and goes as the service starts and ends.
+                    if "readonly" not in str(error) or time.monotonic() > deadline:
+                        raise
+                else:
+                    return [msgspec.json.decode(body, type=Job) for (body,) in rows]
+            time.sleep(0.05)
 
     def job_of(self, stem: str) -> Job | None:
         """Find a picture's job."""
@@ -309,9 +316,10 @@ class World:
 
 
 def draw(number: int) -> Image.Image:
-    """Draw a small picture that differs from all others."""
+    """Draw a small picture that differs from all others, also as a video, in which a single pixel is lost."""
     gradient = Image.linear_gradient("L").resize((64, 64))
-    image = gradient.point(lambda v: (v + number * 7) % 256).convert("RGB")
+    steepness = 1 + number // 256
+    image = gradient.point(lambda v: (v * steepness + number * 7) % 256).convert("RGB")
     image.putpixel((0, 0), (number % 256, number // 256 % 256, number // 65536))
     return image
 
