@@ -262,7 +262,7 @@ class World:
             if self.whose(picture.name) and not list(reasons):
                 yield f"rejected without a reason: {picture.name}"
         if "Traceback" in self.service.log.read_text():
-            yield f"a traceback in {self.service.log}"
+            yield "a traceback in the service's log"
 
     def carry_away(self) -> None:
         """Take what was checked out of the world, as a person does who collects videos."""
