@@ -123,9 +123,10 @@ class World:
     def move_back(self, stems: set[str]) -> None:
         """Move rejected pictures back into the inbox, and fix their tickets, as the reasons say."""
         inbox = self.service.inbox
+        # One that was declined or cancelled is given back there too; moved back, it would rightly be another job.
+        became = {job.stem for job in self.jobs() if job.state is not State.REJECTED}
         for picture in sorted((inbox / "rejected").glob("*.png")):
-            # One that was declined or cancelled is given back there too; moved back, it would rightly be another job.
-            if picture.stem in stems and picture.stem not in self.cancelled:
+            if picture.stem in stems - became:
                 with contextlib.suppress(FileNotFoundError):
                     picture.with_suffix(".toml").unlink(missing_ok=True)
                     picture.rename(inbox / picture.name)

@@ -18,6 +18,7 @@ from . import jobs
 from .execute import Executor
 from .faults import Fault, Faults
 from .files import Files
+from .form import read_form
 from .guard import only_own_pages
 from .listings import Listings
 from .queue import PromptQueue, QueuedPrompt
@@ -295,17 +296,16 @@ class SimulatedServer:
 
     async def upload(self, request: web.Request) -> web.Response:
         """Serve POST /upload/image; any bytes are taken."""
-        form = await request.post()
-        image = form.get("image")
-        kind = str(form.get("type") or "input")
+        form, images = await read_form(request)
+        kind = form.get("type") or "input"
         if self.files.by_type(kind) is None:
             return _broken()
-        if not isinstance(image, web.FileField) or not image.filename:
+        if not images or not images[-1][0]:
             return web.Response(status=400)
-        subfolder = str(form.get("subfolder", ""))
+        subfolder = form.get("subfolder", "")
         overwrite = form.get("overwrite") in ("true", "1")
-        data = image.file.read()
-        name = self.files.upload(kind, subfolder, image.filename, data, overwrite=overwrite)
+        file_name, data = images[-1]
+        name = self.files.upload(kind, subfolder, file_name, data, overwrite=overwrite)
         if name is None:
             return web.Response(status=400)
         return web.json_response({"name": name, "subfolder": subfolder, "type": kind})
