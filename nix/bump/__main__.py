@@ -393,7 +393,7 @@ def main(arguments: list[str] | None = None) -> int:
         bump.run()
     except Stopped as why:
         say(
-            f"\nNothing is written. {why}\n  next: mend what is named, or stay with the pin; the logs are in {work}"
+            f"\nNothing is written. {why}\n  next: fix what is named, or keep the pinned version; the logs are in {work}"
         )
         return 1
     if options.no_runs or options.only_try:

@@ -39,7 +39,7 @@ def shipped(info: Mapping[str, Any], version: str, folders: Folders, before: Cat
     """Read `/object_info` into a catalogue that no host's files and devices are in."""
     here = {n: told for n, told in info.items() if _ELSEWHERE not in told.get("python_module", "")}
     found = from_object_info(here, comfyui=version)
-    # The server lists folders of its input folder to some nodes, and tells of them in no other place.
+    # For some nodes the server lists the folders of its input folder; nothing else names them.
     known = {
         str(option)
         for name, node in before.nodes.items()

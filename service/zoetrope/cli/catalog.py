@@ -49,8 +49,8 @@ def record(engine: str, output: str | None) -> int:
 def drift(options: Options, old: str, new: str | None, node: tuple[str, ...]) -> int:
     """Show changes of nodes that can break a workflow made for the first version in the second.
 
-    The second is 0.33.0 by default. It and 0.27.1 are recorded with all their nodes, 0.3.64 and 0.8.0 with those that
-    the recipes use.
+    The second is the pinned version by default. The newest two recorded versions have all their nodes, 0.3.64 and
+    0.8.0 those that the recipes use.
     """
     import msgspec
 

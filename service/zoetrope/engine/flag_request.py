@@ -45,7 +45,7 @@ class FlagRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class FlagRequests:
-    """Asks for flags; what was asked for stays until somebody removes its file in the state folder."""
+    """Asks for flags; a request stays until its file in the state folder is removed."""
 
     def __init__(self, engines: Iterable[EngineSettings], folder: Path) -> None:
         self._engines = {each.name: each for each in engines if each.flag_request is not None}

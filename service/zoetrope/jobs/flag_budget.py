@@ -21,7 +21,7 @@ from .stage_request import StageRequest
 
 log = logging.getLogger("zoetrope.jobs")
 
-# What a recipe enlarges has twice the edges, as far as nobody asks for more.
+# An upscaled video has twice the edges, unless a job asks for more.
 LARGER = 4
 
 

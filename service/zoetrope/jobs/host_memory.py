@@ -42,7 +42,7 @@ def _disk_swap(file: Path) -> int:
 
 def _limits(groups: Path, unit: str) -> Iterator[int]:
     """Give each limit from a unit's group up to the top; a unit that does not run has no group."""
-    # Where our units are; a slice of somebody else's may be deeper.
+    # Our units are at this depth; a unit in a slice of its own may be deeper.
     found = [*groups.glob(f"*.slice/{unit}"), *groups.glob(f"*.slice/*.slice/{unit}")]
     for place in found[:1]:
         for group in (place, *place.parents):

@@ -77,7 +77,7 @@ def gib(size: int) -> str:
 
 
 def pinned_limit(version: str, host: HostMemory) -> int:
-    """Say how much ComfyUI of a version pins at most on Linux; a version that nobody knows pins the most."""
+    """Say how much ComfyUI of a version pins at most on Linux; an unknown version counts as the one that pins most."""
     known = _number(version)
     # 0.35.0 takes the control group's limit for the host's memory (ComfyUI PR 15927), earlier ones do not see it.
     limited = known is not None and known >= (0, 35) and host.limit is not None
