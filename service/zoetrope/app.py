@@ -114,6 +114,13 @@ class App:
                     break
                 again.clear()
                 work = await self._reload(work)
+            if work.done() and work.cancelled():
+                # Nobody asked for it, and an end without an error would pass for the one that was asked for.
+                raise ZoetropeError(
+                    "The service's own work was cancelled from within.",
+                    "The next start goes on where it was; please report this.",
+                    key="work-cancelled",
+                )
         finally:
             self._notifier.stopping()
             stopping.cancel()
