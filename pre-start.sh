@@ -418,7 +418,7 @@ link_models() {
 # version changes, what is there is kept beside it. Nothing has it open now.
 keep_database() {
   local file=$ZOETROPE_BASE/user/comfyui.db mark=$ZOETROPE_BASE/user/.zoetrope-version version='' last='' copy part
-  version=$(sed -nE 's/^__version__ = "([A-Za-z0-9.+-]+)"$/\1/p' "$ZOETROPE_COMFYUI/comfyui_version.py" 2>/dev/null || true)
+  version=$("$ZOETROPE_PYTHON" "$runtime/publish.py" version "$ZOETROPE_COMFYUI")
   [[ -n $version && $check -eq 0 ]] || return 0
   if [[ -r $mark ]]; then read -r last <"$mark" || true; fi
   [[ $last != "$version" ]] || return 0
@@ -434,7 +434,8 @@ keep_database() {
       }
     done
   fi
-  printf '%s\n' "$version" >"$mark.part" && mv -f "$mark.part" "$mark"
+  { printf '%s\n' "$version" >"$mark.part" && mv -f "$mark.part" "$mark"; } 2>/dev/null ||
+    warn database "$mark cannot be written: the next start copies ComfyUI's database again." "Make room in $ZOETROPE_BASE."
 }
 
 # While a clock profile is in force, a short test of the kernels runs under it too, at every start: a result

@@ -9,6 +9,13 @@ let
     config.allowUnfreePredicate = import ./unfree.nix { inherit lib; };
   };
   packages = import ./packages { inherit pkgs; };
+  # For what runs in a checkout. The user's own come first: their Nix fits the daemon.
+  tools = lib.makeBinPath [
+    pkgs.git
+    pkgs.gnumake
+    pkgs.nix
+    pkgs.python312
+  ];
   each = folder: f: lib.mapAttrs' (
     file: _: lib.nameValuePair (lib.removeSuffix ".nix" file) (f (folder + "/${file}"))
   ) (lib.filterAttrs (file: _: lib.hasSuffix ".nix" file) (builtins.readDir folder));
@@ -37,18 +44,11 @@ in
       program = "${pkgs.writeShellScript "zoetrope-demo" ''exec ${packages.zoetrope}/bin/zoetrope demo "$@"''}";
       meta.description = "Shows how a picture becomes a video, without a GPU";
     };
-    # What the tests of a plain checkout cannot show, in one go. The user's own Nix comes first: it fits the daemon.
+    # What the tests of a plain checkout cannot show, in one go.
     prove = {
       type = "app";
       program = "${pkgs.writeShellScript "zoetrope-prove" ''
-        export PATH=$PATH:${
-          lib.makeBinPath [
-            pkgs.git
-            pkgs.gnumake
-            pkgs.nix
-            pkgs.python312
-          ]
-        }
+        export PATH=$PATH:${tools}
         export ZOETROPE_NIXPKGS_LIB=${nixpkgs}/lib
         exec ${pkgs.python312}/bin/python3 ${./prove.py} "$@"
       ''}";
@@ -59,14 +59,7 @@ in
       type = "app";
       program = "${pkgs.writeShellScript "zoetrope-bump" ''
         test -f nix/bump/__main__.py || { echo "Run it in a checkout of zoetrope." >&2; exit 2; }
-        export PATH=${
-          lib.makeBinPath [
-            pkgs.git
-            pkgs.gnumake
-            pkgs.nix
-            pkgs.python312
-          ]
-        }:$PATH
+        export PATH=$PATH:${tools}
         make --silent env && exec .venv/bin/python nix/bump "$@"
       ''}";
       meta.description = "Moves the pin of ComfyUI or a node pack, and proves it first";

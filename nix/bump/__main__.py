@@ -11,7 +11,7 @@ are written here after the last step has passed:
 
   source         version, revision and hash: computed by Nix where the source is whole, else as published (--hash, --basis)
   requirements   what it asks of Python, against what the pin asked for
-  wheels         resolved anew; only what is asked for in other words may move
+  wheels         resolved anew; only what the needs no longer admit may move
   start          the engine starts on the CPU and says its version
   catalogue      its nodes are recorded and compared with the pinned ones
   recipes        every shipped graph fits the recorded nodes
@@ -43,8 +43,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "service/runtime"))
 import candidate
 import flags
 import lock
+import publish
 from stop import Stopped
-from trees import copy_checkout, fetch, graphs, nix_hash, place, version_of, whole_revision
+from trees import copy_checkout, fetch, graphs, nix_hash, place, whole_revision
 from trial import check, end, free_port, prepare, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,7 +141,7 @@ class Bump:
         self.folder = Path(folder).resolve()
         self.comfyui = self.folder if self.name == "comfyui" else Path(options.comfyui).resolve()
         if self.name == "comfyui":
-            said = version_of(self.folder)
+            said = publish.comfyui_version(self.folder) or "no ComfyUI"
             if said != options.version:
                 raise Stopped(f"the tree says that it is {said}, not {options.version}")
         rev = options.rev or whole_revision(self.folder)
@@ -198,14 +199,11 @@ class Bump:
             self.note(f"asks for {line}")
 
     def wheels(self) -> None:
-        """Resolve what is needed; only what is asked for in other words moves."""
+        """Resolve what is needed; only what its needs no longer admit moves."""
         made = candidate.moved(self.pins, self.name, self.pin, self.needs)
-        kept = candidate.loosened(
-            lock.constraints(self.pins), self.pins["needs"][self.name], self.needs, self.pins
-        )
-        found = lock.entries(
-            lock.resolve(lock.wanted(made), made["python"], kept), made["python"], "index"
-        )
+        python = made["python"]
+        report = lock.resolve(lock.wanted(made), python, lock.constraints(made))
+        found = lock.entries(report, python, "index")
         found = lock.settled(found, self.pins["wheels"])
         by_hand = {name: w for name, w in made["wheels"].items() if w["source"] != "PyPI"}
         for name in sorted(found.keys() | (made["wheels"].keys() - by_hand.keys())):

@@ -48,35 +48,6 @@ def moved(pins: Pins, source: str, pin: Mapping[str, str], asked: list[str]) -> 
     return made
 
 
-def loosened(
-    kept: Iterable[str], before: Iterable[str], after: Iterable[str], pins: Pins
-) -> list[str]:
-    """Leave out the constraints of what a source asks for in other words than before, and of what that alone needs."""
-    old = {canonicalize_name(Requirement(line).name): line for line in before}
-    new = {canonicalize_name(Requirement(line).name): line for line in after}
-    free = {name for name, line in new.items() if old.get(name) != line}
-    free |= _alone(free, pins)
-    return [line for line in kept if canonicalize_name(Requirement(line).name) not in free]
-
-
-def _alone(roots: set[str], pins: Pins) -> set[str]:
-    """Give the wheels that nothing needs but these, at whatever distance."""
-    edges = {name: set(wheel.get("requires", ())) for name, wheel in pins["wheels"].items()}
-    asked = {
-        canonicalize_name(Requirement(n).name) for each in pins["needs"].values() for n in each
-    }
-    found: set[str] = set()
-    while True:
-        below = {name for each in roots | found for name in edges.get(each, ())} - roots - found
-        needed = {n for name, wants in edges.items() if name not in roots | found for n in wants}
-        # Of two that need each other both must be let go, or neither ever is.
-        needed -= {n for name in below for n in edges.get(name, ())} - asked
-        more = below - needed - asked
-        if not more:
-            return found
-        found |= more
-
-
 def recorded(text: str, source: str, rev: str, files: Mapping[str, list[str]]) -> str:
     """Write a source's part of the record of requirements anew, and leave everything else of the text."""
     lines = [f"[sources.{source}]", f'rev = "{rev}"', f"[sources.{source}.files]"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import shutil
 import subprocess
 import tempfile
@@ -34,16 +33,6 @@ def graphs(tree: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         graph = json.loads(file.read_text())
         nodes = {k: n for k, n in graph.items() if isinstance(n, dict) and "class_type" in n}
         yield f"{file.parent.name}/{file.name}", nodes
-
-
-def version_of(folder: Path) -> str:
-    """Read a ComfyUI's version from its own code."""
-    try:
-        text = (folder / "comfyui_version.py").read_text()
-    except OSError as error:
-        raise Stopped(f"{folder} is no ComfyUI: {error}") from error
-    found = re.search(r'__version__ = "([^"]+)"', text)
-    return found[1] if found else "unknown"
 
 
 def whole_revision(folder: Path) -> str | None:

@@ -1,6 +1,7 @@
 """Turns what pre-start.sh found into launch flags, a report for the service and a summary for the journal.
 
     publish.py runtime                    print the identity of this Python's attention packages
+    publish.py version COMFYUI            print its version; nothing if it does not say
     publish.py unknown COMFYUI WORDS      print the words that are no flags of this ComfyUI
     publish.py write RUN INSTANCE         read facts from stdin; write RUN/INSTANCE.json and .env
     publish.py show RUN INSTANCE          the same, and write nothing
@@ -342,6 +343,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run one of the commands."""
     if list(arguments) == ["runtime"]:
         print(identity())
+        return 0
+    if arguments[:1] == ["version"] and len(arguments) == 2:
+        print(comfyui_version(Path(arguments[1])))
         return 0
     if arguments[:1] == ["unknown"] and len(arguments) > 1:
         words = [word for each in arguments[2:] for word in each.split()]

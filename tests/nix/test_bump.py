@@ -293,17 +293,6 @@ def test_a_whole_checkout_says_its_own_revision(bump, tmp_path):
     assert trees.whole_revision(tmp_path.parent) is None
 
 
-def test_only_what_is_asked_for_in_other_words_may_move_and_what_that_alone_needs(candidate):
-    wheels = {"a": ["part", "numpy"], "part": ["deep"], "deep": [], "b": ["numpy"], "numpy": []}
-    pins = {
-        "wheels": {name: {"requires": requires} for name, requires in wheels.items()},
-        "needs": {"x": ["a==1", "b>=1"]},
-    }
-    kept = ["a==1", "b==1", "C.d==1", "part==1", "deep==1", "numpy==1"]
-    moved = candidate.loosened(kept, ["a==1", "b>=1"], ["a==2", "b>=1", "c-d>=2"], pins)
-    assert moved == ["b==1", "numpy==1"]
-
-
 def test_a_resolver_that_finds_nothing_stops_it_with_its_words_above(
     run, bump, checkout, monkeypatch, capsys
 ):

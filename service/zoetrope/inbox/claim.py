@@ -261,7 +261,7 @@ class Claims:
         """
         with self._tree() as tree:
             strange = [p for p in claim.pictures if _hash(tree, claim.at(p)) not in known]
-            if not (claim.moved and strange):
+            if not strange:
                 return claim
             pictures = tuple(path for path in claim.pictures if path not in strange)
             # A ticket of its own name alone would wait in the inbox for the next picture of that name.
