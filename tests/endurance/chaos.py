@@ -153,6 +153,8 @@ class Actors:
         self.world.engine.kill()
 
     def _stop(self) -> None:
+        if self._process.poll() is not None:
+            return  # a round that was settled has ended it
         # Before it can take a signal, it just ends by it.
         wait_for(f"{self.world.service.url}/healthz", self._process)  # type: ignore[arg-type]
         self.part.promise(self.world.service.stop() == 0, "the service did not end well")
