@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.service import RECIPES
 from zoetrope import app
-from zoetrope.errors import LedgerError
+from zoetrope.errors import LedgerError, ZoetropeError
 from zoetrope.graphs.shelf import Recipes, load, of_host
 from zoetrope.graphs.versions import Versions
 from zoetrope.notifier import Notifier
@@ -259,6 +259,21 @@ async def test_a_ledger_that_does_not_answer_at_the_start_is_waited_for(
     assert not broken
     stop.set()
     await running
+
+
+async def test_work_that_is_cancelled_from_within_is_no_ordinary_stop(
+    tmp_path, config, monkeypatch
+):
+    async def cancelled(*_):
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Ledger, "open", cancelled)
+    (tmp_path / "state").mkdir()
+    service = app.App(parse(config.read_text(), "test.toml"), Heard())
+    async with asyncio.timeout(60):
+        with pytest.raises(ZoetropeError) as told:
+            await service.run(asyncio.Event())
+    assert told.value.reason.key == "work-cancelled"
 
 
 async def test_what_an_earlier_part_still_removes_after_a_reload_is_no_version_of_a_new_job(
