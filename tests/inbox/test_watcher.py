@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from tests.inbox.conftest import until
+from zoetrope.inbox import scan
 from zoetrope.inbox.watcher import ROOT_SECONDS, Watcher
 from zoetrope.mounts import read_table
 from zoetrope.settings import InboxSettings
@@ -419,6 +420,32 @@ def test_a_file_that_only_its_owner_can_read_is_named_and_left():
         assert run.returncode == 0, run.stderr
         assert run.stderr.count("secret.png cannot be read") == 1
         assert (Path(folder) / "secret.png").exists()
+
+
+async def test_a_scan_from_before_claims_were_sorted_out_hands_out_nothing(
+    settings, inbox, monkeypatch
+):
+    """It has not seen the ticket that was put back while it looked."""
+    (inbox / "dog.png").write_bytes(b"x")
+    os.utime(inbox / "dog.png", (1e9, 1e9))
+    loop, real, put_back = asyncio.get_running_loop(), scan.scan, []
+
+    def stale(*asked):
+        found = real(*asked)
+        if not put_back:
+            put_back.append(True)
+            (inbox / "dog.toml").write_text("seed = 8")
+            loop.call_soon_threadsafe(running.watcher.hand_out)
+        return found
+
+    monkeypatch.setattr("zoetrope.inbox.scan.scan", stale)
+    running = Running(settings)
+    running.watcher.on_appearance = lambda: None
+    try:
+        await until(lambda: running.drops)
+        assert [drop.paths for drop in running.drops] == [("dog.png", "dog.toml")]
+    finally:
+        await running.stop()
 
 
 async def test_a_mistake_of_ours_does_not_end_the_watching(start, inbox, monkeypatch, caplog):

@@ -310,6 +310,7 @@ class Watcher:
         folders = tuple(folders)
         whole = folders == ("",)
         began = self._scan_began = self._clock()
+        in_order = self._sorted  # what is put back meanwhile, this scan may have missed
         try:
             found = await self._disk(partial(disk.scan, self._root, folders))
         except OSError as error:
@@ -327,7 +328,8 @@ class Watcher:
         self._poll_due = now + max(pause, _SCAN_SHARE * self._scan_seconds)
         self._folders = {**({} if whole and found.whole else self._folders), **found.folders}
         if whole:
-            self._scan_due = now + self._settings.rescan_seconds
+            if self._sorted == in_order:
+                self._scan_due = now + self._settings.rescan_seconds
             self._last_scan = self._wall()
             self._problem = None if found.whole else crowded(disk.MAX_FILES, disk.MAX_FOLDERS)
             if self._settings.watch == "auto":
@@ -345,7 +347,7 @@ class Watcher:
                 ready.append(path)
         if found.whole:
             self._reconcile(found, folders, now, whole=whole)
-        if whole and self._sorted and not self._open:
+        if whole and in_order and self._sorted and not self._open:
             self._open = True
             self._fresh.set()
         await self._confirm(ready)
