@@ -3,6 +3,7 @@
 let
   inherit (lib) mkDefault mkOption types;
   hostUsers = config.users.users;
+  hostGroups = config.users.groups;
   word = types.oneOf [
     types.bool
     types.int
@@ -60,18 +61,23 @@ let
     type = types.anything;
     default = { };
   };
-  named = mkOption { type = types.str; };
+  # A field of a line in /etc/passwd, and no longer than NixOS takes.
+  entry = types.strMatching "[^:\n]{0,31}";
+  named = mkOption { type = entry; };
   flag = standard: mkOption {
     type = types.bool;
     default = standard;
   };
   # Nothing else: NixOS takes no option of a user that it does not know.
-  user = { name, ... }: {
+  user = { name, config, ... }: {
     options = {
       enable = flag true;
       name = named;
       description = text;
-      group = text;
+      group = mkOption {
+        type = entry;
+        default = "";
+      };
       extraGroups = names;
       isNormalUser = flag false;
       isSystemUser = flag false;
@@ -85,7 +91,14 @@ let
         default = null;
       };
     };
-    config.name = mkDefault name;
+    config = lib.mkMerge [
+      { name = mkDefault name; }
+      (lib.mkIf config.isNormalUser {
+        group = mkDefault "users";
+        createHome = mkDefault true;
+        home = mkDefault "/home/${config.name}";
+      })
+    ];
   };
   # As NixOS does: who names a group is in its list of members, but for whom it is the first group.
   group = { name, config, ... }: {
@@ -182,6 +195,15 @@ in
     services.xserver = free;
     system = free;
   };
+  # What every host has.
+  config.users = {
+    groups = lib.genAttrs [ "audio" "input" "nogroup" "render" "root" "users" "video" "wheel" ] (_: { });
+    users.root = {
+      isSystemUser = true;
+      group = "root";
+      home = "/root";
+    };
+  };
   # As NixOS asks of each user.
   config.assertions = lib.concatLists (
     lib.mapAttrsToList (name: user: [
@@ -192,6 +214,10 @@ in
       {
         assertion = !user.enable || user.isNormalUser || user.group != "";
         message = "users.users.${name}.group is unset. This used to default to nogroup, but this is unsafe.";
+      }
+      {
+        assertion = user.group == "" || lib.elem user.group (lib.mapAttrsToList (_: group: group.name) hostGroups);
+        message = "The following users have a primary group that is undefined: ${name}";
       }
     ]) hostUsers
   );

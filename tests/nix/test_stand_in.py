@@ -143,6 +143,12 @@ def test_a_user_or_group_has_the_options_that_nixos_knows_and_no_other(text):
         host(extra=f"{{ users = {{ {text} }}; }}")
 
 
+@pytest.mark.parametrize("name", ["a:b", "a\\nb", "a" * 32])
+def test_a_user_has_a_name_that_fits_into_its_line(name):
+    with pytest.raises(NixError, match="is not of type"):
+        host(extra=f'{{ users.users.x = {{ isNormalUser = true; name = "{name}"; }}; }}')
+
+
 @pytest.mark.parametrize("name", ["network", "a b.service", "x.services"])
 def test_what_a_unit_waits_for_has_the_name_of_a_unit(name):
     with pytest.raises(NixError, match="is not of type"):
@@ -155,7 +161,9 @@ def test_a_user_is_either_the_system_s_or_a_person_and_has_a_group():
             "failed"
         ]
 
-    assert failed('ada.isNormalUser = true; ben = { isSystemUser = true; group = "ben"; };') == []
+    assert failed('ada.isNormalUser = true; ben = { isSystemUser = true; group = "video"; };') == []
+    (missing,) = failed('ben = { isSystemUser = true; group = "ben"; };')
+    assert missing.endswith("have a primary group that is undefined: ben")
     (neither,) = failed('ada.group = "users";')
     assert neither.startswith("Exactly one of users.users.ada.isSystemUser")
     (groupless,) = failed("ada.isSystemUser = true;")
