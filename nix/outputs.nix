@@ -49,7 +49,7 @@ in
       type = "app";
       program = "${pkgs.writeShellScript "zoetrope-prove" ''
         export PATH=$PATH:${tools}
-        export ZOETROPE_NIXPKGS_LIB=${nixpkgs}/lib
+        export ZOETROPE_NIXPKGS=${nixpkgs} ZOETROPE_NIXPKGS_LIB=${nixpkgs}/lib
         exec ${pkgs.python312}/bin/python3 ${./prove.py} "$@"
       ''}";
       meta.description = "Evaluates, builds and boots all of it, and writes a report for an issue";

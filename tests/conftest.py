@@ -22,7 +22,7 @@ NEEDS = {
     "nixpkgs": "ZOETROPE_NIXPKGS_LIB",
 }
 
-LEFT_OUT = pytest.StashKey[int]()
+LEFT_OUT = pytest.StashKey[tuple[int, set[str]]]()
 
 # How long an example takes, or the making of one, is the machine's matter.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -77,22 +77,27 @@ def both_forms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         pytest.skip("this kernel has no openat2")
 
 
+def needed(item: pytest.Item) -> list[str]:
+    """Name the variables that a test's markers need; a marker may name another than the usual one."""
+    found = [(variable, item.get_closest_marker(name)) for name, variable in NEEDS.items()]
+    return [str(mark.args[0]) if mark.args else variable for variable, mark in found if mark]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out = [
-        item
-        for item in items
-        if any(item.get_closest_marker(m) and not os.environ.get(v) for m, v in NEEDS.items())
-    ]
-    config.stash[LEFT_OUT] = len(left_out)
+    left_out = [item for item in items if not all(map(os.environ.get, needed(item)))]
+    missing = {variable for item in left_out for variable in needed(item)} - set(os.environ)
+    config.stash[LEFT_OUT] = (len(left_out), missing)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
-    if count := config.stash.get(LEFT_OUT, 0):
-        names = ", ".join(f"{m} (set {v})" for m, v in NEEDS.items() if not os.environ.get(v))
-        terminalreporter.write_line(f"{count} tests were left out, for want of: {names}")
+    count, missing = config.stash.get(LEFT_OUT, (0, set()))
+    if count:
+        terminalreporter.write_line(
+            f"{count} tests were left out: set {', '.join(sorted(missing))}"
+        )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -7,9 +7,9 @@
   fakes ? true,
   # A module of a test's own.
   extra ? { },
+  pkgs ? import ./pkgs.nix { inherit lib zoetrope; },
 }:
 let
-  pkgs = import ./pkgs.nix { inherit lib zoetrope; };
   fake = {
     config.services.zoetrope = {
       package = lib.mkDefault pkgs.fakes.zoetrope;

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -56,7 +57,7 @@ def test_every_wheel_has_the_hash_that_the_index_names():
 
 
 @pytest.mark.system("nix-build")
-def test_nix_fetches_a_wheel_and_takes_no_other():
+def test_nix_fetches_a_wheel_by_its_own_route_and_takes_no_other():
     found = links(SMALL)
     name, address = next(
         (name, url)
@@ -67,11 +68,33 @@ def test_nix_fetches_a_wheel_and_takes_no_other():
     right = WHEELS[name]["hash"]
     digit = "A" if right[10] != "A" else "B"
     wrong = right[:10] + digit + right[11:]
-    fetch = 'import <nix/fetchurl.nix> {{ url = "{}"; hash = "{}"; name = "{}"; }}'
-    path = nix("nix-build", "--no-out-link", "-E", fetch.format(address, right, "right.whl"))
-    assert lock.sri(lock.hash_of(lock.Path(path.strip()))) == right
+    # The product's own function, with the address of this machine's index in the place of nixpkgs' form of it.
+    fetch = f"""
+      {{ hash }}:
+      let
+        lib = import {ROOT}/tests/nix/lib.nix;
+        pin = (builtins.fromJSON (builtins.readFile {ROOT}/nix/pins.json)).wheels.{name};
+        fetchPypi = given: import <nix/fetchurl.nix> {{
+          url = "{address}";
+          inherit (given) hash;
+          name = with given; "${{pname}}-${{version}}-${{python}}-${{abi}}-${{platform}}.whl";
+        }};
+        fetchWheel = import {ROOT}/nix/packages/fetch-wheel.nix {{
+          inherit lib fetchPypi;
+          fetchurl = throw "the index is not GitHub";
+          wheelTags = import {ROOT}/nix/wheel-tags.nix;
+        }};
+      in
+      fetchWheel (pin // {{ inherit hash; }})
+    """
+    command = ("nix-build", "--no-out-link", "-E", fetch, "--argstr", "hash")
+    path = lock.Path(nix(*command, right).strip())
+    assert lock.sri(lock.hash_of(path)) == right
+    assert path.name.endswith(f"-{WHEELS[name]['file']}")
+    with zipfile.ZipFile(path) as wheel:
+        assert wheel.testzip() is None
     with pytest.raises(NixError, match="hash mismatch"):
-        nix("nix-build", "--no-out-link", "-E", fetch.format(address, wrong, "wrong.whl"))
+        nix(*command, wrong)
 
 
 def test_the_needs_of_each_pack_are_met_by_the_lock():

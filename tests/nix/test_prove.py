@@ -72,6 +72,7 @@ class Checkout:
             "PATH": f"{self.fake}:{os.environ['PATH']}",
             "FAKE": str(self.fake),
             "HOME": str(self.folder.parent),
+            "ZOETROPE_NIXPKGS": "/nixpkgs",
             "ZOETROPE_NIXPKGS_LIB": "/nixpkgs/lib",
         }
         return subprocess.Popen(
@@ -109,7 +110,7 @@ def checkout(tmp_path):
     return Checkout(tmp_path)
 
 
-PROVEN = ("evaluate", "package comfyui", "package torch", "examples", "stand-in")
+PROVEN = ("evaluate", "package comfyui", "package torch", "examples", "stand-in", "built")
 
 
 def test_everything_is_run_once_and_the_report_says_on_what(checkout):
@@ -209,12 +210,15 @@ def test_a_flake_that_does_not_evaluate_is_reported_and_the_rest_tried(checkout)
     assert "attribute lib missing" in checkout.report
 
 
-def test_tests_that_were_all_skipped_prove_nothing(checkout):
+@pytest.mark.parametrize(
+    ("part", "variable"), [("stand-in", "ZOETROPE_NIXPKGS_LIB"), ("built", "ZOETROPE_NIXPKGS")]
+)
+def test_tests_that_were_all_skipped_prove_nothing(checkout, part, variable):
     checkout.program(checkout.folder / ".venv/bin/python", "#!/bin/sh\necho 48 skipped in 1s")
-    assert checkout.run("--only", "stand-in").returncode == 1
-    assert checkout.results() == {"stand-in": "failed"}
-    assert checkout.run("--only", "stand-in", ZOETROPE_NIXPKGS_LIB="").returncode == 0
-    assert checkout.results() == {"stand-in": "not run"}
+    assert checkout.run("--only", part).returncode == 1
+    assert checkout.results() == {part: "failed"}
+    assert checkout.run("--only", part, **{variable: ""}).returncode == 0
+    assert checkout.results() == {part: "not run"}
 
 
 def test_without_nix_or_outside_of_a_checkout_it_says_so(checkout):

@@ -50,20 +50,23 @@ class Machine:
     def __init__(
         self,
         folder: Path,
-        settings: str,
+        settings: str = "",
         *,
         binds: Mapping[Path, str] | None = None,
+        found: Mapping[str, Any] | None = None,
         **more_units: str,
     ) -> None:
-        """Evaluate a host; `binds` are seen in it at these paths, `more_units` are unit files beside its own."""
+        """Evaluate a host, unless it was found already; `binds` are seen in it at these paths, `more_units` are unit files beside its own."""
         self._binds = dict(binds or {})
         self.folder = folder
         self.srv = folder / "srv"
         self.units = folder / "units"
-        extra = f"{{ pkgs, lib, ... }}: {{ services.zoetrope = {{ {PACKAGES} {settings} }}; }}"
-        found = host(extra=extra)
+        if found is None:
+            extra = f"{{ pkgs, lib, ... }}: {{ services.zoetrope = {{ {PACKAGES} {settings} }}; }}"
+            found = host(extra=extra)
+            build(extra=extra)
         assert found["failed"] == []
-        build(extra=extra)
+        folder.mkdir(exist_ok=True)
         self.etc: dict[str, str] = found["etc"]
         self.polkit: str = found["polkit"]
         write(found["units"] | more_units, self.units)
