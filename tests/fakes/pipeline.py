@@ -26,6 +26,7 @@ from zoetrope.graphs.shelf import Recipes
 from zoetrope.graphs.versions import Versions
 from zoetrope.jobs import owed
 from zoetrope.jobs.conductor import Conductor
+from zoetrope.jobs.memory_budget import HostMemory
 from zoetrope.jobs.outages import Outages
 from zoetrope.jobs.outbox import Outbox
 from zoetrope.jobs.outbox_identity import OutboxIdentity
@@ -89,6 +90,7 @@ class Pipeline:
         self.changed = asyncio.Event()
         self.embed_graph = False
         self.flag_folder: Path | None = None  # where flags are asked for
+        self.memory: HostMemory | None = None  # of the host, as the kernel says
         self.jobs_settings = JobsSettings(patience_seconds=20)
         self.lint_settings = LintSettings()
         self.models_settings = ModelsSettings()
@@ -150,6 +152,7 @@ class Pipeline:
             hashes=self.hashes,
             places=self.places,
             outages=self.outages,
+            memory=lambda _: self.memory,
         )
         self.answers = ShareAnswers(
             self.settings.outbox.path,

@@ -74,7 +74,7 @@ def test_what_cannot_be_worked_out_asks_for_nothing_and_says_why(make, monkeypat
     budget, words, _ = make(0)
     assert words == []
     assert budget.of(budget.engines[0]).key == "memory-unknown"
-    monkeypatch.setattr("zoetrope.jobs.flag_budget.catalogue", lambda _: {})
+    monkeypatch.setattr("zoetrope.jobs.stage_memory.catalogue", lambda _: {})
     found = make(64)[0]
     reason = found.of(found.engines[0])
     assert isinstance(reason, Reason)

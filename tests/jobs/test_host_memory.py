@@ -7,7 +7,7 @@ UNIT = "zoetrope-comfyui@0.service"
 MEMINFO = "MemTotal:       32768 kB\nMemAvailable:   20000 kB\nHugePages_Total:       0\n"
 SWAPS = (
     "Filename\tType\tSize\tUsed\tPriority\n"
-    "/dev/nvme0n1p3 partition 8192 0 -2\n/dev/zram0 partition 4096 0 100\n/swap file 1024 0 -3\n"
+    "/dev/nvme0n1p3 partition 8192 2048 -2\n/dev/zram0 partition 4096 0 100\n/swap file 1024 0 -3\n"
 )
 
 
@@ -26,7 +26,28 @@ def limit(root, group, text):
 
 
 def test_compressed_memory_is_no_swap(root):
-    assert read(UNIT, root) == HostMemory(total=32 << 20, disk_swap=9 << 20)
+    assert read(UNIT, root) == HostMemory(
+        total=32 << 20, disk_swap=9 << 20, available=20000 << 10, swap_free=7 << 20
+    )
+
+
+def test_what_the_engine_holds_is_what_no_other_program_can_have(root):
+    """Pages of files are available anyway."""
+    assert read(UNIT, root).held is None  # the first version of control groups
+    groups = root / "sys/fs/cgroup"
+    groups.mkdir(parents=True)
+    (groups / "cgroup.controllers").write_text("cpu memory\n")
+    assert read(UNIT, root).held == 0  # it does not run
+    assert read("", root).held is None
+    folder = groups / "system.slice/system-zoetrope.slice" / UNIT
+    folder.mkdir(parents=True)
+    for text, held in (
+        ("anon 5000\nfile 70000\nkernel 9\nshmem 24\n", 5024),
+        ("anon many\nshmem 1\n", None),
+        ("rss 5000\n", None),
+    ):
+        (folder / "memory.stat").write_text(text)
+        assert read(UNIT, root).held == held
 
 
 def test_the_strictest_limit_over_the_unit_counts(root):

@@ -87,12 +87,14 @@ def test_the_limit_of_the_unit_counts_and_0_35_takes_it_for_the_hosts_memory():
 
 
 def test_a_stage_that_cannot_fit_is_named_with_its_numbers():
-    large = StageMemory(recipe="mine", stage="upscale", files={"a": GIB}, frames=40 * GIB)
+    large = StageMemory(recipe="mine", stage="upscale", files={"a": GIB}, frames=30 * GIB)
     budget = choose(host(32), [MEASURED, large], "0.33.0")
     assert (budget.fits, budget.stage) == (False, large)
-    assert "mine, stage upscale: 1.0 GiB of model files and 40.0 GiB of frames" in str(budget)
-    # What is not pinned can be swapped out.
+    assert "mine, stage upscale: 1.0 GiB of model files and 30.0 GiB of frames" in str(budget)
+    # What is not pinned can be swapped out, though not most of it.
     assert choose(host(32, swap=32 * GIB), [MEASURED, large], "0.33.0").fits
+    larger = StageMemory(recipe="mine", stage="upscale", files={"a": GIB}, frames=40 * GIB)
+    assert not choose(host(32, swap=64 * GIB), [MEASURED, larger], "0.33.0").fits
 
 
 SIZES = st.integers(0, 80 * GIB)

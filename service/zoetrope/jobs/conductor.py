@@ -23,9 +23,11 @@ from ..places import Places
 from ..settings import Settings
 from ..store.protocol import JobStore
 from ..store.retry import until_answered
-from . import duplicates, owed, recovery, work_note
+from . import duplicates, host_memory, owed, recovery, work_note
 from .absence import Absence
 from .lint_gate import LintGate
+from .memory_budget import HostMemory
+from .memory_gate import MemoryGate
 from .outages import Outages
 from .outbox import Outbox
 from .outbox_watch import OutboxWatch
@@ -71,6 +73,7 @@ class Conductor:
         tuner: Tuner | None = None,
         outages: Outages | None = None,
         flag_requests: FlagRequests | None = None,
+        memory: Callable[[str], HostMemory | None] = host_memory.read,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -82,6 +85,7 @@ class Conductor:
         self._places = places or Places.of_host()
         self._tuner = tuner
         self._gate = LintGate(settings)
+        self._memory = MemoryGate(settings, free_others=self._free_others, memory=memory)
         self._clock = clock
         self._queue = Queue(
             ledger,
@@ -283,10 +287,20 @@ class Conductor:
             clock=self._clock,
             tell=self._tell,
             gate=self._gate,
+            memory=self._memory,
             hashes=self._hashes,
             places=self._places,
             tuner=self._tuner,
         )
+
+    async def _free_others(self, engine: str) -> None:
+        """Have the idle engines of this host give up what they keep for their next job: another one needs it now."""
+        for worker in self._workers:
+            status = worker.status()
+            idle = status.up and not status.in_hand and not status.others
+            if worker.name != engine and worker.engine.here and idle:
+                with contextlib.suppress(ZoetropeError):
+                    await worker.engine.free()
 
     async def _recover(self, group: asyncio.TaskGroup) -> None:
         """Take up every job where it stands; what is wrong with one of them keeps no other."""

@@ -27,7 +27,10 @@ INTERRUPTED = frozenset({"interrupted"})
 # Memory ran out: the GPU's, the host's, or what of the host's can be pinned.
 # The kernel ended the engine's process for it: there is nothing to free, and the same again may end another one.
 KILLED = "oom-kill"
-HOST_MEMORY = frozenset({"host-oom", "pinned-memory", KILLED})
+# It was not sent, because it cannot fit: by the sums with no launch flags at all, or not with those in use.
+TOO_LARGE, TOO_LARGE_AS_STARTED = "host-memory", "launch-flags"
+UNSENT = frozenset({TOO_LARGE, TOO_LARGE_AS_STARTED})
+HOST_MEMORY = frozenset({"host-oom", "pinned-memory", KILLED}) | UNSENT
 MEMORY = HOST_MEMORY | {"oom"}
 # The only fallback of recipes that needs less of the host's memory; the others move work there from the GPU.
 SMALLER = "smaller"
@@ -149,7 +152,9 @@ def _next_fallback(failure: Failure, fallbacks: tuple[str, ...], means: Means) -
     if failure.kind == "pinned-memory":
         order = (FREE, *restart, *(each for each in means.offered if each == SMALLER))
     flags = means.flags or ()
-    if failure.kind == KILLED:
+    if failure.kind == TOO_LARGE:
+        order = tuple(each for each in means.offered if each == SMALLER)
+    elif failure.kind in (KILLED, TOO_LARGE_AS_STARTED):
         order = (*flags, *(each for each in means.offered if each == SMALLER))
     elif failure.kind in HOST_MEMORY and (flags or not FLAGS.keys().isdisjoint(fallbacks)):
         # Each flag takes a new process: another one without a new flag would be the same again.
@@ -158,8 +163,11 @@ def _next_fallback(failure: Failure, fallbacks: tuple[str, ...], means: Means) -
         if fallback not in fallbacks:
             ask = fallback if fallback in flags else ""
             anew = fallback == RESTART or bool(ask)
-            free = not anew and failure.kind != KILLED
+            free = not anew and failure.kind not in (KILLED, *UNSENT)
             return Again((*fallbacks, fallback), free=free, restart=anew, ask=ask)
+    if failure.kind in UNSENT:
+        tried = f" Tried: {', '.join(fallbacks)}." if fallbacks else ""
+        return GiveUp(Reason(failure.kind, f"{failure.message}{tried}", _UNSENT[failure.kind]))
     tried = ", ".join(fallbacks) or "nothing"
     memory, step = _MEMORY_WORDS[failure.kind]
     if failure.kind in HOST_MEMORY and means.flags is not None:
@@ -177,6 +185,15 @@ _ASKED = (
     "The service has asked ComfyUI's start for all flags that save the host's memory (zoetrope health says which are"
     " in use). Ask for a smaller size or fewer frames, or give the host more memory or swap, then retry."
 )
+MORE = (
+    "Give the host that much more memory or swap, raise MemoryMax of ComfyUI's unit where it is set, or ask for a"
+    " smaller size or fewer frames, then retry."
+)
+OTHER_FLAGS = (
+    "Start ComfyUI with --disable-pinned-memory and without --disable-mmap (on NixOS:"
+    " services.zoetrope.comfyui.extraArgs), or ask for a smaller size or fewer frames, then retry."
+)
+_UNSENT = {TOO_LARGE: MORE, TOO_LARGE_AS_STARTED: OTHER_FLAGS}
 _MEMORY_WORDS = {
     "oom": (
         "the GPU's memory",

@@ -10,19 +10,14 @@ from ..engine.flag_request import Asked, FlagRequests, line
 from ..engine.report import EngineReport, known
 from ..errors import Reason, ZoetropeError
 from ..graphs.catalog import PINNED
-from ..graphs.loaders import loaded
 from ..graphs.shelf import Recipes
-from ..models.manifest import Model, catalogue
 from ..settings import EngineSettings, Settings
 from . import host_memory
-from .memory_budget import BYTES_EACH_PIXEL, Budget, HostMemory, StageMemory, choose, gib
+from .memory_budget import Budget, HostMemory, StageMemory, choose, gib
 from .preflight import requests
-from .stage_request import StageRequest
+from .stage_memory import Sizes, stage_memory
 
 log = logging.getLogger("zoetrope.jobs")
-
-# An upscaled video has twice the edges, unless a job asks for more.
-LARGER = 4
 
 
 class FlagBudget:
@@ -80,28 +75,14 @@ class FlagBudget:
                 log.warning("%s cannot be asked for flags: %s", engine.name, error, extra=about)
 
     def _stages(self, found: EngineReport | None) -> Iterator[StageMemory]:
-        sizes = catalogue(self._settings.models)
+        sizes = Sizes(self._settings.models)
         wanted = self._settings.models.recipes
         size = found.memory if found is not None else ""
         for name in (self._settings.recipes.default,) if wanted is None else wanted:
             recipe = self._recipes.get(name)
             gigabytes = float(size) if size.isdecimal() else 0.0
             for request in requests(recipe, Ticket(recipe=name), gigabytes):
-                yield _stage(name, request, sizes)
-
-
-def _stage(name: str, request: StageRequest, sizes: dict[str, Model]) -> StageMemory:
-    graph = request.graph(request.names())
-    paths = (f"{loader.folder}/{file}" for loader, file in loaded(graph))
-    plan, expect = request.plan, request.spec.expect
-    pixels = plan.width * plan.height * (LARGER if expect.size == "larger" else 1)
-    frames = max(1, (plan.frames - 1) * expect.times + 1)
-    return StageMemory(
-        recipe=name,
-        stage=request.spec.name,
-        files={path: (sizes[path].bytes or 0) if path in sizes else 0 for path in paths},
-        frames=pixels * frames * BYTES_EACH_PIXEL,
-    )
+                yield stage_memory(request, sizes)
 
 
 def shortfall(budget: Budget) -> Reason:

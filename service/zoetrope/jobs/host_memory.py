@@ -18,11 +18,16 @@ def read(unit: str = "", root: Path = _ROOT) -> HostMemory | None:
         total = table["MemTotal"]
     except (OSError, UnicodeDecodeError, KeyError, ValueError):
         return None
-    limits = list(_limits(root / "sys/fs/cgroup", unit)) if unit else []
+    groups = root / "sys/fs/cgroup"
+    limits = list(_limits(groups, unit)) if unit else []
+    swap, used = _disk_swap(root / "proc/swaps")
     return HostMemory(
         total=total,
-        disk_swap=_disk_swap(root / "proc/swaps"),
+        disk_swap=swap,
         limit=min(limits) if limits else None,
+        available=table.get("MemAvailable"),
+        swap_free=max(0, swap - used),
+        held=_held(groups, unit) if unit else None,
     )
 
 
@@ -31,20 +36,42 @@ def _table(text: str) -> dict[str, int]:
     return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows if len(row) == 3}
 
 
-def _disk_swap(file: Path) -> int:
-    """Add up the swap that is no compressed memory."""
+def _disk_swap(file: Path) -> tuple[int, int]:
+    """Add up the swap that is no compressed memory, and what of it is used."""
     try:
-        rows = [line.split() for line in file.read_text(encoding="utf-8").splitlines()[1:]]
-        return sum(int(row[2]) * 1024 for row in rows if not row[0].startswith("/dev/zram"))
+        lines = file.read_text(encoding="utf-8").splitlines()[1:]
+        # A name with a blank in it stands as \\040.
+        rows = [line.split() for line in lines if not line.startswith("/dev/zram")]
+        return sum(int(row[2]) * 1024 for row in rows), sum(int(row[3]) * 1024 for row in rows)
     except (OSError, UnicodeDecodeError, IndexError, ValueError):
-        return 0
+        return 0, 0
+
+
+def _held(groups: Path, unit: str) -> int | None:
+    """Read what a unit's processes hold that no other program can have; nothing of a unit that does not run."""
+    if not (groups / "cgroup.controllers").is_file():
+        return None  # the first version of control groups, whose files have other names
+    total = 0
+    for place in _places(groups, unit):
+        try:
+            rows = dict(
+                line.split() for line in (place / "memory.stat").read_text("ascii").splitlines()
+            )
+            # Memory that is pinned for the GPU is anonymous as well. Pages of files are available anyway.
+            total += int(rows["anon"]) + int(rows["shmem"])
+        except (OSError, UnicodeDecodeError, KeyError, ValueError):
+            return None
+    return total
+
+
+def _places(groups: Path, unit: str) -> list[Path]:
+    """Find a unit's group; ours are at this depth, one in a slice of its own may be deeper."""
+    return [*groups.glob(f"*.slice/{unit}"), *groups.glob(f"*.slice/*.slice/{unit}")][:1]
 
 
 def _limits(groups: Path, unit: str) -> Iterator[int]:
     """Give each limit from a unit's group up to the top; a unit that does not run has no group."""
-    # Our units are at this depth; a unit in a slice of its own may be deeper.
-    found = [*groups.glob(f"*.slice/{unit}"), *groups.glob(f"*.slice/*.slice/{unit}")]
-    for place in found[:1]:
+    for place in _places(groups, unit):
         for group in (place, *place.parents):
             if group == groups.parent:
                 return

@@ -17,6 +17,13 @@ GIB = 1 << 30
 BASE = 3 * GIB
 # What the service, sshd and a desktop take.
 OTHERS = 4 * GIB
+# What has to be free at the end all the same: below it the kernel is busy with nothing else.
+RESERVE = GIB
+# How much of disk swap counts. What others hold and do not use goes there, and hardly more than half of it: pinned
+# memory never does. Where nothing is pinned ComfyUI's own does too, but what each step reads has to be in memory: with
+# more than a part of it on a disk a stage takes hours, and looks as if it stood still.
+SWAPPED_OTHERS = OTHERS // 2
+SWAPPED_PART = 4
 # Frames as ComfyUI has them: three colours of 4 bytes, and once more while they are scaled or written (81 frames of
 # 832x1216 took 2.1 GiB).
 BYTES_EACH_PIXEL = 3 * 4 * 2
@@ -31,12 +38,40 @@ class HostMemory(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     disk_swap: int = 0  # memory that is compressed instead is no more memory
     limit: int | None = None
+    available: int | None = None  # without swapping, as the kernel says; None where it does not
+    swap_free: int = 0  # of disk_swap
+    held: int | None = (
+        None  # by ComfyUI itself, of what is not available; None where that is not known
+    )
 
     @property
     def room(self) -> int:
-        """What ComfyUI may have while nothing is swapped out."""
-        room = max(0, self.total - OTHERS)
-        return room if self.limit is None else min(room, self.limit)
+        """What ComfyUI may have when no other program holds more than usual."""
+        return self._room(max(0, self.total - OTHERS), self.disk_swap, unpinned=False)
+
+    @property
+    def room_unpinned(self) -> int:
+        """The same where nothing of ComfyUI's is pinned."""
+        return self._room(max(0, self.total - OTHERS), self.disk_swap, unpinned=True)
+
+    @property
+    def most(self) -> int:
+        """What no host like this can exceed, whatever is stopped on it."""
+        return self._room(max(0, self.total - RESERVE), self.disk_swap, unpinned=True)
+
+    def now(self, *, unpinned: bool) -> int | None:
+        """Say what ComfyUI may have now, what it holds already included; None where that is not known."""
+        if self.available is None or self.held is None:
+            return None
+        free = max(0, self.available + self.held - RESERVE)
+        return self._room(free, self.swap_free, unpinned=unpinned)
+
+    def _room(self, free: int, swap: int, *, unpinned: bool) -> int:
+        swapped = min(swap, SWAPPED_OTHERS)
+        # No limit of a control group's counts what is swapped out of it.
+        own = min(swap - swapped, self.total // SWAPPED_PART) if unpinned else 0
+        room = free + swapped
+        return (room if self.limit is None else min(room, self.limit)) + own
 
 
 class StageMemory(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +152,7 @@ def choose(host: HostMemory, stages: Sequence[StageMemory], version: str) -> Bud
     for profile in PROFILES:
         needs = [(need(profile, stage, stages, pinned), stage) for stage in stages]
         most, largest = max(needs, key=lambda each: each[0])
-        # Where nothing is pinned all of it can be swapped out, which no limit of a control group's counts.
-        room = host.room + (host.disk_swap if profile == UNPINNED else 0)
+        room = host.room_unpinned if profile == UNPINNED else host.room
         budget = Budget(
             profile=profile,
             flags=_flags(profile, host),

@@ -56,10 +56,12 @@ def check_ticket(
     cards: Mapping[str, float],
     size: tuple[int, int] | None = None,
     abandoned: Callable[[], bool] = lambda: False,
+    memory_of: Callable[[StageRequest, str], Finding | None] = lambda *_: None,
 ) -> Preflight:
     """Read what a ticket would become on every engine, by name with the memory of its GPU.
 
-    `size` is the picture's, where there is one; `abandoned` says whether its sender has gone.
+    `size` is the picture's, where there is one; `abandoned` says whether its sender has gone, `memory_of` what is to
+    be said of the host's memory.
     """
     gate.need_packs(recipe)
     found = _Gathered()
@@ -74,6 +76,8 @@ def check_ticket(
                 request, engine, pictured=size is not None, effort=Effort(abandoned=abandoned)
             ):
                 found.add(finding, engine, stage)
+            if (lacking := memory_of(request, engine)) is not None:
+                found.add(lacking, engine, stage)
     return Preflight(findings=found.of(len(cards)), notes=tuple(notes), nodes=sum(nodes.values()))
 
 

@@ -40,6 +40,7 @@ from .environment import environment, names_in
 from .fallbacks import needs_free
 from .hand_over import hand_over
 from .lint_gate import LintGate
+from .memory_gate import MemoryGate
 from .outcome import DIED, FORGOTTEN, INTERRUPTED, REMOVED, Failed, Obsolete, Outcome, Postponed
 from .progress import Brings, Live, ProgressMeter, brought, eta, silence
 from .stage_request import StageRequest, outdated_stages, planned, size_key
@@ -73,6 +74,7 @@ class StageRun:
         clock: Callable[[], float],
         tell: Callable[[str, Live], None],
         gate: LintGate,
+        memory: MemoryGate,
         hashes: Hashes,
         places: Places,
         tuner: Tuner | None = None,
@@ -88,6 +90,7 @@ class StageRun:
         self._clock = clock
         self._tell = tell
         self._gate = gate
+        self._memory = memory
         self._hashes = hashes
         self._places = places
         self._tuner = tuner
@@ -251,6 +254,7 @@ class StageRun:
             if self._standstill():
                 return False
             await self._look_again(job, request)
+        await self._memory.check(self._engine, self._stats, request)
         self._doubt = True
         if job.stage is not None and needs_free(job.stage, self._engine.name):
             await self._engine.free()

@@ -12,6 +12,7 @@ from ...errors import Reason, RecipeError, Rejected
 from ...graphs.document import read
 from ...inbox import ticket as tickets
 from ...jobs.lint_gate import LintGate
+from ...jobs.memory_gate import MemoryGate
 from ...jobs.preflight import Preflight, check_graph, check_ticket
 from ...runtime import Runtime
 from ...structs import primed
@@ -168,7 +169,8 @@ class LintApi:
         try:
             recipe = tickets.find(recipes, said, "", settings.recipes.default)
             ticket = tickets.resolve(said, recipe)
-            found = check_ticket(LintGate(settings), recipe, ticket, cards, size, gone)
+            memory = MemoryGate(settings).finding
+            found = check_ticket(LintGate(settings), recipe, ticket, cards, size, gone, memory)
         except (RecipeError, Rejected) as error:
             # To whoever asked what would become of it, this is the answer.
             found = Preflight(refusal=error.reason)
