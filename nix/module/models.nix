@@ -28,6 +28,7 @@ let
     "controlnet"
     "diffusion_models"
     "embeddings"
+    "frame_interpolation"
     "loras"
     "text_encoders"
     "unet"

@@ -75,6 +75,32 @@ def made(graph: Graph, name: str, source: Clip) -> Clip:
             short, longest = node.inputs["resolution"], node.inputs["max_resolution"]
             width, height = upscaled_size(clip.width, clip.height, short, longest)
             return msgspec.structs.replace(clip, width=width, height=height)
+        case "ResizeImageMaskNode":
+            clip, short = of("input"), node.inputs["resize_type.shorter_size"]
+            wide = clip.width >= clip.height
+            long = round(max(clip.width, clip.height) / min(clip.width, clip.height) * short)
+            width, height = (long, short) if wide else (short, long)
+            return msgspec.structs.replace(clip, width=width, height=height)
+        case "SeedVR2Preprocess":
+            return padded(of("resized_images"))
+        case "VAEEncodeTiled":
+            return of("pixels")
+        case "SeedVR2TemporalChunk":
+            return of("latent")
+        case "KSampler":
+            return of("latent_image")
+        case "SeedVR2TemporalMerge":
+            return of("latents")
+        case "SeedVR2PostProcessing":
+            clip, before = of("images"), of("original_resized_images")
+            assert padded(before) == clip
+            return msgspec.structs.replace(
+                before, width=before.width // 2 * 2, height=before.height // 2 * 2
+            )
+        case "FrameInterpolate":
+            clip = of("images")
+            frames = (clip.frames - 1) * node.inputs["multiplier"] + 1
+            return msgspec.structs.replace(clip, frames=frames)
         case "RIFE VFI":
             clip = of("frames")
             frames = (clip.frames - 1) * node.inputs["multiplier"] + 1
@@ -82,6 +108,16 @@ def made(graph: Graph, name: str, source: Clip) -> Clip:
         case "CreateVideo":
             return msgspec.structs.replace(of("images"), fps=node.inputs["fps"])
     raise AssertionError(f"What does {node.class_type} make?")
+
+
+def padded(clip: Clip) -> Clip:
+    """Give a clip as SeedVR2 takes it: edges of 16 pixels, 4n+1 frames."""
+    return Clip(
+        -(-clip.width // 16) * 16,
+        -(-clip.height // 16) * 16,
+        -(-(clip.frames - 1) // 4) * 4 + 1,
+        clip.fps,
+    )
 
 
 def latent(width: int, height: int, frames: int) -> Clip:
@@ -176,6 +212,14 @@ HERO = "wan22-i2v-hero"
         0.0,
     )
 )
+@example(
+    (
+        "seedvr2-rife-native",
+        Ticket(recipe="seedvr2-rife-native", parameters={"max_resolution": 1000}),
+        (1280, 720),
+        0.0,
+    )
+)
 def test_what_is_admitted_has_the_size_and_the_length_that_are_expected(case):
     name, ticket, shape, gigabytes = case
     recipe = SHELF.get(name)
@@ -222,6 +266,20 @@ def test_without_a_ticket_every_shape_is_admitted_on_every_gpu(name):
             "In the ticket, set max_resolution to 1284 or more.",
         ),
         (
+            "seedvr2-rife-native",
+            (1280, 720),
+            {"parameters": {"max_resolution": 1000}},
+            "The clip has 1280x720 pixels, and the video made of it would have 1000x562: no larger,",
+            "In the ticket, set max_resolution to 1284 or more.",
+        ),
+        (
+            "wan22-i2v-hero-native",
+            (832, 480),
+            {"width": 1280, "height": 1280},
+            "The clip has 1280x1280 pixels, and the video made of it would have 1080x1080:",
+            "In the ticket, set resolution to 1282 or more, or width and height to smaller values.",
+        ),
+        (
             "seedvr2-rife-upscale",
             (3840, 300),
             {"parameters": {"max_resolution": 3840}},
@@ -246,7 +304,7 @@ def test_what_could_not_become_larger_is_rejected_before_with_what_to_set(
 
 @given(st.integers(16, 4000), st.integers(16, 4000), st.integers(16, 4000), st.integers(0, 4000))
 def test_a_size_is_never_said_to_be_larger_than_the_upscaler_makes_it(width, height, short, most):
-    found = Enlarger(node="u", short=short, longest=most).size(width, height)
+    found = Enlarger(short=short, longest=most).size(width, height)
     real = upscaled_size(width, height, short, most)
     assert all(said <= it for said, it in zip(found, real, strict=True))
 

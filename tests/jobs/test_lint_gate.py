@@ -142,3 +142,55 @@ def test_a_ticket_is_told_at_once_what_its_engines_cannot_load_unless_one_of_the
                 file.write_text(text)
         assert refused("wan22-i2v-hero") == said, there
         assert refused("wan22-i2v-lightning") == "", there
+
+
+@pytest.mark.parametrize(
+    ("running", "key"),
+    [
+        ({}, ""),  # nothing is known
+        ({"a": "0.27.1"}, ""),  # the other one may be newer
+        ({"a": "0.27.1", "b": "0.33.0"}, ""),
+        ({"a": "0.28.0", "b": "0.27.1"}, ""),
+        ({"a": "0.27.1", "b": "odd"}, ""),
+        ({"a": "0.27.1", "b": "v0.9.2"}, "comfyui-old"),
+    ],
+)
+def test_a_recipe_whose_nodes_no_engine_has_yet_is_rejected_before_its_first_stage(running, key):
+    engines = tuple(EngineSettings(name=name) for name in "ab")
+    gate, recipes = LintGate(Settings(engines=engines)), Recipes((shipped(),))
+
+    def refused(name):
+        recipe = recipes.get(name)
+        ticket = Ticket(recipe=name, prompt=None if recipe.file.clip else "she turns")
+        try:
+            preflight.check_ticket(gate, recipe, ticket, {"a": 0.0}, versions=running)
+        except Rejected as error:
+            return error.reason
+        return None
+
+    for name in ("seedvr2-rife-native", "wan22-i2v-hero-native"):
+        reason = refused(name)
+        assert (reason.key if reason else "") == key
+        if reason is not None:
+            assert (
+                f"The recipe {name} needs ComfyUI 0.28.0 or newer; a runs 0.27.1, b runs v0.9.2."
+                == (reason.sentence)
+            )
+    assert refused("seedvr2-rife-upscale") is None
+
+
+async def test_an_engine_that_is_too_old_for_the_last_stage_rejects_a_job_before_the_first(
+    tmp_path,
+):
+    recipe_with(tmp_path, "shift_low", "shift", 8.0)
+    file = tmp_path / "recipes/tiny/recipe.toml"
+    file.write_text('comfyui = "99.0"\n' + file.read_text())
+    place = Pipeline(tmp_path, recipes=tmp_path / "recipes")
+    await place.start()
+    try:
+        job = await place.becomes(await place.drop(), State.REJECTED, State.DONE)
+    finally:
+        await place.close()
+    assert (job.state, job.reason.key) == (State.REJECTED, "comfyui-old")
+    assert "needs ComfyUI 99.0 or newer; e0 runs" in job.reason.sentence
+    assert job.stages[0].attempts == ()

@@ -23,6 +23,7 @@ SIZE = (384, 256)
 SHELF = Recipes((shipped(),))
 ASKED = [
     ("wan22-i2v-hero", {"preset": "faithful"}),
+    ("wan22-i2v-hero-native", {}),
     ("wan22-i2v-lightning", {}),
     ("wan22-i2v-lightning", {"preset": ["lcm", "no-talking"]}),
     ("wan22-flf", {}),
@@ -109,7 +110,11 @@ def test_no_recipe_that_the_rehearsal_knows_is_left_out():
         and {node.class_type for node in first_graph(name).values()} <= set(REGISTRY)
     }
     assert playable == {name for name, _ in ASKED}
-    assert set(SHELF.names()) - playable == {"wan22-i2v-wrapper", "seedvr2-rife-upscale"}
+    assert set(SHELF.names()) - playable == {
+        "wan22-i2v-wrapper",
+        "seedvr2-rife-native",
+        "seedvr2-rife-upscale",
+    }
 
 
 def first_graph(name: str):

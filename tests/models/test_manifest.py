@@ -39,9 +39,11 @@ def test_the_hero_needs_both_experts_and_what_its_upscale_loads():
     }
 
 
-def test_no_two_entries_are_the_same_file():
-    hashes = [model.sha256 for model in KNOWN.values() if model.sha256]
+def test_no_two_entries_of_a_folder_are_the_same_file():
+    hashes = [(model.folder, model.sha256) for model in KNOWN.values() if model.sha256]
     assert len(set(hashes)) == len(hashes)
+    sizes = {(model.sha256, model.bytes) for model in KNOWN.values() if model.sha256}
+    assert len(sizes) == len({digest for digest, _ in sizes})
     assert all(model.url.endswith(f"/{model.file}") for model in KNOWN.values())
 
 
@@ -78,8 +80,8 @@ def test_a_broken_catalogue_is_an_error_with_its_place(tmp_path):
 def test_the_page_names_every_kind_of_file_whose_hash_nobody_knows():
     page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
     unknown = {model.file for model in KNOWN.values() if not (model.bytes and model.sha256)}
-    kinds = {re.search(r"(\w+)\.gguf$", file)[1] for file in unknown}
-    assert kinds == set(re.findall(r"Q\d_\w+", page))
+    kinds = {re.search(r"(Q\d_\w+|seedvr2\w+)\.(gguf|safetensors)$", file)[1] for file in unknown}
+    assert kinds == set(re.findall(r"Q\d_\w+|seedvr2_\w+", page))
 
 
 def test_a_manifest_is_read_again_once_it_has_changed_and_not_before(tmp_path):

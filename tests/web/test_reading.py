@@ -36,7 +36,10 @@ async def test_every_shipped_recipe_is_listed_with_all_that_may_be_asked_of_it(c
     assert hero["length"]["fps"] == 16
     assert {"5s", "no-talking"} <= {preset["name"] for preset in hero["presets"]}
     assert {each["pictures"] for each in found} == {1, 2}
-    assert [each["name"] for each in found if each["clip"]] == ["seedvr2-rife-upscale"]
+    assert [each["name"] for each in found if each["clip"]] == [
+        "seedvr2-rife-native",
+        "seedvr2-rife-upscale",
+    ]
 
 
 async def test_what_is_listed_is_what_a_ticket_may_say(client, parts):

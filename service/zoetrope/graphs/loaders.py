@@ -31,6 +31,7 @@ LOADERS: Mapping[str, Loader] = {
     "LoraLoaderModelOnly": Loader("lora_name", "loras"),
     "SeedVR2LoadDiTModel": Loader("model", "SEEDVR2", ("seedvr2",)),
     "SeedVR2LoadVAEModel": Loader("model", "SEEDVR2", ("seedvr2",)),
+    "FrameInterpolationModelLoader": Loader("model_name", "frame_interpolation"),
     "RIFE VFI": Loader("ckpt_name", "rife", ("rife", "custom_nodes")),
     "WanVideoModelLoader": Loader("model", "diffusion_models"),
     "WanVideoVAELoader": Loader("model_name", "vae"),

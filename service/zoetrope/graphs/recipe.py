@@ -127,10 +127,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         )
         for stage in self.file.stages:
             if stage.expect.size == "larger":
-                files = dict.fromkeys(("picture", "end_picture", "source"), "")
-                graph = self.build(plan, stage, files=files, prefix="")
-                sized = self.file.size is not None
-                enlarge.check(graph, (width, height), self.file.parameters, sized=sized)
+                enlarge.check(
+                    self._enlarger(plan, stage),
+                    (width, height),
+                    self.file.parameters,
+                    sized=self.file.size is not None,
+                )
         return plan
 
     def build(
@@ -166,6 +168,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             values |= dict.fromkeys(self.file.length.kept, plan.kept)
         if self.file.clip is not None:
             values |= dict.fromkeys(self.file.clip.fps, plan.fps * stage.expect.times)
+        if stage.enlarge is not None:
+            found = enlarge.declared(stage.enlarge, self._values(plan))
+            values[stage.enlarge.to] = found.short_edge(plan.width, plan.height)
         for fallback in chosen:
             values |= fallback.set
         for kind, place in (
@@ -212,6 +217,17 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
             return stage.estimate_seconds
         asked = plan.width * plan.height * plan.frames
         return stage.estimate_seconds * max(0.1, asked / (size.pixels * length.frames))
+
+    def _enlarger(self, plan: Plan, stage: StageSpec) -> enlarge.Enlarger | None:
+        if stage.enlarge is not None:
+            return enlarge.declared(stage.enlarge, self._values(plan))
+        files = dict.fromkeys(("picture", "end_picture", "source"), "")
+        graph = self.build(plan, stage, files=files, prefix="")
+        return enlarge.find(graph, self.file.parameters)
+
+    def _values(self, plan: Plan) -> dict[str, Scalar]:
+        """Give every parameter's value in a plan."""
+        return plan.effective or self._effective(plan.parameters)
 
     def _check_clip(self, clip: Clip, image: SourceImage, parameters: Mapping[str, Scalar]) -> None:
         """Refuse now what would fail, or change nothing, after minutes of work."""

@@ -13,7 +13,8 @@ from . import presets
 from .graph import Graph
 from .recipe import Recipe
 from .recipe import check as check_value
-from .recipe_file import Parameter, Setting
+from .recipe_file import Parameter, Setting, StageSpec
+from .release import numbers
 
 # Wide, tall and square.
 SHAPES = ((1280, 720), (720, 1280), (1000, 1000))
@@ -41,10 +42,14 @@ def _check_stages(recipe: Recipe) -> None:
         graph = recipe.graphs[stage.graph]
         own = [stage.prefix, stage.picture, stage.end_picture, stage.source]
         own += [stage.handoff.prefix] if stage.handoff else []
+        own += [stage.enlarge.to] if stage.enlarge else []
         swapped = {node for fallbacks in stage.fallbacks for node in fallbacks.swap}
         for place in [p for p in own if p] + [p for r in stage.fallbacks for p in r.set]:
             if not _has(graph, place) and place.partition(".")[0] not in swapped:
                 raise RecipeError(f"{stage.graph} has no place {place!r}.")
+        for name in _enlarging(stage):
+            if name not in file.parameters:
+                raise RecipeError(f"there is no parameter {name!r}.")
         handed = [stage.handoff.output] if stage.handoff else []
         for node in (stage.output, *handed, *swapped):
             if node not in graph:
@@ -53,6 +58,8 @@ def _check_stages(recipe: Recipe) -> None:
 
 def _check_shared(recipe: Recipe) -> None:
     file = recipe.file
+    if file.comfyui and not numbers(file.comfyui):
+        raise RecipeError(f"comfyui = {file.comfyui!r} is no version; write it like 0.28.0.")
     places = [*file.seed]
     places += [*file.size.width, *file.size.height] if file.size else []
     places += [*file.length.to, *file.length.kept] if file.length else []
@@ -68,7 +75,8 @@ def _check_parameter(recipe: Recipe, name: str, parameter: Parameter) -> None:
         _need(recipe, settings)
         for setting in settings.values():
             _check_link(recipe, setting)
-    if not parameter.to and not parameter.options:
+    used = {each for stage in recipe.file.stages for each in _enlarging(stage)}
+    if not parameter.to and not parameter.options and name not in used:
         raise RecipeError(f"the parameter {name} sets nothing.")
     if parameter.default is None and not parameter.to:
         raise RecipeError(
@@ -136,6 +144,10 @@ def _check_value(name: str, parameter: Parameter, value: Any) -> None:
         check_value(name, parameter, value)
     except Rejected as error:
         raise RecipeError(error.reason.sentence.replace("The ticket's", "the value")) from error
+
+
+def _enlarging(stage: StageSpec) -> tuple[str, ...]:
+    return (stage.enlarge.short, stage.enlarge.longest) if stage.enlarge else ()
 
 
 def _check_link(recipe: Recipe, setting: Setting) -> None:

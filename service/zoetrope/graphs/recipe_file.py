@@ -81,6 +81,14 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     motion: bool = True  # whether they have to move; a video that is given may stand still
 
 
+class Enlarge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the short edge of the enlarged video goes, for nodes that know no limit of the longest edge themselves."""
+
+    to: str
+    short: str  # the parameter of the short edge
+    longest: str  # the parameter of the longest edge; at 0 there is no limit
+
+
 class Handoff(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The node that keeps a stage's frames without loss, for the stage after it alone."""
 
@@ -119,6 +127,7 @@ class StageSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     end_picture: str = ""
     source: str = ""  # where the stage before puts its file
     handoff: Handoff | None = None  # what the stage after it gets instead of `output`
+    enlarge: Enlarge | None = None
     expect: Expect = Expect()
     fallbacks: tuple[Fallback, ...] = msgspec.field(default=(), name="relief")
 
@@ -168,6 +177,9 @@ class RecipeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     guidance: str = ""
     tags: tuple[Literal["experimental"], ...] = ()
     packs: tuple[str, ...] = ()  # of nodes, next to ComfyUI's own
+    comfyui: str = (
+        ""  # the first version that has all of its own nodes, where older ones are supported
+    )
     pictures: Literal[1, 2] = 1
     clip: Clip | None = None  # it begins with a video instead of a picture
     size: Size | None = None

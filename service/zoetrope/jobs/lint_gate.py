@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..engine.report import known
 from ..errors import Rejected
+from ..graphs.release import is_older
 from ..settings import Settings
 from .stage_request import StageRequest
 
@@ -27,9 +28,12 @@ class LintGate:
         self._settings = settings
         self._reports = {engine.name: engine.report for engine in settings.engines}
 
-    def read(self, request: StageRequest, engine: str) -> tuple[str, ...]:
-        """Give what the receipt should say of the stage's graph; an error in it raises Rejected."""
-        self.need_packs(request.recipe)
+    def read(self, request: StageRequest, engine: str, version: str = "") -> tuple[str, ...]:
+        """Give what the receipt should say of the stage's graph; an error in it raises Rejected.
+
+        `version` is that of the engine's ComfyUI.
+        """
+        self.need(request.recipe, {engine: version})
         found = self.findings(request, engine)
         errors = [finding for finding in found if finding.severity == "error"]
         if errors:
@@ -41,7 +45,32 @@ class LintGate:
             )
         return tuple(line(finding) for finding in found if finding.severity == "warn")
 
-    def need_packs(self, recipe: Recipe) -> None:
+    def need(self, recipe: Recipe, versions: Mapping[str, str]) -> None:
+        """Reject a recipe that no engine can finish; `versions` are those of ComfyUI that engines report, by name."""
+        self._need_packs(recipe)
+        self._need_version(recipe, versions)
+
+    def _need_version(self, recipe: Recipe, versions: Mapping[str, str]) -> None:
+        """Reject a recipe whose nodes no engine's ComfyUI has yet, before its first stage: its last ones may be those that need them.
+
+        Where one of several engines is too old, the others take what it refuses.
+        """
+        known_of = {
+            name: found.comfyui
+            for name, report in self._reports.items()
+            if (found := known(report)) is not None and found.comfyui
+        } | {name: version for name, version in versions.items() if version}
+        older = {name: v for name, v in known_of.items() if is_older(v, recipe.file.comfyui)}
+        if not older or not older.keys() >= self._reports.keys():
+            return
+        runs = ", ".join(f"{name or 'the engine'} runs {v}" for name, v in sorted(older.items()))
+        raise Rejected(
+            f"The recipe {recipe.name} needs ComfyUI {recipe.file.comfyui} or newer; {runs}.",
+            "Update ComfyUI, or use a recipe that needs no newer one; docs/recipes.md lists what each needs.",
+            key="comfyui-old",
+        )
+
+    def _need_packs(self, recipe: Recipe) -> None:
         """Reject a recipe that no engine has the node packs for, its last stages included, because all run on the CPU.
 
         A missing pack may come; one that needs a GPU will not, after however many days of the stages before it.

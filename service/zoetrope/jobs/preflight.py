@@ -57,13 +57,14 @@ def check_ticket(
     size: tuple[int, int] | None = None,
     abandoned: Callable[[], bool] = lambda: False,
     memory_of: Callable[[StageRequest, str], Finding | None] = lambda *_: None,
+    versions: Mapping[str, str] | None = None,
 ) -> Preflight:
     """Read what a ticket would become on every engine, by name with the memory of its GPU.
 
     `size` is the picture's, where there is one; `abandoned` says whether its sender has gone, `memory_of` what is to
-    be said of the host's memory.
+    be said of the host's memory; `versions` are those of ComfyUI that engines report.
     """
-    gate.need_packs(recipe)
+    gate.need(recipe, versions or {})
     found = _Gathered()
     nodes: dict[str, int] = {}
     notes: dict[str, None] = {}

@@ -181,7 +181,9 @@ class StageRun:
             if job.attempt is None:
                 if self._standstill():
                     return Postponed()
-                warned = await asyncio.to_thread(self._gate.read, request, self._engine.name)
+                warned = await asyncio.to_thread(
+                    self._gate.read, request, self._engine.name, self._stats.version
+                )
                 # Before the row that names it: a job of an older zoetrope has no version yet.
                 version = await asyncio.to_thread(self._recipes.versions.keep, recipe)
                 # What was made before by a recipe that was edited since has no plan to be told.

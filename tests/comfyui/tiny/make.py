@@ -2,7 +2,7 @@
 
 Run with the Python of that ComfyUI (`make tiny-models`). The shapes come from ComfyUI's own classes and from those of the node
 packs that are there, so that what is made is what that version loads. Only for a copy that serves tests: text encoder and
-SeedVR2 are of fixed sizes in their code, so a node of ours makes the first small, and the pack's settings the second.
+SeedVR2 are of fixed sizes in their code, so nodes of ours make those of ComfyUI small, and the pack's settings its SeedVR2.
 """
 
 import argparse
@@ -46,6 +46,14 @@ class Maker:
         """Find a node pack by its folder's name."""
         found = self.comfyui / "custom_nodes" / name
         return found if found.is_dir() else None
+
+    def node(self, name: str) -> Any:
+        """Add a node of ours that makes a network small, and give the sizes that it has then."""
+        place = self.comfyui / "custom_nodes" / name
+        shutil.rmtree(place, ignore_errors=True)
+        # An earlier one of another name would do the same twice.
+        shutil.copytree(HERE / name, place)
+        return json.loads((place / "sizes.json").read_text())
 
     def shapes(self, make: Any) -> Mapping[str, Any]:
         """Give the state of a module that is made without weights."""
@@ -186,11 +194,7 @@ class Maker:
         from comfy.text_encoders.t5 import T5
 
         torch = self.torch
-        place = self.comfyui / "custom_nodes" / "tiny_text_encoder"
-        shutil.rmtree(place, ignore_errors=True)
-        # An earlier one of another name would do the same twice.
-        shutil.copytree(HERE / "tiny_text_encoder", place)
-        sizes = json.loads((place / "sizes.json").read_text())
+        sizes = self.node("tiny_text_encoder")
         real = self.comfyui / "comfy/text_encoders/umt5_config_xxl.json"
         config = json.loads(real.read_text()) | sizes
         shapes = self.shapes(
@@ -245,6 +249,41 @@ class Maker:
         about = vae.stat()
         known = {vae.name: {"size": about.st_size, "mtime": about.st_mtime, "hash": "tiny"}}
         (vae.parent / ".validation_cache.json").write_text(json.dumps(known))
+
+    def native_upscaler(self) -> None:
+        """SeedVR2 as ComfyUI has it by itself, from 0.28 on, with two narrow layers."""
+        if not (self.comfyui / "comfy/ldm/seedvr").is_dir():
+            return
+        import comfy.ldm.seedvr.vae as autoencoder
+        import comfy.ops
+        from comfy.ldm.seedvr.model import NaDiT
+
+        sizes = self.node("tiny_upscaler")
+        options = {"norm_eps": 1e-5, "mlp_type": "swiglu", "vid_out_norm": True, **sizes["model"]}
+        weights = self.weights(
+            self.shapes(lambda: NaDiT(**options, operations=comfy.ops.disable_weight_init))
+        )
+        # By this block, which the small network does not have, ComfyUI knows the kind; it holds nothing.
+        weights["blocks.31.mlp.all.proj_in_gate.weight"] = self.torch.zeros((0,)).half()
+        real = ("seedvr2_3b_int8_convrot.safetensors", "seedvr2_3b_fp16.safetensors")
+        self.write("diffusion_models", "tiny_native_seedvr2.safetensors", weights, *real)
+        autoencoder.BYTEDANCE_BLOCK_OUT_CHANNELS = tuple(sizes["vae"])
+        self.write(
+            "vae",
+            "tiny_native_seedvr2_vae.safetensors",
+            self.weights(self.shapes(autoencoder.VideoAutoencoderKLWrapper)),
+            "seedvr2_ema_vae_fp16.safetensors",
+        )
+
+    def native_interpolation(self) -> None:
+        """RIFE as ComfyUI has it by itself, narrow, with weights that hardly move anything."""
+        if not (self.comfyui / "comfy_extras/frame_interpolation_models").is_dir():
+            return
+        from comfy_extras.frame_interpolation_models.ifnet import IFNet
+
+        shapes = self.shapes(lambda: IFNet(channels=(16,) * 5))
+        name, real = "tiny_native_rife.safetensors", "rife_v4.26.safetensors"
+        self.write("frame_interpolation", name, self.weights(shapes, 0.1), real)
 
     def _seedvr2(self, pack: Path, settings: Path, vae_settings: Path) -> dict[str, Weights]:
         spec = importlib.util.spec_from_file_location(
@@ -315,7 +354,15 @@ def main() -> None:
     sys.path.insert(0, str(comfyui))
     importlib.import_module("comfy.options").enable_args_parsing()
     maker = Maker(comfyui)
-    for make in (maker.experts, maker.vae, maker.text_encoder, maker.rife, maker.seedvr2):
+    for make in (
+        maker.experts,
+        maker.vae,
+        maker.text_encoder,
+        maker.rife,
+        maker.seedvr2,
+        maker.native_upscaler,
+        maker.native_interpolation,
+    ):
         make()
 
 

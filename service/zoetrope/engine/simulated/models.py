@@ -8,6 +8,8 @@ ModelNames = Mapping[str, tuple[str, ...]]
 _WAN_GGUF = ("Q3_K_S", "Q3_K_M", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0")
 
 _DIFFUSION: Final = (
+    "seedvr2_3b_fp16.safetensors",
+    "seedvr2_3b_int8_convrot.safetensors",
     "wan2.2_i2v_high_noise_14B_fp16.safetensors",
     "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors",
     "wan2.2_i2v_low_noise_14B_fp16.safetensors",
@@ -52,7 +54,11 @@ DEFAULT_MODELS: Final[ModelNames] = {
     ),
     "clip_gguf": ("umt5-xxl-encoder-Q8_0.gguf", "umt5_xxl_fp8_e4m3fn_scaled.safetensors"),
     "clip_vision": ("clip_vision_h.safetensors",),
-    "vae": ("wan2.2_vae.safetensors", "wan_2.1_vae.safetensors"),
+    "vae": (
+        "seedvr2_ema_vae_fp16.safetensors",
+        "wan2.2_vae.safetensors",
+        "wan_2.1_vae.safetensors",
+    ),
     "frame_interpolation": (
         "film_net_fp16.safetensors",
         "rife_v4.25.safetensors",

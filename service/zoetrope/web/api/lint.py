@@ -157,6 +157,12 @@ class LintApi:
             }
         )
 
+    def _versions(self) -> dict[str, str]:
+        """Give the version of every engine's ComfyUI, as far as it is known."""
+        conductor = self._runtime.conductor
+        workers = conductor.status().workers if conductor is not None else ()
+        return {worker.name: worker.stats.version for worker in workers if worker.stats}
+
     def _ticket(
         self,
         asked: LintRequest,
@@ -169,8 +175,9 @@ class LintApi:
         try:
             recipe = tickets.find(recipes, said, "", settings.recipes.default)
             ticket = tickets.resolve(said, recipe)
-            memory = MemoryGate(settings).finding
-            found = check_ticket(LintGate(settings), recipe, ticket, cards, size, gone, memory)
+            gate, memory = LintGate(settings), MemoryGate(settings).finding
+            versions = self._versions()
+            found = check_ticket(gate, recipe, ticket, cards, size, gone, memory, versions)
         except (RecipeError, Rejected) as error:
             # To whoever asked what would become of it, this is the answer.
             found = Preflight(refusal=error.reason)
