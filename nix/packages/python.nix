@@ -24,6 +24,7 @@ let
   );
   # What needs more than its file: see the file of that name.
   own = [
+    "comfy-kitchen"
     "flash-attn"
     "sageattention"
     "torch"

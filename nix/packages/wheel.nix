@@ -20,6 +20,8 @@
   wheel,
   dependencies,
   linked ? [ ],
+  # Libraries of what it can do on other machines.
+  absent ? [ ],
   imports ? [ ],
   meta ? { },
 }:
@@ -45,7 +47,7 @@ buildPythonPackage {
     zlib
   ];
   # The driver's own library comes with the host's kernel module, never from the store.
-  autoPatchelfIgnoreMissingDeps = [ "libcuda.so.1" ];
+  autoPatchelfIgnoreMissingDeps = [ "libcuda.so.1" ] ++ absent;
   preFixup = lib.concatMapStrings (package: ''
     addAutoPatchelfSearchPath ${package}/${python.sitePackages}
   '') linked;

@@ -1,9 +1,11 @@
 """The packages, evaluated with an imitation of nixpkgs: what would be fetched, built and linked."""
 
 import json
+from fnmatch import fnmatch
 
 import pytest
 
+from tests.nix import libraries
 from tests.nix.render import ROOT, NixError, nix
 
 pytestmark = pytest.mark.system("nix-instantiate")
@@ -24,6 +26,10 @@ def evaluate(expression: str):
     return json.loads(
         nix("nix-instantiate", "--eval", "--strict", "--json", "--expr", SCOPE + expression)
     )
+
+
+def nix_list(names) -> str:
+    return "[ " + " ".join(json.dumps(name) for name in sorted(names)) + " ]"
 
 
 def test_every_index_wheel_is_asked_for_by_the_name_of_its_file():
@@ -66,6 +72,35 @@ def test_torch_finds_nvidias_libraries_in_one_tree_and_the_driver_elsewhere():
     assert "addAutoPatchelfSearchPath" in torch["d"]
     count = sum(name.startswith("nvidia-") for name in PINS["wheels"])
     assert evaluate("lib.length scope.python.pkgs.cuda-wheels.arguments.srcs") == count == 15
+
+
+def test_every_library_that_a_wheel_needs_is_brought_or_known_to_be_absent():
+    """Each other one fails the build: ComfyUI's kernels began to come with a module for AMD's GPUs."""
+    record = json.loads(libraries.FILE.read_text())
+    wheels = {name: wheel for name, wheel in PINS["wheels"].items() if wheel["source"] == "PyPI"}
+    native = {name: w["file"] for name, w in wheels.items() if "-any.whl" not in w["file"]}
+    assert set(native.values()) == set(record), "record them: see tests/nix/libraries.py"
+    nvidia = {name for name in native if name.startswith("nvidia-")}
+    known = evaluate(
+        "lib.mapAttrs (name: _: let w = wheel name; in"
+        " { absent = w.autoPatchelfIgnoreMissingDeps; places = w.preFixup or name; })"
+        f" (lib.genAttrs {nix_list({*native, 'cuda-wheels'} - nvidia)} (x: x))"
+    )
+
+    def brought(*names):
+        return {library for name in names for library in record[native[name]]["brings"]}
+
+    for name, file in native.items():
+        package = known["cuda-wheels" if name in nvidia else name]
+        there = {"libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"}
+        there |= brought(*nvidia) if "cuda-wheels" in package["places"] else set()
+        there |= brought("torch") if "-torch-" in package["places"] else set()
+        missing = set(record[file]["needs"]) - there
+        assert not {
+            library
+            for library in missing
+            if not any(fnmatch(library, pattern) for pattern in package["absent"])
+        }, name
 
 
 def test_pure_wheels_are_not_patched():
