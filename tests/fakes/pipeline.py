@@ -26,6 +26,8 @@ from zoetrope.graphs.shelf import Recipes
 from zoetrope.graphs.versions import Versions
 from zoetrope.jobs import owed
 from zoetrope.jobs.conductor import Conductor
+from zoetrope.jobs.engine_kills import EngineKills
+from zoetrope.jobs.kernel_log import Kill
 from zoetrope.jobs.memory_budget import HostMemory
 from zoetrope.jobs.outages import Outages
 from zoetrope.jobs.outbox import Outbox
@@ -90,6 +92,7 @@ class Pipeline:
         self.changed = asyncio.Event()
         self.embed_graph = False
         self.flag_folder: Path | None = None  # where flags are asked for
+        self.killed: list[Kill] = []  # as the kernel's log says
         self.memory: HostMemory | None = None  # of the host, as the kernel says
         self.jobs_settings = JobsSettings(patience_seconds=20)
         self.lint_settings = LintSettings()
@@ -153,6 +156,7 @@ class Pipeline:
             places=self.places,
             outages=self.outages,
             memory=lambda _: self.memory,
+            kills=EngineKills(self.settings.engines, log=self._kernel_log),
         )
         self.answers = ShareAnswers(
             self.settings.outbox.path,
@@ -194,6 +198,9 @@ class Pipeline:
         await self.stop()
         for engine in self.engines:
             await engine.stop()
+
+    def _kernel_log(self, since: float) -> tuple[Kill, ...]:
+        return tuple(each for each in self.killed if each.at >= since)
 
     async def _withdraw(self, job: Job) -> None:
         self.withdrawn.append(job)

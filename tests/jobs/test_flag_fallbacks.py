@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import os
 import time
 
+import msgspec
 import pytest
 
-from tests.fakes.pipeline import PATIENCE, hold, order
+from tests.fakes.pipeline import PATIENCE, Restartable, hold, order
 from zoetrope.domain.job import State
 from zoetrope.engine import report
+from zoetrope.engine.comfyui import ComfyEngine
 from zoetrope.engine.flag_request import FlagRequests
+from zoetrope.jobs.kernel_log import Kill
 
 
 @pytest.fixture
@@ -99,6 +103,25 @@ async def test_an_engine_that_the_kernel_kills_gets_another_flag_and_not_the_sam
     assert job.stages[0].fallbacks == ("without-pinned-memory",)
     assert asked(asking) == [("fallback", "--disable-pinned-memory")]
     assert asking.clients[0].restarts == 1
+
+
+async def test_an_engine_that_is_no_unit_is_found_in_the_kernels_log(asking, monkeypatch):
+    async def real(self):
+        return msgspec.structs.replace(await ComfyEngine.stats(self), simulated=False)
+
+    monkeypatch.setattr(Restartable, "stats", real)
+    # The simulated engine listens in this process.
+    asking.killed = [Kill(at=time.time() + 3600, group="/other.scope", pid=os.getpid())]
+    job = await asking.becomes(await dies(asking), State.DONE)
+    assert job.stages[0].attempts[0].failure.kind == "oom-kill"
+    assert asked(asking) == [("fallback", "--disable-pinned-memory")]
+
+
+async def test_what_the_kernel_says_of_another_program_is_none_of_the_engines(asking):
+    asking.killed = [Kill(at=time.time() + 3600, group="/other.scope", pid=1)]
+    job = await asking.becomes(await dies(asking), State.DONE)
+    assert job.stages[0].attempts[0].failure.kind == "crash"
+    assert asked(asking) == []
 
 
 async def test_a_kill_of_long_ago_has_nothing_to_do_with_a_crash_of_today(asking):

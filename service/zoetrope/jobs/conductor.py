@@ -25,6 +25,7 @@ from ..store.protocol import JobStore
 from ..store.retry import until_answered
 from . import duplicates, host_memory, owed, recovery, work_note
 from .absence import Absence
+from .engine_kills import EngineKills
 from .lint_gate import LintGate
 from .memory_budget import HostMemory
 from .memory_gate import MemoryGate
@@ -74,6 +75,7 @@ class Conductor:
         outages: Outages | None = None,
         flag_requests: FlagRequests | None = None,
         memory: Callable[[str], HostMemory | None] = host_memory.read,
+        kills: EngineKills | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -85,7 +87,10 @@ class Conductor:
         self._places = places or Places.of_host()
         self._tuner = tuner
         self._gate = LintGate(settings)
-        self._memory = MemoryGate(settings, free_others=self._free_others, memory=memory)
+        kills = kills or EngineKills(settings.engines)
+        self._memory = MemoryGate(
+            settings, note=kills.note, free_others=self._free_others, memory=memory
+        )
         self._clock = clock
         self._queue = Queue(
             ledger,
@@ -121,7 +126,7 @@ class Conductor:
             retries=settings.jobs.retries,
             tuner=tuner,
             flag_requests=flag_requests or FlagRequests(settings.engines, settings.flag_requests),
-            reports={each.name: each.report for each in settings.engines if each.report},
+            kills=kills,
             clock=clock,
         )
         self._absence = Absence(

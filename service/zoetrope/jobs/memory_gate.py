@@ -31,11 +31,15 @@ class MemoryGate:
         self,
         settings: Settings,
         *,
+        note: Callable[[str, str], None] = lambda *_: None,
         free_others: Callable[[str], Awaitable[None]] = _nothing,
         memory: Callable[[str], HostMemory | None] = host_memory.read,
     ) -> None:
         self._settings = settings
         self._engines = {each.name: each for each in settings.engines if each.report is not None}
+        self._note = (
+            note  # of an engine of this host that is about to be sent a stage, by name and address
+        )
         self._free_others = free_others
         self._memory = memory
 
@@ -43,6 +47,7 @@ class MemoryGate:
         """Raise NotSent while other programs hold the memory that a stage needs, EngineRefused if it cannot fit."""
         if stats.simulated or not engine.here:
             return
+        await asyncio.to_thread(self._note, engine.name, engine.url)
         found = await asyncio.to_thread(self.fit, request, engine.name)
         if found is None or found.fits:
             return

@@ -14,7 +14,6 @@ from ..domain import steps
 from ..domain.job import ENDED, Attempt, Job, State
 from ..domain.values import Failure
 from ..engine.flag_request import Asked, FlagRequests, line
-from ..engine.report import killed_since
 from ..errors import (
     IllegalTransition,
     NotGiven,
@@ -29,6 +28,7 @@ from ..graphs.shelf import Recipes
 from ..store.protocol import JobStore
 from ..verify.check import CheckerDown
 from .engine_disk import disk_reason, folder_of
+from .engine_kills import EngineKills
 from .fallbacks import (
     BYSTANDER,
     FLAGS,
@@ -102,11 +102,11 @@ class Settlement:
         retries: int,
         tuner: Tuner | None,
         flag_requests: FlagRequests,
-        reports: Mapping[str, Path],
+        kills: EngineKills,
         clock: Callable[[], float],
     ) -> None:
         self._flag_requests = flag_requests
-        self._reports = reports  # what was found before each engine's start, by its name
+        self._kills = kills
         self._ledger = ledger
         self._recipes = recipes
         self._outbox = outbox
@@ -311,7 +311,7 @@ class Settlement:
         began = job.attempt.started if job.attempt is not None else None
         if failure.kind != "crash" or began is None:
             return failure
-        if not await asyncio.to_thread(killed_since, self._reports.get(at.engine), began):
+        if not await asyncio.to_thread(self._kills.since, at.engine, began):
             return failure
         return msgspec.structs.replace(
             failure,
