@@ -48,9 +48,10 @@ def test_an_independent_probe_agrees_with_the_receipt(service):
     assert stream["r_frame_rate"] == f"{plan['fps']:g}/1"
 
 
-def test_a_dropped_video_comes_out_larger_and_smoother_with_its_sound(service):
+@pytest.mark.parametrize("recipe", ["seedvr2-rife-upscale", "seedvr2-rife-native"])
+def test_a_dropped_video_comes_out_larger_and_smoother_with_its_sound(service, recipe):
     service.start()
-    folder = service.inbox / "seedvr2-rife-upscale"
+    folder = service.inbox / recipe
     folder.mkdir()
     (folder / "ticket.toml").write_text("resolution = 480")
     (folder / ".cat.mp4").write_bytes(moving_and_singing())

@@ -56,6 +56,7 @@ TOLD = {
     ("wan22-flf", "faithful"): {"S007"},
     ("wan22-i2v-gguf", "faithful"): {"S007"},
     ("wan22-i2v-hero", "faithful"): {"S007"},
+    ("wan22-i2v-hero-native", "faithful"): {"S007"},
     ("wan22-i2v-wrapper", "faithful"): {"S007"},
 }
 

@@ -87,7 +87,14 @@ def weight(node: Node) -> float:
             steps = run
         cfg = inputs.get("cfg", 1.0)
         return steps * (2.0 if isinstance(cfg, int | float) and cfg > 1.0 else 1.0)
-    heavy = {"SeedVR2VideoUpscaler": 12.0, "RIFE VFI": 2.0, "VAEDecode": 1.0, "VAEDecodeTiled": 1.5}
+    heavy = {
+        "SeedVR2VideoUpscaler": 12.0,
+        "RIFE VFI": 2.0,
+        "FrameInterpolate": 2.0,
+        "VAEDecode": 1.0,
+        "VAEDecodeTiled": 1.5,
+        "VAEEncodeTiled": 1.5,
+    }
     return heavy.get(node.class_type, 0.1)
 
 

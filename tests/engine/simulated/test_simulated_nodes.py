@@ -20,6 +20,8 @@ GetVideoComponents SaveImage PreviewImage ImageScale VHS_LoadVideo VHS_VideoComb
 SeedVR2LoadDiTModel SeedVR2LoadVAEModel SeedVR2TorchCompileSettings SeedVR2VideoUpscaler
 PathchSageAttentionKJ SaveLatent LoadLatent ClownsharKSampler_Beta ClownsharkChainsampler_Beta
 WanVideoNAG ImageFromBatch ImageScaleToTotalPixels FrameInterpolationModelLoader FrameInterpolate
+ResizeImageMaskNode VAEEncodeTiled SeedVR2Preprocess SeedVR2Conditioning SeedVR2TemporalChunk
+SeedVR2TemporalMerge SeedVR2PostProcessing
 """.split()  # noqa: SIM905 - a list of names reads better in rows
 
 

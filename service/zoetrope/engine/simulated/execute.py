@@ -4,12 +4,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...graphs.catalog import Catalog
 from ...graphs.document import link_of
 from ...graphs.graph import Graph
+from . import lists
 from .cache import CacheMode, Made, NodeCache, signatures
 from .context import Context
 from .errors import EngineDied, InterruptedPrompt, NodeFailure, NotSimulated
@@ -246,14 +248,16 @@ class _Run:
         function = registry.get(class_type)
         if function is None:
             raise NotSimulated(f"The simulated engine does not support {class_type}.")
-        result = function(Context(self, node_id, class_type), **given)
+        play = partial(function, Context(self, node_id, class_type))
+        result = lists.call(class_type, play, given)
         meta = {
             "node_id": node_id,
             "display_node": node_id,
             "parent_node": None,
             "real_node_id": node_id,
         }
-        return Made(result.values, result.ui, meta if result.ui is not None else None)
+        ui = dict(result.ui) if result.ui is not None else None
+        return Made(result.values, ui, meta if ui is not None else None)
 
     def _inputs(self, node_id: str) -> Json:
         """Collect a node's inputs: values as they stand, links from the nodes above."""

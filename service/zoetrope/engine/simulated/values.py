@@ -26,6 +26,13 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """Several values of one output, one after the other."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class SimulatedModel:
     """A diffusion model by name, with all that was done to it."""
 

@@ -1,6 +1,17 @@
 """The nodes that the simulated engine plays, one module a family."""
 
-from . import image, interpolate, latent, loaders, patches, sampling, upscale, video, wan
+from . import (
+    image,
+    interpolate,
+    latent,
+    loaders,
+    native_upscale,
+    patches,
+    sampling,
+    upscale,
+    video,
+    wan,
+)
 from .registry import REGISTRY
 
 __all__ = [
@@ -9,6 +20,7 @@ __all__ = [
     "interpolate",
     "latent",
     "loaders",
+    "native_upscale",
     "patches",
     "sampling",
     "upscale",

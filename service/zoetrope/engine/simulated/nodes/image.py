@@ -3,12 +3,13 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from ..context import Context
-from ..errors import BadFile
+from ..errors import BadFile, NotSimulated
 from ..mark import stamped
 from ..values import Frames, Result
 from .registry import plays
@@ -101,6 +102,24 @@ def scale_to_total(
         for side in (width, height)
     ]
     return Result((scaled(image, sides[0], sides[1], upscale_method),))
+
+
+@plays("ResizeImageMaskNode")
+def resize(_: Context, *, resize_type: str, scale_method: str, **options: Any) -> Result:
+    """Scale pictures in one of several ways, each with an input of its own."""
+    frames: Frames = options["input"]
+    height, width = frames.shape[1:3]
+    match resize_type:
+        case "scale shorter dimension":
+            factor = options["resize_type.shorter_size"] / min(width, height)
+        case "scale longer dimension":
+            factor = options["resize_type.longer_size"] / max(width, height)
+        case "scale by multiplier":
+            factor = options["resize_type.multiplier"]
+        case _:
+            raise NotSimulated(f"The simulated engine does not support to {resize_type}.")
+    sides = round(width * factor), round(height * factor)
+    return Result((scaled(frames, *sides, scale_method),))
 
 
 @plays("ImageFromBatch")

@@ -41,9 +41,9 @@ def decode_tiled(
     return Result((_spoiled(context, frames),))
 
 
-@plays("VAEEncode")
-def encode(_: Context, *, pixels: Frames, vae: Handle) -> Result:
-    """Encode frames."""
+@plays("VAEEncode", "VAEEncodeTiled")
+def encode(_: Context, *, pixels: Frames, vae: Handle, **_tiles: object) -> Result:
+    """Encode frames, in tiles or not."""
     del vae
     return Result((Latent(codec.encode(pixels)),))
 
