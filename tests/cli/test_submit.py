@@ -252,7 +252,7 @@ def test_a_rule_that_rejects_the_picture_on_every_engine_is_an_answer(
 ):
     asked = []
 
-    def check(_gate, _recipe, _ticket, _cards, size, _gone):
+    def check(_gate, _recipe, _ticket, _cards, size, *_more):
         asked.append(size)
         finding = {"rule": "P001", "severity": "error", "found": "a mistake", "fix": "Fix it."}
         empty = {"why": "", "source": ""}

@@ -3,16 +3,20 @@
 The server's tiny models answer to the real files' names (links beside them will do).
 """
 
+import io
 import json
+import shutil
 import subprocess
 import time
 import urllib.request
 
 import av
+import numpy as np
 import pytest
 
 from tests.fakes.running import draw, until, videos
 from tests.fakes.service import ServiceProcess
+from zoetrope.graphs.shelf import shipped
 
 pytestmark = pytest.mark.engine
 
@@ -103,3 +107,92 @@ def _queue(url: str) -> int:
     with urllib.request.urlopen(f"{url}/queue", timeout=10) as answer:
         queue = json.load(answer)
     return len(queue["queue_running"]) + len(queue["queue_pending"])
+
+
+def test_a_picture_becomes_a_clip_and_comfyui_itself_makes_it_larger_and_smoother(
+    tmp_path, real_url
+):
+    service = with_native_recipes(tmp_path, real_url)
+    service.start()
+    try:
+        shade = time.time_ns() % 97
+        draw(service.inbox / "cat.png", colour=shade)
+        (service.inbox / "cat.toml").write_text(
+            'recipe = "tiny-wan22-i2v-hero-native"\nreview = true\n'
+            "frames = 5\nwidth = 256\nheight = 256\nresolution = 320\n"
+        )
+        until(lambda: _states(service) == ["review"], "the review", 300)
+        (job,) = service.get("/api/v1/jobs")["jobs"]
+        _order(service, job["id"], "approve")
+        (folder,) = videos(service)
+        assert frames(folder / "cat.mp4") == (9, 320, 320)
+        (clip,) = (folder / "stages").glob("*i2v*.mp4")
+        assert frames(clip) == (5, 256, 256)
+        receipt = json.loads((folder / "receipt.json").read_text())
+        assert [stage["name"] for stage in receipt["stages"]] == ["i2v", "upscale"]
+        models = receipt["stages"][1]["attempts"][0]["environment"]["models"]
+        assert {model["name"] for model in models} == {
+            "diffusion_models/seedvr2_3b_int8_convrot.safetensors",
+            "vae/seedvr2_ema_vae_fp16.safetensors",
+            "frame_interpolation/rife_v4.26.safetensors",
+        }
+    finally:
+        service.stop()
+
+
+def test_a_video_is_enlarged_by_comfyui_itself_frame_by_frame_in_its_order(tmp_path, real_url):
+    service = with_native_recipes(tmp_path, real_url)
+    service.start()
+    try:
+        folder = service.inbox / "tiny-seedvr2-rife-native"
+        folder.mkdir()
+        (folder / "ticket.toml").write_text("resolution = 128\nbatch = 5\n")
+        (folder / ".cat.mp4").write_bytes(crossing())
+        (folder / ".cat.mp4").rename(folder / "cat.mp4")
+        (made,) = videos(service)
+        with av.open(str(made / "cat.mp4")) as container:
+            stream = container.streams.video[0]
+            shown = [frame.to_ndarray(format="gray") for frame in container.decode(stream)]
+            assert (len(shown), shown[0].shape, stream.average_rate) == (11, (128, 192), 32)
+        # A bright square crosses the picture: where the brightness is, in columns, grows with every frame.
+        columns = np.arange(192)
+        places = [
+            float((frame.mean(0) ** 4 @ columns) / (frame.mean(0) ** 4).sum()) for frame in shown
+        ]
+        assert places[::2] == sorted(places[::2])
+        assert places[-1] - places[0] > 60
+    finally:
+        service.stop()
+
+
+def with_native_recipes(tmp_path, real_url) -> ServiceProcess:
+    """Give a service with the shipped recipes of ComfyUI's own nodes, but small, and judging no picture: weights are random."""
+    for name in ("seedvr2-rife-native", "wan22-i2v-hero-native"):
+        own = tmp_path / "recipes" / f"tiny-{name}"  # another name: shipped ones come first
+        shutil.copytree(shipped() / name, own)
+        file = own / "recipe.toml"
+        text = file.read_text().replace("expect = {", "expect = { quality = false,")
+        text = text.replace("min = 480", "min = 64")
+        file.write_text(
+            text.replace("review = true\n", "review = true\nexpect = { quality = false }\n")
+        )
+    shutil.copy(shipped() / "shared.toml", tmp_path / "recipes")
+    service = ServiceProcess(tmp_path, real_url)
+    text = service.config.read_text()
+    service.config.write_text(text.replace('path = ["', f'path = ["{tmp_path / "recipes"}", "', 1))
+    return service
+
+
+def crossing() -> bytes:
+    """Make six frames of a bright square that crosses a dark picture."""
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=16, options={"crf": "8"})
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        shift = time.time_ns() % 16
+        for n in range(6):
+            room = np.full((64, 96, 3), 20 + shift, dtype=np.uint8)
+            room[16:48, 12 * n : 12 * n + 32] = 230
+            container.mux(video.encode(av.VideoFrame.from_ndarray(room, format="rgb24")))
+        container.mux(video.encode())
+    return stream.getvalue()
