@@ -19,7 +19,7 @@ MOST_ASKED = 16
 MOST_WORDS = 4
 MOST_REASON = 300
 # Who asks, the strongest first: a fallback was learned from a failure, a budget is only worked out.
-SOURCES = ("fallback", "tune", "budget")
+SOURCES = ("fallback", "budget")
 
 
 class Asked(NamedTuple):

@@ -11,12 +11,14 @@ from typing import NamedTuple
 from flag_request import Asked
 
 # Launch flags by GPU memory in GB; a version that lacks one is started without it.
-# 16: the second WAN expert is loaded next to what the first left (ComfyUI #14250), and host memory runs
-#     out before GPU memory does: nothing is cached between prompts, and 1 GB stays free.
-# 24, 32: ComfyUI's cache shrinks under memory pressure; only the memory of a display is kept free.
+# 16: the second WAN expert is loaded next to what the first left (ComfyUI #14250): 1 GB stays free.
+# 24, 32: only the memory of a display is kept free. --vram-headroom would keep as much free on top of what the display
+#     already holds, and no run has shown that this is needed.
 # 80: ComfyUI's defaults.
+# What is cached between prompts takes the host's memory and not the GPU's: the service's sums decide it (the budget),
+# and where no service asks, ComfyUI's own cache, which shrinks under pressure.
 MEMORY = {
-    "16": ("--reserve-vram", "1.0", "--cache-none"),
+    "16": ("--reserve-vram", "1.0"),
     "24": ("--reserve-vram", "1.0"),
     "32": ("--reserve-vram", "0.7"),
     "80": (),

@@ -77,11 +77,10 @@ def test_the_newest_of_one_asker_replaces_its_earlier_one(make):
     for each in (
         PINNED,
         Asked(by="budget", words=("--cache-ram", "9")),
-        Asked(by="tune", words=("--cache-ram", "4")),
         other,
     ):
         requests.ask("gpu-0", each)
-    assert [each.by for each in requests.asked("gpu-0")] == ["fallback", "tune", "budget"]
+    assert [each.by for each in requests.asked("gpu-0")] == ["fallback", "budget"]
     assert requests.asked("gpu-0")[-1] == other
 
 

@@ -124,6 +124,13 @@ async def test_what_the_kernel_says_of_another_program_is_none_of_the_engines(as
     assert asked(asking) == []
 
 
+async def test_an_engine_on_the_cpu_has_no_pinned_memory_to_do_without(asking):
+    found = {"schema": 1, "mode": "cpu", "ended": [{"how": "oom-kill", "at": time.time() + 3600}]}
+    asking.settings.engines[0].report.write_text(json.dumps(found))
+    await asking.becomes(await dies(asking), State.DONE)
+    assert asked(asking) == [("fallback", "--cache-none")]
+
+
 async def test_a_kill_of_long_ago_has_nothing_to_do_with_a_crash_of_today(asking):
     killed(asking, time.time() - 3600)
     job = await asking.becomes(await dies(asking), State.DONE)

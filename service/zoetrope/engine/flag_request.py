@@ -24,9 +24,10 @@ log = logging.getLogger("zoetrope.engine")
 SCHEMA = 1
 MOST_BYTES = 16 << 10  # more is ignored by its reader
 MOST_REASON = 300
+UNPIN = "--disable-pinned-memory"
 READABLE = 0o644  # by the engine's user
 
-Source = Literal["fallback", "tune", "budget"]
+Source = Literal["fallback", "budget"]
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +63,11 @@ class FlagRequests:
         if settings is None or any(flag == asked.words[0] for asked in self.asked(engine)):
             return False
         found = known(settings.report)
-        return found is None or flag not in found.flags
+        if found is None:
+            return True
+        # On the CPU nothing is pinned: another start with it would be the same again.
+        idle = flag == UNPIN and found.mode == "cpu"
+        return not idle and flag not in found.flags
 
     def asked(self, engine: str) -> tuple[Asked, ...]:
         """Give what is asked for an engine; a copy that cannot be read asks for nothing, and is named."""

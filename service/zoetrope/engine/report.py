@@ -51,7 +51,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 class FlagChoice(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a launch flag that the service asked for."""
 
-    by: str  # fallback, tune or budget
+    by: str  # fallback or budget
     words: tuple[str, ...]
     state: str  # used, overruled or rejected
     why: str = ""

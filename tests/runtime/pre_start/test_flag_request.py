@@ -64,13 +64,13 @@ USED = ("used", "why")
         # What is asked for stands in the place of ours.
         ([("budget", ("--cache-ram", "2", "2"), "why")], "", "--reserve-vram 1.0 --cache-ram 2 2", ["used"]),
         ([("fallback", PINNED, "why")], "", "--reserve-vram 1.0 --cache-none --disable-pinned-memory", ["used"]),
-        # Operator, fallback, tune, budget.
+        # Operator, fallback, budget.
         ([("fallback", NONE, "why")], "--cache-lru 9", "--reserve-vram 1.0 --cache-lru 9", ["overruled"]),
         ([("fallback", NONE, "why")], "--cache-l=9", "--reserve-vram 1.0 --cache-l=9", ["overruled"]),
         (
             [
                 ("fallback", NONE, "why"),
-                ("tune", ("--cache-lru", "5"), "why"),
+                ("fallback", ("--cache-lru", "5"), "why"),
                 ("budget", ("--cache-ram", "2"), "why"),
             ],
             "",
@@ -78,15 +78,15 @@ USED = ("used", "why")
             ["used", "overruled", "overruled"],
         ),
         (
-            [("tune", ("--reserve-vram", "3"), "why"), ("budget", ("--reserve-vram", "2"), "why")],
+            [("fallback", ("--reserve-vram", "3"), "why"), ("budget", ("--reserve-vram", "2"), "why")],
             "",
             "--cache-none --reserve-vram 3",
             ["used", "overruled"],
         ),
-        ([("tune", ("--disable-async-offload",), "why")], "--async-offload 2", "--reserve-vram 1.0 --cache-none --async-offload 2", ["overruled"]),
+        ([("budget", ("--disable-async-offload",), "why")], "--async-offload 2", "--reserve-vram 1.0 --cache-none --async-offload 2", ["overruled"]),
     ],
 )  # fmt: skip
-def test_the_operator_comes_first_then_fallback_tune_and_budget(taken, asked, extra, words, states):
+def test_the_operator_comes_first_then_fallback_and_budget(taken, asked, extra, words, states):
     found, choices = of(*asked, extra=extra, taken=taken)
     assert (found, [state for state, _ in choices]) == (words, states)
 
@@ -112,7 +112,7 @@ def test_the_operator_comes_first_then_fallback_tune_and_budget(taken, asked, ex
     ],
 )
 def test_what_its_own_table_or_that_version_does_not_allow_is_not_given(taken, words, why):
-    found, ((state, told),) = of(("tune", words, "why"), taken=taken, kernels=["--use-sage-attention"])  # fmt: skip
+    found, ((state, told),) = of(("budget", words, "why"), taken=taken, kernels=["--use-sage-attention"])  # fmt: skip
     assert (found, state) == ("--reserve-vram 1.0 --cache-none", "rejected")
     assert why in told
 
@@ -254,7 +254,7 @@ def asking(host):
 
 
 def test_pre_start_gives_what_is_asked_for_and_publishes_what_became_of_it(host, asking):
-    asking({}, {"by": "tune", "words": ["--cache-lru", "5"]}, {"words": ["--listen"]})
+    asking({}, {"by": "budget", "words": ["--cache-lru", "5"]}, {"words": ["--listen"]})
     done = host.start(MEMORY="16", EXTRA_ARGS="--cache-ram 2 2")
     assert done.returncode == 0
     assert host.args == (
@@ -264,11 +264,11 @@ def test_pre_start_gives_what_is_asked_for_and_publishes_what_became_of_it(host,
     assert [(each["by"], each["words"][0], each["state"]) for each in host.report["choices"]] == [
         ("fallback", "--disable-pinned-memory", "used"),
         ("fallback", "--listen", "rejected"),
-        ("tune", "--cache-lru", "overruled"),
+        ("budget", "--cache-lru", "overruled"),
     ]
     (warning,) = host.report["warnings"]
     assert "--listen, which the service asked for, is not given" in warning["sentence"]
-    assert "overruled  --cache-lru 5 (tune): the operator's own --cache-ram 2 2" in done.stdout
+    assert "overruled  --cache-lru 5 (budget): the operator's own --cache-ram 2 2" in done.stdout
 
 
 def test_a_kernel_is_given_only_if_the_self_test_found_it_correct(host, asking):
@@ -278,7 +278,7 @@ def test_a_kernel_is_given_only_if_the_self_test_found_it_correct(host, asking):
         ("--use-pytorch-cross-attention", "sdpa"),
         ("--use-flash-attention", "sageattn"),
     ):
-        asking({"by": "tune", "words": [flag]})
+        asking({"by": "budget", "words": [flag]})
         assert host.start().returncode == 0
         assert host.report["chosen"] == chosen
         assert host.args.count("-attention") == 1
