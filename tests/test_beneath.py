@@ -287,3 +287,14 @@ def test_a_place_is_reached_without_a_link(root):
     os.close(handle)
     with pytest.raises(Linked):
         Place(root, "link/file").open()
+
+
+def test_a_file_with_a_second_name_is_read_only_where_that_does_not_matter(root):
+    (root / "a/second").hardlink_to(root / "a/b/file")
+    with Beneath(root) as tree:
+        for read in (tree.sha256, lambda path, **asked: tree.read(path, 10, **asked)):
+            assert read("a/second")
+            with pytest.raises(OSError, match="of its own"):
+                read("a/second", alone=True)
+        (root / "a/second").unlink()
+        assert tree.read("a/b/file", 10, alone=True) == b"inside"

@@ -168,21 +168,26 @@ class Beneath:
         with self._named(path) as (at, name):
             return os.open(name, _FILE, dir_fd=at)
 
-    def read(self, path: str, most: int) -> bytes:
-        """Read a plain file, at most so many bytes of it; anything else is an OSError."""
-        with open(self._plain(path), "rb") as file:  # noqa: PTH123 - a descriptor
+    def read(self, path: str, most: int, *, alone: bool = False) -> bytes:
+        """Read a plain file, at most so many bytes of it; anything else is an OSError.
+
+        With `alone` so is one with a second name (a hard link): where members make files, it may be one that
+        lies outside, and that they may not read.
+        """
+        with open(self._plain(path, alone), "rb") as file:  # noqa: PTH123 - a descriptor
             return file.read(most)
 
-    def _plain(self, path: str) -> int:
+    def _plain(self, path: str, alone: bool) -> int:
         handle = self.open(path)
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or (alone and found.st_nlink > 1):
             os.close(handle)
-            raise OSError(errno.EINVAL, "Not a plain file", self.full(path))
+            raise OSError(errno.EINVAL, "Not a plain file of its own", self.full(path))
         return handle
 
-    def sha256(self, path: str) -> str:
-        """Hash a plain file; anything else is an OSError."""
-        with open(self._plain(path), "rb") as file:  # noqa: PTH123 - a descriptor
+    def sha256(self, path: str, *, alone: bool = False) -> str:
+        """Hash a plain file, as it is read; anything else is an OSError."""
+        with open(self._plain(path, alone), "rb") as file:  # noqa: PTH123 - a descriptor
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def create(self, path: str) -> int:

@@ -188,6 +188,7 @@ class World:
                 time.monotonic() < last,
                 f"{last - began:g} s without an attack did not bring all to their end: {missing}",
             )
+            self.engine.revive()  # it may have been dying still, killed from within the service
             if self.nursed:
                 self.nurse()
                 self.move_back(self.mended)

@@ -182,6 +182,19 @@ async def test_a_claim_of_a_known_job_takes_only_that_job_s_own_bytes(world, pic
     assert (world.settings.work / job.id / job.images[0].source).is_file()
 
 
+async def test_what_has_a_second_name_is_not_read_in_a_claim(world, picture):
+    """It may be a file that lies outside, and that whoever linked it may not read; so it is the job's in no case."""
+    body = picture("cat.png").read_bytes()
+    job = await world.take("cat.png")
+    outside = world.settings.work.parent / "outside.png"
+    outside.write_bytes(body)
+    folder = forged(world, job.id)
+    (folder / "cat.png").write_bytes(body)
+    (folder / "foe.png").hardlink_to(outside)
+    await world.intake.recover()
+    assert set(world.files()) == {"foe.png"}
+
+
 async def test_a_ticket_of_the_job_itself_does_not_go_back_with_a_stranger_s_picture(
     world, picture
 ):

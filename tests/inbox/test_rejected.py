@@ -218,9 +218,9 @@ async def test_as_many_reasons_of_one_picture_as_a_member_writes_are_each_read_o
     reads = []
     real = Beneath.read
 
-    def read(tree, path, most):
+    def read(tree, path, most, **asked):
         reads.append(path)
-        return real(tree, path, most)
+        return real(tree, path, most, **asked)
 
     monkeypatch.setattr(Beneath, "read", read)
     assert await pictures.remove(found)

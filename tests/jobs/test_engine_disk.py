@@ -227,6 +227,17 @@ async def test_the_stage_that_tries_shows_that_the_disk_takes_something_again(wa
     assert [record.action for record in caplog.records] == ["engine-up"]
 
 
+async def test_an_engine_that_does_not_answer_yet_has_one_line_in_the_log(caplog):
+    """Else the journal of a host whose engine never comes says nothing of why its jobs wait."""
+    caplog.set_level("INFO", logger="zoetrope.jobs")
+    watch = Watched().watch
+    for _ in range(3):
+        watch.lost(Reason("engine-down", "e0 does not answer.", "Wait."))
+    assert [(each.action, each.getMessage()) for each in caplog.records] == [
+        ("engine-awaited", "e0 does not answer. Wait.")
+    ]
+
+
 async def test_a_stage_that_tried_shows_nothing_while_the_engine_does_not_answer(watched):
     await watched.watch.blocked(FULL)
     watched.now = 2000.0

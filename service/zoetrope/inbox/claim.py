@@ -430,7 +430,7 @@ def _files(tree: Beneath, home: str) -> list[str]:
 def _hash(tree: Beneath, path: str) -> str:
     """Hash a plain file; "" for what is none, or cannot be read."""
     with contextlib.suppress(OSError, Linked):
-        return tree.sha256(path)
+        return tree.sha256(path, alone=True)
     return ""
 
 
@@ -442,9 +442,4 @@ def _unlink(tree: Beneath, path: str) -> None:
 
 def _same(tree: Beneath, path: str, other: str) -> bool:
     """Return whether two plain files hold the same bytes."""
-    try:
-        if tree.stat(path).st_size != (size := tree.stat(other).st_size):
-            return False
-        return tree.read(path, size + 1) == tree.read(other, size + 1)
-    except (OSError, Linked):
-        return False
+    return _hash(tree, path) == _hash(tree, other) != ""

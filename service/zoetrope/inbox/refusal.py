@@ -151,7 +151,7 @@ def _places(folder: str, name: str) -> Iterator[str]:
 
 def _job(tree: Beneath, path: str) -> str:
     with contextlib.suppress(OSError, Linked):
-        said = _JOB.search(tree.read(path, _MOST_BYTES).decode("utf-8", "replace"))
+        said = _JOB.search(tree.read(path, _MOST_BYTES, alone=True).decode("utf-8", "replace"))
         return said[1] if said else ""
     return ""
 
@@ -159,7 +159,7 @@ def _job(tree: Beneath, path: str) -> str:
 def subject(tree: Beneath, path: str) -> str | None:
     """Say which picture a reason is about, by its shown name; None for a file that is no reason of ours."""
     try:
-        content = tree.read(path, _MOST_BYTES + 1)
+        content = tree.read(path, _MOST_BYTES + 1, alone=True)
     except (OSError, Linked):
         return None
     first, _, _ = content.decode("utf-8", "replace").partition("\n")

@@ -195,7 +195,7 @@ class _Entry(msgspec.Struct, frozen=True):
         text = ticket_text.write(job.ticket)
         with contextlib.suppress(OSError, Linked):
             path = joined(folder, self.ticket)
-            if self.ticket and tree.read(path, len(text) + 1) == text:
+            if self.ticket and tree.read(path, len(text) + 1, alone=True) == text:
                 tree.unlink(path)
 
 
@@ -237,7 +237,7 @@ def _hash(tree: Beneath, path: str) -> str:
     try:
         if not tree.exists(path):
             return ""
-        return tree.sha256(path)
+        return tree.sha256(path, alone=True)
     except (OSError, Linked):
         return "?"
 

@@ -305,7 +305,7 @@ class EngineWatch:
         return isinstance(await self.engine.whereabouts(broken.prompt_id), Absent)
 
     def _down(self, reason: Reason) -> None:
-        was_up = self.up
+        was_up, unknown_yet = self.up, self.reason is not None and self.reason.key == UNKNOWN
         self._up.clear()
         self.reason = reason
         tried, self._trying = self._trying, False
@@ -315,6 +315,8 @@ class EngineWatch:
                 about = {"action": "engine-down", "engine": self.engine.name}
                 log.warning("%s", reason, extra=about)
             self._changed()
+        elif unknown_yet:  # it takes longer to start than the service
+            log.info("%s", reason, extra={"action": "engine-awaited", "engine": self.engine.name})
 
     def _changed(self) -> None:
         for listener in self._on_change:
