@@ -175,6 +175,7 @@ class App:
             # Before the service is ready: on a host that boots, the engines are started after it.
             flag_requests = FlagRequests(self._settings.engines, self._settings.flag_requests)
             await asyncio.to_thread(flag_requests.publish)
+            self._runtime.flag_requests = flag_requests
             ledger = await self._until_answered(lambda: Ledger.open(self._settings.ledger_file))
             try:
                 await self._serve(ledger, flag_requests)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .domain.job import Job
+from .engine.flag_request import FlagRequests
 from .errors import LedgerError, Reason
 from .gpu.tuner import Tuner
 from .graphs.shelf import Recipes
@@ -36,6 +37,7 @@ class Runtime:
         self.watcher: Watcher | None = None
         self.tuner: Tuner | None = None
         self.keeper: Keeper | None = None
+        self.flag_requests: FlagRequests | None = None
         self.tally = Tally()
         self.problem: Reason | None = None  # why the ledger, and with it the rest, is not there
 
@@ -71,6 +73,10 @@ class Runtime:
     def need_hashes(self) -> Hashes:
         """Give the hashes of model files, or say why they are not there."""
         return self.hashes or self._missing()
+
+    def need_flag_requests(self) -> FlagRequests:
+        """Give what asks for the engines' launch flags, or say why it is not there."""
+        return self.flag_requests or self._missing()
 
     def _missing(self) -> NoReturn:
         if (reason := self.problem) is not None:

@@ -71,6 +71,18 @@ def test_a_flag_is_asked_for_once_and_only_where_it_is_not_in_force(make, tmp_pa
     assert not requests.may_ask("gpu-0", "--cache-none")
 
 
+def test_what_was_learned_is_forgotten_on_both_sides_and_what_is_worked_out_stays(make, run):
+    requests = make()
+    budget = Asked(by="budget", words=("--cache-none",))
+    requests.ask("gpu-0", PINNED)
+    requests.ask("gpu-0", budget)
+    assert requests.forget("gpu-0") == (PINNED,)
+    assert requests.asked("gpu-0") == (budget,)
+    assert requests.forget("gpu-0") == ()
+    # The same failure may teach it again.
+    assert requests.may_ask("gpu-0", PINNED.words[0])
+
+
 def test_the_newest_of_one_asker_replaces_its_earlier_one(make):
     requests = make()
     other = Asked(by="budget", words=("--cache-ram", "2", "2"))

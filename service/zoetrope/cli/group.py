@@ -44,6 +44,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "restore": "Put a backup in the place of the ledger.",
         "simulate": "Run the simulated engine, which needs no GPU.",
         "models": "List and download the model files that recipes need.",
+        "engine": "Show or forget the launch flags of an engine.",
         "gpu": "Show the GPUs, and set their clocks.",
         "gpu-helper": "Run the root helper that sets clocks.",
         "demo": "Run the whole service on the simulated engine, with faults.",

@@ -98,6 +98,15 @@ class FlagRequests:
             if after != before:
                 self._write(engine, after)
 
+    def forget(self, engine: str) -> tuple[Asked, ...]:
+        """Ask no more for what was learned from failures, and give it; what is worked out would only be asked for again."""
+        with self._lock:
+            before = self.asked(engine)
+            learned = tuple(each for each in before if each.by == "fallback")
+            if learned:
+                self._write(engine, tuple(each for each in before if each.by != "fallback"))
+            return learned
+
     def publish(self) -> None:
         """Write what was asked for before: /run is empty after the host's start."""
         for name in self._engines:

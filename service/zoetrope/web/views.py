@@ -11,6 +11,7 @@ import msgspec
 from ..dispatch.pause import OutsideHours, Standstill
 from ..domain.job import ENDED, Job, Progress, Stage, State
 from ..domain.values import Failure, Ticket
+from ..engine.flag_request import Asked
 from ..errors import Reason
 from ..gpu.card import Card, Sample
 from ..gpu.wire import CardState
@@ -136,6 +137,15 @@ class Engines(msgspec.Struct, frozen=True, kw_only=True):
     """Every engine of the settings."""
 
     engines: tuple[EngineView, ...]
+
+
+class FlagsView(msgspec.Struct, frozen=True, kw_only=True):
+    """The launch flags that are asked for an engine's next start, and what has just been forgotten of them."""
+
+    engine: str
+    asked: tuple[Asked, ...] = ()
+    forgotten: tuple[Asked, ...] = ()
+    next_step: str = ""
 
 
 class CardView(msgspec.Struct, frozen=True, kw_only=True):
