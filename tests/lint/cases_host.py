@@ -7,6 +7,7 @@ from tests.lint.graphs import (
     full,
     hero,
     lightning,
+    native_upscale,
     node,
     tiled,
     upscale,
@@ -95,6 +96,12 @@ CASES = (
         good=changed(upscale(), upvae__cache_model=True),
         bad=changed(upscale(), upvae__cache_model=True, upvae__offload_device="none"),
         at="upvae.offload_device",
+    ),
+    case(
+        "U013",
+        good=native_upscale(),
+        bad=changed(native_upscale(), **{"batches__chunking_mode.frames_per_chunk": 12}),
+        at="batches.chunking_mode.frames_per_chunk",
     ),
     case(
         "U003",

@@ -12,6 +12,7 @@ from tests.lint.graphs import (
     full,
     hero,
     lightning,
+    native_upscale,
     node,
     one_sampler,
     small,
@@ -371,7 +372,24 @@ CASES = (
         ),
         at="rife",
     ),
+    case(
+        "R001",
+        good=native_upscale(),
+        bad=changed(
+            native_upscale(),
+            rife__images=At("parts"),
+            large__input=At("rife"),
+            final__images=At("colored"),
+        ),
+        at="rife",
+    ),
     case("R002", good=full(), bad=changed(full(), final__fps=16.0), at="final.fps"),
+    case(
+        "R002",
+        good=native_upscale(),
+        bad=changed(native_upscale(), final__fps=At("parts:2")),
+        at="final.fps",
+    ),
     case(
         "R002",
         good=changed(upscale(), final__fps=16.0),

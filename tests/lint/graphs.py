@@ -477,3 +477,56 @@ def one_sampler(**settings):
         **sampler,
     )
     return {**graph, "ks_low": ks}
+
+
+def native_upscale():
+    """ComfyUI's own SeedVR2 and RIFE over a video file."""
+    tiles = {"tile_size": 512, "overlap": 64, "temporal_size": 64, "temporal_overlap": 8}
+    resize = {"resize_type": "scale shorter dimension", "resize_type.shorter_size": 1080}
+    batches = {"chunking_mode": "manual", "chunking_mode.frames_per_chunk": 13}
+    return {
+        "load": node("LoadVideo", file="clip.mp4"),
+        "parts": node("GetVideoComponents", video=At("load")),
+        "large": node("ResizeImageMaskNode", input=At("parts"), scale_method="lanczos", **resize),
+        "padded": node("SeedVR2Preprocess", resized_images=At("large")),
+        "dit": node(
+            "UNETLoader",
+            unet_name="seedvr2_3b_int8_convrot.safetensors",
+            weight_dtype="default",
+        ),
+        "upvae": node("VAELoader", vae_name="seedvr2_ema_vae_fp16.safetensors"),
+        "encode": node("VAEEncodeTiled", pixels=At("padded"), vae=At("upvae"), **tiles),
+        "batches": node("SeedVR2TemporalChunk", latent=At("encode"), temporal_overlap=1, **batches),
+        "upcond": node("SeedVR2Conditioning", model=At("dit"), vae_conditioning=At("batches")),
+        "upscale": node(
+            "KSampler",
+            model=At("dit"),
+            positive=At("upcond"),
+            negative=At("upcond:1"),
+            latent_image=At("batches"),
+            seed=0,
+            steps=1,
+            cfg=1.0,
+            sampler_name="euler",
+            scheduler="simple",
+            denoise=1.0,
+        ),
+        "whole": node(
+            "SeedVR2TemporalMerge", latents=At("upscale"), temporal_overlap=At("batches:1")
+        ),
+        "decode": node("VAEDecodeTiled", samples=At("whole"), vae=At("upvae"), **tiles),
+        "colored": node(
+            "SeedVR2PostProcessing",
+            images=At("decode"),
+            original_resized_images=At("large"),
+            color_correction_method="lab",
+        ),
+        "interpolator": node("FrameInterpolationModelLoader", model_name="rife_v4.26.safetensors"),
+        "rife": node(
+            "FrameInterpolate", interp_model=At("interpolator"), images=At("colored"), multiplier=2
+        ),
+        "final": node("CreateVideo", images=At("rife"), fps=32.0),
+        "save_final": node(
+            "SaveVideo", video=At("final"), filename_prefix="final", format="auto", codec="auto"
+        ),
+    }

@@ -109,6 +109,7 @@ SAME_SIZE: Final = INTERPOLATORS | {
 #: Nodes that change no number of frames.
 SAME_COUNT: Final = frozenset(
     {"ColorMatch", "ImageScale", "ImageScaleBy", "ImageScaleToTotalPixels", "ImageResizeKJv2"}
+    | {"ResizeImageMaskNode"}
 )
 
 CACHES: Final = frozenset({"EasyCache", "LazyCache", "TeaCache", "MagCache", "WanVideoTeaCacheKJ"})

@@ -19,6 +19,8 @@ from .stages import KINDS
 
 #: No interpolation makes more of a frame than this.
 _MOST_TIMES = 1000
+#: What a node calls its pictures; some take masks as well.
+_PICTURES = frozenset({"IMAGE", "COMFY_MATCHTYPE_V3"})
 #: Longer ways are not followed.
 _LONGEST = 100
 
@@ -130,9 +132,12 @@ def trace(view: GraphView, node_id: str, name: str) -> Trail:
 
 def _before(view: GraphView, link: Link) -> Link | None:
     """Step to the first pictures that a node is given."""
+    # What SeedVR2 made gets the size and number of what it was made of, beyond its own sampler.
+    if view.class_of(link.node) == "SeedVR2PostProcessing":
+        return view.source(link.node, "original_resized_images")
     signature = view.catalog.get(view.class_of(link.node))
     names = (
-        [name for name, item in signature.inputs.items() if item.type == "IMAGE"]
+        [name for name, item in signature.inputs.items() if item.type in _PICTURES]
         if signature
         else ["images", "image", "frames"]
     )

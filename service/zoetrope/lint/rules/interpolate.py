@@ -51,6 +51,10 @@ def interpolated_first(subject: Subject) -> Iterator[Hit]:
         for node_id in upscaler.trail.nodes:
             if subject.read.class_of(node_id) in INTERPOLATORS:
                 yield Hit(node=node_id, found=f"{upscaler.node} upscales its frames")
+    for native in subject.read.of("SeedVR2Preprocess"):
+        for node_id in trace(subject.read, native, "resized_images").nodes:
+            if subject.read.class_of(node_id) in INTERPOLATORS:
+                yield Hit(node=node_id, found=f"{native} prepares its frames for SeedVR2")
 
 
 @rule(

@@ -156,3 +156,23 @@ def old_upscaler(subject: Subject) -> Iterator[Hit]:
     """Find the single node of old SeedVR2."""
     for node_id in subject.read.of(*sorted(OLD_SEEDVR2)):
         yield Hit(node=node_id, found=f"class {quote(subject.read.class_of(node_id))}")
+
+
+@rule(
+    "U013",
+    "error",
+    title="batch that ComfyUI's own SeedVR2 rejects",
+    why="SeedVR2TemporalChunk fails on a number of frames that is not 4n + 1, after the clip was encoded.",
+    fix="Use 5, 9, 13 and so on, or the mode auto.",
+    source="ComfyUI nodes_seedvr.py",
+)
+def rejected_batch(subject: Subject) -> Iterator[Hit]:
+    """Find batches of ComfyUI's own SeedVR2 that are not one more than a multiple of four."""
+    name = "chunking_mode.frames_per_chunk"
+    for node_id in subject.read.of("SeedVR2TemporalChunk"):
+        batch = subject.read.whole(node_id, name)
+        if subject.read.text(node_id, "chunking_mode") != "manual" or batch is None:
+            continue
+        if batch % 4 != 1:
+            put = (Put(node_id, name, max(_FEWEST, (batch + 2) // 4 * 4 + 1)),)
+            yield Hit(node=node_id, input=name, found=f"{name} = {quote(batch)}", changes=put)
