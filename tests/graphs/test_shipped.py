@@ -195,6 +195,20 @@ def test_a_larger_card_gets_a_larger_picture_and_an_unknown_one_the_smallest(nam
     assert sorted(set(pixels)) == pixels[2:]
 
 
+@pytest.mark.parametrize(
+    ("name", "batches"),
+    [("seedvr2-rife-upscale", [13, 33, 81, 81]), ("seedvr2-rife-native", [13, 41, 69, 121])],
+)
+def test_a_video_is_upscaled_in_the_batches_that_its_gpu_can_hold(name, batches):
+    recipe = SHELF.get(name)
+    for gigabytes, batch in zip((15.5, 23.6, 31.4, 79.2), batches, strict=True):
+        plan = recipe.on(gigabytes).plan(resolve({}, recipe), image(recipe), 7)
+        assert plan.effective["batch"] == batch, gigabytes
+    for gigabytes in (0, 8, 11.6):
+        plan = recipe.on(gigabytes).plan(resolve({}, recipe), image(recipe), 7)
+        assert plan.effective["batch"] == 13, gigabytes
+
+
 @pytest.mark.parametrize("seconds", [0.5, 1, 2, 3, 4, 5, 7.5])
 @pytest.mark.parametrize("name", [name for name in NAMES if SHELF.get(name).file.length])
 def test_seconds_become_4n_plus_1_frames_at_16_a_second(name, seconds):
