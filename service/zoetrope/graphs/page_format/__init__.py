@@ -1,0 +1,1 @@
+"""ComfyUI's page format: what its page saves becomes the graph that its page would submit."""
