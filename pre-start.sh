@@ -35,7 +35,7 @@
 #   ZOETROPE_ROOT        prefix of /proc, /sys, /run and /usr; for tests
 #
 # Exit codes: 0 ready · 1 unexpected · 2 usage or a wrong setting · 3 reboot needed · 4 the GPU is
-# missing · 5 models are missing · 6 no attention kernel is correct · 7 a folder cannot be written ·
+# missing · 5 models are missing or closed · 6 no attention kernel is correct · 7 a folder cannot be written ·
 # 8 the driver is too old or incomplete · 9 the driver came while it was waited for: start again
 set -euo pipefail
 
@@ -349,19 +349,22 @@ link_packs() {
   done < <(list_packs)
 }
 
-# Sets `found` to the first complete file in the models' folders, `size` to its bytes; else `size` to that of
-# an incomplete one, or - if there is none.
+# Sets `found` to the first complete file in the models' folders that can be read, `size` to its bytes; else `size`
+# to that of an incomplete one, or - if there is none, and `closed` to a complete one that cannot be read.
 find_model() {
   local name=$1 bytes=$2 folder there
   local IFS=:
-  found='' size=-
+  found='' size=- closed=''
   for folder in $ZOETROPE_MODELS; do
     there=$(stat -Lc %s "$folder/$name" 2>/dev/null) || continue
     [[ $size != - ]] || size=$there
-    if [[ $bytes == - || $there == "$bytes" ]]; then
-      found=$folder/$name size=$there
+    [[ $bytes == - || $there == "$bytes" ]] || continue
+    size=$there
+    if [[ -r $folder/$name ]]; then
+      found=$folder/$name closed=''
       return
     fi
+    closed=$folder/$name
   done
 }
 
@@ -381,7 +384,7 @@ check_model_folders() {
 
 # Only complete models are linked, so that ComfyUI never loads half a download.
 link_models() {
-  local folder file bytes recipes found size state missing=()
+  local folder file bytes recipes found size closed state missing=() unreadable=()
   local rife=$ZOETROPE_BASE/custom_nodes/ComfyUI-Frame-Interpolation
   [[ -n $ZOETROPE_MODEL_LIST ]] || return 0
   [[ -r $ZOETROPE_MODEL_LIST ]] ||
@@ -396,6 +399,10 @@ link_models() {
       place_link "$ZOETROPE_BASE/models/$folder/$file" "$found"
       # RIFE's pack looks next to its own code, except in the store, where ours is patched.
       [[ $folder != rife || ! -w $rife ]] || place_link "$rife/ckpts/rife/$file" "$found"
+    elif [[ -n $closed ]]; then
+      # ComfyUI would say in the job that there is no such file.
+      state=unreadable
+      unreadable+=("$closed")
     elif [[ $size == - ]]; then
       state=missing
       missing+=("$folder/$file (for $recipes)")
@@ -405,8 +412,14 @@ link_models() {
     fi
     fact model "$state" "$folder" "$file" "$bytes" "$size" "$recipes"
   done <"$ZOETROPE_MODEL_LIST"
-  ((${#missing[@]})) || return 0
   local named
+  if ((${#unreadable[@]})); then
+    printf -v named '%s, ' "${unreadable[@]}"
+    named="Models cannot be read by $(id -un): ${named%, }."
+    [[ -z $ZOETROPE_REQUIRE_MODELS ]] || fail 5 models-closed "$named" "Let them be read: chmod o+r FILE"
+    warn models-closed "$named" "Let them be read: chmod o+r FILE"
+  fi
+  ((${#missing[@]})) || return 0
   printf -v named '%s, ' "${missing[@]}"
   named="Missing or incomplete in $ZOETROPE_MODELS: ${named%, }."
   local step="See the download: systemctl status zoetrope-models; zoetrope models list"

@@ -141,10 +141,15 @@ class Host:
         (path / "__init__.py").touch()
         return path
 
-    def start(self, *words, **changes):
+    def start(self, *words, before=(), **changes):
         env = {**self.env, **{f"ZOETROPE_{key}": str(value) for key, value in changes.items()}}
         return subprocess.run(
-            [SCRIPT, *words], env=env, capture_output=True, text=True, check=False, timeout=60
+            [*before, SCRIPT, *words],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
 
     def begin(self, **changes):

@@ -1,5 +1,7 @@
 """How pre-start.sh links models that are whole."""
 
+import os
+
 import pytest
 
 
@@ -54,6 +56,29 @@ def test_a_folder_of_models_that_is_not_there_is_named(host):
     assert warning["sentence"] == f"The models' folder {away} is not there."
     away.mkdir()
     assert host.start(MODELS=f"{host.models}:{away}").returncode == 0
+    assert host.report["warnings"] == []
+
+
+def test_a_whole_model_that_cannot_be_read_is_named_and_another_s_is_used(host):
+    """Some programs write models that their owner alone may read; ComfyUI would call them missing, in the job."""
+    host.model("vae/a.safetensors", 5)
+    closed = host.models / "vae/a.safetensors"
+    closed.chmod(0)
+    # To root without its privileges a file without permissions is closed like one of another user.
+    dropped = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    asked = dropped if os.geteuid() == 0 else []
+    done = host.start(before=asked)
+    assert done.returncode == 0, done.stderr
+    assert host.report["models"][0]["state"] == "unreadable"
+    (warning,) = host.report["warnings"]
+    assert (warning["key"], str(closed) in warning["sentence"]) == ("models-closed", True)
+    assert not (host.base / "models/vae/a.safetensors").is_symlink()
+    assert host.start("--require-models", before=asked).returncode == 5
+    own = host.folder / "own"
+    (own / "vae").mkdir(parents=True)
+    (own / "vae/a.safetensors").write_bytes(b"x" * 5)
+    assert host.start(MODELS=f"{host.models}:{own}", before=asked).returncode == 0
+    assert (host.base / "models/vae/a.safetensors").readlink() == own / "vae/a.safetensors"
     assert host.report["warnings"] == []
 
 
