@@ -319,8 +319,8 @@ def page(report: Report) -> str:
 def absence(model: dict[str, Any]) -> str:
     """Say why a model is not used, and which recipes need it."""
     name, recipes = f"{model['folder']}/{model['file']}", ", ".join(model["recipes"])
-    if model["state"] == "missing":
-        return f"missing: {name} (for {recipes})"
+    if model["state"] in ("missing", "unreadable"):
+        return f"{model['state']}: {name} (for {recipes})"
     sizes = f"{model['found']:,} of {model['bytes']:,} bytes"
     return f"wrong size: {name}: {sizes} (for {recipes})"
 

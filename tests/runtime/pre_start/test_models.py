@@ -70,6 +70,7 @@ def test_a_whole_model_that_cannot_be_read_is_named_and_another_s_is_used(host):
     done = host.start(before=asked)
     assert done.returncode == 0, done.stderr
     assert host.report["models"][0]["state"] == "unreadable"
+    assert "unreadable: vae/a.safetensors (for wan22-i2v-hero)" in done.stdout
     (warning,) = host.report["warnings"]
     assert (warning["key"], str(closed) in warning["sentence"]) == ("models-closed", True)
     assert not (host.base / "models/vae/a.safetensors").is_symlink()
