@@ -123,7 +123,11 @@ class _Sending:
             if isinstance(found, FromOutput):
                 sent[slot.name] = [found.place.id, found.slot]
             elif found is not None:
-                sent[slot.name] = _boxed(doubles.plain(found.value))
+                value = found.value
+                own = node.widget_of(slot)
+                if own is not None and own.options.get("multiline") and self.frontend.is_old:
+                    value = doubles.text(value)  # a text area makes a text of anything
+                sent[slot.name] = _boxed(doubles.plain(value))
         title = node.title if node.kind or node.title else None
         return Sent(sent, node.type if node.kind else None, title)
 

@@ -54,12 +54,13 @@ class Opener:
             )
         )
         root = _bare(page.root)
+        root.id = ""  # newer pages have one; in a definition it says which
         self._fill(root, definitions, page)
         for instance in (found for some in self.instances.values() for found in some):
             if (
                 self.inputs.frontend.keeps_instance_values
             ):  # definitions that came too late for them
-                subgraphs.own_values(instance, ())
+                subgraphs.own_values(instance, (), as_saved=old)
         return Opened(root, definitions, self.findings)
 
     def _fill(
@@ -81,7 +82,7 @@ class Opener:
                 and self.inputs.frontend.keeps_instance_values
                 and node.definition.id in definitions
             ):
-                subgraphs.own_values(node, node.page.values)
+                subgraphs.own_values(node, node.page.values, as_saved=self.inputs.frontend.is_old)
         if self.inputs.frontend is self.inputs.frontend.PINNED:
             for node in graph.nodes.values():
                 promotions.move(node, self.instances.get(node.type, ()))

@@ -102,22 +102,31 @@ def leaves_first(definitions: Sequence[PageGraph]) -> list[PageGraph]:
     return ordered
 
 
-def targets(graph: LiveGraph, place: int) -> Iterator[tuple[LiveNode, Slot]]:
-    """List the inner inputs that an input of the definition feeds."""
+def targets(
+    graph: LiveGraph, place: int, *, as_saved: bool = False
+) -> Iterator[tuple[LiveNode, Slot]]:
+    """List the inner inputs that an input of the definition feeds; `as_saved` believes stale places."""
     for key in graph.inputs[place].links if place < len(graph.inputs) else ():
         link = graph.links.get(key)
         node = graph.nodes.get(link.target) if link else None
         at = node.place_of(key) if node else None
+        if as_saved and node and link and 0 <= link.target_slot < len(node.inputs):
+            at = link.target_slot
         if node is not None and at is not None:
             yield node, node.inputs[at]
 
 
-def widget_within(graph: LiveGraph, place: int, depth: int = 0) -> Widget | None:
+def widget_within(
+    graph: LiveGraph, place: int, depth: int = 0, *, as_saved: bool = False
+) -> Widget | None:
     """Find the first widget that an input of a definition reaches, through instances within as well."""
-    for node, slot in targets(graph, place):
+    for node, slot in targets(graph, place, as_saved=as_saved):
         if node.definition is not None:
             at = node.inputs.index(slot)
-            found = widget_within(node.definition, at, depth + 1) if depth < DEEPEST else None
+            deeper = depth < DEEPEST
+            found = (
+                widget_within(node.definition, at, depth + 1, as_saved=as_saved) if deeper else None
+            )
         else:
             found = node.widget_of(slot)
         if found is not None:
@@ -136,7 +145,7 @@ def shown(instance: LiveNode, place: int, frontend: Frontend) -> Any:
     return UNSET if widget is None else widget.value
 
 
-def own_values(instance: LiveNode, saved: object) -> None:
+def own_values(instance: LiveNode, saved: object, *, as_saved: bool) -> None:
     """Give an instance its own values: what the page saved with it, in the order of its inputs."""
     definition = instance.definition
     if definition is None:
@@ -144,7 +153,7 @@ def own_values(instance: LiveNode, saved: object) -> None:
     values = saved if isinstance(saved, list) else []
     place = 0
     for at, slot in enumerate(instance.inputs):
-        widget = widget_within(definition, at)
+        widget = widget_within(definition, at, as_saved=as_saved)
         if widget is None:
             continue
         given = values[place] if place < len(values) else _initial(definition, at, widget)

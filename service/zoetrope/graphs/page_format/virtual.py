@@ -31,6 +31,8 @@ def apply_primitives(graph: LiveGraph, inputs: Inputs, replaced: Callable[[str],
         if not reached:
             continue
         value = _value(node, *reached[0])
+        if inputs.frontend.is_old and reached[0][0].kind is None and reached[0][1].widget:
+            value = (None,)  # an unknown node gives the primitive no type, and so no value
         if value is None:
             continue
         if node.page.properties.get("Run widget replace on values") and isinstance(value[0], str):
