@@ -61,6 +61,7 @@ class World:
         self.number = 0
         # Whose names these are: what others do on the share is no promise of ours.
         self.whose: Callable[[str], bool] = lambda _: True
+        self.not_taken = ""  # how the last order was answered that the service did not take
         # Whether the disk lost rows that it said to have: then a person looks for what is lost, and a video
         # may have no job.
         self.forgetful = False
@@ -161,8 +162,10 @@ class World:
         """Decide something about a job; false if the service does not take it just now."""
         try:
             self.service.post(f"/api/v1/jobs/{job.id}/{verb}")
-        except (urllib.error.URLError, OSError):
+        except (urllib.error.URLError, OSError) as error:
+            self.not_taken = f"; {verb} was answered with: {error}"
             return False
+        self.not_taken = ""
         return True
 
     def settle(self) -> None:
@@ -182,7 +185,7 @@ class World:
                 deadline = time.monotonic() + SETTLED
             self.part.promise(
                 time.monotonic() < deadline,
-                f"{SETTLED:g} s without an attack brought none of these to its end: {missing}",
+                f"{SETTLED:g} s without an attack brought none of these to its end: {missing}{self.not_taken}",
             )
             self.part.promise(
                 time.monotonic() < last,
