@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Check videos and workflows": {
         "verify": "Check a video as the service does.",
         "lint": "Find mistakes in workflows before they run.",
+        "import": "Convert a workflow that ComfyUI's page saved into the API format.",
         "rules": "List the linter's rules, or explain one.",
         "catalog": "Record and compare node signatures.",
     },
@@ -52,7 +53,7 @@ SECTIONS: dict[str, dict[str, str]] = {
 }
 COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
 MODULES = {"approve": "decide", "decline": "decide", "retry": "decide", "cancel": "decide"}
-MODULES |= {"job": "jobs", "resume": "pause", "restore": "backup"}
+MODULES |= {"job": "jobs", "resume": "pause", "restore": "backup", "import": "page_import"}
 # Earlier names of commands, for scripts; no help lists them.
 ALIASES = {"rehearse": "simulate"}
 

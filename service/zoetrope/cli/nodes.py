@@ -43,6 +43,11 @@ def card_gigabytes(url: str) -> float | None:
     return sold(gigabytes(size)) if size is not None else None
 
 
+def answered(url: str, path: str) -> bytes:
+    """Give what a running ComfyUI answers, as it is."""
+    return _get(_engine(url), path)
+
+
 def _engine(url: str) -> Address:
     if not is_http(url):
         raise ZoetropeError(

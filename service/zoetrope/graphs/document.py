@@ -47,6 +47,8 @@ class Document(msgspec.Struct, frozen=True):
     nodes: Graph
     malformed: dict[str, Malformed] = {}
     page_format: bool = False
+    #: What ComfyUI's page saved, if this is that: `page_format/` makes a graph of it.
+    page: dict[str, Any] | None = None
     #: Ids that the text has more than once; the last node of each counts, as it does for ComfyUI.
     twice: tuple[str, ...] = ()
     #: What the request says next to its graph; None if the document is the graph itself.
@@ -56,7 +58,7 @@ class Document(msgspec.Struct, frozen=True):
 def parse(text: bytes | str, origin: str) -> Document:
     """Read a document's text; what is no document at all raises RecipeError, what is no node is noted."""
     if len(text) > MOST_BYTES:
-        raise _unreadable(origin, f"it is too large for a workflow ({MOST_BYTES >> 20} MB)")
+        raise oversized(origin)
     doubled: list[tuple[dict[str, Any], tuple[str, ...]]] = []
     odd: list[str] = []  # what Python's reader takes for numbers, and JSON does not have
 
@@ -80,8 +82,10 @@ def parse(text: bytes | str, origin: str) -> Document:
         raise _unreadable(origin, "it is nested too deep for a workflow") from error
     except ValueError as error:
         raise _unreadable(origin, f"it is not valid JSON ({error})") from error
-    if odd and not (isinstance(raw, dict) and tables.find(raw) is None):
-        raise _unreadable(origin, f"it is not valid JSON ({odd[0]} is not a number)")
+    flaw = tables.find(raw) if odd and isinstance(raw, dict) else None
+    if odd and (flaw is not None or not isinstance(raw, dict)):
+        where = f", at {flaw.place}" if flaw else ""
+        raise _unreadable(origin, f"it is not valid JSON ({odd[0]} is not a number{where})")
     try:
         # Python's reader takes halves of letters and other encodings, which no answer can hold.
         msgspec.json.decode(msgspec.json.encode(raw) if odd else text)
@@ -101,9 +105,9 @@ def read(raw: object, origin: str) -> Document:
     if (flaw := tables.find(raw)) is not None:
         raise _unreadable(origin, str(flaw))
     request = _request(raw)
-    # The page's own format is known by its list of nodes; what turns it into a graph belongs here.
+    # The page's own format is known by its list of nodes.
     if request is None and isinstance(raw.get("nodes"), list):
-        return Document(nodes={}, page_format=True)
+        return Document(nodes={}, page_format=True, page=raw)
     nodes: Graph = {}
     malformed: dict[str, Malformed] = {}
     for node_id, entry in (raw if request is None else raw["prompt"]).items():
@@ -117,7 +121,16 @@ def read(raw: object, origin: str) -> Document:
 
 def decode(text: bytes | str, origin: str) -> Graph:
     """Read a graph every entry of which is a node; RecipeError names the first thing that is none."""
-    document = parse(text, origin)
+    return checked(parse(text, origin), origin)
+
+
+def oversized(origin: str) -> RecipeError:
+    """Say that a document is larger than any workflow."""
+    return _unreadable(origin, f"it is too large for a workflow ({MOST_BYTES >> 20} MB)")
+
+
+def checked(document: Document, origin: str) -> Graph:
+    """Give a document's graph if every entry of it is a node."""
     if document.page_format:
         raise RecipeError(f"{origin}: this is the page's own format.", _EXPORT)
     for node_id, entry in document.malformed.items():
