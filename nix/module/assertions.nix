@@ -3,9 +3,6 @@
 let
   cfg = config.services.zoetrope;
   cards = import ./cards.nix;
-  inside = outer: inner: lib.hasPrefix "${toString outer}/" "${toString inner}/";
-  inbox = toString cfg.inbox.path;
-  outbox = toString cfg.outbox.path;
 
   address = builtins.match "\\[?(.*[^]])]?:([0-9]+)" cfg.listen;
   loopbackHost = host: lib.hasPrefix "127." host || host == "::1" || host == "localhost";
@@ -20,12 +17,13 @@ let
     lib.mapAttrsToList (name: pack: pack.folder or name) cfg.nodePacks
   );
   colliding = lib.filter (name: lib.elem (lib.toLower name) folders) (lib.attrNames cfg.extraNodePacks);
+  misnamed = lib.filter (name: builtins.match "[A-Za-z0-9_-][A-Za-z0-9_.-]*" name == null) (lib.attrNames cfg.extraNodePacks);
+  hidden = lib.filter (pack: builtins.isString pack && homes.hides pack) (lib.attrValues cfg.extraNodePacks);
+  strangers = lib.filter (
+    each: builtins.match "[0-9]+([.][0-9]+){3}(/[0-9]+)?|[0-9a-fA-F]*:[0-9a-fA-F:.]*(/[0-9]+)?|any|localhost|link-local|multicast" each == null
+  ) cfg.comfyui.reachableFrom;
   blank = lib.filter (word: builtins.match ".*[[:space:]].*" word != null) cfg.comfyui.extraArgs;
 
-  # In systemd's lists of paths a blank separates entries, and a percent sign begins a specifier.
-  models = map toString ([ cfg.models.directory ] ++ cfg.models.extraDirectories);
-  odd = lib.filter (path: builtins.match ".*[[:space:]%].*" path != null) ([ inbox outbox data ] ++ models);
-  data = toString cfg.comfyui.dataDir;
   homes = import ./homes.nix { inherit lib; };
   reached = loopbackHost cfg.comfyui.listen && cfg.comfyui.listen != "::1" || cfg.comfyui.listen == "0.0.0.0";
 
@@ -66,7 +64,21 @@ let
   );
 
   wanted = lib.unique (map (gpu: [ gpu.profile gpu.idleProfile ]) (lib.attrValues cfg.gpus));
-  told = gpu: gpu.uuid != null || (gpu.profile != null && (cfg.gpu.profiles.${gpu.profile} or { card = null; }).card != null);
+  # A profile finds its GPU by uuid, else by the card that it is for; it finds every GPU of that card then.
+  cardOf = gpu: if gpu.profile == null then null else (cfg.gpu.profiles.${gpu.profile} or { card = null; }).card;
+  alike =
+    gpu: other:
+    (other.profile != gpu.profile || other.idleProfile != gpu.idleProfile)
+    && lib.elem (cardOf gpu) [
+      (cardOf other)
+      other.card
+    ];
+  told =
+    gpu:
+    gpu.uuid != null
+    || (cardOf gpu != null && !(lib.any (alike gpu) (lib.attrValues cfg.gpus)));
+  uuids = lib.filter (uuid: uuid != null) (lib.mapAttrsToList (_: gpu: gpu.uuid) cfg.gpus);
+  declared = if cfg.gpu.profiles == { } then "" else ", or use one of: ${lib.concatStringsSep ", " (lib.attrNames cfg.gpu.profiles)}";
   gpuChecks = lib.concatLists (
     lib.mapAttrsToList (
       name: gpu:
@@ -80,16 +92,30 @@ let
         }
         {
           assertion = gpu.profile == null || profile != null;
-          message = "services.zoetrope.gpus.\"${name}\".profile names `${toString gpu.profile}`, which services.zoetrope.gpu.profiles does not have. Declare it there, or use one of: ${lib.concatStringsSep ", " (lib.attrNames cfg.gpu.profiles)}.";
+          message = "services.zoetrope.gpus.\"${name}\".profile names `${toString gpu.profile}`, which services.zoetrope.gpu.profiles does not have. Declare it there${declared}.";
         }
         {
           assertion = gpu.idleProfile == null || cfg.gpu.profiles ? ${toString gpu.idleProfile};
-          message = "services.zoetrope.gpus.\"${name}\".idleProfile names `${toString gpu.idleProfile}`, which services.zoetrope.gpu.profiles does not have. Declare it there, or use one of: ${lib.concatStringsSep ", " (lib.attrNames cfg.gpu.profiles)}.";
+          message = "services.zoetrope.gpus.\"${name}\".idleProfile names `${toString gpu.idleProfile}`, which services.zoetrope.gpu.profiles does not have. Declare it there${declared}.";
         }
         {
-          assertion = gpu.card == null || profile == null || profile.card == null || profile.card == gpu.card;
-          message = "services.zoetrope.gpus.\"${name}\" is an ${toString gpu.card} and its profile `${toString gpu.profile}` is for an ${toString (profile.card or null)}. Clocks and limits differ between GPU models: declare a profile for this GPU.";
+          # CUDA takes no other name for a GPU.
+          assertion = gpu.uuid != null || gpu.cpu || builtins.match "[0-9]+" name != null;
+          message = "services.zoetrope.gpus.\"${name}\" has no uuid, and its name is no index of a GPU, such as 0. Set its uuid (nvidia-smi -L).";
         }
+      ]
+      ++ map (
+        named:
+        let
+          of = cfg.gpu.profiles.${toString named} or { card = null; };
+        in
+        {
+          assertion = gpu.card == null || of.card == null || of.card == gpu.card;
+          message = "services.zoetrope.gpus.\"${name}\" is an ${toString gpu.card} and its profile `${toString named}` is for an ${toString of.card}. Clocks and limits differ between GPU models: declare a profile for this GPU.";
+        }
+      ) [
+        gpu.profile
+        gpu.idleProfile
       ]
     ) cfg.gpus
   );
@@ -98,28 +124,8 @@ in
   config = lib.mkIf cfg.enable {
     assertions = [
       {
-        assertion = !(inside inbox outbox);
-        message = "services.zoetrope.outbox.path (${outbox}) is inside services.zoetrope.inbox.path (${inbox}), so finished videos would be taken as new pictures. Use two separate folders, such as /srv/zoetrope/inbox and /srv/zoetrope/outbox.";
-      }
-      {
-        assertion = inbox == outbox || !(inside outbox inbox);
-        message = "services.zoetrope.inbox.path (${inbox}) is inside services.zoetrope.outbox.path (${outbox}), so new pictures would be mixed with finished videos. Use two separate folders, such as /srv/zoetrope/inbox and /srv/zoetrope/outbox.";
-      }
-      {
         assertion = !beyond || cfg.tokenFile != null;
         message = "services.zoetrope.listen is ${cfg.listen}, which other machines can reach, and there is no token. Set services.zoetrope.tokenFile to a file outside the store (such as /run/secrets/zoetrope-token), or listen on 127.0.0.1.";
-      }
-      {
-        assertion = odd == [ ];
-        message = "services.zoetrope: ${lib.concatStringsSep ", " odd} contains a blank or a percent sign, which systemd's lists of paths cannot hold. Choose another path, or bind-mount the folder: fileSystems.\"/srv/pictures\" = { device = \"...\"; options = [ \"bind\" ]; }.";
-      }
-      {
-        assertion = !(homes.hides (toString cfg.models.directory));
-        message = "services.zoetrope.models.directory (${toString cfg.models.directory}) is in a home directory, where the units may write nothing (ProtectHome). Fetched models go to a folder elsewhere, such as /var/lib/zoetrope-models; name the folder in the home in services.zoetrope.models.extraDirectories, and what is there already is used.";
-      }
-      {
-        assertion = !(homes.hides data);
-        message = "services.zoetrope.comfyui.dataDir (${data}) is in a home directory, where ComfyUI may write nothing (ProtectHome). Choose a folder elsewhere, such as /srv/comfyui.";
       }
       {
         assertion = cfg.comfyui.extraPythonPackages == null || cfg.comfyui.package.takesPythonPackages or false;
@@ -152,6 +158,22 @@ in
       {
         assertion = loopbackHost cfg.comfyui.listen || cfg.comfyui.reachableFrom != [ ];
         message = "services.zoetrope.comfyui.listen is ${cfg.comfyui.listen}, but ComfyUI has no login: everybody who reaches it can run any code that a node runs. Set who may reach it with services.zoetrope.comfyui.reachableFrom = [ \"192.168.1.0/24\" ], or listen on 127.0.0.1.";
+      }
+      {
+        assertion = lib.length (lib.unique uuids) == lib.length uuids;
+        message = "services.zoetrope.gpus: two of them have the same uuid, so two ComfyUI would share one GPU. Set the uuid of each (nvidia-smi -L).";
+      }
+      {
+        assertion = strangers == [ ];
+        message = "services.zoetrope.comfyui.reachableFrom has ${lib.concatStringsSep ", " strangers}, which systemd takes for no address: it would let none of them in. Write addresses, with the length of their prefix for a network: 192.168.1.0/24.";
+      }
+      {
+        assertion = misnamed == [ ];
+        message = "services.zoetrope.extraNodePacks: ${lib.concatStringsSep ", " misnamed} cannot be the name of a folder. Use letters, digits, '_', '.' and '-'.";
+      }
+      {
+        assertion = hidden == [ ];
+        message = "services.zoetrope.extraNodePacks: ${lib.concatStringsSep ", " hidden} is in a home directory, which ComfyUI does not see (ProtectHome). Write it as a path, such as ./my-nodes, and it is copied into the store.";
       }
       {
         assertion = blank == [ ];

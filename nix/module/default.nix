@@ -7,6 +7,7 @@
     ./settings.nix
     ./service.nix
     ./engines.nix
+    ./folders.nix
     ./tuning.nix
     ./assertions.nix
   ];

@@ -37,7 +37,8 @@ let
   port = lib.toInt (lib.elemAt address 1);
   loopback = lib.hasPrefix "127." host || host == "::1" || host == "localhost";
   # An engine whose address is not known here may be on any host.
-  alone = loopback && cfg.engineUrlFiles == { };
+  near = engine: builtins.match "https?://(127[.][0-9.]+|localhost|\\[::1])([:/].*)?" (engine.url or "") != null;
+  alone = loopback && lib.all near settings.engines;
   # What service/zoetrope/reload.py calls FIXED.
   fixed = pkgs.writeText "zoetrope-fixed-settings" (
     builtins.toJSON {

@@ -23,8 +23,8 @@ in
         keep.work_days = 30;
       };
       description = ''
-        Every setting of examples/zoetrope.toml. Folders, recipes, engines and the address of the page come
-        from the other options unless they are set here.
+        Every setting of examples/zoetrope.toml. Folders and the address of the page come from the other options,
+        recipes and engines as well unless they are set here.
       '';
     };
 

@@ -178,6 +178,18 @@ def test_on_loopback_the_service_talks_to_this_host_alone():
     assert "IPAddressAllow=localhost" in unit
 
 
+def test_an_engine_on_another_host_can_be_reached():
+    def unit(url):
+        return said(f'settings.engines = [ {{ name = "far"; url = "{url}"; }} ];')["units"][
+            "zoetrope.service"
+        ]
+
+    assert "IPAddressDeny=any" not in unit("http://192.168.1.5:8188")
+    assert "IPAddressDeny=any" not in unit("http://127.0.0.1.example:8188")
+    for near in ("http://127.0.0.1:8188", "http://localhost:8188", "http://[::1]:8188/"):
+        assert "IPAddressDeny=any" in unit(near)
+
+
 def test_a_recipe_of_ones_own_lies_in_etc():
     found = said('extraRecipes.tiny = ./tests/recipes/tiny; recipes = [ "tiny" ];')
     assert found["failed"] == []
@@ -327,12 +339,64 @@ SENTENCES = [
     ),
     ('models.recipes = [ "night" ];', "services.zoetrope.extraRecipes.<name> = ./folder"),
     ("gpus = { };", "services.zoetrope.gpus is empty"),
+    ('inbox.path = "/srv/ada\'s/in";', "/srv/ada's/in contains a blank, a colon, a quote"),
+    ('inbox.path = "/home/ada/in:box";', "/home/ada/in:box contains a blank, a colon"),
+    ('models.extraDirectories = [ "/home/ada/m:1" ];', "/home/ada/m:1 contains a blank, a colon"),
+    ('inbox.path = "/srv/../home/ada/in";', "or `..`, which systemd's lists of paths"),
+    ('inbox.path = "/home";', "inbox.path is a folder at the top of the file system"),
+    ('outbox.path = "/srv/";', "outbox.path is a folder at the top of the file system"),
+    ('inbox.group = "domain users";', "inbox.group is `domain users`. Name a group of the people"),
+    ('inbox.group = "zoetrope-engine";', "not the group of ComfyUI's user"),
+    (
+        'outbox.path = "/srv/zoe"; models.directory = "/srv/zoe/models";',
+        "models.directory (/srv/zoe/models) is inside services.zoetrope.outbox.path, which is closed",
+    ),
+    (
+        'comfyui.dataDir = "/var/lib/zoetrope/comfyui";',
+        "is inside the service's own /var/lib/zoetrope, which is closed to ComfyUI's user",
+    ),
+    (
+        'settings.inbox.path = "/srv/x";',
+        "the units are made for /srv/zoetrope/inbox. Set services.zoetrope.inbox.path instead",
+    ),
+    ('settings.outbox.path = "/srv/x/y";', "Set services.zoetrope.outbox.path instead"),
+    ('settings.models.path = "/data/m";', "Set services.zoetrope.models.directory instead"),
+    ('settings.web.listen = "0.0.0.0:8190";', "Set services.zoetrope.listen instead"),
+    (
+        'settings.state.path = "/persist/z";',
+        'bind-mount that folder: fileSystems."/var/lib/zoetrope"',
+    ),
+    ("gpus.main = { };", "its name is no index of a GPU"),
+    (
+        'gpus = { "0".uuid = "GPU-1"; "1" = { uuid = "GPU-1"; port = 8189; }; };',
+        "two of them have the same uuid",
+    ),
+    (
+        (
+            'gpu.profiles = { fast = { card = "RTX 5090"; powerLimitW = 500; }; cool = { card = "RTX 5090"; powerLimitW = 400; }; };'
+            ' gpus = { "0" = { card = "RTX 5090"; profile = "fast"; }; "1" = { card = "RTX 5090"; profile = "cool"; port = 8189; }; };'
+        ),
+        "the GPUs have different profiles but cannot be distinguished",
+    ),
+    (
+        'gpu.profiles.a = { card = "RTX 5090"; powerLimitW = 400; }; gpus."0" = { card = "RTX 4090"; idleProfile = "a"; };',
+        "is an RTX 4090 and its profile `a` is for an RTX 5090",
+    ),
+    (
+        'comfyui = { listen = "0.0.0.0"; reachableFrom = [ "192.168.1.*" "10.0.0.0/8" "laptop.lan" ]; };',
+        "reachableFrom has 192.168.1.*, laptop.lan, which systemd takes for no address",
+    ),
+    ('extraNodePacks."../evil" = ./nix;', "../evil cannot be the name of a folder"),
+    (
+        'extraNodePacks.mine = "/home/ada/nodes";',
+        "/home/ada/nodes is in a home directory, which ComfyUI",
+    ),
     (
         'inbox.path = "/srv/My Pictures/in";',
-        "/srv/My Pictures/in contains a blank or a percent sign",
+        "/srv/My Pictures/in contains a blank",
     ),
-    ('outbox.path = "/srv/100%";', "/srv/100% contains a blank or a percent sign"),
-    ('models.directory = "/mnt/Big Disk";', "/mnt/Big Disk contains a blank or a percent sign"),
+    ('outbox.path = "/srv/100%";', "/srv/100% contains a blank"),
+    ('models.directory = "/mnt/Big Disk";', "/mnt/Big Disk contains a blank"),
     (
         'models.directory = "/home/ada/models";',
         "(/home/ada/models) is in a home directory, where the units may write nothing",
@@ -341,7 +405,7 @@ SENTENCES = [
         'comfyui.dataDir = "/home/ada/comfy";',
         "(/home/ada/comfy) is in a home directory, where ComfyUI",
     ),
-    ('comfyui.dataDir = "/srv/my comfy";', "/srv/my comfy contains a blank or a percent sign"),
+    ('comfyui.dataDir = "/srv/my comfy";', "/srv/my comfy contains a blank"),
     (
         "comfyui.extraPythonPackages = ps: [ ];",
         "extraPythonPackages cannot be added to the package in services.zoetrope.comfyui.package",
