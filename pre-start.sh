@@ -15,6 +15,7 @@
 #   ZOETROPE_COMFYUI     ComfyUI's source folder
 #   ZOETROPE_BASE        ComfyUI's --base-directory: custom_nodes, models, input, output, temp, user
 #   ZOETROPE_RUN         folder of the results: N.env (ZOETROPE_COMFYUI_ARGS) and N.json (/run/zoetrope-engine)
+#   ZOETROPE_ARGS_FILE   in the place of N.env a file that is there, in a folder that may be closed to this user
 #   ZOETROPE_CACHE       cache of the self-test's results
 #   ZOETROPE_GPU         UUID of the GPU; empty: the one that CUDA selects
 #   ZOETROPE_DEVICE      gpu: without a GPU this is a failure; cpu: none is used; auto: the CPU if there is no GPU  (auto)
@@ -172,20 +173,26 @@ say_driver() {
   exit 3
 }
 
+# What nodes can write they may replace: a pipe in a file's place would hold this script for ever.
+plain() { [[ -f $1 && ! -L $1 && -r $1 ]]; }
+
 # As ExecStopPost, where alone systemd says how the last process ended: its next start makes that a success again. The
 # note stays: a start that fails in between, and ends as well, does not hide it.
 note_end() {
   [[ ${SERVICE_RESULT:-} == oom-kill && -n ${ZOETROPE_RUN:-} && -n ${ZOETROPE_INSTANCE:-} ]] || exit 0
+  rm -rf "$ZOETROPE_RUN/.$ZOETROPE_INSTANCE.ended.part"
   printf 'oom-kill %s\n' "$(date +%s)" >"$ZOETROPE_RUN/.$ZOETROPE_INSTANCE.ended.part"
-  mv -f "$ZOETROPE_RUN/.$ZOETROPE_INSTANCE.ended.part" "$ZOETROPE_RUN/$ZOETROPE_INSTANCE.ended"
+  mv -fT "$ZOETROPE_RUN/.$ZOETROPE_INSTANCE.ended.part" "$ZOETROPE_RUN/$ZOETROPE_INSTANCE.ended"
   exit 0
 }
 
 # How ComfyUI ended when it last was killed for lack of memory, and when.
 read_end() {
   local how at
+  plain "$ZOETROPE_RUN/$ZOETROPE_INSTANCE.ended" || return 0
   read -r how at 2>/dev/null <"$ZOETROPE_RUN/$ZOETROPE_INSTANCE.ended" || return 0
-  [[ $how != oom-kill || ! $at =~ ^[0-9]{1,12}$ ]] || fact ended "$how" "$at"
+  # One in the future would be the end of every later process.
+  [[ $how != oom-kill || ! $at =~ ^[0-9]{1,12}$ ]] || ((10#$at > $(date +%s) + 60)) || fact ended "$how" "$at"
 }
 
 # Whether a GPU is named or asked for. Then the CPU is no answer to a GPU that is not there.
@@ -289,7 +296,7 @@ declare -A wanted=() owned=()
 read_links() {
   local line
   record=$ZOETROPE_BASE/.zoetrope-links
-  [[ -r $record ]] || return 0
+  plain "$record" || return 0
   while read -r line; do owned[$line]=1; done <"$record"
 }
 
@@ -430,16 +437,25 @@ link_models() {
 # A newer ComfyUI migrates its database when it starts, and an older one cannot read it any more: before the
 # version changes, what is there is kept beside it. Nothing has it open now.
 keep_database() {
-  local file=$ZOETROPE_BASE/user/comfyui.db mark=$ZOETROPE_BASE/user/.zoetrope-version version='' last='' copy part
+  local file=$ZOETROPE_BASE/user/comfyui.db mark=$ZOETROPE_BASE/user/.zoetrope-version version='' last='' copy part number=1
   version=$("$ZOETROPE_PYTHON" "$runtime/publish.py" version "$ZOETROPE_COMFYUI")
   [[ -n $version && $check -eq 0 ]] || return 0
-  if [[ -r $mark ]]; then read -r last <"$mark" || true; fi
+  if plain "$mark"; then read -r last <"$mark" || true; fi
   [[ $last != "$version" ]] || return 0
+  if [[ -n $last && $(printf '%s\n' "$last" "$version" | sort -V | head -n 1) == "$version" ]]; then
+    warn database "ComfyUI goes back from $last to $version, which may not read the database that $last has changed." \
+      "If it does not start, put back an earlier one: ls $file.before-*"
+  fi
   if [[ -f $file && ! -L $file ]]; then
+    # An earlier copy of that name may be the only one that an older version can read.
     copy=$file.before-$version
+    while [[ -f $copy ]] && ! cmp -s "$file" "$copy"; do
+      ((++number))
+      copy=$file.before-$version.$number
+    done
     for part in '' -wal; do
       rm -f "$copy$part" || true
-      [[ ! -f $file$part ]] || cp -T "$file$part" "$copy$part" || {
+      [[ ! -f $file$part || -L $file$part ]] || cp -T "$file$part" "$copy$part" || {
         rm -f "$copy$part" || true
         warn database "ComfyUI's database could not be copied before version $version changes it." \
           "Make room in $ZOETROPE_BASE; going back to an older version may need: rm '$file'"

@@ -22,9 +22,12 @@ def requirements(text: str) -> list[str]:
         if not asked:
             continue
         try:
-            Requirement(asked)
+            named = Requirement(asked)
         except InvalidRequirement as error:
             raise ValueError(f"{asked!r} is no requirement by name: {error}") from error
+        if named.url:
+            # No hash covers it, and to resolve it may run its code.
+            raise ValueError(f"{asked!r} is no requirement by name, but an address")
         found.append(asked)
     return found
 

@@ -51,6 +51,23 @@ in
         "output"
         "temp"
       ]) (_: { e.age = "7d"; })
+      // {
+        "/run/zoetrope-args".d = {
+          user = "root";
+          group = "root";
+          mode = "0755";
+        };
+      }
+      // lib.mapAttrs' (
+        name: _:
+        lib.nameValuePair "/run/zoetrope-args/${name}.env" {
+          f = {
+            user = "zoetrope-engine";
+            group = "zoetrope-engine";
+            mode = "0644";
+          };
+        }
+      ) cfg.gpus
       // lib.optionalAttrs moved (
         lib.genAttrs ([ data ] ++ map (name: "${data}/${name}") (lib.attrNames cfg.gpus)) (_: {
           d = {
@@ -144,6 +161,9 @@ in
           ZOETROPE_BASE = base;
           ZOETROPE_CACHE = "%C/zoetrope-engine/%i";
           ZOETROPE_RUN = "%t/zoetrope-engine";
+          ZOETROPE_ARGS_FILE = "/run/zoetrope-args/%i.env";
+          # Nothing that a node left in the user's own folders is imported.
+          PYTHONNOUSERSITE = "1";
           # The service's, which asks there for flags; pre-start gives only those that it knows.
           ZOETROPE_FLAG_REQUEST = "%t/zoetrope-flags/%i.json";
           ZOETROPE_FLAG_OWNER = "zoetrope";
@@ -162,8 +182,9 @@ in
           ExecStartPre = lib.getExe cfg.preStart;
           # It notes an end by the kernel for lack of memory, which the service then answers with other flags.
           ExecStopPost = "-${lib.getExe cfg.preStart} --ended";
-          # Written by pre-start; absent only until it has run for the first time.
-          EnvironmentFile = "-%t/zoetrope-engine/%i.env";
+          # Written by pre-start; empty only until it has run for the first time. systemd reads it as root, so it lies where
+          # ComfyUI's user can put nothing else in its place: a link would show a file of root's, a pipe would hold systemd.
+          EnvironmentFile = "-/run/zoetrope-args/%i.env";
           ExecStart = lib.concatStringsSep " " (
             [
               (lib.getExe package)
@@ -223,9 +244,15 @@ in
         }
         // (
           if moved then
-            { ReadWritePaths = [ data ]; }
+            {
+              ReadWritePaths = [
+                data
+                "-/run/zoetrope-args/%i.env"
+              ];
+            }
           else
             {
+              ReadWritePaths = [ "-/run/zoetrope-args/%i.env" ];
               StateDirectory = "zoetrope-engine/%i";
               StateDirectoryMode = "0750";
             }

@@ -3,7 +3,8 @@
     publish.py runtime                    print the identity of this Python's attention packages
     publish.py version COMFYUI            print its version; nothing if it does not say
     publish.py unknown COMFYUI WORDS      print the words that are no flags of this ComfyUI
-    publish.py write RUN INSTANCE         read facts from stdin; write RUN/INSTANCE.json and .env
+    publish.py write RUN INSTANCE         read facts from stdin; write RUN/INSTANCE.json and .env,
+                                          or ZOETROPE_ARGS_FILE in its place
     publish.py show RUN INSTANCE          the same, and write nothing
 
 A fact is a tab-separated line: a key, then its values. Run it with ComfyUI's own Python; it needs no
@@ -361,7 +362,11 @@ def main(arguments: Sequence[str]) -> int:
         write(Path(run) / f"{instance}.json", json.dumps(report, indent=2) + "\n")
         if not report["problem"]:  # a failed start keeps the flags of the last good one
             line = f'ZOETROPE_COMFYUI_ARGS="{" ".join(report["flags"])}"\n'
-            write(Path(run) / f"{instance}.env", line)
+            if given := os.environ.get("ZOETROPE_ARGS_FILE"):
+                # In place: its folder is closed to this user.
+                Path(given).write_text(line, encoding="utf-8")
+            else:
+                write(Path(run) / f"{instance}.env", line)
     print(page(report))
     return 0
 

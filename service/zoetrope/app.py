@@ -274,6 +274,7 @@ class App:
             async with asyncio.TaskGroup() as group:
                 group.create_task(tuner.watch.run(), name="watch")
                 group.create_task(tuner.run(), name="tuner")
+                group.create_task(budget.run(flag_requests), name="budget")
                 group.create_task(hashes.run(), name="hashes")
                 group.create_task(conductor.run(), name="conductor")
                 group.create_task(answers.run(), name="answers")

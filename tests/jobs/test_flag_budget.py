@@ -91,3 +91,29 @@ def test_a_stage_that_cannot_fit_says_what_is_missing_and_what_helps(make):
     assert "GiB are missing" in reason.sentence
     assert "smaller size or fewer frames" in reason.next_step
     assert words == [("--cache-none",), ("--disable-pinned-memory",)]
+
+
+def test_another_version_that_was_started_since_is_asked_anew(make, tmp_path):
+    """Its unit may have been changed and restarted without the service."""
+    budget, words, requests = make(31.2)
+    assert words == [("--cache-none",)]
+    make.asked.clear()
+    budget.ask(requests)
+    assert make.asked == []
+    (tmp_path / "report.json").write_text('{"schema": 1, "comfyui": "0.33.0", "memory": "24"}')
+    budget.ask(requests)
+    assert [each.words for each in requests.asked("gpu-0")] == [("--cache-ram",)]
+
+
+def test_an_engine_that_could_not_be_asked_is_asked_again_and_that_is_said_once(
+    make, tmp_path, caplog
+):
+    budget, _, requests = make(31.2)
+    (tmp_path / "report.json").write_text('{"schema": 1, "comfyui": "0.33.0", "memory": "24"}')
+    (tmp_path / "run").rename(tmp_path / "away")
+    for _ in range(3):
+        budget.ask(requests)
+    assert [each.action for each in caplog.records] == ["flag-request-failed"]
+    (tmp_path / "away").rename(tmp_path / "run")
+    budget.ask(requests)
+    assert "--cache-ram" in (tmp_path / "run/0.json").read_text()

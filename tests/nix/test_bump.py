@@ -312,3 +312,10 @@ def test_a_resolver_that_finds_nothing_stops_it_with_its_words_above(
 def test_needs_have_no_kernel_and_the_index_s_own_names(candidate):
     asked = candidate.requirements("torch\nPillow  # for pictures\n\nSQLAlchemy>=2.0\n")
     assert candidate.needs(asked, {"torch"}) == ["pillow", "sqlalchemy>=2.0"]
+
+
+def test_a_requirement_by_address_is_none_by_name(candidate):
+    """No hash covers what lies there, and to resolve it may run its code."""
+    for line in ("foo @ https://example.org/foo.whl", "foo @ file:///tmp/foo"):
+        with pytest.raises(ValueError, match="an address"):
+            candidate.requirements(line)

@@ -71,6 +71,11 @@ def test_a_picture_dropped_by_somebody_else_becomes_a_video(boot):
     for user, path in (("person", state), (engine, state), (engine, "/srv/zoetrope/inbox")):
         assert machine.run("test", "-d", path).returncode == 0
         assert machine.run("ls", path, user=user).returncode != 0, (user, path)
+    # systemd reads ComfyUI's arguments as root: nothing can be put in their place, no link and no pipe.
+    args = "/run/zoetrope-args/0.env"
+    assert "--use-pytorch-cross-attention" in machine.run("cat", args).stdout
+    for words in (("rm", "-f"), ("ln", "-sfn", "/etc/shadow"), ("mkfifo",)):
+        assert machine.run(*words, args, user=engine).returncode != 0, words
     machine.until(
         lambda: machine.show("zoetrope.service", "StatusText").startswith("idle"), "it to be idle"
     )
@@ -383,7 +388,7 @@ def test_flags_that_a_job_has_taught_reach_comfyui_s_command_line_also_after_a_b
 
     def given():
         lines = re.findall("flags: (.*)", machine.journal("zoetrope-comfyui@0"))
-        return ["--disable-pinned-memory" in line for line in lines]
+        return ["--cache-none" in line for line in lines]
 
     machine.until(lambda: given() == [False, True], "the flag")
     # Its engine's user reads what is asked for, and writes nothing there.
@@ -392,7 +397,7 @@ def test_flags_that_a_job_has_taught_reach_comfyui_s_command_line_also_after_a_b
     for path in (asked, "/run/zoetrope-flags"):
         assert machine.run("test", "-w", path, user=engine).returncode != 0
     told = machine.get("/readyz?format=text")[1]
-    assert "--disable-pinned-memory of the fallback is used: job" in told
+    assert "--cache-none of the fallback is used: job" in told
     # /run is empty then: the service asks again before the engine is started.
     machine.cut()
     machine.boot()

@@ -52,6 +52,7 @@ class FlagRequests:
         self._engines = {each.name: each for each in engines if each.flag_request is not None}
         self._folder = folder
         self._lock = threading.Lock()
+        self._unwritten: set[str] = set()  # engines that have not got what is asked of them
 
     def has(self, engine: str) -> bool:
         """Return whether there is a way to ask for an engine's flags."""
@@ -95,7 +96,7 @@ class FlagRequests:
         with self._lock:
             before = self.asked(engine)
             after = (*(each for each in before if each.by != by), *asked)
-            if after != before:
+            if after != before or engine in self._unwritten:
                 self._write(engine, after)
 
     def forget(self, engine: str) -> tuple[Asked, ...]:
@@ -115,6 +116,7 @@ class FlagRequests:
                 try:
                     self._write_run(name, asked)
                 except OSError as error:
+                    self._unwritten.add(name)
                     about = {"action": "flag-request-failed", "engine": name}
                     log.warning("%s", _cannot(self._engines[name], error), extra=about)
 
@@ -124,7 +126,9 @@ class FlagRequests:
     def _write(self, engine: str, asked: Sequence[Asked]) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         durable.put(self._copy(engine), _encoded(asked), mode=0o600)
+        self._unwritten.add(engine)
         self._write_run(engine, asked)
+        self._unwritten.discard(engine)
 
     def _write_run(self, engine: str, asked: Sequence[Asked]) -> None:
         """Write the file that the engine's user reads, whole or not at all; without anything asked there is none."""

@@ -19,6 +19,8 @@ from ..structs import UNREADABLE, primed
 SCHEMA = 1
 MOST_BYTES = 1 << 20
 
+# Seconds by which the time of a note may lie ahead: clocks are set back by little.
+AHEAD = 60.0
 # Flags with which ComfyUI has no dynamic VRAM; --lowvram does nothing where it has.
 STATIC = frozenset({"--disable-dynamic-vram", "--highvram", "--gpu-only", "--novram", "--cpu"})
 
@@ -88,7 +90,7 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
             return "on"
         if self.mode == "cpu" or not STATIC.isdisjoint(self.flags):
             return "off"
-        found = re.search(r"\btorch (\d+)\.(\d+)", self.runtime)
+        found = re.search(r"\btorch (\d{1,4})\.(\d{1,4})", self.runtime)
         if self.mode != "gpu" or found is None:
             return ""
         return "on" if (int(found[1]), int(found[2])) >= (2, 8) else "off"
@@ -104,12 +106,12 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(pack.name for pack in self.packs if pack.state == "no-gpu")
 
 
-def killed_since(file: Path | None, began: float) -> bool:
+def killed_since(file: Path | None, began: float, now: float) -> bool:
     """Return whether the kernel has killed the engine for lack of memory since then, as its next start says."""
     found = known(file)
-    # Its clock gives whole seconds.
+    # Its clock gives whole seconds. One in the future, whoever wrote it, would be the end of every later process.
     return found is not None and any(
-        each.how == "oom-kill" and each.at >= int(began) for each in found.ended
+        each.how == "oom-kill" and int(began) <= each.at <= now + AHEAD for each in found.ended
     )
 
 

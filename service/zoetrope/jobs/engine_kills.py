@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 
 from ..engine.process import EngineProcess, find
@@ -20,10 +21,12 @@ class EngineKills:
         *,
         process: Callable[[str], EngineProcess | None] = find,
         log: Callable[[float], tuple[Kill, ...]] = kernel_log.read,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._engines = {each.name: each for each in engines}
         self._process = process
         self._log = log
+        self._clock = clock
         self._known: dict[str, EngineProcess | None] = {}
 
     def note(self, engine: str, url: str) -> None:
@@ -35,7 +38,7 @@ class EngineKills:
         settings = self._engines.get(engine)
         if settings is None:
             return False
-        if killed_since(settings.report, began):
+        if killed_since(settings.report, began, self._clock()):
             return True
         unit = settings.restart.unit if settings.restart is not None else None
         known = self._known.get(engine)

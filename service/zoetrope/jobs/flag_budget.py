@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 
@@ -20,6 +21,10 @@ from .stage_memory import Sizes, stage_memory
 log = logging.getLogger("zoetrope.jobs")
 
 
+# Another version of ComfyUI may be started at any time, and by others than the service.
+RENEWED_SECONDS = 30.0
+
+
 class FlagBudget:
     """Knows what each engine's memory allows; it speaks of engines whose start can be asked for flags."""
 
@@ -34,6 +39,9 @@ class FlagBudget:
         self._recipes = recipes
         self._memory = memory
         self.engines = tuple(each for each in settings.engines if each.flag_request is not None)
+        # What each engine's flags were worked out from; nothing where they could not be asked for.
+        self._basis: dict[str, tuple[str, str]] = {}
+        self._refused: set[str] = set()
 
     def of(self, engine: EngineSettings) -> Budget | Reason:
         """Work out an engine's budget, or say why it cannot be."""
@@ -57,10 +65,21 @@ class FlagBudget:
         version = found.comfyui if found is not None and found.comfyui else PINNED
         return choose(host, stages, version)
 
+    async def run(self, flag_requests: FlagRequests) -> None:
+        """Ask again where an engine was started in another version, or could not be asked; until cancelled."""
+        while True:
+            await asyncio.sleep(RENEWED_SECONDS)
+            await asyncio.to_thread(self.ask, flag_requests)
+
     def ask(self, flag_requests: FlagRequests) -> None:
-        """Ask for the flags of each engine's budget; without one, what was asked for before stays."""
+        """Ask for the flags of each engine's budget that is new; without one, what was asked for before stays."""
         for engine in self.engines:
+            found = known(engine.report)
+            basis = (found.comfyui, found.memory) if found is not None else ("", "")
+            if self._basis.get(engine.name) == basis:
+                continue
             budget = self.of(engine)
+            self._basis[engine.name] = basis
             if isinstance(budget, Reason):
                 about = {"action": "budget-unknown", "engine": engine.name}
                 log.warning("%s: %s", engine.name, budget, extra=about)
@@ -70,9 +89,13 @@ class FlagBudget:
             ]
             try:
                 flag_requests.replace(engine.name, "budget", asked)
+                self._refused.discard(engine.name)
             except OSError as error:
-                about = {"action": "flag-request-failed", "engine": engine.name}
-                log.warning("%s cannot be asked for flags: %s", engine.name, error, extra=about)
+                del self._basis[engine.name]
+                if engine.name not in self._refused:
+                    about = {"action": "flag-request-failed", "engine": engine.name}
+                    log.warning("%s cannot be asked for flags: %s", engine.name, error, extra=about)
+                self._refused.add(engine.name)
 
     def _stages(self, found: EngineReport | None) -> Iterator[StageMemory]:
         sizes = Sizes(self._settings.models)

@@ -6,6 +6,7 @@ reclaimed, however much of the GPU's is free. Everything here is a sum; nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
@@ -126,7 +127,7 @@ def pinned_limit(version: str, host: HostMemory) -> int:
 
 def _number(version: str) -> tuple[int, int] | None:
     parts = version.removeprefix("v").split(".")
-    if len(parts) < 2 or not all(part.isascii() and part.isdecimal() for part in parts[:2]):
+    if len(parts) < 2 or not all(re.fullmatch("[0-9]{1,6}", part) for part in parts[:2]):
         return None
     return int(parts[0]), int(parts[1])
 

@@ -46,6 +46,24 @@ def test_it_is_copied_before_each_change_of_version_and_at_no_other_start(host, 
     assert tables(database.with_name("comfyui.db.before-0.33.3")) == ["old", "new"]
 
 
+def test_a_copy_is_never_replaced_by_a_later_one_and_going_back_is_warned_of(host, database):
+    """The first may be the only one that the older version can read."""
+    version(host, "0.27.1")
+    assert host.start().returncode == 0
+    version(host, "0.33.3")
+    assert host.start().returncode == 0
+    assert host.report["warnings"] == []
+    migrate(database)
+    version(host, "0.27.1")
+    assert host.start().returncode == 0
+    (warning,) = host.report["warnings"]
+    assert warning["sentence"].startswith("ComfyUI goes back from 0.33.3 to 0.27.1")
+    version(host, "0.33.3")
+    assert host.start().returncode == 0
+    assert tables(database.with_name("comfyui.db.before-0.33.3")) == ["old"]
+    assert tables(database.with_name("comfyui.db.before-0.33.3.2")) == ["old", "new"]
+
+
 def test_what_a_killed_comfyui_left_in_the_log_of_changes_is_copied_with_it(host, database):
     version(host, "0.33.3")
     rows = sqlite3.connect(database, isolation_level=None)

@@ -1,5 +1,6 @@
 """What is noted of ComfyUI's end, in the words that systemd gives to ExecStopPost."""
 
+import os
 import time
 
 import pytest
@@ -48,3 +49,36 @@ def test_a_note_that_cannot_be_written_is_no_failure_of_the_unit(host):
     host.env["SERVICE_RESULT"] = "oom-kill"
     host.env["ZOETROPE_RUN"] = ""
     assert host.start("--ended").returncode == 0
+
+
+def test_a_note_of_a_time_to_come_is_none(host):
+    host.run.mkdir(exist_ok=True)
+    (host.run / "0.ended").write_text("oom-kill 999999999999\n")
+    assert host.start().returncode == 0
+    assert host.report["ended"] == []
+
+
+def test_a_pipe_in_the_place_of_what_nodes_can_write_holds_no_start(host):
+    assert host.start().returncode == 0
+    for place in (
+        host.run / "0.ended",
+        host.base / ".zoetrope-links",
+        host.base / "user/.zoetrope-version",
+    ):
+        place.unlink(missing_ok=True)
+        os.mkfifo(place)
+        assert host.start().returncode == 0, place
+
+
+def test_the_arguments_are_written_into_a_file_of_a_closed_folder(host):
+    """systemd reads it as root, so nothing else may be put in its place; that is, it is never replaced."""
+    closed = host.folder / "closed"
+    closed.mkdir()
+    file = closed / "0.env"
+    file.touch()
+    known = file.stat().st_ino
+    closed.chmod(0o555)
+    assert host.start(ARGS_FILE=file).returncode == 0
+    assert file.read_text().startswith("ZOETROPE_COMFYUI_ARGS=")
+    assert file.stat().st_ino == known
+    assert not (host.run / "0.env").exists()
