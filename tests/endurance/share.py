@@ -210,7 +210,8 @@ def _look(part: Part, world: World, canary: Canary) -> None:
     """See that nothing outside was touched, and nothing of it told."""
     service = world.service
     touched = canary.check()
-    part.promise(not touched, f"outside of the share was touched: {touched}")
+    names = sorted(os.path.relpath(each, canary.folder.parent) for each in touched)
+    part.promise(not touched, f"outside of the share was touched: {names}")
     told = canary.told((service.inbox, service.outbox, service.state, service.log))
     part.promise(not told, f"what lies outside of the share is in {told}")
     images = {image.sha256: job.stem for job in world.jobs() for image in job.images}
