@@ -8,6 +8,7 @@ import pytest
 from zoetrope.client import Client, ServiceDown, decode
 from zoetrope.domain.job import State
 from zoetrope.errors import Reason
+from zoetrope.jobs.fallbacks import TOO_LARGE
 from zoetrope.jobs.preflight import Preflight, PreflightFinding
 from zoetrope.web.api import lint
 from zoetrope.web.views import JobView
@@ -268,6 +269,19 @@ def test_a_rule_that_rejects_the_picture_on_every_engine_is_an_answer(
     assert asked == [(40, 60)]
     engines = ("e1",)
     assert run("submit", turned).exit_code == 0
+    assert len(service.parts.submissions.taken) == 1
+
+
+def test_a_stage_that_cannot_fit_into_the_host_s_memory_is_said_and_the_picture_sent(
+    service, run, tmp_path, monkeypatch
+):
+    """Other programs may leave more by then, and the job may be made smaller."""
+    finding = {"rule": TOO_LARGE, "severity": "warn", "found": "It needs 6.9 GiB.", "fix": "Add."}
+    found = PreflightFinding(**finding, why="", source="")
+    monkeypatch.setattr(lint, "check_ticket", lambda *_: Preflight(findings=(found,)))
+    result = run("submit", drawn(tmp_path))
+    assert result.exit_code == 0
+    assert "It needs 6.9 GiB. Add." in result.stderr
     assert len(service.parts.submissions.taken) == 1
 
 

@@ -1,20 +1,29 @@
-"""What the service would certainly reject, asked before anything is sent."""
+"""What the service would certainly reject, and what cannot fit on its host, asked before anything is sent."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from ..client import Client, Refused, decode
+from ..jobs.fallbacks import TOO_LARGE
 from ..jobs.preflight import Preflight
 
 # Of EXIF: the picture is shown with its edges swapped.
 ORIENTATION, SWAPPED = 0x0112, (5, 6, 7, 8)
 
 
-def rejection(client: Client, picture: Path, ticket: Mapping[str, object]) -> str:
-    """Say why a picture with a ticket is certain to be rejected; empty where it may be accepted."""
+class Outlook(NamedTuple):
+    """What is known before a picture is sent: why it would be rejected, and else what stands in its way."""
+
+    rejection: str = ""
+    warning: str = ""
+
+
+def expected(client: Client, picture: Path, ticket: Mapping[str, object]) -> Outlook:
+    """Ask what would become of a picture with a ticket; nothing is said where it may go well."""
     size = size_of(picture)
     asked: dict[str, object] = {"ticket": dict(ticket)}
     if size is not None:
@@ -23,8 +32,11 @@ def rejection(client: Client, picture: Path, ticket: Mapping[str, object]) -> st
         found = decode(client.post("/api/v1/lint", asked), Preflight)
     except Refused as error:
         # Whatever else keeps the service from an answer is reported when the picture is sent.
-        return str(error) if error.status in (400, 413, 422) else ""
-    return certain(found, pictured=size is not None)
+        return Outlook(str(error) if error.status in (400, 413, 422) else "")
+    if why := certain(found, pictured=size is not None):
+        return Outlook(why)
+    large = next((each for each in found.findings if each.rule == TOO_LARGE), None)
+    return Outlook(warning=f"{large.found} {large.fix}".rstrip() if large is not None else "")
 
 
 def certain(found: Preflight, *, pictured: bool) -> str:

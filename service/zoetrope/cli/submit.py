@@ -243,8 +243,10 @@ def _send(
     sent: list[JobView] = []
     failed = 0
     for picture in pictures:
-        if check and (why := precheck.rejection(client, picture, ticket)):
+        known = precheck.expected(client, picture, ticket) if check else precheck.Outlook()
+        if why := known.rejection or known.warning:
             click.echo(f"zoetrope: {show.clean(picture.name)}: {show.clean(why)}", err=True)
+        if known.rejection:
             failed += 1
             continue
         try:
