@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,6 +79,8 @@ class Checkout:
         return subprocess.Popen(
             [sys.executable, SCRIPT, *words],
             cwd=self.folder,
+            # Whoever started the tests may have had its children ignore an interrupt.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             env={**env, **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

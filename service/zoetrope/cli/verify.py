@@ -49,7 +49,7 @@ def verify(
             f"{file} does not have the name of a video.",
             f"Supported are: {', '.join(sorted(VIDEOS))}.",
         )
-    expected = Outlook(frames=frames or 0, fps=fps or 0.0, size="any", motion=not still)
+    expected = Expected(frames=frames or 0, fps=fps or 0.0, size="any", motion=not still)
     verdict = asyncio.run(check(file, expected, image=picture))
     if options.json:
         click.echo(msgspec.json.encode(verdict))
