@@ -71,6 +71,12 @@ async def test_without_a_way_to_ask_nothing_is_asked_for(pipeline):
     assert not {"without-pinned-memory", "without-caches"} & set(job.stages[0].fallbacks)
 
 
+@pytest.fixture(autouse=True)
+def _notes_may_lie_ahead(monkeypatch):
+    """Notes are written here before the stage begins that they explain, however long that takes."""
+    monkeypatch.setattr("zoetrope.engine.report.AHEAD", 7200.0)
+
+
 def killed(pipeline, at):
     """Let the engine's next start say that the kernel killed it then."""
     ended = {"schema": 1, "ended": [{"how": "oom-kill", "at": at}]}
@@ -95,7 +101,7 @@ async def dies(pipeline):
 
 
 async def test_an_engine_that_the_kernel_kills_gets_another_flag_and_not_the_same_again(asking):
-    killed(asking, time.time() + 30)
+    killed(asking, time.time() + 3600)
     job = await asking.becomes(await dies(asking), State.DONE)
     first, second = job.stages[0].attempts
     assert first.failure.kind == "oom-kill"
@@ -111,21 +117,21 @@ async def test_an_engine_that_is_no_unit_is_found_in_the_kernels_log(asking, mon
 
     monkeypatch.setattr(Restartable, "stats", real)
     # The simulated engine listens in this process.
-    asking.killed = [Kill(at=time.time() + 30, group="/other.scope", pid=os.getpid())]
+    asking.killed = [Kill(at=time.time() + 3600, group="/other.scope", pid=os.getpid())]
     job = await asking.becomes(await dies(asking), State.DONE)
     assert job.stages[0].attempts[0].failure.kind == "oom-kill"
     assert asked(asking) == [("fallback", "--disable-pinned-memory")]
 
 
 async def test_what_the_kernel_says_of_another_program_is_none_of_the_engines(asking):
-    asking.killed = [Kill(at=time.time() + 30, group="/other.scope", pid=1)]
+    asking.killed = [Kill(at=time.time() + 3600, group="/other.scope", pid=1)]
     job = await asking.becomes(await dies(asking), State.DONE)
     assert job.stages[0].attempts[0].failure.kind == "crash"
     assert asked(asking) == []
 
 
 async def test_an_engine_on_the_cpu_has_no_pinned_memory_to_do_without(asking):
-    found = {"schema": 1, "mode": "cpu", "ended": [{"how": "oom-kill", "at": time.time() + 30}]}
+    found = {"schema": 1, "mode": "cpu", "ended": [{"how": "oom-kill", "at": time.time() + 3600}]}
     asking.settings.engines[0].report.write_text(json.dumps(found))
     await asking.becomes(await dies(asking), State.DONE)
     assert asked(asking) == [("fallback", "--cache-none")]
