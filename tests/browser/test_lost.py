@@ -46,7 +46,9 @@ def test_lost_work_is_discarded_only_when_the_question_is_answered(visit, servic
     discard.click()
     question.get_by_role("button", name="Remove").click()
     expect(page.locator("#lost")).to_be_hidden()
-    page.wait_for_function("() => window.heard.some((said) => said.includes('cat.png is removed.'))")
+    page.wait_for_function(
+        "() => window.heard.some((said) => said.includes('cat.png is removed.'))"
+    )
     assert not (service.state / "lost+found" / lost.id).exists()
 
 
