@@ -296,7 +296,8 @@ declare -A wanted=() owned=()
 read_links() {
   local line
   record=$ZOETROPE_BASE/.zoetrope-links
-  plain "$record" || return 0
+  # What is no file of ours is written to later, and a pipe would hold that as well.
+  plain "$record" || { ((check)) || rm -rf "$record"; return 0; }
   while read -r line; do owned[$line]=1; done <"$record"
 }
 
@@ -328,6 +329,7 @@ remove_stale_links() {
     if [[ -L $path.zoetrope-part ]]; then rm -f "$path.zoetrope-part"; fi # of a start that was killed
     if [[ -z ${wanted[$path]:-} ]] && is_ours "$path"; then rm -f "$path"; fi
   done
+  rm -rf "$record.part"
   for path in "${!wanted[@]}"; do printf '%s\t%s\n' "$path" "${wanted[$path]}"; done |
     sort >"$record.part"
   mv -f "$record.part" "$record"
@@ -463,6 +465,7 @@ keep_database() {
       }
     done
   fi
+  rm -rf "$mark.part" || true
   { printf '%s\n' "$version" >"$mark.part" && mv -f "$mark.part" "$mark"; } 2>/dev/null ||
     warn database "$mark cannot be written: the next start copies ComfyUI's database again." "Make room in $ZOETROPE_BASE."
 }

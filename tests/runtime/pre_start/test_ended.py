@@ -59,15 +59,18 @@ def test_a_note_of_a_time_to_come_is_none(host):
 
 
 def test_a_pipe_in_the_place_of_what_nodes_can_write_holds_no_start(host):
-    assert host.start().returncode == 0
-    for place in (
-        host.run / "0.ended",
-        host.base / ".zoetrope-links",
-        host.base / "user/.zoetrope-version",
-    ):
-        place.unlink(missing_ok=True)
-        os.mkfifo(place)
-        assert host.start().returncode == 0, place
+    (host.folder / "comfyui/comfyui_version.py").write_text('__version__ = "0.33.3"\n')
+    pack = host.pack("ComfyUI-GGUF")
+    links, version = host.base / ".zoetrope-links", host.base / "user/.zoetrope-version"
+    for place in (host.run / "0.ended", links, version):
+        for pipe in (place, place.with_name(f"{place.name}.part")):
+            pipe.parent.mkdir(parents=True, exist_ok=True)
+            pipe.unlink(missing_ok=True)
+            # A link that is not there yet is recorded first.
+            (host.base / "custom_nodes" / pack.name).unlink(missing_ok=True)
+            os.mkfifo(pipe)
+            done = host.start(NODE_PACKS=f"{pack.name}={pack}")
+            assert done.returncode == 0, (pipe, done.stderr)
 
 
 def test_the_arguments_are_written_into_a_file_of_a_closed_folder(host):
