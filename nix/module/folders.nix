@@ -1,5 +1,5 @@
-# Folders that would get in each other's way, or that systemd could not be told of; and settings that the units would
-# not follow. Each message says what to do.
+# Folders that would get in each other's way, or that a unit cannot name; and settings that the units would not follow.
+# Each message says what to do.
 { config, lib, ... }:
 let
   cfg = config.services.zoetrope;

@@ -44,12 +44,12 @@ async def test_what_was_learned_is_forgotten_and_what_is_worked_out_stays(client
     assert (again["forgotten"], again["next_step"]) == ([], "")
 
 
-@pytest.mark.parametrize("name", ["far", "nobody", "%2e%2e", "x%0ay"])
+@pytest.mark.parametrize("name", ["far", "unknown", "%2e%2e", "x%0ay"])
 async def test_an_engine_that_cannot_be_asked_is_not_found(client, asking, name):
     answer = await client.post(f"/api/v1/engines/{name}/forget-flags")
     assert answer.status == 404
     found = await answer.json()
-    if name in ("far", "nobody"):
+    if name in ("far", "unknown"):
         assert found["key"] == "engine-not-found"
         assert "gpu-0, far" in found["next_step"]
 

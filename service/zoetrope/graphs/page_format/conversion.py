@@ -22,7 +22,7 @@ from .page import read
 from .remark import Remark, Unconvertible
 from .subgraphs import DEEPEST
 
-#: Nobody's workflow has more; instances within instances multiply.
+#: More than any workflow that was seen; instances within instances multiply.
 _MOST: Final = 20_000
 
 
@@ -165,7 +165,7 @@ def _places(root: LiveGraph, frontend: Frontend) -> Iterator[NodePlace]:
                 continue
             count += 1
             if count > _MOST:
-                say = f"its subgraphs give more than {_MOST} nodes"
+                say = f"it comes to more than {_MOST} nodes, with those of its subgraphs"
                 raise Unconvertible(Remark("too-many-nodes", say, error=True))
             yield place
             continue

@@ -120,7 +120,7 @@ def replaced(text: str, nodes: Iterable[LiveNode], now: datetime) -> str:
 
 
 def _name(node: LiveNode) -> object:
-    """Return the name that texts know a node by; its class gives it one where nobody did."""
+    """Return the name that texts know a node by; its class gives it one where the page has none."""
     given = node.page.properties.get("Node name for S&R")
     if given is None and node.kind is not None and node.type not in _CORE_SAVES:
         return node.type
