@@ -52,7 +52,6 @@ class FlagRequests:
         self._engines = {each.name: each for each in engines if each.flag_request is not None}
         self._folder = folder
         self._lock = threading.Lock()
-        self._unwritten: set[str] = set()  # engines that have not got what is asked of them
 
     def has(self, engine: str) -> bool:
         """Return whether there is a way to ask for an engine's flags."""
@@ -96,7 +95,7 @@ class FlagRequests:
         with self._lock:
             before = self.asked(engine)
             after = (*(each for each in before if each.by != by), *asked)
-            if after != before or engine in self._unwritten:
+            if after != before or not self._is_out(engine, after):
                 self._write(engine, after)
 
     def forget(self, engine: str) -> tuple[Asked, ...]:
@@ -116,7 +115,6 @@ class FlagRequests:
                 try:
                     self._write_run(name, asked)
                 except OSError as error:
-                    self._unwritten.add(name)
                     about = {"action": "flag-request-failed", "engine": name}
                     log.warning("%s", _cannot(self._engines[name], error), extra=about)
 
@@ -126,9 +124,16 @@ class FlagRequests:
     def _write(self, engine: str, asked: Sequence[Asked]) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         durable.put(self._copy(engine), _encoded(asked), mode=0o600)
-        self._unwritten.add(engine)
         self._write_run(engine, asked)
-        self._unwritten.discard(engine)
+
+    def _is_out(self, engine: str, asked: Sequence[Asked]) -> bool:
+        """Return whether the engine's user can read what is asked; an earlier try may have failed half-way."""
+        file = self._engines[engine].flag_request
+        assert file is not None
+        try:
+            return file.read_bytes() == _encoded(asked)
+        except FileNotFoundError:
+            return not asked
 
     def _write_run(self, engine: str, asked: Sequence[Asked]) -> None:
         """Write the file that the engine's user reads, whole or not at all; without anything asked there is none."""

@@ -87,7 +87,7 @@ class Conductor:
         self._places = places or Places.of_host()
         self._tuner = tuner
         self._gate = LintGate(settings)
-        kills = kills or EngineKills(settings.engines)
+        kills = kills or EngineKills(settings.engines, clock=clock)
         self._memory = MemoryGate(
             settings, note=kills.note, free_others=self._free_others, memory=memory
         )

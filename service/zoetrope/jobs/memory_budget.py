@@ -6,10 +6,11 @@ reclaimed, however much of the GPU's is free. Everything here is a sum; nothing 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
+
+from ..graphs.release import numbers
 
 GIB = 1 << 30
 
@@ -114,22 +115,15 @@ def gib(size: int) -> str:
 
 def pinned_limit(version: str, host: HostMemory) -> int:
     """Say how much ComfyUI of a version pins at most on Linux; an unknown version counts as the one that pins most."""
-    known = _number(version)
+    known = numbers(version)
     # 0.35.0 takes the control group's limit for the host's memory (ComfyUI PR 15927), earlier ones do not see it.
-    limited = known is not None and known >= (0, 35) and host.limit is not None
+    limited = known >= (0, 35) and host.limit is not None
     total = min(host.total, host.limit or host.total) if limited else host.total
     most = total * 9 // 10
-    if known is None or known < (0, 31):
+    if known < (0, 31):
         return most
     # ComfyUI PR 15266.
     return max(total * 4 // 10, min(most, total - 4 * GIB, total + host.disk_swap - 16 * GIB))
-
-
-def _number(version: str) -> tuple[int, int] | None:
-    parts = version.removeprefix("v").split(".")
-    if len(parts) < 2 or not all(re.fullmatch("[0-9]{1,6}", part) for part in parts[:2]):
-        return None
-    return int(parts[0]), int(parts[1])
 
 
 def need(profile: str, stage: StageMemory, stages: Collection[StageMemory], pinned: int) -> int:

@@ -37,9 +37,8 @@ class MemoryGate:
     ) -> None:
         self._settings = settings
         self._engines = {each.name: each for each in settings.engines if each.report is not None}
-        self._note = (
-            note  # of an engine of this host that is about to be sent a stage, by name and address
-        )
+        # Of an engine of this host that is about to be sent a stage, by name and address.
+        self._note = note
         self._free_others = free_others
         self._memory = memory
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..engine.flag_request import UNPIN
 from ..engine.report import EngineReport
 from ..graphs.catalog import PINNED
 from ..graphs.loaders import loaded
@@ -32,7 +33,7 @@ LARGER = 4
 # Without CUDA's context.
 BASE_ON_CPU = GIB
 
-UNPIN, UNCACHE = "--disable-pinned-memory", "--cache-none"
+UNCACHE = "--cache-none"
 
 
 class Sizes:
@@ -87,7 +88,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fits(self) -> bool:
-        """Whether it can be sent: it fits now, or could where nobody knows."""
+        """Whether it can be sent: it fits now, or could where that is not known."""
         return self.need <= (self.most if self.now is None else self.now)
 
     @property

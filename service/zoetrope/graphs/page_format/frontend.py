@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ...structs import primed
+from ..release import numbers
 
 
 class Frontend(StrEnum):
@@ -44,7 +45,7 @@ def of_object_info(info: Mapping[str, Any]) -> Frontend:
 
 def of_version(comfyui: str) -> Frontend:
     """Tell from a version of ComfyUI which of the known frontends is nearest to the one that it ships."""
-    parts = tuple(int(part) for part in comfyui.split(".")[:2] if part.isdigit())
+    parts = numbers(comfyui)
     if parts < (0, 9):
         return Frontend.OLD
     return Frontend.SHARED if parts < (0, 30) else Frontend.PINNED
