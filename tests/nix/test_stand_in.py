@@ -6,7 +6,7 @@ import os
 import pytest
 
 from tests.nix.render import ROOT, NixError, host, nix
-from tests.nix.test_module import SENTENCES
+from tests.nix.test_assertions import SENTENCES
 
 pytestmark = pytest.mark.system("nix-instantiate")
 
